@@ -1,0 +1,211 @@
+"""Take in new client files: merge, check, drop identical rows, append to finaldata.csv.
+
+Every .csv file of input_folder_path that is new, by name or content, is read. Rows that fail a
+check are set aside in rejectedrows.csv; a file that cannot be read as a client table, or of which
+more than a tenth is bad, is rejected whole. The files themselves stay where they are.
+"""
+
+import argparse
+import io
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+
+from pipeline import cli, ledger
+from pipeline.config import Config
+from pipeline.errors import DataError
+from pipeline.files import DigestReader, sync_folder, write_if_changed
+from pipeline.history import History, record_timing
+from pipeline.ledger import BadRow, FoundFile, TakenFile
+from pipeline.master import Master
+from pipeline.schema import csv_line
+from pipeline.table import Table, too_many_bad
+
+log = logging.getLogger("ingestion")
+
+
+@dataclass(frozen=True)
+class Ingestion:
+    """What one ingestion took in."""
+
+    files: tuple[TakenFile, ...]
+    total_rows: int  # of finaldata.csv, afterwards
+    seconds: float
+
+    @property
+    def added(self) -> int:
+        """Rows that were new."""
+        return sum(file.added for file in self.files)
+
+
+def ingest(config: Config, *, rebuild: bool = False) -> Ingestion:
+    """Take in what is new in the input folder, or (`rebuild`) all of it from the start.
+
+    Raises `DataError` if there is no such folder, `HistoryError` if finaldata.csv is not what the
+    ledger says.
+    """
+    started = perf_counter()
+    with History(config.history_path) as history:
+        rebuild = rebuild or ledger.rebuilding(history)
+        found = ledger.list_input(config.input_folder_path)
+        files = _in_first_order(history, found) if rebuild else ledger.new_files(history, found)
+        taken, rows = (_rebuild if rebuild else _append)(config, history, files)
+        seconds = perf_counter() - started
+        if taken:
+            record_timing(history, "ingestion", seconds, sum(file.rows for file in taken))
+        _write_records(config, history)
+    return Ingestion(tuple(taken), rows, seconds)
+
+
+def _append(
+    config: Config, history: History, files: list[FoundFile]
+) -> tuple[list[TakenFile], int]:
+    rows, size = ledger.master_size(history)
+    if not files:
+        return [], rows
+    with Master(config.finaldata_path, config.schema, size) as master:
+        taken = _take_all(config, files, master)
+        ledger.record_files(history, taken, master.rows, master.size)
+        return taken, master.rows
+
+
+def _rebuild(
+    config: Config, history: History, files: list[FoundFile]
+) -> tuple[list[TakenFile], int]:
+    """Make finaldata.csv again beside the old one, then put it in its place.
+
+    The ledger notes the rebuild first, so that a run after a crash begins it again.
+    """
+    ledger.begin_rebuild(history)
+    for name in sorted(set(ledger.ingested_names(history)) - {file.name for file in files}):
+        log.warning("%s is no longer in the input folder: its rows are left out", name)
+    temporary = config.finaldata_path.with_name(f".{config.finaldata_path.name}.tmp")
+    with Master(temporary, config.schema, 0) as master:
+        taken = _take_all(config, files, master)
+        temporary.replace(config.finaldata_path)
+        sync_folder(config.output_folder_path)
+        ledger.replace_files(history, taken, master.rows, master.size)
+        return taken, master.rows
+
+
+def _in_first_order(history: History, found: list[FoundFile]) -> list[FoundFile]:
+    """In the order of their first ingestion, those never ingested last."""
+    names = ledger.ingested_names(history)
+    place = {name: i for i, name in enumerate(names)}
+    return sorted(found, key=lambda file: place.get(file.name, len(names)))
+
+
+def _take_all(config: Config, files: list[FoundFile], master: Master) -> list[TakenFile]:
+    taken = [done for file in files if (done := _take_in(config, file, master))]
+    master.sync()
+    return taken
+
+
+def _take_in(config: Config, file: FoundFile, master: Master) -> TakenFile | None:
+    """Read one file into the master; None if it has to wait for the next run.
+
+    It is digested as it is read, so the ledger knows exactly the content that went in.
+    """
+    start, intake = master.size, _Intake()
+    try:
+        with file.path.open("rb", buffering=0) as raw:
+            digest = DigestReader(raw)
+            intake.read(config, file, io.BufferedReader(digest), master)
+            sha256 = digest.finish()
+        stat = file.path.stat()
+    except (FileNotFoundError, PermissionError) as error:
+        log.warning("%s: %s: left for the next run", file.name, error.strerror)
+        stat = None
+    if stat and (stat.st_size, stat.st_mtime_ns) != (file.size, file.mtime_ns):
+        log.warning("%s changed while it was read: left for the next run", file.name)
+        stat = None
+    if not stat or intake.reason:
+        master.take_back(start, intake.keys)
+    return intake.result(file, sha256, start, master.size) if stat else None
+
+
+@dataclass
+class _Intake:
+    """One file on its way into the master."""
+
+    rows: int = 0
+    keys: list[bytes] = field(default_factory=list)
+    bad: list[BadRow] = field(default_factory=list)
+    reason: str | None = None
+
+    def read(
+        self, config: Config, file: FoundFile, stream: io.BufferedReader, master: Master
+    ) -> None:
+        try:
+            table = Table(stream, config.schema, config.schema.columns)
+            if table.extra_columns:
+                log.info("%s: left out columns: %s", file.name, ", ".join(table.extra_columns))
+            for row in table:
+                self.rows += 1
+                if isinstance(row, BadRow):
+                    self.bad.append(row)
+                elif key := master.append(row.text):
+                    self.keys.append(key)
+            self.reason = too_many_bad(self.bad, self.rows)
+        except DataError as error:
+            self.reason = str(error)
+
+    def result(self, file: FoundFile, sha256: str, start: int, end: int) -> TakenFile:
+        known = TakenFile(file.name, file.size, file.mtime_ns, sha256, self.reason, self.rows)
+        if self.reason:
+            log.warning("%s is rejected: it %s", file.name, self.reason)
+            return replace(known, start_byte=start, end_byte=start)
+        added, bad = len(self.keys), tuple(self.bad)
+        duplicates = self.rows - added - len(bad)
+        log.info(
+            "%s: %s rows: %s new, %s already known, %s set aside",
+            *(file.name, f"{self.rows:,}", f"{added:,}", f"{duplicates:,}", f"{len(bad):,}"),
+        )
+        return replace(
+            known,
+            added=added,
+            duplicates=duplicates,
+            start_byte=start,
+            end_byte=end,
+            bad_rows=bad,
+        )
+
+
+def _write_records(config: Config, history: History) -> None:
+    """Write what the ledger says into the files that people and programs read."""
+    if ledger.ingested_names(history):
+        write_if_changed(config.ingestedfiles_path, ledger.ingestedfiles_text(history))
+    rejected = ledger.rejected_rows(history)
+    if rejected or config.rejectedrows_path.exists():
+        lines = [["file", "line", "reason", "row"]]
+        lines += [[name, str(bad.line), bad.reason, bad.row] for name, bad in rejected]
+        write_if_changed(config.rejectedrows_path, "".join(csv_line(line) + "\n" for line in lines))
+
+
+def command(config: Config, args: argparse.Namespace) -> None:
+    """Ingest, and tell what came of it."""
+    ingestion = ingest(config, rebuild=args.rebuild)
+    if not ingestion.files:
+        print(f"nothing new in {config.shown(config.input_folder_path)}")
+        return
+    for file in ingestion.files:
+        if file.reason:
+            print(f"{file.name}: rejected: it {file.reason}")
+        else:
+            aside = f", {len(file.bad_rows):,} set aside" if file.bad_rows else ""
+            print(f"{file.name}: {file.added:,} new of {file.rows:,} rows{aside}")
+    print(f"{config.shown(config.finaldata_path)}: {ingestion.total_rows:,} rows")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the stage from the command line."""
+    parser = cli.stage_parser(__doc__)
+    parser.add_argument(
+        "--rebuild", action="store_true", help="make finaldata.csv again from all the files"
+    )
+    return cli.run_alone("ingestion", command, parser.parse_args(argv))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

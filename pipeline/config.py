@@ -1,0 +1,199 @@
+"""A frozen `Config` from `config.json`: keys checked, all problems told at once."""
+
+import os.path
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import ConfigError
+from pipeline.jsonfile import ObjectReader, as_json, read_object
+from pipeline.schema import DEFAULT_SCHEMA, Schema
+
+PATH_KEYS = (
+    "input_folder_path",
+    "output_folder_path",
+    "test_data_path",
+    "output_model_path",
+    "prod_deployment_path",
+)
+OPTIONAL_KEYS = ("schema", "history_path", "keep_releases", "risk_bands", "api_url", "practice")
+PRACTICE_KEYS = (*PATH_KEYS, "history_path", "api_url")
+DEFAULT_API_URL = "http://127.0.0.1:8000"
+
+
+@dataclass(frozen=True)
+class RiskBands:
+    """The least probability of leaving that counts as high, and as medium."""
+
+    high: float = 0.6
+    medium: float = 0.3
+
+    def band(self, risk: float) -> str:
+        """`high`, `medium` or `low`."""
+        return "high" if risk >= self.high else "medium" if risk >= self.medium else "low"
+
+
+@dataclass(frozen=True)
+class Config:
+    """What `config.json` says, with every path resolved against the folder it lies in."""
+
+    path: Path
+    practice: bool
+    input_folder_path: Path
+    output_folder_path: Path
+    test_data_path: Path
+    output_model_path: Path
+    prod_deployment_path: Path
+    history_path: Path
+    schema: Schema
+    keep_releases: int
+    risk_bands: RiskBands
+    api_url: str | None
+
+    @property
+    def root(self) -> Path:
+        """The folder the config lies in, from which its paths count."""
+        return self.path.parent
+
+    @property
+    def finaldata_path(self) -> Path:
+        """All unique client rows."""
+        return self.output_folder_path / "finaldata.csv"
+
+    @property
+    def ingestedfiles_path(self) -> Path:
+        """The names of the files that were taken in."""
+        return self.output_folder_path / "ingestedfiles.txt"
+
+    @property
+    def rejectedrows_path(self) -> Path:
+        """The rows that were set aside, and why."""
+        return self.output_folder_path / "rejectedrows.csv"
+
+    @property
+    def trainedmodel_path(self) -> Path:
+        """The model trained last."""
+        return self.output_model_path / "trainedmodel.pkl"
+
+    @property
+    def latestscore_path(self) -> Path:
+        """The F1 of the model trained last."""
+        return self.output_model_path / "latestscore.txt"
+
+    @property
+    def clientrisk_path(self) -> Path:
+        """The ranking of clients at risk."""
+        return self.output_model_path / "clientrisk.csv"
+
+    @property
+    def lock_path(self) -> Path:
+        """The lock that one run holds at a time."""
+        return self.history_path.with_name(self.history_path.name + ".lock")
+
+    def shown(self, path: Path) -> str:
+        """A path as messages show it: from the config's folder, where it lies below that."""
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+
+def load_config(path: Path | str, *, practice: bool = False) -> Config:
+    """Read and check a `config.json`.
+
+    Raises `ConfigError`, which names every problem of the file at once.
+    """
+    path = Path(path).absolute()
+    reader = ObjectReader(read_object(path), [])
+    reader.unknown_keys((*PATH_KEYS, *OPTIONAL_KEYS))
+    production = _paths(reader, path.parent)
+    trial = _practice(reader, path.parent)
+    config = Config(
+        path=path,
+        practice=practice,
+        schema=_schema(reader),
+        keep_releases=reader.integer("keep_releases", 5, least=1),
+        risk_bands=_risk_bands(reader),
+        **{**production, **trial} if practice else production,
+    )
+    _check_places(production, trial, reader.problems)
+    if reader.problems:
+        raise ConfigError("\n".join(f"{path}: {problem}" for problem in reader.problems))
+    return config
+
+
+def _paths(reader: ObjectReader, root: Path) -> dict[str, Any]:
+    paths: dict[str, Any] = {key: _below(root, reader.text(key)) for key in PATH_KEYS}
+    paths["history_path"] = _below(root, reader.text("history_path", "history.db"))
+    paths["api_url"] = _api_url(reader, DEFAULT_API_URL)
+    return paths
+
+
+def _practice(reader: ObjectReader, root: Path) -> dict[str, Any]:
+    """The overrides for `--practice`; what they do not name lies below the practice models."""
+    part = reader.part("practice", PRACTICE_KEYS)
+    models = part.text("output_model_path", "practicemodels")
+    defaults = {
+        "input_folder_path": "practicedata",
+        "output_folder_path": f"{models}/ingesteddata",
+        "output_model_path": models,
+        "prod_deployment_path": f"{models}/production_deployment",
+        "history_path": f"{models}/history.db",
+    }
+    paths: dict[str, Any] = {k: _below(root, part.text(k, v)) for k, v in defaults.items()}
+    paths["api_url"] = _api_url(part, None)
+    if "test_data_path" in part.values:
+        paths["test_data_path"] = _below(root, part.text("test_data_path"))
+    return paths
+
+
+def _api_url(reader: ObjectReader, default: str | None) -> str | None:
+    value = reader.values.get("api_url", default)
+    if value is None or (isinstance(value, str) and value.startswith(("http://", "https://"))):
+        return value.rstrip("/") if value else None
+    reader.problem("api_url", f"must be an http:// or https:// address, not {as_json(value)}")
+    return default
+
+
+def _schema(reader: ObjectReader) -> Schema:
+    if "schema" not in reader.values:
+        return DEFAULT_SCHEMA
+    part = reader.part("schema", ("client", "outcome", "numeric", "categorical"))
+    schema = Schema(
+        client=part.text("client").strip(),
+        outcome=part.text("outcome").strip(),
+        numeric=part.names("numeric", ()),
+        categorical=part.names("categorical", ()),
+    )
+    for column in sorted({c for c in schema.columns if schema.columns.count(c) > 1}):
+        reader.problem("schema", f'names the column "{column}" twice')
+    if not schema.features:
+        reader.problem("schema", 'names no feature: give "numeric" or "categorical" columns')
+    return schema
+
+
+def _risk_bands(reader: ObjectReader) -> RiskBands:
+    part = reader.part("risk_bands", ("high", "medium"))
+    default = RiskBands()
+    bands = RiskBands(part.share("high", default.high), part.share("medium", default.medium))
+    if bands.medium > bands.high:
+        reader.problem("risk_bands", f"has medium ({bands.medium}) above high ({bands.high})")
+    return bands
+
+
+def _check_places(
+    production: Mapping[str, Any], trial: Mapping[str, Any], problems: list[str]
+) -> None:
+    """What is written must not lie where input is read, and practice must not touch production."""
+    made = ("output_folder_path", "output_model_path", "prod_deployment_path", "history_path")
+    for where, paths in (("", production), ("practice.", {**production, **trial})):
+        for key in made[:3]:
+            for source in ("input_folder_path", "test_data_path"):
+                if paths[key] == paths[source]:
+                    problems.append(f'"{where}{key}" is the same folder as "{where}{source}"')
+    for key in made:
+        if trial[key] == production[key]:
+            problems.append(f'"practice.{key}" is the same as "{key}": it would touch production')
+
+
+def _below(root: Path, path: str) -> Path:
+    # normpath, not resolve: a folder may be a link, and need not exist yet
+    return Path(os.path.normpath(root / path))

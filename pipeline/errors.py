@@ -1,0 +1,33 @@
+"""The errors a user can cause or mend; `pipeline.cli` turns them into exit codes."""
+
+
+class PipelineError(Exception):
+    """An expected failure, told in one line without a traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(PipelineError):
+    """`config.json` is missing, unreadable or says something impossible."""
+
+
+class DataError(PipelineError):
+    """A client table, or a row of one, cannot be used as it is."""
+
+
+class ModelError(PipelineError):
+    """A model is missing, damaged, or cannot be trained on what there is."""
+
+
+class ReleaseError(PipelineError):
+    """A release cannot be made, found or gone back to."""
+
+
+class HistoryError(PipelineError):
+    """The history database and the files it speaks of do not fit together."""
+
+
+class LockHeldError(PipelineError):
+    """Another run is at work on the same state."""
+
+    exit_code = 75

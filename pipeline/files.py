@@ -1,0 +1,122 @@
+"""Atomic writes, digests, and the lock that one run holds at a time."""
+
+import fcntl
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.errors import LockHeldError
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Replace a file in one step, so that a reader sees the old content or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # one name for each target, so that what a killed run leaves is overwritten by the next
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def write_if_changed(path: Path, content: str) -> None:
+    """`write_atomic`, but leave a file alone that already holds this content."""
+    if not path.is_file() or path.read_bytes() != content.encode():
+        write_atomic(path, content)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder as durable as the files' contents."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def utc_now() -> str:
+    """This moment as the history writes it: ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class DigestReader(io.RawIOBase):
+    """Reads a file and digests just the bytes that were read, so that the two cannot differ."""
+
+    def __init__(self, file: io.FileIO) -> None:
+        self._file, self._sha256 = file, hashlib.sha256()
+
+    def readable(self) -> bool:
+        """A reader can be read."""
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill the buffer from the file; 0 at the end."""
+        count = self._file.readinto(buffer) or 0
+        self._sha256.update(memoryview(buffer)[:count])
+        return count
+
+    def finish(self) -> str:
+        """Read what is left and return the SHA-256 of the whole content."""
+        while self.read(1 << 20):
+            pass
+        return self._sha256.hexdigest()
+
+
+@contextmanager
+def run_lock(path: Path) -> Iterator[None]:
+    """Hold the lock, or raise `LockHeldError` at once; a killed holder leaves it free.
+
+    The kernel holds the lock, not the file's existence: the file only says who holds it. It is
+    gone when the lock is not held, so a tick that finds nothing new leaves no trace.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = _acquire(path)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "since": utc_now()}).encode(), 0)
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _acquire(path: Path) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 200, 0)
+            os.close(descriptor)
+            raise LockHeldError(f"another run is at work ({_told(holder)}); {path}") from None
+        # between open and flock the holder may have removed the file: then this lock is of no file
+        with suppress(FileNotFoundError):
+            if _is_at(descriptor, path):
+                return descriptor
+        os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    ours, there = os.fstat(descriptor), path.stat()
+    return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _told(holder: bytes) -> str:
+    try:
+        told = json.loads(holder)
+        return f"process {told['pid']}, since {told['since']}"
+    except (ValueError, KeyError, TypeError):
+        return "it started this moment"

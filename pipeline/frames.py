@@ -1,0 +1,74 @@
+"""Client tables as pandas frames: one client's row a row, numbers as float64, NaN where missing."""
+
+import io
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import pandas as pd
+
+from pipeline.errors import DataError
+from pipeline.ledger import BadRow, list_input
+from pipeline.schema import Schema, csv_line
+from pipeline.table import GoodRow, Table, too_many_bad
+
+log = logging.getLogger(__name__)
+
+
+def frame_of(csv_text: BinaryIO | Path, schema: Schema, columns: Sequence[str]) -> pd.DataFrame:
+    """Parse canonical CSV, header included.
+
+    Returns a frame of these columns: numbers and the outcome float64 with NaN where missing or
+    unknown; client and categories text, empty where missing.
+    """
+    numbers = {*schema.numeric, schema.outcome}
+    return pd.read_csv(
+        csv_text,
+        usecols=list(columns),
+        dtype={column: "float64" if column in numbers else "str" for column in columns},
+        keep_default_na=False,
+        na_values={column: [""] for column in columns if column in numbers},
+    )[list(columns)]
+
+
+def read_table(
+    stream: io.BufferedReader, schema: Schema, columns: Sequence[str], name: str
+) -> pd.DataFrame:
+    """Check one CSV text by the rules of ingestion; bad rows are left out with a warning.
+
+    Raises `DataError` where the table as a whole is refused.
+    """
+    good: list[str] = []
+    bad: list[BadRow] = []
+    try:
+        for row in Table(stream, schema, columns):
+            if isinstance(row, GoodRow):
+                good.append(row.text)
+            else:
+                bad.append(row)
+        if why := too_many_bad(bad, len(good) + len(bad)):
+            raise DataError(why)
+    except DataError as error:
+        raise DataError(f"{name} {error}") from None
+    for row in bad:
+        log.warning("%s: line %d is left out: %s", name, row.line, row.reason)
+    return frame_of_lines(good, schema, columns)
+
+
+def frame_of_lines(lines: Iterable[str], schema: Schema, columns: Sequence[str]) -> pd.DataFrame:
+    """The frame of canonical lines, in order."""
+    text = "\n".join([csv_line(tuple(columns)), *lines]) + "\n"
+    return frame_of(io.BytesIO(text.encode()), schema, columns)
+
+
+def read_folder(folder: Path, schema: Schema) -> pd.DataFrame:
+    """All rows of the `.csv` files of a folder, file by file in order of name."""
+    files = list_input(folder)
+    if not files:
+        raise DataError(f"{folder}: holds no .csv file")
+    frames = []
+    for file in files:
+        with file.path.open("rb") as stream:
+            frames.append(read_table(stream, schema, schema.columns, str(file.path)))
+    return pd.concat(frames, ignore_index=True)

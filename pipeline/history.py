@@ -1,0 +1,219 @@
+"""The SQLite history: what ran, what was decided, and the numbers it was decided on.
+
+Opening it applies the migrations that are missing. Rows are written by the typed functions of
+this module and of `pipeline.ledger`; any SQLite tool may read them.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pipeline.errors import HistoryError
+from pipeline.files import utc_now
+from pipeline.migrations import MIGRATIONS
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How a model does on labelled rows; None where the rows leave a score undefined."""
+
+    rows: int
+    f1: float | None
+    accuracy: float
+    precision: float | None
+    recall: float | None
+    roc_auc: float | None
+    average_precision: float | None
+    log_loss: float
+    brier: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided on a batch, and the numbers it was decided on."""
+
+    files: str
+    rows: int
+    labelled: int
+    release: str | None
+    deployed_f1: float | None
+    new_f1: float | None
+    verdict: str
+    action: str
+    reason: str
+    champion_f1: float | None = None
+    challenger_f1: float | None = None
+    new_release: str | None = None
+
+
+@dataclass(frozen=True)
+class Package:
+    """One package that `requirements.txt` names; `unknown` where nobody could say."""
+
+    package: str
+    installed: str
+    latest: str
+
+
+class History:
+    """An open history database."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+        self.connection.row_factory = sqlite3.Row
+        try:
+            self.connection.execute("PRAGMA foreign_keys = ON")
+            self._migrate()
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise HistoryError(f"{path} is no history database of ours: {error}") from error
+        except HistoryError:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database."""
+        self.connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything written inside counts together, or not at all."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    def query(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        """All rows of a query."""
+        return self.connection.execute(sql, values).fetchall()
+
+    def one(self, sql: str, *values: Any) -> sqlite3.Row | None:
+        """The first row of a query, if there is one."""
+        row: sqlite3.Row | None = self.connection.execute(sql, values).fetchone()
+        return row
+
+    def insert(self, table: str, **values: Any) -> int:
+        """Add one row; returns its id."""
+        marks = ", ".join("?" * len(values))
+        sql = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})"
+        return self.connection.execute(sql, tuple(values.values())).lastrowid or 0
+
+    def _migrate(self) -> None:
+        if self._version() == len(MIGRATIONS):
+            return
+        with self.transaction():
+            version = self._version()  # another process may have been first
+            if version > len(MIGRATIONS):
+                raise HistoryError(f"{self.path} was written by a newer version of this project")
+            for migration in MIGRATIONS[version:]:
+                for statement in migration.split(";\n"):
+                    self.connection.execute(statement)
+            self.connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+    def _version(self) -> int:
+        version: int = self.connection.execute("PRAGMA user_version").fetchone()[0]
+        return version
+
+
+@contextmanager
+def recorded_run(history: History, command: str) -> Iterator[None]:
+    """Record that a command ran, when it ended, and how."""
+    run = history.insert("runs", command=command, started_at=utc_now())
+    outcome, detail = "failed", None
+    try:
+        yield
+        outcome = "done"
+    except BaseException as error:
+        detail = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        history.query(
+            "UPDATE runs SET ended_at = ?, outcome = ?, detail = ? WHERE id = ?",
+            *(utc_now(), outcome, detail, run),
+        )
+
+
+def record_scores(history: History, model_sha256: str, data: str, scores: Scores) -> None:
+    """Record how a model did on `test data` or `new rows`."""
+    history.insert("scores", at=utc_now(), model_sha256=model_sha256, data=data, **asdict(scores))
+
+
+def recorded_f1(history: History, model_sha256: str) -> float | None:
+    """The F1 on the test data that was recorded last for a model."""
+    row = history.one(
+        "SELECT f1 FROM scores WHERE model_sha256 = ? AND data = 'test data' ORDER BY id DESC",
+        model_sha256,
+    )
+    return row["f1"] if row else None
+
+
+def record_decision(history: History, decision: Decision) -> None:
+    """Record what was decided on a batch."""
+    history.insert("decisions", at=utc_now(), **asdict(decision))
+
+
+def record_deployment(history: History, release: str, action: str, f1: float) -> None:
+    """Record that a release went live, by `deploy` or `rollback`."""
+    history.insert("deployments", at=utc_now(), release=release, action=action, f1=f1)
+
+
+def record_timing(history: History, stage: str, seconds: float, rows: int) -> None:
+    """Record how long a stage took over how many rows."""
+    history.insert("timings", at=utc_now(), stage=stage, seconds=seconds, rows=rows)
+
+
+def last_timings(history: History) -> dict[str, float]:
+    """Stage -> seconds of its last real run."""
+    rows = history.query(
+        "SELECT stage, seconds FROM timings"
+        " WHERE id IN (SELECT max(id) FROM timings GROUP BY stage) ORDER BY stage"
+    )
+    return {row["stage"]: row["seconds"] for row in rows}
+
+
+def record_missing(history: History, percents: dict[str, float]) -> None:
+    """Record the percent missing of each column."""
+    at = utc_now()
+    with history.transaction():
+        for position, (column, percent) in enumerate(percents.items()):
+            history.insert("missing", at=at, position=position, column_name=column, percent=percent)
+
+
+def last_missing(history: History) -> dict[str, float]:
+    """Column -> percent missing, as recorded last."""
+    rows = history.query(
+        "SELECT column_name, percent FROM missing"
+        " WHERE at = (SELECT max(at) FROM missing) ORDER BY position"
+    )
+    return {row["column_name"]: row["percent"] for row in rows}
+
+
+def record_packages(history: History, packages: list[Package]) -> None:
+    """Record the table of packages."""
+    at = utc_now()
+    with history.transaction():
+        for position, package in enumerate(packages):
+            history.insert("packages", at=at, position=position, **asdict(package))
+
+
+def last_packages(history: History) -> list[Package]:
+    """The table of packages, as recorded last."""
+    rows = history.query(
+        "SELECT package, installed, latest FROM packages"
+        " WHERE at = (SELECT max(at) FROM packages) ORDER BY position"
+    )
+    return [Package(**dict(row)) for row in rows]

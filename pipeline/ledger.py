@@ -1,0 +1,227 @@
+"""The ledger of ingested files: what is new, what is pending, how much of `finaldata.csv` counts.
+
+The standard library only: this is all that a tick with nothing new does.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import DataError
+from pipeline.files import sha256_of, utc_now
+from pipeline.history import History
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A `.csv` file as a directory listing shows it."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+
+    @property
+    def name(self) -> str:
+        """The bare name, by which the ledger knows it."""
+        return self.path.name
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that was set aside: where it starts, why, and what it says."""
+
+    line: int
+    reason: str
+    row: str
+
+
+@dataclass(frozen=True)
+class TakenFile:
+    """What became of one input file."""
+
+    name: str
+    size: int
+    mtime_ns: int
+    sha256: str
+    reason: str | None  # why the whole file was rejected; None if it was ingested
+    rows: int = 0
+    added: int = 0
+    duplicates: int = 0
+    start_byte: int = 0  # where its rows lie in finaldata.csv
+    end_byte: int = 0
+    bad_rows: tuple[BadRow, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Ingested rows that wait for a drift check, or for the reports that follow one."""
+
+    file_ids: tuple[int, ...]
+    names: tuple[str, ...]
+    spans: tuple[tuple[int, int], ...]  # bytes of finaldata.csv
+
+
+def list_input(folder: Path) -> list[FoundFile]:
+    """The `.csv` files of a folder by name; hidden files, folders and links are not among them."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [
+                FoundFile(Path(entry.path), stat.st_size, stat.st_mtime_ns)
+                for entry in entries
+                if entry.name.lower().endswith(".csv") and not entry.name.startswith(".")
+                if entry.is_file(follow_symlinks=False) and (stat := entry.stat())
+            ]
+    except FileNotFoundError:
+        raise DataError(f"{folder}: there is no such folder to take client files from") from None
+    except NotADirectoryError:
+        raise DataError(f"{folder}: is a file; expected a folder of client files") from None
+    return sorted(found, key=lambda file: file.name)
+
+
+def new_files(history: History, found: list[FoundFile]) -> list[FoundFile]:
+    """The files whose name is unknown or whose content changed.
+
+    A file's content is read only where its size or time of change differs from what was recorded.
+    """
+    known = {
+        row["name"]: row
+        for row in history.query("SELECT name, size, mtime_ns, sha256 FROM files WHERE current = 1")
+    }
+    new = []
+    for file in found:
+        row = known.get(file.name)
+        if row and row["size"] == file.size:
+            if row["mtime_ns"] == file.mtime_ns:
+                continue
+            if row["sha256"] == sha256_of(file.path):
+                history.query(
+                    "UPDATE files SET mtime_ns = ? WHERE name = ? AND current = 1",
+                    *(file.mtime_ns, file.name),
+                )
+                continue
+        new.append(file)
+    return new
+
+
+def record_files(history: History, taken: list[TakenFile], rows: int, size: int) -> None:
+    """Commit what was taken in, and with it the new rows and bytes of `finaldata.csv`."""
+    with history.transaction():
+        for file in taken:
+            _record_file(history, file)
+        history.query("UPDATE master SET rows = ?, bytes = ?", rows, size)
+
+
+def replace_files(history: History, taken: list[TakenFile], rows: int, size: int) -> None:
+    """Commit a rebuilt `finaldata.csv`; what was judged before stays judged."""
+    with history.transaction():
+        judged = {
+            (row["name"], row["sha256"]): (row["judged_at"], row["reported_at"])
+            for row in history.query("SELECT * FROM files ORDER BY id")
+        }
+        history.query("DELETE FROM files")
+        for file in taken:
+            file_id = _record_file(history, file)
+            if (file.name, file.sha256) in judged:
+                history.query(
+                    "UPDATE files SET judged_at = ?, reported_at = ? WHERE id = ?",
+                    *(*judged[file.name, file.sha256], file_id),
+                )
+        history.query("UPDATE master SET rows = ?, bytes = ?, rebuilding = 0", rows, size)
+
+
+def _record_file(history: History, file: TakenFile) -> int:
+    now = utc_now()
+    settled = now if file.reason else None  # a rejected file leaves nothing to judge
+    history.query("UPDATE files SET current = 0 WHERE name = ? AND current = 1", file.name)
+    file_id = history.insert(
+        "files",
+        name=file.name,
+        size=file.size,
+        mtime_ns=file.mtime_ns,
+        sha256=file.sha256,
+        status="rejected" if file.reason else "ingested",
+        reason=file.reason,
+        rows=file.rows,
+        added=file.added,
+        duplicates=file.duplicates,
+        rejected=len(file.bad_rows),
+        start_byte=file.start_byte,
+        end_byte=file.end_byte,
+        recorded_at=now,
+        judged_at=settled,
+        reported_at=settled,
+    )
+    history.connection.executemany(
+        "INSERT INTO rejected_rows (file_id, line, reason, row) VALUES (?, ?, ?, ?)",
+        [(file_id, bad.line, bad.reason, bad.row) for bad in file.bad_rows],
+    )
+    return file_id
+
+
+def master_size(history: History) -> tuple[int, int]:
+    """The rows and bytes of `finaldata.csv` that count, its header included."""
+    row = history.query("SELECT rows, bytes FROM master")[0]
+    return row["rows"], row["bytes"]
+
+
+def rebuilding(history: History) -> bool:
+    """Whether a rebuild was started and has not ended."""
+    return bool(history.query("SELECT rebuilding FROM master")[0]["rebuilding"])
+
+
+def begin_rebuild(history: History) -> None:
+    """Note that `finaldata.csv` is being made again; whoever runs next must finish it."""
+    history.query("UPDATE master SET rebuilding = 1")
+
+
+def unjudged(history: History) -> Pending:
+    """The files that no drift check has seen."""
+    return _pending(history, "judged_at IS NULL")
+
+
+def unreported(history: History) -> Pending:
+    """The files that were judged, or not yet, but whose reports are not written."""
+    return _pending(history, "reported_at IS NULL")
+
+
+def _pending(history: History, condition: str) -> Pending:
+    rows = history.query(
+        "SELECT id, name, start_byte, end_byte FROM files"
+        f" WHERE reported_at IS NULL AND {condition} ORDER BY id"
+    )
+    return Pending(
+        file_ids=tuple(row["id"] for row in rows),
+        names=tuple(dict.fromkeys(row["name"] for row in rows)),
+        spans=tuple((row["start_byte"], row["end_byte"]) for row in rows),
+    )
+
+
+def mark(history: History, pending: Pending, column: str) -> None:
+    """Note that these files are now judged (`judged_at`) or reported (`reported_at`)."""
+    now = utc_now()
+    history.connection.executemany(
+        f"UPDATE files SET {column} = ? WHERE id = ?", [(now, i) for i in pending.file_ids]
+    )
+
+
+def ingested_names(history: History) -> list[str]:
+    """The names of all files that were taken in, each once, in order of ingestion."""
+    rows = history.query(
+        "SELECT name FROM files WHERE status = 'ingested' GROUP BY name ORDER BY min(id)"
+    )
+    return [row["name"] for row in rows]
+
+
+def ingestedfiles_text(history: History) -> str:
+    """What `ingestedfiles.txt` says: a JSON array of names, a line each."""
+    return json.dumps(ingested_names(history), indent=1, ensure_ascii=False) + "\n"
+
+
+def rejected_rows(history: History) -> list[tuple[str, BadRow]]:
+    """The rows set aside from the files as they are now, each with its file's name."""
+    rows = history.query(
+        "SELECT name, line, rejected_rows.reason AS reason, row FROM rejected_rows"
+        " JOIN files ON files.id = file_id WHERE current = 1 ORDER BY file_id, line"
+    )
+    return [(r["name"], BadRow(r["line"], r["reason"], r["row"])) for r in rows]

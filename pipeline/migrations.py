@@ -1,0 +1,106 @@
+"""The tables of the history, as the list of steps that made them."""
+
+# append only: a database made by an older version is brought up by the entries it lacks
+MIGRATIONS = (
+    """
+    CREATE TABLE files (          -- the ledger: each content of each input file, once
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        status TEXT NOT NULL CHECK (status IN ('ingested', 'rejected')),
+        reason TEXT,              -- why it was rejected
+        rows INTEGER NOT NULL,    -- rows read
+        added INTEGER NOT NULL,   -- of these, new in finaldata.csv
+        duplicates INTEGER NOT NULL,
+        rejected INTEGER NOT NULL,
+        start_byte INTEGER NOT NULL,  -- where its rows lie in finaldata.csv
+        end_byte INTEGER NOT NULL,
+        recorded_at TEXT NOT NULL,
+        judged_at TEXT,           -- when a drift check saw its rows
+        reported_at TEXT,         -- when the reports that follow were written
+        current INTEGER NOT NULL DEFAULT 1  -- 0: the file has other content now
+    );
+    CREATE UNIQUE INDEX files_current ON files (name) WHERE current = 1;
+    CREATE INDEX files_pending ON files (id) WHERE reported_at IS NULL;
+    CREATE TABLE rejected_rows (
+        file_id INTEGER NOT NULL REFERENCES files (id) ON DELETE CASCADE,
+        line INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        row TEXT NOT NULL
+    );
+    CREATE INDEX rejected_rows_file ON rejected_rows (file_id);
+    CREATE TABLE master (         -- one row: how much of finaldata.csv counts
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        bytes INTEGER NOT NULL,
+        rows INTEGER NOT NULL,
+        rebuilding INTEGER NOT NULL DEFAULT 0
+    );
+    INSERT INTO master (id, bytes, rows) VALUES (1, 0, 0);
+    CREATE TABLE runs (
+        id INTEGER PRIMARY KEY,
+        command TEXT NOT NULL,
+        started_at TEXT NOT NULL,
+        ended_at TEXT,            -- null while it runs, and for ever if it was killed
+        outcome TEXT CHECK (outcome IN ('done', 'failed')),
+        detail TEXT
+    );
+    CREATE TABLE scores (
+        id INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        model_sha256 TEXT NOT NULL,
+        data TEXT NOT NULL,       -- 'test data' or 'new rows'
+        rows INTEGER NOT NULL,
+        f1 REAL, accuracy REAL, precision REAL, recall REAL, roc_auc REAL,
+        average_precision REAL, log_loss REAL, brier REAL
+    );
+    CREATE INDEX scores_model ON scores (model_sha256, data);
+    CREATE TABLE decisions (
+        id INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        files TEXT NOT NULL,      -- a JSON array of the names judged
+        rows INTEGER NOT NULL,    -- new rows judged
+        labelled INTEGER NOT NULL,
+        release TEXT,             -- live when the decision was taken
+        deployed_f1 REAL,         -- its latestscore.txt
+        new_f1 REAL,              -- its F1 on the new rows
+        verdict TEXT NOT NULL,    -- 'nothing deployed', 'no drift', 'drift', 'no evidence'
+        champion_f1 REAL,         -- both models on the same rows, after drift
+        challenger_f1 REAL,
+        action TEXT NOT NULL,     -- 'deployed' or 'kept'
+        reason TEXT NOT NULL,
+        new_release TEXT
+    );
+    CREATE TABLE deployments (
+        id INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        release TEXT NOT NULL,
+        action TEXT NOT NULL CHECK (action IN ('deploy', 'rollback')),
+        f1 REAL NOT NULL
+    );
+    CREATE TABLE timings (
+        id INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        stage TEXT NOT NULL,
+        seconds REAL NOT NULL,
+        rows INTEGER NOT NULL
+    );
+    CREATE INDEX timings_stage ON timings (stage, id);
+    CREATE TABLE missing (
+        at TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        column_name TEXT NOT NULL,
+        percent REAL NOT NULL
+    );
+    CREATE INDEX missing_at ON missing (at);
+    CREATE TABLE packages (
+        at TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        package TEXT NOT NULL,
+        installed TEXT NOT NULL,
+        latest TEXT NOT NULL
+    );
+    CREATE INDEX packages_at ON packages (at);
+    """,
+)
