@@ -1,0 +1,220 @@
+"""Publish model, score and record as one release, list the releases, or go back to one.
+
+A release is a folder below prod_deployment_path/releases that is complete before anybody can see
+it. It goes live by one rename of the link `current`, through which trainedmodel.pkl,
+latestscore.txt and ingestedfiles.txt of prod_deployment_path are read.
+"""
+
+import argparse
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline import cli
+from pipeline.config import Config
+from pipeline.errors import ModelError, ReleaseError
+from pipeline.files import sha256_of, sync_folder, utc_now, write_atomic
+from pipeline.history import History, record_deployment, recorded_f1
+from pipeline.models import load_release, load_trained
+from pipeline.releases import (
+    CURRENT,
+    MANIFEST,
+    MODEL,
+    RECORD,
+    SCORE,
+    ModelManifest,
+    Release,
+    live_id,
+    live_release,
+    read_release,
+    release_ids,
+    release_text,
+)
+
+log = logging.getLogger("deployment")
+
+
+def deploy(config: Config) -> Release:
+    """Make a release of the trained model, its score and the record of files, and put it live.
+
+    Raises `ModelError` if the model is damaged or the score does not describe it.
+    """
+    production = config.prod_deployment_path
+    manifest = load_trained(config.output_model_path, config.schema).manifest
+    sources = {
+        MODEL: config.trainedmodel_path,
+        SCORE: config.latestscore_path,
+        RECORD: config.ingestedfiles_path,
+    }
+    for source in sources.values():
+        if not source.is_file():
+            raise ReleaseError(f"{source} is missing: run ingestion, training and scoring first")
+    with History(config.history_path) as history:
+        f1 = _checked_score(config, manifest, history)
+        release = _build(production, sources, manifest, f1)
+        load_release(release, config.schema)  # what cannot be read back does not go live
+        _put_live(production, release.id)
+        record_deployment(history, release.id, "deploy", f1)
+    log.info("release %s is live, F1 %.4f", release.id, f1)
+    _prune(production, config.keep_releases)
+    return release
+
+
+def rollback(config: Config, release_id: str | None = None) -> Release:
+    """Put an earlier release live again: the one before the live one, if none is named.
+
+    Raises `ReleaseError` or `ModelError`, and changes nothing, if it is missing or damaged.
+    """
+    production = config.prod_deployment_path
+    live = live_release(production)
+    release = read_release(production, release_id or _before(production, live))
+    load_release(release, config.schema)
+    if release.id != live.id:
+        with History(config.history_path) as history:
+            _put_live(production, release.id)
+            record_deployment(history, release.id, "rollback", release.f1)
+        log.info("rolled back from %s to %s, F1 %.4f", live.id, release.id, release.f1)
+    return release
+
+
+def releases(config: Config) -> list[Release]:
+    """All releases, oldest first."""
+    production = config.prod_deployment_path
+    return [read_release(production, release_id) for release_id in release_ids(production)]
+
+
+def _checked_score(config: Config, manifest: ModelManifest, history: History) -> float:
+    """The F1 of latestscore.txt, if it is this model's."""
+    text = config.latestscore_path.read_text(encoding="utf-8")
+    try:
+        f1 = float(text)
+    except ValueError:
+        raise ModelError(f"{config.latestscore_path} holds no number: {text[:40]!r}") from None
+    if (recorded := recorded_f1(history, manifest.sha256)) != f1:
+        found = "was never scored" if recorded is None else f"scored {recorded}"
+        raise ModelError(
+            f"{config.latestscore_path} says {f1}, but the model beside it {found}:"
+            " run `python scoring.py` first"
+        )
+    return f1
+
+
+def _build(
+    production: Path, sources: dict[str, Path], manifest: ModelManifest, f1: float
+) -> Release:
+    """Write a whole release under a hidden name, then give it its own."""
+    folder = production / "releases"
+    hidden = folder / ".new"
+    shutil.rmtree(hidden, ignore_errors=True)  # what a killed run left
+    hidden.mkdir(parents=True)
+    for name, source in sources.items():
+        write_atomic(hidden / name, source.read_bytes())
+    now = utc_now()
+    release = Release(
+        id=_new_id(production, now),
+        path=hidden,
+        deployed_at=now,
+        f1=f1,
+        previous=live_id(production),
+        files={name: sha256_of(hidden / name) for name in sources},
+        model=manifest,
+    )
+    write_atomic(hidden / MANIFEST, release_text(release))
+    hidden.rename(folder / release.id)
+    sync_folder(folder)
+    return read_release(production, release.id)
+
+
+def _new_id(production: Path, now: str) -> str:
+    """A number that only grows, so that ids sort by age whatever the clock does, and the time."""
+    last = max((int(i.split("-")[0]) for i in release_ids(production)), default=0)
+    return f"{last + 1:06d}-{now[:19].replace('-', '').replace(':', '')}Z"
+
+
+def _put_live(production: Path, release_id: str) -> None:
+    """Point `current` at a release by one rename.
+
+    The three names lead through it; on the first deployment they come first, so that all three
+    files appear at the same moment.
+    """
+    for name in (MODEL, SCORE, RECORD):
+        target = Path(CURRENT) / name
+        link = production / name
+        if not link.is_symlink() or link.readlink() != target:
+            _replace_link(link, target)
+    _replace_link(production / CURRENT, Path("releases") / release_id)
+    sync_folder(production)
+
+
+def _replace_link(link: Path, target: Path) -> None:
+    temporary = link.with_name(f".{link.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(link)
+
+
+def _before(production: Path, live: Release) -> str:
+    """The release that was live before this one, else the next older one that is kept."""
+    ids = release_ids(production)
+    earlier = [i for i in ids if i < live.id]
+    if live.previous in earlier:
+        return live.previous
+    if not earlier:
+        raise ReleaseError(f"there is no release before {live.id} to go back to")
+    return earlier[-1]
+
+
+def _prune(production: Path, keep: int) -> None:
+    """Delete the oldest releases beyond `keep`, never the live one or the one before it."""
+    ids = release_ids(production)
+    live = live_release(production)
+    kept = {*ids[-keep:], live.id, live.previous, *[i for i in ids if i < live.id][-1:]}
+    for release_id in ids:
+        if release_id not in kept:
+            # hidden first, so that nobody lists a release that is half gone
+            hidden = production / "releases" / f".old-{release_id}"
+            (production / "releases" / release_id).rename(hidden)
+            log.info("release %s is pruned", release_id)
+    for hidden in (production / "releases").glob(".old-*"):
+        shutil.rmtree(hidden)
+
+
+def _listed(config: Config) -> str:
+    live = live_id(config.prod_deployment_path)
+    lines = [f"  {'release':<32} {'deployed':<24} {'F1':>6}  trained on"]
+    for release in releases(config):
+        mark = "*" if release.id == live else " "
+        lines.append(
+            f"{mark} {release.id:<32} {release.deployed_at:<24} {release.f1:6.4f}"
+            f"  {release.model.rows:,} rows"
+        )
+    return "\n".join([*lines, "* is live"]) if len(lines) > 1 else "nothing is deployed yet"
+
+
+def command(config: Config, args: argparse.Namespace) -> None:
+    """Deploy or roll back, and tell what came of it."""
+    release = deploy(config) if args.rollback is None else rollback(config, args.rollback or None)
+    print(f"{config.shown(config.prod_deployment_path)}: {release.id} is live, F1 {release.f1}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the stage from the command line."""
+    parser = cli.stage_parser(__doc__)
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--list", action="store_true", help="show the releases")
+    choice.add_argument(
+        "--rollback",
+        nargs="?",
+        const="",
+        metavar="ID",
+        help="go back to this release, or to the one before the live one",
+    )
+    args = parser.parse_args(argv)
+    if args.list:
+        return cli.run(lambda config, _: print(_listed(config)), args)
+    return cli.run_alone("deployment", command, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
