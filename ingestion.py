@@ -183,19 +183,25 @@ def _write_records(config: Config, history: History) -> None:
         write_if_changed(config.rejectedrows_path, "".join(csv_line(line) + "\n" for line in lines))
 
 
-def command(config: Config, args: argparse.Namespace) -> None:
-    """Ingest, and tell what came of it."""
-    ingestion = ingest(config, rebuild=args.rebuild)
+def told(config: Config, ingestion: Ingestion) -> list[str]:
+    """What an ingestion did, in lines for a person."""
     if not ingestion.files:
-        print(f"nothing new in {config.shown(config.input_folder_path)}")
-        return
+        return [f"nothing new in {config.shown(config.input_folder_path)}"]
+    lines = []
     for file in ingestion.files:
         if file.reason:
-            print(f"{file.name}: rejected: it {file.reason}")
+            lines.append(f"{file.name}: rejected: it {file.reason}")
         else:
             aside = f", {len(file.bad_rows):,} set aside" if file.bad_rows else ""
-            print(f"{file.name}: {file.added:,} new of {file.rows:,} rows{aside}")
-    print(f"{config.shown(config.finaldata_path)}: {ingestion.total_rows:,} rows")
+            lines.append(f"{file.name}: {file.added:,} new of {file.rows:,} rows{aside}")
+    if any(file.bad_rows for file in ingestion.files):
+        lines.append(f"{config.shown(config.rejectedrows_path)}: the rows set aside, and why")
+    return [*lines, f"{config.shown(config.finaldata_path)}: {ingestion.total_rows:,} rows"]
+
+
+def command(config: Config, args: argparse.Namespace) -> None:
+    """Ingest, and tell what came of it."""
+    print("\n".join(told(config, ingest(config, rebuild=args.rebuild))))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -21,6 +21,7 @@ from pipeline import cli
 from pipeline.config import Config
 from pipeline.errors import ModelError
 from pipeline.history import History, record_timing
+from pipeline.ledger import last_file
 from pipeline.master import read_master
 from pipeline.models import Model, TrainedModel, save_model
 from pipeline.schema import DEFAULT_SCHEMA, Schema
@@ -86,7 +87,13 @@ def train(config: Config) -> TrainedModel:
         frame = read_master(config, history)
         model = train_model(frame, config.schema)
         labelled = int(frame[config.schema.outcome].notna().sum())
-        trained = save_model(model, config.output_model_path, labelled, config.schema)
+        trained = save_model(
+            model,
+            config.output_model_path,
+            rows=labelled,
+            last_file=last_file(history),
+            schema=config.schema,
+        )
         seconds = perf_counter() - started
         record_timing(history, "training", seconds, labelled)
     log.info("trained on %s labelled rows in %.2f s", f"{labelled:,}", seconds)

@@ -54,12 +54,13 @@ class TakenFile:
 
 
 @dataclass(frozen=True)
-class Pending:
-    """Ingested rows that wait for a drift check, or for the reports that follow one."""
+class PendingFile:
+    """An ingested file that waits for a drift check, or for the reports that follow one."""
 
-    file_ids: tuple[int, ...]
-    names: tuple[str, ...]
-    spans: tuple[tuple[int, int], ...]  # bytes of finaldata.csv
+    id: int
+    name: str
+    recorded_at: str
+    span: tuple[int, int]  # the bytes of finaldata.csv that its new rows take
 
 
 def list_input(folder: Path) -> list[FoundFile]:
@@ -115,17 +116,18 @@ def record_files(history: History, taken: list[TakenFile], rows: int, size: int)
 def replace_files(history: History, taken: list[TakenFile], rows: int, size: int) -> None:
     """Commit a rebuilt `finaldata.csv`; what was judged before stays judged."""
     with history.transaction():
-        judged = {
-            (row["name"], row["sha256"]): (row["judged_at"], row["reported_at"])
-            for row in history.query("SELECT * FROM files ORDER BY id")
+        before = {
+            (row["name"], row["sha256"]): row
+            for row in history.query("SELECT * FROM files WHERE current = 1")
         }
         history.query("DELETE FROM files")
         for file in taken:
             file_id = _record_file(history, file)
-            if (file.name, file.sha256) in judged:
+            if old := before.get((file.name, file.sha256)):
                 history.query(
-                    "UPDATE files SET judged_at = ?, reported_at = ? WHERE id = ?",
-                    *(*judged[file.name, file.sha256], file_id),
+                    "UPDATE files SET id = ?, recorded_at = ?, judged_at = ?, reported_at = ?"
+                    " WHERE id = ?",
+                    *(old["id"], old["recorded_at"], old["judged_at"], old["reported_at"], file_id),
                 )
         history.query("UPDATE master SET rows = ?, bytes = ?, rebuilding = 0", rows, size)
 
@@ -175,33 +177,45 @@ def begin_rebuild(history: History) -> None:
     history.query("UPDATE master SET rebuilding = 1")
 
 
-def unjudged(history: History) -> Pending:
-    """The files that no drift check has seen."""
-    return _pending(history, "judged_at IS NULL")
+def last_file(history: History) -> int:
+    """The id of the file recorded last; 0 if there is none."""
+    return int(history.query("SELECT coalesce(max(id), 0) AS id FROM files")[0]["id"])
 
 
-def unreported(history: History) -> Pending:
-    """The files that were judged, or not yet, but whose reports are not written."""
-    return _pending(history, "reported_at IS NULL")
+def unjudged(history: History) -> list[PendingFile]:
+    """The files whose rows no drift check has seen, oldest first."""
+    return [file for file, judged in _pending(history) if not judged]
 
 
-def _pending(history: History, condition: str) -> Pending:
-    rows = history.query(
-        "SELECT id, name, start_byte, end_byte FROM files"
-        f" WHERE reported_at IS NULL AND {condition} ORDER BY id"
-    )
-    return Pending(
-        file_ids=tuple(row["id"] for row in rows),
-        names=tuple(dict.fromkeys(row["name"] for row in rows)),
-        spans=tuple((row["start_byte"], row["end_byte"]) for row in rows),
-    )
+def unreported(history: History) -> list[PendingFile]:
+    """The files whose reports are not written yet, judged or not, oldest first."""
+    return [file for file, _ in _pending(history)]
 
 
-def mark(history: History, pending: Pending, column: str) -> None:
-    """Note that these files are now judged (`judged_at`) or reported (`reported_at`)."""
-    now = utc_now()
+def _pending(history: History) -> list[tuple[PendingFile, bool]]:
+    rows = history.query("SELECT * FROM files WHERE reported_at IS NULL ORDER BY id")
+    return [
+        (
+            PendingFile(r["id"], r["name"], r["recorded_at"], (r["start_byte"], r["end_byte"])),
+            r["judged_at"] is not None,
+        )
+        for r in rows
+    ]
+
+
+def mark_judged(history: History, files: list[PendingFile]) -> None:
+    """Note that a drift check has seen these files."""
+    _mark(history, files, "judged_at")
+
+
+def mark_reported(history: History, files: list[PendingFile]) -> None:
+    """Note that the reports which follow these files are written."""
+    _mark(history, files, "reported_at")
+
+
+def _mark(history: History, files: list[PendingFile], column: str) -> None:
     history.connection.executemany(
-        f"UPDATE files SET {column} = ? WHERE id = ?", [(now, i) for i in pending.file_ids]
+        f"UPDATE files SET {column} = ? WHERE id = ?", [(utc_now(), file.id) for file in files]
     )
 
 

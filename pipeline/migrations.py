@@ -4,7 +4,7 @@
 MIGRATIONS = (
     """
     CREATE TABLE files (          -- the ledger: each content of each input file, once
-        id INTEGER PRIMARY KEY,
+        id INTEGER PRIMARY KEY AUTOINCREMENT,  -- grows with every file, for ever
         name TEXT NOT NULL,
         size INTEGER NOT NULL,
         mtime_ns INTEGER NOT NULL,

@@ -40,7 +40,9 @@ class TrainedModel:
     manifest: ModelManifest
 
 
-def save_model(model: Model, folder: Path, rows: int, schema: Schema) -> TrainedModel:
+def save_model(
+    model: Model, folder: Path, *, rows: int, last_file: int, schema: Schema
+) -> TrainedModel:
     """Write a model and its manifest into a folder."""
     content = pickle.dumps(model, protocol=5)
     versions = {name: version(name) for name in ("scikit-learn", "numpy", "pandas")}
@@ -48,6 +50,7 @@ def save_model(model: Model, folder: Path, rows: int, schema: Schema) -> Trained
         sha256=sha256(content).hexdigest(),
         trained_at=utc_now(),
         rows=rows,
+        last_file=last_file,
         schema=schema,
         versions={"python": platform.python_version(), **versions},
     )

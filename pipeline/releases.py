@@ -21,7 +21,8 @@ class ModelManifest:
 
     sha256: str
     trained_at: str
-    rows: int
+    rows: int  # labelled ones, which it learned from
+    last_file: int  # the ledger's id of the last file among its data
     schema: Schema
     versions: dict[str, str]
 

@@ -2,7 +2,7 @@
 
 A value has one canonical text, so that `1`, `1.0` and ` 01 ` are the same number and two rows are
 identical exactly when their canonical texts are. The functions here take one value's text and
-return its canonical text, or raise `ValueError` with the reason a person understands.
+return its canonical text, or raise `ValueError` with what is wrong with it.
 """
 
 import re
@@ -63,7 +63,7 @@ def canonical_client(text: str) -> str:
     """A client's name, which may not be empty."""
     name = canonical_text(text)
     if not name:
-        raise ValueError("the client is empty")
+        raise ValueError("is empty; expected a name")
     return name
 
 
@@ -75,10 +75,10 @@ def canonical_number(text: str) -> str:
     if text.lower() in MISSING:
         return ""
     if not _NUMBER.fullmatch(text):
-        raise ValueError(f"{shown(text)} is not a number")
+        raise ValueError("is not a number")
     value = float(text)
     if value in (float("inf"), float("-inf")):
-        raise ValueError(f"{shown(text)} is too large for a number")
+        raise ValueError("is too large for a number")
     return str(int(value)) if value.is_integer() and abs(value) < _EXACT_INTEGERS else repr(value)
 
 
@@ -91,12 +91,7 @@ def canonical_outcome(text: str) -> str:
         return ""
     if _NUMBER.fullmatch(word) and float(word) in (0, 1):  # pandas writes 1.0 beside missing ones
         return str(int(float(word)))
-    raise ValueError(f"{shown(text.strip())} is not an outcome (0, 1 or empty)")
-
-
-def shown(text: str) -> str:
-    """A text as it is quoted in a message: short, and on one line."""
-    return repr(text if len(text) <= 40 else text[:40] + "…")
+    raise ValueError("is not an outcome (0, 1 or empty)")
 
 
 def csv_line(values: tuple[str, ...] | list[str]) -> str:

@@ -6,7 +6,7 @@ A fault of the whole table (no header, another encoding, a quote that never clos
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import DataError
@@ -36,12 +36,19 @@ class Table:
     """The rows of one CSV text; iterate it once.
 
     `columns` are those that must be there, in the order the canonical lines have; further ones
-    are left out and named in `extra_columns`.
+    are left out and named in `extra_columns`. Reasons quote the value at fault unless told not to.
     """
 
-    def __init__(self, stream: io.BufferedReader, schema: Schema, columns: Sequence[str]) -> None:
-        self._lines = _lines(_text(stream))
-        self._reader = csv.reader(self._lines, strict=True)
+    def __init__(
+        self,
+        stream: io.BufferedReader,
+        schema: Schema,
+        columns: Sequence[str],
+        *,
+        quote_values: bool = True,
+    ) -> None:
+        self._reader = csv.reader(_lines(_text(stream)), strict=True)
+        self._quote_values = quote_values
         header = self._header(columns)
         self._width = len(header)
         self._picks = [(header.index(c), c, schema.canonical(c)) for c in columns]
@@ -90,10 +97,13 @@ class Table:
                 raise DataError(f"line {line}: a quote opens here and closes in another line")
             reason = f"has {len(fields)} fields where the header has {self._width}"
             return BadRow(line, reason, csv_line(fields))
-        try:
-            values = [_canonical(canonical, fields[i], name) for i, name, canonical in self._picks]
-        except ValueError as error:
-            return BadRow(line, str(error), csv_line(fields))
+        values = []
+        for i, name, canonical in self._picks:
+            try:
+                values.append(canonical(fields[i]))
+            except ValueError as error:
+                quoted = f"{name} {_quoted(fields[i])}" if self._quote_values else name
+                return BadRow(line, f"{quoted} {error}", csv_line(fields))
         return GoodRow(line, csv_line(values))
 
 
@@ -105,11 +115,8 @@ def too_many_bad(bad: Sequence[BadRow], rows: int) -> str | None:
     return f"{len(bad):,} of {rows:,} rows are bad, more than a tenth ({first})"
 
 
-def _canonical(canonical: Callable[[str], str], field: str, name: str) -> str:
-    try:
-        return canonical(field)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
+def _quoted(field: str) -> str:
+    return repr(field if len(field) <= 40 else field[:40] + "…")
 
 
 def _text(stream: io.BufferedReader) -> io.TextIOWrapper:

@@ -1,0 +1,132 @@
+"""Call the API (prediction, scoring, summary statistics, diagnostics) and keep its answers.
+
+The answers go, each under a heading, to apireturns.txt in output_model_path.
+"""
+
+import argparse
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from pipeline import cli
+from pipeline.config import DEFAULT_API_URL, Config
+from pipeline.errors import PipelineError
+from pipeline.files import write_atomic
+from pipeline.ledger import list_input
+
+log = logging.getLogger("apicalls")
+
+SECONDS = 30.0
+
+
+class ApiError(PipelineError):
+    """The API cannot be reached, or does not answer as it should."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One call and what came back."""
+
+    call: str
+    status: int
+    body: dict[str, Any]
+
+
+def call_api(url: str, filepath: str, seconds: float = SECONDS) -> list[Answer]:
+    """Make the four calls; `filepath` names the client file to predict.
+
+    Raises `ApiError` if the server is not there, is too slow, or answers with an error.
+    """
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy of the environment has no business here
+        return [
+            _call(session, "POST", f"{url}/prediction", seconds, {"filepath": filepath}),
+            _call(session, "GET", f"{url}/scoring", seconds),
+            _call(session, "GET", f"{url}/summarystats", seconds),
+            _call(session, "GET", f"{url}/diagnostics", seconds),
+        ]
+
+
+def release_served(url: str, seconds: float = 2.0) -> str | None:
+    """The id of the release that a server of ours serves; None if none answers there."""
+    try:
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.get(f"{url}/ready", timeout=seconds).json()
+        return str(answer["release"])
+    except (requests.RequestException, KeyError, TypeError):
+        return None
+
+
+def write_answers(answers: Sequence[Answer], path: Path) -> None:
+    """Write the answers, each under its call, one key of the answer a line."""
+    write_atomic(path, "\n".join(_told(answer) for answer in answers))
+
+
+def default_file(config: Config) -> str:
+    """The first file of the test data, by its bare name."""
+    files = list_input(config.test_data_path)
+    if not files:
+        raise PipelineError(f"{config.test_data_path}: holds no .csv file to ask a prediction for")
+    return files[0].name
+
+
+def _call(
+    session: requests.Session,
+    method: str,
+    url: str,
+    seconds: float,
+    body: dict[str, str] | None = None,
+) -> Answer:
+    said = f"{method} {url}" + (f" {json.dumps(body)}" if body else "")
+    try:
+        response = session.request(method, url, json=body, timeout=seconds)
+        answer = response.json()
+    except requests.JSONDecodeError:
+        raise ApiError(f"{said}: the answer is not JSON; is this the right server?") from None
+    except requests.Timeout:
+        raise ApiError(f"{said}: no answer within {seconds:g} seconds") from None
+    except requests.RequestException as error:
+        raise ApiError(f"{said}: no server answers there ({type(error).__name__})") from None
+    if not response.ok or not isinstance(answer, dict):
+        raise ApiError(f"{said}: status {response.status_code}: {response.text[:200].strip()}")
+    return Answer(said, response.status_code, answer)
+
+
+def _told(answer: Answer) -> str:
+    lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in answer.body.items()]
+    return f"## {answer.call}\nstatus {answer.status}\n" + "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def command(config: Config, args: argparse.Namespace) -> None:
+    """Call, keep the answers, and tell where."""
+    url = (args.url or config.api_url or DEFAULT_API_URL).rstrip("/")
+    answers = call_api(url, args.file or default_file(config), args.timeout)
+    path = config.output_model_path / args.output
+    write_answers(answers, path)
+    for answer in answers:
+        print(f"{answer.call}: {answer.status}")
+    print(config.shown(path))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the client from the command line."""
+    parser = cli.stage_parser(__doc__)
+    parser.add_argument("--url", help="the API's base URL (default: api_url of the config)")
+    parser.add_argument("--file", help="the client file to predict (default: of the test data)")
+    parser.add_argument(
+        "--timeout", type=float, default=SECONDS, help="seconds to wait for an answer (30)"
+    )
+    parser.add_argument(
+        "--output", default="apireturns.txt", help="the file to write (apireturns.txt)"
+    )
+    return cli.run(command, parser.parse_args(argv))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,186 @@
+"""Look after the data and the machinery: predictions, statistics, missing data, timings, packages.
+
+Run by hand it prints all five. The timings are of a real ingestion and a real training, done in a
+temporary place; live files are never touched.
+"""
+
+import argparse
+import json
+import logging
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+
+import training
+from ingestion import ingest
+from pipeline import cli
+from pipeline.config import Config
+from pipeline.frames import read_folder
+from pipeline.history import (
+    History,
+    Package,
+    last_missing,
+    last_packages,
+    last_timings,
+    record_missing,
+    record_packages,
+)
+from pipeline.master import read_master
+from pipeline.models import load_release, predictions_of
+from pipeline.releases import live_release
+
+log = logging.getLogger("diagnostics")
+
+PIP_SECONDS = 60
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds of a real ingestion and a real training."""
+
+    ingestion: float
+    training: float
+
+
+def model_predictions(config: Config, frame: pd.DataFrame) -> list[int]:
+    """The deployed model's 0 or 1 for each row of a frame that has the feature columns.
+
+    Raises `ReleaseError` if nothing is deployed.
+    """
+    release = live_release(config.prod_deployment_path)
+    model = load_release(release, config.schema)
+    return [int(value) for value in predictions_of(model, frame)]
+
+
+def dataframe_summary(config: Config) -> pd.DataFrame:
+    """Mean, median and standard deviation (of a sample) of each number column of finaldata.csv.
+
+    Returns a frame with a row a column and the columns `mean`, `median`, `std`; missing numbers
+    are left out.
+    """
+    with History(config.history_path) as history:
+        frame = read_master(config, history)
+    return frame[list(config.schema.numeric)].agg(["mean", "median", "std"]).T
+
+
+def missing_data(config: Config) -> dict[str, float]:
+    """Column -> percent missing (0 to 100), for every column of finaldata.csv."""
+    with History(config.history_path) as history:
+        frame = read_master(config, history)
+    return {
+        column: float((frame[column].isna() | (frame[column] == "")).mean() * 100)
+        for column in config.schema.columns
+    }
+
+
+def execution_time(config: Config) -> Timings:
+    """Seconds of ingesting the whole input folder and of training on it, in a temporary place."""
+    with TemporaryDirectory(prefix="timing-") as folder:
+        place = Path(folder)
+        trial = replace(
+            config,
+            output_folder_path=place / "ingesteddata",
+            output_model_path=place / "models",
+            history_path=place / "history.db",
+        )
+        ingest(trial)
+        training.train(trial)
+        with History(trial.history_path) as history:
+            return Timings(**last_timings(history))
+
+
+def outdated_packages(requirements: Path = cli.PROJECT / "requirements.txt") -> list[Package]:
+    """Installed and latest version of each package that `requirements.txt` names.
+
+    Asks pip once; what it cannot tell, or an index that cannot be reached, is `unknown`.
+    """
+    lines = requirements.read_text(encoding="utf-8").splitlines()
+    names = [name[0] for line in lines if (name := re.match(r"[A-Za-z0-9][\w.-]*", line))]
+    latest = _latest(names)
+    return [Package(name, _installed(name), latest.get(_normal(name), UNKNOWN)) for name in names]
+
+
+def _latest(names: Sequence[str]) -> dict[str, str]:
+    """Normal name -> newest version that this Python can install; empty if pip cannot say.
+
+    `pip list --outdated` would not do: where the index cannot be reached, it takes every package
+    for up to date.
+    """
+    ask = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--report", "-"]
+    ask += ["--upgrade", "--no-deps", "--ignore-installed", "--only-binary=:all:"]
+    ask += ["--disable-pip-version-check", "--retries=0", "--timeout=10", *names]
+    try:
+        answer = subprocess.run(ask, capture_output=True, timeout=PIP_SECONDS, check=True)
+        found = [entry["metadata"] for entry in json.loads(answer.stdout)["install"]]
+        return {_normal(package["name"]): package["version"] for package in found}
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
+        log.warning("the latest versions are unknown: pip gave no answer (%s)", error)
+        return {}
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def record(config: Config, *, packages: bool = True) -> None:
+    """Record the missing percentages and, if asked for, the packages, for the API to show."""
+    percents = missing_data(config)
+    table = outdated_packages() if packages else []
+    with History(config.history_path) as history:
+        record_missing(history, percents)
+        if table:
+            record_packages(history, table)
+
+
+def command(config: Config, _: argparse.Namespace) -> None:
+    """Print all five diagnostics."""
+    release = live_release(config.prod_deployment_path)
+    frame = read_folder(config.test_data_path, config.schema)
+    said = model_predictions(config, frame)
+    print(f"predictions of release {release.id} on the {len(said):,} rows of test data")
+    print(f"  {said.count(1):,} to leave, {said.count(0):,} to stay\n")
+    print(f"summary of {config.shown(config.finaldata_path)}")
+    print(_indented(dataframe_summary(config).to_string(float_format="{:,.2f}".format)))
+    record(config)
+    with History(config.history_path) as history:
+        missing, packages = last_missing(history), last_packages(history)
+    print("\nmissing data, percent")
+    for column, percent in missing.items():
+        print(f"  {column:<28}{percent:8.2f}")
+    timings = execution_time(config)
+    print("\nexecution time, seconds, in a temporary place")
+    print(f"  {'ingestion':<28}{timings.ingestion:8.3f}")
+    print(f"  {'training':<28}{timings.training:8.3f}")
+    print("\npackages of requirements.txt")
+    print(f"  {'package':<18}{'installed':<14}latest")
+    for package in packages:
+        mark = "" if package.latest in (package.installed, UNKNOWN) else "  outdated"
+        print(f"  {package.package:<18}{package.installed:<14}{package.latest}{mark}")
+
+
+def _indented(table: str) -> str:
+    return "\n".join(f"  {line}" for line in table.splitlines())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the stage from the command line."""
+    return cli.run_alone("diagnostics", command, cli.stage_parser(__doc__).parse_args(argv))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

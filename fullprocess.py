@@ -1,0 +1,273 @@
+"""The chain that cron runs: take in what is new, check for drift, and only then retrain.
+
+Nothing new: it says so and ends. Otherwise it ingests, scores the deployed model on the rows no
+drift check has seen, and, where that is worse than the deployed score, trains a challenger, which
+goes live only if it is at least as good on the same rows. Reports follow each judged batch.
+"""
+
+import argparse
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from pipeline import cli, ledger
+from pipeline.config import Config
+from pipeline.drift import DRIFT, NO_DRIFT, NO_EVIDENCE, Verdict, raw_comparison
+from pipeline.files import run_lock
+from pipeline.history import Decision, History, record_decision, record_scores, recorded_run
+from pipeline.ledger import PendingFile
+from pipeline.releases import Release, live_id, live_release
+
+# Most ticks find nothing to do and need the standard library only. What stands on pandas or
+# scikit-learn is imported in the functions that have work for it.
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipeline.models import Model
+
+log = logging.getLogger("fullprocess")
+
+NOTHING_DEPLOYED = "nothing deployed"
+DEPLOYED, KEPT = "deployed", "kept"
+
+
+def tick(config: Config) -> None:
+    """One run of the chain; raises `LockHeldError` if another one is at work."""
+    with run_lock(config.lock_path), History(config.history_path) as history:
+        if not work_waits(config, history):
+            print(f"nothing new in {config.shown(config.input_folder_path)}")
+            return
+        with recorded_run(history, "fullprocess"):
+            work(config, history)
+
+
+def work_waits(config: Config, history: History) -> bool:
+    """Whether there is anything to do; the standard library is enough to tell."""
+    found = ledger.list_input(config.input_folder_path)
+    if ledger.new_files(history, found) or ledger.rebuilding(history):
+        return True
+    return bool(ledger.unreported(history)) or _lacks_release(config, history)
+
+
+def _lacks_release(config: Config, history: History) -> bool:
+    rows, _ = ledger.master_size(history)
+    return rows > 0 and live_id(config.prod_deployment_path) is None
+
+
+def work(config: Config, history: History) -> None:
+    """Ingest, judge what no drift check has seen, and report."""
+    from ingestion import ingest, told
+
+    print("\n".join(told(config, ingest(config))))
+    decision = None
+    if ledger.unjudged(history) or _lacks_release(config, history):
+        decision = judge(config, history)
+        print(f"{decision.verdict}: {decision.reason}")
+    if pending := ledger.unreported(history):
+        report(config, in_full=decision is None or decision.verdict != NO_DRIFT)
+        ledger.mark_reported(history, pending)
+
+
+def judge(config: Config, history: History) -> Decision:
+    """Decide on the batch of all unjudged files, act on it and record it.
+
+    The batch counts as judged only once all that is done: a run killed before leaves it to the
+    next one.
+    """
+    batch = ledger.unjudged(history)
+    if live_id(config.prod_deployment_path) is None:
+        decision = first_release(config, batch)
+    else:
+        decision = check(config, history, batch)
+    with history.transaction():
+        record_decision(history, decision)
+        ledger.mark_judged(history, batch)
+    return decision
+
+
+def first_release(config: Config, batch: list[PendingFile]) -> Decision:
+    """Train, score and deploy where nothing is live yet."""
+    release = retrain_and_deploy(config)
+    return Decision(
+        files=_names(batch),
+        rows=release.model.rows,
+        labelled=release.model.rows,
+        release=None,
+        deployed_f1=None,
+        new_f1=None,
+        verdict=NOTHING_DEPLOYED,
+        action=DEPLOYED,
+        reason=f"trained on {release.model.rows:,} rows and deployed {release.id}",
+        new_release=release.id,
+    )
+
+
+def retrain_and_deploy(config: Config) -> Release:
+    """Train on everything, score on the test data, and put that live."""
+    from deployment import deploy
+    from scoring import score
+    from training import train
+
+    train(config)
+    score(config)
+    return deploy(config)
+
+
+def check(config: Config, history: History, batch: list[PendingFile]) -> Decision:
+    """Score the deployed model on the rows it has not learned from; on drift, challenge it."""
+    from pipeline.master import read_spans
+    from pipeline.models import load_release
+    from scoring import score_model
+
+    release = live_release(config.prod_deployment_path)
+    model = load_release(release, config.schema)
+    fresh = [file for file in batch if not _learned(file, release)]
+    rows = read_spans(config, [file.span for file in fresh])
+    labelled = int(rows[config.schema.outcome].notna().sum())
+    new_f1 = None
+    if labelled:
+        scores = score_model(model, rows, config.schema)
+        record_scores(history, release.model.sha256, "new rows", scores)
+        new_f1 = scores.f1
+    verdict = raw_comparison(new_f1, release.f1) if fresh else _nothing_fresh(release)
+    decision = Decision(
+        files=_names(batch),
+        rows=len(rows),
+        labelled=labelled,
+        release=release.id,
+        deployed_f1=release.f1,
+        new_f1=new_f1,
+        verdict=verdict.verdict,
+        action=KEPT,
+        reason=verdict.reason,
+    )
+    return (
+        challenge(config, history, model, rows, decision) if verdict.verdict == DRIFT else decision
+    )
+
+
+def challenge(
+    config: Config, history: History, champion: "Model", new: "pd.DataFrame", found: Decision
+) -> Decision:
+    """Retrain on everything, compare on the same rows, and deploy what is at least as good."""
+    from deployment import deploy
+    from pipeline.frames import read_folder
+    from pipeline.gate import compare
+    from pipeline.master import read_master
+    from scoring import score
+    from training import train, train_model
+
+    trained = train(config)
+    score(config)
+    comparison = compare(
+        champion,
+        trained.model,
+        train_model,
+        schema=config.schema,
+        test=read_folder(config.test_data_path, config.schema),
+        new=new,
+        everything=read_master(config, history),
+    )
+    release = deploy(config) if comparison.deploy else None
+    outcome = f"deployed {release.id}" if release else f"{found.release} stays live"
+    return replace(
+        found,
+        action=DEPLOYED if release else KEPT,
+        reason=f"{found.reason}; {comparison.reason}: {outcome}",
+        champion_f1=comparison.champion_f1,
+        challenger_f1=comparison.challenger_f1,
+        new_release=release.id if release else None,
+    )
+
+
+def _learned(file: PendingFile, release: Release) -> bool:
+    """Whether the live model was trained on this file: then it proves nothing about it.
+
+    So it is after a run that was killed between deploying and recording it, and after training
+    and deploying by hand. Both signs are asked for, since a history begun anew counts from 1.
+    """
+    learned = release.model
+    return file.id <= learned.last_file and file.recorded_at <= learned.trained_at
+
+
+def _nothing_fresh(release: Release) -> Verdict:
+    return Verdict(NO_EVIDENCE, f"release {release.id} was trained on these files already")
+
+
+def _names(batch: list[PendingFile]) -> str:
+    return json.dumps(list(dict.fromkeys(file.name for file in batch)), ensure_ascii=False)
+
+
+def report(config: Config, *, in_full: bool) -> None:
+    """Write the reports and tell where everything lies; in full, ask the API and pip as well."""
+    import diagnostics
+    import reporting
+
+    done = reporting.report(config, "confusionmatrix2.png")
+    diagnostics.record(config, packages=in_full)
+    release = live_release(config.prod_deployment_path)
+    made = [
+        (config.prod_deployment_path, f"release {release.id} is live, F1 {release.f1:.4f}"),
+        (config.finaldata_path, "all unique client rows"),
+        (done.client_risk, f"{done.clients:,} clients, highest risk first"),
+        (done.confusion_matrix, "the live model on the test data"),
+    ]
+    if in_full:
+        path = config.output_model_path / "apireturns2.txt"
+        ask_api(config, path)
+        made.append((path, "what the API answers"))
+    for path, what in made:
+        print(f"{config.shown(path):<32}  {what}")
+
+
+def ask_api(config: Config, path: Path) -> None:
+    """Make the API calls against a real server and keep the answers."""
+    from apicalls import call_api, default_file, write_answers
+
+    with api_server(config) as url:
+        write_answers(call_api(url, default_file(config)), path)
+
+
+@contextmanager
+def api_server(config: Config) -> Iterator[str]:
+    """The URL of the server at `api_url` if it serves our live release, else of one of our own.
+
+    That one listens on a free loopback port for as long as the context lasts.
+    """
+    from apicalls import release_served
+
+    if config.api_url and release_served(config.api_url) == live_id(config.prod_deployment_path):
+        yield config.api_url
+        return
+    from werkzeug.serving import make_server
+
+    from app import create_app
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no line for each request
+    server = make_server("127.0.0.1", 0, create_app(config), threaded=True)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the chain from the command line."""
+
+    def command(config: Config, _: argparse.Namespace) -> None:
+        tick(config)
+
+    return cli.run(command, cli.stage_parser(__doc__).parse_args(argv))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

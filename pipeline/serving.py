@@ -1,0 +1,80 @@
+"""What a server keeps between requests: the live model, and answers that hold until data change."""
+
+import logging
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Generic, TypeVar
+
+from pipeline.config import Config
+from pipeline.errors import PipelineError, ReleaseError
+from pipeline.models import Model, load_release
+from pipeline.releases import Release, live_id, read_release
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Live:
+    """The release being served."""
+
+    release: Release
+    model: Model
+
+
+class LiveModel:
+    """The live release's model, loaded again whenever another release goes live."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._lock = Lock()
+        self._live: Live | None = None
+        self._refused: str | None = None
+
+    def get(self) -> Live:
+        """The live release and its model; raises `ReleaseError` if there is none to serve.
+
+        A release that does not verify is logged and not served; the one before goes on.
+        """
+        live = self._live
+        live_now = live_id(self._config.prod_deployment_path)
+        if live and live_now in (live.release.id, self._refused):
+            return live
+        with self._lock:
+            return self._load(live_now)
+
+    def _load(self, release_id: str | None) -> Live:
+        if not release_id:
+            raise ReleaseError("nothing is deployed yet")
+        if self._live and self._live.release.id == release_id:
+            return self._live  # another thread was first
+        try:
+            release = read_release(self._config.prod_deployment_path, release_id)
+            self._live = Live(release, load_release(release, self._config.schema))
+            self._refused = None
+        except PipelineError as error:
+            if not self._live:
+                raise
+            log.error(
+                "release %s is refused, %s goes on: %s", release_id, self._live.release.id, error
+            )
+            self._refused = release_id
+        return self._live
+
+
+Value = TypeVar("Value")
+
+
+class Remembered(Generic[Value]):
+    """The last answer, kept as long as the key it was made for stays the same."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._kept: tuple[Hashable, Value] | None = None
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """The answer for this key, made if it is not the one kept."""
+        with self._lock:
+            if self._kept is None or self._kept[0] != key:
+                self._kept = (key, make())
+            return self._kept[1]

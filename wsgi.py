@@ -1,0 +1,10 @@
+"""The API for a WSGI server: `gunicorn wsgi:app`; RISK_CONFIG may name another config.json."""
+
+import os
+
+from app import create_app
+from pipeline import cli
+from pipeline.config import load_config
+
+cli.set_up_logging(verbose=False)
+app = create_app(load_config(os.environ.get("RISK_CONFIG") or cli.PROJECT / "config.json"))
