@@ -122,8 +122,14 @@ def _latest(names: Sequence[str]) -> dict[str, str]:
         found = [entry["metadata"] for entry in json.loads(answer.stdout)["install"]]
         return {_normal(package["name"]): package["version"] for package in found}
     except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
-        log.warning("the latest versions are unknown: pip gave no answer (%s)", error)
+        log.warning("the latest versions are unknown: pip gave no answer (%s)", _why(error))
         return {}
+
+
+def _why(error: Exception) -> str:
+    said = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
+    text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+    return (text.strip().splitlines() or [type(error).__name__])[-1]
 
 
 def _installed(name: str) -> str:

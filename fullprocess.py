@@ -212,7 +212,10 @@ def report(config: Config, *, in_full: bool) -> None:
     diagnostics.record(config, packages=in_full)
     release = live_release(config.prod_deployment_path)
     made = [
-        (config.prod_deployment_path, f"release {release.id} is live, F1 {release.f1:.4f}"),
+        (
+            config.prod_deployment_path / "trainedmodel.pkl",
+            f"the live model, release {release.id}, F1 {release.f1:.4f} on the test data",
+        ),
         (config.finaldata_path, "all unique client rows"),
         (done.client_risk, f"{done.clients:,} clients, highest risk first"),
         (done.confusion_matrix, "the live model on the test data"),
@@ -221,8 +224,9 @@ def report(config: Config, *, in_full: bool) -> None:
         path = config.output_model_path / "apireturns2.txt"
         ask_api(config, path)
         made.append((path, "what the API answers"))
+    width = max(len(config.shown(path)) for path, _ in made)
     for path, what in made:
-        print(f"{config.shown(path):<32}  {what}")
+        print(f"{config.shown(path):<{width}}  {what}")
 
 
 def ask_api(config: Config, path: Path) -> None:

@@ -1,6 +1,7 @@
 """The parser, the logging set-up and the exit codes that every stage shares."""
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -44,6 +45,8 @@ def run(command: Command, args: argparse.Namespace) -> int:
     An expected failure is told in one line; a bug keeps its traceback.
     """
     set_up_logging(args.verbose)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # in a log file, results and log keep step
     try:
         command(load_config(args.config, practice=args.practice), args)
         sys.stdout.flush()
