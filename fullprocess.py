@@ -81,7 +81,7 @@ def judge(config: Config, history: History) -> Decision:
     """
     batch = ledger.unjudged(history)
     if live_id(config.prod_deployment_path) is None:
-        decision = first_release(config, batch)
+        decision = first_release(config, history, batch)
     else:
         decision = check(config, history, batch)
     with history.transaction():
@@ -90,12 +90,12 @@ def judge(config: Config, history: History) -> Decision:
     return decision
 
 
-def first_release(config: Config, batch: list[PendingFile]) -> Decision:
+def first_release(config: Config, history: History, batch: list[PendingFile]) -> Decision:
     """Train, score and deploy where nothing is live yet."""
     release = retrain_and_deploy(config)
     return Decision(
         files=_names(batch),
-        rows=release.model.rows,
+        rows=ledger.master_size(history)[0],
         labelled=release.model.rows,
         release=None,
         deployed_f1=None,
