@@ -116,7 +116,7 @@ def _latest(names: Sequence[str]) -> dict[str, str]:
     """
     ask = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--report", "-"]
     ask += ["--upgrade", "--no-deps", "--ignore-installed", "--only-binary=:all:"]
-    ask += ["--disable-pip-version-check", "--retries=0", "--timeout=10", *names]
+    ask += ["--no-input", "--disable-pip-version-check", "--retries=0", "--timeout=10", *names]
     try:
         answer = subprocess.run(ask, capture_output=True, timeout=PIP_SECONDS, check=True)
         found = [entry["metadata"] for entry in json.loads(answer.stdout)["install"]]

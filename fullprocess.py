@@ -68,7 +68,8 @@ def work(config: Config, history: History) -> None:
     if ledger.unjudged(history) or _lacks_release(config, history):
         decision = judge(config, history)
         print(f"{decision.verdict}: {decision.reason}")
-    if pending := ledger.unreported(history):
+    pending = ledger.unreported(history)
+    if pending or decision:
         report(config, in_full=decision is None or decision.verdict != NO_DRIFT)
         ledger.mark_reported(history, pending)
 
