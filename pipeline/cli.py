@@ -17,6 +17,19 @@ from pipeline.history import History, recorded_run
 PROJECT = Path(__file__).resolve().parent.parent
 INTERRUPTED = 130
 
+OUR_LOGGERS = (
+    "pipeline",
+    "ingestion",
+    "training",
+    "scoring",
+    "deployment",
+    "diagnostics",
+    "reporting",
+    "app",
+    "apicalls",
+    "fullprocess",
+)
+
 Command = Callable[[Config, argparse.Namespace], None]
 
 
@@ -89,6 +102,6 @@ def set_up_logging(verbose: bool) -> None:
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
-    for ours in ("pipeline", "ingestion", "training", "scoring", "deployment", "fullprocess"):
+    root.setLevel(logging.WARNING)  # libraries speak up only where something is wrong
+    for ours in OUR_LOGGERS:
         logging.getLogger(ours).setLevel(logging.DEBUG if verbose else logging.INFO)
