@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from diagnostics import dataframe_summary
 from pipeline import cli
-from pipeline.clientrows import RequestError, from_csv, from_json, named_file
+from pipeline.clientrows import ClientRows, RequestError, from_csv, from_json, named_file
 from pipeline.config import Config
 from pipeline.errors import DataError, HistoryError, PipelineError
 from pipeline.history import History, Scores, last_missing, last_packages, last_timings
@@ -51,12 +51,17 @@ def _serve_model(app: Flask, config: Config) -> None:
     @app.route("/prediction", methods=["GET", "POST"])
     def prediction() -> Response:
         served = live.get()
-        frame = _requested_rows(config)
-        return jsonify(
-            predictions=predictions_of(served.model, frame).tolist(),
-            risk=risk_of(served.model, frame).round(DECIMALS).tolist(),
-            release=served.release.id,
-        )
+        rows = _requested_rows(config)
+        answer = {
+            "predictions": rows.in_order(predictions_of(served.model, rows.frame).tolist()),
+            "risk": rows.in_order(risk_of(served.model, rows.frame).round(DECIMALS).tolist()),
+            "release": served.release.id,
+        }
+        if rows.bad:
+            answer["bad_rows"] = [
+                {"line": bad.line, "reason": bad.reason} for bad in rows.bad.values()
+            ]
+        return jsonify(answer)
 
     @app.get("/scoring")
     def scoring() -> Response:
@@ -141,8 +146,8 @@ def _read_ranking(config: Config) -> pd.DataFrame:
     return pd.read_csv(config.clientrisk_path, dtype={"client": "str"}, keep_default_na=False)
 
 
-def _requested_rows(config: Config) -> pd.DataFrame:
-    """The client rows that a request to predict names or holds, as feature columns."""
+def _requested_rows(config: Config) -> ClientRows:
+    """The client rows that a request to predict names or holds."""
     if request.method == "GET":
         return from_csv(
             named_file(request.args.get("filename", request.args.get("filepath")), config),

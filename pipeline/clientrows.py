@@ -5,7 +5,7 @@ Messages name the place of a fault and never repeat a value.
 
 import io
 import math
-from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ import pandas as pd
 from pipeline.config import Config
 from pipeline.errors import DataError, PipelineError
 from pipeline.frames import frame_of_lines
+from pipeline.ledger import BadRow
 from pipeline.schema import Schema
-from pipeline.table import GoodRow, Table
+from pipeline.table import GoodRow, Table, too_many_bad
 
 
 class RequestError(PipelineError):
@@ -26,29 +27,47 @@ class RequestError(PipelineError):
         self.status = status
 
 
-def from_csv(content: bytes | Path, schema: Schema) -> pd.DataFrame:
-    """The feature columns of a CSV text, all rows in order; raises `RequestError` for a bad one."""
+@dataclass(frozen=True)
+class ClientRows:
+    """Rows to predict: the feature columns of the good ones, and where the bad ones stood."""
+
+    frame: pd.DataFrame
+    bad: dict[int, BadRow]  # by position among all rows
+
+    def in_order(self, values: list[Any]) -> list[Any]:
+        """One value a row, those of the good ones in their places, None for the bad ones."""
+        found = iter(values)
+        total = len(values) + len(self.bad)
+        return [None if i in self.bad else next(found) for i in range(total)]
+
+
+def from_csv(content: bytes | Path, schema: Schema) -> ClientRows:
+    """The rows of a CSV text, bad ones told apart by the rules of ingestion.
+
+    Raises `RequestError` where the text as a whole is refused.
+    """
+    good: list[str] = []
+    bad: dict[int, BadRow] = {}
     with content.open("rb") if isinstance(content, Path) else _buffered(content) as stream:
         try:
-            rows = list(Table(stream, schema, schema.features, quote_values=False))
+            for i, row in enumerate(Table(stream, schema, schema.features, quote_values=False)):
+                if isinstance(row, GoodRow):
+                    good.append(row.text)
+                else:
+                    bad[i] = row
+            if why := too_many_bad(list(bad.values()), len(good) + len(bad)):
+                raise DataError(why)
         except DataError as error:
             raise RequestError(422, f"the CSV {error}") from None
-    return frame_of_lines(_good(rows), schema, schema.features)
+    return ClientRows(frame_of_lines(good, schema, schema.features), bad)
 
 
 def _buffered(content: bytes) -> io.BufferedReader:
     return io.BufferedReader(io.BytesIO(content))
 
 
-def _good(rows: Iterable[Any]) -> Iterable[str]:
-    for row in rows:
-        if not isinstance(row, GoodRow):
-            raise RequestError(422, f"the CSV, line {row.line}: {row.reason}")
-        yield row.text
-
-
-def from_json(clients: Any, schema: Schema) -> pd.DataFrame:
-    """The feature columns of rows in JSON: a list of objects, null where a value is missing.
+def from_json(clients: Any, schema: Schema) -> ClientRows:
+    """Rows in JSON: a list of objects, null where a value is missing.
 
     Raises `RequestError` for anything else.
     """
@@ -63,7 +82,7 @@ def from_json(clients: Any, schema: Schema) -> pd.DataFrame:
     for column in schema.features:
         values = [client[column] for client in clients]
         columns[column] = (_numbers if column in schema.numeric else _categories)(column, values)
-    return pd.DataFrame(columns)
+    return ClientRows(pd.DataFrame(columns), {})
 
 
 def _numbers(column: str, values: list[Any]) -> "pd.Series[Any]":
