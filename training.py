@@ -86,17 +86,17 @@ def train(config: Config) -> TrainedModel:
     with History(config.history_path) as history:
         frame = read_master(config, history)
         model = train_model(frame, config.schema)
-        labelled = int(frame[config.schema.outcome].notna().sum())
+        labelled = frame[frame[config.schema.outcome].notna()]
         trained = save_model(
             model,
             config.output_model_path,
-            rows=labelled,
+            frame=labelled,
             last_file=last_file(history),
             schema=config.schema,
         )
         seconds = perf_counter() - started
-        record_timing(history, "training", seconds, labelled)
-    log.info("trained on %s labelled rows in %.2f s", f"{labelled:,}", seconds)
+        record_timing(history, "training", seconds, len(labelled))
+    log.info("trained on %s labelled rows in %.2f s", f"{len(labelled):,}", seconds)
     return trained
 
 

@@ -3,6 +3,7 @@
 import logging
 import pickle
 import platform
+import warnings
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -11,13 +12,26 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from sklearn.exceptions import InconsistentVersionWarning
 
 from pipeline.errors import ModelError, ReleaseError
 from pipeline.files import sha256_of, utc_now, write_atomic
-from pipeline.releases import MANIFEST, MODEL, ModelManifest, Release, manifest_text, read_manifest
+from pipeline.releases import (
+    MANIFEST,
+    MODEL,
+    ModelManifest,
+    Release,
+    SelfCheck,
+    manifest_text,
+    read_manifest,
+)
 from pipeline.schema import Schema
+from pipeline.unpickling import unpickle
 
 log = logging.getLogger(__name__)
+
+CHECKED_ROWS = 5
+TRAIN_AGAIN = "train again with the versions installed here, or install those of its manifest"
 
 
 class Model(Protocol):
@@ -41,22 +55,28 @@ class TrainedModel:
 
 
 def save_model(
-    model: Model, folder: Path, *, rows: int, last_file: int, schema: Schema
+    model: Model, folder: Path, *, frame: pd.DataFrame, last_file: int, schema: Schema
 ) -> TrainedModel:
-    """Write a model and its manifest into a folder."""
+    """Write a model and its manifest into a folder; `frame` holds the rows it was fitted on."""
     content = pickle.dumps(model, protocol=5)
     versions = {name: version(name) for name in ("scikit-learn", "numpy", "pandas")}
     manifest = ModelManifest(
         sha256=sha256(content).hexdigest(),
         trained_at=utc_now(),
-        rows=rows,
+        rows=len(frame),
         last_file=last_file,
         schema=schema,
         versions={"python": platform.python_version(), **versions},
+        self_check=_self_check(model, frame[list(schema.features)].head(CHECKED_ROWS)),
     )
     write_atomic(folder / MODEL, content)
     write_atomic(folder / MANIFEST, manifest_text(manifest))
     return TrainedModel(model, manifest)
+
+
+def _self_check(model: Model, frame: pd.DataFrame) -> SelfCheck:
+    rows = [tuple(None if pd.isna(v) else v for v in row) for row in frame.itertuples(index=False)]
+    return SelfCheck(tuple(rows), tuple(risk_of(model, frame).tolist()))
 
 
 def load_trained(folder: Path, schema: Schema) -> TrainedModel:
@@ -90,8 +110,42 @@ def _load(path: Path, manifest: ModelManifest, schema: Schema) -> Model:
             f"{path} was trained on {', '.join(manifest.schema.features)};"
             f" config.json names {', '.join(schema.features)}: train again"
         )
-    model: Model = pickle.loads(content)
+    model = _unpickled(path, content, manifest)
+    _check_itself(path, model, manifest)
     return model
+
+
+def _unpickled(path: Path, content: bytes, manifest: ModelManifest) -> Model:
+    made_by = manifest.versions.get("scikit-learn")
+    if made_by != version("scikit-learn"):
+        log.warning(
+            "%s was made by scikit-learn %s; %s is installed here",
+            *(path, made_by, version("scikit-learn")),
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InconsistentVersionWarning)  # told just above
+            model: Model = unpickle(content)
+    except ModelError as error:
+        log.error("%s is refused: %s", path, error)
+        raise ModelError(f"{path} is refused: {error}") from error
+    return model
+
+
+def _check_itself(path: Path, model: Model, manifest: ModelManifest) -> None:
+    """Ask the model what it was asked when it was made: another version may answer otherwise."""
+    check = manifest.self_check
+    rows = pd.DataFrame(check.rows, columns=list(manifest.schema.features))
+    rows = rows.astype(dict.fromkeys(manifest.schema.numeric, "float64"))
+    try:
+        risk = risk_of(model, rows)
+    except Exception as error:  # whatever it is, the model is of no use here
+        raise ModelError(f"{path} fails its self-check: {error!r}: {TRAIN_AGAIN}") from error
+    if not np.allclose(risk, check.risk, rtol=0, atol=1e-6):
+        raise ModelError(
+            f"{path} fails its self-check: it gives {risk.tolist()} where it gave"
+            f" {list(check.risk)} when it was made: {TRAIN_AGAIN}"
+        )
 
 
 def risk_of(model: Model, frame: pd.DataFrame) -> np.ndarray:

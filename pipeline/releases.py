@@ -16,6 +16,14 @@ CURRENT = "current"
 
 
 @dataclass(frozen=True)
+class SelfCheck:
+    """A few rows of features, None where missing, and the risk the model gave them when made."""
+
+    rows: tuple[tuple[float | str | None, ...], ...]
+    risk: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class ModelManifest:
     """What a model is made of and from."""
 
@@ -25,6 +33,7 @@ class ModelManifest:
     last_file: int  # the ledger's id of the last file among its data
     schema: Schema
     versions: dict[str, str]
+    self_check: SelfCheck
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,12 @@ def manifest_text(manifest: ModelManifest) -> str:
 
 def _manifest_of(told: dict[str, Any]) -> ModelManifest:
     roles = {key: tuple(told["schema"][key]) for key in ("numeric", "categorical")}
-    return ModelManifest(**{**told, "schema": Schema(**{**told["schema"], **roles})})
+    check = SelfCheck(
+        rows=tuple(tuple(row) for row in told["self_check"]["rows"]),
+        risk=tuple(told["self_check"]["risk"]),
+    )
+    schema = Schema(**{**told["schema"], **roles})
+    return ModelManifest(**{**told, "schema": schema, "self_check": check})
 
 
 def _json_text(told: dict[str, Any]) -> str:

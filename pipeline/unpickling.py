@@ -1,0 +1,53 @@
+"""Unpickling that can make nothing but the parts of our own estimators.
+
+A pickle may name any function to be called. The list of what may be named stands here, in code,
+never beside the artefact; whatever else a pickle names is refused before anything of it runs.
+"""
+
+import io
+import pickle
+from typing import Any
+
+from pipeline.errors import ModelError
+
+ALLOWED = frozenset(
+    {
+        "builtins.slice",
+        "numpy.dtype",
+        "numpy.float64",
+        "numpy.int64",
+        "numpy.ndarray",
+        "numpy._core.multiarray._reconstruct",
+        "numpy._core.multiarray.scalar",
+        "numpy._core.numeric._frombuffer",
+        "sklearn.compose._column_transformer.ColumnTransformer",
+        "sklearn.impute._base.SimpleImputer",
+        "sklearn.linear_model._logistic.LogisticRegression",
+        "sklearn.pipeline.Pipeline",
+        "sklearn.preprocessing._data.StandardScaler",
+        "sklearn.preprocessing._encoders.OneHotEncoder",
+    }
+)
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if f"{module}.{name}" not in ALLOWED:
+            raise ModelError(f"it names {module}.{name}, which no model of ours needs")
+        return super().find_class(module, name)
+
+
+def unpickle(content: bytes) -> Any:
+    """What a pickle of ours holds.
+
+    Raises `ModelError` if it names anything that is not allowed, or cannot be read with the
+    packages installed here.
+    """
+    try:
+        return _Unpickler(io.BytesIO(content)).load()
+    except ModelError:
+        raise
+    except Exception as error:  # a pickle of other versions may fail in any way
+        raise ModelError(
+            f"it cannot be unpickled here ({type(error).__name__}: {error})"
+        ) from error
