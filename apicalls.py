@@ -17,7 +17,7 @@ from pipeline import cli
 from pipeline.config import DEFAULT_API_URL, Config
 from pipeline.errors import PipelineError
 from pipeline.files import write_atomic
-from pipeline.ledger import list_input
+from pipeline.inbox import list_input
 
 log = logging.getLogger("apicalls")
 
@@ -70,7 +70,7 @@ def write_answers(answers: Sequence[Answer], path: Path) -> None:
 
 def default_file(config: Config) -> str:
     """The first file of the test data, by its bare name."""
-    files = list_input(config.test_data_path)
+    files = [file for file in list_input(config.test_data_path) if file.regular]
     if not files:
         raise PipelineError(f"{config.test_data_path}: holds no .csv file to ask a prediction for")
     return files[0].name

@@ -19,10 +19,12 @@ from pipeline.clientrows import ClientRows, RequestError, from_csv, from_json, n
 from pipeline.config import Config
 from pipeline.errors import DataError, HistoryError, PipelineError
 from pipeline.history import History, Scores, last_missing, last_packages, last_timings
-from pipeline.ledger import list_input, master_size
+from pipeline.inbox import list_input
+from pipeline.ledger import master_size
 from pipeline.models import predictions_of, risk_of
 from pipeline.releases import live_id
 from pipeline.serving import LiveModel, Remembered
+from pipeline.spreadsheet import original
 from scoring import scores_on_test_data
 
 log = logging.getLogger("app")
@@ -143,7 +145,9 @@ def _summary(config: Config) -> dict[str, dict[str, float | None]]:
 
 
 def _read_ranking(config: Config) -> pd.DataFrame:
-    return pd.read_csv(config.clientrisk_path, dtype={"client": "str"}, keep_default_na=False)
+    ranking = pd.read_csv(config.clientrisk_path, dtype={"client": "str"}, keep_default_na=False)
+    ranking["client"] = [original(client) for client in ranking["client"]]
+    return ranking
 
 
 def _requested_rows(config: Config) -> ClientRows:

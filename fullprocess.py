@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from pipeline import cli, ledger
+from pipeline import cli, inbox, ledger
 from pipeline.config import Config
 from pipeline.drift import DRIFT, NO_DRIFT, NO_EVIDENCE, Verdict, raw_comparison
 from pipeline.files import run_lock
@@ -48,8 +48,8 @@ def tick(config: Config) -> None:
 
 def work_waits(config: Config, history: History) -> bool:
     """Whether there is anything to do; the standard library is enough to tell."""
-    found = ledger.list_input(config.input_folder_path)
-    if ledger.new_files(history, found) or ledger.rebuilding(history):
+    found = inbox.list_input(config.input_folder_path)
+    if inbox.new_files(history, found) or ledger.rebuilding(history):
         return True
     return bool(ledger.unreported(history)) or _lacks_release(config, history)
 

@@ -6,21 +6,21 @@ more than a tenth is bad, is rejected whole. The files themselves stay where the
 """
 
 import argparse
-import io
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from time import perf_counter
 
-from pipeline import cli, ledger
+from pipeline import cli, inbox, ledger
 from pipeline.config import Config
-from pipeline.errors import DataError
-from pipeline.files import DigestReader, sync_folder, write_if_changed
+from pipeline.files import sync_folder, write_if_changed
 from pipeline.history import History, record_timing
-from pipeline.ledger import BadRow, FoundFile, TakenFile
+from pipeline.inbox import FoundFile
+from pipeline.intake import take_in
+from pipeline.ledger import TakenFile
 from pipeline.master import Master
 from pipeline.schema import csv_line
-from pipeline.table import Table, too_many_bad
+from pipeline.spreadsheet import neutral
 
 log = logging.getLogger("ingestion")
 
@@ -48,8 +48,8 @@ def ingest(config: Config, *, rebuild: bool = False) -> Ingestion:
     started = perf_counter()
     with History(config.history_path) as history:
         rebuild = rebuild or ledger.rebuilding(history)
-        found = ledger.list_input(config.input_folder_path)
-        files = _in_first_order(history, found) if rebuild else ledger.new_files(history, found)
+        found = inbox.list_input(config.input_folder_path)
+        files = _in_first_order(history, found) if rebuild else inbox.new_files(history, found)
         taken, rows = (_rebuild if rebuild else _append)(config, history, files)
         seconds = perf_counter() - started
         if taken:
@@ -97,79 +97,9 @@ def _in_first_order(history: History, found: list[FoundFile]) -> list[FoundFile]
 
 
 def _take_all(config: Config, files: list[FoundFile], master: Master) -> list[TakenFile]:
-    taken = [done for file in files if (done := _take_in(config, file, master))]
+    taken = [done for file in files if (done := take_in(config, file, master))]
     master.sync()
     return taken
-
-
-def _take_in(config: Config, file: FoundFile, master: Master) -> TakenFile | None:
-    """Read one file into the master; None if it has to wait for the next run.
-
-    It is digested as it is read, so the ledger knows exactly the content that went in.
-    """
-    start, intake = master.size, _Intake()
-    try:
-        with file.path.open("rb", buffering=0) as raw:
-            digest = DigestReader(raw)
-            intake.read(config, file, io.BufferedReader(digest), master)
-            sha256 = digest.finish()
-        stat = file.path.stat()
-    except (FileNotFoundError, PermissionError) as error:
-        log.warning("%s: %s: left for the next run", file.name, error.strerror)
-        stat = None
-    if stat and (stat.st_size, stat.st_mtime_ns) != (file.size, file.mtime_ns):
-        log.warning("%s changed while it was read: left for the next run", file.name)
-        stat = None
-    if not stat or intake.reason:
-        master.take_back(start, intake.keys)
-    return intake.result(file, sha256, start, master.size) if stat else None
-
-
-@dataclass
-class _Intake:
-    """One file on its way into the master."""
-
-    rows: int = 0
-    keys: list[bytes] = field(default_factory=list)
-    bad: list[BadRow] = field(default_factory=list)
-    reason: str | None = None
-
-    def read(
-        self, config: Config, file: FoundFile, stream: io.BufferedReader, master: Master
-    ) -> None:
-        try:
-            table = Table(stream, config.schema, config.schema.columns)
-            if table.extra_columns:
-                log.info("%s: left out columns: %s", file.name, ", ".join(table.extra_columns))
-            for row in table:
-                self.rows += 1
-                if isinstance(row, BadRow):
-                    self.bad.append(row)
-                elif key := master.append(row.text):
-                    self.keys.append(key)
-            self.reason = too_many_bad(self.bad, self.rows)
-        except DataError as error:
-            self.reason = str(error)
-
-    def result(self, file: FoundFile, sha256: str, start: int, end: int) -> TakenFile:
-        known = TakenFile(file.name, file.size, file.mtime_ns, sha256, self.reason, self.rows)
-        if self.reason:
-            log.warning("%s is rejected: it %s", file.name, self.reason)
-            return replace(known, start_byte=start, end_byte=start)
-        added, bad = len(self.keys), tuple(self.bad)
-        duplicates = self.rows - added - len(bad)
-        log.info(
-            "%s: %s rows: %s new, %s already known, %s set aside",
-            *(file.name, f"{self.rows:,}", f"{added:,}", f"{duplicates:,}", f"{len(bad):,}"),
-        )
-        return replace(
-            known,
-            added=added,
-            duplicates=duplicates,
-            start_byte=start,
-            end_byte=end,
-            bad_rows=bad,
-        )
 
 
 def _write_records(config: Config, history: History) -> None:
@@ -179,7 +109,10 @@ def _write_records(config: Config, history: History) -> None:
     rejected = ledger.rejected_rows(history)
     if rejected or config.rejectedrows_path.exists():
         lines = [["file", "line", "reason", "row"]]
-        lines += [[name, str(bad.line), bad.reason, bad.row] for name, bad in rejected]
+        lines += [
+            [neutral(name), str(bad.line), neutral(bad.reason), neutral(bad.row)]
+            for name, bad in rejected
+        ]
         write_if_changed(config.rejectedrows_path, "".join(csv_line(line) + "\n" for line in lines))
 
 

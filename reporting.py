@@ -28,6 +28,7 @@ from pipeline.master import read_master
 from pipeline.models import Model, load_release, predictions_of, risk_of
 from pipeline.releases import Release, live_release
 from pipeline.schema import Schema
+from pipeline.spreadsheet import neutral
 from scoring import score_model
 
 log = logging.getLogger("reporting")
@@ -53,6 +54,7 @@ def report(config: Config, matrix_name: str = "confusionmatrix.png") -> Report:
     with History(config.history_path) as history:
         clients = read_master(config, history)
     ranking = rank_clients(model, clients, config.schema, config.risk_bands)
+    ranking["client"] = [neutral(client) for client in ranking["client"]]
     ranking["release"] = release.id
     write_atomic(config.clientrisk_path, ranking.to_csv(index=False, float_format="%.6f"))
     log.info("ranked %s clients by release %s", f"{len(ranking):,}", release.id)

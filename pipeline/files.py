@@ -57,6 +57,7 @@ class DigestReader(io.RawIOBase):
 
     def __init__(self, file: io.FileIO) -> None:
         self._file, self._sha256 = file, hashlib.sha256()
+        self._last = b""
 
     def readable(self) -> bool:
         """A reader can be read."""
@@ -65,7 +66,9 @@ class DigestReader(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Fill the buffer from the file; 0 at the end."""
         count = self._file.readinto(buffer) or 0
-        self._sha256.update(memoryview(buffer)[:count])
+        read = memoryview(buffer)[:count]
+        self._sha256.update(read)
+        self._last = bytes(read[-1:]) or self._last
         return count
 
     def finish(self) -> str:
@@ -73,6 +76,11 @@ class DigestReader(io.RawIOBase):
         while self.read(1 << 20):
             pass
         return self._sha256.hexdigest()
+
+    @property
+    def ends_line(self) -> bool:
+        """Whether what was read so far ends with a line end."""
+        return self._last in (b"\n", b"\r")
 
 
 @contextmanager

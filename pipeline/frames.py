@@ -9,7 +9,8 @@ from typing import BinaryIO
 import pandas as pd
 
 from pipeline.errors import DataError
-from pipeline.ledger import BadRow, list_input
+from pipeline.inbox import list_input
+from pipeline.ledger import BadRow
 from pipeline.schema import Schema, csv_line
 from pipeline.table import GoodRow, Table, too_many_bad
 
@@ -64,7 +65,7 @@ def frame_of_lines(lines: Iterable[str], schema: Schema, columns: Sequence[str])
 
 def read_folder(folder: Path, schema: Schema) -> pd.DataFrame:
     """All rows of the `.csv` files of a folder, file by file in order of name."""
-    files = list_input(folder)
+    files = [file for file in list_input(folder) if file.regular]
     if not files:
         raise DataError(f"{folder}: holds no .csv file")
     frames = []

@@ -1,30 +1,10 @@
-"""The ledger of ingested files: what is new, what is pending, how much of `finaldata.csv` counts.
-
-The standard library only: this is all that a tick with nothing new does.
-"""
+"""The ledger of ingested files: what was taken in, what is pending, how much data counts."""
 
 import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
-from pipeline.errors import DataError
-from pipeline.files import sha256_of, utc_now
+from pipeline.files import utc_now
 from pipeline.history import History
-
-
-@dataclass(frozen=True)
-class FoundFile:
-    """A `.csv` file as a directory listing shows it."""
-
-    path: Path
-    size: int
-    mtime_ns: int
-
-    @property
-    def name(self) -> str:
-        """The bare name, by which the ledger knows it."""
-        return self.path.name
 
 
 @dataclass(frozen=True)
@@ -61,48 +41,6 @@ class PendingFile:
     name: str
     recorded_at: str
     span: tuple[int, int]  # the bytes of finaldata.csv that its new rows take
-
-
-def list_input(folder: Path) -> list[FoundFile]:
-    """The `.csv` files of a folder by name; hidden files, folders and links are not among them."""
-    try:
-        with os.scandir(folder) as entries:
-            found = [
-                FoundFile(Path(entry.path), stat.st_size, stat.st_mtime_ns)
-                for entry in entries
-                if entry.name.lower().endswith(".csv") and not entry.name.startswith(".")
-                if entry.is_file(follow_symlinks=False) and (stat := entry.stat())
-            ]
-    except FileNotFoundError:
-        raise DataError(f"{folder}: there is no such folder to take client files from") from None
-    except NotADirectoryError:
-        raise DataError(f"{folder}: is a file; expected a folder of client files") from None
-    return sorted(found, key=lambda file: file.name)
-
-
-def new_files(history: History, found: list[FoundFile]) -> list[FoundFile]:
-    """The files whose name is unknown or whose content changed.
-
-    A file's content is read only where its size or time of change differs from what was recorded.
-    """
-    known = {
-        row["name"]: row
-        for row in history.query("SELECT name, size, mtime_ns, sha256 FROM files WHERE current = 1")
-    }
-    new = []
-    for file in found:
-        row = known.get(file.name)
-        if row and row["size"] == file.size:
-            if row["mtime_ns"] == file.mtime_ns:
-                continue
-            if row["sha256"] == sha256_of(file.path):
-                history.query(
-                    "UPDATE files SET mtime_ns = ? WHERE name = ? AND current = 1",
-                    *(file.mtime_ns, file.name),
-                )
-                continue
-        new.append(file)
-    return new
 
 
 def record_files(history: History, taken: list[TakenFile], rows: int, size: int) -> None:
