@@ -17,6 +17,7 @@ from pipeline import cli
 from pipeline.config import DEFAULT_API_URL, Config
 from pipeline.errors import PipelineError
 from pipeline.files import write_atomic
+from pipeline.guard import api_token
 from pipeline.inbox import list_input
 
 log = logging.getLogger("apicalls")
@@ -42,8 +43,7 @@ def call_api(url: str, filepath: str, seconds: float = SECONDS) -> list[Answer]:
 
     Raises `ApiError` if the server is not there, is too slow, or answers with an error.
     """
-    with requests.Session() as session:
-        session.trust_env = False  # a proxy of the environment has no business here
+    with _session() as session:
         return [
             _call(session, "POST", f"{url}/prediction", seconds, {"filepath": filepath}),
             _call(session, "GET", f"{url}/scoring", seconds),
@@ -55,8 +55,7 @@ def call_api(url: str, filepath: str, seconds: float = SECONDS) -> list[Answer]:
 def release_served(url: str, seconds: float = 2.0) -> str | None:
     """The id of the release that a server of ours serves; None if none answers there."""
     try:
-        with requests.Session() as session:
-            session.trust_env = False
+        with _session() as session:
             answer = session.get(f"{url}/ready", timeout=seconds).json()
         return str(answer["release"])
     except (requests.RequestException, KeyError, TypeError):
@@ -74,6 +73,15 @@ def default_file(config: Config) -> str:
     if not files:
         raise PipelineError(f"{config.test_data_path}: holds no .csv file to ask a prediction for")
     return files[0].name
+
+
+def _session() -> requests.Session:
+    """A session that carries the API's token, if one is set, and uses no proxy."""
+    session = requests.Session()
+    session.trust_env = False
+    if token := api_token():
+        session.headers["Authorization"] = f"Bearer {token}"
+    return session
 
 
 def _call(

@@ -18,13 +18,16 @@ from pipeline import cli
 from pipeline.clientrows import ClientRows, RequestError, from_csv, from_json, named_file
 from pipeline.config import Config
 from pipeline.errors import DataError, HistoryError, PipelineError
+from pipeline.guard import HEADERS, api_token, authorized, check_address
 from pipeline.history import History, Scores, last_missing, last_packages, last_timings
 from pipeline.inbox import list_input
 from pipeline.ledger import master_size
 from pipeline.models import predictions_of, risk_of
+from pipeline.openapi import description
 from pipeline.releases import live_id
 from pipeline.serving import LiveModel, Remembered
 from pipeline.spreadsheet import original
+from pipeline.status import last_active, last_run
 from scoring import scores_on_test_data
 
 log = logging.getLogger("app")
@@ -38,12 +41,33 @@ def create_app(config: Config) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.config["MAX_FORM_PARTS"] = 10
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(PipelineError, _pipeline_error)
+    _guard(app)
+    app.get("/openapi.json")(lambda: jsonify(description(config.schema)))
     _serve_model(app, config)
     _serve_records(app, config)
     _serve_ranking(app, config)
     return app
+
+
+def _guard(app: Flask) -> None:
+    """Ask for the token, if one is set, and put the security headers on every answer."""
+    token = api_token()
+
+    @app.before_request
+    def ask_for_token() -> None:
+        told = request.headers.get("Authorization")
+        if token and request.path != "/health" and not authorized(told, token):
+            raise RequestError(401, "send the API's token: Authorization: Bearer …")
+
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        response.headers.extend(HEADERS)
+        if response.status_code == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        return response
 
 
 def _serve_model(app: Flask, config: Config) -> None:
@@ -74,7 +98,12 @@ def _serve_model(app: Flask, config: Config) -> None:
 
     @app.get("/health")
     def health() -> Response:
-        return jsonify(status="ok", release=live_id(config.prod_deployment_path))
+        return jsonify(
+            status="ok",
+            release=live_id(config.prod_deployment_path),
+            last_run=_last_run(config),
+            last_active=last_active(config),
+        )
 
     @app.get("/ready")
     def ready() -> Response:
@@ -135,6 +164,14 @@ def _serve_ranking(app: Flask, config: Config) -> None:
         return jsonify(found.to_dict(orient="records")[0])
 
 
+def _last_run(config: Config) -> dict[str, str | None] | None:
+    if not config.history_path.exists():
+        return None
+    with History(config.history_path) as records:
+        run = last_run(records)
+    return asdict(run) if run else None
+
+
 def _summary(config: Config) -> dict[str, dict[str, float | None]]:
     """Column -> mean, median, std; null where there are too few numbers to tell."""
     table = dataframe_summary(config)
@@ -191,6 +228,7 @@ def _pipeline_error(error: PipelineError) -> tuple[Response, int]:
 
 def command(config: Config, args: argparse.Namespace) -> None:
     """Serve until interrupted."""
+    check_address(args.host)
     create_app(config).run(host=args.host, port=args.port, threaded=True)
 
 

@@ -8,7 +8,7 @@ goes live only if it is at least as good on the same rows. Reports follow each j
 import argparse
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +19,12 @@ from pipeline import cli, inbox, ledger
 from pipeline.config import Config
 from pipeline.drift import DRIFT, NO_DRIFT, NO_EVIDENCE, Verdict, raw_comparison
 from pipeline.files import run_lock
+from pipeline.heartbeat import heartbeat
 from pipeline.history import Decision, History, record_decision, record_scores, recorded_run
 from pipeline.ledger import PendingFile
 from pipeline.releases import Release, live_id, live_release
+from pipeline.retention import prune
+from pipeline.status import status_lines
 
 # Most ticks find nothing to do and need the standard library only. What stands on pandas or
 # scikit-learn is imported in the functions that have work for it.
@@ -38,12 +41,28 @@ DEPLOYED, KEPT = "deployed", "kept"
 
 def tick(config: Config) -> None:
     """One run of the chain; raises `LockHeldError` if another one is at work."""
-    with run_lock(config.lock_path), History(config.history_path) as history:
-        if not work_waits(config, history):
+    with (
+        run_lock(config.lock_path),
+        heartbeat(config.heartbeat_url),
+        History(config.history_path) as history,
+    ):
+        if not _recording_failure(history, work_waits, config):
             print(f"nothing new in {config.shown(config.input_folder_path)}")
             return
         with recorded_run(history, "fullprocess"):
             work(config, history)
+            prune(history, config.keep_history_days)
+
+
+def _recording_failure(
+    history: History, check: Callable[[Config, History], bool], config: Config
+) -> bool:
+    """Record a run if the check fails, and none if it goes well."""
+    try:
+        return check(config, history)
+    except Exception:
+        with recorded_run(history, "fullprocess"):
+            raise
 
 
 def work_waits(config: Config, history: History) -> bool:
@@ -268,10 +287,17 @@ def api_server(config: Config) -> Iterator[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the chain from the command line."""
 
-    def command(config: Config, _: argparse.Namespace) -> None:
-        tick(config)
+    def command(config: Config, args: argparse.Namespace) -> None:
+        if args.status:
+            print("\n".join(status_lines(config)))
+        else:
+            tick(config)
 
-    return cli.run(command, cli.stage_parser(__doc__).parse_args(argv))
+    parser = cli.stage_parser(__doc__)
+    parser.add_argument(
+        "--status", action="store_true", help="show what is live, what ran last and what waits"
+    )
+    return cli.run(command, parser.parse_args(argv))
 
 
 if __name__ == "__main__":

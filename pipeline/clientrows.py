@@ -18,6 +18,9 @@ from pipeline.ledger import BadRow
 from pipeline.schema import Schema
 from pipeline.table import GoodRow, Table, too_many_bad
 
+MOST_ROWS = 100_000
+MOST_COLUMNS = 1_000
+
 
 class RequestError(PipelineError):
     """A request that cannot be answered, with the HTTP status that says why."""
@@ -50,7 +53,10 @@ def from_csv(content: bytes | Path, schema: Schema) -> ClientRows:
     bad: dict[int, BadRow] = {}
     with content.open("rb") if isinstance(content, Path) else _buffered(content) as stream:
         try:
-            for i, row in enumerate(Table(stream, schema, schema.features, quote_values=False)):
+            table = Table(stream, schema, schema.features, quote_values=False)
+            _check_size(columns=table.width)
+            for i, row in enumerate(table):
+                _check_size(rows=i + 1)
                 if isinstance(row, GoodRow):
                     good.append(row.text)
                 else:
@@ -60,6 +66,11 @@ def from_csv(content: bytes | Path, schema: Schema) -> ClientRows:
         except DataError as error:
             raise RequestError(422, f"the CSV {error}") from None
     return ClientRows(frame_of_lines(good, schema, schema.features), bad)
+
+
+def _check_size(*, rows: int = 0, columns: int = 0) -> None:
+    if rows > MOST_ROWS or columns > MOST_COLUMNS:
+        raise RequestError(413, f"at most {MOST_ROWS:,} rows of {MOST_COLUMNS:,} columns at a time")
 
 
 def _buffered(content: bytes) -> io.BufferedReader:
@@ -73,9 +84,11 @@ def from_json(clients: Any, schema: Schema) -> ClientRows:
     """
     if not isinstance(clients, list) or not clients:
         raise RequestError(422, '"clients" must be a list of at least one object')
+    _check_size(rows=len(clients))
     for number, client in enumerate(clients, start=1):
         if not isinstance(client, dict):
             raise RequestError(422, f"client {number} must be an object")
+        _check_size(columns=len(client))
         if lacking := [column for column in schema.features if column not in client]:
             raise RequestError(422, f"client {number} lacks {', '.join(lacking)}")
     columns: dict[str, pd.Series[Any]] = {}

@@ -17,8 +17,17 @@ PATH_KEYS = (
     "output_model_path",
     "prod_deployment_path",
 )
-OPTIONAL_KEYS = ("schema", "history_path", "keep_releases", "risk_bands", "api_url", "practice")
-PRACTICE_KEYS = (*PATH_KEYS, "history_path", "api_url")
+OPTIONAL_KEYS = (
+    "schema",
+    "history_path",
+    "keep_history_days",
+    "keep_releases",
+    "risk_bands",
+    "api_url",
+    "heartbeat_url",
+    "practice",
+)
+PRACTICE_KEYS = (*PATH_KEYS, "history_path", "api_url", "heartbeat_url")
 DEFAULT_API_URL = "http://127.0.0.1:8000"
 
 
@@ -47,9 +56,11 @@ class Config:
     prod_deployment_path: Path
     history_path: Path
     schema: Schema
+    keep_history_days: int
     keep_releases: int
     risk_bands: RiskBands
     api_url: str | None
+    heartbeat_url: str | None
 
     @property
     def root(self) -> Path:
@@ -88,8 +99,12 @@ class Config:
 
     @property
     def lock_path(self) -> Path:
-        """The lock that one run holds at a time."""
-        return self.history_path.with_name(self.history_path.name + ".lock")
+        """The lock that one run holds at a time, in a folder of its own.
+
+        The folder's time of change tells when a run was last there: a tick without work leaves
+        every file as it was.
+        """
+        return self.history_path.with_name(self.history_path.name + ".run") / "lock"
 
     def shown(self, path: Path) -> str:
         """A path as messages show it: from the config's folder, where it lies below that."""
@@ -110,6 +125,7 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
         path=path,
         practice=practice,
         schema=_schema(reader),
+        keep_history_days=reader.integer("keep_history_days", 365, least=1),
         keep_releases=reader.integer("keep_releases", 5, least=1),
         risk_bands=_risk_bands(reader),
         **{**production, **trial} if practice else production,
@@ -123,7 +139,8 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
 def _paths(reader: ObjectReader, root: Path) -> dict[str, Any]:
     paths: dict[str, Any] = {key: _below(root, reader.text(key)) for key in PATH_KEYS}
     paths["history_path"] = _below(root, reader.text("history_path", "history.db"))
-    paths["api_url"] = _api_url(reader, DEFAULT_API_URL)
+    paths["api_url"] = _url(reader, "api_url", DEFAULT_API_URL)
+    paths["heartbeat_url"] = _url(reader, "heartbeat_url", None)
     return paths
 
 
@@ -139,17 +156,18 @@ def _practice(reader: ObjectReader, root: Path) -> dict[str, Any]:
         "history_path": f"{models}/history.db",
     }
     paths: dict[str, Any] = {k: _below(root, part.text(k, v)) for k, v in defaults.items()}
-    paths["api_url"] = _api_url(part, None)
+    paths["api_url"] = _url(part, "api_url", None)
+    paths["heartbeat_url"] = _url(part, "heartbeat_url", None)
     if "test_data_path" in part.values:
         paths["test_data_path"] = _below(root, part.text("test_data_path"))
     return paths
 
 
-def _api_url(reader: ObjectReader, default: str | None) -> str | None:
-    value = reader.values.get("api_url", default)
+def _url(reader: ObjectReader, key: str, default: str | None) -> str | None:
+    value = reader.values.get(key, default)
     if value is None or (isinstance(value, str) and value.startswith(("http://", "https://"))):
         return value.rstrip("/") if value else None
-    reader.problem("api_url", f"must be an http:// or https:// address, not {as_json(value)}")
+    reader.problem(key, f"must be an http:// or https:// address or null, not {as_json(value)}")
     return default
 
 

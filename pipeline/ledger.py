@@ -170,6 +170,14 @@ def ingestedfiles_text(history: History) -> str:
     return json.dumps(ingested_names(history), indent=1, ensure_ascii=False) + "\n"
 
 
+def rejected_files(history: History) -> list[tuple[str, str]]:
+    """The files that are refused as they are now, with the reason, the latest first."""
+    rows = history.query(
+        "SELECT name, reason FROM files WHERE current = 1 AND status = 'rejected' ORDER BY id DESC"
+    )
+    return [(row["name"], row["reason"]) for row in rows]
+
+
 def rejected_rows(history: History) -> list[tuple[str, BadRow]]:
     """The rows set aside from the files as they are now, each with its file's name."""
     rows = history.query(

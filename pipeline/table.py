@@ -50,7 +50,7 @@ class Table:
         self._reader = csv.reader(_lines(_text(stream)), strict=True)
         self._quote_values = quote_values
         header = self._header(columns)
-        self._width = len(header)
+        self.width = len(header)
         self._picks = [(header.index(c), c, schema.canonical(c)) for c in columns]
         self.extra_columns = tuple(name for name in header if name not in columns)
 
@@ -92,10 +92,10 @@ class Table:
                 yield line, fields
 
     def _checked(self, line: int, fields: list[str]) -> GoodRow | BadRow:
-        if len(fields) != self._width:
+        if len(fields) != self.width:
             if self._reader.line_num > line:  # the quote that joined these lines may be a stray one
                 raise DataError(f"line {line}: a quote opens here and closes in another line")
-            reason = f"has {len(fields)} fields where the header has {self._width}"
+            reason = f"has {len(fields)} fields where the header has {self.width}"
             return BadRow(line, reason, csv_line(fields))
         values = []
         for i, name, canonical in self._picks:

@@ -44,7 +44,15 @@ def table_under(heading: str) -> dict[str, list[str]]:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What is committed, copied to a folder of its own, for commands to run in."""
     place = tmp_path_factory.mktemp("checkout") / "project"
-    made = ["ingesteddata", "models", "practicemodels", "production_deployment", "*.db", "*.log"]
+    made = [
+        "ingesteddata",
+        "models",
+        "practicemodels",
+        "production_deployment",
+        "*.db",
+        "*.run",
+        "*.log",
+    ]
     shutil.copytree(
         PROJECT, place, ignore=shutil.ignore_patterns(".git", ".*", "__pycache__", *made)
     )
@@ -106,6 +114,8 @@ def test_every_config_key_is_told_with_its_default(sandbox: Sandbox) -> None:
     assert {told[key] for key in PATH_KEYS} == {"required"}
     assert told["history_path"] == config.history_path.name
     assert int(told["keep_releases"]) == config.keep_releases
+    assert int(told["keep_history_days"]) == config.keep_history_days
+    assert (told["heartbeat_url"], config.heartbeat_url) == ("null", None)
     assert json.loads(told["risk_bands"]) == vars(config.risk_bands)
     assert told["api_url"] == config.api_url
     practice = json.loads(told["practice"])
@@ -135,7 +145,7 @@ def test_the_file_tree_is_the_top_level() -> None:
     named = re.findall(r"[\w.]+/?(?=  |$|\n)", "\n".join(line[:22] for line in tree.splitlines()))
     there = {p.name + "/" * p.is_dir() for p in PROJECT.iterdir() if p.name[0] not in "._"}
     made = {"ingesteddata/", "models/", "practicemodels/", "production_deployment/"}
-    made |= {"history.db", "history.db.lock", "fullprocess.log"}
+    made |= {"history.db", "history.db.run/", "fullprocess.log"}
     assert set(named) == there - made
 
 
@@ -187,7 +197,7 @@ def test_every_curl_line_gets_the_answer_shown_below_it(
 def test_every_endpoint_has_a_curl_line(sandbox: Sandbox) -> None:
     rules = {rule.rule.split("/<")[0] for rule in create_app(sandbox.config).url_map.iter_rules()}
     told = {re.sub(r"[?'].*", "", line.split(":8000")[1].split()[0]) for line in CURLS}
-    assert rules == {re.sub(r"^(/\w+).*", r"\1", path) for path in told}
+    assert rules == {re.sub(r"^(/[\w.]+).*", r"\1", path) for path in told}
 
 
 def test_the_cron_command_puts_the_folder_into_the_line(tmp_path: Path) -> None:

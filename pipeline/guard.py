@@ -1,0 +1,72 @@
+"""Who may ask the API, and what every answer carries: a token, an address rule, headers."""
+
+import hmac
+import ipaddress
+import os
+import socket
+import stat
+from pathlib import Path
+
+from pipeline.errors import PipelineError
+
+TOKEN_VARIABLE = "RISK_API_TOKEN"
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+def api_token() -> str | None:
+    """The token that requests must carry, from the environment; None if none is set."""
+    return os.environ.get(TOKEN_VARIABLE) or None
+
+
+def authorized(header: str | None, token: str) -> bool:
+    """Whether an `Authorization` header carries the token, told in constant time."""
+    return hmac.compare_digest((header or "").encode(), f"Bearer {token}".encode())
+
+
+def check_address(host: str) -> None:
+    """Refuse to serve the world without a token.
+
+    Raises `PipelineError` if the address is not loopback and no token is set.
+    """
+    if not (is_loopback(host) or api_token()):
+        raise PipelineError(
+            f"refusing to serve on {host or 'every address'} without a token:"
+            f" set {TOKEN_VARIABLE}, or bind to 127.0.0.1"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address reaches this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def listening_hosts() -> list[str]:
+    """The addresses that this process listens on: what a WSGI server has bound before us."""
+    descriptors = [int(entry.name) for entry in Path("/dev/fd").iterdir()]
+    return [host for descriptor in descriptors if (host := _listening_host(descriptor))]
+
+
+def _listening_host(descriptor: int) -> str | None:
+    try:
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            return None
+    except OSError:  # the listing's own, closed by now
+        return None
+    with socket.socket(fileno=os.dup(descriptor)) as bound:
+        internet = bound.family in (socket.AF_INET, socket.AF_INET6)
+        if internet and bound.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return str(bound.getsockname()[0])
+    return None
