@@ -14,6 +14,8 @@ from pipeline.errors import PipelineError
 from pipeline.files import run_lock
 from pipeline.history import History, recorded_run
 
+log = logging.getLogger(__name__)
+
 PROJECT = Path(__file__).resolve().parent.parent
 INTERRUPTED = 130
 
@@ -61,7 +63,9 @@ def run(command: Command, args: argparse.Namespace) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # in a log file, results and log keep step
     try:
-        command(load_config(args.config, practice=args.practice), args)
+        config = load_config(args.config, practice=args.practice)
+        log.debug("%s%s: %s", config.path, " (practice)" if config.practice else "", config)
+        command(config, args)
         sys.stdout.flush()
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -85,6 +85,8 @@ def out_of_fold(
     for fold in np.unique(folds):
         without = everything[~everything[schema.client].isin(fold_of.index[fold_of == fold])]
         chosen = folds == fold
+        if not without[schema.outcome].notna().any():
+            continue  # nothing to learn from: nobody is predicted to leave
         predicted[chosen] = predictions_of(_fitted(fit, without, schema), rows[chosen])
     return predicted
 

@@ -1,10 +1,14 @@
 """The ledger of ingested files: what was taken in, what is pending, how much data counts."""
 
 import json
+import sqlite3
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.files import utc_now
 from pipeline.history import History
+
+TIMES = ("recorded_at", "judged_at", "reported_at")
 
 
 @dataclass(frozen=True)
@@ -52,51 +56,51 @@ def record_files(history: History, taken: list[TakenFile], rows: int, size: int)
 
 
 def replace_files(history: History, taken: list[TakenFile], rows: int, size: int) -> None:
-    """Commit a rebuilt `finaldata.csv`; what was judged before stays judged."""
+    """Commit a rebuilt `finaldata.csv`.
+
+    A name keeps its place, and a content that was judged before stays judged.
+    """
     with history.transaction():
-        before = {
-            (row["name"], row["sha256"]): row
-            for row in history.query("SELECT * FROM files WHERE current = 1")
-        }
+        places: dict[str, int] = {}
+        before: dict[tuple[str, str], sqlite3.Row] = {}
+        for row in history.query("SELECT * FROM files ORDER BY id"):
+            places.setdefault(row["name"], row["id"])
+            if row["current"]:
+                before[row["name"], row["sha256"]] = row
         history.query("DELETE FROM files")
         for file in taken:
-            file_id = _record_file(history, file)
-            if old := before.get((file.name, file.sha256)):
-                history.query(
-                    "UPDATE files SET id = ?, recorded_at = ?, judged_at = ?, reported_at = ?"
-                    " WHERE id = ?",
-                    *(old["id"], old["recorded_at"], old["judged_at"], old["reported_at"], file_id),
-                )
+            known = before.get((file.name, file.sha256))
+            times = {key: known[key] for key in TIMES} if known else {}
+            _record_file(history, file, id=places.get(file.name), **times)
         history.query("UPDATE master SET rows = ?, bytes = ?, rebuilding = 0", rows, size)
 
 
-def _record_file(history: History, file: TakenFile) -> int:
+def _record_file(history: History, file: TakenFile, **known: Any) -> None:
     now = utc_now()
     settled = now if file.reason else None  # a rejected file leaves nothing to judge
     history.query("UPDATE files SET current = 0 WHERE name = ? AND current = 1", file.name)
-    file_id = history.insert(
-        "files",
-        name=file.name,
-        size=file.size,
-        mtime_ns=file.mtime_ns,
-        sha256=file.sha256,
-        status="rejected" if file.reason else "ingested",
-        reason=file.reason,
-        rows=file.rows,
-        added=file.added,
-        duplicates=file.duplicates,
-        rejected=len(file.bad_rows),
-        start_byte=file.start_byte,
-        end_byte=file.end_byte,
-        recorded_at=now,
-        judged_at=settled,
-        reported_at=settled,
-    )
+    told = {
+        "name": file.name,
+        "size": file.size,
+        "mtime_ns": file.mtime_ns,
+        "sha256": file.sha256,
+        "status": "rejected" if file.reason else "ingested",
+        "reason": file.reason,
+        "rows": file.rows,
+        "added": file.added,
+        "duplicates": file.duplicates,
+        "rejected": len(file.bad_rows),
+        "start_byte": file.start_byte,
+        "end_byte": file.end_byte,
+        "recorded_at": now,
+        "judged_at": settled,
+        "reported_at": settled,
+    }
+    file_id = history.insert("files", **{**told, **known})
     history.connection.executemany(
         "INSERT INTO rejected_rows (file_id, line, reason, row) VALUES (?, ?, ?, ?)",
         [(file_id, bad.line, bad.reason, bad.row) for bad in file.bad_rows],
     )
-    return file_id
 
 
 def master_size(history: History) -> tuple[int, int]:

@@ -409,7 +409,6 @@ def test_verbose_logs_the_details_of_ours_only(
     assert [line.split(": ", 1)[1] for line in lines] == told
 
 
-@pytest.mark.xfail(strict=True, reason="nothing is ever logged at that level")
 def test_verbose_says_more(source: Sandbox) -> None:
     source.run("ingestion")
     source.run("training")

@@ -108,7 +108,6 @@ def test_where_the_other_clients_have_one_outcome_it_is_predicted(outcome: int) 
     assert predicted.tolist() == [outcome]
 
 
-@pytest.mark.xfail(strict=True, reason="a dummy cannot be fitted on no rows")
 def test_where_no_other_client_is_labelled_somebody_stays() -> None:
     everything = clients([1, 2, 3], [1, None, None])
     assert out_of_fold(train_model, everything[:1], everything, SCHEMA).tolist() == [0]

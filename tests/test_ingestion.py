@@ -720,11 +720,6 @@ def test_pending_rows_are_found_after_a_rebuild_has_moved_them(source: Sandbox) 
     assert content[start:end].decode().splitlines() == client_rows(200, 5)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=sqlite3.IntegrityError,
-    reason="rejected_rows still refer to the id that a file takes back",
-)
 def test_a_rebuild_keeps_the_rows_set_aside(sandbox: Sandbox) -> None:
     sandbox.write("sourcedata/a.csv", [*client_rows(0, 10), "x,y,2,3,0"])
     ingest(sandbox)
@@ -733,7 +728,6 @@ def test_a_rebuild_keeps_the_rows_set_aside(sandbox: Sandbox) -> None:
     assert set_aside(sandbox) == before
 
 
-@pytest.mark.xfail(strict=True, reason="a changed file takes back the id of its last content")
 def test_two_rebuilds_in_a_row_make_the_same(source: Sandbox) -> None:
     ingest(source)
     source.write("sourcedata/a.csv", client_rows(0, 65, noise=10))
