@@ -130,7 +130,7 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
         risk_bands=_risk_bands(reader),
         **{**production, **trial} if practice else production,
     )
-    _check_places(production, trial, reader.problems)
+    _check_places(reader, production, trial)
     if reader.problems:
         raise ConfigError("\n".join(f"{path}: {problem}" for problem in reader.problems))
     return config
@@ -181,7 +181,8 @@ def _schema(reader: ObjectReader) -> Schema:
         numeric=part.names("numeric", ()),
         categorical=part.names("categorical", ()),
     )
-    for column in sorted({c for c in schema.columns if schema.columns.count(c) > 1}):
+    named = [column for column in schema.columns if column]  # a missing one is told already
+    for column in sorted({c for c in named if named.count(c) > 1}):
         reader.problem("schema", f'names the column "{column}" twice')
     if not schema.features:
         reader.problem("schema", 'names no feature: give "numeric" or "categorical" columns')
@@ -198,18 +199,29 @@ def _risk_bands(reader: ObjectReader) -> RiskBands:
 
 
 def _check_places(
-    production: Mapping[str, Any], trial: Mapping[str, Any], problems: list[str]
+    reader: ObjectReader, production: Mapping[str, Any], trial: Mapping[str, Any]
 ) -> None:
     """What is written must not lie where input is read, and practice must not touch production."""
-    made = ("output_folder_path", "output_model_path", "prod_deployment_path", "history_path")
-    for where, paths in (("", production), ("practice.", {**production, **trial})):
-        for key in made[:3]:
-            for source in ("input_folder_path", "test_data_path"):
-                if paths[key] == paths[source]:
-                    problems.append(f'"{where}{key}" is the same folder as "{where}{source}"')
-    for key in made:
-        if trial[key] == production[key]:
-            problems.append(f'"practice.{key}" is the same as "{key}": it would touch production')
+    lacking = [key for key in PATH_KEYS if not isinstance(reader.values.get(key), str)]
+    known = {key: place for key, place in production.items() if key not in lacking}
+    practice = {**known, **trial}
+    for where, places in (("", known), ("practice.", practice)):
+        for key, other in _APART:
+            if key in places and places[key] == places.get(other):
+                reader.problems.append(f'"{where}{key}" is the same folder as "{where}{other}"')
+    for key in _MADE:
+        for other in ("input_folder_path", *_MADE):
+            if trial[key] == known.get(other):
+                reader.problems.append(
+                    f'"practice.{key}" is the same as "{other}": it would touch production'
+                )
+
+
+_MADE = ("output_folder_path", "output_model_path", "prod_deployment_path", "history_path")
+_APART = (
+    *((key, other) for key in _MADE[:3] for other in ("input_folder_path", "test_data_path")),
+    *(("prod_deployment_path", other) for other in _MADE[:2]),
+)
 
 
 def _below(root: Path, path: str) -> Path:

@@ -30,7 +30,7 @@ class ObjectReader:
         if isinstance(value, str) and value.strip():
             return value
         self.problem(key, "is missing" if key not in self.values else "must be a text in quotes")
-        return default or "."
+        return default
 
     def integer(self, key: str, default: int, *, least: int) -> int:
         """A whole number."""
