@@ -67,26 +67,20 @@ def rollback(config: Config, release_id: str | None = None) -> Release:
     Raises `ReleaseError` or `ModelError`, and changes nothing, if it is missing or damaged.
     """
     production = config.prod_deployment_path
-    live = live_release(production)
-    release = read_release(production, release_id or _before(production, live))
+    release_id = release_id or _before(production, live_release(production))
+    release = read_release(production, release_id)
     load_release(release, config.schema)
-    if release.id != live.id:
+    if release.id != (left := live_id(production)):
         with History(config.history_path) as history:
             _put_live(production, release.id)
             record_deployment(history, release.id, "rollback", release.f1)
-        log.info("rolled back from %s to %s, F1 %.4f", live.id, release.id, release.f1)
+        log.info("rolled back from %s to %s, F1 %.4f", left, release.id, release.f1)
     return release
-
-
-def releases(config: Config) -> list[Release]:
-    """All releases, oldest first."""
-    production = config.prod_deployment_path
-    return [read_release(production, release_id) for release_id in release_ids(production)]
 
 
 def _checked_score(config: Config, manifest: ModelManifest, history: History) -> float:
     """The F1 of latestscore.txt, if it is this model's."""
-    text = config.latestscore_path.read_text(encoding="utf-8")
+    text = config.latestscore_path.read_text(encoding="utf-8", errors="replace")
     try:
         f1 = float(text)
     except ValueError:
@@ -181,14 +175,17 @@ def _prune(production: Path, keep: int) -> None:
 
 
 def _listed(config: Config) -> str:
-    live = live_id(config.prod_deployment_path)
+    production = config.prod_deployment_path
+    live = live_id(production)
     lines = [f"  {'release':<32} {'deployed':<24} {'F1':>6}  trained on"]
-    for release in releases(config):
-        mark = "*" if release.id == live else " "
-        lines.append(
-            f"{mark} {release.id:<32} {release.deployed_at:<24} {release.f1:6.4f}"
-            f"  {release.model.rows:,} rows"
-        )
+    for release_id in release_ids(production):
+        mark = "*" if release_id == live else " "
+        try:
+            release = read_release(production, release_id)
+            told = f"{release.deployed_at:<24} {release.f1:6.4f}  {release.model.rows:,} rows"
+        except ReleaseError as error:
+            told = str(error)
+        lines.append(f"{mark} {release_id:<32} {told}")
     return "\n".join([*lines, "* is live"]) if len(lines) > 1 else "nothing is deployed yet"
 
 

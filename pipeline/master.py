@@ -11,7 +11,7 @@ from pipeline.config import Config
 from pipeline.errors import HistoryError
 from pipeline.files import sync_folder
 from pipeline.history import History
-from pipeline.ledger import master_size
+from pipeline.ledger import master_size, rebuilding
 from pipeline.schema import Schema
 
 if TYPE_CHECKING:
@@ -108,6 +108,10 @@ def read_master(config: Config, history: History) -> "pd.DataFrame":
     from pipeline.frames import frame_of
 
     rows, size = master_size(history)
+    if rebuilding(history):
+        raise HistoryError(
+            f"{config.finaldata_path} is being made again; run `python ingestion.py` to finish that"
+        )
     if not rows:
         raise HistoryError(f"{config.finaldata_path} has no rows yet: run `python ingestion.py`")
     check_master(config.finaldata_path, config.schema, size)

@@ -1,6 +1,7 @@
 """Manifests, releases, and which release is live; the standard library only."""
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ SCORE = "latestscore.txt"
 RECORD = "ingestedfiles.txt"
 MANIFEST = "manifest.json"
 CURRENT = "current"
+_ID = re.compile(r"\d+-\w+")
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def release_ids(production: Path) -> list[str]:
     folder = production / "releases"
     if not folder.is_dir():
         return []
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return sorted(path.name for path in folder.iterdir() if _ID.fullmatch(path.name))
 
 
 def read_release(production: Path, release_id: str) -> Release:

@@ -3,6 +3,7 @@ import json
 import pickle
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,20 +34,16 @@ main(["--config", sys.argv[2]])
 
 
 @pytest.fixture
-def scored(source: Sandbox) -> Sandbox:
-    """A project whose first model is trained and scored, nothing deployed yet."""
-    for stage in ("ingestion", "training", "scoring"):
-        result = source.run(stage)
-        assert result.code == 0, result.err
-    return source
-
-
-@pytest.fixture
-def twice(scored: Sandbox) -> Sandbox:
+def twice(scored: Sandbox, kept_worlds: Path) -> Sandbox:
     """A project with two releases, of different models."""
-    release(scored)
-    learn(scored, "c.csv", 500)
-    release(scored)
+    kept = kept_worlds / "twice"
+    if not kept.exists():
+        release(scored)
+        learn(scored, "c.csv", 500)
+        release(scored)
+        shutil.copytree(scored.root, kept, symlinks=True)
+    else:
+        shutil.copytree(kept, scored.root, symlinks=True, dirs_exist_ok=True)
     return scored
 
 
@@ -253,7 +250,6 @@ def test_nan_is_no_models_score(scored: Sandbox) -> None:
     assert "says nan, but the model beside it scored 0." in refused(scored)
 
 
-@pytest.mark.xfail(strict=True, raises=UnicodeDecodeError, reason="read outside of the try")
 def test_a_score_that_is_no_text_is_refused(scored: Sandbox) -> None:
     scored.config.latestscore_path.write_bytes(b"\xff\xfe\x00")
     assert "latestscore.txt holds no number" in refused(scored)
@@ -315,7 +311,6 @@ def test_listing_and_going_back_at_once_is_a_wrong_usage(twice: Sandbox) -> None
     assert caught.value.code == 2
 
 
-@pytest.mark.xfail(strict=True, reason="the list ends at the first manifest that cannot be read")
 def test_a_damaged_release_is_listed_as_such_among_the_others(twice: Sandbox) -> None:
     first, second = ids(twice)
     manifest_of(twice, first).write_text("{")
@@ -324,7 +319,6 @@ def test_a_damaged_release_is_listed_as_such_among_the_others(twice: Sandbox) ->
     assert f"* {second}" in out
 
 
-@pytest.mark.xfail(strict=True, reason="any folder counts as a release")
 @pytest.mark.parametrize("args", [(), ("--list",)])
 def test_a_folder_that_is_no_release_stops_nothing(twice: Sandbox, args: tuple[str, ...]) -> None:
     (production(twice) / "releases/backup").mkdir()
@@ -426,7 +420,6 @@ def test_a_live_release_with_a_damaged_model_can_be_left(twice: Sandbox) -> None
     assert release(twice, "--rollback") == ids(twice)[0]
 
 
-@pytest.mark.xfail(strict=True, reason="the manifest of the live release is read first of all")
 def test_a_live_release_with_a_damaged_manifest_can_be_left(twice: Sandbox) -> None:
     (production(twice) / "current/manifest.json").write_text("{")
     assert release(twice, "--rollback", ids(twice)[0]) == ids(twice)[0]

@@ -150,7 +150,6 @@ def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> 
     assert path.read_bytes() == before
 
 
-@pytest.mark.xfail(strict=True, raises=sqlite3.OperationalError, reason="connect is not guarded")
 def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HistoryError):
         History(tmp_path)

@@ -164,7 +164,6 @@ def test_a_reader_tells_that_the_master_is_gone(source: Sandbox) -> None:
         read_master(source.config, history)
 
 
-@pytest.mark.xfail(strict=True, reason="readers go by the old size while a rebuild is not ended")
 def test_a_master_that_is_being_rebuilt_is_not_read(source: Sandbox) -> None:
     source.run("ingestion")
     with History(source.config.history_path) as history:
