@@ -7,6 +7,7 @@ import argparse
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from pipeline.inbox import list_input
 log = logging.getLogger("apicalls")
 
 SECONDS = 30.0
+LONGEST = 86_400.0  # a wait beyond a day is a mistake, and endless ones sockets refuse
 
 
 class ApiError(PipelineError):
@@ -111,6 +113,13 @@ def _told(answer: Answer) -> str:
     return f"## {answer.call}\nstatus {answer.status}\n" + "{\n" + ",\n".join(lines) + "\n}\n"
 
 
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        if 0 < (seconds := float(text)) <= LONGEST:
+            return seconds
+    raise argparse.ArgumentTypeError(f"expected seconds, more than 0 and at most {LONGEST:g}")
+
+
 def command(config: Config, args: argparse.Namespace) -> None:
     """Call, keep the answers, and tell where."""
     url = (args.url or config.api_url or DEFAULT_API_URL).rstrip("/")
@@ -128,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--url", help="the API's base URL (default: api_url of the config)")
     parser.add_argument("--file", help="the client file to predict (default: of the test data)")
     parser.add_argument(
-        "--timeout", type=float, default=SECONDS, help="seconds to wait for an answer (30)"
+        "--timeout", type=_seconds, default=SECONDS, help="seconds to wait for an answer (30)"
     )
     parser.add_argument(
         "--output", default="apireturns.txt", help="the file to write (apireturns.txt)"

@@ -9,13 +9,20 @@ import argparse
 import logging
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline import cli
 from pipeline.config import Config
 from pipeline.errors import ModelError, ReleaseError
 from pipeline.files import sha256_of, sync_folder, utc_now, write_atomic
-from pipeline.history import History, record_deployment, recorded_f1
+from pipeline.history import (
+    History,
+    deployed_releases,
+    record_deployment,
+    recorded_f1,
+    unsettled_since,
+)
 from pipeline.models import load_release, load_trained
 from pipeline.releases import (
     CURRENT,
@@ -33,6 +40,8 @@ from pipeline.releases import (
 )
 
 log = logging.getLogger("deployment")
+
+NEW = ".new"  # a release while it is made
 
 
 def deploy(config: Config) -> Release:
@@ -55,9 +64,9 @@ def deploy(config: Config) -> Release:
         release = _build(production, sources, manifest, f1)
         load_release(release, config.schema)  # what cannot be read back does not go live
         _put_live(production, release.id)
-        record_deployment(history, release.id, "deploy", f1)
+        _prune(production, config.keep_releases)
+        record_deployment(history, release.id, "deploy", f1)  # last: then nothing is left to do
     log.info("release %s is live, F1 %.4f", release.id, f1)
-    _prune(production, config.keep_releases)
     return release
 
 
@@ -76,6 +85,40 @@ def rollback(config: Config, release_id: str | None = None) -> Release:
             record_deployment(history, release.id, "rollback", release.f1)
         log.info("rolled back from %s to %s, F1 %.4f", left, release.id, release.f1)
     return release
+
+
+def settle(config: Config, history: History) -> str | None:
+    """Record or clear away what a killed or failed run left in production.
+
+    A release that it put live is recorded, one that it only made is deleted. Returns what was
+    recorded, `deploy` or `rollback`, or None. To be called under the run lock.
+    """
+    production = config.prod_deployment_path
+    recorded, live = deployed_releases(history), live_id(production)
+    since = unsettled_since(history)
+    for newest in release_ids(production)[-1:]:
+        if since and newest not in (*recorded, live) and _made_since(production, newest, since):
+            _hide(production, newest)
+    _clear(production)
+    if live is None or live in recorded[-1:]:
+        return None
+    try:
+        f1 = live_release(production).f1
+    except ReleaseError as error:  # it can still be left
+        log.warning("the release that is live is not on record: %s", error)
+        return None
+    action = "rollback" if live in recorded else "deploy"
+    if action == "deploy":
+        _prune(production, config.keep_releases)
+    record_deployment(history, live, action, f1)
+    log.info("release %s is live, which the run that put it there did not record", live)
+    return action
+
+
+def _made_since(production: Path, release_id: str, since: str) -> bool:
+    with suppress(ReleaseError):
+        return read_release(production, release_id).deployed_at >= since
+    return False
 
 
 def _checked_score(config: Config, manifest: ModelManifest, history: History) -> float:
@@ -99,7 +142,7 @@ def _build(
 ) -> Release:
     """Write a whole release under a hidden name, then give it its own."""
     folder = production / "releases"
-    hidden = folder / ".new"
+    hidden = folder / NEW
     shutil.rmtree(hidden, ignore_errors=True)  # what a killed run left
     hidden.mkdir(parents=True)
     for name, source in sources.items():
@@ -166,12 +209,24 @@ def _prune(production: Path, keep: int) -> None:
     kept = {*ids[-keep:], live.id, live.previous, *[i for i in ids if i < live.id][-1:]}
     for release_id in ids:
         if release_id not in kept:
-            # hidden first, so that nobody lists a release that is half gone
-            hidden = production / "releases" / f".old-{release_id}"
-            (production / "releases" / release_id).rename(hidden)
+            _hide(production, release_id)
             log.info("release %s is pruned", release_id)
-    for hidden in (production / "releases").glob(".old-*"):
-        shutil.rmtree(hidden)
+    _clear(production)
+
+
+def _hide(production: Path, release_id: str) -> None:
+    """Take a release from sight before it is deleted, so that nobody lists one half gone."""
+    folder = production / "releases"
+    (folder / release_id).rename(folder / f".old-{release_id}")
+
+
+def _clear(production: Path) -> None:
+    """Delete what was hidden, and what a killed run has not finished."""
+    for name in (NEW, ".old-*"):
+        for hidden in production.glob(f"releases/{name}"):
+            shutil.rmtree(hidden)
+    for link in production.glob(".*.tmp"):
+        link.unlink()
 
 
 def _listed(config: Config) -> str:
@@ -191,7 +246,14 @@ def _listed(config: Config) -> str:
 
 def command(config: Config, args: argparse.Namespace) -> None:
     """Deploy or roll back, and tell what came of it."""
-    release = deploy(config) if args.rollback is None else rollback(config, args.rollback or None)
+    with History(config.history_path) as history:
+        settled = settle(config, history)
+    if args.rollback is None:
+        release = deploy(config)
+    elif args.rollback == "" and settled == "rollback":
+        release = live_release(config.prod_deployment_path)  # what was asked for is done by now
+    else:
+        release = rollback(config, args.rollback or None)
     print(f"{config.shown(config.prod_deployment_path)}: {release.id} is live, F1 {release.f1}")
 
 

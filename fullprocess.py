@@ -20,7 +20,14 @@ from pipeline.config import Config
 from pipeline.drift import DRIFT, NO_DRIFT, NO_EVIDENCE, Verdict, raw_comparison
 from pipeline.files import run_lock
 from pipeline.heartbeat import heartbeat
-from pipeline.history import Decision, History, record_decision, record_scores, recorded_run
+from pipeline.history import (
+    Decision,
+    History,
+    record_decision,
+    record_scores,
+    recorded_run,
+    unsettled_since,
+)
 from pipeline.ledger import PendingFile
 from pipeline.releases import Release, live_id, live_release
 from pipeline.retention import prune
@@ -70,7 +77,9 @@ def work_waits(config: Config, history: History) -> bool:
     found = inbox.list_input(config.input_folder_path)
     if inbox.new_files(history, found) or ledger.rebuilding(history):
         return True
-    return bool(ledger.unreported(history)) or _lacks_release(config, history)
+    if ledger.unreported(history) or _lacks_release(config, history):
+        return True
+    return unsettled_since(history) is not None
 
 
 def _lacks_release(config: Config, history: History) -> bool:
@@ -80,8 +89,10 @@ def _lacks_release(config: Config, history: History) -> bool:
 
 def work(config: Config, history: History) -> None:
     """Ingest, judge what no drift check has seen, and report."""
+    from deployment import settle
     from ingestion import ingest, told
 
+    settle(config, history)
     print("\n".join(told(config, ingest(config))))
     decision = None
     if ledger.unjudged(history) or _lacks_release(config, history):
@@ -90,7 +101,8 @@ def work(config: Config, history: History) -> None:
     pending = ledger.unreported(history)
     if pending or decision:
         report(config, in_full=decision is None or decision.verdict != NO_DRIFT)
-        ledger.mark_reported(history, pending)
+        with history.transaction():
+            ledger.mark_reported(history, pending)
 
 
 def judge(config: Config, history: History) -> Decision:
@@ -274,7 +286,8 @@ def api_server(config: Config) -> Iterator[str]:
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no line for each request
     server = make_server("127.0.0.1", 0, create_app(config), threaded=True)
-    thread = Thread(target=server.serve_forever)
+    # the time between its looks for the end; the default of half a second would be waited for
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

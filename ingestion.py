@@ -104,7 +104,7 @@ def _take_all(config: Config, files: list[FoundFile], master: Master) -> list[Ta
 
 def _write_records(config: Config, history: History) -> None:
     """Write what the ledger says into the files that people and programs read."""
-    if ledger.ingested_names(history):
+    if ledger.ingested_names(history) or config.ingestedfiles_path.exists():
         write_if_changed(config.ingestedfiles_path, ledger.ingestedfiles_text(history))
     rejected = ledger.rejected_rows(history)
     if rejected or config.rejectedrows_path.exists():

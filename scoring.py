@@ -66,7 +66,10 @@ def scores_on_test_data(config: Config, model: Model) -> Scores:
 
     Raises `DataError` if there is none to be had.
     """
-    scores = score_model(model, read_folder(config.test_data_path, config.schema), config.schema)
+    frame = read_folder(config.test_data_path, config.schema)
+    if not frame[config.schema.outcome].notna().any():
+        raise DataError(f"{config.test_data_path}: no row has a known outcome to score against")
+    scores = score_model(model, frame, config.schema)
     if scores.f1 is None:
         raise DataError(
             f"{config.test_data_path}: F1 is undefined: nobody left, and nobody was predicted to"

@@ -1,13 +1,53 @@
-"""The API for a WSGI server: `gunicorn wsgi:app`; RISK_CONFIG may name another config.json."""
+"""The API for a WSGI server: `gunicorn wsgi:app`; RISK_CONFIG may name another config.json.
+
+Without a token it refuses to start on an address that others reach, however the server was told.
+"""
 
 import os
+import sys
 
-from app import create_app
+from flask import Flask
+
 from pipeline import cli
 from pipeline.config import load_config
+from pipeline.errors import PipelineError
 from pipeline.guard import check_address, listening_hosts
 
-for host in listening_hosts():
-    check_address(host)
-cli.set_up_logging(verbose=False)
-app = create_app(load_config(os.environ.get("RISK_CONFIG") or cli.PROJECT / "config.json"))
+BOOT_FAILED = 3  # a worker that leaves with this makes gunicorn stop instead of starting another
+
+
+def make_app() -> Flask:
+    """The app; what its operator has to mend is told in one line and ends the process."""
+    cli.set_up_logging(verbose=False)
+    try:
+        check_addresses()
+        config = load_config(os.environ.get("RISK_CONFIG") or cli.PROJECT / "config.json")
+        from app import create_app  # heavy, and for nothing in a server that may not start
+
+        return create_app(config)
+    except PipelineError as error:
+        raise SystemExit(told(error)) from None
+
+
+def check_addresses() -> None:
+    """Refuse to serve the world without a token; raises `PipelineError`."""
+    for host in listening_hosts():
+        check_address(host)
+
+
+def check_worker() -> None:
+    """`check_addresses` in a worker just forked: `gunicorn --preload` imports before it listens."""
+    try:
+        check_addresses()
+    except PipelineError as error:
+        os._exit(told(error))  # an exception would only be reported, and the worker go on
+
+
+def told(error: PipelineError) -> int:
+    """Tell what is wrong; returns the exit code."""
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    return BOOT_FAILED
+
+
+app = make_app()
+os.register_at_fork(after_in_child=check_worker)

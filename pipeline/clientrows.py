@@ -4,21 +4,28 @@ Messages name the place of a fault and never repeat a value.
 """
 
 import io
+import json
 import math
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from flask import request
 
 from pipeline.config import Config
 from pipeline.errors import DataError, PipelineError
 from pipeline.frames import frame_of_lines
+from pipeline.inbox import FoundFile, list_input, open_plain
 from pipeline.ledger import BadRow
-from pipeline.schema import Schema
+from pipeline.schema import LARGEST_NUMBER, Schema
 from pipeline.table import GoodRow, Table, too_many_bad
 
+MOST_BYTES = 64 * 2**20
+MOST_JSON_BYTES = 16 * 2**20  # parsed, JSON takes up to 30 times its size in memory
 MOST_ROWS = 100_000
+MOST_LINES = 10 * MOST_ROWS  # blank ones and those within quotes included
 MOST_COLUMNS = 1_000
 
 
@@ -44,37 +51,92 @@ class ClientRows:
         return [None if i in self.bad else next(found) for i in range(total)]
 
 
-def from_csv(content: bytes | Path, schema: Schema) -> ClientRows:
+def requested_rows(config: Config) -> ClientRows:
+    """The client rows that the request being answered names or holds; raises `RequestError`."""
+    if request.method != "POST":
+        name = request.args.get("filename", request.args.get("filepath"))
+        return from_csv(named_file(name, config), config.schema)
+    if request.mimetype == "application/json":
+        return _rows_of_json(config)
+    if "file" in request.files:
+        with closing(request.files["file"]) as upload:
+            return from_csv(upload.read(), config.schema)
+    if request.mimetype == "text/csv":
+        return from_csv(_body(MOST_BYTES), config.schema)
+    raise RequestError(415, 'send JSON, text/csv, or a CSV file as the form field "file"')
+
+
+def _rows_of_json(config: Config) -> ClientRows:
+    asked = parsed(_body(MOST_JSON_BYTES))
+    if isinstance(asked, dict):
+        for key in ("filepath", "filename"):
+            if key in asked:
+                return from_csv(named_file(asked[key], config), config.schema)
+        if "clients" in asked:
+            return from_json(asked["clients"], config.schema)
+    raise RequestError(422, 'expected an object with "filepath", "filename" or "clients"')
+
+
+def _body(most: int) -> bytes:
+    """The body; one that comes in pieces does not say how long it is, and is cut at the limit."""
+    request.max_content_length = most = min(most, request.max_content_length or most)
+    body = request.get_data()
+    if len(body) == most:
+        raise _too_many_bytes(most)
+    return body
+
+
+def _too_many_bytes(most: int) -> RequestError:
+    return RequestError(413, f"less than {most:,} bytes at a time")
+
+
+def parsed(body: bytes) -> Any:
+    """What a JSON text says, in which no object has a key twice; raises `RequestError`."""
+    try:
+        return json.loads(body, object_pairs_hook=_object)
+    except ValueError:
+        raise RequestError(400, "the body is not JSON") from None
+    except RecursionError:
+        raise RequestError(400, "the JSON is nested too deeply") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise RequestError(400, "an object of the JSON has a key twice")
+    return found
+
+
+def from_csv(content: bytes, schema: Schema) -> ClientRows:
     """The rows of a CSV text, bad ones told apart by the rules of ingestion.
 
     Raises `RequestError` where the text as a whole is refused.
     """
+    if content.count(b"\n") + content.count(b"\r") > MOST_LINES:
+        raise RequestError(413, f"at most {MOST_LINES:,} lines at a time")
     good: list[str] = []
     bad: dict[int, BadRow] = {}
-    with content.open("rb") if isinstance(content, Path) else _buffered(content) as stream:
-        try:
-            table = Table(stream, schema, schema.features, quote_values=False)
-            _check_size(columns=table.width)
-            for i, row in enumerate(table):
-                _check_size(rows=i + 1)
-                if isinstance(row, GoodRow):
-                    good.append(row.text)
-                else:
-                    bad[i] = row
-            if why := too_many_bad(list(bad.values()), len(good) + len(bad)):
-                raise DataError(why)
-        except DataError as error:
-            raise RequestError(422, f"the CSV {error}") from None
+    try:
+        table = Table(
+            io.BufferedReader(io.BytesIO(content)), schema, schema.features, quote_values=False
+        )
+        _check_size(columns=table.width)
+        for i, row in enumerate(table):
+            _check_size(rows=i + 1)
+            if isinstance(row, GoodRow):
+                good.append(row.text)
+            else:
+                bad[i] = row
+        if why := too_many_bad(list(bad.values()), len(good) + len(bad)):
+            raise DataError(why)
+    except DataError as error:
+        raise RequestError(422, f"the CSV {error}") from None
     return ClientRows(frame_of_lines(good, schema, schema.features), bad)
 
 
 def _check_size(*, rows: int = 0, columns: int = 0) -> None:
     if rows > MOST_ROWS or columns > MOST_COLUMNS:
         raise RequestError(413, f"at most {MOST_ROWS:,} rows of {MOST_COLUMNS:,} columns at a time")
-
-
-def _buffered(content: bytes) -> io.BufferedReader:
-    return io.BufferedReader(io.BytesIO(content))
 
 
 def from_json(clients: Any, schema: Schema) -> ClientRows:
@@ -103,7 +165,7 @@ def _numbers(column: str, values: list[Any]) -> "pd.Series[Any]":
     for number, value in enumerate(values, start=1):
         if value is None:
             numbers.append(math.nan)
-        elif type(value) in (int, float) and abs(value) < 1e308:
+        elif type(value) in (int, float) and abs(value) <= LARGEST_NUMBER:
             numbers.append(float(value))
         else:
             raise RequestError(422, f"client {number}: {column} must be a finite number or null")
@@ -117,20 +179,34 @@ def _categories(column: str, values: list[Any]) -> "pd.Series[Any]":
     return pd.Series([(value or "").strip() for value in values], dtype="str")
 
 
-def named_file(name: Any, config: Config) -> Path:
-    """The client file that a request names.
+def named_file(name: Any, config: Config) -> bytes:
+    """The content of the client file that a request names.
 
-    A bare name is looked for in the test data, then in the input folder; a path counts from the
-    config's folder. Whatever is not a `.csv` file right inside one of these folders is refused in
-    the same words, so that nobody learns what else there is.
+    A name is only compared with those of the files that lie in the test data and in the input
+    folder, bare or with the folder as seen from the config's: nothing that a caller sends is ever
+    a path to the system. Whatever else it may be is refused in the same words, so that nobody
+    learns what else there is.
     """
     if not isinstance(name, str):
         raise RequestError(400, "name a client file, as in filename=testdata.csv")
-    if name and "\0" not in name and len(name) < 4096:
-        folders = (config.test_data_path.resolve(), config.input_folder_path.resolve())
-        places = [config.root / name] if "/" in name else [folder / name for folder in folders]
-        for place in places:
-            path = place.resolve()
-            if path.parent in folders and path.suffix.lower() == ".csv" and path.is_file():
-                return path
+    for file in _client_files(config):
+        if name in _names(file, config):
+            with suppress(OSError), io.BufferedReader(open_plain(file.path)) as stream:
+                content = stream.read(MOST_BYTES)
+                if len(content) == MOST_BYTES:
+                    raise _too_many_bytes(MOST_BYTES)
+                return content
     raise RequestError(404, "no such client file in the test data or the input folder")
+
+
+def _client_files(config: Config) -> Iterator[FoundFile]:
+    for folder in (config.test_data_path, config.input_folder_path):
+        with suppress(DataError, OSError):  # a folder that is not there holds no file
+            yield from (file for file in list_input(folder) if file.regular)
+
+
+def _names(file: FoundFile, config: Config) -> tuple[str, ...]:
+    if not file.path.is_relative_to(config.root):
+        return (file.name,)
+    place = (file.path.relative_to(config.root).parent / file.name).as_posix()
+    return (file.name, place, f"./{place}")

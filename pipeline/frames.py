@@ -9,7 +9,7 @@ from typing import BinaryIO
 import pandas as pd
 
 from pipeline.errors import DataError
-from pipeline.inbox import list_input
+from pipeline.inbox import list_input, open_plain
 from pipeline.ledger import BadRow
 from pipeline.schema import Schema, csv_line
 from pipeline.table import GoodRow, Table, too_many_bad
@@ -30,6 +30,7 @@ def frame_of(csv_text: BinaryIO | Path, schema: Schema, columns: Sequence[str]) 
         dtype={column: "float64" if column in numbers else "str" for column in columns},
         keep_default_na=False,
         na_values={column: [""] for column in columns if column in numbers},
+        skip_blank_lines=False,  # of a single column, a missing value is one
     )[list(columns)]
 
 
@@ -70,6 +71,10 @@ def read_folder(folder: Path, schema: Schema) -> pd.DataFrame:
         raise DataError(f"{folder}: holds no .csv file")
     frames = []
     for file in files:
-        with file.path.open("rb") as stream:
+        try:
+            stream = io.BufferedReader(open_plain(file.path))
+        except OSError as error:
+            raise DataError(f"{file.path} cannot be read: {error.strerror}") from None
+        with stream:
             frames.append(read_table(stream, schema, schema.columns, str(file.path)))
     return pd.concat(frames, ignore_index=True)

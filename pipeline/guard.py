@@ -3,6 +3,7 @@
 import hmac
 import ipaddress
 import os
+import re
 import socket
 import stat
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from pipeline.errors import PipelineError
 
 TOKEN_VARIABLE = "RISK_API_TOKEN"
+
+_VISIBLE = re.compile("[!-~]+")
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -22,8 +25,14 @@ HEADERS = {
 
 
 def api_token() -> str | None:
-    """The token that requests must carry, from the environment; None if none is set."""
-    return os.environ.get(TOKEN_VARIABLE) or None
+    """The token that requests must carry, from the environment; None if none is set.
+
+    Raises `PipelineError` if no header could carry it.
+    """
+    token = os.environ.get(TOKEN_VARIABLE) or None
+    if token and not _VISIBLE.fullmatch(token):
+        raise PipelineError(f"{TOKEN_VARIABLE} must be of visible ASCII characters, without spaces")
+    return token
 
 
 def authorized(header: str | None, token: str) -> bool:
@@ -45,7 +54,7 @@ def check_address(host: str) -> None:
 
 def is_loopback(host: str) -> bool:
     """Whether an address reaches this machine only."""
-    if host == "localhost":
+    if host == "localhost" or host.startswith("unix://"):
         return True
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback

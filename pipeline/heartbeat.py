@@ -7,10 +7,12 @@ monitors of the healthchecks kind expect.
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from queue import Empty, SimpleQueue
+from threading import Thread
 
 log = logging.getLogger(__name__)
 
-SECONDS = 5.0
+SECONDS = 5.0  # for one question, whatever the monitor does
 
 
 @contextmanager
@@ -19,21 +21,39 @@ def heartbeat(url: str | None) -> Iterator[None]:
     if url is None:
         yield
         return
-    _ask(f"{url}/start")
+    _ask(_below(url, "start"))
     try:
         yield
     except BaseException:
-        _ask(f"{url}/fail")
+        _ask(_below(url, "fail"))
         raise
     _ask(url)
 
 
+def _below(url: str, name: str) -> str:
+    """An address below another, which may end in a query."""
+    path, mark, query = url.partition("?")
+    return f"{path.rstrip('/')}/{name}{mark}{query}"
+
+
 def _ask(url: str) -> None:
+    # in a thread, for a socket's timeout counts each step anew and looking up a name has none
+    said: SimpleQueue[str | None] = SimpleQueue()
+    Thread(target=_get, args=(url, said), daemon=True).start()
+    try:
+        error = said.get(timeout=SECONDS)
+    except Empty:
+        error = f"no answer within {SECONDS:g} seconds"
+    if error:
+        log.warning("the heartbeat %s was not heard: %s", url, error)
+
+
+def _get(url: str, said: "SimpleQueue[str | None]") -> None:
     from http.client import HTTPException  # only where a monitor is named: a tick is to be cheap
     from urllib.request import urlopen
 
     try:
         with urlopen(url, timeout=SECONDS):
-            pass
+            said.put(None)
     except (OSError, HTTPException, ValueError) as error:
-        log.warning("the heartbeat %s was not heard: %s", url, error)
+        said.put(str(error).strip()[:200] or type(error).__name__)

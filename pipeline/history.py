@@ -4,6 +4,7 @@ Opening it applies the migrations that are missing. Rows are written by the type
 this module and of `pipeline.ledger`; any SQLite tool may read them.
 """
 
+import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from typing import Any, Self
 from pipeline.errors import HistoryError
 from pipeline.files import utc_now
 from pipeline.migrations import MIGRATIONS
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,9 @@ class History:
             self._migrate()
         except sqlite3.DatabaseError as error:
             self.close()
-            raise HistoryError(f"{path} is no history database of ours: {error}") from error
+            if _code(error) in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB):
+                raise HistoryError(f"{path} is no history database of ours: {error}") from error
+            raise HistoryError(f"{path}: {error}") from error
         except HistoryError:
             self.close()
             raise
@@ -92,28 +97,44 @@ class History:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Everything written inside counts together, or not at all."""
-        self.connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self.connection.execute("ROLLBACK")
-            raise
-        self.connection.execute("COMMIT")
+        with self._errors_told():
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.connection.execute("COMMIT")
+            except BaseException:
+                if self.connection.in_transaction:  # a full disk makes SQLite roll back by itself
+                    self.connection.execute("ROLLBACK")
+                raise
 
     def query(self, sql: str, *values: Any) -> list[sqlite3.Row]:
         """All rows of a query."""
-        return self.connection.execute(sql, values).fetchall()
+        with self._errors_told():
+            return self.connection.execute(sql, values).fetchall()
 
     def one(self, sql: str, *values: Any) -> sqlite3.Row | None:
         """The first row of a query, if there is one."""
-        row: sqlite3.Row | None = self.connection.execute(sql, values).fetchone()
-        return row
+        with self._errors_told():
+            row: sqlite3.Row | None = self.connection.execute(sql, values).fetchone()
+            return row
 
     def insert(self, table: str, **values: Any) -> int:
         """Add one row; returns its id."""
         marks = ", ".join("?" * len(values))
         sql = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})"
-        return self.connection.execute(sql, tuple(values.values())).lastrowid or 0
+        with self._errors_told():
+            return self.connection.execute(sql, tuple(values.values())).lastrowid or 0
+
+    @contextmanager
+    def _errors_told(self) -> Iterator[None]:
+        """Turn what a full or read-only disk or a long lock does into a `HistoryError`; no bugs."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            bug = isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError))
+            if bug or _code(error) == sqlite3.SQLITE_ERROR:
+                raise
+            raise HistoryError(f"{self.path}: {error}") from error
 
     def _migrate(self) -> None:
         if self._version() == len(MIGRATIONS):
@@ -132,22 +153,43 @@ class History:
         return version
 
 
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's code of an error, the general one where it is not SQLite's."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+
+
 @contextmanager
 def recorded_run(history: History, command: str) -> Iterator[None]:
     """Record that a command ran, when it ended, and how."""
     run = history.insert("runs", command=command, started_at=utc_now())
-    outcome, detail = "failed", None
     try:
         yield
-        outcome = "done"
     except BaseException as error:
-        detail = f"{type(error).__name__}: {error}"
+        try:
+            _end_run(history, run, "failed", f"{type(error).__name__}: {error}")
+        except HistoryError as unrecorded:  # the run fails by what came first
+            log.error("its failure is not on record: %s", unrecorded)
         raise
-    finally:
-        history.query(
-            "UPDATE runs SET ended_at = ?, outcome = ?, detail = ? WHERE id = ?",
-            *(utc_now(), outcome, detail, run),
-        )
+    _end_run(history, run, "done", None)
+
+
+def _end_run(history: History, run: int, outcome: str, detail: str | None) -> None:
+    history.query(
+        "UPDATE runs SET ended_at = ?, outcome = ?, detail = ? WHERE id = ?",
+        *(utc_now(), outcome, detail, run),
+    )
+
+
+def unsettled_since(history: History) -> str | None:
+    """When the first run began that was killed or failed since the whole chain last was done.
+
+    What is newer may be half done. A run that is at work counts among them.
+    """
+    row = history.one(
+        "SELECT min(started_at) AS since FROM runs WHERE outcome IS NOT 'done' AND id > ("
+        "SELECT coalesce(max(id), 0) FROM runs WHERE outcome = 'done' AND command = 'fullprocess')"
+    )
+    return row["since"] if row else None
 
 
 def record_scores(history: History, model_sha256: str, data: str, scores: Scores) -> None:
@@ -172,6 +214,11 @@ def record_decision(history: History, decision: Decision) -> None:
 def record_deployment(history: History, release: str, action: str, f1: float) -> None:
     """Record that a release went live, by `deploy` or `rollback`."""
     history.insert("deployments", at=utc_now(), release=release, action=action, f1=f1)
+
+
+def deployed_releases(history: History) -> list[str]:
+    """The releases that are on record as deployed or gone back to, the latest last."""
+    return [row["release"] for row in history.query("SELECT release FROM deployments ORDER BY id")]
 
 
 def record_timing(history: History, stage: str, seconds: float, rows: int) -> None:

@@ -3,7 +3,11 @@
 The standard library only: this is all that a tick with nothing new does.
 """
 
+import errno
+import hashlib
+import io
 import os
+import re
 import sqlite3
 import stat
 from contextlib import suppress
@@ -11,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import DataError
-from pipeline.files import sha256_of
 from pipeline.history import History
 
 UNREAD = ""  # in place of the digest of what could not be read
+
+_BREAKS_LINES = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_LATEST = 2**63 - 1  # the largest integer of SQLite: a broken clock may be further ahead
 
 
 @dataclass(frozen=True)
@@ -28,8 +34,13 @@ class FoundFile:
 
     @property
     def name(self) -> str:
-        """The name by which the ledger knows it: what is not UTF-8 in it is escaped."""
-        return os.fsencode(self.path.name).decode(errors="backslashreplace")
+        r"""The name by which the ledger knows it, on one line, and no other file's.
+
+        What is not UTF-8 or a control character is escaped, and so is the backslash.
+        """
+        raw = os.fsencode(self.path.name).replace(b"\\", rb"\\")
+        text = raw.decode(errors="backslashreplace")
+        return _BREAKS_LINES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def list_input(folder: Path) -> list[FoundFile]:
@@ -53,8 +64,30 @@ def _found(entry: "os.DirEntry[str]") -> FoundFile | None:
         told = entry.stat(follow_symlinks=False)
         if not stat.S_ISDIR(told.st_mode):
             regular = stat.S_ISREG(told.st_mode)
-            return FoundFile(Path(entry.path), told.st_size, told.st_mtime_ns, regular)
+            return FoundFile(Path(entry.path), told.st_size, mtime_of(told), regular)
     return None
+
+
+def mtime_of(told: os.stat_result) -> int:
+    """The time of change in nanoseconds, as far as the ledger can hold it."""
+    return min(told.st_mtime_ns, _LATEST)
+
+
+def open_plain(path: Path) -> io.FileIO:
+    """Open a file that was listed as a plain one; raises `OSError` if it is none by now.
+
+    A link is not followed, and a pipe is not waited for.
+    """
+    return io.FileIO(path, opener=plain)
+
+
+def plain(path: str, flags: int) -> int:
+    """The opener of `open_plain`."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "It is no longer a plain file", path)
 
 
 def new_files(history: History, found: list[FoundFile]) -> list[FoundFile]:
@@ -71,14 +104,33 @@ def _is_new(history: History, file: FoundFile, row: sqlite3.Row | None) -> bool:
     if row is None or row["size"] != file.size:
         return True
     if row["sha256"] == UNREAD:
-        return file.regular and os.access(file.path, os.R_OK)
+        return _can_be_read(file)
     if row["mtime_ns"] == file.mtime_ns:
         return False
-    if not (file.regular and os.access(file.path, os.R_OK)) or row["sha256"] != sha256_of(
-        file.path
-    ):
+    if row["sha256"] != _digest(file):
         return True
     history.query(
         "UPDATE files SET mtime_ns = ? WHERE name = ? AND current = 1", file.mtime_ns, file.name
     )
     return False
+
+
+def _can_be_read(file: FoundFile) -> bool:
+    if not file.regular:
+        return False
+    try:
+        open_plain(file.path).close()
+    except OSError:
+        return False
+    return True
+
+
+def _digest(file: FoundFile) -> str:
+    """The SHA-256 of its content, or `UNREAD`; why that is, whoever takes it in will tell."""
+    if not file.regular:
+        return UNREAD
+    try:
+        with open_plain(file.path) as raw:
+            return hashlib.file_digest(raw, "sha256").hexdigest()
+    except OSError:
+        return UNREAD

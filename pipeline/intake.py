@@ -5,14 +5,15 @@ import logging
 import os
 from dataclasses import dataclass, field, replace
 from time import time
+from typing import Any
 
 from pipeline.config import Config
 from pipeline.errors import DataError
 from pipeline.files import DigestReader
-from pipeline.inbox import UNREAD, FoundFile
+from pipeline.inbox import UNREAD, FoundFile, mtime_of, plain
 from pipeline.ledger import BadRow, TakenFile
 from pipeline.master import Master
-from pipeline.table import Table, too_many_bad
+from pipeline.table import Table, some_of, too_many_bad
 
 log = logging.getLogger(__name__)
 
@@ -28,17 +29,17 @@ def take_in(config: Config, file: FoundFile, master: Master) -> TakenFile | None
     if not file.regular:
         intake.reason = "is a link or a special file; expected the file itself"
         return intake.result(file, UNREAD, start, start)
+    sha256 = UNREAD
     try:
-        with io.FileIO(file.path, opener=_open_plain) as raw:
+        with _opened(file) as raw:
             digest = DigestReader(raw)
             intake.read(config, file, io.BufferedReader(digest), master)
             sha256 = digest.finish()
             waits = _must_wait(file, os.fstat(raw.fileno()), digest)
     except PermissionError:
-        intake.reason = "cannot be read: this user has no permission"
-        return intake.result(file, UNREAD, start, start)
-    except OSError as error:  # gone, or no longer a plain file
-        waits = f"cannot be opened: {error.strerror}"
+        waits, intake.reason = None, "cannot be read: this user has no permission"
+    except _Unreadable as error:
+        waits = str(error)
     if waits or intake.reason:
         master.take_back(start, intake.keys)
     if waits:
@@ -47,14 +48,39 @@ def take_in(config: Config, file: FoundFile, master: Master) -> TakenFile | None
     return intake.result(file, sha256, start, master.size)
 
 
-def _open_plain(path: str, flags: int) -> int:
-    # a name that is now a link is refused, and a pipe does not block
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+class _Unreadable(Exception):
+    """Why a file cannot be read at this moment; a disk that is full is another matter."""
+
+
+class _ListedFile(io.FileIO):
+    """A file up to the size it was listed with: reading it ends, however fast it grows."""
+
+    def __init__(self, file: FoundFile) -> None:
+        super().__init__(file.path, opener=plain)
+        self._left = file.size
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer from the file; 0 at the end."""
+        try:
+            count = super().readinto(memoryview(buffer)[: self._left]) or 0
+        except OSError as error:
+            raise _Unreadable(f"cannot be read: {error.strerror}") from error
+        self._left -= count
+        return count
+
+
+def _opened(file: FoundFile) -> _ListedFile:
+    try:
+        return _ListedFile(file)
+    except PermissionError:
+        raise
+    except OSError as error:  # gone, or no longer a plain file
+        raise _Unreadable(f"cannot be opened: {error.strerror}") from error
 
 
 def _must_wait(file: FoundFile, now: os.stat_result, content: DigestReader) -> str | None:
     """Why a file seems to be still being written, or None."""
-    if (now.st_size, now.st_mtime_ns) != (file.size, file.mtime_ns):
+    if (now.st_size, mtime_of(now)) != (file.size, file.mtime_ns):
         return "changed while it was read"
     if not content.ends_line and 0 <= time() - now.st_mtime < COPYING_SECONDS:
         return "does not end with a line end and changed within the last minute"
@@ -76,7 +102,7 @@ class _Intake:
         try:
             table = Table(stream, config.schema, config.schema.columns)
             if table.extra_columns:
-                log.info("%s: left out columns: %s", file.name, ", ".join(table.extra_columns))
+                log.info("%s: left out columns: %s", file.name, some_of(table.extra_columns))
             for row in table:
                 self.rows += 1
                 if isinstance(row, BadRow):

@@ -77,7 +77,7 @@ def read_object(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not UTF-8 (byte {error.start})") from None
     try:
         value = json.loads(text, object_pairs_hook=_without_repeats)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: must hold one object in braces")

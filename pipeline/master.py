@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from pipeline.config import Config
 from pipeline.errors import HistoryError
-from pipeline.files import sync_folder
+from pipeline.files import naming, sync_folder
 from pipeline.history import History
 from pipeline.ledger import master_size, rebuilding
 from pipeline.schema import Schema
@@ -44,7 +44,8 @@ class Master:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with naming(self.path):
+            self._file.close()
 
     @property
     def size(self) -> int:
@@ -58,22 +59,25 @@ class Master:
         if key in self._seen:
             return None
         self._seen.add(key)
-        self._file.write(text + b"\n")
+        with naming(self.path):
+            self._file.write(text + b"\n")
         self.rows += 1
         return key
 
     def take_back(self, size: int, keys: Iterable[bytes]) -> None:
         """Undo the appends since the file had this size; `keys` are what they returned."""
-        self._file.seek(size)
-        self._file.truncate()
+        with naming(self.path):
+            self._file.seek(size)
+            self._file.truncate()
         for key in keys:
             self._seen.remove(key)
             self.rows -= 1
 
     def sync(self) -> None:
         """Make what was appended durable."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with naming(self.path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
         sync_folder(self.path.parent)
 
     def _load(self) -> None:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from pipeline.schema import Schema
+from pipeline.clientrows import MOST_COLUMNS, MOST_ROWS
+from pipeline.schema import LARGEST_NUMBER, Schema
 
 Described = dict[str, Any]
 
@@ -10,6 +11,9 @@ NUMBER: Described = {"type": ["number", "null"]}
 TEXT: Described = {"type": "string"}
 TEXT_OR_NULL: Described = {"type": ["string", "null"]}
 COUNT: Described = {"type": "integer", "minimum": 0}
+OUTCOME: Described = {"type": ["integer", "null"], "enum": [0, 1, None]}
+RISK: Described = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
+FEATURE: Described = {**NUMBER, "minimum": -LARGEST_NUMBER, "maximum": LARGEST_NUMBER}
 
 
 def description(schema: Schema) -> Described:
@@ -28,11 +32,9 @@ def description(schema: Schema) -> Described:
             "/diagnostics": {"get": _get("What the runs recorded", _diagnostics())},
             "/risk": {"get": _ranking()},
             "/risk/{client}": {"get": _one_client()},
-            "/health": {"get": {**_get("Whether the server is there", _health()), "security": []}},
-            "/ready": {
-                "get": _get("Whether a release is live", _object(status=TEXT, release=TEXT))
-            },
-            "/openapi.json": {"get": _get("This description", {"type": "object"})},
+            "/health": {"get": _unguarded("Whether the server is there", _health(), 503)},
+            "/ready": {"get": _get("Whether a release is live", _ready())},
+            "/openapi.json": {"get": _operation("This description", {"type": "object"}, 401)},
         },
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
         "security": [{}, {"token": []}],
@@ -51,12 +53,20 @@ def _map_of(values: Described) -> Described:
     return {"type": "object", "additionalProperties": values}
 
 
-def _answers(answer: Described, *errors: int) -> Described:
+def _operation(summary: str, answer: Described, *errors: int) -> Described:
     error = {"application/json": {"schema": _object(error=TEXT)}}
     answers = {"200": {"description": "done", "content": {"application/json": {"schema": answer}}}}
-    for status in sorted({401, *errors}):
+    for status in sorted(errors):
         answers[str(status)] = {"description": _MEANINGS[status], "content": error}
-    return answers
+    return {"summary": summary, "responses": answers}
+
+
+def _unguarded(summary: str, answer: Described, *errors: int) -> Described:
+    return {**_operation(summary, answer, *errors), "security": []}
+
+
+def _get(summary: str, answer: Described, *errors: int) -> Described:
+    return _operation(summary, answer, 401, 503, *errors)
 
 
 _MEANINGS = {
@@ -66,22 +76,16 @@ _MEANINGS = {
     413: "too large",
     415: "a content type that is not taken",
     422: "the rows cannot be used",
-    503: "not there yet: nothing is deployed or recorded, or the test data cannot be used",
+    503: "not there yet: nothing is deployed or recorded, or the data cannot be read",
 }
 
 
-def _get(summary: str, answer: Described, *errors: int) -> Described:
-    return {"summary": summary, "responses": _answers(answer, 503, *errors)}
-
-
-def _parameter(name: str, where: str, schema: Described, *, required: bool) -> Described:
-    return {"name": name, "in": where, "required": required, "schema": schema}
+def _parameter(name: str, where: str, schema: Described) -> Described:
+    return {"name": name, "in": where, "required": where == "path", "schema": schema}
 
 
 def _predictions() -> Described:
-    told = _object(
-        predictions=_list_of({"type": ["integer", "null"]}), risk=_list_of(NUMBER), release=TEXT
-    )
+    told = _object(predictions=_list_of(OUTCOME), risk=_list_of(RISK), release=TEXT)
     told["properties"]["bad_rows"] = _list_of(_object(line=COUNT, reason=TEXT))
     return told
 
@@ -90,20 +94,16 @@ def _by_name() -> Described:
     errors = (400, 404, 413, 422)
     return {
         **_get("Predict the clients of a file by its name", _predictions(), *errors),
-        "parameters": [_parameter("filename", "query", TEXT, required=True)],
+        "parameters": [_parameter(name, "query", TEXT) for name in ("filename", "filepath")],
     }
 
 
 def _by_rows(schema: Schema) -> Described:
-    numbers = dict.fromkeys(schema.numeric, NUMBER)
+    numbers = dict.fromkeys(schema.numeric, FEATURE)
     client = _object(**numbers, **dict.fromkeys(schema.categorical, TEXT_OR_NULL))
-    asked = {
-        "oneOf": [
-            _object(filepath=TEXT),
-            _object(filename=TEXT),
-            _object(clients={**_list_of(client), "minItems": 1}),
-        ]
-    }
+    client["maxProperties"] = MOST_COLUMNS
+    clients = {**_list_of(client), "minItems": 1, "maxItems": MOST_ROWS}
+    asked = {"anyOf": [_object(filepath=TEXT), _object(filename=TEXT), _object(clients=clients)]}
     upload = _object(file={"type": "string", "format": "binary"})
     return {
         **_get("Predict clients", _predictions(), 400, 404, 413, 415, 422),
@@ -143,7 +143,7 @@ def _diagnostics() -> Described:
 
 
 def _ranked() -> Described:
-    return _object(rank=COUNT, client=TEXT, risk={"type": "number"}, band=TEXT, release=TEXT)
+    return _object(rank=COUNT, client=TEXT, risk=RISK, band=TEXT, release=TEXT)
 
 
 def _ranking() -> Described:
@@ -151,14 +151,14 @@ def _ranking() -> Described:
     answer = _object(total=COUNT, clients=_list_of(_ranked()))
     return {
         **_get("The clients at risk, highest first", answer, 400),
-        "parameters": [_parameter("limit", "query", limit, required=False)],
+        "parameters": [_parameter("limit", "query", limit)],
     }
 
 
 def _one_client() -> Described:
     return {
         **_get("One client of the ranking", _ranked(), 404),
-        "parameters": [_parameter("client", "path", TEXT, required=True)],
+        "parameters": [_parameter("client", "path", TEXT)],
     }
 
 

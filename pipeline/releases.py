@@ -4,7 +4,8 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, NoReturn
 
 from pipeline.errors import ModelError, ReleaseError
 from pipeline.schema import Schema
@@ -15,6 +16,7 @@ RECORD = "ingestedfiles.txt"
 MANIFEST = "manifest.json"
 CURRENT = "current"
 _ID = re.compile(r"\d+-\w+")
+_UNREADABLE = (OSError, ValueError, OverflowError, RecursionError)  # whatever a manifest holds
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,15 @@ class Release:
 
 
 def live_id(production: Path) -> str | None:
-    """The id of the release that is live, or None."""
+    """The id of the release that is live, or None; raises `ReleaseError` if nobody can tell."""
     try:
         return (production / CURRENT).readlink().name
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise ReleaseError(
+            f"{production / CURRENT} is no link to a release: {error.strerror}"
+        ) from None
 
 
 def live_release(production: Path) -> Release:
@@ -80,18 +86,18 @@ def read_release(production: Path, release_id: str) -> Release:
         raise ReleaseError(f"{production}: there is no release {release_id}")
     path = production / "releases" / release_id
     try:
-        told = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        told = _told(path / MANIFEST)
         return Release(
             id=release_id,
             path=path,
-            deployed_at=told["deployed_at"],
-            f1=float(told["f1"]),
-            previous=told["previous"],
-            files=dict(told["files"]),
-            model=_manifest_of(told["model"]),
+            deployed_at=_value(told, "deployed_at", str),
+            f1=float(_value(told, "f1", float, int)),
+            previous=_value(told, "previous", str, NoneType),
+            files=_texts(told, "files"),
+            model=_manifest_of(_value(told, "model", dict)),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ReleaseError(f"release {release_id} is damaged: {MANIFEST}: {error!r}") from error
+    except _UNREADABLE as error:
+        raise ReleaseError(f"release {release_id} is damaged: {MANIFEST}: {error}") from error
 
 
 def release_text(release: Release) -> str:
@@ -103,11 +109,11 @@ def release_text(release: Release) -> str:
 def read_manifest(path: Path) -> ModelManifest:
     """The manifest beside a trained model; raises `ModelError` if it is missing or damaged."""
     try:
-        return _manifest_of(json.loads(path.read_text(encoding="utf-8")))
+        return _manifest_of(_told(path))
     except FileNotFoundError:
         raise ModelError(f"{path} is missing: run `python training.py` first") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} is damaged ({error!r}): run `python training.py`") from None
+    except _UNREADABLE as error:
+        raise ModelError(f"{path} is damaged ({error}): run `python training.py`") from None
 
 
 def manifest_text(manifest: ModelManifest) -> str:
@@ -115,14 +121,69 @@ def manifest_text(manifest: ModelManifest) -> str:
     return _json_text(asdict(manifest))
 
 
+def _told(path: Path) -> dict[str, Any]:
+    """The object that a manifest holds; raises one of `_UNREADABLE`."""
+    told = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+    if type(told) is not dict:
+        raise ValueError("it holds no object")
+    return told
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number")
+
+
 def _manifest_of(told: dict[str, Any]) -> ModelManifest:
-    roles = {key: tuple(told["schema"][key]) for key in ("numeric", "categorical")}
-    check = SelfCheck(
-        rows=tuple(tuple(row) for row in told["self_check"]["rows"]),
-        risk=tuple(told["self_check"]["risk"]),
+    roles = _value(told, "schema", dict)
+    schema = Schema(
+        client=_value(roles, "client", str),
+        outcome=_value(roles, "outcome", str),
+        numeric=_all(roles, "numeric", str),
+        categorical=_all(roles, "categorical", str),
     )
-    schema = Schema(**{**told["schema"], **roles})
-    return ModelManifest(**{**told, "schema": schema, "self_check": check})
+    return ModelManifest(
+        sha256=_value(told, "sha256", str),
+        trained_at=_value(told, "trained_at", str),
+        rows=_value(told, "rows", int),
+        last_file=_value(told, "last_file", int),
+        schema=schema,
+        versions=_texts(told, "versions"),
+        self_check=_self_check_of(_value(told, "self_check", dict), schema),
+    )
+
+
+def _self_check_of(told: dict[str, Any], schema: Schema) -> SelfCheck:
+    rows, risk = _all(told, "rows", list), _all(told, "risk", float, int)
+    kinds = [(float, int, NoneType)] * len(schema.numeric)
+    kinds += [(str, NoneType)] * len(schema.categorical)
+    for row in rows:
+        if len(row) != len(kinds) or any(type(v) not in k for v, k in zip(row, kinds, strict=True)):
+            raise ValueError('"rows" of "self_check" do not fit "schema"')
+    if not rows or len(rows) != len(risk):
+        raise ValueError('"self_check" has not one risk for each row')
+    return SelfCheck(tuple(tuple(row) for row in rows), risk)
+
+
+def _value(told: dict[str, Any], key: str, *kinds: type) -> Any:
+    if key not in told:
+        raise ValueError(f'"{key}" is missing')
+    if type(told[key]) not in kinds:
+        raise ValueError(f'"{key}" is a {type(told[key]).__name__}')
+    return told[key]
+
+
+def _all(told: dict[str, Any], key: str, *kinds: type) -> tuple[Any, ...]:
+    values = _value(told, key, list)
+    if any(type(value) not in kinds for value in values):
+        raise ValueError(f'"{key}" holds something else than it should')
+    return tuple(values)
+
+
+def _texts(told: dict[str, Any], key: str) -> dict[str, str]:
+    values: dict[str, str] = _value(told, key, dict)
+    if any(type(value) is not str for value in values.values()):
+        raise ValueError(f'"{key}" holds something else than texts')
+    return values
 
 
 def _json_text(told: dict[str, Any]) -> str:

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
+LARGEST_NUMBER = 1e100  # beyond it, sums of squares overflow
 OUTCOMES = {"0": "0", "1": "1", "no": "0", "yes": "1", "false": "0", "true": "1"}
 
-_INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_INTEGER = re.compile(r"([+-]?\d{1,18})(?:\.0*)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _LINE_BREAKS = re.compile(r"[\r\n]+")
-_EXACT_INTEGERS = 2**53  # up to here a float holds every integer
+_INTEGERS = 10**18  # those below have no more digits than `_INTEGER` takes
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,16 @@ def canonical_client(text: str) -> str:
 def canonical_number(text: str) -> str:
     """The shortest text of the same number; empty where it is missing."""
     text = text.strip()
-    if _INTEGER.fullmatch(text):
-        return str(int(text))
+    if match := _INTEGER.fullmatch(text):
+        return str(int(match[1]))
     if text.lower() in MISSING:
         return ""
     if not _NUMBER.fullmatch(text):
         raise ValueError("is not a number")
     value = float(text)
-    if value in (float("inf"), float("-inf")):
+    if abs(value) > LARGEST_NUMBER:
         raise ValueError("is too large for a number")
-    return str(int(value)) if value.is_integer() and abs(value) < _EXACT_INTEGERS else repr(value)
+    return str(int(value)) if value.is_integer() and abs(value) < _INTEGERS else repr(value)
 
 
 def canonical_outcome(text: str) -> str:

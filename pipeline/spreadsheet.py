@@ -1,20 +1,22 @@
 """Texts in CSV files written for people: nothing in them runs when a spreadsheet opens the file.
 
-A cell that begins with = + - @, a tab or a carriage return is taken for a formula by spreadsheets;
-an apostrophe before it makes it plain text. Source: OWASP, CSV Injection.
+A cell that begins with = + - @, a tab or a line end is taken for a formula by spreadsheets; an
+apostrophe before it makes it plain text. Some begin a cell also at a semicolon, a tab or a line
+end within a text. Source: OWASP, CSV Injection.
 """
 
 import re
 
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
-_NEUTRAL = re.compile(r"'+[=+\-@\t\r]")
+_FORMULA = r"""(?=["']*[=+\-@])"""
+_BEFORE = re.compile(rf"^(?='*[\t\r\n])|(?:^|(?<=[;\t\r\n])){_FORMULA}")
+_MARK = re.compile(rf"^'(?='*[\t\r\n])|(?:^|(?<=[;\t\r\n]))'{_FORMULA}")
 
 
 def neutral(text: str) -> str:
     """The text as it may stand in a cell."""
-    return "'" + text if _FORMULA.match(text) else text
+    return _BEFORE.sub("'", text)
 
 
 def original(cell: str) -> str:
     """The text that `neutral` made this cell of."""
-    return cell[1:] if _NEUTRAL.match(cell) else cell
+    return _MARK.sub("", cell)

@@ -1,9 +1,12 @@
-"""The state of the system on one screen; the standard library only."""
+"""The state of the system on one screen; the standard library only, and nothing is written."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from pipeline.config import Config
+from pipeline.errors import PipelineError
 from pipeline.history import History
 from pipeline.inbox import list_input, new_files
 from pipeline.ledger import rejected_files, unreported
@@ -22,12 +25,12 @@ class LastRun:
 
 @dataclass(frozen=True)
 class Status:
-    """What is live, what ran, and what waits."""
+    """What is live, what ran, and what waits; an error in place of what cannot be told."""
 
-    release: Release | None
+    release: Release | PipelineError | None
     last_run: LastRun | None
     last_active: str | None  # when a run last held the lock, with or without finding work
-    new: tuple[str, ...]
+    new: tuple[str, ...] | PipelineError
     pending: tuple[str, ...]
     rejected: tuple[tuple[str, str], ...]  # name, reason
     last_verdict: str | None
@@ -51,12 +54,10 @@ def last_active(config: Config) -> str | None:
 
 
 def status(config: Config) -> Status:
-    """Gather the state; raises `PipelineError` if it cannot be read."""
-    release = None
-    if live_id(config.prod_deployment_path):
-        release = live_release(config.prod_deployment_path)
+    """Gather the state; raises `HistoryError` if the history cannot be read."""
+    release = _tried(lambda: _release(config))
     if not config.history_path.exists():  # opening it would make it
-        new = tuple(file.name for file in list_input(config.input_folder_path))
+        new = _tried(lambda: tuple(file.name for file in list_input(config.input_folder_path)))
         return Status(release, None, last_active(config), new, (), (), None)
     with History(config.history_path) as history:
         verdict = history.one("SELECT at, verdict, reason FROM decisions ORDER BY id DESC LIMIT 1")
@@ -64,7 +65,7 @@ def status(config: Config) -> Status:
             release=release,
             last_run=last_run(history),
             last_active=last_active(config),
-            new=tuple(f.name for f in new_files(history, list_input(config.input_folder_path))),
+            new=_tried(lambda: _new(config, history)),
             pending=tuple(file.name for file in unreported(history)),
             rejected=tuple(rejected_files(history)),
             last_verdict=f"{verdict['at']} {verdict['verdict']}: {verdict['reason']}"
@@ -73,15 +74,33 @@ def status(config: Config) -> Status:
         )
 
 
+Told = TypeVar("Told")
+
+
+def _tried(tell: Callable[[], Told]) -> Told | PipelineError:
+    """What is told, or the error: the rest is wanted most where something is wrong."""
+    try:
+        return tell()
+    except PipelineError as error:
+        return error
+
+
+def _release(config: Config) -> Release | None:
+    production = config.prod_deployment_path
+    return live_release(production) if live_id(production) else None
+
+
+def _new(config: Config, history: History) -> tuple[str, ...]:
+    found = list_input(config.input_folder_path)
+    return tuple(file.name for file in new_files(history, found))
+
+
 def status_lines(config: Config) -> list[str]:
     """The state in lines for a person."""
     now = status(config)
-    release, run = now.release, now.last_run
     return [
-        f"live release   {release.id}, F1 {release.f1:.4f}, deployed {release.deployed_at}"
-        if release
-        else "live release   none",
-        f"last run       {_told(run)}",
+        f"live release   {_described(now.release)}",
+        f"last run       {_told(now.last_run)}",
         f"last active    {now.last_active or 'never'}",
         f"new files      {_counted(now.new)}",
         f"pending files  {_counted(now.pending)}",
@@ -89,6 +108,12 @@ def status_lines(config: Config) -> list[str]:
         *[f"               {name}: it {reason}" for name, reason in now.rejected[:10]],
         f"last verdict   {now.last_verdict or 'none'}",
     ]
+
+
+def _described(release: Release | PipelineError | None) -> str:
+    if isinstance(release, Release):
+        return f"{release.id}, F1 {release.f1:.4f}, deployed {release.deployed_at}"
+    return f"unknown: {release}" if release else "none"
 
 
 def _told(run: LastRun | None) -> str:
@@ -99,6 +124,8 @@ def _told(run: LastRun | None) -> str:
     return f"{run.command}, {run.outcome}, ended {run.ended_at}"
 
 
-def _counted(names: tuple[str, ...]) -> str:
+def _counted(names: tuple[str, ...] | PipelineError) -> str:
+    if isinstance(names, PipelineError):
+        return f"unknown: {names}"
     more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
     return f"{len(names):,}" + (f": {', '.join(names[:5])}{more}" if names else "")

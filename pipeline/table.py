@@ -13,8 +13,11 @@ from pipeline.errors import DataError
 from pipeline.ledger import BadRow
 from pipeline.schema import Schema, csv_line
 
-MOST_BAD_ROWS = 0.1  # of a table's rows; beyond that the table as a whole is not to be trusted
-LONGEST_LINE = 1_000_000  # characters
+MOST_BAD_SHARE = 0.1  # of a table's rows; beyond that the table as a whole is not to be trusted
+# what a table may ask of the memory, whatever it holds
+MOST_BAD_ROWS = 100_000
+LONGEST_ROW = 1_000_000  # characters, over all its lines
+LONGEST_KEPT = 1_000  # characters of a bad row
 
 _OTHER_FORMATS = {
     b"\x1f\x8b": "is compressed with gzip; expected plain CSV text",
@@ -47,8 +50,11 @@ class Table:
         *,
         quote_values: bool = True,
     ) -> None:
-        self._reader = csv.reader(_lines(_text(stream)), strict=True)
+        self._reader = csv.reader(self._lines(_text(stream)), strict=True)
         self._quote_values = quote_values
+        self._has_client = schema.client in columns
+        self._line = 0  # on which the record being read starts
+        self._bad_rows = 0
         header = self._header(columns)
         self.width = len(header)
         self._picks = [(header.index(c), c, schema.canonical(c)) for c in columns]
@@ -68,11 +74,14 @@ class Table:
             raise DataError("is empty; expected a header line and rows")
         missing = [column for column in columns if column not in header]
         if len(missing) == len(columns):
-            raise DataError(
-                f"has no header line: expected {', '.join(columns)}; found {_some(header)}"
-            )
+            for separator in ";\t|":
+                if {name.strip() for name in header[0].split(separator)} & set(columns):
+                    raise DataError(f"is separated by {separator!r}; expected commas")
+            # what stands in place of a header may be a client's row
+            found = f"; found {some_of(header)}" if self._quote_values else ""
+            raise DataError(f"has no header line: expected {', '.join(columns)}{found}")
         if missing:
-            raise DataError(f"lacks the column {', '.join(missing)}; it has {_some(header)}")
+            raise DataError(f"lacks the column {', '.join(missing)}; it has {some_of(header)}")
         twice = [column for column in columns if header.count(column) > 1]
         if twice:
             raise DataError(f"has the column {', '.join(twice)} more than once")
@@ -81,42 +90,97 @@ class Table:
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """The records that are not blank, each with the number of the line it starts on."""
         while True:
-            line = self._reader.line_num + 1
+            self._line = line = self._reader.line_num + 1
             try:
                 fields = next(self._reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                raise DataError(f"line {line}: {_quoting(error)}") from None
-            if any(field.strip() for field in fields):
+                raise DataError(self._quoting(error)) from None
+            if fields and (fields[0].strip() or not self._is_blank(fields)):
                 yield line, fields
+
+    def _is_blank(self, fields: list[str]) -> bool:
+        # spreadsheets leave rows of nothing but commas; without a client they may be meant
+        return not any(field.strip() for field in fields) and (len(fields) == 1 or self._has_client)
+
+    def _lines(self, text: io.TextIOWrapper) -> Iterator[str]:
+        number = length = 0
+        try:
+            while line := text.readline(LONGEST_ROW + 1):
+                number += 1
+                length = len(line) if number == self._line else length + len(line)
+                if length > LONGEST_ROW:
+                    raise DataError(
+                        f"has a row of more than {LONGEST_ROW:,} characters, which begins in"
+                        f" line {self._line}"
+                    )
+                if "\0" in line:
+                    raise DataError(f"holds binary content in line {number}; expected CSV text")
+                yield line
+        except UnicodeDecodeError as error:
+            byte, before = error.object[error.start], error.object[: error.start]
+            number += len((before + b".").splitlines())
+            raise DataError(f"is not UTF-8: byte 0x{byte:02x} in line {number}") from None
+        finally:
+            if not text.closed:  # the stream belongs to the caller, who goes on to digest the rest
+                text.detach()
+
+    def _quoting(self, error: csv.Error) -> str:
+        text, line = str(error), self._line
+        if "field limit" in text and self._reader.line_num == line:
+            return f"has a field of more than {csv.field_size_limit():,} characters in line {line}"
+        if "unexpected end of data" in text or "field limit" in text:
+            return f"has a quote in line {line} that never closes"
+        return f"has a quote in line {line} where none may stand ({text})"
 
     def _checked(self, line: int, fields: list[str]) -> GoodRow | BadRow:
         if len(fields) != self.width:
             if self._reader.line_num > line:  # the quote that joined these lines may be a stray one
-                raise DataError(f"line {line}: a quote opens here and closes in another line")
-            reason = f"has {len(fields)} fields where the header has {self.width}"
-            return BadRow(line, reason, csv_line(fields))
+                raise DataError(f"has a quote in line {line} that closes in another line")
+            return self._bad(
+                line, f"has {len(fields)} fields where the header has {self.width}", fields
+            )
         values = []
         for i, name, canonical in self._picks:
             try:
                 values.append(canonical(fields[i]))
             except ValueError as error:
                 quoted = f"{name} {_quoted(fields[i])}" if self._quote_values else name
-                return BadRow(line, f"{quoted} {error}", csv_line(fields))
+                return self._bad(line, f"{quoted} {error}", fields)
         return GoodRow(line, csv_line(values))
+
+    def _bad(self, line: int, reason: str, fields: list[str]) -> BadRow:
+        self._bad_rows += 1
+        if self._bad_rows > MOST_BAD_ROWS:
+            raise DataError(
+                f"has too many bad rows: more than {MOST_BAD_ROWS:,} (line {line}: {reason})"
+            )
+        return BadRow(line, reason, _cut(csv_line(fields), LONGEST_KEPT))
 
 
 def too_many_bad(bad: Sequence[BadRow], rows: int) -> str | None:
     """Why a whole table is refused for its bad rows, or None if they are few enough."""
-    if len(bad) <= MOST_BAD_ROWS * rows:
+    if len(bad) <= MOST_BAD_SHARE * rows:
         return None
     first = "; ".join(f"line {row.line}: {row.reason}" for row in bad[:3])
-    return f"{len(bad):,} of {rows:,} rows are bad, more than a tenth ({first})"
+    return f"has too many bad rows: {len(bad):,} of {rows:,}, more than a tenth ({first})"
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first of some column names as a message shows them: on one line, cut where long."""
+    # quoted only where there is something in a name that cannot be seen
+    cut = [_cut(name, 40) for name in names[:12]]
+    shown = ", ".join(name if name.isprintable() else repr(name) for name in cut)
+    return shown if len(names) <= 12 else f"{shown} and {len(names) - 12:,} more"
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[:longest] + "…"
 
 
 def _quoted(field: str) -> str:
-    return repr(field if len(field) <= 40 else field[:40] + "…")
+    return repr(_cut(field, 40))
 
 
 def _text(stream: io.BufferedReader) -> io.TextIOWrapper:
@@ -125,32 +189,3 @@ def _text(stream: io.BufferedReader) -> io.TextIOWrapper:
         if head.startswith(magic):
             raise DataError(what)
     return io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-
-
-def _lines(text: io.TextIOWrapper) -> Iterator[str]:
-    number = 0
-    try:
-        while line := text.readline(LONGEST_LINE + 1):
-            number += 1
-            if len(line) > LONGEST_LINE:
-                raise DataError(f"line {number} is longer than {LONGEST_LINE:,} characters")
-            if "\0" in line:
-                raise DataError(f"line {number} holds binary content; expected CSV text")
-            yield line
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise DataError(f"is not UTF-8: byte 0x{byte:02x} after line {number}") from None
-    finally:
-        text.detach()  # the stream belongs to the caller, who goes on to digest the rest of it
-
-
-def _quoting(error: csv.Error) -> str:
-    text = str(error)
-    if "unexpected end of data" in text or "field limit" in text:
-        return "a quote opens here and never closes"
-    return f"a quote stands where none may ({text})"
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(name[:40] for name in names[:12])
-    return shown if len(names) <= 12 else f"{shown} and {len(names) - 12:,} more"

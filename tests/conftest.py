@@ -174,6 +174,18 @@ def _run_once(world: Sandbox, kept: Path, *stages: str) -> Sandbox:
 
 
 @pytest.fixture
+def trained(source: Sandbox, kept_worlds: Path) -> Sandbox:
+    """A project whose first model is trained, not scored yet."""
+    return _run_once(source, kept_worlds / "trained", "ingestion", "training")
+
+
+@pytest.fixture
+def scored(source: Sandbox, kept_worlds: Path) -> Sandbox:
+    """A project whose first model is trained and scored, nothing deployed yet."""
+    return _run_once(source, kept_worlds / "scored", "ingestion", "training", "scoring")
+
+
+@pytest.fixture
 def deployed(source: Sandbox, kept_worlds: Path) -> Sandbox:
     """A project whose first release is live."""
     stages = ("ingestion", "training", "scoring", "deployment", "reporting")

@@ -1,6 +1,7 @@
 """Real HTTP servers on free loopback ports: ours, and one that is not ours."""
 
 import logging
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -77,6 +78,19 @@ def saying(body: str, status: int = 200, content_type: str = "application/json")
     return answer
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let the processes started inside take an interrupt, also where ours was told to ignore it.
+
+    So it is where the tests run in the background of a shell, and children inherit that.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def free_port() -> int:
     """A port on which nothing listens."""
     with socket.socket() as probe:
@@ -97,6 +111,6 @@ def answers(url: str) -> bool:
     """Whether a server answers there."""
     try:
         requests.get(url, timeout=5)
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
     return True

@@ -16,7 +16,7 @@ from threading import Event
 
 import pytest
 from conftest import PROJECT, Sandbox, client_rows
-from servers import foreign
+from servers import foreign, interruptible
 
 from pipeline import cli
 from pipeline.config import Config
@@ -224,7 +224,8 @@ def test_an_interrupted_script_ends_with_130(deployed: Sandbox) -> None:
 
     with foreign(answer) as (url, _):
         config = str(deployed.root / "config.json")
-        child = start("apicalls.py", "--config", config, "--url", url)
+        with interruptible():
+            child = start("apicalls.py", "--config", config, "--url", url)
         assert reached.wait(30)
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=30)

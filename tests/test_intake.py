@@ -82,8 +82,8 @@ def test_of_a_rejected_file_nothing_is_kept(sandbox: Sandbox, master: Master) ->
         size=file.size,
         mtime_ns=file.mtime_ns,
         sha256=hashlib.sha256(file.path.read_bytes()).hexdigest(),
-        reason="1 of 6 rows are bad, more than a tenth (line 7: lastmonth_activity 'y' is not a"
-        " number)",
+        reason="has too many bad rows: 1 of 6, more than a tenth (line 7: lastmonth_activity 'y'"
+        " is not a number)",
         rows=6,
         start_byte=start,
         end_byte=start,

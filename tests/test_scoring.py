@@ -37,13 +37,6 @@ def scored(outcomes: list[int], risk: list[float]) -> Scores:
     return score_predictions(np.array(outcomes), predicted, np.array(risk))
 
 
-@pytest.fixture
-def trained(source: Sandbox) -> Sandbox:
-    for stage in ("ingestion", "training"):
-        assert source.run(stage).code == 0
-    return source
-
-
 # the scores
 
 

@@ -12,7 +12,8 @@ import signal
 import struct
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -100,20 +101,19 @@ class Call:
 Visit = Callable[[Call], None]
 
 
-def fork_traced(run: Callable[[], int]) -> int:
-    """Fork a child that waits to be followed, runs, and exits with what it returned."""
-    return fork(run, before=_be_traced)
+def fork(run: Callable[[], int], *, traced: bool = False) -> int:
+    """Fork a child that runs and exits with what it returned, or with 70 for a bug.
 
-
-def fork(run: Callable[[], int], before: Callable[[], None] = lambda: None) -> int:
-    """Fork a child that runs and exits with what it returned; a bug ends it with 70."""
-    assert len(os.listdir("/proc/self/task")) == 1, "to fork is safe with one thread only"  # noqa: PTH208
+    A traced one waits until it is followed.
+    """
+    assert len(list(Path("/proc/self/task").iterdir())) == 1, "one thread only may fork"
     pid = os.fork()
     if pid:
         return pid
     code = 70
     try:
-        before()
+        if traced:
+            _be_traced()
         code = run()
         sys.stdout.flush()
     except BaseException:
@@ -128,6 +128,14 @@ def follow(pid: int, root: Path, before: Visit, after: Visit) -> int:
     Returns its exit code, or the negative signal that ended it. A visit may kill the child: then
     the call it stands before does not run.
     """
+    try:
+        return _followed(pid, root, before, after)
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        raise
+
+
+def _followed(pid: int, root: Path, before: Visit, after: Visit) -> int:
     os.waitpid(pid, WALL)
     _ptrace(SETOPTIONS, pid, TRACESYSGOOD | TRACECLONE | TRACESECCOMP | EXITKILL)
     _ptrace(CONT, pid)
@@ -138,22 +146,23 @@ def follow(pid: int, root: Path, before: Visit, after: Visit) -> int:
             if thread == pid:
                 return os.waitstatus_to_exitcode(status)
             continue
+        event, stopped_by = status >> 16, os.WSTOPSIG(status)
         how, signal_ = CONT, 0
-        if status >> 16 == EVENT_SECCOMP:
-            call = _call(thread)
-            if any(path.is_relative_to(root) for path in call.paths):
-                before(call)
-                at_work[thread], how = call, SYSCALL
-        elif os.WSTOPSIG(status) == signal.SIGTRAP | 0x80:
-            after(_returned(at_work.pop(thread)))
-        elif not status >> 16 and os.WSTOPSIG(status) != signal.SIGSTOP:
-            signal_ = os.WSTOPSIG(status)
-        _ptrace(how, thread, signal_)
+        with suppress(ProcessLookupError, FileNotFoundError):  # killed while it stood there
+            if event == EVENT_SECCOMP:
+                call = _call(thread)
+                if any(path.is_relative_to(root) for path in call.paths):
+                    before(call)
+                    at_work[thread], how = call, SYSCALL
+            elif stopped_by == signal.SIGTRAP | 0x80:
+                after(_returned(at_work.pop(thread)))
+            elif not event and stopped_by != signal.SIGSTOP:
+                signal_ = stopped_by
+            _ptrace(how, thread, signal_)
 
 
 def _call(thread: int) -> Call:
     number, *arguments = struct.unpack_from("7Q", _syscall_info(thread), 24)
-    arguments = [arguments[0] & 0xFFFFFFFF, *arguments[1:]]
     name = CALLS[number]
     paths = tuple(_place(thread, kind, arguments, i) for kind, i in PLACES[name])
     creates = name in OPENS and not paths[0].exists()
@@ -164,13 +173,13 @@ def _returned(call: Call) -> Call:
     told = _syscall_info(call.thread)
     assert told[0] == INFO_EXIT
     result: int = struct.unpack_from("q", told, 24)[0]
-    return Call(call.thread, call.name, call.arguments, call.paths, call.creates, result)
+    return replace(call, result=result)
 
 
 def _place(thread: int, kind: str, arguments: list[int], i: int) -> Path:
     process = Path(f"/proc/{thread}")
     if kind == FD:
-        return (process / f"fd/{arguments[i]}").readlink()
+        return (process / f"fd/{arguments[i] & 0xFFFFFFFF}").readlink()
     base = process / "cwd"
     if kind == AT:
         descriptor = ctypes.c_int(arguments[i] & 0xFFFFFFFF).value
@@ -206,7 +215,7 @@ def _filter() -> bytes:
     for name, flags in (("open", 1), ("openat", 2)):
         code += [(if_equal, 0, 4, NUMBERS[name]), (load, 0, 0, 16 + 8 * flags)]
         code += [(if_bits, 0, 1, os.O_CREAT | os.O_TRUNC), (give, 0, 0, trace), (give, 0, 0, allow)]
-    for name in CALLS.values() - {"open", "openat"}:
+    for name in NUMBERS.keys() - {"open", "openat"}:
         code += [(if_equal, 0, 1, NUMBERS[name]), (give, 0, 0, trace)]
     return b"".join(struct.pack("HBBI", *line) for line in [*code, (give, 0, 0, allow)])
 
@@ -222,10 +231,7 @@ def _checked(done: int) -> None:
 
 
 def _ptrace(request: int, pid: int, data: int = 0) -> None:
-    try:
-        _checked(_libc.ptrace(request, pid, 0, data))
-    except ProcessLookupError:
-        pass  # it was killed meanwhile: waitpid tells
+    _checked(_libc.ptrace(request, pid, 0, data))
 
 
 def _syscall_info(thread: int) -> bytes:

@@ -50,7 +50,7 @@ _FILL = (
     " SELECT 'export.csv', 1000, i, hex(randomblob(32)), 'ingested', 50, 0, 50, 0, 0, 0, at, at,"
     " at, 0 FROM n",
     "INSERT INTO rejected_rows (file_id, line, reason, row)"
-    " SELECT (SELECT max(id) FROM files) - i, 2, 'has 3 fields where the header has 5', 'a,b,c'"
+    " SELECT (SELECT max(id) FROM files) + 1 - i, 2, 'has 3 fields where the header has 5', 'a,b,c'"
     " FROM n WHERE i % 10 = 0",
     "INSERT INTO scores (at, model_sha256, data, rows, f1)"
     " SELECT at, hex(randomblob(32)), 'new rows', 50, 0.7 FROM n",

@@ -1,0 +1,73 @@
+"""What all answers of the API share: the token, errors in JSON, the security headers."""
+
+import logging
+import sqlite3
+
+from flask import Flask, Response, jsonify, request
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.wrappers import Response as AnyResponse
+
+from pipeline.clientrows import RequestError
+from pipeline.errors import DataError, HistoryError, PipelineError
+from pipeline.guard import HEADERS, api_token, authorized
+
+log = logging.getLogger("app")
+
+OPEN = "/health"  # asked by monitors, which hold no token
+
+
+def guard(app: Flask) -> None:
+    """Ask for the token, if one is set, and give every error and every answer its form."""
+    token = api_token()
+
+    @app.before_request
+    def ask_for_token() -> None:
+        told = request.headers.get("Authorization")
+        if token and request.path != OPEN and not authorized(told, token):
+            raise RequestError(401, "send the API's token: Authorization: Bearer …")
+
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        response.headers.extend(HEADERS)
+        if response.status_code == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        return response
+
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(ParseException, _body_error)
+    app.register_error_handler(PipelineError, _pipeline_error)
+    app.register_error_handler(OSError, _system_error)
+    app.register_error_handler(sqlite3.Error, _system_error)
+
+
+def _http_error(error: HTTPException) -> AnyResponse:
+    if isinstance(error, MethodNotAllowed):
+        error.valid_methods = sorted(error.valid_methods or ())
+    response = error.get_response()  # with its headers, such as Allow
+    response.set_data(jsonify(error=error.description or error.name).get_data())
+    response.content_type = "application/json"
+    return response
+
+
+def _body_error(_: ParseException) -> tuple[Response, int]:
+    """A body in pieces that gunicorn finds broken while we read it."""
+    return jsonify(error="the body is broken"), 400
+
+
+def _pipeline_error(error: PipelineError) -> tuple[Response, int]:
+    """A fault of the request in its own words; one of ours without our paths."""
+    if isinstance(error, RequestError):
+        return jsonify(error=str(error)), error.status
+    log.error("%s %s: %s", request.method, request.path, error)
+    if isinstance(error, HistoryError):
+        return jsonify(error="not recorded yet: run the pipeline first"), 503
+    if isinstance(error, DataError):
+        return jsonify(error="the test data cannot be used; the server's log says why"), 503
+    return jsonify(error="no release is live"), 503
+
+
+def _system_error(error: OSError | sqlite3.Error) -> tuple[Response, int]:
+    """A file of ours that cannot be read, or a history that is locked or damaged."""
+    log.error("%s %s: %r", request.method, request.path, error)
+    return jsonify(error="the data cannot be read; the server's log says why"), 503
