@@ -37,13 +37,15 @@ class Answer:
 
     call: str
     status: int
+    text: str
     body: dict[str, Any]
 
 
 def call_api(url: str, filepath: str, seconds: float = SECONDS) -> list[Answer]:
     """Make the four calls; `filepath` names the client file to predict.
 
-    Raises `ApiError` if the server is not there, is too slow, or answers with an error.
+    Raises `ApiError` if the server is not there, is too slow, or is none of ours. An answer that
+    tells of an error is an answer: `check` raises for it.
     """
     with _session() as session:
         return [
@@ -52,6 +54,12 @@ def call_api(url: str, filepath: str, seconds: float = SECONDS) -> list[Answer]:
             _call(session, "GET", f"{url}/summarystats", seconds),
             _call(session, "GET", f"{url}/diagnostics", seconds),
         ]
+
+
+def check(answer: Answer) -> None:
+    """Raise `ApiError` if the answer tells of an error."""
+    if answer.status >= 400:
+        raise ApiError(f"{answer.call}: status {answer.status}: {answer.text[:200].strip()}")
 
 
 def release_served(url: str, seconds: float = 2.0) -> str | None:
@@ -103,9 +111,9 @@ def _call(
         raise ApiError(f"{said}: no answer within {seconds:g} seconds") from None
     except requests.RequestException as error:
         raise ApiError(f"{said}: no server answers there ({type(error).__name__})") from None
-    if not response.ok or not isinstance(answer, dict):
+    if not isinstance(answer, dict):
         raise ApiError(f"{said}: status {response.status_code}: {response.text[:200].strip()}")
-    return Answer(said, response.status_code, answer)
+    return Answer(said, response.status_code, response.text, answer)
 
 
 def _told(answer: Answer) -> str:
@@ -124,6 +132,8 @@ def command(config: Config, args: argparse.Namespace) -> None:
     """Call, keep the answers, and tell where."""
     url = (args.url or config.api_url or DEFAULT_API_URL).rstrip("/")
     answers = call_api(url, args.file or default_file(config), args.timeout)
+    for answer in answers:
+        check(answer)
     path = config.output_model_path / args.output
     write_answers(answers, path)
     for answer in answers:

@@ -262,11 +262,21 @@ def report(config: Config, *, in_full: bool) -> None:
 
 
 def ask_api(config: Config, path: Path) -> None:
-    """Make the API calls against a real server and keep the answers."""
-    from apicalls import call_api, default_file, write_answers
+    """Make the API calls against a real server and keep the answers.
+
+    What the API refuses (test data larger than it takes at a time, say) is logged and kept too; it
+    does not undo a run that is otherwise done.
+    """
+    from apicalls import ApiError, call_api, check, default_file, write_answers
 
     with api_server(config) as url:
-        write_answers(call_api(url, default_file(config)), path)
+        answers = call_api(url, default_file(config))
+    write_answers(answers, path)
+    for answer in answers:
+        try:
+            check(answer)
+        except ApiError as error:
+            log.error("%s", error)
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def read_folder(folder: Path, schema: Schema) -> pd.DataFrame:
     frames = []
     for file in files:
         try:
-            stream = io.BufferedReader(open_plain(file.path))
+            stream: io.BufferedReader = io.BufferedReader(open_plain(file.path))
         except OSError as error:
             raise DataError(f"{file.path} cannot be read: {error.strerror}") from None
         with stream:

@@ -59,8 +59,10 @@ class Master:
         if key in self._seen:
             return None
         self._seen.add(key)
-        with naming(self.path):
+        try:
             self._file.write(text + b"\n")
+        except OSError as error:  # not `naming`: it would cost more than the write, for each row
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
         self.rows += 1
         return key
 

@@ -154,7 +154,7 @@ def _manifest_of(told: dict[str, Any]) -> ModelManifest:
 
 def _self_check_of(told: dict[str, Any], schema: Schema) -> SelfCheck:
     rows, risk = _all(told, "rows", list), _all(told, "risk", float, int)
-    kinds = [(float, int, NoneType)] * len(schema.numeric)
+    kinds: list[tuple[type, ...]] = [(float, int, NoneType)] * len(schema.numeric)
     kinds += [(str, NoneType)] * len(schema.categorical)
     for row in rows:
         if len(row) != len(kinds) or any(type(v) not in k for v, k in zip(row, kinds, strict=True)):

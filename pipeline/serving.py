@@ -34,11 +34,12 @@ class LiveModel:
     def get(self) -> Live:
         """The live release and its model; raises `ReleaseError` if there is none to serve.
 
-        A release that does not verify is logged and not served; the one before goes on.
+        A release that does not verify is logged and not served, nor is none at all: the one
+        loaded before goes on.
         """
         live = self._live
         live_now = live_id(self._config.prod_deployment_path)
-        if live and live_now in (live.release.id, self._refused):
+        if live and live_now in (live.release.id, self._refused, None):
             return live
         with self._lock:
             return self._load(live_now)

@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -40,7 +41,8 @@ NOTHING_NEW = "nothing new in sourcedata\n"
 RELEASE = re.compile(rb"(\d{6})-\d{8}T\d{6}Z")
 SECONDS = 60  # within which every run must end
 PAGE = 4096
-MOMENTS = 40  # at which each scenario is killed at random
+BLOCK = 16  # kills that one worker does in a row: many of them leave the same state
+MOMENTS = 34  # at which each scenario is killed at random
 SIZES = (0, 1, 64, 200, 512, 1_000, 2_000, 2_900, 3_000, 4_096, 4_608, 6_000, 8_192, 8_720, 10_000)
 SIZES += (12_288, 16_000, 20_480, 30_000, 45_056, 61_440, 65_536, 73_728, 90_112, 98_304, 200_000)
 DISK = 8 << 20
@@ -132,6 +134,10 @@ class World:
     @property
     def config(self) -> Config:
         return load_config(self.root / "config.json")
+
+    @property
+    def history(self) -> Path:
+        return self.root / "history.db"
 
     def run(
         self,
@@ -299,9 +305,9 @@ LEDGER = (
 )
 
 
-def query(world: World, sql: str) -> list[tuple[object, ...]]:
-    """Rows of the history, without the project's code."""
-    connection = sqlite3.connect(world.config.history_path)
+def query(history: Path, sql: str) -> list[tuple[object, ...]]:
+    """Rows of a history, without the project's code."""
+    connection = sqlite3.connect(history)
     try:
         return connection.execute(sql).fetchall()
     finally:
@@ -322,8 +328,9 @@ class Outcome:
     @classmethod
     def of(cls, world: World) -> "Outcome":
         files = [world.root / name for name in SAME]
-        decided = query(world, "SELECT files FROM decisions ORDER BY id")
-        deployed = query(world, "SELECT release, action FROM deployments ORDER BY id")
+        history = world.history
+        decided = query(history, "SELECT files FROM decisions ORDER BY id")
+        deployed = query(history, "SELECT release, action FROM deployments ORDER BY id")
         return cls(
             tree=world.tree(),
             contents={
@@ -331,8 +338,8 @@ class Outcome:
                 for path in files
                 if path.exists()
             },
-            ledger=query(world, LEDGER),
-            master=query(world, "SELECT bytes, rows, rebuilding FROM master"),
+            ledger=query(history, LEDGER),
+            master=query(history, "SELECT bytes, rows, rebuilding FROM master"),
             judged=sorted(name for (names,) in decided for name in json.loads(str(names))),
             deployments=[(str(release)[:6], str(action)) for release, action in deployed],
         )
@@ -362,11 +369,45 @@ def check_production(world: World) -> None:
         world.faults.append(f"production: {error!r}")
 
 
-def check_history(world: World) -> None:
+def check_history(path: Path, world: World) -> None:
     """The history is one that SQLite finds nothing wrong with."""
     for pragma in ("integrity_check", "foreign_key_check"):
-        if (told := query(world, f"PRAGMA {pragma}")) not in ([("ok",)], []):
+        if (told := query(path, f"PRAGMA {pragma}")) not in ([("ok",)], []):
             world.faults.append(f"history: {pragma}: {told}")
+
+
+def state_of(world: World) -> str:
+    """A digest of all that a kill left, but for times: where it is the same, so is what follows.
+
+    Of the history it is what SQLite makes of it, asked on a copy so that its journal stays.
+    """
+    told = hashlib.sha256()
+    for path in sorted(world.root.rglob("*")):
+        told.update(normal(os.fsencode(path.relative_to(world.root))))
+        if path.is_symlink():
+            told.update(normal(os.fsencode(path.readlink())))
+        elif path.is_file() and not path.name.startswith(("history.db", "lock")):
+            told.update(without_times(path.read_bytes()))
+    copy = world.root.with_name("copy")
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir()
+    for path in world.root.glob("history.db*"):
+        if path.is_file():
+            shutil.copy(path, copy)
+    if (copy / "history.db").exists():
+        check_history(copy / "history.db", world)
+        connection = sqlite3.connect(copy / "history.db")
+        for line in connection.iterdump():
+            if not line.startswith('INSERT INTO "timings"'):
+                told.update(without_times(line.encode()))
+        connection.close()
+        told.update(b"journal" * (copy / "history.db-journal").exists())
+    return told.hexdigest()
+
+
+def without_times(content: bytes) -> bytes:
+    """A content without times, and without the digests of what holds times."""
+    return re.sub(rb"\d{4}-\d\d-\d\dT[\d:.]+Z|:\d{5}/|[0-9a-f]{64}", b"", normal(content))
 
 
 def check_outcome(world: World, expected: Outcome) -> None:
@@ -376,7 +417,7 @@ def check_outcome(world: World, expected: Outcome) -> None:
         if (other := getattr(found, part)) != value:
             world.faults.append(f"{part}: {differences(value, other)}")
     live = live_id(world.config.prod_deployment_path) or ""
-    recorded = query(world, "SELECT release FROM deployments ORDER BY id DESC LIMIT 1")
+    recorded = query(world.history, "SELECT release FROM deployments ORDER BY id DESC LIMIT 1")
     if recorded != [(live,)]:
         world.faults.append(f"{live} is live, recorded is {recorded}")
     for name in ("clientrisk.csv", "apireturns2.txt", "confusionmatrix2.png"):
@@ -412,7 +453,7 @@ def recover(world: World, scenario: Scenario, expected: Outcome) -> None:
     if world.stamps() != before:
         world.faults.append("the last run changed something")
     check_production(world)
-    check_history(world)
+    check_history(world.history, world)
     check_outcome(world, expected)
 
 
@@ -420,7 +461,7 @@ def rolled_back(world: World, scenario: Scenario) -> bool:
     """Whether the rollback was done and recorded: then to repeat it would go back further."""
     if scenario.command != ("deployment", "--rollback"):
         return False
-    return query(world, "SELECT action FROM deployments ORDER BY id DESC LIMIT 1") == [
+    return query(world.history, "SELECT action FROM deployments ORDER BY id DESC LIMIT 1") == [
         ("rollback",)
     ]
 
@@ -466,6 +507,7 @@ class Found:
     scenario: str
     calls: int = 0  # that change something, in the run that is not killed
     cases: dict[str, int] = field(default_factory=dict)  # how -> how many
+    states: int = 0  # that differ, of those the kills left, and were recovered from
     looks: int = 0
     seconds: float = 0.0
     skipped: str | None = None  # why
@@ -479,7 +521,6 @@ class Kill:
     nth: int
     how: str
     call: str
-    same: bool = False  # the files are as at the kill before, since the last call was a sync
 
 
 class Bench:
@@ -490,6 +531,7 @@ class Bench:
         self.template = folder / "template"
         self._prepare()
         self.kills: list[Kill] = []
+        self.recovered: set[str] = set()
         world = self.fresh()
         self._trace(world)
         self.expected = Outcome.of(world)
@@ -546,7 +588,7 @@ class Bench:
             if call.changes:
                 told = f"{call.name} {' '.join(str(p.relative_to(world.root)) for p in call.paths)}"
                 told = normal(told.encode()).decode()
-                self.kills.append(Kill(n, "before", told, same=last in SYNCS))
+                self.kills.append(Kill(n, "before", told))
                 if call.name in WRITES and call.arguments[2] > PAGE:
                     self.kills.append(Kill(n, "in the midst of", told))
                 if power:
@@ -566,6 +608,14 @@ class Bench:
         quiet = world.run("fullprocess")
         assert quiet.out == NOTHING_NEW, quiet
         self.found.faults += world.faults
+
+    def recover_once(self, world: World) -> None:
+        """Recover, unless it did from the same state before."""
+        state = state_of(world)
+        if state not in self.recovered:
+            self.recovered.add(state)
+            self.found.states += 1
+            recover(world, self.scenario, self.expected)
 
     def count(self, how: str) -> None:
         """Count a case."""
@@ -610,10 +660,10 @@ def kill(bench: Bench, case: Kill) -> World:
 
 def kill_at_every_call(bench: Bench, share: slice) -> None:
     """Kill it just before every call, in the midst of long writes, and cut the power."""
-    for case in bench.kills[share]:
+    blocks = [bench.kills[i : i + BLOCK] for i in range(0, len(bench.kills), BLOCK)]
+    for case in chain.from_iterable(blocks[share]):
         world = kill(bench, case)
-        if not case.same:
-            recover(world, bench.scenario, bench.expected)
+        bench.recover_once(world)
         bench.count(case.how)
         bench.told(world, f"{case.how} {case.call} (call {case.nth})")
 
@@ -630,7 +680,7 @@ def kill_at_random(bench: Bench, share: slice) -> None:
         world = bench.fresh()
         world.run_until(moment, *bench.scenario.command)
         check_production(world)
-        recover(world, bench.scenario, bench.expected)
+        bench.recover_once(world)
         bench.count("at a random moment")
         bench.told(world, f"after {moment:.4f} s")
 
@@ -684,8 +734,8 @@ def check_refused(world: World, bench: Bench, ended: Ended) -> None:
     if ended.code and (ended.code != 1 or not clear):
         world.faults.append(f"it ended with {ended.code}: {ended.err}")
     check_production(world)
-    if world.config.history_path.exists():
-        check_history(world)
+    if world.history.exists():
+        check_history(world.history, world)
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

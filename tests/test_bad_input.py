@@ -1,10 +1,12 @@
-"""Other people's files: none crashes or blocks a run, or touches a good row of the files beside it."""
+"""Other people's files: none crashes or blocks a run, or touches a good row beside it."""
 
 import contextlib
 import csv
 import gzip
 import io
+import itertools
 import json
+import logging
 import os
 import resource
 import signal
@@ -20,9 +22,12 @@ from typing import Any
 
 import pytest
 from conftest import HEADER, Result, Sandbox, client_rows
+from hypothesis import HealthCheck, given, settings
+from malformed import malformed
 
 from app import create_app
-from ingestion import ingest
+from ingestion import ingest, told
+from pipeline.config import PATH_KEYS, Config, load_config
 from pipeline.errors import DataError
 from pipeline.frames import frame_of
 from pipeline.history import History
@@ -39,6 +44,7 @@ COLUMNS = HEADER.replace(",", ", ")
 NO_HEADER = f"has no header line: expected {COLUMNS}; found "
 SPECIAL = "is a link or a special file; expected the file itself"
 NOBODY = 65534
+IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # no disk to wait for
 
 
 @contextmanager
@@ -124,7 +130,8 @@ def ingested(world: Sandbox, user: Callable[[], Any] = contextlib.nullcontext) -
 
 def warnings_of(result: Result) -> list[str]:
     """What is told beyond the usual, without its time."""
-    return [line.split(" ", 1)[1] for line in result.err.splitlines() if " INFO " not in line]
+    lines = [line.split(" ", 1)[1] for line in result.err.splitlines()]
+    return [line for line in lines if not line.startswith("INFO ")]
 
 
 def assert_rejected(
@@ -541,18 +548,15 @@ class Endless(io.RawIOBase):
     """A text, then another one over and over."""
 
     def __init__(self, start: bytes, again: bytes) -> None:
-        self._start, self._again = start, again * (1 + 8192 // len(again))
+        self._next, self._again = start, again * (1 + 8192 // len(again))
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        source = self._start or self._again
-        count = min(len(buffer), len(source))
-        buffer[:count] = source[:count]
-        self._start, self._again = self._start[count:], self._again
-        if source is not self._start and not self._start and source[count:]:
-            self._start = source[count:]
+        self._next = self._next or self._again
+        count = min(len(buffer), len(self._next))
+        buffer[:count], self._next = self._next[:count], self._next[count:]
         return count
 
 
@@ -787,8 +791,8 @@ def test_files_whose_names_look_alike_are_told_apart(world: Sandbox) -> None:
 
 
 def test_a_file_of_any_time_goes_in(world: Sandbox) -> None:
-    for year in (1910, 1970, 2107, 2400):
-        path = put(world, PLAIN.replace("client01", f"client{year // 100}"), f"m{year}.csv")
+    for i, year in enumerate((1910, 1970, 2107, 2400), start=20):
+        path = put(world, PLAIN.replace("client01", f"client{i}"), f"m{year}.csv")
         then = (year - 1970) * 31_556_952
         os.utime(path, (then, then))
     ingested(world)
@@ -898,19 +902,20 @@ def test_files_that_are_swapped_all_the_time_never_stop_a_run(world: Sandbox) ->
     done = threading.Event()
 
     def swap() -> None:
-        makers = [os.mkfifo, link_to("/dev/zero"), Path.mkdir, lambda p: p.write_text(PLAIN)]
-        makers += [lambda p: p.write_text("no table"), lambda p: p.write_bytes(os.urandom(5000))]
-        turn = 0
-        while not done.is_set():
-            made, path = folder / ".made", folder / f"m{turn % 5}.csv"
-            makers[turn % len(makers)](made)
-            with contextlib.suppress(OSError):  # a folder takes no file's place
-                made.rename(path)
-            with contextlib.suppress(OSError):
-                (made if turn % 3 else path).rmdir() if turn % 2 else path.unlink()
-            with contextlib.suppress(OSError):
-                made.rmdir() if made.is_dir() else made.unlink()
-            turn += 1
+        makers: list[Callable[[Path], object]] = [
+            os.mkfifo,
+            link_to("/dev/zero"),
+            lambda path: path.write_text(PLAIN),
+            lambda path: path.write_text("no table"),
+            lambda path: path.write_bytes(os.urandom(5000)),
+            lambda path: path.write_text(PLAIN + "a,x,2,3,0\n"),
+        ]
+        for turn in itertools.count():
+            if done.is_set():
+                return
+            path = folder / f"m{turn % 5}.csv"
+            path.unlink(missing_ok=True)
+            makers[turn % 6](path)
 
     swapping = threading.Thread(target=swap)
     with within(60):
@@ -925,6 +930,7 @@ def test_files_that_are_swapped_all_the_time_never_stop_a_run(world: Sandbox) ->
     lines = finaldata(world)
     assert set(FIRST + LAST) <= set(lines) <= set(FIRST + LAST + ROWS)
     assert len(lines) == len(set(lines))
+    assert "m0.csv" in " ".join(name for (name,) in world.query("SELECT name FROM files"))
 
 
 # --- files that are still being copied ---
@@ -1051,3 +1057,135 @@ def test_test_data_that_cannot_be_read_are_an_expected_failure(deployed: Sandbox
         1,
         f"error: {deployed.root}/testdata: holds no .csv file\n",
     )
+
+
+# --- any file at all ---
+
+
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """What is logged meanwhile."""
+    handler, messages = logging.Handler(), list[str]()
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("pipeline")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+
+
+def config_of(root: Path, files: dict[str, bytes]) -> Config:
+    """A project with these client files, none of them still being copied."""
+    folders = dict(zip(PATH_KEYS, ("sourcedata", *"otmp"), strict=True))
+    (root / "config.json").write_text(json.dumps(folders))
+    (root / "sourcedata").mkdir()
+    for name, content in files.items():
+        (root / "sourcedata" / name).write_bytes(content)
+        aged(root / "sourcedata" / name)
+    return load_config(root / "config.json")
+
+
+def state(config: Config) -> dict[Path, tuple[bytes, int]]:
+    """The files that an ingestion writes, but for the history."""
+    paths = (config.finaldata_path, config.ingestedfiles_path, config.rejectedrows_path)
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths if path.exists()}
+
+
+def check_any_file(content: bytes) -> bool:
+    """Ingest a file between two good ones and hold every promise; whether it had any fault."""
+    good = {name: "\n".join([HEADER, *rows, ""]).encode() for name, rows in BESIDE.items()}
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder, within(10), heard() as messages:
+        config = config_of(Path(folder), {**good, "m.csv": content})
+        first = ingest(config)
+        lines = told(config, first)
+        before = state(config)
+        second = ingest(config)
+        assert (second.files, state(config)) == ((), before)
+        a, m, z = first.files
+        assert [(f.name, f.reason, f.rows, f.added) for f in (a, z)] == [
+            ("a.csv", None, 20, 20),
+            ("z.csv", None, 20, 20),
+        ]
+        middle = finaldata_between(config)
+        assert len(middle) == m.added
+        assert all(len(line.splitlines()) == 1 for line in (*lines, *messages))
+        rejected = list(csv.reader(rejected_text(config), strict=True))[1:]
+        assert len(rejected) == len(m.bad_rows)
+        assert not any(cell.startswith(CELL_STARTS) for row in rejected for cell in row)
+        if m.reason is None:
+            assert m.added + m.duplicates + len(m.bad_rows) == m.rows
+            assert intact_rows(content) <= set(middle)
+        else:
+            assert (m.added, m.duplicates, m.bad_rows) == (0, 0, ())
+            assert 0 < len(m.reason) < 1000
+            assert sum("m.csv" in line for line in lines) == 1
+    return m.reason is not None or bool(m.bad_rows)
+
+
+BESIDE = {"a.csv": FIRST, "z.csv": LAST}
+
+
+def finaldata_between(config: Config) -> list[str]:
+    """What lies between the rows of the good files, every one of them a whole canonical row."""
+    text = config.finaldata_path.read_bytes().decode()
+    lines = text.split("\n")
+    assert (lines[0], lines[-1]) == (HEADER, "")
+    assert (lines[1:21], lines[-21:-1]) == (FIRST, LAST)
+    rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    assert len(rows) == len(lines) - 1 == len(set(lines)) - 1
+    for row in rows[1:]:
+        forms = map(DEFAULT_SCHEMA.canonical, DEFAULT_SCHEMA.columns)
+        assert [form(value) for form, value in zip(forms, row, strict=True)] == row
+    frame = frame_of(config.finaldata_path, DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns)
+    assert frame.columns.tolist() == rows[0]
+    assert frame["corporation"].tolist() == [row[0] for row in rows[1:]]
+    return lines[21:-21]
+
+
+def rejected_text(config: Config) -> io.StringIO:
+    path = config.rejectedrows_path
+    return io.StringIO(path.read_bytes().decode() if path.exists() else "", newline="")
+
+
+def intact_rows(content: bytes) -> set[str]:
+    """The rows that nothing happened to, as far as that can be told without reading quotes."""
+    lines = (
+        content.decode()
+        .removeprefix("\ufeff")
+        .replace("\r\n", "\n")
+        .replace("\r", "\n")
+        .split("\n")
+    )
+    return set() if b'"' in content or lines[0] != HEADER else set(lines) & set(ROWS)
+
+
+def check_any_files(count: int) -> int:
+    """Check so many files; returns how many of them had a fault."""
+    faulty = 0
+
+    @settings(
+        max_examples=count,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(malformed())
+    def check(content: bytes) -> None:
+        nonlocal faulty
+        faulty += check_any_file(content)
+
+    check()
+    return faulty
+
+
+def test_no_file_breaks_a_promise() -> None:
+    assert check_any_files(60) > 40
+
+
+@pytest.mark.slow
+def test_none_of_a_thousand_malformed_files_breaks_a_promise() -> None:
+    assert check_any_files(1500) >= 1000

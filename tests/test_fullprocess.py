@@ -694,9 +694,6 @@ def test_a_bad_row_in_the_test_data_does_not_fail_the_run(source: Sandbox) -> No
     assert (first.code, second.code, second.out) == (0, 0, NOTHING_NEW)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the API refuses its own test data: 413, and exit 1 for ever"
-)
 def test_test_data_beyond_what_the_api_takes_at_a_time_do_not_fail_the_run(
     source: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
