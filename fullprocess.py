@@ -29,6 +29,7 @@ from pipeline.history import (
     unsettled_since,
 )
 from pipeline.ledger import PendingFile
+from pipeline.master import check_size
 from pipeline.releases import Release, live_id, live_release
 from pipeline.retention import prune
 from pipeline.status import status_lines
@@ -74,12 +75,14 @@ def _recording_failure(
 
 def work_waits(config: Config, history: History) -> bool:
     """Whether there is anything to do; the standard library is enough to tell."""
+    if ledger.rebuilding(history):
+        return True
+    if size := ledger.master_size(history)[1]:
+        check_size(config.finaldata_path, size)
     found = inbox.list_input(config.input_folder_path)
-    if inbox.new_files(history, found) or ledger.rebuilding(history):
+    if inbox.new_files(history, found) or ledger.unreported(history):
         return True
-    if ledger.unreported(history) or _lacks_release(config, history):
-        return True
-    return unsettled_since(history) is not None
+    return _lacks_release(config, history) or unsettled_since(history) is not None
 
 
 def _lacks_release(config: Config, history: History) -> bool:

@@ -13,12 +13,13 @@ from time import perf_counter
 
 from pipeline import cli, inbox, ledger
 from pipeline.config import Config
-from pipeline.files import sync_folder, write_if_changed
+from pipeline.errors import HistoryError
+from pipeline.files import sync_folder, write_atomic, write_if_changed
 from pipeline.history import History, record_timing
 from pipeline.inbox import FoundFile
 from pipeline.intake import take_in
 from pipeline.ledger import TakenFile
-from pipeline.master import Master
+from pipeline.master import Master, check_master
 from pipeline.schema import csv_line
 from pipeline.spreadsheet import neutral
 
@@ -62,12 +63,32 @@ def _append(
     config: Config, history: History, files: list[FoundFile]
 ) -> tuple[list[TakenFile], int]:
     rows, size = ledger.master_size(history)
+    if size:
+        check_master(config.finaldata_path, config.schema, size)
     if not files:
         return [], rows
+    size = size or _begin(config, history)
     with Master(config.finaldata_path, config.schema, size) as master:
         taken = _take_all(config, files, master)
         ledger.record_files(history, taken, master.rows, master.size)
         return taken, master.rows
+
+
+def _begin(config: Config, history: History) -> int:
+    """Make finaldata.csv with its header alone and commit that; returns its size in bytes.
+
+    Rows that are there while nothing is on record are of a history that was lost: they are not
+    overwritten, for their files may be gone.
+    """
+    path, header = config.finaldata_path, f"{config.schema.header}\n".encode()
+    if path.exists() and path.stat().st_size > len(header):
+        raise HistoryError(
+            f"{path} has rows that {config.history_path.name} knows nothing of: if that was moved"
+            f" or lost, move {path.parent} away too; what the input folder has is taken in again"
+        )
+    write_atomic(path, header)
+    ledger.record_files(history, [], 0, len(header))
+    return len(header)
 
 
 def _rebuild(

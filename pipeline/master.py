@@ -92,17 +92,22 @@ class Master:
 
 def check_master(path: Path, schema: Schema, size: int) -> None:
     """Raise `HistoryError` unless the file holds what the ledger counts on."""
-    if not path.is_file():
-        raise HistoryError(f"{path} is gone, though {size:,} bytes of it are on record; {REBUILD}")
-    if path.stat().st_size < size:
-        raise HistoryError(
-            f"{path} has {path.stat().st_size:,} bytes where {size:,} are on record; {REBUILD}"
-        )
+    check_size(path, size)
     with path.open("rb") as file:
         header = file.readline().rstrip(b"\n").decode(errors="replace")
     if header != schema.header:
         raise HistoryError(
             f"{path} has the columns {header}; config.json says {schema.header}; {REBUILD}"
+        )
+
+
+def check_size(path: Path, size: int) -> None:
+    """Raise `HistoryError` if the file has fewer bytes than are on record."""
+    if not path.is_file():
+        raise HistoryError(f"{path} is gone, though {size:,} bytes of it are on record; {REBUILD}")
+    if path.stat().st_size < size:
+        raise HistoryError(
+            f"{path} has {path.stat().st_size:,} bytes where {size:,} are on record; {REBUILD}"
         )
 
 

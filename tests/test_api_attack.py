@@ -261,29 +261,29 @@ def test_what_is_a_client_file_is_answered_even_so(besieged: Sandbox) -> None:
         assert attacker.json(json.dumps({"filename": name})) == 200
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "filename=..%2fsecret.csv",
-        "filename=%2e%2e%2fsecret.csv",
-        "filename=%252e%252e%252fsecret.csv",
-        "filename=testdata%2f..%2f..%2fsecret.csv",
-        "filename=..%5csecret.csv",
-        "filename=%2fetc%2fpasswd",
-        "filename=%252fetc%252fpasswd",
-        "filename=testdata.csv%00",
-        "filename=testdata.csv%2500",
-        "filename=%c0%ae%c0%ae%c0%afsecret.csv",
-        "filename=%ff%fe",
-        "filename=file%3a%2f%2f%2fetc%2fpasswd",
-        "filename=",
-        "filename=nosuch.csv&filename=testdata.csv",
-        "filename=nosuch.csv&filepath=testdata.csv",
-        "filename=../secret.csv",
-    ],
-)
-def test_an_encoded_path_is_taken_as_it_is(attacker: Attacker, query: str) -> None:
-    assert attacker.open(f"/prediction?{query}").status_code == 404
+QUERIES = [
+    "filename=..%2fsecret.csv",
+    "filename=%2e%2e%2fsecret.csv",
+    "filename=%252e%252e%252fsecret.csv",
+    "filename=testdata%2f..%2f..%2fsecret.csv",
+    "filename=..%5csecret.csv",
+    "filename=%2fetc%2fpasswd",
+    "filename=%252fetc%252fpasswd",
+    "filename=testdata.csv%00",
+    "filename=testdata.csv%2500",
+    "filename=%c0%ae%c0%ae%c0%afsecret.csv",
+    "filename=%ff%fe",
+    "filename=file%3a%2f%2f%2fetc%2fpasswd",
+    "filename=",
+    "filename=nosuch.csv&filename=testdata.csv",
+    "filename=nosuch.csv&filepath=testdata.csv",
+    "filename=../secret.csv",
+]
+
+
+def test_an_encoded_path_is_taken_as_it_is(attacker: Attacker) -> None:
+    for query in QUERIES:
+        assert attacker.open(f"/prediction?{query}").status_code == 404, query
 
 
 def test_a_folder_outside_the_config_s_serves_bare_names_only(
@@ -544,17 +544,17 @@ def test_a_bad_row_among_good_ones_is_told_without_its_values(attacker: Attacker
     assert attacker.csv(body) == 200
 
 
-@pytest.mark.parametrize(
-    "content_type",
-    [
-        *[None, "", "text/plain", "application/xml", "text/html", "application/octet-stream"],
-        *["application/x-www-form-urlencoded", "application/vnd.ms-excel", "text/x-yaml"],
-        *["application/x-python-pickle", "application/yaml", "application/json-seq", "json"],
-        *["application/problem+json", "*/*", "text/csv2", "\xff", "a" * 10_000],
-    ],
-)
-def test_another_content_type_is_refused(attacker: Attacker, content_type: str | None) -> None:
-    assert attacker.post(f"{MARKER}={MARKER}", content_type) == 415
+CONTENT_TYPES = [
+    *[None, "", "text/plain", "application/xml", "text/html", "application/octet-stream"],
+    *["application/x-www-form-urlencoded", "application/vnd.ms-excel", "text/x-yaml"],
+    *["application/x-python-pickle", "application/yaml", "application/json-seq", "json"],
+    *["application/problem+json", "*/*", "text/csv2", "\xff", "a" * 10_000],
+]
+
+
+def test_another_content_type_is_refused(attacker: Attacker) -> None:
+    for content_type in CONTENT_TYPES:
+        assert attacker.post(f"{MARKER}={MARKER}", content_type) == 415, content_type
 
 
 def test_a_charset_that_is_not_so_is_found_out(attacker: Attacker) -> None:
@@ -569,57 +569,51 @@ def test_a_charset_that_is_not_so_is_found_out(attacker: Attacker) -> None:
     assert attacker.post(GOOD, "application/json; charset=\x80") == 200
 
 
-@pytest.mark.parametrize(
-    ("body", "content_type"),
-    [
-        ("", BOUNDARY),
-        ("", "multipart/form-data"),
-        (MARKER, BOUNDARY),
-        (MARKER, "multipart/form-data; boundary="),
-        (MARKER, "multipart/form-data; boundary=\xff"),
-        (f"--xyz\r\n{PART}\r\n\r\n{MARKER}", BOUNDARY),
-        (f"--xyz\r\n{PART}\r\n\r\n{MARKER}\r\n--abc--\r\n", BOUNDARY),
-        (f"--xyz\r\n{PART}\r\n{MARKER}\r\n--xyz--\r\n", BOUNDARY),
-        (f"--xyz\r\n{PART.replace('file', 'other', 1)}\r\n\r\n{MARKER}\r\n--xyz--\r\n", BOUNDARY),
-        (f"--xyz\r\n{PART.split('; filename')[0]}\r\n\r\n{MARKER}\r\n--xyz--\r\n", BOUNDARY),
-        (f"--xyz\r\n{PART}\r\n\r\n{MARKER}\r\n--xyz--\r\n", BOUNDARY),
-        (f"--xyz\r\n\r\n{MARKER}\r\n--xyz--\r\n", BOUNDARY),
-        ("--xyz--\r\n", BOUNDARY),
-        ("--xyz\r\n" * 1000, BOUNDARY),
-        (f"{PART}\r\n" * 10_000, BOUNDARY),
-    ],
-)
+NO_UPLOADS = [
+    ("", BOUNDARY),
+    ("", "multipart/form-data"),
+    (MARKER, BOUNDARY),
+    (MARKER, "multipart/form-data; boundary="),
+    (MARKER, "multipart/form-data; boundary=\xff"),
+    (f"--xyz\r\n{PART}\r\n\r\n{MARKER}", BOUNDARY),
+    (f"--xyz\r\n{PART}\r\n\r\n{MARKER}\r\n--abc--\r\n", BOUNDARY),
+    (f"--xyz\r\n{PART}\r\n{MARKER}\r\n--xyz--\r\n", BOUNDARY),
+    (f"--xyz\r\n{PART.replace('file', 'other', 1)}\r\n\r\n{MARKER}\r\n--xyz--\r\n", BOUNDARY),
+    (f"--xyz\r\n{PART.split('; filename')[0]}\r\n\r\n{MARKER}\r\n--xyz--\r\n", BOUNDARY),
+    (f"--xyz\r\n{PART}\r\n\r\n{MARKER}\r\n--xyz--\r\n", BOUNDARY),
+    (f"--xyz\r\n\r\n{MARKER}\r\n--xyz--\r\n", BOUNDARY),
+    ("--xyz--\r\n", BOUNDARY),
+    ("--xyz\r\n" * 1000, BOUNDARY),
+    (f"{PART}\r\n" * 10_000, BOUNDARY),
+]
+
+
 @pytest.mark.filterwarnings("ignore:Unclosed file <tempfile.Spooled:ResourceWarning")
-def test_an_upload_that_is_none_is_refused(
-    attacker: Attacker, body: str, content_type: str
-) -> None:
-    assert attacker.post(body, content_type) in (413, 415, 422)
+def test_an_upload_that_is_none_is_refused(attacker: Attacker) -> None:
+    for body, content_type in NO_UPLOADS:
+        assert attacker.post(body, content_type) in (413, 415, 422), body
     gc.collect()  # what the parser of forms leaves open when it gives up
 
 
-@pytest.mark.parametrize(
-    ("path", "allowed"),
-    [
-        ("/prediction", {"GET", "HEAD", "OPTIONS", "POST"}),
-        *[
-            (path, {"GET", "HEAD", "OPTIONS"})
-            for path in (
-                *["/scoring", "/summarystats", "/diagnostics", "/risk", "/risk/nobody"],
-                *["/health", "/ready", "/openapi.json"],
-            )
-        ],
-    ],
-)
-def test_a_wrong_method_is_refused_with_the_right_ones(
-    attacker: Attacker, path: str, allowed: set[str]
-) -> None:
-    for method in {"POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND"} - allowed:
-        answer = attacker.open(path, method=method, data=MARKER)
-        assert answer.status_code == 405
-        assert set(answer.headers["Allow"].split(", ")) == allowed
-    options = attacker.open(path, method="OPTIONS")
-    assert (options.status_code, options.data) == (200, b"")
-    assert set(options.headers["Allow"].split(", ")) == allowed
+ALLOWED = {"/prediction": {"GET", "HEAD", "OPTIONS", "POST"}} | {
+    path: {"GET", "HEAD", "OPTIONS"}
+    for path in (
+        *["/scoring", "/summarystats", "/diagnostics", "/risk", "/risk/nobody"],
+        *["/health", "/ready", "/openapi.json"],
+    )
+}
+METHODS = {"POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND"}
+
+
+def test_a_wrong_method_is_refused_with_the_right_ones(attacker: Attacker) -> None:
+    for path, allowed in ALLOWED.items():
+        for method in METHODS - allowed:
+            answer = attacker.open(path, method=method, data=MARKER)
+            assert answer.status_code == 405
+            assert set(answer.headers["Allow"].split(", ")) == allowed
+        options = attacker.open(path, method="OPTIONS")
+        assert (options.status_code, options.data) == (200, b"")
+        assert set(options.headers["Allow"].split(", ")) == allowed
 
 
 def test_head_is_get_without_a_body(attacker: Attacker) -> None:
@@ -635,69 +629,68 @@ def test_head_is_get_without_a_body(attacker: Attacker) -> None:
         assert head.headers == get.headers
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        *[
-            "/",
-            "//",
-            "/nope",
-            f"/{MARKER}",
-            f"/risk/{MARKER}",
-            f"/risk//{MARKER}",
-            "/risk/",
-            "/risk//",
-        ],
-        *["/static/app.py", "/app.py", "/.git/config", "/config.json", "/history.db", "/console"],
-        *[
-            "/../etc/passwd",
-            "/%2e%2e/etc/passwd",
-            "/..%2f..%2fetc/passwd",
-            "/risk/../../etc/passwd",
-        ],
-        *["/risk/%00", "/risk/%ff", "/risk/a%0d%0aSet-Cookie:x", "/risk/" + "a" * 100_000],
-        *["/risk/{{7*7}}", "/risk/'%20OR%201=1--", "/health/", "/HEALTH", "/prediction/", "/Risk"],
-        *["/openapi.yaml", "/openapi.json/", "/favicon.ico", "/robots.txt", "/%F0%9F%92%A5"],
+NOWHERE = [
+    *[
+        "/",
+        "//",
+        "/nope",
+        f"/{MARKER}",
+        f"/risk/{MARKER}",
+        f"/risk//{MARKER}",
+        "/risk/",
+        "/risk//",
     ],
-)
-def test_an_unknown_address_is_not_found_and_not_repeated(attacker: Attacker, path: str) -> None:
-    assert attacker.open(path).status_code == 404
-
-
-@pytest.mark.parametrize(
-    "limit",
-    [
-        *["0", "-1", "1.5", "many", "", "%205", "%C2%B2", "1e3", "0x10", "NaN", "inf", MARKER],
-        *["9" * 5_000, "9" * 10, "0" * 10, "5%00", "5;", "%ff"],
+    *["/static/app.py", "/app.py", "/.git/config", "/config.json", "/history.db", "/console"],
+    *[
+        "/../etc/passwd",
+        "/%2e%2e/etc/passwd",
+        "/..%2f..%2fetc/passwd",
+        "/risk/../../etc/passwd",
     ],
-)
-def test_a_limit_that_is_no_whole_number_is_refused(attacker: Attacker, limit: str) -> None:
-    assert attacker.open(f"/risk?limit={limit}").status_code == 400
+    *["/risk/%00", "/risk/%ff", "/risk/a%0d%0aSet-Cookie:x", "/risk/" + "a" * 100_000],
+    *["/risk/{{7*7}}", "/risk/'%20OR%201=1--", "/health/", "/HEALTH", "/prediction/", "/Risk"],
+    *["/openapi.yaml", "/openapi.json/", "/favicon.ico", "/robots.txt", "/%F0%9F%92%A5"],
+]
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        *[{"Host": host} for host in ("a b", "\xff", ":::", "a:99999", "", "a/b", "[::1", MARKER)],
-        {"Host": "x" * 70_000},
-        {"Content-Length": "-1"},
-        {"Content-Length": MARKER},
-        {"Content-Length": "9" * 400},
-        {"Transfer-Encoding": MARKER},
-        {"Content-Encoding": "gzip"},
-        {"Cookie": f"{MARKER}={MARKER}; \xff"},
-        {"X-HTTP-Method-Override": "DELETE", "X-Forwarded-Host": MARKER, "Forwarded": MARKER},
-        {"Accept": MARKER, "Accept-Charset": "utf-16", "Accept-Encoding": "x"},
-        {"Range": "bytes=0-1", "If-None-Match": "*", "If-Modified-Since": MARKER},
-        {"Authorization": "Bearer \xff"},
-        {"Authorization": f"Basic {MARKER}"},
-    ],
-)
-def test_odd_headers_do_no_harm(attacker: Attacker, headers: dict[str, str]) -> None:
-    answer = attacker.open("/health", headers=headers)
-    assert answer.status_code in (200, 400, 413)
-    asked = attacker.open("/prediction", method="POST", data=GOOD, headers=headers)
-    assert 400 <= asked.status_code < 500
+def test_an_unknown_address_is_not_found_and_not_repeated(attacker: Attacker) -> None:
+    for path in NOWHERE:
+        assert attacker.open(path).status_code == 404, path
+
+
+NO_LIMITS = [
+    *["0", "-1", "1.5", "many", "", "%205", "%C2%B2", "1e3", "0x10", "NaN", "inf", MARKER],
+    *["9" * 5_000, "9" * 10, "0" * 10, "5%00", "5;", "%ff"],
+]
+
+
+def test_a_limit_that_is_no_whole_number_is_refused(attacker: Attacker) -> None:
+    for limit in NO_LIMITS:
+        assert attacker.open(f"/risk?limit={limit}").status_code == 400, limit
+
+
+ODD_HEADERS = [
+    *[{"Host": host} for host in ("a b", "\xff", ":::", "a:99999", "", "a/b", "[::1", MARKER)],
+    {"Host": "x" * 70_000},
+    {"Content-Length": "-1"},
+    {"Content-Length": MARKER},
+    {"Content-Length": "9" * 400},
+    {"Transfer-Encoding": MARKER},
+    {"Content-Encoding": "gzip"},
+    {"Cookie": f"{MARKER}={MARKER}; \xff"},
+    {"X-HTTP-Method-Override": "DELETE", "X-Forwarded-Host": MARKER, "Forwarded": MARKER},
+    {"Accept": MARKER, "Accept-Charset": "utf-16", "Accept-Encoding": "x"},
+    {"Range": "bytes=0-1", "If-None-Match": "*", "If-Modified-Since": MARKER},
+    {"Authorization": "Bearer \xff"},
+    {"Authorization": f"Basic {MARKER}"},
+]
+
+
+def test_odd_headers_do_no_harm(attacker: Attacker) -> None:
+    for headers in ODD_HEADERS:
+        assert attacker.open("/health", headers=headers).status_code in (200, 400, 413)
+        asked = attacker.open("/prediction", method="POST", data=GOOD, headers=headers)
+        assert 400 <= asked.status_code < 500
 
 
 def test_answers_to_the_curious_leave_the_server_as_it_was(

@@ -604,12 +604,42 @@ def test_another_schema_is_told(source: Sandbox) -> None:
 
 
 def test_a_run_killed_before_it_is_on_record_loses_and_doubles_nothing(source: Sandbox) -> None:
+    ingest(source)
+    source.write("sourcedata/c.csv", client_rows(120, 60, noise=10))
     assert killed(source, "open", "ingesteddata")  # rows are written, the folder is being synced
-    assert source.config.finaldata_path.read_text().count("\n") == 121
+    assert source.config.finaldata_path.read_text().count("\n") == 181
+    assert ingested(source) == ["a.csv", "b.csv"]
+    ingest(source)
+    assert finaldata(source) == client_rows(0, 180, noise=10)
+    assert ingested(source) == ["a.csv", "b.csv", "c.csv"]
+
+
+def test_a_first_run_killed_before_it_is_on_record_begins_anew(source: Sandbox) -> None:
+    assert killed(source, "open", "ingesteddata")  # the header is written, and nothing recorded
     assert source.query("SELECT * FROM files") == []
     ingest(source)
     assert finaldata(source) == client_rows(0, 120, noise=10)
-    assert ingested(source) == ["a.csv", "b.csv"]
+
+
+def test_rows_of_a_lost_history_are_not_overwritten(source: Sandbox) -> None:
+    ingest(source)
+    before = source.config.finaldata_path.read_bytes()
+    source.config.history_path.unlink()
+    result = source.run("ingestion")
+    assert result.code == 1
+    assert "finaldata.csv has rows that history.db knows nothing of: if that was" in result.err
+    assert source.config.finaldata_path.read_bytes() == before
+
+
+@pytest.mark.parametrize("stage", ["ingestion", "fullprocess"])
+def test_a_lost_finaldata_is_told_though_nothing_is_new(source: Sandbox, stage: str) -> None:
+    ingest(source)
+    source.config.finaldata_path.unlink()
+    result = source.run(stage)
+    assert result.code == 1
+    assert (
+        "finaldata.csv is gone, though 2,949 bytes of it are on record; run `python" in result.err
+    )
 
 
 def test_a_run_killed_before_its_records_are_written_leaves_them_to_the_next(

@@ -116,7 +116,7 @@ def fork(run: Callable[[], int], *, traced: bool = False) -> int:
             _be_traced()
         code = run()
         sys.stdout.flush()
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - told, and never back into the parent's code
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)
