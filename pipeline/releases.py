@@ -15,6 +15,7 @@ SCORE = "latestscore.txt"
 RECORD = "ingestedfiles.txt"
 MANIFEST = "manifest.json"
 CURRENT = "current"
+_UNTELLABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # on one line
 _ID = re.compile(r"\d+-\w+")
 _UNREADABLE = (OSError, ValueError, OverflowError, RecursionError)  # whatever a manifest holds
 
@@ -167,23 +168,27 @@ def _self_check_of(told: dict[str, Any], schema: Schema) -> SelfCheck:
 def _value(told: dict[str, Any], key: str, *kinds: type) -> Any:
     if key not in told:
         raise ValueError(f'"{key}" is missing')
-    if type(told[key]) not in kinds:
-        raise ValueError(f'"{key}" is a {type(told[key]).__name__}')
+    if not _is(told[key], kinds):
+        raise ValueError(f'"{key}" is not what it should be')
     return told[key]
 
 
 def _all(told: dict[str, Any], key: str, *kinds: type) -> tuple[Any, ...]:
     values = _value(told, key, list)
-    if any(type(value) not in kinds for value in values):
+    if not all(_is(value, kinds) for value in values):
         raise ValueError(f'"{key}" holds something else than it should')
     return tuple(values)
 
 
 def _texts(told: dict[str, Any], key: str) -> dict[str, str]:
     values: dict[str, str] = _value(told, key, dict)
-    if any(type(value) is not str for value in values.values()):
+    if not all(_is(value, (str,)) for value in values.values()):
         raise ValueError(f'"{key}" holds something else than texts')
     return values
+
+
+def _is(value: Any, kinds: tuple[type, ...]) -> bool:
+    return type(value) in kinds and not (type(value) is str and _UNTELLABLE.search(value))
 
 
 def _json_text(told: dict[str, Any]) -> str:

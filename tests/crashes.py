@@ -66,6 +66,11 @@ class Kill:
     how: str
     call: str
 
+    @property
+    def inside_commit(self) -> bool:
+        """Whether SQLite is at work on the history, and has not removed its journal yet."""
+        return " history.db" in self.call and "/" not in self.call and "unlink" not in self.call
+
 
 class Disk:
     """The content of each file as it was last synced; names and links count as durable at once."""
@@ -207,9 +212,9 @@ def kill(bench: Bench, case: Kill) -> World:
 # --- the kinds of cases ---
 
 
-def kill_at_calls(bench: Bench, share: slice, calls: tuple[str, ...] = ()) -> None:
+def kill_at_calls(bench: Bench, share: slice, *, inside_commits: bool = True) -> None:
     """Kill it just before every call, in the midst of long writes, and where the power matters."""
-    kills = [kill for kill in bench.kills if not calls or kill.call.startswith(calls)]
+    kills = [kill for kill in bench.kills if inside_commits or not kill.inside_commit]
     blocks = [kills[i : i + BLOCK] for i in range(0, len(kills), BLOCK)]
     for case in chain.from_iterable(blocks[share]):
         world = kill(bench, case)
@@ -218,9 +223,9 @@ def kill_at_calls(bench: Bench, share: slice, calls: tuple[str, ...] = ()) -> No
         bench.told(world, f"{case.how} {case.call} (call {case.nth})")
 
 
-def kill_at_renames(bench: Bench, share: slice) -> None:
-    """Kill it only where a name changes: each file put in its place, each commit."""
-    kill_at_calls(bench, share, ("rename", "unlink", "symlink"))
+def kill_between_commits(bench: Bench, share: slice) -> None:
+    """Kill it as above, but not within what SQLite does for one commit."""
+    kill_at_calls(bench, share, inside_commits=False)
 
 
 def kill_at_random(bench: Bench, share: slice) -> None:
@@ -326,7 +331,7 @@ def mounted(what: Path | str, place: Path, kind: str, flags: int, data: str = ""
 
 KINDS = {
     "calls": kill_at_calls,
-    "renames": kill_at_renames,
+    "commits": kill_between_commits,
     "moments": kill_at_random,
     "long files": refuse_long_files,
     "full disk": fill_the_disk,

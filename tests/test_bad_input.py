@@ -863,8 +863,7 @@ def test_a_file_that_grows_as_fast_as_it_is_read_waits(
 ) -> None:
     path = put(world, PLAIN)
     file = listed(world)
-    with path.open("a") as writer:
-        writer.writelines(f"{row}\n" for row in client_rows(5000, 20_000))
+    os.truncate(path, 2**40)  # more than could ever be read
     size = master.size
     assert take_in(world.config, file, master) is None
     assert caplog.messages == ["m.csv changed while it was read: left for the next run"]
@@ -921,7 +920,7 @@ def test_files_that_are_swapped_all_the_time_never_stop_a_run(world: Sandbox) ->
     with within(60):
         swapping.start()
         try:
-            end = time.monotonic() + 20
+            end = time.monotonic() + 10
             while time.monotonic() < end:
                 assert world.run("ingestion").code == 0
         finally:
@@ -1188,4 +1187,4 @@ def test_no_file_breaks_a_promise() -> None:
 
 @pytest.mark.slow
 def test_none_of_a_thousand_malformed_files_breaks_a_promise() -> None:
-    assert check_any_files(1500) >= 1000
+    assert check_any_files(2000) >= 1500
