@@ -48,7 +48,6 @@ def create_app(config: Config) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
     app.config["MAX_FORM_PARTS"] = 10
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.url_map.merge_slashes = False  # it would answer with a redirect, which is no JSON
     app.url_map.converters["text"] = AnyText
     replies.guard(app)
     app.get("/openapi.json")(lambda: jsonify(description(config.schema)))

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from time import sleep
 
 from pipeline.errors import LockHeldError
+
+HOLDER_LOOKS = 100  # a hundredth of a second apart
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -121,9 +124,12 @@ def _acquire(path: Path) -> int:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(descriptor, 200, 0)
-            os.close(descriptor)
-            raise LockHeldError(f"another run is at work ({_told(holder)}); {path}") from None
+            try:
+                raise LockHeldError(
+                    f"another run is at work ({_holder(descriptor)}); {path}"
+                ) from None
+            finally:
+                os.close(descriptor)
         # between open and flock the holder may have removed the file: then this lock is of no file
         with suppress(FileNotFoundError):
             if _is_at(descriptor, path):
@@ -131,14 +137,20 @@ def _acquire(path: Path) -> int:
         os.close(descriptor)
 
 
+def _holder(descriptor: int) -> str:
+    """Who holds the lock, as its file says; a holder that has just come is given time to say so."""
+    for _ in range(HOLDER_LOOKS):
+        try:
+            told = json.loads(os.pread(descriptor, 200, 0))
+            os.kill(told["pid"], 0)  # what a killed holder left names nobody
+            return f"process {told['pid']}, since {told['since']}"
+        except (ValueError, KeyError, TypeError, ProcessLookupError):
+            sleep(0.01)
+        except PermissionError:  # it lives, and is another user's
+            return f"process {told['pid']}, since {told['since']}"
+    return "it started this moment"
+
+
 def _is_at(descriptor: int, path: Path) -> bool:
     ours, there = os.fstat(descriptor), path.stat()
     return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
-
-
-def _told(holder: bytes) -> str:
-    try:
-        told = json.loads(holder)
-        return f"process {told['pid']}, since {told['since']}"
-    except (ValueError, KeyError, TypeError):
-        return "it started this moment"

@@ -90,17 +90,22 @@ def plain(path: str, flags: int) -> int:
     raise OSError(errno.EINVAL, "It is no longer a plain file", path)
 
 
-def new_files(history: History, found: list[FoundFile]) -> list[FoundFile]:
+def new_files(
+    history: History, found: list[FoundFile], *, remember: bool = True
+) -> list[FoundFile]:
     """The files whose name is unknown or whose content changed.
 
-    A file's content is read only where its size or time of change differs from what was recorded.
+    A file's content is read only where its size or time of change differs from what was recorded;
+    a time that alone differs is then recorded, unless told not to.
     """
     rows = history.query("SELECT name, size, mtime_ns, sha256 FROM files WHERE current = 1")
     known = {row["name"]: row for row in rows}
-    return [file for file in found if _is_new(history, file, known.get(file.name))]
+    return [
+        file for file in found if _is_new(history, file, known.get(file.name), remember=remember)
+    ]
 
 
-def _is_new(history: History, file: FoundFile, row: sqlite3.Row | None) -> bool:
+def _is_new(history: History, file: FoundFile, row: sqlite3.Row | None, *, remember: bool) -> bool:
     if row is None or row["size"] != file.size:
         return True
     if row["sha256"] == UNREAD:
@@ -109,9 +114,10 @@ def _is_new(history: History, file: FoundFile, row: sqlite3.Row | None) -> bool:
         return False
     if row["sha256"] != _digest(file):
         return True
-    history.query(
-        "UPDATE files SET mtime_ns = ? WHERE name = ? AND current = 1", file.mtime_ns, file.name
-    )
+    if remember:
+        history.query(
+            "UPDATE files SET mtime_ns = ? WHERE name = ? AND current = 1", file.mtime_ns, file.name
+        )
     return False
 
 

@@ -23,6 +23,7 @@ MIGRATIONS = (
         current INTEGER NOT NULL DEFAULT 1  -- 0: the file has other content now
     );
     CREATE UNIQUE INDEX files_current ON files (name) WHERE current = 1;
+    CREATE INDEX files_rejected ON files (id) WHERE current = 1 AND status = 'rejected';
     CREATE INDEX files_pending ON files (id) WHERE reported_at IS NULL;
     CREATE TABLE rejected_rows (
         file_id INTEGER NOT NULL REFERENCES files (id) ON DELETE CASCADE,

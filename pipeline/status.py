@@ -92,7 +92,7 @@ def _release(config: Config) -> Release | None:
 
 def _new(config: Config, history: History) -> tuple[str, ...]:
     found = list_input(config.input_folder_path)
-    return tuple(file.name for file in new_files(history, found))
+    return tuple(file.name for file in new_files(history, found, remember=False))
 
 
 def status_lines(config: Config) -> list[str]:

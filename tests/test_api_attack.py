@@ -658,6 +658,14 @@ def test_an_unknown_address_is_not_found_and_not_repeated(attacker: Attacker) ->
         assert attacker.open(path).status_code == 404, path
 
 
+def test_an_address_of_many_slashes_is_not_sent_elsewhere(attacker: Attacker) -> None:
+    paths = {"//health": 200, "///risk": 200, "//risk//client00063": 404, "/risk///": 404}
+    paths |= {"//example.org/health": 404, "/\\example.org": 404, "/health//": 404}
+    for path, status in paths.items():
+        answer = attacker.open("/", environ_overrides={"PATH_INFO": path})
+        assert (answer.status_code, answer.headers.get("Location")) == (status, None), path
+
+
 NO_LIMITS = [
     *["0", "-1", "1.5", "many", "", "%205", "%C2%B2", "1e3", "0x10", "NaN", "inf", MARKER],
     *["9" * 5_000, "9" * 10, "0" * 10, "5%00", "5;", "%ff"],

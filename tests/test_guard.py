@@ -173,6 +173,12 @@ def test_every_address_but_health_asks_for_the_token(client: FlaskClient) -> Non
             }
 
 
+def test_what_only_looks_like_health_asks_too(client: FlaskClient) -> None:
+    for path in ("/health\0", "\\health", "/health//", "", "/./health", "/x/../health"):
+        answer = client.get("/", environ_overrides={"PATH_INFO": path})
+        assert answer.status_code == 401, path
+
+
 def test_health_asks_for_none(client: FlaskClient) -> None:
     assert client.get("/health").status_code == 200
     assert client.head("/health").status_code == 200

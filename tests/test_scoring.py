@@ -251,7 +251,8 @@ def test_test_data_of_unknown_outcome_are_told(trained: Sandbox) -> None:
     trained.write("testdata/testdata.csv", client_rows(90_000, 30, outcome=""))
     result = trained.run("scoring")
     assert result.code == 1
-    assert result.err == "error: no row has a known outcome: there is nothing to score\n"
+    folder = trained.config.test_data_path
+    assert result.err == f"error: {folder}: no row has a known outcome to score against\n"
 
 
 def test_test_data_that_leave_f1_undefined_are_told(trained: Sandbox) -> None:

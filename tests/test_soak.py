@@ -55,6 +55,7 @@ class Person:
     """Who drops client files, of one seed."""
 
     dice: random.Random
+    sent: Rows = field(default_factory=list)
 
     def name_of(self, client: int) -> str:
         return ODD_NAMES[client] if client < len(ODD_NAMES) else f"client{client:05d}"
@@ -70,8 +71,11 @@ class Person:
         return self.dice.choice(["1", "1", "yes", "true"] if leaves else ["0", "0", "no", "0.0"])
 
     def rows(self, *, flipped: bool = False, labelled: bool = True) -> Rows:
-        """Clients with under 50 employees leave, but for some; flipped, the others do."""
-        made = []
+        """Clients with under 50 employees leave, but for some; flipped, the others do.
+
+        Among them are a few that were sent before.
+        """
+        made = self.dice.sample(self.sent, min(len(self.sent), self.dice.randint(0, 5)))
         for _ in range(self.dice.randint(20, 50)):
             employees = self.dice.randint(1, 100)
             leaves = (employees < 50) ^ flipped ^ (self.dice.random() < 0.05)
@@ -79,6 +83,7 @@ class Person:
             numbers = [self.number(value) for value in (*activity, employees)]
             outcome = self.outcome(leaves) if labelled else self.dice.choice(MISSING)
             made.append([self.name_of(self.dice.randrange(CLIENTS)), *numbers, outcome])
+        self.sent += made
         return made
 
     def text(self, rows: Rows) -> bytes:
@@ -99,9 +104,8 @@ class Person:
             row[place] = fault
         return spoiled
 
-    def bad_file(self) -> bytes:
-        """A file that cannot go in as a whole."""
-        rows = self.rows()
+    def bad_file(self, rows: Rows) -> bytes:
+        """A file that cannot go in as a whole, though these rows are good."""
         good = self.text(rows)
         frame = pd.DataFrame(rows, columns=COLUMNS)
         kinds: list[Callable[[], bytes]] = [
@@ -197,6 +201,7 @@ class Soak:
     world: Sandbox
     expected: Expected
     person: Person
+    refused: dict[str, Rows] = field(default_factory=dict)  # bad files, and what they should hold
     done: Counter[str] = field(default_factory=Counter)
 
     def put(self, name: str, content: bytes, good: bool) -> None:
@@ -223,7 +228,12 @@ class Soak:
                 path.unlink()
                 del self.expected.folder[name]
         elif kind == "bad":
-            self.put(self.some_name(), person.bad_file(), good=False)
+            name, rows = self.some_name(), person.rows()
+            self.refused[name] = rows
+            self.put(name, person.bad_file(rows), good=False)
+        elif kind == "mended" and self.refused:
+            name, rows = self.refused.popitem()
+            self.put(name, person.text(rows), good=True)
         elif kind == "bad rows":
             self.put(self.some_name(), person.text(person.spoiled(person.rows(), 0.08)), good=True)
         elif kind != "nothing":
@@ -279,12 +289,13 @@ class Soak:
 
 
 KINDS = {
-    "nothing": 50,
+    "nothing": 46,
     "new": 16,
     "changed": 8,
     "unlabelled": 6,
     "drifting": 5,
-    "bad": 6,
+    "bad": 7,
+    "mended": 5,
     "bad rows": 5,
     "touched": 3,
     "deleted": 3,

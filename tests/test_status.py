@@ -319,7 +319,7 @@ def test_it_imports_the_standard_library_and_little_of_ours(settled: Sandbox) ->
     assert len(told) == len(NOTHING)
     assert imported == "0 []"
     assert "pipeline.status" in json.loads(ours)
-    assert not {"pipeline.models", "pipeline.frames", "pipeline.master"} & set(json.loads(ours))
+    assert not {"pipeline.models", "pipeline.frames"} & set(json.loads(ours))
 
 
 # --- the same, through the API ---

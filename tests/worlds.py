@@ -22,6 +22,8 @@ from tracing import Call, follow, fork
 from pipeline.config import Config, load_config
 from pipeline.releases import MODEL, RECORD, SCORE, live_id
 
+# how a complete file ends: a pickle, a picture, and else a line
+ENDS = {".pkl": b".", ".png": b"IEND\xaeB`\x82"}
 SECONDS = 60  # within which every run must end
 RELEASE = re.compile(rb"(\d{6})-\d{8}T\d{6}Z")
 
@@ -176,8 +178,11 @@ class World:
 
         def returned(call: Call) -> None:
             after(call)
-            if any(path.is_relative_to(reader.production) for path in call.paths):
-                reader.look()
+            for path in call.paths:
+                if path.is_relative_to(reader.production):
+                    reader.look()
+                elif not whole(path):
+                    self.faults.append(f"{path.name} is half-written after {call.name}")
 
         with piped() as (out, err):
             child = fork(lambda: self._main(command, out, err, limit), traced=True)
@@ -298,6 +303,15 @@ class Reader:
 
     def _fault(self, told: str) -> None:
         self.world.faults.append(f"a reader saw: {told}")
+
+
+def whole(path: Path) -> bool:
+    """Whether a file is complete, if it is one that others read and that does not grow."""
+    passed_over = path.name.startswith((".", "history.db", "finaldata.csv")) or path.name == "lock"
+    if passed_over or not path.is_file():
+        return True
+    content = path.read_bytes()
+    return content.endswith(ENDS.get(path.suffix, b"\n")) and content != b"\n"
 
 
 def without_ids(content: bytes) -> bytes:
