@@ -1,5 +1,6 @@
 """Saving a model with its manifest, loading it after checking it, and asking it."""
 
+import io
 import logging
 import pickle
 import platform
@@ -60,7 +61,7 @@ def save_model(
     model: Model, folder: Path, *, frame: pd.DataFrame, last_file: int, schema: Schema
 ) -> TrainedModel:
     """Write a model and its manifest into a folder; `frame` holds the rows it was fitted on."""
-    content = pickle.dumps(model, protocol=5)
+    content = pickled(model)
     versions = {name: version(name) for name in ("scikit-learn", "numpy", "pandas")}
     manifest = ModelManifest(
         sha256=sha256(content).hexdigest(),
@@ -74,6 +75,20 @@ def save_model(
     write_atomic(folder / MODEL, content)
     write_atomic(folder / MANIFEST, manifest_text(manifest))
     return TrainedModel(model, manifest)
+
+
+def pickled(model: Model) -> bytes:
+    """The same bytes for the same model, whatever else this process has done.
+
+    The usual pickle notes which equal texts are one object in memory, and that depends on what was
+    loaded before. Without its memo, only values count; a fitted estimator has no loops, which that
+    could not write.
+    """
+    content = io.BytesIO()
+    pickler = pickle.Pickler(content, protocol=5)
+    pickler.fast = True
+    pickler.dump(model)
+    return content.getvalue()
 
 
 def _self_check(model: Model, frame: pd.DataFrame) -> SelfCheck:

@@ -189,7 +189,7 @@ def kill(bench: Bench, case: Kill) -> World:
                 call.tear()
             os.kill(call.thread, signal.SIGKILL)
             if not case.call.startswith(f"{call.name} "):
-                world.faults.append(f"the run went another way: {call}")
+                world.faults.append(f"the run went another way: {call.name} {call.paths}")
 
     def after(call: Call) -> None:
         nonlocal n

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from worlds import Ended, Scenario, World, without_ids
+from worlds import Ended, Scenario, World, whole, without_ids
 
 from pipeline.errors import PipelineError
 from pipeline.releases import live_id, live_release
@@ -81,6 +81,8 @@ def said(world: World, path: Path) -> bytes:
     """What a file says; of a model, what it answers: its bytes depend on what was loaded before."""
     if path.suffix != ".pkl":
         return without_ids(path.read_bytes())
+    if not whole(path):
+        return b"half-written"
     model = pickle.loads(path.read_bytes())
     rows = pd.read_csv(world.root / "testdata/testdata.csv")
     answers: bytes = model.predict_proba(rows[list(model.feature_names_in_)]).tobytes()

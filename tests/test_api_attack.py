@@ -6,11 +6,10 @@ import gzip
 import json
 import os
 import shutil
-import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -18,7 +17,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 from conftest import PROJECT, Sandbox, client_rows
 from flask.testing import FlaskClient
-from gunicorns import gunicorn
+from gunicorns import gunicorn, within
 from werkzeug.test import TestResponse
 
 from app import create_app
@@ -77,22 +76,6 @@ class Attacker:
 @pytest.fixture
 def attacker(deployed: Sandbox) -> Attacker:
     return Attacker(deployed, create_app(deployed.config).test_client())
-
-
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Fail what takes longer, even if it is blocked in a system call."""
-
-    def stop(*_: object) -> None:
-        pytest.fail(f"not done within {seconds} seconds")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 # --- file paths: one answer to all that is no client file, there or not ---

@@ -17,7 +17,7 @@ import pytest
 import requests
 from conftest import PROJECT, Sandbox, client_rows
 from flask.testing import FlaskClient
-from gunicorns import gunicorn, refused
+from gunicorns import gunicorn, refused, within
 from servers import foreign, free_port, serving, wait_until
 
 from apicalls import release_served
@@ -375,7 +375,8 @@ def test_what_a_process_listens_on_is_found_and_nothing_else(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "example.org"])
 def test_app_refuses_an_open_address_in_one_line(deployed: Sandbox, host: str) -> None:
-    result = deployed.run("app", "--host", host, "--port", str(free_port()))
+    with within(20):
+        result = deployed.run("app", "--host", host, "--port", str(free_port()))
 
     expected = f"error: {WHY.format(host or 'every address')}\n"
     assert (result.code, result.out, result.err) == (1, "", expected)

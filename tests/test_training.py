@@ -19,10 +19,11 @@ from sklearn.linear_model import LogisticRegression
 
 from pipeline.errors import ModelError
 from pipeline.frames import frame_of, frame_of_lines
-from pipeline.models import predictions_of, risk_of
+from pipeline.models import load_release, predictions_of, risk_of
+from pipeline.releases import live_release
 from pipeline.sampledata import SEED, clients
 from pipeline.schema import DEFAULT_SCHEMA, Schema
-from training import train_model
+from training import train, train_model
 
 FEATURES = list(DEFAULT_SCHEMA.features)
 MIXED = Schema("id", "left", ("age", "spend"), ("land", "plan"))
@@ -299,6 +300,16 @@ def test_a_huge_number_does_not_stop_training(sandbox: Sandbox) -> None:
 def test_the_same_data_give_the_same_bytes_again(source: Sandbox) -> None:
     source.run("ingestion")
     assert trained_bytes(source) == trained_bytes(source)
+
+
+def test_the_same_data_give_the_same_bytes_after_a_model_was_loaded(deployed: Sandbox) -> None:
+    config = deployed.config
+    stage = [sys.executable, str(PROJECT / "training.py"), "--config", str(config.path)]
+    subprocess.run(stage, check=True, capture_output=True)
+    alone = config.trainedmodel_path.read_bytes()
+    load_release(live_release(config.prod_deployment_path), config.schema)
+    train(config)
+    assert config.trainedmodel_path.read_bytes() == alone
 
 
 def test_the_same_data_give_the_same_bytes_in_separate_processes(sandbox: Sandbox) -> None:

@@ -164,7 +164,7 @@ class World:
                 (self.root / "sourcedata" / step[0]).unlink()
             else:
                 (self.root / "sourcedata" / step[0]).write_text(step[1])
-        assert self.faults == []
+        assert not self.faults, self.faults[:3]
 
     def run(
         self,
