@@ -37,8 +37,10 @@ from worlds import SCENARIOS, SECONDS, Ended, World, recomputed, without_ids
 PAGE = 4096
 BLOCK = 16  # kills that one worker does in a row: many of them leave the same state
 MOMENTS = 20  # at which each scenario is killed at random
-SIZES = (0, 1, 64, 200, 512, 1_000, 2_000, 2_900, 3_000, 4_096, 4_608, 6_000, 8_192, 8_720, 10_000)
-SIZES += (12_288, 16_000, 20_480, 30_000, 45_056, 61_440, 65_536, 73_728, 90_112, 98_304, 200_000)
+SIZES = (
+    *(0, 1, 64, 200, 512, 1_000, 2_000, 2_900, 3_000, 4_096, 4_608, 6_000, 8_192, 8_720, 10_000),
+    *(12_288, 16_000, 20_480, 30_000, 45_056, 61_440, 65_536, 73_728, 90_112, 98_304, 200_000),
+)
 DISK = 8 << 20
 ROOM = (*range(16), *range(18, 60, 3), 1000)  # pages left on the disk
 PLACES = ("ingesteddata", "models", "production_deployment", "history.db", "history.db.run", ".")
@@ -338,8 +340,10 @@ KINDS = {
     "read-only": forbid_to_write,
 }
 STAGES = ("ingestion", "training", "scoring", "deployment")
-CHAIN = ("diagnostics", "reporting", "fullprocess", "app", "apicalls")
-CHAIN += ("pipeline.gate", "pipeline.master", "werkzeug.serving", "http.client", "urllib.request")
+CHAIN = (
+    *("diagnostics", "reporting", "fullprocess", "app", "apicalls"),
+    *("pipeline.gate", "pipeline.master", "werkzeug.serving", "http.client", "urllib.request"),
+)
 
 
 def main(argv: list[str]) -> None:
