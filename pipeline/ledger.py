@@ -58,13 +58,14 @@ def record_files(history: History, taken: list[TakenFile], rows: int, size: int)
 def replace_files(history: History, taken: list[TakenFile], rows: int, size: int) -> None:
     """Commit a rebuilt `finaldata.csv`.
 
-    A name keeps its place, and a content that was judged before stays judged.
+    A name keeps the place of its first ingestion, and a content that was judged stays judged.
     """
     with history.transaction():
         places: dict[str, int] = {}
         before: dict[tuple[str, str], sqlite3.Row] = {}
         for row in history.query("SELECT * FROM files ORDER BY id"):
-            places.setdefault(row["name"], row["id"])
+            if row["status"] == "ingested":
+                places.setdefault(row["name"], row["id"])
             if row["current"]:
                 before[row["name"], row["sha256"]] = row
         history.query("DELETE FROM files")

@@ -216,6 +216,15 @@ def test_a_rebuild_keeps_the_rows_that_were_set_aside(history: History) -> None:
     assert ledger.rejected_rows(history) == [("a.csv", TAKEN.bad_rows[0])]
 
 
+def test_a_rebuild_keeps_the_order_where_a_file_was_refused_at_first(history: History) -> None:
+    record(history, replace(taken("b.csv", "bad"), reason="is bad"))
+    record(history, taken("a.csv"))
+    record(history, taken("b.csv", "mended"))
+    for _ in range(2):
+        ledger.replace_files(history, [taken("a.csv"), taken("b.csv", "mended")], 3, 30)
+        assert ledger.ingested_names(history) == ["a.csv", "b.csv"]
+
+
 def test_a_rebuild_keeps_the_order_where_a_file_had_changed(history: History) -> None:
     record(history, taken("a.csv", "old"), taken("b.csv"))
     record(history, taken("a.csv", "new"))
