@@ -47,7 +47,7 @@ class LiveModel:
     def _load(self, release_id: str | None) -> Live:
         if not release_id:
             raise ReleaseError("nothing is deployed yet")
-        if self._live and self._live.release.id == release_id:
+        if self._live and release_id in (self._live.release.id, self._refused):
             return self._live  # another thread was first
         try:
             release = read_release(self._config.prod_deployment_path, release_id)
