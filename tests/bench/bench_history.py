@@ -79,9 +79,9 @@ def fill(history: History, runs: int) -> None:
         history.query("CREATE TEMP TABLE n (i INTEGER PRIMARY KEY, at TEXT NOT NULL)")
         history.query(
             "INSERT INTO n WITH RECURSIVE c (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c"
-            " WHERE i < ?1) SELECT i, strftime('%Y-%m-%dT%H:%M:%fZ', 'now',"
-            " ((i - ?1) * 300.0 * 86400 / ?1) || ' seconds') FROM c",
-            runs,
+            " WHERE i < ?) SELECT i, strftime('%Y-%m-%dT%H:%M:%fZ', 'now',"
+            " ((i - ?) * 300.0 * 86400 / ?) || ' seconds') FROM c",
+            *(runs, runs, runs),
         )
         for statement in _FILL:
             history.query(statement)
