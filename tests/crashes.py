@@ -36,7 +36,7 @@ from worlds import SCENARIOS, SECONDS, Ended, World, recomputed, without_ids
 
 PAGE = 4096
 BLOCK = 16  # kills that one worker does in a row: many of them leave the same state
-MOMENTS = 20  # at which each scenario is killed at random
+MOMENTS = 24  # at which each scenario is killed at random
 SIZES = (
     *(0, 1, 64, 200, 512, 1_000, 2_000, 2_900, 3_000, 4_096, 4_608, 6_000, 8_192, 8_720, 10_000),
     *(12_288, 16_000, 20_480, 30_000, 45_056, 61_440, 65_536, 73_728, 90_112, 98_304, 200_000),

@@ -100,7 +100,7 @@ def test_killed_at_every_call_that_changes_a_file(scenario: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", ALL)
 def test_killed_at_random_moments(scenario: str) -> None:
-    assert crash("moments", scenario).total() > 30
+    assert crash("moments", scenario).total() >= 24
 
 
 @pytest.mark.slow
