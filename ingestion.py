@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from pipeline import cli, inbox, ledger
 from pipeline.config import Config
@@ -17,11 +18,13 @@ from pipeline.errors import HistoryError
 from pipeline.files import sync_folder, write_atomic, write_if_changed
 from pipeline.history import History, record_timing
 from pipeline.inbox import FoundFile
-from pipeline.intake import take_in
-from pipeline.ledger import TakenFile
-from pipeline.master import Master, check_master
+from pipeline.ledger import MasterState, TakenFile
+from pipeline.master import check_master
 from pipeline.schema import csv_line
 from pipeline.spreadsheet import neutral
+
+if TYPE_CHECKING:  # numpy comes in only where there is a file to take in
+    from pipeline.masterwriter import MasterWriter
 
 log = logging.getLogger("ingestion")
 
@@ -62,20 +65,22 @@ def ingest(config: Config, *, rebuild: bool = False) -> Ingestion:
 def _append(
     config: Config, history: History, files: list[FoundFile]
 ) -> tuple[list[TakenFile], int]:
-    rows, size = ledger.master_size(history)
-    if size:
-        check_master(config.finaldata_path, config.schema, size)
+    from pipeline.masterwriter import MasterWriter
+
+    state = ledger.master_state(history)
+    if state.bytes:
+        check_master(config.finaldata_path, config.schema, state.bytes)
     if not files:
-        return [], rows
-    size = size or _begin(config, history)
-    with Master(config.finaldata_path, config.schema, size) as master:
+        return [], state.rows
+    state = state if state.bytes else _begin(config, history)
+    with MasterWriter(config.finaldata_path, config.schema, state) as master:
         taken = _take_all(config, files, master)
-        ledger.record_files(history, taken, master.rows, master.size)
+        ledger.record_files(history, taken, master.save())
         return taken, master.rows
 
 
-def _begin(config: Config, history: History) -> int:
-    """Make finaldata.csv with its header alone and commit that; returns its size in bytes.
+def _begin(config: Config, history: History) -> MasterState:
+    """Make finaldata.csv with its header alone and commit that.
 
     Rows that are there while nothing is on record are of a history that was lost: they are not
     overwritten, for their files may be gone.
@@ -87,8 +92,9 @@ def _begin(config: Config, history: History) -> int:
             f" or lost, move {path.parent} away too; what the input folder has is taken in again"
         )
     write_atomic(path, header)
-    ledger.record_files(history, [], 0, len(header))
-    return len(header)
+    state = MasterState(0, len(header))
+    ledger.record_files(history, [], state)
+    return state
 
 
 def _rebuild(
@@ -98,15 +104,20 @@ def _rebuild(
 
     The ledger notes the rebuild first, so that a run after a crash begins it again.
     """
+    from pipeline.masterwriter import MasterWriter, key_path
+
     ledger.begin_rebuild(history)
     for name in sorted(set(ledger.ingested_names(history)) - {file.name for file in files}):
         log.warning("%s is no longer in the input folder: its rows are left out", name)
     temporary = config.finaldata_path.with_name(f".{config.finaldata_path.name}.tmp")
-    with Master(temporary, config.schema, 0) as master:
+    with MasterWriter(temporary, config.schema) as master:
         taken = _take_all(config, files, master)
+        state = master.save()
         temporary.replace(config.finaldata_path)
+        if state.keys:
+            key_path(temporary).replace(key_path(config.finaldata_path))
         sync_folder(config.output_folder_path)
-        ledger.replace_files(history, taken, master.rows, master.size)
+        ledger.replace_files(history, taken, state)
         return taken, master.rows
 
 
@@ -117,10 +128,10 @@ def _in_first_order(history: History, found: list[FoundFile]) -> list[FoundFile]
     return sorted(found, key=lambda file: place.get(file.name, len(names)))
 
 
-def _take_all(config: Config, files: list[FoundFile], master: Master) -> list[TakenFile]:
-    taken = [done for file in files if (done := take_in(config, file, master))]
-    master.sync()
-    return taken
+def _take_all(config: Config, files: list[FoundFile], master: "MasterWriter") -> list[TakenFile]:
+    from pipeline.intake import take_in
+
+    return [done for file in files if (done := take_in(config, file, master))]
 
 
 def _write_records(config: Config, history: History) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import sleep
+from typing import BinaryIO
 
 from pipeline.errors import LockHeldError
 
@@ -18,12 +19,19 @@ HOLDER_LOOKS = 100  # a hundredth of a second apart
 
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Replace a file in one step, so that a reader sees the old content or the new."""
+    with writing(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which is put in the place of the old one when it is whole and durable."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # one name for each target, so that what a killed run leaves is overwritten by the next
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with naming(path), temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
     except OSError:

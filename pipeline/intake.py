@@ -12,7 +12,7 @@ from pipeline.errors import DataError
 from pipeline.files import DigestReader
 from pipeline.inbox import UNREAD, FoundFile, mtime_of, plain
 from pipeline.ledger import BadRow, TakenFile
-from pipeline.master import Master
+from pipeline.masterwriter import BATCH, MasterWriter
 from pipeline.table import Table, some_of, too_many_bad
 
 log = logging.getLogger(__name__)
@@ -20,15 +20,15 @@ log = logging.getLogger(__name__)
 COPYING_SECONDS = 60  # for so long after its last change, a file may still be being copied
 
 
-def take_in(config: Config, file: FoundFile, master: Master) -> TakenFile | None:
+def take_in(config: Config, file: FoundFile, master: MasterWriter) -> TakenFile | None:
     """Read one file into the master; None if it has to wait for the next run.
 
     It is digested as it is read, so the ledger knows exactly the content that went in.
     """
-    start, intake = master.size, _Intake()
+    mark, intake = master.mark(), _Intake()
     if not file.regular:
         intake.reason = "is a link or a special file; expected the file itself"
-        return intake.result(file, UNREAD, start, start)
+        return intake.result(file, UNREAD, mark.size, mark.size)
     sha256 = UNREAD
     try:
         with _opened(file) as raw:
@@ -41,11 +41,11 @@ def take_in(config: Config, file: FoundFile, master: Master) -> TakenFile | None
     except _Unreadable as error:
         waits = str(error)
     if waits or intake.reason:
-        master.take_back(start, intake.keys)
+        master.take_back(mark)
     if waits:
         log.warning("%s %s: left for the next run", file.name, waits)
         return None
-    return intake.result(file, sha256, start, master.size)
+    return intake.result(file, sha256, mark.size, master.size)
 
 
 class _Unreadable(Exception):
@@ -92,33 +92,42 @@ class _Intake:
     """One file on its way into the master."""
 
     rows: int = 0
-    keys: list[bytes] = field(default_factory=list)
+    added: int = 0
     bad: list[BadRow] = field(default_factory=list)
     reason: str | None = None
 
     def read(
-        self, config: Config, file: FoundFile, stream: io.BufferedReader, master: Master
+        self, config: Config, file: FoundFile, stream: io.BufferedReader, master: MasterWriter
     ) -> None:
         try:
             table = Table(stream, config.schema, config.schema.columns)
             if table.extra_columns:
                 log.info("%s: left out columns: %s", file.name, some_of(table.extra_columns))
-            for row in table:
-                self.rows += 1
-                if isinstance(row, BadRow):
-                    self.bad.append(row)
-                elif key := master.append(row.text):
-                    self.keys.append(key)
+            lines: list[bytes] = []
+            for block in table.blocks():
+                if isinstance(block, BadRow):
+                    self.bad.append(block)
+                    self.rows += 1
+                    continue
+                lines += block.text.encode().split(b"\n")[:-1]
+                if len(lines) >= BATCH:
+                    self._append(lines, master)
+                    lines = []
+            self._append(lines, master)
             self.reason = too_many_bad(self.bad, self.rows)
         except DataError as error:
             self.reason = str(error)
+
+    def _append(self, lines: list[bytes], master: MasterWriter) -> None:
+        self.rows += len(lines)
+        self.added += master.append(lines)
 
     def result(self, file: FoundFile, sha256: str, start: int, end: int) -> TakenFile:
         known = TakenFile(file.name, file.size, file.mtime_ns, sha256, self.reason, self.rows)
         if self.reason:
             log.warning("%s is rejected: it %s", file.name, self.reason)
             return replace(known, start_byte=start, end_byte=start)
-        added, bad = len(self.keys), tuple(self.bad)
+        added, bad = self.added, tuple(self.bad)
         duplicates = self.rows - added - len(bad)
         log.info(
             "%s: %s rows: %s new, %s already known, %s set aside",

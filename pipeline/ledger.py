@@ -47,15 +47,32 @@ class PendingFile:
     span: tuple[int, int]  # the bytes of finaldata.csv that its new rows take
 
 
-def record_files(history: History, taken: list[TakenFile], rows: int, size: int) -> None:
-    """Commit what was taken in, and with it the new rows and bytes of `finaldata.csv`."""
+@dataclass(frozen=True)
+class KeyFile:
+    """How much counts of the file of row keys beside `finaldata.csv`, and which one it is."""
+
+    id: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class MasterState:
+    """What counts of `finaldata.csv`."""
+
+    rows: int
+    bytes: int  # its header included; 0 where it has not been begun
+    keys: KeyFile | None = None
+
+
+def record_files(history: History, taken: list[TakenFile], master: MasterState) -> None:
+    """Commit what was taken in, and with it the new state of `finaldata.csv`."""
     with history.transaction():
         for file in taken:
             _record_file(history, file)
-        history.query("UPDATE master SET rows = ?, bytes = ?", rows, size)
+        _record_master(history, master)
 
 
-def replace_files(history: History, taken: list[TakenFile], rows: int, size: int) -> None:
+def replace_files(history: History, taken: list[TakenFile], master: MasterState) -> None:
     """Commit a rebuilt `finaldata.csv`.
 
     A name keeps the place of its first ingestion, and a content that was judged stays judged.
@@ -73,7 +90,16 @@ def replace_files(history: History, taken: list[TakenFile], rows: int, size: int
             known = before.get((file.name, file.sha256))
             times = {key: known[key] for key in TIMES} if known else {}
             _record_file(history, file, id=places.get(file.name), **times)
-        history.query("UPDATE master SET rows = ?, bytes = ?, rebuilding = 0", rows, size)
+        _record_master(history, master)
+        history.query("UPDATE master SET rebuilding = 0")
+
+
+def _record_master(history: History, master: MasterState) -> None:
+    history.query(
+        "UPDATE master SET rows = ?, bytes = ?, key_file = ?, key_bytes = ?",
+        *(master.rows, master.bytes),
+        *((master.keys.id, master.keys.bytes) if master.keys else (None, 0)),
+    )
 
 
 def _record_file(history: History, file: TakenFile, **known: Any) -> None:
@@ -104,10 +130,17 @@ def _record_file(history: History, file: TakenFile, **known: Any) -> None:
     )
 
 
+def master_state(history: History) -> MasterState:
+    """What counts of `finaldata.csv`."""
+    row = history.query("SELECT rows, bytes, key_file, key_bytes FROM master")[0]
+    keys = KeyFile(row["key_file"], row["key_bytes"]) if row["key_file"] else None
+    return MasterState(row["rows"], row["bytes"], keys)
+
+
 def master_size(history: History) -> tuple[int, int]:
     """The rows and bytes of `finaldata.csv` that count, its header included."""
-    row = history.query("SELECT rows, bytes FROM master")[0]
-    return row["rows"], row["bytes"]
+    state = master_state(history)
+    return state.rows, state.bytes
 
 
 def rebuilding(history: History) -> bool:

@@ -1,15 +1,12 @@
-"""`finaldata.csv`: unique rows in the order first seen, which only grows."""
+"""`finaldata.csv`: unique rows in the order first seen. What it must hold, and reading it."""
 
 import io
-import os
 from collections.abc import Iterable
-from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING
 
 from pipeline.config import Config
 from pipeline.errors import HistoryError
-from pipeline.files import naming, sync_folder
 from pipeline.history import History
 from pipeline.ledger import master_size, rebuilding
 from pipeline.schema import Schema
@@ -18,76 +15,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REBUILD = "run `python ingestion.py --rebuild` to make it again from the input folder"
-
-
-class Master:
-    """`finaldata.csv`, open for appending.
-
-    Only what the ledger has committed counts: opening cuts off whatever a killed run wrote beyond
-    that. Rows are told apart by 128 bits of their digest.
-    """
-
-    def __init__(self, path: Path, schema: Schema, size: int) -> None:
-        self.path, self.rows = path, 0
-        self._seen: set[bytes] = set()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if size:
-            check_master(path, schema, size)
-        self._file: BinaryIO = path.open("r+b" if size else "w+b")
-        self._file.truncate(size)
-        if size:
-            self._load()
-        else:
-            self._file.write(schema.header.encode() + b"\n")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with naming(self.path):
-            self._file.close()
-
-    @property
-    def size(self) -> int:
-        """Bytes written so far, the header included."""
-        return self._file.tell()
-
-    def append(self, line: str) -> bytes | None:
-        """Add a canonical line; returns its key, or None if the same row is there already."""
-        text = line.encode()
-        key = blake2b(text, digest_size=16).digest()
-        if key in self._seen:
-            return None
-        self._seen.add(key)
-        try:
-            self._file.write(text + b"\n")
-        except OSError as error:  # not `naming`: it would cost more than the write, for each row
-            raise OSError(error.errno, error.strerror, str(self.path)) from error
-        self.rows += 1
-        return key
-
-    def take_back(self, size: int, keys: Iterable[bytes]) -> None:
-        """Undo the appends since the file had this size; `keys` are what they returned."""
-        with naming(self.path):
-            self._file.seek(size)
-            self._file.truncate()
-        for key in keys:
-            self._seen.remove(key)
-            self.rows -= 1
-
-    def sync(self) -> None:
-        """Make what was appended durable."""
-        with naming(self.path):
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        sync_folder(self.path.parent)
-
-    def _load(self) -> None:
-        self._file.seek(0)
-        next(self._file)  # the header
-        for line in self._file:
-            self._seen.add(blake2b(line[:-1], digest_size=16).digest())
-            self.rows += 1
 
 
 def check_master(path: Path, schema: Schema, size: int) -> None:
@@ -133,15 +60,14 @@ def read_master(config: Config, history: History) -> "pd.DataFrame":
 
 def read_spans(config: Config, spans: Iterable[tuple[int, int]]) -> "pd.DataFrame":
     """The rows that lie between these bytes of `finaldata.csv`, in order."""
-    from pipeline.frames import frame_of_lines
+    from pipeline.frames import frame_of
 
-    lines: list[str] = []
+    content = [f"{config.schema.header}\n".encode()]
     with config.finaldata_path.open("rb") as file:
         for start, end in spans:
             file.seek(start)
-            # not splitlines: a name may hold other characters that Python takes for line ends
-            lines += file.read(end - start).decode().split("\n")[:-1]
-    return frame_of_lines(lines, config.schema, config.schema.columns)
+            content.append(file.read(end - start))
+    return frame_of(io.BytesIO(b"".join(content)), config.schema, config.schema.columns)
 
 
 def _head(path: Path, size: int) -> io.BytesIO:

@@ -104,4 +104,9 @@ MIGRATIONS = (
     );
     CREATE INDEX packages_at ON packages (at);
     """,
+    """
+    -- which file of row keys counts, by its id, and how much of it
+    ALTER TABLE master ADD COLUMN key_file TEXT;
+    ALTER TABLE master ADD COLUMN key_bytes INTEGER NOT NULL DEFAULT 0;
+    """,
 )

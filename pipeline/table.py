@@ -6,25 +6,22 @@ A fault of the whole table (no header, another encoding, a quote that never clos
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import DataError
 from pipeline.ledger import BadRow
-from pipeline.schema import Schema, csv_line
+from pipeline.lines import LONGEST_ROW, Lines
+from pipeline.schema import PLAIN_OTHER, Schema, csv_line
 
 MOST_BAD_SHARE = 0.1  # of a table's rows; beyond that the table as a whole is not to be trusted
 # what a table may ask of the memory, whatever it holds
 MOST_BAD_ROWS = 100_000
-LONGEST_ROW = 1_000_000  # characters, over all its lines
 LONGEST_KEPT = 1_000  # characters of a bad row
-
-_OTHER_FORMATS = {
-    b"\x1f\x8b": "is compressed with gzip; expected plain CSV text",
-    b"PK\x03\x04": "is a zip archive or spreadsheet; expected plain CSV text",
-    b"\xff\xfe": "is UTF-16; expected UTF-8",
-    b"\xfe\xff": "is UTF-16; expected UTF-8",
-}
+# what is read without the CSV reader: characters of a field, columns of a table
+LONGEST_PLAIN = 10_000
+WIDEST_PLAIN = 200
 
 
 @dataclass(frozen=True)
@@ -35,8 +32,16 @@ class GoodRow:
     text: str
 
 
+@dataclass(frozen=True)
+class GoodRows:
+    """Rows that passed, one after the other: where the first starts, and their canonical lines."""
+
+    line: int
+    text: str  # each with its line end
+
+
 class Table:
-    """The rows of one CSV text; iterate it once.
+    """The rows of one CSV text; iterate it, or its `blocks`, once.
 
     `columns` are those that must be there, in the order the canonical lines have; further ones
     are left out and named in `extra_columns`. Reasons quote the value at fault unless told not to.
@@ -50,7 +55,8 @@ class Table:
         *,
         quote_values: bool = True,
     ) -> None:
-        self._reader = csv.reader(self._lines(_text(stream)), strict=True)
+        self._lines = Lines(stream)
+        self._reader = csv.reader(self._checked_lines(), strict=True)
         self._quote_values = quote_values
         self._has_client = schema.client in columns
         self._line = 0  # on which the record being read starts
@@ -59,13 +65,34 @@ class Table:
         self.width = len(header)
         self._picks = [(header.index(c), c, schema.canonical(c)) for c in columns]
         self.extra_columns = tuple(name for name in header if name not in columns)
+        self._plain = PlainRows(header, columns, schema)
 
     def __iter__(self) -> Iterator[GoodRow | BadRow]:
-        rows = 0
-        for line, fields in self._records():
-            rows += 1
-            yield self._checked(line, fields)
-        if not rows:
+        for block in self.blocks():
+            if isinstance(block, BadRow):
+                yield block
+            else:
+                # not splitlines: a name may hold other characters that Python takes for line ends
+                for i, text in enumerate(block.text.split("\n")[:-1]):
+                    yield GoodRow(block.line + i, text)
+
+    def blocks(self) -> Iterator[GoodRows | BadRow]:
+        """The rows in order, good ones as many at a time as can be read at once.
+
+        Most rows are canonical as they stand, which one search can tell of thousands; the CSV
+        reader has those that are not.
+        """
+        line, empty = self._lines.taken + 1, True
+        while True:
+            if run := self._lines.run(self._plain.run):
+                empty = False
+                yield GoodRows(line, self._plain.canonical(run))
+            if not (record := next(self._records(), None)):
+                break
+            empty = False
+            yield self._checked(*record)
+            line = self._lines.taken + 1
+        if empty:
             raise DataError("has a header and no rows below it")
 
     def _header(self, columns: Sequence[str]) -> list[str]:
@@ -90,7 +117,7 @@ class Table:
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """The records that are not blank, each with the number of the line it starts on."""
         while True:
-            self._line = line = self._reader.line_num + 1
+            self._line = line = self._lines.taken + 1
             try:
                 fields = next(self._reader)
             except StopIteration:
@@ -104,39 +131,32 @@ class Table:
         # spreadsheets leave rows of nothing but commas; without a client they may be meant
         return not any(field.strip() for field in fields) and (len(fields) == 1 or self._has_client)
 
-    def _lines(self, text: io.TextIOWrapper) -> Iterator[str]:
-        number = length = 0
-        try:
-            while line := text.readline(LONGEST_ROW + 1):
-                number += 1
-                length = len(line) if number == self._line else length + len(line)
-                if length > LONGEST_ROW:
-                    raise DataError(
-                        f"has a row of more than {LONGEST_ROW:,} characters, which begins in"
-                        f" line {self._line}"
-                    )
-                if "\0" in line:
-                    raise DataError(f"holds binary content in line {number}; expected CSV text")
-                yield line
-        except UnicodeDecodeError as error:
-            byte, before = error.object[error.start], error.object[: error.start]
-            number += len((before + b".").splitlines())
-            raise DataError(f"is not UTF-8: byte 0x{byte:02x} in line {number}") from None
-        finally:
-            if not text.closed:  # the stream belongs to the caller, who goes on to digest the rest
-                text.detach()
+    def _checked_lines(self) -> Iterator[str]:
+        """What the CSV reader reads."""
+        length = 0
+        while line := self._lines.line():
+            number = self._lines.taken
+            length = len(line) if number == self._line else length + len(line)
+            if length > LONGEST_ROW:
+                raise DataError(
+                    f"has a row of more than {LONGEST_ROW:,} characters, which begins in"
+                    f" line {self._line}"
+                )
+            if "\0" in line:
+                raise DataError(f"holds binary content in line {number}; expected CSV text")
+            yield line
 
     def _quoting(self, error: csv.Error) -> str:
         text, line = str(error), self._line
-        if "field limit" in text and self._reader.line_num == line:
+        if "field limit" in text and self._lines.taken == line:
             return f"has a field of more than {csv.field_size_limit():,} characters in line {line}"
         if "unexpected end of data" in text or "field limit" in text:
             return f"has a quote in line {line} that never closes"
         return f"has a quote in line {line} where none may stand ({text})"
 
-    def _checked(self, line: int, fields: list[str]) -> GoodRow | BadRow:
+    def _checked(self, line: int, fields: list[str]) -> GoodRows | BadRow:
         if len(fields) != self.width:
-            if self._reader.line_num > line:  # the quote that joined these lines may be a stray one
+            if self._lines.taken > line:  # the quote that joined these lines may be a stray one
                 raise DataError(f"has a quote in line {line} that closes in another line")
             return self._bad(
                 line, f"has {len(fields)} fields where the header has {self.width}", fields
@@ -148,7 +168,7 @@ class Table:
             except ValueError as error:
                 quoted = f"{name} {_quoted(fields[i])}" if self._quote_values else name
                 return self._bad(line, f"{quoted} {error}", fields)
-        return GoodRow(line, csv_line(values))
+        return GoodRows(line, csv_line(values) + "\n")
 
     def _bad(self, line: int, reason: str, fields: list[str]) -> BadRow:
         self._bad_rows += 1
@@ -157,6 +177,39 @@ class Table:
                 f"has too many bad rows: more than {MOST_BAD_ROWS:,} (line {line}: {reason})"
             )
         return BadRow(line, reason, _cut(csv_line(fields), LONGEST_KEPT))
+
+
+class PlainRows:
+    """The rows of a file with this header that are canonical as they stand, but for their order.
+
+    Nothing in them is quoted, so a line is a row.
+    """
+
+    def __init__(self, header: Sequence[str], columns: Sequence[str], schema: Schema) -> None:
+        longest = max(1, min(LONGEST_PLAIN, LONGEST_ROW // len(header) - 1))
+        fields = {
+            name: schema.plain(name, longest) if name in columns else PLAIN_OTHER % longest
+            for name in header
+        }
+        # a line with nothing on it is no row, even where the only field may be empty
+        row = rf"(?!\r?\n){','.join(fields[name] for name in header)}\r?\n"
+        self.run = re.compile(f"(?:{row})*+" if len(header) <= WIDEST_PLAIN else "")
+        self._places: list[int] | None = None
+        if tuple(header) != tuple(columns):
+            picked = [name for name in header if name in columns]
+            self._places = [picked.index(name) for name in columns]
+            groups = (f"({fields[name]})" if name in picked else fields[name] for name in header)
+            # with one group more, always empty, a single column is found as a tuple too
+            self._row = re.compile(",".join(groups) + r"()\n")
+
+    def canonical(self, run: str) -> str:
+        """The canonical lines of rows that `run` matched."""
+        if "\r" in run:
+            run = run.replace("\r\n", "\n")
+        if self._places is None:
+            return run
+        rows = self._row.findall(run)
+        return "".join([",".join([row[i] for i in self._places]) + "\n" for row in rows])
 
 
 def too_many_bad(bad: Sequence[BadRow], rows: int) -> str | None:
@@ -181,11 +234,3 @@ def _cut(text: str, longest: int) -> str:
 
 def _quoted(field: str) -> str:
     return repr(_cut(field, 40))
-
-
-def _text(stream: io.BufferedReader) -> io.TextIOWrapper:
-    head = stream.peek(4)[:4]
-    for magic, what in _OTHER_FORMATS.items():
-        if head.startswith(magic):
-            raise DataError(what)
-    return io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
