@@ -42,7 +42,11 @@ class MasterWriter:
         self._file: BinaryIO = path.open("r+b" if size else "w+b")
         self._file.truncate(size)
         if size:
-            self._keys = self._loaded_keys(on_record)
+            try:
+                self._keys = self._loaded_keys(on_record)
+            except BaseException:
+                self._file.close()
+                raise
             self._file.seek(size)
         else:
             self._keys = RowKeys()

@@ -33,7 +33,7 @@ from pipeline.frames import frame_of
 from pipeline.history import History
 from pipeline.inbox import FoundFile, list_input, new_files
 from pipeline.intake import take_in
-from pipeline.master import Master
+from pipeline.masterwriter import MasterWriter
 from pipeline.schema import DEFAULT_SCHEMA
 from pipeline.table import Table
 
@@ -803,8 +803,8 @@ def test_a_file_of_any_time_goes_in(world: Sandbox) -> None:
 
 
 @pytest.fixture
-def master(world: Sandbox) -> Iterator[Master]:
-    with Master(world.config.finaldata_path, world.config.schema, 0) as opened:
+def master(world: Sandbox) -> Iterator[MasterWriter]:
+    with MasterWriter(world.config.finaldata_path, world.config.schema) as opened:
         yield opened
 
 
@@ -830,7 +830,7 @@ REPLACED = {
 @pytest.mark.parametrize(("replace", "why"), REPLACED.values(), ids=REPLACED)
 def test_a_file_that_is_replaced_after_it_was_listed_waits(
     world: Sandbox,
-    master: Master,
+    master: MasterWriter,
     caplog: pytest.LogCaptureFixture,
     replace: Callable[[Path], None],
     why: str,
@@ -859,7 +859,7 @@ def test_a_known_file_that_is_replaced_after_it_was_listed_counts_as_new(
 
 
 def test_a_file_that_grows_as_fast_as_it_is_read_waits(
-    world: Sandbox, master: Master, caplog: pytest.LogCaptureFixture
+    world: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = put(world, PLAIN)
     file = listed(world)
@@ -871,7 +871,7 @@ def test_a_file_that_grows_as_fast_as_it_is_read_waits(
 
 
 def test_a_file_that_a_disk_cannot_give_back_waits(
-    world: Sandbox, master: Master, caplog: pytest.LogCaptureFixture
+    world: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = FoundFile(Path("/proc/self/mem"), 100, 0)  # reading its first byte is an I/O error
     assert take_in(world.config, broken, master) is None

@@ -169,6 +169,7 @@ def test_the_first_run_leaves_every_file_it_names(settled: Sandbox) -> None:
     assert made == {
         "config.json",
         "history.db",
+        "ingesteddata/.finaldata.csv.keys",
         "ingesteddata/finaldata.csv",
         "ingesteddata/ingestedfiles.txt",
         "models/apireturns2.txt",

@@ -12,7 +12,7 @@ from pipeline.errors import DataError
 from pipeline.files import sha256_of
 from pipeline.history import History
 from pipeline.inbox import UNREAD
-from pipeline.ledger import TakenFile
+from pipeline.ledger import MasterState, TakenFile
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def record(history: History, *files: TakenFile) -> None:
-    ledger.record_files(history, list(files), rows=7, size=90)
+    ledger.record_files(history, list(files), MasterState(7, 90))
 
 
 def record_as_found(history: History, path: Path) -> None:
@@ -167,7 +167,7 @@ def test_asking_what_is_new_needs_the_standard_library_only() -> None:
     program = (
         "import sys; before = set(sys.modules)\n"
         "import pipeline.config, pipeline.history, pipeline.inbox, pipeline.releases\n"
-        "import pipeline.files, pipeline.intake, pipeline.ledger\n"
+        "import pipeline.files, pipeline.ledger, pipeline.master\n"
         "tops = {name.split('.')[0] for name in set(sys.modules) - before}\n"
         "print(sorted(tops - sys.stdlib_module_names - {'pipeline'}))"
     )

@@ -253,6 +253,7 @@ def test_practice_touches_nothing_of_production(source: Sandbox) -> None:
     assert {name: after[name] for name in before} == before
     assert sorted(set(after) - set(before)) == [
         "practicemodels/history.db",
+        "practicemodels/ingesteddata/.finaldata.csv.keys",
         "practicemodels/ingesteddata/finaldata.csv",
         "practicemodels/ingesteddata/ingestedfiles.txt",
     ]
@@ -673,7 +674,7 @@ def test_a_rebuild_makes_the_same_again(source: Sandbox) -> None:
     ingest(source)
     source.write("sourcedata/0.csv", client_rows(100, 50, noise=10))
     ingest(source)
-    before = {p.name: p.read_bytes() for p in source.config.output_folder_path.iterdir()}
+    before = {p.name: p.read_bytes() for p in source.config.output_folder_path.glob("[!.]*")}
     source.config.finaldata_path.write_text("spoilt")
     assert ingest(source, "--rebuild") == (
         "a.csv: 60 new of 60 rows\n"
@@ -681,7 +682,9 @@ def test_a_rebuild_makes_the_same_again(source: Sandbox) -> None:
         "0.csv: 30 new of 50 rows\n"
         "ingesteddata/finaldata.csv: 150 rows\n"
     )
-    assert {p.name: p.read_bytes() for p in source.config.output_folder_path.iterdir()} == before
+    after = {p.name: p.read_bytes() for p in source.config.output_folder_path.glob("[!.]*")}
+    assert after == before
+    assert (source.config.output_folder_path / ".finaldata.csv.keys").exists()
 
 
 def test_after_a_rebuild_nothing_is_new(source: Sandbox) -> None:
@@ -772,17 +775,20 @@ def test_two_rebuilds_in_a_row_make_the_same(source: Sandbox) -> None:
     assert (source.config.finaldata_path.read_bytes(), ingested(source)) == first
 
 
-@pytest.mark.parametrize("moment", ["before the rename", "after the rename"])
+@pytest.mark.parametrize("moment", ["before the renames", "between them", "after the renames"])
 def test_a_killed_rebuild_is_finished_by_the_next_run(source: Sandbox, moment: str) -> None:
     ingest(source)
     judge_all(source)
     (source.root / "sourcedata/a.csv").unlink()
     source.write("sourcedata/c.csv", client_rows(200, 5))
-    if moment == "before the rename":
-        assert killed(source, "os.rename", "finaldata.csv", "--rebuild")
+    if moment == "before the renames":
+        assert killed(source, "os.rename", "/finaldata.csv", "--rebuild")
         assert finaldata(source) == client_rows(0, 120, noise=10)
     else:
-        assert killed(source, "open", "ingesteddata", "--rebuild", after=1)
+        if moment == "between them":  # the rows are new, their keys are not
+            assert killed(source, "os.rename", "/.finaldata.csv.keys", "--rebuild")
+        else:
+            assert killed(source, "open", "ingesteddata", "--rebuild", after=3)
         assert len(finaldata(source)) == 65
     ingest(source)
     assert finaldata(source) == client_rows(60, 60, noise=10) + client_rows(200, 5)
@@ -790,7 +796,7 @@ def test_a_killed_rebuild_is_finished_by_the_next_run(source: Sandbox, moment: s
     assert unjudged(source) == ["c.csv"]
     assert ingest(source) == "nothing new in sourcedata\n"
     assert [p.name for p in sorted(source.config.output_folder_path.iterdir())] == [
-        *("finaldata.csv", "ingestedfiles.txt")
+        *(".finaldata.csv.keys", "finaldata.csv", "ingestedfiles.txt")
     ]
 
 

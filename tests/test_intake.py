@@ -12,16 +12,16 @@ from conftest import HEADER, Sandbox, client_rows
 from pipeline.inbox import UNREAD, FoundFile, list_input
 from pipeline.intake import take_in
 from pipeline.ledger import BadRow, TakenFile
-from pipeline.master import Master
+from pipeline.masterwriter import MasterWriter
 
 KNOWN = "known,1,2,3,0"
 
 
 @pytest.fixture
-def master(sandbox: Sandbox) -> Iterator[Master]:
+def master(sandbox: Sandbox) -> Iterator[MasterWriter]:
     config = sandbox.config
-    with Master(config.finaldata_path, config.schema, 0) as opened:
-        opened.append(KNOWN)
+    with MasterWriter(config.finaldata_path, config.schema) as opened:
+        opened.append([KNOWN.encode()])
         yield opened
 
 
@@ -35,8 +35,8 @@ def written(world: Sandbox, rows: list[str] | str) -> FoundFile:
     return found(world, "a.csv")
 
 
-def rows_of(master: Master) -> list[str]:
-    master.sync()
+def rows_of(master: MasterWriter) -> list[str]:
+    master.save()
     return master.path.read_text().splitlines()[1:]
 
 
@@ -54,7 +54,7 @@ def forbidden(path: Path) -> Iterator[None]:
         yield
 
 
-def test_what_was_taken_in_is_told_whole(sandbox: Sandbox, master: Master) -> None:
+def test_what_was_taken_in_is_told_whole(sandbox: Sandbox, master: MasterWriter) -> None:
     file = written(sandbox, [KNOWN, *client_rows(0, 10), "x,y,2,3,0"])
     start = master.size
     assert take_in(sandbox.config, file, master) == TakenFile(
@@ -73,7 +73,7 @@ def test_what_was_taken_in_is_told_whole(sandbox: Sandbox, master: Master) -> No
     assert rows_of(master) == [KNOWN, *client_rows(0, 10)]
 
 
-def test_of_a_rejected_file_nothing_is_kept(sandbox: Sandbox, master: Master) -> None:
+def test_of_a_rejected_file_nothing_is_kept(sandbox: Sandbox, master: MasterWriter) -> None:
     file = written(sandbox, [*client_rows(0, 5), "x,y,2,3,0"])
     start = master.size
     taken = take_in(sandbox.config, file, master)
@@ -91,7 +91,9 @@ def test_of_a_rejected_file_nothing_is_kept(sandbox: Sandbox, master: Master) ->
     assert rows_of(master) == [KNOWN]
 
 
-def test_rows_of_a_rejected_file_may_come_in_another_one(sandbox: Sandbox, master: Master) -> None:
+def test_rows_of_a_rejected_file_may_come_in_another_one(
+    sandbox: Sandbox, master: MasterWriter
+) -> None:
     take_in(sandbox.config, written(sandbox, [*client_rows(0, 5), "x,y,2,3,0"]), master)
     taken = take_in(sandbox.config, written(sandbox, client_rows(3, 5)), master)
     assert taken
@@ -99,7 +101,9 @@ def test_rows_of_a_rejected_file_may_come_in_another_one(sandbox: Sandbox, maste
     assert rows_of(master) == [KNOWN, *client_rows(3, 5)]
 
 
-def test_a_large_rejected_file_is_digested_to_its_end(sandbox: Sandbox, master: Master) -> None:
+def test_a_large_rejected_file_is_digested_to_its_end(
+    sandbox: Sandbox, master: MasterWriter
+) -> None:
     file = written(sandbox, "no table\n" * 100_000)
     taken = take_in(sandbox.config, file, master)
     assert taken
@@ -107,7 +111,7 @@ def test_a_large_rejected_file_is_digested_to_its_end(sandbox: Sandbox, master: 
 
 
 @pytest.mark.parametrize("target", ["plain.csv", "nowhere.csv", "/etc/passwd"])
-def test_a_link_is_rejected(sandbox: Sandbox, master: Master, target: str) -> None:
+def test_a_link_is_rejected(sandbox: Sandbox, master: MasterWriter, target: str) -> None:
     sandbox.write("sourcedata/plain.csv", client_rows(0, 5))
     (sandbox.root / "sourcedata/a.csv").symlink_to(target)
     taken = take_in(sandbox.config, found(sandbox, "a.csv"), master)
@@ -117,14 +121,14 @@ def test_a_link_is_rejected(sandbox: Sandbox, master: Master, target: str) -> No
     assert rows_of(master) == [KNOWN]
 
 
-def test_a_pipe_is_rejected_and_blocks_nothing(sandbox: Sandbox, master: Master) -> None:
+def test_a_pipe_is_rejected_and_blocks_nothing(sandbox: Sandbox, master: MasterWriter) -> None:
     os.mkfifo(sandbox.root / "sourcedata/a.csv")
     taken = take_in(sandbox.config, found(sandbox, "a.csv"), master)
     assert taken
     assert taken.reason == "is a link or a special file; expected the file itself"
 
 
-def test_a_file_that_may_not_be_read_is_rejected(sandbox: Sandbox, master: Master) -> None:
+def test_a_file_that_may_not_be_read_is_rejected(sandbox: Sandbox, master: MasterWriter) -> None:
     config, file = sandbox.config, written(sandbox, client_rows(0, 5))
     with forbidden(file.path):
         taken = take_in(config, file, master)
@@ -132,7 +136,9 @@ def test_a_file_that_may_not_be_read_is_rejected(sandbox: Sandbox, master: Maste
     assert (taken.sha256, taken.reason) == (UNREAD, "cannot be read: this user has no permission")
 
 
-def waits(world: Sandbox, file: FoundFile, master: Master, caplog: pytest.LogCaptureFixture) -> str:
+def waits(
+    world: Sandbox, file: FoundFile, master: MasterWriter, caplog: pytest.LogCaptureFixture
+) -> str:
     """Why a file has to wait for the next run, of which nothing is kept until then."""
     assert take_in(world.config, file, master) is None
     assert rows_of(master) == [KNOWN]
@@ -141,7 +147,7 @@ def waits(world: Sandbox, file: FoundFile, master: Master, caplog: pytest.LogCap
 
 
 def test_a_file_that_changes_while_it_is_read_waits(
-    sandbox: Sandbox, master: Master, caplog: pytest.LogCaptureFixture
+    sandbox: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = written(sandbox, client_rows(0, 5))
     for older in (replace(file, size=file.size - 1), replace(file, mtime_ns=file.mtime_ns - 1)):
@@ -151,7 +157,7 @@ def test_a_file_that_changes_while_it_is_read_waits(
 
 
 def test_a_file_that_is_gone_by_now_waits(
-    sandbox: Sandbox, master: Master, caplog: pytest.LogCaptureFixture
+    sandbox: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = written(sandbox, client_rows(0, 5))
     file.path.unlink()
@@ -161,7 +167,7 @@ def test_a_file_that_is_gone_by_now_waits(
 
 
 def test_a_file_that_is_a_link_by_now_waits(
-    sandbox: Sandbox, master: Master, caplog: pytest.LogCaptureFixture
+    sandbox: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = written(sandbox, client_rows(0, 5))
     file.path.rename(sandbox.root / "elsewhere")
@@ -171,7 +177,7 @@ def test_a_file_that_is_a_link_by_now_waits(
 
 @pytest.mark.parametrize("text", ["", HEADER, f"{HEADER}\na,1,2,3,0\nb,1,2,3,1"])
 def test_a_file_that_is_still_being_copied_waits(
-    sandbox: Sandbox, master: Master, caplog: pytest.LogCaptureFixture, text: str
+    sandbox: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
     assert waits(sandbox, written(sandbox, text), master, caplog) == (
         "a.csv does not end with a line end and changed within the last minute:"
@@ -181,7 +187,7 @@ def test_a_file_that_is_still_being_copied_waits(
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_a_file_that_ends_with_a_line_end_does_not_wait(
-    sandbox: Sandbox, master: Master, end: str
+    sandbox: Sandbox, master: MasterWriter, end: str
 ) -> None:
     (sandbox.root / "sourcedata/a.csv").write_bytes(f"{HEADER}{end}a,1,2,3,0{end}".encode())
     assert take_in(sandbox.config, found(sandbox, "a.csv"), master)
@@ -189,7 +195,7 @@ def test_a_file_that_ends_with_a_line_end_does_not_wait(
 
 
 def test_a_file_that_was_left_alone_for_a_minute_does_not_wait(
-    sandbox: Sandbox, master: Master
+    sandbox: Sandbox, master: MasterWriter
 ) -> None:
     path = written(sandbox, f"{HEADER}\na,1,2,3,0").path
     os.utime(path, (0, time.time() - 61))

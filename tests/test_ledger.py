@@ -8,7 +8,7 @@ import pytest
 
 from pipeline import ledger
 from pipeline.history import History
-from pipeline.ledger import BadRow, PendingFile, TakenFile
+from pipeline.ledger import BadRow, MasterState, PendingFile, TakenFile
 
 TAKEN = TakenFile(
     name="a.csv",
@@ -37,7 +37,7 @@ def history(tmp_path: Path) -> Iterator[History]:
 
 
 def record(history: History, *files: TakenFile) -> None:
-    ledger.record_files(history, list(files), rows=7, size=90)
+    ledger.record_files(history, list(files), MasterState(7, 90))
 
 
 def pending_names(files: list[PendingFile]) -> list[str]:
@@ -169,7 +169,7 @@ def test_a_rebuild_is_on_record_until_it_has_ended(history: History) -> None:
     before = ledger.rebuilding(history)
     ledger.begin_rebuild(history)
     during = ledger.rebuilding(history)
-    ledger.replace_files(history, [taken("a.csv")], 3, 30)
+    ledger.replace_files(history, [taken("a.csv")], MasterState(3, 30))
     assert (before, during, ledger.rebuilding(history)) == (False, True, False)
     assert ledger.master_size(history) == (3, 30)
 
@@ -177,7 +177,7 @@ def test_a_rebuild_is_on_record_until_it_has_ended(history: History) -> None:
 def test_what_was_judged_stays_judged_after_a_rebuild(history: History) -> None:
     record(history, taken("a.csv"), taken("b.csv"))
     ledger.mark_judged(history, ledger.unjudged(history)[:1])
-    ledger.replace_files(history, [taken("a.csv"), taken("b.csv")], 3, 30)
+    ledger.replace_files(history, [taken("a.csv"), taken("b.csv")], MasterState(3, 30))
     assert pending_names(ledger.unjudged(history)) == ["b.csv"]
 
 
@@ -185,13 +185,13 @@ def test_a_file_that_changed_meanwhile_is_pending_after_a_rebuild(history: Histo
     record(history, taken("a.csv", "old"))
     ledger.mark_judged(history, ledger.unjudged(history))
     ledger.mark_reported(history, ledger.unreported(history))
-    ledger.replace_files(history, [taken("a.csv", "new")], 3, 30)
+    ledger.replace_files(history, [taken("a.csv", "new")], MasterState(3, 30))
     assert pending_names(ledger.unjudged(history)) == ["a.csv"]
 
 
 def test_a_file_that_left_is_forgotten_by_a_rebuild(history: History) -> None:
     record(history, taken("a.csv"), taken("b.csv"))
-    ledger.replace_files(history, [taken("b.csv")], 3, 30)
+    ledger.replace_files(history, [taken("b.csv")], MasterState(3, 30))
     assert ledger.ingested_names(history) == ["b.csv"]
 
 
@@ -199,20 +199,20 @@ def test_a_rebuild_keeps_the_time_and_place_of_each_file(history: History) -> No
     record(history, taken("a.csv"), taken("b.csv"))
     sql = "SELECT id, name, recorded_at FROM files ORDER BY id"
     before = [tuple(row) for row in history.query(sql)]
-    ledger.replace_files(history, [taken("a.csv"), taken("b.csv")], 3, 30)
+    ledger.replace_files(history, [taken("a.csv"), taken("b.csv")], MasterState(3, 30))
     assert [tuple(row) for row in history.query(sql)] == before
 
 
 def test_an_id_is_never_given_twice(history: History) -> None:
     record(history, taken("a.csv"), taken("b.csv"))
-    ledger.replace_files(history, [taken("a.csv")], 3, 30)
+    ledger.replace_files(history, [taken("a.csv")], MasterState(3, 30))
     record(history, taken("c.csv"))
     assert ledger.last_file(history) > 2
 
 
 def test_a_rebuild_keeps_the_rows_that_were_set_aside(history: History) -> None:
     record(history, TAKEN)
-    ledger.replace_files(history, [TAKEN], 3, 30)
+    ledger.replace_files(history, [TAKEN], MasterState(3, 30))
     assert ledger.rejected_rows(history) == [("a.csv", TAKEN.bad_rows[0])]
 
 
@@ -221,12 +221,14 @@ def test_a_rebuild_keeps_the_order_where_a_file_was_refused_at_first(history: Hi
     record(history, taken("a.csv"))
     record(history, taken("b.csv", "mended"))
     for _ in range(2):
-        ledger.replace_files(history, [taken("a.csv"), taken("b.csv", "mended")], 3, 30)
+        ledger.replace_files(
+            history, [taken("a.csv"), taken("b.csv", "mended")], MasterState(3, 30)
+        )
         assert ledger.ingested_names(history) == ["a.csv", "b.csv"]
 
 
 def test_a_rebuild_keeps_the_order_where_a_file_had_changed(history: History) -> None:
     record(history, taken("a.csv", "old"), taken("b.csv"))
     record(history, taken("a.csv", "new"))
-    ledger.replace_files(history, [taken("a.csv", "new"), taken("b.csv")], 3, 30)
+    ledger.replace_files(history, [taken("a.csv", "new"), taken("b.csv")], MasterState(3, 30))
     assert ledger.ingested_names(history) == ["a.csv", "b.csv"]

@@ -1,127 +1,16 @@
-from pathlib import Path
-
 import pytest
 from conftest import HEADER, Sandbox, client_rows
 
 from pipeline import ledger
 from pipeline.errors import HistoryError
 from pipeline.history import History
-from pipeline.master import Master, read_master, read_spans
-from pipeline.schema import DEFAULT_SCHEMA, Schema
+from pipeline.master import read_master, read_spans
 
-REBUILD = "run `python ingestion.py --rebuild` to make it again from the input folder"
-A, B, C = "a,1,2,3,0", "b,1,2,3,1", "c,,,,"
-
-
-def opened(path: Path, size: int = 0) -> Master:
-    return Master(path, DEFAULT_SCHEMA, size)
+A = "a,1,2,3,0"
 
 
 def text(*rows: str) -> str:
     return "".join(f"{line}\n" for line in (HEADER, *rows))
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "out/finaldata.csv"
-
-
-def test_a_new_master_has_the_header_only(path: Path) -> None:
-    with opened(path) as master:
-        assert (master.rows, master.size) == (0, len(HEADER) + 1)
-    assert path.read_text() == text()
-
-
-def test_rows_are_written_in_the_order_they_come(path: Path) -> None:
-    with opened(path) as master:
-        for row in (B, A, C):
-            master.append(row)
-        assert (master.rows, master.size) == (3, len(text(A, B, C)))
-    assert path.read_text() == text(B, A, C)
-
-
-def test_the_same_row_is_written_once(path: Path) -> None:
-    with opened(path) as master:
-        assert master.append(A) is not None
-        assert master.append(A) is None
-        assert master.rows == 1
-    assert path.read_text() == text(A)
-
-
-def test_a_row_of_an_earlier_run_is_known(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_text(text(A, B))
-    with opened(path, len(text(A, B))) as master:
-        assert [master.append(row) is None for row in (B, C, A)] == [True, False, True]
-        assert master.rows == 3
-    assert path.read_text() == text(A, B, C)
-
-
-def test_a_torn_tail_is_cut_off(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_text(text(A, B) + "c,1,2")
-    with opened(path, len(text(A))) as master:
-        assert (master.rows, master.size) == (1, len(text(A)))
-        assert master.append(B) is not None
-    assert path.read_text() == text(A, B)
-
-
-def test_without_anything_on_record_it_begins_anew(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_text("whatever a killed run left\n" * 10)
-    with opened(path) as master:
-        master.append(A)
-    assert path.read_text() == text(A)
-
-
-def test_what_is_taken_back_can_come_again(path: Path) -> None:
-    with opened(path) as master:
-        master.append(A)
-        size = master.size
-        keys = [key for row in (B, A, C) if (key := master.append(row))]
-        master.take_back(size, keys)
-        assert (master.rows, master.size) == (1, size)
-        assert [master.append(row) is None for row in (A, C)] == [True, False]
-    assert path.read_text() == text(A, C)
-
-
-def test_a_master_that_is_gone_is_told(path: Path) -> None:
-    with pytest.raises(HistoryError) as caught:
-        opened(path, 1234)
-    assert str(caught.value) == f"{path} is gone, though 1,234 bytes of it are on record; {REBUILD}"
-
-
-def test_a_master_that_is_too_short_is_told_and_left_alone(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_text(text(A))
-    with pytest.raises(HistoryError) as caught:
-        opened(path, 1234)
-    assert str(caught.value) == (
-        f"{path} has {len(text(A))} bytes where 1,234 are on record; {REBUILD}"
-    )
-    assert path.read_text() == text(A)
-
-
-def test_a_master_with_other_columns_is_told_and_left_alone(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_text(text(A))
-    with pytest.raises(HistoryError) as caught:
-        Master(path, Schema("id", "left", ("age",)), 20)
-    assert str(caught.value) == (
-        f"{path} has the columns {HEADER}; config.json says id,age,left; {REBUILD}"
-    )
-    assert path.read_text() == text(A)
-
-
-def test_a_long_name_of_any_characters_is_one_row(path: Path) -> None:
-    rows = [f"line{c}break {'x' * 5000},1,2,3,0" for c in "\u2028\u2029\x85\x0b\x0c\x1c\t"]
-    with opened(path) as master:
-        for row in rows:
-            master.append(row)
-        size = master.size
-    with opened(path, size) as master:
-        assert master.rows == len(rows)
-        assert [master.append(row) for row in rows] == [None] * len(rows)
 
 
 def test_all_rows_on_record_are_read_in_order(source: Sandbox) -> None:
