@@ -20,6 +20,7 @@ from pipeline.history import History, record_timing
 from pipeline.inbox import FoundFile
 from pipeline.ledger import MasterState, TakenFile
 from pipeline.master import check_master
+from pipeline.progress import progress
 from pipeline.schema import csv_line
 from pipeline.spreadsheet import neutral
 
@@ -131,7 +132,8 @@ def _in_first_order(history: History, found: list[FoundFile]) -> list[FoundFile]
 def _take_all(config: Config, files: list[FoundFile], master: "MasterWriter") -> list[TakenFile]:
     from pipeline.intake import take_in
 
-    return [done for file in files if (done := take_in(config, file, master))]
+    with progress("taking in", sum(file.size for file in files if file.regular)) as step:
+        return [done for file in files if (done := take_in(config, file, master, step))]
 
 
 def _write_records(config: Config, history: History) -> None:

@@ -13,6 +13,7 @@ from pipeline.files import DigestReader
 from pipeline.inbox import UNREAD, FoundFile, mtime_of, plain
 from pipeline.ledger import BadRow, TakenFile
 from pipeline.masterwriter import BATCH, MasterWriter
+from pipeline.progress import Step, unseen
 from pipeline.table import Table, some_of, too_many_bad
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,9 @@ log = logging.getLogger(__name__)
 COPYING_SECONDS = 60  # for so long after its last change, a file may still be being copied
 
 
-def take_in(config: Config, file: FoundFile, master: MasterWriter) -> TakenFile | None:
+def take_in(
+    config: Config, file: FoundFile, master: MasterWriter, step: Step = unseen
+) -> TakenFile | None:
     """Read one file into the master; None if it has to wait for the next run.
 
     It is digested as it is read, so the ledger knows exactly the content that went in.
@@ -31,7 +34,7 @@ def take_in(config: Config, file: FoundFile, master: MasterWriter) -> TakenFile 
         return intake.result(file, UNREAD, mark.size, mark.size)
     sha256 = UNREAD
     try:
-        with _opened(file) as raw:
+        with _opened(file, step) as raw:
             digest = DigestReader(raw)
             intake.read(config, file, io.BufferedReader(digest), master)
             sha256 = digest.finish()
@@ -55,9 +58,9 @@ class _Unreadable(Exception):
 class _ListedFile(io.FileIO):
     """A file up to the size it was listed with: reading it ends, however fast it grows."""
 
-    def __init__(self, file: FoundFile) -> None:
+    def __init__(self, file: FoundFile, step: Step) -> None:
         super().__init__(file.path, opener=plain)
-        self._left = file.size
+        self._left, self._step = file.size, step
 
     def readinto(self, buffer: Any) -> int:
         """Fill the buffer from the file; 0 at the end."""
@@ -66,12 +69,13 @@ class _ListedFile(io.FileIO):
         except OSError as error:
             raise _Unreadable(f"cannot be read: {error.strerror}") from error
         self._left -= count
+        self._step(count)
         return count
 
 
-def _opened(file: FoundFile) -> _ListedFile:
+def _opened(file: FoundFile, step: Step) -> _ListedFile:
     try:
-        return _ListedFile(file)
+        return _ListedFile(file, step)
     except PermissionError:
         raise
     except OSError as error:  # gone, or no longer a plain file

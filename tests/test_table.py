@@ -301,6 +301,7 @@ CELLS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
     st.integers(-(10**19), 10**19).map(str),
     st.decimals(-(10**12), 10**12, places=4).map(str),
+    st.from_regex(r"-?[0-9]{1,18}\.[0-9]{1,18}", fullmatch=True),
     st.text(alphabet='ab01.,-" \t\r\n\0\xa0é', max_size=6),
 )
 SCHEMA = Schema("id", "left", ("n", "m"), ("land",))
