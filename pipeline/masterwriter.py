@@ -95,10 +95,12 @@ class MasterWriter:
         return MasterState(self.rows, self.size, self._keys.save(key_path(self.path)))
 
     def _loaded_keys(self, on_record: MasterState) -> RowKeys:
-        if on_record.keys and (
-            keys := RowKeys.load(key_path(self.path), on_record.keys, on_record.rows)
+        filed = on_record.keys
+        if (
+            filed
+            and (known := RowKeys.load(key_path(self.path), filed, on_record.rows)) is not None
         ):
-            return keys
+            return known
         keys = RowKeys()
         self._file.seek(0)
         next(self._file)  # the header

@@ -110,11 +110,14 @@ def test_keys_that_do_not_fit_are_made_again_from_the_rows(path: Path, how: str)
 def test_keys_beyond_those_on_record_do_not_count(path: Path) -> None:
     state = saved(path, *client_rows(0, 10))
     with opened(path, state) as master:
-        append(master, A)
+        append(master, A, C)
         master.save()  # and killed before the ledger knows
     with opened(path, state) as master:
-        assert append(master, A, B) == 2
+        assert append(master, A) == 1
+        assert append(master, B) == 1
         state = master.save()
+    assert state.keys is not None
+    assert key_path(path).stat().st_size == state.keys.bytes
     assert path.read_text() == text(*client_rows(0, 10), A, B)
     with opened(path, state) as master:
         assert append(master, A, B) == 0
