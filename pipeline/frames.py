@@ -24,14 +24,15 @@ def frame_of(csv_text: BinaryIO | Path, schema: Schema, columns: Sequence[str]) 
     unknown; client and categories text, empty where missing.
     """
     numbers = {*schema.numeric, schema.outcome}
-    return pd.read_csv(
+    frame = pd.read_csv(
         csv_text,
         usecols=list(columns),
         dtype={column: "float64" if column in numbers else "str" for column in columns},
         keep_default_na=False,
         na_values={column: [""] for column in columns if column in numbers},
         skip_blank_lines=False,  # of a single column, a missing value is one
-    )[list(columns)]
+    )
+    return frame if list(frame.columns) == list(columns) else frame[list(columns)]
 
 
 def read_table(
