@@ -35,7 +35,7 @@ from scoring import score_model
 
 log = logging.getLogger("reporting")
 
-MARKS = '=+-@;\t\r\n,"'  # only a name with one of these may need an apostrophe or quotes
+MARKS = '=+-@\t\r\n,"'  # only a name with one of these may need an apostrophe or quotes
 _marked = re.compile(f"[{re.escape(MARKS)}]").search
 
 
