@@ -8,8 +8,10 @@ output_model_path.
 import argparse
 import io
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +29,14 @@ from pipeline.history import History
 from pipeline.master import read_master
 from pipeline.models import Model, load_release, predictions_of, risk_of
 from pipeline.releases import Release, live_release
-from pipeline.schema import Schema
+from pipeline.schema import Schema, csv_line
 from pipeline.spreadsheet import neutral
 from scoring import score_model
 
 log = logging.getLogger("reporting")
+
+MARKS = '=+-@\t\r\n,"'  # only a name with one of these may need an apostrophe or quotes
+_marked = re.compile(f"[{re.escape(MARKS)}]").search
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,14 @@ class Report:
     clients: int
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """Clients and their probabilities of leaving, shape (clients,), highest first."""
+
+    clients: list[str]
+    risk: np.ndarray
+
+
 def report(config: Config, matrix_name: str = "confusionmatrix.png") -> Report:
     """Write both reports of the live release; raises `ReleaseError` if none is live."""
     release = live_release(config.prod_deployment_path)
@@ -51,33 +64,60 @@ def report(config: Config, matrix_name: str = "confusionmatrix.png") -> Report:
     matrix_path = config.output_model_path / matrix_name
     test = read_folder(config.test_data_path, config.schema)
     write_atomic(matrix_path, _png(draw_confusion_matrix(model, release, test, config.schema)))
+    clients = write_ranking(config, release, model)
+    log.info("ranked %s clients by release %s", f"{clients:,}", release.id)
+    return Report(release.id, matrix_path, config.clientrisk_path, clients)
+
+
+def write_ranking(config: Config, release: Release, model: Model) -> int:
+    """Rank the clients of finaldata.csv into clientrisk.csv; returns how many they are."""
     with History(config.history_path) as history:
-        clients = read_master(config, history)
-    ranking = rank_clients(model, clients, config.schema, config.risk_bands)
-    ranking["client"] = [neutral(client) for client in ranking["client"]]
-    ranking["release"] = release.id
-    write_atomic(config.clientrisk_path, ranking.to_csv(index=False, float_format="%.6f"))
-    log.info("ranked %s clients by release %s", f"{len(ranking):,}", release.id)
-    return Report(release.id, matrix_path, config.clientrisk_path, len(ranking))
+        frame = read_master(config, history)
+    ranking = rank_clients(model, frame, config.schema)
+    write_atomic(config.clientrisk_path, ranking_text(ranking, config.risk_bands, release))
+    return len(ranking.clients)
 
 
-def rank_clients(
-    model: Model, frame: pd.DataFrame, schema: Schema, bands: RiskBands
-) -> pd.DataFrame:
+def rank_clients(model: Model, frame: pd.DataFrame, schema: Schema) -> Ranking:
     """Rank the clients of a frame by their probability of leaving, highest first.
 
-    Of each client the latest row counts, and only if its outcome is 0 or unknown. Returns the
-    columns `rank` (from 1), `client`, `risk` (0 to 1) and `band`; clients of equal risk stand in
-    order of name.
+    Of each client the latest row counts, and only if its outcome is 0 or unknown; clients of equal
+    risk stand in order of name.
     """
-    latest = frame.drop_duplicates(schema.client, keep="last")
-    here = latest[latest[schema.outcome] != 1]
+    latest = ~frame[schema.client].duplicated(keep="last").to_numpy()
+    here = frame[latest & (frame[schema.outcome].to_numpy() != 1)]
     risk = risk_of(model, here)
-    ranking = pd.DataFrame({"client": here[schema.client].to_numpy(), "risk": risk})
-    ranking = ranking.sort_values(["risk", "client"], ascending=[False, True], ignore_index=True)
-    ranking.insert(0, "rank", np.arange(1, len(ranking) + 1))
-    ranking["band"] = [bands.band(value) for value in ranking["risk"]]
-    return ranking
+    clients = here[schema.client].to_numpy(dtype=object)
+    order = _highest_first(risk, clients)
+    return Ranking(clients[order].tolist(), risk[order])
+
+
+def _highest_first(risk: np.ndarray, clients: np.ndarray) -> np.ndarray:
+    """The places of the rows in order of risk, of equal ones in order of name.
+
+    Names are compared only where risks are equal: to compare them all takes several times as long.
+    """
+    order = np.argsort(-risk)
+    changes = np.concatenate([[True], np.diff(risk[order]) != 0, [True]])
+    equal = np.flatnonzero(~(changes[:-1] & changes[1:]))
+    order[equal] = sorted(order[equal], key=lambda i: (-risk[i], clients[i]))
+    return order
+
+
+def ranking_text(ranking: Ranking, bands: RiskBands, release: Release) -> str:
+    """The ranking as `clientrisk.csv` holds it: canonical CSV, in which no name is a formula."""
+    cells, every = ranking.clients, "".join(ranking.clients)
+    if any(mark in every for mark in MARKS):
+        cells = [csv_line((neutral(name),)) if _marked(name) else name for name in cells]
+    risks = ranking.risk.tolist()
+    text = "rank,client,risk,band,release\n"
+    # what is the same in all rows of a band is put together once
+    ends = np.searchsorted(-ranking.risk, [-bands.high, -bands.medium], side="right")
+    for first, end in pairwise(sorted({0, *ends.tolist(), len(risks)})):
+        band = zip(range(first + 1, end + 1), cells[first:end], risks[first:end], strict=True)
+        rows = [f"{rank},{cell},{risk:.6f}" for rank, cell, risk in band]
+        text += f",{bands.band(risks[first])},{release.id}\n".join([*rows, ""])
+    return text
 
 
 def draw_confusion_matrix(

@@ -12,7 +12,7 @@ from pipeline.errors import DataError
 from pipeline.inbox import list_input, open_plain
 from pipeline.ledger import BadRow
 from pipeline.schema import Schema, csv_line
-from pipeline.table import GoodRow, Table, too_many_bad
+from pipeline.table import GoodRows, Table, too_many_bad
 
 log = logging.getLogger(__name__)
 
@@ -24,14 +24,15 @@ def frame_of(csv_text: BinaryIO | Path, schema: Schema, columns: Sequence[str]) 
     unknown; client and categories text, empty where missing.
     """
     numbers = {*schema.numeric, schema.outcome}
-    return pd.read_csv(
+    frame = pd.read_csv(
         csv_text,
         usecols=list(columns),
         dtype={column: "float64" if column in numbers else "str" for column in columns},
         keep_default_na=False,
         na_values={column: [""] for column in columns if column in numbers},
         skip_blank_lines=False,  # of a single column, a missing value is one
-    )[list(columns)]
+    )
+    return frame if list(frame.columns) == list(columns) else frame[list(columns)]
 
 
 def read_table(
@@ -44,24 +45,29 @@ def read_table(
     good: list[str] = []
     bad: list[BadRow] = []
     try:
-        for row in Table(stream, schema, columns):
-            if isinstance(row, GoodRow):
-                good.append(row.text)
+        for block in Table(stream, schema, columns).blocks():
+            if isinstance(block, GoodRows):
+                good.append(block.text)
             else:
-                bad.append(row)
-        if why := too_many_bad(bad, len(good) + len(bad)):
+                bad.append(block)
+        text = "".join(good)
+        if why := too_many_bad(bad, text.count("\n") + len(bad)):
             raise DataError(why)
     except DataError as error:
         raise DataError(f"{name} {error}") from None
     for row in bad:
         log.warning("%s: line %d is left out: %s", name, row.line, row.reason)
-    return frame_of_lines(good, schema, columns)
+    return _frame_below_header(text, schema, columns)
 
 
 def frame_of_lines(lines: Iterable[str], schema: Schema, columns: Sequence[str]) -> pd.DataFrame:
     """The frame of canonical lines, in order."""
-    text = "\n".join([csv_line(tuple(columns)), *lines]) + "\n"
-    return frame_of(io.BytesIO(text.encode()), schema, columns)
+    return _frame_below_header("".join([f"{line}\n" for line in lines]), schema, columns)
+
+
+def _frame_below_header(text: str, schema: Schema, columns: Sequence[str]) -> pd.DataFrame:
+    header = csv_line(tuple(columns))
+    return frame_of(io.BytesIO(f"{header}\n{text}".encode()), schema, columns)
 
 
 def read_folder(folder: Path, schema: Schema) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """`finaldata.csv`: unique rows in the order first seen. What it must hold, and reading it."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,8 +38,10 @@ def check_size(path: Path, size: int) -> None:
         )
 
 
-def read_master(config: Config, history: History) -> "pd.DataFrame":
-    """All rows of `finaldata.csv` that count, in order, with the schema's columns.
+def read_master(
+    config: Config, history: History, columns: Sequence[str] | None = None
+) -> "pd.DataFrame":
+    """All rows of `finaldata.csv` that count, in order, with these or all of the schema's columns.
 
     Raises `HistoryError` if the file is not what the ledger says, or has no rows yet.
     """
@@ -55,7 +57,7 @@ def read_master(config: Config, history: History) -> "pd.DataFrame":
     check_master(config.finaldata_path, config.schema, size)
     whole = config.finaldata_path.stat().st_size == size
     text = config.finaldata_path if whole else _head(config.finaldata_path, size)
-    return frame_of(text, config.schema, config.schema.columns)
+    return frame_of(text, config.schema, columns or config.schema.columns)
 
 
 def read_spans(config: Config, spans: Iterable[tuple[int, int]]) -> "pd.DataFrame":

@@ -1,5 +1,6 @@
 import pytest
 from conftest import HEADER, Sandbox, client_rows
+from pandas.testing import assert_frame_equal
 
 from pipeline import ledger
 from pipeline.errors import HistoryError
@@ -19,6 +20,14 @@ def test_all_rows_on_record_are_read_in_order(source: Sandbox) -> None:
         frame = read_master(source.config, history)
     assert list(frame.columns) == HEADER.split(",")
     assert frame["corporation"].tolist() == [f"client{i:05d}" for i in range(120)]
+
+
+def test_only_the_columns_asked_for_are_read(source: Sandbox) -> None:
+    source.run("ingestion")
+    with History(source.config.history_path) as history:
+        frame = read_master(source.config, history)
+        part = read_master(source.config, history, ("exited", "lastyear_activity"))
+    assert_frame_equal(part, frame[["exited", "lastyear_activity"]])
 
 
 def test_a_tail_that_is_not_on_record_is_not_read(source: Sandbox) -> None:

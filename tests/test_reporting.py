@@ -1,24 +1,31 @@
 """Reports: a picture that can be read, and a ranking equal to one computed by other means."""
 
+import math
 import pickle
 import struct
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import Sandbox, client_rows
+from hypothesis import example, given
+from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, f1_score
 
 from pipeline.config import RiskBands
 from pipeline.frames import read_folder
 from pipeline.models import load_release
-from pipeline.releases import Release, live_release
-from pipeline.schema import DEFAULT_SCHEMA
-from reporting import draw_confusion_matrix, rank_clients, report
+from pipeline.releases import ModelManifest, Release, SelfCheck, live_release
+from pipeline.schema import DEFAULT_SCHEMA, canonical_text
+from pipeline.spreadsheet import neutral
+from reporting import draw_confusion_matrix, rank_clients, ranking_text, report
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 BANDS = RiskBands()
+MADE_OF = ModelManifest("", "", 0, 0, DEFAULT_SCHEMA, {}, SelfCheck((), ()))
 
 
 def live(world: Sandbox) -> Release:
@@ -72,11 +79,11 @@ def test_the_latest_row_of_each_client_counts(deployed: Sandbox) -> None:
     latest = rows_of(("came back", 20, 300, 90, 0), ("left", 20, 300, 90, 1))
     model = model_of(deployed)
 
-    found = rank_clients(model, pd.concat([frame, latest]), DEFAULT_SCHEMA, BANDS)
+    found = rank_clients(model, pd.concat([frame, latest]), DEFAULT_SCHEMA)
 
     risk = model.predict_proba(rows_of(("", 20, 300, 6, 0), ("", 20, 300, 90, 0))[FEATURES])[:, 1]
-    assert found["client"].tolist() == ["stays", "came back"]
-    assert found["risk"].tolist() == pytest.approx(risk.tolist())
+    assert found.clients == ["stays", "came back"]
+    assert found.risk.tolist() == pytest.approx(risk.tolist())
 
 
 def test_those_who_left_are_out_and_the_unknown_are_in(deployed: Sandbox) -> None:
@@ -84,46 +91,45 @@ def test_those_who_left_are_out_and_the_unknown_are_in(deployed: Sandbox) -> Non
         ("left", 20, 300, 6, 1), ("stayed", 20, 300, 90, 0), ("unknown", 20, 300, 6, None)
     )
 
-    found = rank_clients(model_of(deployed), frame, DEFAULT_SCHEMA, BANDS)
+    found = rank_clients(model_of(deployed), frame, DEFAULT_SCHEMA)
 
-    assert found["client"].tolist() == ["unknown", "stayed"]
+    assert found.clients == ["unknown", "stayed"]
 
 
-def test_the_highest_risk_comes_first_with_rank_one(deployed: Sandbox) -> None:
+def test_the_highest_risk_comes_first(deployed: Sandbox) -> None:
     frame = rows_of(*[(f"c{size:02}", 20, 300, size, 0) for size in range(90, 0, -10)])
 
-    found = rank_clients(model_of(deployed), frame, DEFAULT_SCHEMA, BANDS)
+    found = rank_clients(model_of(deployed), frame, DEFAULT_SCHEMA)
 
-    assert found["rank"].tolist() == list(range(1, 10))
-    assert found["risk"].is_monotonic_decreasing
-    assert found["client"].iloc[0] == "c10"
+    assert np.diff(found.risk).max() < 0
+    assert found.clients == [f"c{size:02}" for size in range(10, 100, 10)]
 
 
 def test_clients_of_equal_risk_stand_in_order_of_name(deployed: Sandbox) -> None:
     frame = rows_of(*[(name, 20, 300, 6, 0) for name in ("Zeta", "alpha", "Beta", "Ähre")])
 
-    found = rank_clients(model_of(deployed), frame, DEFAULT_SCHEMA, BANDS)
+    found = rank_clients(model_of(deployed), frame, DEFAULT_SCHEMA)
 
-    assert found["client"].tolist() == ["Beta", "Zeta", "alpha", "Ähre"]
+    assert found.clients == ["Beta", "Zeta", "alpha", "Ähre"]
 
 
 def test_missing_numbers_are_ranked_too(deployed: Sandbox) -> None:
     frame = rows_of(("known", 20, 300, 90, 0))
     frame = pd.concat([frame, pd.DataFrame([{"corporation": "unknown", "exited": 0.0}])])
 
-    found = rank_clients(model_of(deployed), frame, DEFAULT_SCHEMA, BANDS)
+    found = rank_clients(model_of(deployed), frame, DEFAULT_SCHEMA)
 
-    assert sorted(found["client"]) == ["known", "unknown"]
-    assert found["risk"].between(0, 1).all()
+    assert sorted(found.clients) == ["known", "unknown"]
+    assert ((found.risk > 0) & (found.risk < 1)).all()
 
 
 def test_where_everybody_left_the_ranking_is_empty(deployed: Sandbox) -> None:
     frame = rows_of(("left", 20, 300, 6, 1))
 
-    found = rank_clients(model_of(deployed), frame, DEFAULT_SCHEMA, BANDS)
+    found = rank_clients(model_of(deployed), frame, DEFAULT_SCHEMA)
 
-    assert found.columns.tolist() == ["rank", "client", "risk", "band"]
-    assert found.empty
+    assert (found.clients, found.risk.tolist()) == ([], [])
+    assert ranking_text(found, BANDS, live(deployed)) == "rank,client,risk,band,release\n"
 
 
 @pytest.mark.parametrize(
@@ -165,6 +171,52 @@ def test_names_of_all_kinds_come_through_the_file(sandbox: Sandbox) -> None:
         assert sandbox.run(stage).code == 0
 
     assert sorted(ranked(sandbox)["client"]) == sorted(names)
+
+
+class Told:
+    """A model that gives each row the risk that stands in its first number."""
+
+    feature_names_in_ = FEATURES
+
+    def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
+        return np.column_stack([1 - frame[FEATURES[0]], frame[FEATURES[0]]])
+
+    def predict(self, frame: pd.DataFrame) -> np.ndarray:
+        return self.predict_proba(frame)[:, 1].round()
+
+
+def plain_text(frame: pd.DataFrame, bands: RiskBands, release: str) -> str:
+    """The ranking's file of `Told`, step by step with nothing but pandas."""
+    latest = frame.drop_duplicates("corporation", keep="last")
+    here = latest[latest["exited"] != 1]
+    ranking = pd.DataFrame({"client": here["corporation"], "risk": here[FEATURES[0]]})
+    ranking = ranking.sort_values(["risk", "client"], ascending=[False, True])
+    ranking.insert(0, "rank", range(1, len(ranking) + 1))
+    ranking["band"] = [bands.band(risk) for risk in ranking["risk"]]
+    ranking["client"] = [neutral(client) for client in ranking["client"]]
+    text: str = ranking.assign(release=release).to_csv(index=False, float_format="%.6f")
+    return text
+
+
+NAMES = st.text("ab\u00e9\u682a=+-@;,\"' \t\u2028", min_size=1, max_size=5).filter(
+    lambda name: canonical_text(name) == name
+)
+RISKS = st.one_of(
+    st.floats(0, 1), st.sampled_from([0.0, 0.3, 0.6, 1.0, 5e-7, 0.0000005, 0.1234565, 0.9999995])
+)
+CLIENTS = st.lists(st.tuples(NAMES, RISKS, st.sampled_from([0.0, 1.0, math.nan])), max_size=30)
+
+
+@given(CLIENTS, st.sampled_from([BANDS, RiskBands(0.5, 0.5), RiskBands(1.0, 0.0)]))
+@example([("=1+1", 0.5, 0.0), ('a;"=b"', 0.5, 0.0), ("a,b", 0.5, math.nan)], BANDS)
+def test_the_file_is_byte_for_byte_what_pandas_makes_of_it(
+    clients: list[tuple[str, float, float]], bands: RiskBands
+) -> None:
+    frame = rows_of(*[(name, risk, 1, 1, exited) for name, risk, exited in clients])
+    frame = frame.astype({"corporation": "str"})
+    release = Release("000001-20261122T090000Z", Path(), "", 0.5, None, {}, MADE_OF)
+    found = ranking_text(rank_clients(Told(), frame, DEFAULT_SCHEMA), bands, release)
+    assert found == plain_text(frame, bands, release.id)
 
 
 # --- the confusion matrix ---

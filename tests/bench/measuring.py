@@ -1,0 +1,98 @@
+"""What the benchmarks share: a world of so many clients, interleaved medians, peak memory."""
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from time import perf_counter, process_time
+
+from ingestion import ingest
+from pipeline import sampledata
+from pipeline.config import Config, load_config
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+_PEAK = """
+import re, sys
+from pathlib import Path
+from time import perf_counter
+from pipeline.config import load_config
+{imports}
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+config = load_config(Path(sys.argv[1]))
+{before}
+at_first, started = peak(), perf_counter()
+{work}
+print(at_first, peak(), perf_counter() - started)
+"""
+
+
+def world(place: Path, clients: int) -> Config:
+    """A project folder whose finaldata.csv has so many sample clients, a row each."""
+    place.mkdir()
+    told = json.loads((PROJECT / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps(told))
+    config = load_config(place / "config.json")
+    sampledata.write(config.input_folder_path / "a.csv", sampledata.bulk(clients, sampledata.SEED))
+    ingest(config)
+    return config
+
+
+def interleaved(
+    questions: Mapping[str, Callable[[], object]], repeat: int
+) -> dict[str, tuple[float, float]]:
+    """Question -> median seconds by the clock and of the processor.
+
+    They are asked in turn, A B A B, so that whatever else the machine does meets them all; once
+    before that counts.
+    """
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in questions}
+    for n in range(repeat + 1):
+        for name, question in questions.items():
+            clock, processor = perf_counter(), process_time()
+            question()
+            if n:
+                taken[name].append((perf_counter() - clock, process_time() - processor))
+    return {
+        name: (median(clock for clock, _ in pairs), median(processor for _, processor in pairs))
+        for name, pairs in taken.items()
+    }
+
+
+def peak_of(config: Config, *, imports: str, before: str, work: str) -> tuple[float, float, float]:
+    """MiB that a process of its own held at most before the work and after it, and its seconds."""
+    code = _PEAK.format(imports=imports, before=before, work=work)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(config.path)],
+        cwd=PROJECT,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    at_first, at_last, seconds = map(float, done.stdout.split()[-3:])
+    return at_first, at_last, seconds
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = [
+        [cell.ljust(width) if not i else cell.rjust(width) for i, (cell, width) in enumerate(pairs)]
+        for pairs in (list(zip(row, widths, strict=True)) for row in (header, rule, *rows))
+    ]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def machine() -> str:
+    """What it was measured with and on."""
+    names = ("numpy", "pandas", "scikit-learn")
+    info = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.split(":")[1].strip() for line in info if line.startswith("model name")]
+    packages = ", ".join(f"{name} {version(name)}" for name in names)
+    return f"Python {platform.python_version()}, {packages}; {len(models)} cores of {models[0]}"
