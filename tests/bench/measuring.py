@@ -1,13 +1,16 @@
 """What the benchmarks share: a world of so many clients, interleaved medians, peak memory."""
 
 import json
+import os
 import platform
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryFile
 from time import perf_counter, process_time
 
 from ingestion import ingest
@@ -64,6 +67,38 @@ def interleaved(
     }
 
 
+@dataclass(frozen=True)
+class Run:
+    """What a process of its own took from its start to its end."""
+
+    seconds: float  # by the clock
+    processor: float  # seconds, of the user and of the system
+    peak: float  # MiB
+
+
+def run(*words: str) -> Run:
+    """Run Python with these words from the project's folder, without a package index to ask.
+
+    Raises `SystemExit` with what it said if it fails.
+    """
+    with TemporaryFile() as said:
+        started = perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, *words],
+            cwd=PROJECT,
+            env={**os.environ, "PIP_PYTHON": "/nowhere"},
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            raise SystemExit(f"{words}: {said.read().decode()}")
+    return Run(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
 def peak_of(config: Config, *, imports: str, before: str, work: str) -> tuple[float, float, float]:
     """MiB that a process of its own held at most before the work and after it, and its seconds."""
     code = _PEAK.format(imports=imports, before=before, work=work)
@@ -91,7 +126,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def machine() -> str:
     """What it was measured with and on."""
-    names = ("numpy", "pandas", "scikit-learn")
+    names = ("numpy", "pandas", "scikit-learn", "xxhash", "flask", "gunicorn")
     info = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.split(":")[1].strip() for line in info if line.startswith("model name")]
     packages = ", ".join(f"{name} {version(name)}" for name in names)
