@@ -26,12 +26,12 @@ from pipeline.history import (
     record_decision,
     record_scores,
     recorded_run,
-    unsettled_since,
 )
 from pipeline.ledger import PendingFile
 from pipeline.master import check_size
 from pipeline.releases import Release, live_id, live_release
 from pipeline.retention import prune
+from pipeline.standing import unsettled_since
 from pipeline.status import status_lines
 
 # Most ticks find nothing to do and need the standard library only. What stands on pandas or

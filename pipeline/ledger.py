@@ -5,8 +5,10 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.database import History
 from pipeline.files import utc_now
-from pipeline.history import History
+from pipeline.standing import master_size as master_size  # every tick asks these two
+from pipeline.standing import rebuilding as rebuilding
 
 TIMES = ("recorded_at", "judged_at", "reported_at")
 
@@ -102,17 +104,6 @@ def _record_file(history: History, file: TakenFile, **known: Any) -> None:
         "INSERT INTO rejected_rows (file_id, line, reason, row) VALUES (?, ?, ?, ?)",
         [(file_id, bad.line, bad.reason, bad.row) for bad in file.bad_rows],
     )
-
-
-def master_size(history: History) -> tuple[int, int]:
-    """The rows and bytes of `finaldata.csv` that count, its header included."""
-    row = history.query("SELECT rows, bytes FROM master")[0]
-    return row["rows"], row["bytes"]
-
-
-def rebuilding(history: History) -> bool:
-    """Whether a rebuild was started and has not ended."""
-    return bool(history.query("SELECT rebuilding FROM master")[0]["rebuilding"])
 
 
 def begin_rebuild(history: History) -> None:

@@ -9,12 +9,12 @@ from typing import Any, NoReturn
 
 from pipeline.errors import ModelError, ReleaseError
 from pipeline.schema import Schema
+from pipeline.standing import live_id as live_id  # every tick asks it, and no more of this
 
 MODEL = "trainedmodel.pkl"
 SCORE = "latestscore.txt"
 RECORD = "ingestedfiles.txt"
 MANIFEST = "manifest.json"
-CURRENT = "current"
 _UNTELLABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # on one line
 _ID = re.compile(r"\d+-\w+")
 _UNREADABLE = (OSError, ValueError, OverflowError, RecursionError)  # whatever a manifest holds
@@ -52,18 +52,6 @@ class Release:
     previous: str | None  # the release that was live before
     files: dict[str, str]  # name -> SHA-256
     model: ModelManifest
-
-
-def live_id(production: Path) -> str | None:
-    """The id of the release that is live, or None; raises `ReleaseError` if nobody can tell."""
-    try:
-        return (production / CURRENT).readlink().name
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ReleaseError(
-            f"{production / CURRENT} is no link to a release: {error.strerror}"
-        ) from None
 
 
 def live_release(production: Path) -> Release:
