@@ -91,7 +91,8 @@ def read_release(production: Path, release_id: str) -> Release:
 
 def release_text(release: Release) -> str:
     """The manifest of a release, as its file holds it."""
-    told = {key: value for key, value in asdict(release).items() if key != "path"}
+    told = {**asdict(release), "model": _object_of(release.model)}
+    del told["path"]
     return _json_text(told)
 
 
@@ -107,7 +108,7 @@ def read_manifest(path: Path) -> ModelManifest:
 
 def manifest_text(manifest: ModelManifest) -> str:
     """The manifest of a trained model, as its file holds it."""
-    return _json_text(asdict(manifest))
+    return _json_text(_object_of(manifest))
 
 
 def _told(path: Path) -> dict[str, Any]:
@@ -120,6 +121,10 @@ def _told(path: Path) -> dict[str, Any]:
 
 def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number")
+
+
+def _object_of(manifest: ModelManifest) -> dict[str, Any]:
+    return {**asdict(manifest), "schema": manifest.schema._asdict()}
 
 
 def _manifest_of(told: dict[str, Any]) -> ModelManifest:
