@@ -1,7 +1,6 @@
 """Atomic writes, digests, and the lock that one run holds at a time."""
 
 import fcntl
-import hashlib
 import io
 import json
 import os
@@ -81,6 +80,8 @@ class DigestReader(io.RawIOBase):
     """Reads a file and digests just the bytes that were read, so that the two cannot differ."""
 
     def __init__(self, file: io.FileIO) -> None:
+        import hashlib  # as in `sha256_of`
+
         self._file, self._sha256 = file, hashlib.sha256()
         self._last = b""
 
