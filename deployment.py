@@ -16,16 +16,9 @@ from pipeline import cli
 from pipeline.config import Config
 from pipeline.errors import ModelError, ReleaseError
 from pipeline.files import sha256_of, sync_folder, utc_now, write_atomic
-from pipeline.history import (
-    History,
-    deployed_releases,
-    record_deployment,
-    recorded_f1,
-    unsettled_since,
-)
+from pipeline.history import History, deployed_releases, record_deployment, recorded_f1
 from pipeline.models import load_release, load_trained
 from pipeline.releases import (
-    CURRENT,
     MANIFEST,
     MODEL,
     RECORD,
@@ -38,6 +31,7 @@ from pipeline.releases import (
     release_ids,
     release_text,
 )
+from pipeline.standing import CURRENT, unsettled_since
 
 log = logging.getLogger("deployment")
 

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -85,8 +85,7 @@ def execution_time(config: Config) -> Timings:
     """Seconds of ingesting the whole input folder and of training on it, in a temporary place."""
     with TemporaryDirectory(prefix="timing-") as folder:
         place = Path(folder)
-        trial = replace(
-            config,
+        trial = config._replace(
             output_folder_path=place / "ingesteddata",
             output_model_path=place / "models",
             history_path=place / "history.db",

@@ -5,95 +5,102 @@ drift check has seen, and, where that is worse than the deployed score, trains a
 goes live only if it is at least as good on the same rows. Reports follow each judged batch.
 """
 
-import argparse
-import json
-import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
-from pipeline import cli, inbox, ledger
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import cli
 from pipeline.config import Config
-from pipeline.drift import DRIFT, NO_DRIFT, NO_EVIDENCE, Verdict, raw_comparison
+from pipeline.database import History
 from pipeline.files import run_lock
 from pipeline.heartbeat import heartbeat
-from pipeline.history import (
-    Decision,
-    History,
-    record_decision,
-    record_scores,
-    recorded_run,
-    unsettled_since,
-)
-from pipeline.ledger import PendingFile
-from pipeline.master import check_size
-from pipeline.releases import Release, live_id, live_release
-from pipeline.retention import prune
-from pipeline.status import status_lines
+from pipeline.inbox import new_in
+from pipeline.standing import live_id, master_size, rebuilding, reports_wait, unsettled_since
 
-# Most ticks find nothing to do and need the standard library only. What stands on pandas or
-# scikit-learn is imported in the functions that have work for it.
+# Most ticks find nothing to do, and are to cost next to nothing: a few modules of the standard
+# library are all they import. All else is imported in the functions that have work for it.
 if TYPE_CHECKING:
+    import argparse
+
     import pandas as pd
 
+    from pipeline.drift import Verdict
+    from pipeline.history import Decision
+    from pipeline.ledger import PendingFile
     from pipeline.models import Model
-
-log = logging.getLogger("fullprocess")
+    from pipeline.releases import Release
 
 NOTHING_DEPLOYED = "nothing deployed"
 DEPLOYED, KEPT = "deployed", "kept"
 
 
-def tick(config: Config) -> None:
-    """One run of the chain; raises `LockHeldError` if another one is at work."""
+def tick(config: Config, start_log: Callable[[], None] = lambda: None) -> None:
+    """One run of the chain; raises `LockHeldError` if another one is at work.
+
+    `start_log` is called before anything may be logged: an empty tick has nothing to log.
+    """
+    if config.heartbeat_url:
+        start_log()
     with (
         run_lock(config.lock_path),
         heartbeat(config.heartbeat_url),
         History(config.history_path) as history,
     ):
-        if not _recording_failure(history, work_waits, config):
+        try:
+            waits = work_waits(config, history)
+        except Exception:
+            with _on_record(history, start_log):
+                raise
+        if not waits:
             print(f"nothing new in {config.shown(config.input_folder_path)}")
             return
-        with recorded_run(history, "fullprocess"):
+        with _on_record(history, start_log):
             work(config, history)
-            prune(history, config.keep_history_days)
 
 
-def _recording_failure(
-    history: History, check: Callable[[Config, History], bool], config: Config
-) -> bool:
-    """Record a run if the check fails, and none if it goes well."""
-    try:
-        return check(config, history)
-    except Exception:
-        with recorded_run(history, "fullprocess"):
-            raise
+def _on_record(history: History, start_log: Callable[[], None]) -> AbstractContextManager[None]:
+    """A run that is recorded and logged; one that finds no work is neither."""
+    from pipeline.history import recorded_run
+
+    start_log()
+    return recorded_run(history, "fullprocess")
 
 
 def work_waits(config: Config, history: History) -> bool:
     """Whether there is anything to do; the standard library is enough to tell."""
-    if ledger.rebuilding(history):
+    if rebuilding(history):
         return True
-    if size := ledger.master_size(history)[1]:
-        check_size(config.finaldata_path, size)
-    found = inbox.list_input(config.input_folder_path)
-    if inbox.new_files(history, found) or ledger.unreported(history):
+    if (size := master_size(history)[1]) and not _holds(config.finaldata_path, size):
+        from pipeline.master import check_size
+
+        check_size(config.finaldata_path, size)  # it says what is wrong
+    if new_in(config.input_folder_path, history) or reports_wait(history):
         return True
     return _lacks_release(config, history) or unsettled_since(history) is not None
 
 
+def _holds(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size >= size
+
+
 def _lacks_release(config: Config, history: History) -> bool:
-    rows, _ = ledger.master_size(history)
+    rows, _ = master_size(history)
     return rows > 0 and live_id(config.prod_deployment_path) is None
 
 
 def work(config: Config, history: History) -> None:
-    """Ingest, judge what no drift check has seen, and report."""
+    """Ingest, judge what no drift check has seen, report, and forget what is long past."""
     from deployment import settle
     from ingestion import ingest, told
+    from pipeline import ledger
+    from pipeline.drift import NO_DRIFT
+    from pipeline.retention import prune
 
     settle(config, history)
     print("\n".join(told(config, ingest(config))))
@@ -106,6 +113,7 @@ def work(config: Config, history: History) -> None:
         report(config, in_full=decision is None or decision.verdict != NO_DRIFT)
         with history.transaction():
             ledger.mark_reported(history, pending)
+    prune(history, config.keep_history_days)
 
 
 def judge(config: Config, history: History) -> Decision:
@@ -114,6 +122,9 @@ def judge(config: Config, history: History) -> Decision:
     The batch counts as judged only once all that is done: a run killed before leaves it to the
     next one.
     """
+    from pipeline import ledger
+    from pipeline.history import record_decision
+
     batch = ledger.unjudged(history)
     if live_id(config.prod_deployment_path) is None:
         decision = first_release(config, history, batch)
@@ -127,10 +138,12 @@ def judge(config: Config, history: History) -> Decision:
 
 def first_release(config: Config, history: History, batch: list[PendingFile]) -> Decision:
     """Train, score and deploy where nothing is live yet."""
+    from pipeline.history import Decision
+
     release = retrain_and_deploy(config)
     return Decision(
         files=_names(batch),
-        rows=ledger.master_size(history)[0],
+        rows=master_size(history)[0],
         labelled=release.model.rows,
         release=None,
         deployed_f1=None,
@@ -155,8 +168,11 @@ def retrain_and_deploy(config: Config) -> Release:
 
 def check(config: Config, history: History, batch: list[PendingFile]) -> Decision:
     """Score the deployed model on the rows it has not learned from; on drift, challenge it."""
+    from pipeline.drift import DRIFT, raw_comparison
+    from pipeline.history import Decision, record_scores
     from pipeline.master import read_spans
     from pipeline.models import load_release
+    from pipeline.releases import live_release
     from scoring import score_model
 
     release = live_release(config.prod_deployment_path)
@@ -187,9 +203,11 @@ def check(config: Config, history: History, batch: list[PendingFile]) -> Decisio
 
 
 def challenge(
-    config: Config, history: History, champion: "Model", new: "pd.DataFrame", found: Decision
+    config: Config, history: History, champion: Model, new: pd.DataFrame, found: Decision
 ) -> Decision:
     """Retrain on everything, compare on the same rows, and deploy what is at least as good."""
+    from dataclasses import replace
+
     from deployment import deploy
     from pipeline.frames import read_folder
     from pipeline.gate import compare
@@ -231,6 +249,8 @@ def _learned(file: PendingFile, release: Release) -> bool:
 
 
 def _nothing_fresh(release: Release) -> Verdict:
+    from pipeline.drift import NO_EVIDENCE, Verdict
+
     return Verdict(NO_EVIDENCE, f"release {release.id} was trained on these files already")
 
 
@@ -242,6 +262,7 @@ def report(config: Config, *, in_full: bool) -> None:
     """Write the reports and tell where everything lies; in full, ask the API and pip as well."""
     import diagnostics
     import reporting
+    from pipeline.releases import live_release
 
     done = reporting.report(config, "confusionmatrix2.png")
     diagnostics.record(config, packages=in_full)
@@ -270,6 +291,8 @@ def ask_api(config: Config, path: Path) -> None:
     What the API refuses (test data larger than it takes at a time, say) is logged and kept too; it
     does not undo a run that is otherwise done.
     """
+    import logging
+
     from apicalls import ApiError, call_api, check, default_file, write_answers
 
     with api_server(config) as url:
@@ -279,7 +302,7 @@ def ask_api(config: Config, path: Path) -> None:
         try:
             check(answer)
         except ApiError as error:
-            log.error("%s", error)
+            logging.getLogger("fullprocess").error("%s", error)
 
 
 @contextmanager
@@ -288,6 +311,9 @@ def api_server(config: Config) -> Iterator[str]:
 
     That one listens on a free loopback port for as long as the context lasts.
     """
+    import logging
+    from threading import Thread
+
     from apicalls import release_served
 
     if config.api_url and release_served(config.api_url) == live_id(config.prod_deployment_path):
@@ -312,18 +338,28 @@ def api_server(config: Config) -> Iterator[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the chain from the command line."""
+    argv = sys.argv[1:] if argv is None else argv
+    args = cli.plain_arguments(argv, "status") or parser().parse_args(argv)
+    return cli.run(command, args, log_at_once=args.verbose)
 
-    def command(config: Config, args: argparse.Namespace) -> None:
-        if args.status:
-            print("\n".join(status_lines(config)))
-        else:
-            tick(config)
 
-    parser = cli.stage_parser(__doc__)
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """The parser of what is not plain."""
+    made = cli.stage_parser(__doc__)
+    made.add_argument(
         "--status", action="store_true", help="show what is live, what ran last and what waits"
     )
-    return cli.run(command, parser.parse_args(argv))
+    return made
+
+
+def command(config: Config, args: Any) -> None:
+    """Run the chain, or show how it stands."""
+    if args.status:
+        from pipeline.status import status_lines
+
+        print("\n".join(status_lines(config)))
+    else:
+        tick(config, partial(cli.set_up_logging, args.verbose))
 
 
 if __name__ == "__main__":

@@ -1,22 +1,25 @@
 """The parser, the logging set-up and the exit codes that every stage shares."""
 
-import argparse
 import io
-import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from pipeline.config import Config, load_config
 from pipeline.errors import PipelineError
 from pipeline.files import run_lock
-from pipeline.history import History, recorded_run
 
-log = logging.getLogger(__name__)
+# What an empty tick does without is imported in the functions that need it: argparse and logging
+# would cost it a quarter of its time.
+if TYPE_CHECKING:
+    import argparse
 
 PROJECT = Path(__file__).resolve().parent.parent
+CONFIG = PROJECT / "config.json"
 INTERRUPTED = 130
 
 OUR_LOGGERS = (
@@ -32,18 +35,20 @@ OUR_LOGGERS = (
     "fullprocess",
 )
 
-Command = Callable[[Config, argparse.Namespace], None]
+Command = Callable[[Config, Any], None]  # the arguments are a namespace
 
 
-def stage_parser(manual: str | None) -> argparse.ArgumentParser:
+def stage_parser(manual: str | None) -> "argparse.ArgumentParser":
     """A parser with the options that every stage takes; `manual` is the stage's docstring."""
+    import argparse
+
     parser = argparse.ArgumentParser(
         description=manual, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--config",
         type=Path,
-        default=PROJECT / "config.json",
+        default=CONFIG,
         metavar="PATH",
         help="the config.json to go by (default: the one beside the script)",
     )
@@ -54,17 +59,37 @@ def stage_parser(manual: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def run(command: Command, args: argparse.Namespace) -> int:
+def plain_arguments(argv: Sequence[str], *flags: str) -> SimpleNamespace | None:
+    """What a parser would make of plain arguments, as cron's are; None where it takes a parser.
+
+    Plain are `--config PATH` and `--practice`, `--verbose` and the flags, written in full.
+    """
+    config, given = CONFIG, dict.fromkeys(("practice", "verbose", *flags), False)
+    words = iter(argv)
+    for word in words:
+        if word == "--config" and not (path := next(words, "-")).startswith("-"):
+            config = Path(path)
+        elif word.startswith("--") and word[2:] in given:
+            given[word[2:]] = True
+        else:
+            return None
+    return SimpleNamespace(config=config, **given)
+
+
+def run(command: Command, args: Any, *, log_at_once: bool = True) -> int:
     """Run a command with its config; returns the exit code.
 
-    An expected failure is told in one line; a bug keeps its traceback.
+    An expected failure is told in one line; a bug keeps its traceback. A command that may have
+    nothing to log can set up the log itself, before it has.
     """
-    set_up_logging(args.verbose)
+    if log_at_once:
+        set_up_logging(args.verbose)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # in a log file, results and log keep step
     try:
         config = load_config(args.config, practice=args.practice)
-        log.debug("%s%s: %s", config.path, " (practice)" if config.practice else "", config)
+        if args.verbose:
+            _log_config(config)
         command(config, args)
         sys.stdout.flush()
     except PipelineError as error:
@@ -82,10 +107,18 @@ def run(command: Command, args: argparse.Namespace) -> int:
     return 0
 
 
-def run_alone(name: str, command: Command, args: argparse.Namespace) -> int:
-    """`run`, under the run lock and recorded in the history."""
+def _log_config(config: Config) -> None:
+    import logging
 
-    def recorded(config: Config, args: argparse.Namespace) -> None:
+    where = f"{config.path} (practice)" if config.practice else config.path
+    logging.getLogger(__name__).debug("%s: %s", where, config)
+
+
+def run_alone(name: str, command: Command, args: Any) -> int:
+    """`run`, under the run lock and recorded in the history."""
+    from pipeline.history import History, recorded_run
+
+    def recorded(config: Config, args: Any) -> None:
         with (
             run_lock(config.lock_path),
             History(config.history_path) as history,
@@ -98,6 +131,8 @@ def run_alone(name: str, command: Command, args: argparse.Namespace) -> int:
 
 def set_up_logging(verbose: bool) -> None:
     """Log to standard error, one line a fact, in UTC."""
+    import logging
+
     handler = logging.StreamHandler()
     formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(name)s: %(message)s")
     formatter.converter = time.gmtime

@@ -1,7 +1,6 @@
 """Atomic writes, digests, and the lock that one run holds at a time."""
 
 import fcntl
-import hashlib
 import io
 import json
 import os
@@ -58,15 +57,24 @@ def naming(path: Path) -> Iterator[None]:
 
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder as durable as the files' contents."""
+    with open_folder(folder) as descriptor:
+        os.fsync(descriptor)
+
+
+@contextmanager
+def open_folder(folder: Path) -> Iterator[int]:
+    """A descriptor of a folder, for as long as the context lasts."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
+    import hashlib  # brings OpenSSL along: a tick that digests nothing does without
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -80,6 +88,8 @@ class DigestReader(io.RawIOBase):
     """Reads a file and digests just the bytes that were read, so that the two cannot differ."""
 
     def __init__(self, file: io.FileIO) -> None:
+        import hashlib  # as in `sha256_of`
+
         self._file, self._sha256 = file, hashlib.sha256()
         self._last = b""
 

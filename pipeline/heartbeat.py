@@ -4,13 +4,12 @@ The address itself is asked on success, `/start` and `/fail` below it at start a
 monitors of the healthchecks kind expect.
 """
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from queue import Empty, SimpleQueue
-from threading import Thread
+from typing import TYPE_CHECKING
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from queue import SimpleQueue
 
 SECONDS = 5.0  # for one question, whatever the monitor does
 
@@ -37,6 +36,10 @@ def _below(url: str, name: str) -> str:
 
 
 def _ask(url: str) -> None:
+    import logging  # only where a monitor is named, this and the rest: a tick is to be cheap
+    from queue import Empty, SimpleQueue
+    from threading import Thread
+
     # in a thread, for a socket's timeout counts each step anew and looking up a name has none
     said: SimpleQueue[str | None] = SimpleQueue()
     Thread(target=_get, args=(url, said), daemon=True).start()
@@ -45,11 +48,11 @@ def _ask(url: str) -> None:
     except Empty:
         error = f"no answer within {SECONDS:g} seconds"
     if error:
-        log.warning("the heartbeat %s was not heard: %s", url, error)
+        logging.getLogger(__name__).warning("the heartbeat %s was not heard: %s", url, error)
 
 
 def _get(url: str, said: "SimpleQueue[str | None]") -> None:
-    from http.client import HTTPException  # only where a monitor is named: a tick is to be cheap
+    from http.client import HTTPException
     from urllib.request import urlopen
 
     try:

@@ -5,8 +5,10 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.database import History
 from pipeline.files import utc_now
-from pipeline.history import History
+from pipeline.standing import master_size as master_size  # every tick asks these two
+from pipeline.standing import rebuilding as rebuilding
 
 TIMES = ("recorded_at", "judged_at", "reported_at")
 
@@ -135,17 +137,6 @@ def master_state(history: History) -> MasterState:
     row = history.query("SELECT rows, bytes, key_file, key_bytes FROM master")[0]
     keys = KeyFile(row["key_file"], row["key_bytes"]) if row["key_file"] else None
     return MasterState(row["rows"], row["bytes"], keys)
-
-
-def master_size(history: History) -> tuple[int, int]:
-    """The rows and bytes of `finaldata.csv` that count, its header included."""
-    state = master_state(history)
-    return state.rows, state.bytes
-
-
-def rebuilding(history: History) -> bool:
-    """Whether a rebuild was started and has not ended."""
-    return bool(history.query("SELECT rebuilding FROM master")[0]["rebuilding"])
 
 
 def begin_rebuild(history: History) -> None:

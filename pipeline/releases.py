@@ -9,12 +9,12 @@ from typing import Any, NoReturn
 
 from pipeline.errors import ModelError, ReleaseError
 from pipeline.schema import Schema
+from pipeline.standing import live_id as live_id  # every tick asks it, and no more of this
 
 MODEL = "trainedmodel.pkl"
 SCORE = "latestscore.txt"
 RECORD = "ingestedfiles.txt"
 MANIFEST = "manifest.json"
-CURRENT = "current"
 _UNTELLABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # on one line
 _ID = re.compile(r"\d+-\w+")
 _UNREADABLE = (OSError, ValueError, OverflowError, RecursionError)  # whatever a manifest holds
@@ -54,18 +54,6 @@ class Release:
     model: ModelManifest
 
 
-def live_id(production: Path) -> str | None:
-    """The id of the release that is live, or None; raises `ReleaseError` if nobody can tell."""
-    try:
-        return (production / CURRENT).readlink().name
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ReleaseError(
-            f"{production / CURRENT} is no link to a release: {error.strerror}"
-        ) from None
-
-
 def live_release(production: Path) -> Release:
     """The release that is live; raises `ReleaseError` if none is."""
     if not (release_id := live_id(production)):
@@ -103,7 +91,8 @@ def read_release(production: Path, release_id: str) -> Release:
 
 def release_text(release: Release) -> str:
     """The manifest of a release, as its file holds it."""
-    told = {key: value for key, value in asdict(release).items() if key != "path"}
+    told = {**asdict(release), "model": _object_of(release.model)}
+    del told["path"]
     return _json_text(told)
 
 
@@ -119,7 +108,7 @@ def read_manifest(path: Path) -> ModelManifest:
 
 def manifest_text(manifest: ModelManifest) -> str:
     """The manifest of a trained model, as its file holds it."""
-    return _json_text(asdict(manifest))
+    return _json_text(_object_of(manifest))
 
 
 def _told(path: Path) -> dict[str, Any]:
@@ -132,6 +121,10 @@ def _told(path: Path) -> dict[str, Any]:
 
 def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number")
+
+
+def _object_of(manifest: ModelManifest) -> dict[str, Any]:
+    return {**asdict(manifest), "schema": manifest.schema._asdict()}
 
 
 def _manifest_of(told: dict[str, Any]) -> ModelManifest:

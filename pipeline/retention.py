@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from pipeline.history import History
+from pipeline.database import History
 
 # table -> its column of time, and what is kept however old it is
 _PRUNED = {

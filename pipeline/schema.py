@@ -7,7 +7,7 @@ return its canonical text, or raise `ValueError` with what is wrong with it.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 LARGEST_NUMBER = 1e100  # beyond it, sums of squares overflow
@@ -28,8 +28,7 @@ _INTEGERS = 10**18  # those below have no more digits than `_INTEGER` takes
 PLAIN_OTHER = f"[^{_SPECIAL}]{{0,%d}}+"
 
 
-@dataclass(frozen=True)
-class Schema:
+class Schema(NamedTuple):
     """The columns of a client table, by the role each plays."""
 
     client: str = "corporation"

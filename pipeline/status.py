@@ -8,7 +8,7 @@ from typing import TypeVar
 from pipeline.config import Config
 from pipeline.errors import PipelineError
 from pipeline.history import History
-from pipeline.inbox import list_input, new_files
+from pipeline.inbox import list_input, new_in
 from pipeline.ledger import rejected_files, unreported
 from pipeline.releases import Release, live_id, live_release
 
@@ -91,8 +91,8 @@ def _release(config: Config) -> Release | None:
 
 
 def _new(config: Config, history: History) -> tuple[str, ...]:
-    found = list_input(config.input_folder_path)
-    return tuple(file.name for file in new_files(history, found, remember=False))
+    found = new_in(config.input_folder_path, history, remember=False)
+    return tuple(file.name for file in found)
 
 
 def status_lines(config: Config) -> list[str]:

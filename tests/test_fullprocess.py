@@ -332,35 +332,6 @@ def test_a_touched_file_with_the_same_content_is_not_new(settled: Sandbox) -> No
     assert len(decisions(settled)) == 1
 
 
-EMPTY_TICK = """
-import sys
-at_start = set(sys.modules)
-project, config = sys.argv[1:]
-sys.path.insert(0, project)
-import fullprocess
-assert fullprocess.main(["--config", config]) == 0
-for name, module in sorted(sys.modules.items()):
-    file = getattr(module, "__file__", None) or ""
-    if name in at_start or name.partition(".")[0] in sys.stdlib_module_names:
-        continue
-    print("ours" if file.startswith(project) else "theirs", name)
-"""
-
-
-def test_a_run_with_nothing_new_imports_the_standard_library_and_this_project_only(
-    settled: Sandbox,
-) -> None:
-    config = str(settled.root / "config.json")
-    child = [sys.executable, "-c", EMPTY_TICK, str(PROJECT), config]
-
-    done = subprocess.run(child, capture_output=True, text=True, check=False)
-
-    said, *modules = done.stdout.splitlines(keepends=True)
-    assert (done.returncode, done.stderr, said) == (0, "", NOTHING_NEW)
-    assert "ours pipeline.ledger\n" in modules
-    assert [module for module in modules if not module.startswith("ours")] == []
-
-
 # --- new data ---
 
 

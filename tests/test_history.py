@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import history as module
+from pipeline import database as module
 from pipeline.errors import HistoryError
 from pipeline.history import (
     Decision,

@@ -37,7 +37,10 @@ def record_as_found(history: History, path: Path) -> None:
 
 
 def new_names(history: History, folder: Path) -> list[str]:
-    return [file.name for file in inbox.new_files(history, inbox.list_input(folder))]
+    """What is new by both ways to ask, which must agree."""
+    listed = inbox.new_files(history, inbox.list_input(folder), remember=False)
+    assert inbox.new_in(folder, history) == listed
+    return [file.name for file in listed]
 
 
 def test_csv_files_are_found_in_order_of_name(folder: Path) -> None:
@@ -142,6 +145,28 @@ def test_a_touched_file_is_read_only_once(history: History, folder: Path) -> Non
     os.utime(folder / "a.csv", ns=(1, 1))
     new_names(history, folder)
     assert history.query("SELECT mtime_ns FROM files")[0]["mtime_ns"] == 1
+
+
+@pytest.mark.parametrize("name", ["a\\.csv", "a\n.csv", "ä.csv", os.fsdecode(b"\xe4.csv")])
+def test_a_file_of_any_name_is_new_until_it_is_recorded(
+    history: History, folder: Path, name: str
+) -> None:
+    (folder / name).write_text("x")
+    (file,) = inbox.list_input(folder)
+    assert new_names(history, folder) == [file.name]
+    record(history, TakenFile(file.name, file.size, file.mtime_ns, sha256_of(file.path), None))
+    assert new_names(history, folder) == []
+
+
+def test_a_name_is_not_taken_for_another_that_is_recorded_as_it_reads(
+    history: History, folder: Path
+) -> None:
+    (folder / "a\n.csv").write_text("x")
+    (file,) = inbox.list_input(folder)
+    record(history, TakenFile(file.name, file.size, file.mtime_ns, sha256_of(file.path), None))
+    (folder / file.name).write_text("x")
+    os.utime(folder / file.name, ns=(file.mtime_ns, file.mtime_ns))
+    assert new_names(history, folder) == ["a\\\\u000a.csv"]
 
 
 def test_what_could_not_be_read_is_not_new_as_long_as_it_cannot_be(

@@ -116,7 +116,7 @@ def test_every_config_key_is_told_with_its_default(sandbox: Sandbox) -> None:
     assert int(told["keep_releases"]) == config.keep_releases
     assert int(told["keep_history_days"]) == config.keep_history_days
     assert (told["heartbeat_url"], config.heartbeat_url) == ("null", None)
-    assert json.loads(told["risk_bands"]) == vars(config.risk_bands)
+    assert json.loads(told["risk_bands"]) == config.risk_bands._asdict()
     assert told["api_url"] == config.api_url
     practice = json.loads(told["practice"])
     assert practice == json.loads((PROJECT / "config.json").read_text())["practice"]

@@ -1,0 +1,48 @@
+"""Where things stand: the questions that every tick asks, on little of the standard library."""
+
+from pathlib import Path
+
+from pipeline.database import History
+from pipeline.errors import ReleaseError
+
+CURRENT = "current"  # the link to the release that is live
+
+
+def master_size(history: History) -> tuple[int, int]:
+    """The rows and bytes of `finaldata.csv` that count, its header included."""
+    row = history.query("SELECT rows, bytes FROM master")[0]
+    return row["rows"], row["bytes"]
+
+
+def rebuilding(history: History) -> bool:
+    """Whether a rebuild was started and has not ended."""
+    return bool(history.query("SELECT rebuilding FROM master")[0]["rebuilding"])
+
+
+def reports_wait(history: History) -> bool:
+    """Whether any file waits for its reports, judged or not."""
+    return history.one("SELECT 1 FROM files WHERE reported_at IS NULL") is not None
+
+
+def unsettled_since(history: History) -> str | None:
+    """When the first run began that was killed or failed since the whole chain last was done.
+
+    What is newer may be half done. A run that is at work counts among them.
+    """
+    row = history.one(
+        "SELECT min(started_at) AS since FROM runs WHERE outcome IS NOT 'done' AND id > ("
+        "SELECT coalesce(max(id), 0) FROM runs WHERE outcome = 'done' AND command = 'fullprocess')"
+    )
+    return row["since"] if row else None
+
+
+def live_id(production: Path) -> str | None:
+    """The id of the release that is live, or None; raises `ReleaseError` if nobody can tell."""
+    try:
+        return (production / CURRENT).readlink().name
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ReleaseError(
+            f"{production / CURRENT} is no link to a release: {error.strerror}"
+        ) from None
