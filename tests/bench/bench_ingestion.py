@@ -27,7 +27,8 @@ from time import perf_counter
 
 from ingestion import ingest
 from pipeline.config import Config, load_config
-from tests.bench.measuring import Run, machine, run, table
+from tests.bench.measuring import machine, run, table
+from tests.bench.processes import Cost
 
 PROJECT = Path(__file__).resolve().parents[2]
 FILES = 20
@@ -117,7 +118,7 @@ def config_of(place: Path, source: Path) -> Config:
     return load_config(place / "config.json")
 
 
-def ours(place: Path, source: Path) -> Run:
+def ours(place: Path, source: Path) -> Cost:
     """`ingestion.py` from nothing on, as cron or a person would run it."""
     return run("ingestion.py", "--config", str(config_of(place, source).path))
 
@@ -125,7 +126,7 @@ def ours(place: Path, source: Path) -> Run:
 def against_others(place: Path, source: Path, repeat: int) -> list[list[str]]:
     """The lines of the table of all ways; checks that ours wrote what it should."""
     made = place / "made.csv"
-    ways: dict[str, Callable[[], Run]] = {
+    ways: dict[str, Callable[[], Cost]] = {
         "ingestion.py, checked": lambda: ours(place / "ours", source)
     }
     missing = [name for name in ("polars", "pyarrow") if not find_spec(name)]
@@ -133,7 +134,7 @@ def against_others(place: Path, source: Path, repeat: int) -> list[list[str]]:
         if name not in missing:
             words = ("-c", _GIVEN + program, str(source), str(made))
             ways[name] = lambda words=words: run(*words)
-    taken: dict[str, list[Run]] = {name: [] for name in ways}
+    taken: dict[str, list[Cost]] = {name: [] for name in ways}
     for _ in range(repeat):
         for name, way in ways.items():
             taken[name].append(way())
@@ -141,12 +142,12 @@ def against_others(place: Path, source: Path, repeat: int) -> list[list[str]]:
                 made, place / "ours/ingesteddata/finaldata.csv", shallow=False
             ):
                 raise SystemExit("finaldata.csv is not what a set of raw lines gives")
-    seconds = {name: median(run.seconds for run in runs) for name, runs in taken.items()}
+    seconds = {name: median(run.wall for run in runs) for name, runs in taken.items()}
     lines = [
         [
             name,
             f"{seconds[name]:.1f}",
-            f"{median(run.processor for run in runs):.1f}",
+            f"{median(run.cpu for run in runs):.1f}",
             f"{median(run.peak for run in runs):,.0f}",
             f"{seconds[PLAIN] / seconds[name]:.1f}",
         ]
@@ -185,8 +186,8 @@ def curve(place: Path, most: int) -> Iterator[list[str]]:
         shutil.rmtree(source)
         yield [
             f"{rows:,} rows in {files:,} files",
-            f"{done.seconds:.2f}",
-            f"{done.processor:.2f}",
+            f"{done.wall:.2f}",
+            f"{done.cpu:.2f}",
             f"{done.peak:,.0f}",
             f"{(done.peak - nothing) * 2**20 / rows:,.0f}",
         ]

@@ -8,17 +8,10 @@ folder:
 """
 
 import argparse
-import json
 import logging
-import os
-import platform
 import shutil
-import sqlite3
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 
 from pipeline import ledger
@@ -27,9 +20,9 @@ from pipeline.files import sha256_of
 from pipeline.history import History
 from pipeline.inbox import list_input
 from pipeline.ledger import TakenFile
-from tests.bench import measure
 from tests.bench.bench_history import PROJECT, fill, first_world
-from tests.bench.measure import Cost
+from tests.bench.measuring import costs_of, machine, medians, table
+from tests.bench.processes import Cost
 
 # files in folder and ledger, and runs on record
 SIZES = (
@@ -69,7 +62,7 @@ def grow(config_path: Path, files: int, runs: int) -> None:
             for file in list_input(config.input_folder_path)
             if file.name not in known
         ]
-        ledger.record_files(history, taken, *ledger.master_size(history))
+        ledger.record_files(history, taken, ledger.master_state(history))
         with history.transaction():
             pending = ledger.unreported(history)
             ledger.mark_judged(history, pending)
@@ -89,14 +82,13 @@ def commands(place: Path) -> dict[str, list[str]]:
         shutil.copytree(first, world, symlinks=True)
         configs[size] = world / "config.json"
         grow(configs[size], *size)
-    python = sys.executable
-    ours = [python, str(PROJECT / "fullprocess.py"), "--config"]
+    ours = [str(PROJECT / "fullprocess.py"), "--config"]
     return {
-        "python -c pass": [python, "-c", "pass"],
-        'python -c "import json, sqlite3"': [python, "-c", "import json, sqlite3"],
+        "python -c pass": ["-c", "pass"],
+        'python -c "import json, sqlite3"': ["-c", "import json, sqlite3"],
         **{f"empty tick, {_told(size)}": [*ours, str(configs[size])] for size in SIZES},
         **{f"--status, {_told(s)}": [*ours, str(configs[s]), "--status"] for s in (SMALL, LARGE)},
-        f"{PLAIN}, {_told(LARGE)}": [python, "-c", PLAIN_WAY, str(configs[LARGE])],
+        f"{PLAIN}, {_told(LARGE)}": ["-c", PLAIN_WAY, str(configs[LARGE])],
     }
 
 
@@ -107,47 +99,25 @@ def _told(size: tuple[int, int]) -> str:
     )
 
 
-def measured(asked: dict[str, list[str]], repeat: int) -> dict[str, Cost]:
-    """The median costs of each command, taken in turn by a small process of its own."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run(
-        [sys.executable, measure.__file__],
-        input=json.dumps([list(asked.values()), repeat]),
-        env=environment,  # compiled modules are kept, as they are for cron's runs
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return {
-        name: Cost(*(median(values) for values in zip(*costs, strict=True)))
-        for name, costs in zip(asked, json.loads(done.stdout), strict=True)
-    }
-
-
-def table(costs: dict[str, Cost]) -> list[str]:
-    """The costs in lines, with how many times the CPU of the first one they are."""
+def lines(costs: dict[str, Cost]) -> list[list[str]]:
+    """The lines of the table, with how many times the CPU of the first one they are."""
     bare = next(iter(costs.values()))
-    width = max(map(len, costs))
-    lines = [
-        f"| {'median of whole processes':<{width}} | CPU ms | wall ms | times bare | peak MiB |",
-        f"| {'-' * width} | -----: | ------: | ---------: | -------: |",
+    return [
+        [
+            name,
+            f"{taken.cpu * 1e3:.1f}",
+            f"{taken.wall * 1e3:.1f}",
+            f"{taken.cpu / bare.cpu:.2f}",
+            f"{taken.peak:.1f}",
+        ]
+        for name, taken in costs.items()
     ]
-    for name, taken in costs.items():
-        lines.append(
-            f"| {name:<{width}} | {taken.cpu * 1e3:6.1f} | {taken.wall * 1e3:7.1f} |"
-            f" {taken.cpu / bare.cpu:10.2f} | {taken.peak:8.1f} |"
-        )
-    return lines
 
 
-def machine() -> str:
-    """What it was measured on."""
-    told = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    model = next((line.partition(": ")[2] for line in told if line.startswith("model name")), "")
-    return (
-        f"{model or platform.processor()}, {os.cpu_count()} cores, {platform.platform()},"
-        f" Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
-    )
+def measured(asked: dict[str, list[str]], repeat: int) -> dict[str, Cost]:
+    """The median costs of each command, taken in turn; a first round does not count."""
+    costs = costs_of(list(asked.values()), repeat + 1)
+    return {name: medians(taken[1:]) for name, taken in zip(asked, costs, strict=True)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -163,8 +133,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         plain = {name: asked.pop(name) for name in list(asked) if name.startswith(PLAIN)}
         # apart, for it leaves cold caches to whoever comes next
         costs = measured(asked, args.repeat) | measured(plain, min(args.repeat, 5))
-    print(f"{machine()}; {args.repeat} runs each\n")
-    print("\n".join(table(costs)))
+    header = ["median of whole processes", "CPU ms", "wall ms", "times bare", "peak MiB"]
+    print(table(header, lines(costs)))
+    print(f"\n{machine()}; {args.repeat} runs each")
     return 0
 
 

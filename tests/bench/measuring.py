@@ -3,19 +3,20 @@
 import json
 import os
 import platform
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryFile
 from time import perf_counter, process_time
 
 from ingestion import ingest
 from pipeline import sampledata
 from pipeline.config import Config, load_config
+from tests.bench import processes
+from tests.bench.processes import Cost
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -67,36 +68,32 @@ def interleaved(
     }
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a process of its own took from its start to its end."""
+def costs_of(commands: Sequence[Sequence[str]], repeat: int) -> list[list[Cost]]:
+    """The costs of Python with each of these words, run A B C A B C from the project's folder.
 
-    seconds: float  # by the clock
-    processor: float  # seconds, of the user and of the system
-    peak: float  # MiB
-
-
-def run(*words: str) -> Run:
-    """Run Python with these words from the project's folder, without a package index to ask.
-
-    Raises `SystemExit` with what it said if it fails.
+    Compiled modules are kept, as they are for cron's runs, and no package index is asked.
     """
-    with TemporaryFile() as said:
-        started = perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, *words],
-            cwd=PROJECT,
-            env={**os.environ, "PIP_PYTHON": "/nowhere"},
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-        )
-        _, status, used = os.wait4(process.pid, 0)
-        seconds = perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            said.seek(0)
-            raise SystemExit(f"{words}: {said.read().decode()}")
-    return Run(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(
+        [sys.executable, processes.__file__],
+        input=json.dumps([[[sys.executable, *words] for words in commands], repeat]),
+        cwd=PROJECT,
+        env={**environment, "PIP_PYTHON": "/nowhere"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return [[Cost(*cost) for cost in costs] for costs in json.loads(done.stdout)]
+
+
+def run(*words: str) -> Cost:
+    """The cost of Python with these words."""
+    return costs_of([words], 1)[0][0]
+
+
+def medians(costs: Sequence[Cost]) -> Cost:
+    """The median of each cost."""
+    return Cost(*(median(values) for values in zip(*costs, strict=True)))
 
 
 def peak_of(config: Config, *, imports: str, before: str, work: str) -> tuple[float, float, float]:
@@ -127,7 +124,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def machine() -> str:
     """What it was measured with and on."""
     names = ("numpy", "pandas", "scikit-learn", "xxhash", "flask", "gunicorn")
-    info = Path("/proc/cpuinfo").read_text().splitlines()
+    info = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     models = [line.split(":")[1].strip() for line in info if line.startswith("model name")]
     packages = ", ".join(f"{name} {version(name)}" for name in names)
-    return f"Python {platform.python_version()}, {packages}; {len(models)} cores of {models[0]}"
+    return (
+        f"{len(models)} cores of {models[0] if models else platform.processor()}, Python"
+        f" {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {packages}"
+    )

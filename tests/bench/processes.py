@@ -32,9 +32,9 @@ def cost(command: list[str]) -> Cost:
 
 
 def taken_in_turn(commands: list[list[str]], repeat: int) -> list[list[Cost]]:
-    """The costs of each command, run A B C A B C; a first round does not count."""
-    rounds = [[cost(command) for command in commands] for _ in range(repeat + 1)]
-    return [list(costs) for costs in zip(*rounds[1:], strict=True)]
+    """The costs of each command, run A B C A B C."""
+    rounds = [[cost(command) for command in commands] for _ in range(repeat)]
+    return [list(costs) for costs in zip(*rounds, strict=True)]
 
 
 if __name__ == "__main__":
