@@ -20,14 +20,23 @@ class Cost(NamedTuple):
 
 
 def cost(command: list[str]) -> Cost:
-    """Run a process to its end, without its output; its own cost and that of its children."""
-    actions = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    """Run a process to its end, without its output; its own cost and that of its children.
+
+    Raises `SystemExit` with what it said on standard error if it fails.
+    """
+    said = os.memfd_create("stderr")
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+        (os.POSIX_SPAWN_DUP2, said, 2),
+    ]
     started = perf_counter()
     child = os.posix_spawn(command[0], command, os.environ, file_actions=actions)
     _, status, used = os.wait4(child, 0)
     wall = perf_counter() - started
-    if code := os.waitstatus_to_exitcode(status):
-        raise SystemExit(f"{command} ended with {code}")
+    with open(said, "rb") as errors:  # noqa: PTH123, a descriptor
+        if code := os.waitstatus_to_exitcode(status):
+            errors.seek(0)
+            raise SystemExit(f"{command} ended with {code}: {errors.read().decode()}")
     return Cost(used.ru_utime + used.ru_stime, wall, used.ru_maxrss / 1024)
 
 
