@@ -26,7 +26,16 @@ from pipeline.releases import live_release
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 INDEX = {key: os.environ.get(key) for key in ("PIP_INDEX_URL", "PIP_NO_INDEX")}
-REQUIRED = ["pandas", "numpy", "scikit-learn", "flask", "requests", "matplotlib", "seaborn"]
+REQUIRED = [
+    "pandas",
+    "numpy",
+    "scikit-learn",
+    "flask",
+    "orjson",
+    "requests",
+    "matplotlib",
+    "seaborn",
+]
 REQUIRED += ["pytest", "gunicorn"]
 
 

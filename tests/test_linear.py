@@ -114,6 +114,16 @@ def test_a_wrong_coefficient_is_noticed(what: str) -> None:
     assert not agrees(BROKEN[what](right), estimator, probes)
 
 
+def test_a_wrong_coefficient_is_noticed_where_every_risk_is_0_or_1() -> None:
+    model = fitted(MIXED)
+    model[1].coef_ *= 1e6  # type: ignore[index]
+    right, estimator = linear(model), ByEstimator(model, MIXED)
+    probes = probing_rows(right, manifest_of(model, MIXED))
+
+    assert agrees(right, estimator, probes)
+    assert not agrees(replace(right, weights=right.weights * [1, 1.0001]), estimator, probes)
+
+
 def features_and_outcome(schema: Schema) -> tuple[object, object]:
     table = random_table(schema)
     return table[list(schema.features)], table[schema.outcome].astype("int64")

@@ -121,6 +121,7 @@ WORDS = st.one_of(
         ["north", " south ", "", "NA", "Zürich", "e5", "5e3", "\xa0x\xa0", "a b", "nan"]
     ),
     st.text(st.characters(exclude_characters='",\r\n\0', codec="utf-8"), max_size=5),
+    st.sampled_from(['"a"', '"a,1"', '"a""b"', '"a\nb"', 'a"b']) | st.just(""),
 )
 
 
@@ -224,6 +225,8 @@ def test_categories_are_read_all_at_once() -> None:
 
 LEFT = {
     "a quote": f'{HEADER}\n1,2,"3"\n',
+    "a quote in another column": f'note,{HEADER}\n"x",1,2,3\n',
+    "a comma within quotes": f'note,{HEADER}\n"x,0",1,2\n',
     "a lone carriage return": f"{HEADER}\n1,2,3\r4,5,6\n",
     "a blank line": f"{HEADER}\n1,2,3\n\n4,5,6\n",
     "a short row": f"{HEADER}\n1,2\n",

@@ -133,6 +133,8 @@ TWICE = [
     GOOD.replace("[{", '[{"note": 1, "note": 1, '),
     GOOD.replace("[{", '[{"note": {"x": 1, "x": 2}, '),
     GOOD.replace("[{", '[{"note": "", "note": 1, '),
+    GOOD.replace("[{", '[{"note": 1, "\\u006eote": 1, '),
+    GOOD.replace("[{", '[{"note": "\\u0022\\u0022", "note": "\\"", '),
 ]
 
 
@@ -141,6 +143,13 @@ def test_a_key_that_stands_twice_is_left_to_the_rule(text: str) -> None:
     assert plain(text.encode()) is None
     with pytest.raises(RequestError, match="has a key twice"):
         parsed(text.encode())
+
+
+def test_texts_with_escapes_are_read_all_at_once() -> None:
+    text = json.dumps({"clients": [{"age": 1, "balance": 2, "place": "Zürich", "kind": "\n"}]})
+
+    assert "\\u00fc" in text
+    assert hold_together(text.encode(), MIXED)
 
 
 def test_too_many_rows_and_columns_are_left_to_the_rule() -> None:

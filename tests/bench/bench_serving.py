@@ -36,7 +36,7 @@ from tests.bench.bench_history import first_world
 
 PROJECT = Path(__file__).resolve().parents[2]
 ROWS = 10_000
-PACKAGES = ("flask", "gunicorn", "numpy", "pandas", "scikit-learn")
+PACKAGES = ("flask", "gunicorn", "numpy", "orjson", "pandas", "scikit-learn")
 
 EMPTY = """
 from flask import Flask
