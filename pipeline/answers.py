@@ -67,12 +67,13 @@ def _told_outcomes(outcomes: np.ndarray) -> bytes:
 
 
 def _told_risk(risk: np.ndarray) -> bytes:
-    millionths = np.rint(risk * _WHOLE).astype("int64")  # as `round` has them before it divides
-    first, second = np.divmod(millionths, _HALF)
+    millionths = np.rint(risk * _WHOLE).astype("int32")  # as `round` has them before it divides
+    first = millionths // _HALF
+    second = millionths - first * _HALF
     small = (millionths > 0) & (millionths < 100)
     told = np.empty(len(risk), dtype=[("first", _FIRST.dtype), ("second", _SECOND.dtype)])
-    told["first"] = _FIRST[np.where(small, _NOTHING, first + _HALF * (second == 0))]
-    told["second"] = _SECOND[second + _HALF * small]
+    told["first"] = _FIRST.take(np.where(small, _NOTHING, first + _HALF * (second == 0)))
+    told["second"] = _SECOND.take(second + _HALF * small)
     return told.tobytes().translate(None, b"\0")[:-1]
 
 

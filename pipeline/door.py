@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 
 from pipeline.answers import one_prediction_json
+from pipeline.clientrows import MOST_COLUMNS
 from pipeline.errors import PipelineError
 from pipeline.guard import api_token, authorized
 from pipeline.plainjson import read_one
@@ -24,7 +25,7 @@ from pipeline.serving import LiveModel
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-MOST_BYTES = 4096  # beyond them it is hardly one client; nor can it have too many columns
+MOST_BYTES = 4096  # beyond them it is hardly one client, and not read here
 _HOST = re.compile(r"[\w.:-]+", re.ASCII)  # others are for the app to judge
 _LENGTH = re.compile("[1-9][0-9]{0,3}")
 
@@ -66,7 +67,7 @@ def _small_json(environ: dict[str, Any], token: str | None, most: int) -> bytes 
 
 
 def _told(body: bytes, live: LiveModel, schema: Schema) -> bytes | None:
-    row = read_one(body, schema)
+    row = read_one(body, schema, MOST_COLUMNS)
     if row is None:
         return None
     try:

@@ -18,7 +18,7 @@ from pipeline.features import Features
 from pipeline.schema import LARGEST_NUMBER, Schema, canonical_number
 
 MOST_FIELDS = 5_000_000  # 40 MB of places; tables beyond are read row by row, in little memory
-MOST_ODD = 10_000  # numbers with other letters than numbers have
+MOST_ODD = 10_000  # rows in which a number has other letters than numbers have
 COMMA, END = b",\n"
 FIRST, SPAN = ord("+"), ord("9") - ord("+")  # signs, comma, point, slash and digits
 
@@ -84,28 +84,40 @@ def _words_for_missing(body: bytes, ends: np.ndarray, numeric: Sequence[int]) ->
     """The texts that stand for a missing number; None if there are some that are no number.
 
     pandas takes more for a number than the rule does: infinity, a column of true and false, 1_000,
-    other scripts' digits. None of it is written in digits, points and signs alone; of what holds
-    more than that, each text that occurs is shown to the rule.
+    other scripts' digits. None of it is written in digits, points and signs alone; what
+    stands in a row that holds more than that is shown to the rule.
     """
     letters = np.frombuffer(body, dtype="uint8")
     odd = (letters - FIRST) > SPAN  # what is less wraps around
     odd &= letters != END
-    if not odd.any():
+    if not (numeric and odd.any()):
         return [""]
-    starts = np.concatenate(([0], ends.ravel()[:-1] + 1))
-    found = np.logical_or.reduceat(odd, starts).reshape(ends.shape)[:, numeric]
+    edges = _edges_of_runs(ends, sorted(numeric))
+    found = np.logical_or.reduceat(odd, edges.ravel())[::2]
     if np.count_nonzero(found) > MOST_ODD:
         return None
-    places = zip(
-        starts.reshape(ends.shape)[:, numeric][found].tolist(),
-        ends[:, numeric][found].tolist(),
-        strict=True,
-    )
-    texts = {body[start:end].decode() for start, end in places}
+    texts: set[str] = set()
+    for start, end in edges.reshape(-1, 2)[found].tolist():
+        texts.update(body[start:end].decode().split(","))
     try:
         return ["", *(text for text in texts if canonical_number(text) == "")]
     except ValueError:
         return None
+
+
+def _edges_of_runs(ends: np.ndarray, columns: Sequence[int]) -> np.ndarray:
+    """Where columns that stand side by side start and end, in each row: ascending.
+
+    To look at them together takes half the time.
+    """
+    edges = []
+    for column in columns:
+        if column - 1 not in columns:
+            before = ends[:, column - 1] if column else np.concatenate(([-1], ends[:-1, -1]))
+            edges.append(before + 1)
+        if column + 1 not in columns:
+            edges.append(ends[:, column])
+    return np.stack(edges, axis=1)
 
 
 def _features(

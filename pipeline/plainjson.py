@@ -21,19 +21,19 @@ QUOTE = ord('"')
 
 def read_plain(body: bytes, schema: Schema, most_rows: int, most_columns: int) -> Features | None:
     """The feature columns of `{"clients": […]}`; None where it takes a closer look to tell."""
-    clients = _clients(body, schema)
-    if clients is None or len(clients) > most_rows or max(map(len, clients)) > most_columns:
-        return None
-    return features_of(clients, schema)
+    clients = _clients(body, schema, most_rows, most_columns)
+    return features_of(clients, schema) if clients else None
 
 
-def read_one(body: bytes, schema: Schema) -> Row | None:
+def read_one(body: bytes, schema: Schema, most_columns: int) -> Row | None:
     """The same of a single client; None where there are others, too."""
-    clients = _clients(body, schema)
-    return row_of(clients[0], schema) if clients and len(clients) == 1 else None
+    clients = _clients(body, schema, 1, most_columns)
+    return row_of(clients[0], schema) if clients else None
 
 
-def _clients(body: bytes, schema: Schema) -> list[dict[str, Any]] | None:
+def _clients(
+    body: bytes, schema: Schema, most_rows: int, most_columns: int
+) -> list[dict[str, Any]] | None:
     """The objects of `{"clients": […]}`, none of which has a key twice."""
     try:
         asked = orjson.loads(body)
@@ -42,28 +42,26 @@ def _clients(body: bytes, schema: Schema) -> list[dict[str, Any]] | None:
     if type(asked) is not dict or list(asked) != ["clients"]:
         return None
     clients = asked["clients"]
-    if type(clients) is not list or set(map(type, clients)) != {dict}:
+    if type(clients) is not list or not 0 < len(clients) <= most_rows:
         return None
+    if set(map(type, clients)) != {dict}:
+        return None
+    widths = set(map(len, clients))
+    if max(widths) > most_columns:
+        return None
+    keys = len(clients) * max(widths) if len(widths) == 1 else sum(map(len, clients))
+    texts = 0  # among the values; those of the schema's columns are looked at later on
+    if schema.categorical or max(widths) > len(schema.numeric):
+        texts = list(map(type, chain.from_iterable(map(dict.values, clients)))).count(str)
     # of a key that an object has twice, one is lost, and with it at least two quotes; no others
     # make up for them: what is nested deeper and quotes within texts only add to those of the body
-    if _count_quotes(body) != 2 * (1 + _count_texts(clients, schema)):
-        return None
-    return clients
+    return clients if _count_quotes(body) == 2 * (1 + keys + texts) else None
 
 
 def _count_quotes(body: bytes) -> int:
     if len(body) < 1000:  # where numpy is not worth its call
         return body.count(b'"')
     return int(np.count_nonzero(np.frombuffer(body, dtype="uint8") == QUOTE))
-
-
-def _count_texts(clients: Sequence[dict[str, Any]], schema: Schema) -> int:
-    """How many keys and values of objects are texts."""
-    widths = list(map(len, clients))
-    keys = sum(widths)
-    if not schema.categorical and max(widths) == len(schema.numeric):
-        return keys  # whether the values are numbers is looked at column by column
-    return keys + list(map(type, chain.from_iterable(map(dict.values, clients)))).count(str)
 
 
 def row_of(client: dict[str, Any], schema: Schema) -> Row | None:
