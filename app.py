@@ -16,22 +16,21 @@ from werkzeug.routing import BaseConverter
 
 from diagnostics import dataframe_summary
 from pipeline import cli, replies
+from pipeline.answers import prediction_json
 from pipeline.clientrows import MOST_BYTES, RequestError, requested_rows
 from pipeline.config import Config
+from pipeline.door import open_door
 from pipeline.errors import HistoryError
 from pipeline.guard import check_address
 from pipeline.history import History, Scores, last_missing, last_packages, last_timings
 from pipeline.inbox import list_input
 from pipeline.ledger import master_size
-from pipeline.models import predictions_of, risk_of
 from pipeline.openapi import description
 from pipeline.releases import live_id
 from pipeline.serving import LiveModel, Remembered
 from pipeline.spreadsheet import original
 from pipeline.status import last_active, last_run
 from scoring import scores_on_test_data
-
-DECIMALS = 6  # of a probability
 
 
 class AnyText(BaseConverter):
@@ -49,32 +48,26 @@ def create_app(config: Config) -> Flask:
     app.config["MAX_FORM_PARTS"] = 10
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.converters["text"] = AnyText
-    replies.guard(app)
     app.get("/openapi.json")(lambda: jsonify(description(config.schema)))
-    _serve_model(app, config)
+    live = LiveModel(config)
+    _serve_model(app, config, live)
     _serve_records(app, config)
     _serve_ranking(app, config)
+    open_door(app, live, config.schema)
+    replies.guard(app)  # last: what it adds to answers is for those of the door, too
     return app
 
 
-def _serve_model(app: Flask, config: Config) -> None:
-    live = LiveModel(config)
+def _serve_model(app: Flask, config: Config, live: LiveModel) -> None:
     scores = Remembered[Scores]()
 
     @app.route("/prediction", methods=["GET", "POST"])
     def prediction() -> Response:
         served = live.get()
         rows = requested_rows(config)
-        answer = {
-            "predictions": rows.in_order(predictions_of(served.model, rows.frame).tolist()),
-            "risk": rows.in_order(risk_of(served.model, rows.frame).round(DECIMALS).tolist()),
-            "release": served.release.id,
-        }
-        if rows.bad:
-            answer["bad_rows"] = [
-                {"line": bad.line, "reason": bad.reason} for bad in rows.bad.values()
-            ]
-        return jsonify(answer)
+        scores = served.scorer.scores(rows.features)
+        answer = prediction_json(scores, rows.bad, served.release.id)
+        return Response(answer, content_type="application/json")
 
     @app.get("/scoring")
     def scoring() -> Response:

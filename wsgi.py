@@ -3,6 +3,7 @@
 Without a token it refuses to start on an address that others reach, however the server was told.
 """
 
+import gc
 import os
 import sys
 
@@ -50,4 +51,8 @@ def told(error: PipelineError) -> int:
 
 
 app = make_app()
+# What is loaded by now stays: some 400,000 objects, mostly of pandas and scikit-learn. Without this
+# the collector would walk through all of them again and again while requests make new ones.
+gc.collect()
+gc.freeze()
 os.register_at_fork(after_in_child=check_worker)

@@ -11,11 +11,15 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-from flask import request
+import numpy as np
+from flask import Request
+from flask.globals import request_ctx
+from werkzeug.exceptions import ClientDisconnected
 
+from pipeline import plaincsv, plainjson
 from pipeline.config import Config
 from pipeline.errors import DataError, PipelineError
+from pipeline.features import Features, features_of
 from pipeline.frames import frame_of_lines
 from pipeline.inbox import FoundFile, list_input, open_plain
 from pipeline.ledger import BadRow
@@ -41,33 +45,31 @@ class RequestError(PipelineError):
 class ClientRows:
     """Rows to predict: the feature columns of the good ones, and where the bad ones stood."""
 
-    frame: pd.DataFrame
+    features: Features
     bad: dict[int, BadRow]  # by position among all rows
-
-    def in_order(self, values: list[Any]) -> list[Any]:
-        """One value a row, those of the good ones in their places, None for the bad ones."""
-        found = iter(values)
-        total = len(values) + len(self.bad)
-        return [None if i in self.bad else next(found) for i in range(total)]
 
 
 def requested_rows(config: Config) -> ClientRows:
     """The client rows that the request being answered names or holds; raises `RequestError`."""
-    if request.method != "POST":
-        name = request.args.get("filename", request.args.get("filepath"))
+    asked = request_ctx.request  # itself, where `request` looks for it each time
+    if asked.method != "POST":
+        name = asked.args.get("filename", asked.args.get("filepath"))
         return from_csv(named_file(name, config), config.schema)
-    if request.mimetype == "application/json":
-        return _rows_of_json(config)
-    if "file" in request.files:
-        with closing(request.files["file"]) as upload:
+    if asked.mimetype == "application/json":
+        return _rows_of_json(_body(asked, MOST_JSON_BYTES), config)
+    if "file" in asked.files:
+        with closing(asked.files["file"]) as upload:
             return from_csv(upload.read(), config.schema)
-    if request.mimetype == "text/csv":
-        return from_csv(_body(MOST_BYTES), config.schema)
+    if asked.mimetype == "text/csv":
+        return from_csv(_body(asked, MOST_BYTES), config.schema)
     raise RequestError(415, 'send JSON, text/csv, or a CSV file as the form field "file"')
 
 
-def _rows_of_json(config: Config) -> ClientRows:
-    asked = parsed(_body(MOST_JSON_BYTES))
+def _rows_of_json(body: bytes, config: Config) -> ClientRows:
+    plain = plainjson.read_plain(body, config.schema, MOST_ROWS, MOST_COLUMNS)
+    if plain is not None:
+        return ClientRows(plain, {})
+    asked = parsed(body)
     if isinstance(asked, dict):
         for key in ("filepath", "filename"):
             if key in asked:
@@ -77,12 +79,26 @@ def _rows_of_json(config: Config) -> ClientRows:
     raise RequestError(422, 'expected an object with "filepath", "filename" or "clients"')
 
 
-def _body(most: int) -> bytes:
+def _body(asked: Request, most: int) -> bytes:
     """The body; one that comes in pieces does not say how long it is, and is cut at the limit."""
-    request.max_content_length = most = min(most, request.max_content_length or most)
-    body = request.get_data()
+    asked.max_content_length = most = min(most, asked.max_content_length or most)
+    length = asked.content_length
+    if length is not None and length < most:
+        return _body_of(asked, length)
+    body = asked.get_data()
     if len(body) == most:
         raise _too_many_bytes(most)
+    return body
+
+
+def _body_of(asked: Request, length: int) -> bytes:
+    """A body of a length that is known and right, read at once: Flask would do it bit by bit."""
+    try:
+        body: bytes = asked.environ["wsgi.input"].read(length)
+    except OSError:
+        raise ClientDisconnected from None
+    if len(body) < length:
+        raise ClientDisconnected
     return body
 
 
@@ -112,8 +128,20 @@ def from_csv(content: bytes, schema: Schema) -> ClientRows:
 
     Raises `RequestError` where the text as a whole is refused.
     """
-    if content.count(b"\n") + content.count(b"\r") > MOST_LINES:
+    # what is shorter cannot hold as many, and need not be counted
+    if len(content) > MOST_LINES and content.count(b"\n") + content.count(b"\r") > MOST_LINES:
         raise RequestError(413, f"at most {MOST_LINES:,} lines at a time")
+    plain = plaincsv.read_plain(content, schema, MOST_ROWS, MOST_COLUMNS)
+    if plain is not None:
+        return ClientRows(plain, {})
+    return checked_csv(content, schema)
+
+
+def checked_csv(content: bytes, schema: Schema) -> ClientRows:
+    """The rows of a CSV text, looked at one by one.
+
+    Raises `RequestError` where the text as a whole is refused.
+    """
     good: list[str] = []
     bad: dict[int, BadRow] = {}
     try:
@@ -131,7 +159,7 @@ def from_csv(content: bytes, schema: Schema) -> ClientRows:
             raise DataError(why)
     except DataError as error:
         raise RequestError(422, f"the CSV {error}") from None
-    return ClientRows(frame_of_lines(good, schema, schema.features), bad)
+    return ClientRows(features_of(frame_of_lines(good, schema, schema.features), schema), bad)
 
 
 def _check_size(*, rows: int = 0, columns: int = 0) -> None:
@@ -153,14 +181,16 @@ def from_json(clients: Any, schema: Schema) -> ClientRows:
         _check_size(columns=len(client))
         if lacking := [column for column in schema.features if column not in client]:
             raise RequestError(422, f"client {number} lacks {', '.join(lacking)}")
-    columns: dict[str, pd.Series[Any]] = {}
-    for column in schema.features:
-        values = [client[column] for client in clients]
-        columns[column] = (_numbers if column in schema.numeric else _categories)(column, values)
-    return ClientRows(pd.DataFrame(columns), {})
+    numbers = np.empty((len(clients), len(schema.numeric)))
+    for i, column in enumerate(schema.numeric):
+        numbers[:, i] = _numbers(column, [client[column] for client in clients])
+    texts = (
+        _texts(column, [client[column] for client in clients]) for column in schema.categorical
+    )
+    return ClientRows(Features(numbers, tuple(texts)), {})
 
 
-def _numbers(column: str, values: list[Any]) -> "pd.Series[Any]":
+def _numbers(column: str, values: list[Any]) -> list[float]:
     numbers = []
     for number, value in enumerate(values, start=1):
         if value is None:
@@ -169,14 +199,14 @@ def _numbers(column: str, values: list[Any]) -> "pd.Series[Any]":
             numbers.append(float(value))
         else:
             raise RequestError(422, f"client {number}: {column} must be a finite number or null")
-    return pd.Series(numbers, dtype="float64")
+    return numbers
 
 
-def _categories(column: str, values: list[Any]) -> "pd.Series[Any]":
+def _texts(column: str, values: list[Any]) -> list[str]:
     for number, value in enumerate(values, start=1):
         if not (value is None or isinstance(value, str)):
             raise RequestError(422, f"client {number}: {column} must be a text or null")
-    return pd.Series([(value or "").strip() for value in values], dtype="str")
+    return [(value or "").strip() for value in values]
 
 
 def named_file(name: Any, config: Config) -> bytes:

@@ -2,6 +2,8 @@
 
 import logging
 import sqlite3
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, jsonify, request
 from gunicorn.http.errors import ParseException
@@ -12,6 +14,9 @@ from pipeline.clientrows import RequestError
 from pipeline.errors import DataError, HistoryError, PipelineError
 from pipeline.guard import HEADERS, api_token, authorized
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 log = logging.getLogger("app")
 
 OPEN = "/health"  # asked by monitors, which hold no token
@@ -19,26 +24,36 @@ OPEN = "/health"  # asked by monitors, which hold no token
 
 def guard(app: Flask) -> None:
     """Ask for the token, if one is set, and give every error and every answer its form."""
-    token = api_token()
-
-    @app.before_request
-    def ask_for_token() -> None:
-        told = request.headers.get("Authorization")
-        if token and request.path != OPEN and not authorized(told, token):
-            raise RequestError(401, "send the API's token: Authorization: Bearer …")
-
-    @app.after_request
-    def add_headers(response: Response) -> Response:
-        response.headers.extend(HEADERS)
-        if response.status_code == 401:
-            response.headers["WWW-Authenticate"] = "Bearer"
-        return response
-
+    if token := api_token():
+        _ask_for_token(app, token)
+    app.wsgi_app = _with_headers(app.wsgi_app)  # type: ignore[assignment, method-assign]
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(ParseException, _body_error)
     app.register_error_handler(PipelineError, _pipeline_error)
     app.register_error_handler(OSError, _system_error)
     app.register_error_handler(sqlite3.Error, _system_error)
+
+
+def _ask_for_token(app: Flask, token: str) -> None:
+    @app.before_request
+    def ask_for_token() -> None:
+        if request.path != OPEN and not authorized(request.headers.get("Authorization"), token):
+            raise RequestError(401, "send the API's token: Authorization: Bearer …")
+
+
+def _with_headers(answering: "WSGIApplication") -> "WSGIApplication":
+    """Add the security headers to all answers, here at the door where it costs least."""
+    added = list(HEADERS.items())
+
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        def start(
+            status: str, headers: list[tuple[str, str]], *error: Any
+        ) -> Callable[[bytes], object]:
+            return start_response(status, headers + added, *error)
+
+        return answering(environ, start)
+
+    return answer
 
 
 def _http_error(error: HTTPException) -> AnyResponse:
@@ -58,7 +73,10 @@ def _body_error(_: ParseException) -> tuple[Response, int]:
 def _pipeline_error(error: PipelineError) -> tuple[Response, int]:
     """A fault of the request in its own words; one of ours without our paths."""
     if isinstance(error, RequestError):
-        return jsonify(error=str(error)), error.status
+        answer = jsonify(error=str(error))
+        if error.status == 401:
+            answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer, error.status
     log.error("%s %s: %s", request.method, request.path, error)
     if isinstance(error, HistoryError):
         return jsonify(error="not recorded yet: run the pipeline first"), 503

@@ -10,6 +10,7 @@ from pipeline.config import Config
 from pipeline.errors import PipelineError, ReleaseError
 from pipeline.models import Model, load_release
 from pipeline.releases import Release, live_id, read_release
+from pipeline.scorers import Scorer, scorer_of
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,7 @@ class Live:
 
     release: Release
     model: Model
+    scorer: Scorer
 
 
 class LiveModel:
@@ -30,19 +32,33 @@ class LiveModel:
         self._lock = Lock()
         self._live: Live | None = None
         self._refused: str | None = None
+        self._link_told = False  # that it is none
 
     def get(self) -> Live:
         """The live release and its model; raises `ReleaseError` if there is none to serve.
 
-        A release that does not verify is logged and not served, nor is none at all: the one
-        loaded before goes on.
+        A release that does not verify is logged and not served, nor is none at all, nor something
+        else in place of the link: the one loaded before goes on.
         """
         live = self._live
-        live_now = live_id(self._config.prod_deployment_path)
+        try:
+            live_now = live_id(self._config.prod_deployment_path)
+        except ReleaseError as error:
+            return self._without_link(error)
+        self._link_told = False
         if live and live_now in (live.release.id, self._refused, None):
             return live
         with self._lock:
             return self._load(live_now)
+
+    def _without_link(self, error: ReleaseError) -> Live:
+        with self._lock:
+            if not self._live:
+                raise error
+            if not self._link_told:
+                log.error("%s; %s goes on", error, self._live.release.id)
+                self._link_told = True
+            return self._live
 
     def _load(self, release_id: str | None) -> Live:
         if not release_id:
@@ -51,7 +67,8 @@ class LiveModel:
             return self._live  # another thread was first
         try:
             release = read_release(self._config.prod_deployment_path, release_id)
-            self._live = Live(release, load_release(release, self._config.schema))
+            model = load_release(release, self._config.schema)
+            self._live = Live(release, model, scorer_of(model, release.model))
             self._refused = None
         except PipelineError as error:
             if not self._live:

@@ -1,5 +1,6 @@
 """Where things stand: the questions that every tick asks, on little of the standard library."""
 
+import os
 from pathlib import Path
 
 from pipeline.database import History
@@ -39,7 +40,9 @@ def unsettled_since(history: History) -> str | None:
 def live_id(production: Path) -> str | None:
     """The id of the release that is live, or None; raises `ReleaseError` if nobody can tell."""
     try:
-        return (production / CURRENT).readlink().name
+        # each request of the API asks; a Path made of the answer takes as long as the answer
+        link = os.readlink(f"{production}/{CURRENT}")  # noqa: PTH115
+        return link.rstrip("/").rpartition("/")[2]
     except FileNotFoundError:
         return None
     except OSError as error:

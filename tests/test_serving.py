@@ -96,6 +96,45 @@ def test_a_release_of_other_columns_is_not_served(deployed: Sandbox) -> None:
         LiveModel(deployed.config).get()
 
 
+def test_what_is_no_link_is_told_once_and_the_release_loaded_before_goes_on(
+    deployed: Sandbox,
+) -> None:
+    live = LiveModel(deployed.config)
+    before = live.get()
+    link = deployed.config.prod_deployment_path / "current"
+    target = link.readlink()
+    deployed.run("scoring")  # sets up logging
+    deployed.capsys.readouterr()
+
+    link.unlink()
+    link.write_text("000001")
+    assert [live.get(), live.get()] == [before, before]
+
+    line = (
+        f"ERROR pipeline.serving: {link} is no link to a release: Invalid argument;"
+        f" {before.release.id} goes on"
+    )
+    told = deployed.capsys.readouterr().err.splitlines()
+    assert [one.split(" ", 1)[1] for one in told] == [line]
+
+    link.unlink()
+    link.symlink_to(target)
+    assert live.get() is before
+    link.unlink()
+    link.mkdir()
+    live.get()
+    assert len(deployed.capsys.readouterr().err.splitlines()) == 1
+
+
+def test_what_is_no_link_is_an_error_where_nothing_was_loaded(deployed: Sandbox) -> None:
+    link = deployed.config.prod_deployment_path / "current"
+    link.unlink()
+    link.mkdir()
+
+    with pytest.raises(ReleaseError, match="is no link to a release"):
+        LiveModel(deployed.config).get()
+
+
 def test_threads_that_ask_at_once_share_one_model(deployed: Sandbox) -> None:
     live, together = LiveModel(deployed.config), Barrier(8)
 

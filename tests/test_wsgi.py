@@ -51,3 +51,16 @@ def test_gunicorn_serves_and_all_its_workers_follow_a_redeploy(deployed: Sandbox
     assert served_first == {first}
     assert served_second == {second}
     assert first != second
+
+
+def test_what_is_loaded_at_the_start_is_no_work_for_the_collector(deployed: Sandbox) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import gc, wsgi; print(gc.get_freeze_count())"],
+        cwd=PROJECT,
+        env={**os.environ, "RISK_CONFIG": str(deployed.root / "config.json")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert int(done.stdout) > 100_000

@@ -1,0 +1,195 @@
+"""A pipeline's coefficients against the pipeline itself, on rows of all kinds."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from modelling import KINDS, MIXED, PLACES, SCHEMAS, fitted, manifest_of, random_table
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from pipeline.features import Features
+from pipeline.linear import Linear, linear_of
+from pipeline.models import Model
+from pipeline.schema import DEFAULT_SCHEMA, LARGEST_NUMBER, Schema
+from pipeline.scorers import ByCoefficients, ByEstimator, agrees, probing_rows, scorer_of
+from training import untrained_model
+
+MODELS = {name: fitted(schema) for name, schema in SCHEMAS.items()}
+
+NUMBERS = st.one_of(
+    st.just(math.nan),
+    st.floats(-1000, 1000),
+    st.floats(-LARGEST_NUMBER, LARGEST_NUMBER),
+    st.sampled_from([0.0, -0.0, LARGEST_NUMBER, -LARGEST_NUMBER, 5e-324, 1e15]),
+)
+TEXTS = st.one_of(st.sampled_from([*PLACES, *KINDS]), st.text(max_size=5))
+
+
+@st.composite
+def rows_of(draw: st.DrawFn, schema: Schema) -> Features:
+    count = draw(st.integers(1, 6))
+    values = draw(st.lists(NUMBERS, min_size=count * len(schema.numeric), max_size=count * 9))
+    numbers = np.array(values[: count * len(schema.numeric)], dtype="float64")
+    texts = [draw(st.lists(TEXTS, min_size=count, max_size=count)) for _ in schema.categorical]
+    return Features(numbers.reshape(count, len(schema.numeric)), tuple(texts))
+
+
+def linear(model: Model) -> Linear:
+    found = linear_of(model)
+    assert found is not None
+    return found
+
+
+def scorers(name: str) -> tuple[ByCoefficients, ByEstimator]:
+    return ByCoefficients(linear(MODELS[name])), ByEstimator(MODELS[name], SCHEMAS[name])
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_the_coefficients_give_what_the_pipeline_gives(name: str, data: st.DataObject) -> None:
+    quick, estimator = scorers(name)
+    rows = data.draw(rows_of(SCHEMAS[name]))
+
+    ours, theirs = quick.scores(rows), estimator.scores(rows)
+
+    np.testing.assert_allclose(ours.risk, theirs.risk, rtol=0, atol=1e-12)
+    assert ours.outcomes.tolist() == theirs.outcomes.tolist()
+    assert ours.outcomes.dtype == theirs.outcomes.dtype
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_one_row_alone_is_told_as_among_others(name: str, data: st.DataObject) -> None:
+    quick, _ = scorers(name)
+    rows = data.draw(rows_of(SCHEMAS[name]))
+
+    many = quick.scores(rows)
+    alone = [quick.score(row) for row in rows.rows()]
+
+    assert [outcome for outcome, _ in alone] == many.outcomes.tolist()
+    np.testing.assert_allclose([risk for _, risk in alone], many.risk, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_scorer_of_a_trained_model_stands_on_its_coefficients(name: str) -> None:
+    scorer = scorer_of(MODELS[name], manifest_of(MODELS[name], SCHEMAS[name]))
+
+    assert isinstance(scorer, ByCoefficients)
+
+
+BROKEN = {
+    "weight": lambda of: replace(of, weights=of.weights * [1, 1 + 1e-6]),
+    "median": lambda of: replace(of, medians=of.medians + np.array([0.1, 0])),
+    "mean": lambda of: replace(of, means=of.means + np.array([0, 0.1])),
+    "scale": lambda of: replace(of, scales=of.scales * [1, 1.0001]),
+    "intercept": lambda of: replace(of, intercept=of.intercept + 1e-6),
+    "category": lambda of: replace(
+        of, categories=({**of.categories[0], "Zürich": 0.5}, of.categories[1])
+    ),
+    "missing category": lambda of: replace(
+        of, categories=({**of.categories[0], "": 0.5}, of.categories[1])
+    ),
+    "unknown category": lambda of: replace(
+        of, categories=(of.categories[0], {k: v for k, v in of.categories[1].items() if k != "a"})
+    ),
+    "swapped columns": lambda of: replace(of, weights=of.weights[::-1]),
+    "swapped categories": lambda of: replace(of, categories=of.categories[::-1]),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_wrong_coefficient_is_noticed(what: str) -> None:
+    right = linear(MODELS["mixed"])
+    estimator = ByEstimator(MODELS["mixed"], MIXED)
+    probes = probing_rows(right, manifest_of(estimator.model, MIXED))
+
+    assert agrees(right, estimator, probes)
+    assert not agrees(BROKEN[what](right), estimator, probes)
+
+
+def test_a_wrong_coefficient_is_noticed_where_every_risk_is_0_or_1() -> None:
+    model = fitted(MIXED)
+    model[1].coef_ *= 1e6  # type: ignore[index]
+    right, estimator = linear(model), ByEstimator(model, MIXED)
+    probes = probing_rows(right, manifest_of(model, MIXED))
+
+    assert agrees(right, estimator, probes)
+    assert not agrees(replace(right, weights=right.weights * [1, 1.0001]), estimator, probes)
+
+
+def features_and_outcome(schema: Schema) -> tuple[object, object]:
+    table = random_table(schema)
+    return table[list(schema.features)], table[schema.outcome].astype("int64")
+
+
+def without_means() -> Model:
+    """A pipeline of the known shape and names, which does not subtract the means that it has."""
+    untrained = untrained_model(DEFAULT_SCHEMA)
+    untrained.set_params(columns__numbers__scale__with_mean=False)
+    model: Model = untrained.fit(*features_and_outcome(DEFAULT_SCHEMA))
+    return model
+
+
+def test_a_model_that_only_looks_like_one_of_ours_is_asked_itself(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    model = without_means()
+    assert linear_of(model) is not None
+
+    scorer = scorer_of(model, manifest_of(model, DEFAULT_SCHEMA))
+
+    assert isinstance(scorer, ByEstimator)
+    assert "do not give what the model gives" in caplog.text
+
+
+def test_a_model_of_ours_that_refuses_unknown_words_is_asked_itself(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    model = fitted(MIXED)
+    encoder: OneHotEncoder = model[0].named_transformers_["categories"]["encode"]  # type: ignore[index]
+    encoder.set_params(handle_unknown="error")
+
+    assert isinstance(scorer_of(model, manifest_of(model, MIXED)), ByEstimator)
+    assert "cannot be compared" in caplog.text
+
+
+def test_numbers_that_would_lead_beyond_all_numbers_are_left_to_the_model() -> None:
+    model = fitted(DEFAULT_SCHEMA)
+    scaler: StandardScaler = model[0].named_transformers_["numbers"]["scale"]  # type: ignore[index]
+    scaler.scale_ = scaler.scale_ * 1e-250
+
+    assert linear_of(model) is None
+
+
+def test_any_other_model_is_asked_itself() -> None:
+    features, outcome = features_and_outcome(DEFAULT_SCHEMA)
+    trees: Model = HistGradientBoostingClassifier(max_iter=5).fit(features, outcome)
+    scaled = make_pipeline(StandardScaler(), HistGradientBoostingClassifier(max_iter=5))
+
+    for model in (trees, scaled.fit(features, outcome), make_pipeline(StandardScaler()), {}, None):
+        assert linear_of(model) is None
+    scorer = scorer_of(trees, manifest_of(trees, DEFAULT_SCHEMA))
+    assert isinstance(scorer, ByEstimator)
+    rows = probing_rows(linear(MODELS["numbers"]), manifest_of(trees, DEFAULT_SCHEMA))
+    assert scorer.scores(rows).risk.tolist() == (
+        trees.predict_proba(rows.frame(DEFAULT_SCHEMA))[:, 1].tolist()
+    )
+
+
+def test_every_kind_of_row_is_among_those_compared() -> None:
+    of = linear(MODELS["mixed"])
+    probes = probing_rows(of, manifest_of(MODELS["mixed"], MIXED))
+
+    assert np.isnan(probes.numbers).any(axis=0).all()
+    assert (np.abs(probes.numbers) == LARGEST_NUMBER).any()
+    for weights, texts in zip(of.categories, probes.texts, strict=True):
+        assert {*weights, ""} < set(texts)
+    risk = ByCoefficients(of).scores(probes).risk
+    assert ((risk > 0.01) & (risk < 0.99)).mean() > 0.3
