@@ -235,7 +235,7 @@ def table(asked_for: Sequence[Question], rounds: dict[str, list[Round]]) -> list
 
     def ratio(question: Question, what: str) -> str:
         """The median over the rounds of the ratio within each, which took turns."""
-        if question.against is None:
+        if question.against not in rounds:
             return ""
         pairs = zip(rounds[question.name], rounds[question.against], strict=True)
         return f"{median(getattr(a, what) / getattr(b, what) for a, b in pairs):.2f}"
