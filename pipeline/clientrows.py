@@ -20,11 +20,11 @@ from pipeline import plaincsv, plainjson
 from pipeline.config import Config
 from pipeline.errors import DataError, PipelineError
 from pipeline.features import Features, features_of
-from pipeline.frames import frame_of_lines
+from pipeline.frames import frame_of_text
 from pipeline.inbox import FoundFile, list_input, open_plain
 from pipeline.ledger import BadRow
 from pipeline.schema import LARGEST_NUMBER, Schema
-from pipeline.table import GoodRow, Table, too_many_bad
+from pipeline.table import GoodRows, Table, too_many_bad
 
 MOST_BYTES = 64 * 2**20
 MOST_JSON_BYTES = 16 * 2**20  # parsed, JSON takes up to 30 times its size in memory
@@ -138,28 +138,33 @@ def from_csv(content: bytes, schema: Schema) -> ClientRows:
 
 
 def checked_csv(content: bytes, schema: Schema) -> ClientRows:
-    """The rows of a CSV text, looked at one by one.
+    """The rows of a CSV text, by the rule.
 
     Raises `RequestError` where the text as a whole is refused.
     """
     good: list[str] = []
     bad: dict[int, BadRow] = {}
+    rows = 0
     try:
         table = Table(
             io.BufferedReader(io.BytesIO(content)), schema, schema.features, quote_values=False
         )
         _check_size(columns=table.width)
-        for i, row in enumerate(table):
-            _check_size(rows=i + 1)
-            if isinstance(row, GoodRow):
-                good.append(row.text)
+        for block in table.blocks():
+            if isinstance(block, GoodRows):
+                good.append(block.text)
+                rows += block.text.count("\n")
             else:
-                bad[i] = row
-        if why := too_many_bad(list(bad.values()), len(good) + len(bad)):
+                bad[rows] = block
+                rows += 1
+            _check_size(rows=rows)
+        if why := too_many_bad(list(bad.values()), rows):
             raise DataError(why)
     except DataError as error:
         raise RequestError(422, f"the CSV {error}") from None
-    return ClientRows(features_of(frame_of_lines(good, schema, schema.features), schema), bad)
+    return ClientRows(
+        features_of(frame_of_text("".join(good), schema, schema.features), schema), bad
+    )
 
 
 def _check_size(*, rows: int = 0, columns: int = 0) -> None:

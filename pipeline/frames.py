@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,15 +57,11 @@ def read_table(
         raise DataError(f"{name} {error}") from None
     for row in bad:
         log.warning("%s: line %d is left out: %s", name, row.line, row.reason)
-    return _frame_below_header(text, schema, columns)
+    return frame_of_text(text, schema, columns)
 
 
-def frame_of_lines(lines: Iterable[str], schema: Schema, columns: Sequence[str]) -> pd.DataFrame:
-    """The frame of canonical lines, in order."""
-    return _frame_below_header("".join([f"{line}\n" for line in lines]), schema, columns)
-
-
-def _frame_below_header(text: str, schema: Schema, columns: Sequence[str]) -> pd.DataFrame:
+def frame_of_text(text: str, schema: Schema, columns: Sequence[str]) -> pd.DataFrame:
+    """The frame of canonical lines, each with its line end and without a header above them."""
     header = csv_line(tuple(columns))
     return frame_of(io.BytesIO(f"{header}\n{text}".encode()), schema, columns)
 

@@ -14,7 +14,7 @@ from conftest import HEADER
 from pandas.testing import assert_frame_equal
 
 from pipeline.errors import DataError
-from pipeline.frames import frame_of, frame_of_lines, read_folder, read_table
+from pipeline.frames import frame_of, frame_of_text, read_folder, read_table
 from pipeline.schema import DEFAULT_SCHEMA, Schema
 
 BANK = Schema("id", "left", ("age",), ("land",))
@@ -34,14 +34,14 @@ def read(content: str) -> pd.DataFrame:
 
 
 def test_missing_numbers_are_nan_and_missing_texts_are_empty() -> None:
-    frame = frame_of_lines(["1,40,France,0", "2,,,"], BANK, BANK.columns)
+    frame = frame_of_text("1,40,France,0\n2,,,\n", BANK, BANK.columns)
     assert_frame_equal(
         frame, bank_frame(["1", "2"], [40, NAN], ["France", ""], [0, NAN]), check_exact=True
     )
 
 
 def test_names_that_look_like_missing_values_stay() -> None:
-    frame = frame_of_lines(["NA,40,null,0", "None,1,nan,1", "007,2,1e5,1"], BANK, BANK.columns)
+    frame = frame_of_text("NA,40,null,0\nNone,1,nan,1\n007,2,1e5,1\n", BANK, BANK.columns)
     assert frame["id"].tolist() == ["NA", "None", "007"]
     assert frame["land"].tolist() == ["null", "nan", "1e5"]
 
@@ -49,7 +49,10 @@ def test_names_that_look_like_missing_values_stay() -> None:
 def test_quotes_commas_and_odd_characters_come_back() -> None:
     names = ["a, b", 'the "best"', "#1", "'x'", "line\u2028sep", "tab\there", "\x0bvt", "\x85nel"]
     lines = ['"a, b",1,x,0', '"the ""best""",1,x,0', *[f"{name},1,x,0" for name in names[2:]]]
-    assert frame_of_lines(lines, BANK, BANK.columns)["id"].tolist() == names
+    assert (
+        frame_of_text("".join(f"{line}\n" for line in lines), BANK, BANK.columns)["id"].tolist()
+        == names
+    )
 
 
 def test_columns_stand_in_the_order_asked_for() -> None:
@@ -59,24 +62,24 @@ def test_columns_stand_in_the_order_asked_for() -> None:
 
 def test_a_file_is_read_as_its_text_is(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,age,land,left\n1,40,France,0\n")
-    expected = frame_of_lines(["1,40,France,0"], BANK, BANK.columns)
+    expected = frame_of_text("1,40,France,0\n", BANK, BANK.columns)
     assert_frame_equal(frame_of(tmp_path / "a.csv", BANK, BANK.columns), expected)
 
 
 def test_no_lines_are_an_empty_frame() -> None:
-    assert_frame_equal(frame_of_lines([], BANK, BANK.columns), bank_frame([], [], [], []))
+    assert_frame_equal(frame_of_text("", BANK, BANK.columns), bank_frame([], [], [], []))
 
 
 def test_numbers_come_back_to_the_last_bit() -> None:
     rng = random.Random(2)
     values = [struct.unpack("<d", rng.randbytes(8))[0] for _ in range(5000)]
     values = [v for v in values if math.isfinite(v)]
-    frame = frame_of_lines([f"x,{value!r},y,1" for value in values], BANK, BANK.columns)
+    frame = frame_of_text("".join(f"x,{value!r},y,1\n" for value in values), BANK, BANK.columns)
     assert np.array_equal(frame["age"].to_numpy(), np.array(values))
 
 
 def test_a_missing_value_of_a_single_column_is_a_row() -> None:
-    assert len(frame_of_lines(["40", "", "50"], BANK, ["age"])) == 3
+    assert len(frame_of_text("40\n\n50\n", BANK, ["age"])) == 3
 
 
 def test_a_table_is_read_by_the_rules_of_ingestion() -> None:

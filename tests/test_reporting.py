@@ -20,6 +20,7 @@ from pipeline.frames import read_folder
 from pipeline.models import load_release
 from pipeline.releases import ModelManifest, Release, SelfCheck, live_release
 from pipeline.schema import DEFAULT_SCHEMA, canonical_text
+from pipeline.scorers import ByEstimator
 from pipeline.spreadsheet import neutral
 from reporting import draw_confusion_matrix, rank_clients, ranking_text, report
 
@@ -34,6 +35,10 @@ def live(world: Sandbox) -> Release:
 
 def model_of(world: Sandbox) -> Any:
     return pickle.loads((world.root / "production_deployment/trainedmodel.pkl").read_bytes())
+
+
+def scorer_of(world: Sandbox) -> ByEstimator:
+    return ByEstimator(model_of(world), DEFAULT_SCHEMA)
 
 
 def ranked(world: Sandbox) -> pd.DataFrame:
@@ -79,7 +84,7 @@ def test_the_latest_row_of_each_client_counts(deployed: Sandbox) -> None:
     latest = rows_of(("came back", 20, 300, 90, 0), ("left", 20, 300, 90, 1))
     model = model_of(deployed)
 
-    found = rank_clients(model, pd.concat([frame, latest]), DEFAULT_SCHEMA)
+    found = rank_clients(scorer_of(deployed), pd.concat([frame, latest]), DEFAULT_SCHEMA)
 
     risk = model.predict_proba(rows_of(("", 20, 300, 6, 0), ("", 20, 300, 90, 0))[FEATURES])[:, 1]
     assert found.clients == ["stays", "came back"]
@@ -91,7 +96,7 @@ def test_those_who_left_are_out_and_the_unknown_are_in(deployed: Sandbox) -> Non
         ("left", 20, 300, 6, 1), ("stayed", 20, 300, 90, 0), ("unknown", 20, 300, 6, None)
     )
 
-    found = rank_clients(model_of(deployed), frame, DEFAULT_SCHEMA)
+    found = rank_clients(scorer_of(deployed), frame, DEFAULT_SCHEMA)
 
     assert found.clients == ["unknown", "stayed"]
 
@@ -99,7 +104,7 @@ def test_those_who_left_are_out_and_the_unknown_are_in(deployed: Sandbox) -> Non
 def test_the_highest_risk_comes_first(deployed: Sandbox) -> None:
     frame = rows_of(*[(f"c{size:02}", 20, 300, size, 0) for size in range(90, 0, -10)])
 
-    found = rank_clients(model_of(deployed), frame, DEFAULT_SCHEMA)
+    found = rank_clients(scorer_of(deployed), frame, DEFAULT_SCHEMA)
 
     assert np.diff(found.risk).max() < 0
     assert found.clients == [f"c{size:02}" for size in range(10, 100, 10)]
@@ -108,7 +113,7 @@ def test_the_highest_risk_comes_first(deployed: Sandbox) -> None:
 def test_clients_of_equal_risk_stand_in_order_of_name(deployed: Sandbox) -> None:
     frame = rows_of(*[(name, 20, 300, 6, 0) for name in ("Zeta", "alpha", "Beta", "Ähre")])
 
-    found = rank_clients(model_of(deployed), frame, DEFAULT_SCHEMA)
+    found = rank_clients(scorer_of(deployed), frame, DEFAULT_SCHEMA)
 
     assert found.clients == ["Beta", "Zeta", "alpha", "Ähre"]
 
@@ -117,7 +122,7 @@ def test_missing_numbers_are_ranked_too(deployed: Sandbox) -> None:
     frame = rows_of(("known", 20, 300, 90, 0))
     frame = pd.concat([frame, pd.DataFrame([{"corporation": "unknown", "exited": 0.0}])])
 
-    found = rank_clients(model_of(deployed), frame, DEFAULT_SCHEMA)
+    found = rank_clients(scorer_of(deployed), frame, DEFAULT_SCHEMA)
 
     assert sorted(found.clients) == ["known", "unknown"]
     assert ((found.risk > 0) & (found.risk < 1)).all()
@@ -126,7 +131,7 @@ def test_missing_numbers_are_ranked_too(deployed: Sandbox) -> None:
 def test_where_everybody_left_the_ranking_is_empty(deployed: Sandbox) -> None:
     frame = rows_of(("left", 20, 300, 6, 1))
 
-    found = rank_clients(model_of(deployed), frame, DEFAULT_SCHEMA)
+    found = rank_clients(scorer_of(deployed), frame, DEFAULT_SCHEMA)
 
     assert (found.clients, found.risk.tolist()) == ([], [])
     assert ranking_text(found, BANDS, live(deployed)) == "rank,client,risk,band,release\n"
@@ -215,7 +220,9 @@ def test_the_file_is_byte_for_byte_what_pandas_makes_of_it(
     frame = rows_of(*[(name, risk, 1, 1, exited) for name, risk, exited in clients])
     frame = frame.astype({"corporation": "str"})
     release = Release("000001-20261122T090000Z", Path(), "", 0.5, None, {}, MADE_OF)
-    found = ranking_text(rank_clients(Told(), frame, DEFAULT_SCHEMA), bands, release)
+    found = ranking_text(
+        rank_clients(ByEstimator(Told(), DEFAULT_SCHEMA), frame, DEFAULT_SCHEMA), bands, release
+    )
     assert found == plain_text(frame, bands, release.id)
 
 

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from pipeline.errors import ModelError
-from pipeline.frames import frame_of, frame_of_lines
+from pipeline.frames import frame_of, frame_of_text
 from pipeline.models import load_trained, pickled, predictions_of, risk_of, save_model
 from pipeline.sampledata import SEED, clients
 from pipeline.schema import DEFAULT_SCHEMA, Schema
@@ -126,7 +126,9 @@ def test_a_column_with_one_value_only_is_borne() -> None:
 
 
 def test_classes_that_can_be_told_apart_are_borne() -> None:
-    frame = frame_of_lines(client_rows(0, 60), DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns)
+    frame = frame_of_text(
+        "\n".join([*client_rows(0, 60), ""]), DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns
+    )
     assert np.array_equal(predictions_of(train_model(frame), frame), frame["exited"])
 
 

@@ -17,11 +17,13 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from pipeline.config import Config
+from pipeline.features import features_of
 from pipeline.files import write_atomic
 from pipeline.history import History
 from pipeline.master import read_master
 from pipeline.models import risk_of
 from pipeline.releases import Release
+from pipeline.scorers import scorer_of
 from reporting import rank_clients, ranking_text, write_ranking
 from tests.bench.measuring import interleaved, machine, peak_of, table, world
 from training import train
@@ -32,6 +34,7 @@ READ, WHOLE = "pandas.read_csv of the same file", "the ranking: read, rank, writ
 _BEFORE = """
 trained = load_trained(config.output_model_path, config.schema)
 release = Release("000001-20261122T090000Z", config.path, "", 0.7, None, {}, trained.manifest)
+scorer = scorer_of(trained.model, trained.manifest)
 """
 
 
@@ -46,17 +49,17 @@ def measured(config: Config, repeat: int) -> dict[str, tuple[float, float]]:
 
     frame = read()
     here = frame[frame[config.schema.outcome] != 1]
-    ranking = rank_clients(trained.model, frame, config.schema)
+    scorer = scorer_of(trained.model, trained.manifest)
+    ranking = rank_clients(scorer, frame, config.schema)
     text = ranking_text(ranking, config.risk_bands, release)
     return interleaved(
         {
             READ: lambda: pd.read_csv(config.finaldata_path),
-            WHOLE: lambda: write_ranking(config, release, trained.model),
+            WHOLE: lambda: write_ranking(config, release, scorer),
             "  read, with the history": read,
-            "  latest rows, predict, sort": lambda: rank_clients(
-                trained.model, frame, config.schema
-            ),
-            "    of it predict_proba": lambda: risk_of(trained.model, here),
+            "  latest rows, predict, sort": lambda: rank_clients(scorer, frame, config.schema),
+            "    of it by coefficients": lambda: scorer.scores(features_of(here, config.schema)),
+            "    predict_proba would take": lambda: risk_of(trained.model, here),
             "  the text": lambda: ranking_text(ranking, config.risk_bands, release),
             "  write and fsync": lambda: write_atomic(config.clientrisk_path, text),
         },
@@ -69,9 +72,9 @@ def peak(config: Config) -> tuple[float, float, float]:
     return peak_of(
         config,
         imports="from pipeline.models import load_trained\nfrom pipeline.releases import Release\n"
-        "from reporting import write_ranking",
+        "from pipeline.scorers import scorer_of\nfrom reporting import write_ranking",
         before=_BEFORE,
-        work="write_ranking(config, release, trained.model)",
+        work="write_ranking(config, release, scorer)",
     )
 
 
