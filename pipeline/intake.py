@@ -12,7 +12,7 @@ from pipeline.errors import DataError
 from pipeline.files import DigestReader
 from pipeline.inbox import UNREAD, FoundFile, mtime_of, plain
 from pipeline.ledger import BadRow, TakenFile
-from pipeline.masterwriter import BATCH, MasterWriter
+from pipeline.masterwriter import BATCH_BYTES, BATCH_ROWS, MasterWriter
 from pipeline.progress import Step, unseen
 from pipeline.table import Table, some_of, too_many_bad
 
@@ -108,15 +108,18 @@ class _Intake:
             if table.extra_columns:
                 log.info("%s: left out columns: %s", file.name, some_of(table.extra_columns))
             lines: list[bytes] = []
+            size = 0
             for block in table.blocks():
                 if isinstance(block, BadRow):
                     self.bad.append(block)
                     self.rows += 1
                     continue
-                lines += block.text.encode().split(b"\n")[:-1]
-                if len(lines) >= BATCH:
+                text = block.text.encode()
+                lines += text.split(b"\n")[:-1]
+                size += len(text)
+                if len(lines) >= BATCH_ROWS or size >= BATCH_BYTES:
                     self._append(lines, master)
-                    lines = []
+                    lines, size = [], 0
             self._append(lines, master)
             self.reason = too_many_bad(self.bad, self.rows)
         except DataError as error:

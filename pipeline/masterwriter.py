@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import compress, islice
+from itertools import compress
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -14,7 +14,9 @@ from pipeline.master import REBUILD, check_master
 from pipeline.rowkeys import RowKeys
 from pipeline.schema import Schema
 
-BATCH = 1 << 18  # rows whose keys are looked up at once
+# what is held in memory at once, to look its keys up together
+BATCH_ROWS = 1 << 18
+BATCH_BYTES = 16 << 20
 NOTHING = MasterState(0, 0)
 
 
@@ -104,7 +106,7 @@ class MasterWriter:
         keys = RowKeys()
         self._file.seek(0)
         next(self._file)  # the header
-        while lines := list(islice(self._file, BATCH)):
+        while lines := self._file.readlines(BATCH_BYTES):
             keys.add([line[:-1] for line in lines])
             keys.settle()
         if len(keys) != on_record.rows:

@@ -800,6 +800,41 @@ def test_a_killed_rebuild_is_finished_by_the_next_run(source: Sandbox, moment: s
     ]
 
 
+# more than memory holds
+
+LIMITED = """
+import resource, sys
+limit = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+from ingestion import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["n" * 300, "a, " + "n" * 2000], ids=["plain", "quoted"])
+def test_a_file_larger_than_memory_goes_in(sandbox: Sandbox, name: str) -> None:
+    row = f'"{name} %d",1,2,3,0\n' if "," in name else f"{name} %d,1,2,3,0\n"
+    path, memory, count = sandbox.root / "sourcedata/a.csv", 256 << 20, 0
+    with path.open("w") as file:
+        file.write(f"{HEADER}\n")
+        while file.tell() < 1.5 * memory:
+            file.writelines(row % i for i in range(count, count + 10_000))
+            count += 10_000
+    command = [sys.executable, "-c", LIMITED, str(memory)]
+    command += ["--config", str(sandbox.root / "config.json")]
+    environment = {
+        **os.environ,
+        "OPENBLAS_NUM_THREADS": "1",
+    }  # its threads take memory of their own
+    for args in ([], ["--rebuild"]):
+        done = subprocess.run(
+            [*command, *args], cwd=PROJECT, env=environment, capture_output=True, text=True
+        )
+        assert done.stdout.startswith(f"a.csv: {count:,} new of {count:,} rows\n"), done.stderr
+    assert sandbox.config.finaldata_path.stat().st_size == path.stat().st_size
+
+
 # against pandas
 
 
