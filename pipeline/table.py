@@ -25,14 +25,6 @@ WIDEST_PLAIN = 200
 
 
 @dataclass(frozen=True)
-class GoodRow:
-    """A row that passed: where it starts, and its canonical line, without the line end."""
-
-    line: int
-    text: str
-
-
-@dataclass(frozen=True)
 class GoodRows:
     """Rows that passed, one after the other: where the first starts, and their canonical lines."""
 
@@ -41,7 +33,7 @@ class GoodRows:
 
 
 class Table:
-    """The rows of one CSV text; iterate it, or its `blocks`, once.
+    """The rows of one CSV text; iterate its `blocks` once.
 
     `columns` are those that must be there, in the order the canonical lines have; further ones
     are left out and named in `extra_columns`. Reasons quote the value at fault unless told not to.
@@ -66,15 +58,6 @@ class Table:
         self._picks = [(header.index(c), c, schema.canonical(c)) for c in columns]
         self.extra_columns = tuple(name for name in header if name not in columns)
         self._plain = PlainRows(header, columns, schema)
-
-    def __iter__(self) -> Iterator[GoodRow | BadRow]:
-        for block in self.blocks():
-            if isinstance(block, BadRow):
-                yield block
-            else:
-                # not splitlines: a name may hold other characters that Python takes for line ends
-                for i, text in enumerate(block.text.split("\n")[:-1]):
-                    yield GoodRow(block.line + i, text)
 
     def blocks(self) -> Iterator[GoodRows | BadRow]:
         """The rows in order, good ones as many at a time as can be read at once.

@@ -4,7 +4,9 @@ import importlib
 import json
 import logging
 import shutil
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -196,3 +198,19 @@ def deployed(source: Sandbox, kept_worlds: Path) -> Sandbox:
 def settled(source: Sandbox, kept_worlds: Path) -> Sandbox:
     """A project whose first run of the whole chain is done: nothing is new, nothing pending."""
     return _run_once(source, kept_worlds / "settled", "fullprocess")
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Fail what takes longer, even if it is blocked in a system call."""
+
+    def stop(*_: object) -> None:
+        pytest.fail(f"not done within {seconds} seconds")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

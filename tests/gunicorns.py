@@ -1,13 +1,11 @@
 """The API under a real gunicorn, started as an operator would, and what it says if it refuses."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
 import requests
 from conftest import PROJECT, Sandbox
 from servers import free_port, wait_until
@@ -61,19 +59,3 @@ def refused(world: Sandbox, *args: str, **variables: str) -> tuple[int, str]:
         check=False,
     )
     return done.returncode, done.stderr
-
-
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Fail what takes longer, even if it is blocked in a system call."""
-
-    def stop(*_: object) -> None:
-        pytest.fail(f"not done within {seconds} seconds")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

@@ -15,9 +15,9 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from conftest import PROJECT, Sandbox, client_rows
+from conftest import PROJECT, Sandbox, client_rows, within
 from flask.testing import FlaskClient
-from gunicorns import gunicorn, within
+from gunicorns import gunicorn
 from werkzeug.test import TestResponse
 
 from app import create_app

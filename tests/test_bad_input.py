@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import resource
-import signal
 import socket
 import tempfile
 import threading
@@ -21,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import HEADER, Result, Sandbox, client_rows
+from conftest import HEADER, Result, Sandbox, client_rows, within
 from hypothesis import HealthCheck, given, settings
 from malformed import malformed
+from tables import RowTable
 
 from app import create_app
 from ingestion import ingest, told
@@ -35,7 +35,6 @@ from pipeline.inbox import FoundFile, list_input, new_files
 from pipeline.intake import take_in
 from pipeline.masterwriter import MasterWriter
 from pipeline.schema import DEFAULT_SCHEMA
-from pipeline.table import Table
 
 FIRST, LAST = client_rows(0, 20), client_rows(50, 20)  # the good files beside the bad one
 ROWS = client_rows(1000, 20)
@@ -45,22 +44,6 @@ NO_HEADER = f"has no header line: expected {COLUMNS}; found "
 SPECIAL = "is a link or a special file; expected the file itself"
 NOBODY = 65534
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # no disk to wait for
-
-
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Whatever takes longer has blocked."""
-
-    def blocked(*_: object) -> None:
-        pytest.fail(f"still at it after {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, blocked)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture
@@ -573,14 +556,14 @@ def test_a_row_without_end_is_given_up(again: str, reason: str) -> None:
     start = f'{HEADER}\n"' if "\n" in again else f"{HEADER}\n"
     stream = io.BufferedReader(Endless(start.encode(), again.encode()))
     with within(10), pytest.raises(DataError) as caught:
-        list(Table(stream, DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns))
+        list(RowTable(stream, DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns))
     assert str(caught.value) == reason
 
 
 def test_bad_rows_without_end_are_given_up() -> None:
     stream = io.BufferedReader(Endless(f"{HEADER}\n".encode(), b"a,b,c,d,e\n"))
     with within(10), pytest.raises(DataError) as caught:
-        list(Table(stream, DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns))
+        list(RowTable(stream, DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns))
     assert str(caught.value) == (
         "has too many bad rows: more than 100,000 (line 100002: lastmonth_activity 'b' is not a"
         " number)"
@@ -620,7 +603,7 @@ def test_a_number_of_many_digits_takes_no_time(digits: int) -> None:
     text = "\n".join([HEADER, *[f"a,{'1' * digits}x,2,3,0"] * 5])
     stream = io.BufferedReader(io.BytesIO(text.encode()))
     with within(2):
-        rows = list(Table(stream, DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns))
+        rows = list(RowTable(stream, DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns))
     assert len(rows) == 5
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import PROJECT, Sandbox, client_rows
+from conftest import PROJECT, Sandbox, client_rows, within
 from flask.testing import FlaskClient
-from gunicorns import gunicorn, refused, within
+from gunicorns import gunicorn, refused
 from servers import foreign, free_port, serving, wait_until
 
 from apicalls import release_served

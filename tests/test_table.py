@@ -6,18 +6,19 @@ import pytest
 from conftest import HEADER
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables import GoodRow, RowTable
 
 from pipeline.errors import DataError
 from pipeline.ledger import BadRow
 from pipeline.schema import DEFAULT_SCHEMA, Schema
-from pipeline.table import GoodRow, GoodRows, Table, too_many_bad
+from pipeline.table import GoodRows, too_many_bad
 
 BANK = Schema("id", "left", ("age",), ("land",))
 PLAIN = f"{HEADER}\nacme,1,2,3,0\n"
 
 
-def table(content: str | bytes, schema: Schema = DEFAULT_SCHEMA) -> Table:
-    return Table(stream(content), schema, schema.columns)
+def table(content: str | bytes, schema: Schema = DEFAULT_SCHEMA) -> RowTable:
+    return RowTable(stream(content), schema, schema.columns)
 
 
 def stream(content: str | bytes) -> io.BufferedReader:
@@ -231,7 +232,7 @@ def test_bad_values_in_extra_columns_do_not_matter() -> None:
 
 
 def test_reasons_need_not_quote_the_value() -> None:
-    rows = Table(
+    rows = RowTable(
         stream("lastmonth_activity\nsecret\n"),
         DEFAULT_SCHEMA,
         ["lastmonth_activity"],
@@ -243,12 +244,12 @@ def test_reasons_need_not_quote_the_value() -> None:
 
 
 def test_only_the_columns_asked_for_are_taken() -> None:
-    rows = Table(stream(PLAIN), DEFAULT_SCHEMA, ["exited", "corporation"])
+    rows = RowTable(stream(PLAIN), DEFAULT_SCHEMA, ["exited", "corporation"])
     assert list(rows) == [GoodRow(2, "0,acme")]
 
 
 def test_a_row_of_missing_values_is_a_row() -> None:
-    rows = Table(stream("age,land\n40,\n,\n50,\n"), BANK, BANK.features)
+    rows = RowTable(stream("age,land\n40,\n,\n50,\n"), BANK, BANK.features)
     assert list(rows) == [GoodRow(2, "40,"), GoodRow(3, ","), GoodRow(4, "50,")]
 
 
@@ -256,7 +257,7 @@ def test_the_rest_of_the_stream_can_be_read_after_a_fault() -> None:
     content = f"{HEADER}\na\0,1,2,3,0\n".encode() + b"x" * 100_000
     source = stream(content)
     with pytest.raises(DataError):
-        list(Table(source, DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns))
+        list(RowTable(source, DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns))
     assert not source.closed
     assert content.endswith(source.read())
 
@@ -335,7 +336,7 @@ def read_by(text: str, columns: tuple[str, ...], widest_plain: int) -> list[obje
         patch.setattr("pipeline.table.WIDEST_PLAIN", widest_plain)
         patch.setattr("pipeline.lines.BLOCK", 40)
         try:
-            return list(Table(stream(text), SCHEMA, columns))
+            return list(RowTable(stream(text), SCHEMA, columns))
         except DataError as error:
             return str(error)
 
@@ -360,7 +361,7 @@ def test_a_single_column_is_read_as_if_the_csv_reader_had_every_row(
 def test_most_rows_are_taken_in_one_block() -> None:
     rows = [f"größe {i},{i},-{i}.25,,{i % 2}" for i in range(1, 5000)]
     text = "\n".join([DEFAULT_SCHEMA.header, *rows, ""])
-    (block,) = Table(stream(text), DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns).blocks()
+    (block,) = RowTable(stream(text), DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns).blocks()
     assert isinstance(block, GoodRows)
     assert block.text == "\n".join([*rows, ""])
 
@@ -369,7 +370,7 @@ def test_most_rows_are_taken_in_one_block() -> None:
 def test_rows_of_other_columns_are_taken_in_one_block_too(end: str) -> None:
     header = "no,exited,number_of_employees,corporation,lastmonth_activity,note,lastyear_activity"
     rows = [f"{i},1,{i},client {i},{i}.5,some note,7" for i in range(1, 5000)]
-    (block,) = Table(
+    (block,) = RowTable(
         stream(end.join([header, *rows, ""])), DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns
     ).blocks()
     assert isinstance(block, GoodRows)
