@@ -1,56 +1,64 @@
 """Fit the model on all labelled rows of finaldata.csv.
 
-A logistic regression on scaled numbers (missing ones at the median) and one-hot categories, in one
-pickled scikit-learn pipeline. It goes to output_model_path as trainedmodel.pkl, beside a
-manifest.json that says what it is made of and from. The same data give the same bytes.
+Logistic regression or boosted trees, as config.json says or as cross-validation chooses; the
+probabilities calibrated where that helps, the threshold as config.json says: one pickled
+scikit-learn estimator. It goes to output_model_path as trainedmodel.pkl, beside a manifest.json
+that says what it is made of and from, and reference.json, what its data were like. The same data
+give the same bytes.
 """
 
 import argparse
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
 import pandas as pd
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from pipeline import cli
+from pipeline.calibration import calibrate
 from pipeline.config import Config
 from pipeline.errors import ModelError
+from pipeline.estimators import fit_model
+from pipeline.folds import Folds, folds_of
 from pipeline.history import History, record_timing
-from pipeline.ledger import last_file
-from pipeline.master import read_master
-from pipeline.models import Model, TrainedModel, save_model
-from pipeline.newton import newton
+from pipeline.ledger import last_file, master_size
+from pipeline.master import read_master, read_sample
+from pipeline.models import Model, TrainedModel, risk_of, save_model
+from pipeline.policy import Policy
+from pipeline.recipe import AUTO, BOOSTING, HALF, LOGISTIC, UNCALIBRATED, Recipe
 from pipeline.schema import DEFAULT_SCHEMA, Schema
+from pipeline.selection import select
+from pipeline.threshold import f1_threshold, value_threshold, with_threshold
 
 log = logging.getLogger("training")
 
-SAMPLE = 20_000  # rows that a fit of many more begins with
+MOST_CHECKED = 20_000  # labelled rows to cross-validate on; more would tell hardly more
+DEFAULT_POLICY = Policy()
 
 
-def train_model(frame: pd.DataFrame, schema: Schema = DEFAULT_SCHEMA) -> Model:
+@dataclass(frozen=True)
+class Fitted:
+    """A model, how it was made, and the risk of rows of its data: out of fold, if there are folds.
+
+    `risk` has the shape (rows of the sample,).
+    """
+
+    model: Model
+    recipe: Recipe
+    risk: np.ndarray
+
+
+def train_model(
+    frame: pd.DataFrame, schema: Schema = DEFAULT_SCHEMA, policy: Policy = DEFAULT_POLICY
+) -> Model:
     """Fit a model on the labelled rows of a frame with the schema's columns.
 
     Rows whose outcome is NaN are left out. Raises `ModelError` unless both outcomes occur.
     """
     labelled = labelled_rows(frame, schema)
-    outcomes = labelled[schema.outcome].to_numpy().astype("int64")
-    if not 0 < outcomes.sum() < len(outcomes):
-        found = f"only clients with {schema.outcome} = {outcomes[0]}" if len(outcomes) else "none"
-        raise ModelError(
-            f"training needs clients who left and clients who stayed; among the"
-            f" {len(labelled):,} rows with a known outcome there are {found}"
-        )
-    model = untrained_model(schema)
-    rows = _fit_columns(model["columns"], labelled[list(schema.features)], schema)
-    _fit_logistic(model["logistic"], rows, outcomes)
-    fitted: Model = model
-    return fitted
+    return fit(labelled, _thinned(labelled), schema, policy).model
 
 
 def labelled_rows(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
@@ -59,104 +67,111 @@ def labelled_rows(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     return frame if known.all() else frame[known]
 
 
-def _fit_columns(columns: ColumnTransformer, features: pd.DataFrame, schema: Schema) -> np.ndarray:
-    """Fit the scaling and encoding of columns; returns what it makes of all rows.
+def _thinned(labelled: pd.DataFrame) -> pd.DataFrame:
+    return labelled[:: max(1, -(-len(labelled) // MOST_CHECKED))]
 
-    The same as `fit_transform`, which takes several times as long over the medians of many rows.
+
+def fit(frame: pd.DataFrame, sample: pd.DataFrame, schema: Schema, policy: Policy) -> Fitted:
+    """Choose by cross-validation on a sample, and fit what was chosen on all labelled rows.
+
+    `frame` has the feature columns and the outcome, `sample` the client as well. Where the sample
+    has too few clients of one outcome to be cut into folds, nothing is chosen: the model is
+    logistic unless the policy says boosting, uncalibrated, with 0.5 in place of a tuned threshold.
+    Raises `ModelError` unless both outcomes occur in `frame`.
     """
-    columns.fit(_summary(features, schema))
-    parts = []
-    if schema.numeric:
-        numbers = columns.named_transformers_["numbers"]
-        filled = numbers["impute"].transform(features[list(schema.numeric)])
-        parts.append(numbers["scale"].fit_transform(filled))
-    if schema.categorical:
-        categories = columns.named_transformers_["categories"]
-        parts.append(categories.transform(features[list(schema.categorical)]))
-    return parts[0] if len(parts) == 1 else np.hstack(parts)
-
-
-def _summary(features: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """A few rows with the medians and the categories of all of them."""
-    medians = features[list(schema.numeric)].median()
-    categories = {column: features[column].unique() for column in schema.categorical}
-    count = max([1, *map(len, categories.values())])
-    return pd.DataFrame(
-        {column: np.full(count, medians[column]) for column in schema.numeric}
-        | {
-            column: pd.Series(values[np.arange(count) % len(values)], dtype=features[column].dtype)
-            for column, values in categories.items()
-        }
+    _check_outcomes(frame, schema)
+    folds = folds_of(sample, schema, policy.seed)
+    if folds is None:
+        return _unchecked(frame, sample, schema, policy)
+    recipe, scores = _chosen(folds, schema, policy)
+    calibration = calibrate(folds, scores)
+    model = calibration.applied(fit_model(recipe.kind, frame, schema, policy.seed))
+    threshold = _threshold(policy, frame)
+    if threshold is None:
+        threshold = f1_threshold(folds.outcomes, calibration.risk)
+    recipe = replace(
+        recipe,
+        calibration=calibration.method,
+        threshold=threshold,
+        evidence=recipe.evidence | calibration.evidence,
     )
+    return Fitted(with_threshold(model, threshold), recipe, calibration.risk)
 
 
-def _fit_logistic(logistic: LogisticRegression, rows: np.ndarray, outcomes: np.ndarray) -> None:
-    """Fit on a sample of the rows, and from there on all of them.
-
-    The same as `fit`, which goes through all rows for every step from nothing on, and does not
-    learn more by it.
-    """
-    every = max(1, len(rows) // SAMPLE)
-    # of both outcomes, however rare one is
-    sample = np.concatenate([np.flatnonzero(outcomes == outcome)[::every] for outcome in (0, 1)])
-    sample.sort()
-    logistic.fit(rows[sample], outcomes[sample])
-    if every == 1:
-        return
-    found = np.append(logistic.coef_[0], logistic.intercept_)
-    for start in (found, np.zeros_like(found)):  # a rare category may lead a sample astray
-        minimum = newton(rows, outcomes, start, penalty=1 / logistic.C, tol=logistic.tol)
-        if minimum:
-            logistic.coef_ = minimum.weights[None, :-1]
-            logistic.intercept_ = minimum.weights[-1:]
-            logistic.n_iter_[:] = minimum.looks
-            return
-    logistic.fit(rows, outcomes)
+def _check_outcomes(labelled: pd.DataFrame, schema: Schema) -> None:
+    outcomes = labelled[schema.outcome].to_numpy()
+    if not 0 < outcomes.sum() < len(outcomes):
+        only = (
+            f"only clients with {schema.outcome} = {outcomes[0]:.0f}" if len(outcomes) else "none"
+        )
+        raise ModelError(
+            f"training needs clients who left and clients who stayed; among the"
+            f" {len(labelled):,} rows with a known outcome there are {only}"
+        )
 
 
-def untrained_model(schema: Schema) -> Pipeline:
-    """The pipeline to fit: a DataFrame of the feature columns goes in, 0 or 1 comes out.
+def _unchecked(frame: pd.DataFrame, sample: pd.DataFrame, schema: Schema, policy: Policy) -> Fitted:
+    """A model whose choices nothing can be said of."""
+    log.info("too few clients of one outcome to cross-validate: nothing is tuned or calibrated")
+    kind = BOOSTING if policy.model == BOOSTING else LOGISTIC
+    threshold = _threshold(policy, frame) or HALF
+    recipe = Recipe(kind=kind, threshold=threshold, rule=_rule(policy), seed=policy.seed)
+    model: Model = fit_model(kind, frame, schema, policy.seed)
+    return Fitted(with_threshold(model, threshold), recipe, risk_of(model, sample))
 
-    Scaling lets Newton's method converge in a few steps whatever the units; the penalty (C=100) is
-    there only so that the fit exists where the classes can be separated.
-    """
-    numbers = Pipeline(
-        [
-            ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
-            ("scale", StandardScaler()),
-        ]
+
+def _chosen(folds: Folds, schema: Schema, policy: Policy) -> tuple[Recipe, np.ndarray]:
+    """The kind of model, and its log-odds for each row by a model that saw none of the client's."""
+    kinds = (LOGISTIC, BOOSTING) if policy.model == AUTO else (policy.model,)
+    scores = {kind: _out_of_fold(kind, folds, schema, policy.seed) for kind in kinds}
+    recipe = Recipe(kind=policy.model, rule=_rule(policy), seed=policy.seed)
+    if policy.model != AUTO:
+        return recipe, scores[recipe.kind]
+    found = select(folds.outcomes, folds.clients, scores[LOGISTIC], scores[BOOSTING])
+    evidence = {
+        "log_loss_logistic": found.logistic,
+        "log_loss_boosting": found.boosting,
+        "log_loss_standard_error": found.standard_error,
+    }
+    log.info(
+        "%s: log loss %.4f logistic, %.4f boosting, standard error of the difference %.4f",
+        *(found.kind, found.logistic, found.boosting, found.standard_error),
     )
-    categories = Pipeline(
-        [
-            ("impute", SimpleImputer(strategy="constant", fill_value="")),
-            ("encode", OneHotEncoder(handle_unknown="ignore", sparse_output=False)),
-        ]
-    )
-    columns = [("numbers", numbers, list(schema.numeric))] if schema.numeric else []
-    if schema.categorical:
-        columns.append(("categories", categories, list(schema.categorical)))
-    return Pipeline(
-        [
-            ("columns", ColumnTransformer(columns)),
-            (
-                "logistic",
-                LogisticRegression(C=100, solver="newton-cholesky", tol=1e-8, max_iter=1000),
-            ),
-        ]
-    )
+    return replace(recipe, kind=found.kind, evidence=evidence), scores[found.kind]
+
+
+def _out_of_fold(kind: str, folds: Folds, schema: Schema, seed: int) -> np.ndarray:
+    def score(known: pd.DataFrame, held_out: pd.DataFrame) -> np.ndarray:
+        model = fit_model(kind, known, schema, seed)
+        scores: np.ndarray = model.decision_function(held_out[list(schema.features)])
+        return scores
+
+    return folds.out_of_fold(score)
+
+
+def _threshold(policy: Policy, frame: pd.DataFrame) -> float | None:
+    """The threshold that needs no tuning; None for the one that does."""
+    if policy.threshold == "value":
+        return value_threshold(policy.worth, frame)
+    return None if isinstance(policy.threshold, str) else policy.threshold
+
+
+def _rule(policy: Policy) -> str:
+    return policy.threshold if isinstance(policy.threshold, str) else "fixed"
 
 
 def train(config: Config) -> TrainedModel:
     """Fit on finaldata.csv and save the model; raises `ModelError` if that cannot be done."""
     started = perf_counter()
     with History(config.history_path) as history:
-        columns = (*config.schema.features, config.schema.outcome)
-        labelled = labelled_rows(read_master(config, history, columns), config.schema)
-        model = train_model(labelled, config.schema)
+        labelled, sample = _read(config, history)
+        fitted = fit(labelled, sample, config.schema, config.policy)
         trained = save_model(
-            model,
+            fitted.model,
             config.output_model_path,
             frame=labelled,
+            risk=fitted.risk,
+            recipe=fitted.recipe,
             last_file=last_file(history),
             schema=config.schema,
         )
@@ -166,10 +181,31 @@ def train(config: Config) -> TrainedModel:
     return trained
 
 
+def _read(config: Config, history: History) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The labelled rows, and those of them to cross-validate on, with their clients.
+
+    Of many rows, the clients of a sample only are read: names take longer than numbers.
+    """
+    schema = config.schema
+    rows, _ = master_size(history)
+    if rows <= MOST_CHECKED:
+        labelled = labelled_rows(read_master(config, history), schema)
+        return labelled, labelled
+    labelled = labelled_rows(
+        read_master(config, history, (*schema.features, schema.outcome)), schema
+    )
+    wanted = MOST_CHECKED * rows // max(1, len(labelled))  # so that so many are labelled
+    return labelled, labelled_rows(read_sample(config, history, wanted), schema)
+
+
 def command(config: Config, _: argparse.Namespace) -> None:
     """Train, and tell what came of it."""
-    rows = train(config).manifest.rows
-    print(f"{config.shown(config.trainedmodel_path)}: trained on {rows:,} labelled rows")
+    manifest = train(config).manifest
+    recipe = manifest.recipe
+    curve = "" if recipe.calibration == UNCALIBRATED else f", {recipe.calibration} calibration"
+    line = "" if recipe.threshold == HALF else f", threshold {recipe.threshold:.4f}"
+    path = config.shown(config.trainedmodel_path)
+    print(f"{path}: {recipe.kind}{curve}{line}, trained on {manifest.rows:,} labelled rows")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

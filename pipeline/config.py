@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from pipeline.errors import ConfigError
 from pipeline.jsonfile import ObjectReader, as_json, read_object
-from pipeline.schema import DEFAULT_SCHEMA, Schema
+from pipeline.policy import POLICY_KEYS, Policy, read_policy
+from pipeline.schema import DEFAULT_LABELS, DEFAULT_SCHEMA, Schema
 
 PATH_KEYS = (
     "input_folder_path",
@@ -18,10 +19,12 @@ PATH_KEYS = (
 )
 OPTIONAL_KEYS = (
     "schema",
+    "labels",
     "history_path",
     "keep_history_days",
     "keep_releases",
     "risk_bands",
+    *POLICY_KEYS,
     "api_url",
     "heartbeat_url",
     "practice",
@@ -60,6 +63,8 @@ class Config(NamedTuple):
     keep_history_days: int
     keep_releases: int
     risk_bands: RiskBands
+    labels: Mapping[str, str]  # how people call a column
+    policy: Policy
     api_url: str | None
     heartbeat_url: str | None
 
@@ -99,6 +104,11 @@ class Config(NamedTuple):
         return self.output_model_path / "clientrisk.csv"
 
     @property
+    def movers_path(self) -> Path:
+        """The clients whose risk rose or fell most."""
+        return self.output_model_path / "movers.csv"
+
+    @property
     def lock_path(self) -> Path:
         """The lock that one run holds at a time, in a folder of its own.
 
@@ -122,13 +132,16 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
     reader.unknown_keys((*PATH_KEYS, *OPTIONAL_KEYS))
     production = _paths(reader, path.parent)
     trial = _practice(reader, path.parent)
+    schema = _schema(reader)
     config = Config(
         path=path,
         practice=practice,
-        schema=_schema(reader),
+        schema=schema,
         keep_history_days=reader.integer("keep_history_days", 365, least=1),
         keep_releases=reader.integer("keep_releases", 5, least=1),
         risk_bands=_risk_bands(reader),
+        labels=_labels(reader, schema),
+        policy=read_policy(reader, schema.numeric),
         **{**production, **trial} if practice else production,
     )
     _check_places(reader, production, trial)
@@ -188,6 +201,14 @@ def _schema(reader: ObjectReader) -> Schema:
     if not schema.features:
         reader.problem("schema", 'names no feature: give "numeric" or "categorical" columns')
     return schema
+
+
+def _labels(reader: ObjectReader, schema: Schema) -> dict[str, str]:
+    """What people call each feature: as the config says, else its name with spaces."""
+    part = reader.part("labels", schema.features)
+    given = {column: part.text(column) for column in part.values if column in schema.features}
+    labels = {column: column.replace("_", " ") for column in schema.features}
+    return labels | (DEFAULT_LABELS if schema == DEFAULT_SCHEMA else {}) | given
 
 
 def _risk_bands(reader: ObjectReader) -> RiskBands:

@@ -49,3 +49,11 @@ def features_of(frame: pd.DataFrame, schema: Schema) -> Features:
     """The rows of a frame with the schema's feature columns."""
     numbers = frame[list(schema.numeric)].to_numpy(dtype="float64")
     return Features(numbers, tuple(frame[name].tolist() for name in schema.categorical))
+
+
+def usual_row(frame: pd.DataFrame, schema: Schema) -> Row:
+    """The median of each number and the most frequent category: what is usual in these rows."""
+    medians = frame[list(schema.numeric)].median().tolist()
+    modes = (frame[name].value_counts(sort=False) for name in schema.categorical)
+    # of equally frequent ones the first by name
+    return Row(medians, [min(counts.index[counts == counts.max()]) for counts in modes])

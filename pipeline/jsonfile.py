@@ -7,6 +7,8 @@ from typing import Any
 
 from pipeline.errors import ConfigError
 
+LARGEST = 1e15  # of a sum of money
+
 
 class ObjectReader:
     """Takes typed values out of a JSON object and collects what is wrong with them."""
@@ -47,6 +49,25 @@ class ObjectReader:
             return float(value)
         self.problem(key, f"must be a number from 0 to 1, not {as_json(value)}")
         return default
+
+    def choice(self, key: str, default: str, known: tuple[str, ...]) -> str:
+        """One of some words."""
+        value = self.values.get(key, default)
+        if isinstance(value, str) and value in known:
+            return value
+        words = ", ".join(as_json(word) for word in known)
+        self.problem(key, f"must be one of {words}, not {as_json(value)}")
+        return default
+
+    def amount(self, key: str) -> float | None:
+        """A sum above zero; None where there is none."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if type(value) in (int, float) and 0 < value < LARGEST:
+            return float(value)
+        self.problem(key, f"must be a number above 0, not {as_json(value)}")
+        return None
 
     def names(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
         """A list of column names."""

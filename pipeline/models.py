@@ -5,6 +5,7 @@ import logging
 import pickle
 import platform
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -16,7 +17,9 @@ import pandas as pd
 from sklearn.exceptions import InconsistentVersionWarning
 
 from pipeline.errors import ModelError, ReleaseError
+from pipeline.features import Row, usual_row
 from pipeline.files import sha256_of, utc_now, write_atomic
+from pipeline.recipe import Recipe
 from pipeline.releases import (
     MANIFEST,
     MODEL,
@@ -58,9 +61,19 @@ class TrainedModel:
 
 
 def save_model(
-    model: Model, folder: Path, *, frame: pd.DataFrame, last_file: int, schema: Schema
+    model: Model,
+    folder: Path,
+    *,
+    frame: pd.DataFrame,
+    risk: np.ndarray,
+    recipe: Recipe,
+    last_file: int,
+    schema: Schema,
 ) -> TrainedModel:
-    """Write a model and its manifest into a folder; `frame` holds the rows it was fitted on."""
+    """Write a model, its manifest and its reference into a folder.
+
+    `frame` holds the rows it was fitted on; `risk`, of any length, the risks of such rows.
+    """
     content = pickled(model)
     versions = {name: version(name) for name in ("scikit-learn", "numpy", "pandas")}
     manifest = ModelManifest(
@@ -71,6 +84,8 @@ def save_model(
         schema=schema,
         versions={"python": platform.python_version(), **versions},
         self_check=_self_check(model, frame[list(schema.features)].head(CHECKED_ROWS)),
+        recipe=recipe,
+        usual=_told_row(usual_row(frame, schema)),
     )
     write_atomic(folder / MODEL, content)
     write_atomic(folder / MANIFEST, manifest_text(manifest))
@@ -92,8 +107,16 @@ def pickled(model: Model) -> bytes:
 
 
 def _self_check(model: Model, frame: pd.DataFrame) -> SelfCheck:
-    rows = [tuple(None if pd.isna(v) else v for v in row) for row in frame.itertuples(index=False)]
+    rows = [_without_nan(row) for row in frame.itertuples(index=False)]
     return SelfCheck(tuple(rows), tuple(risk_of(model, frame).tolist()))
+
+
+def _told_row(row: Row) -> tuple[float | str | None, ...]:
+    return _without_nan([*row.numbers, *row.texts])
+
+
+def _without_nan(values: Iterable[Any]) -> tuple[float | str | None, ...]:
+    return tuple(None if pd.isna(value) else value for value in values)
 
 
 def load_trained(folder: Path, schema: Schema) -> TrainedModel:

@@ -2,12 +2,13 @@
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import NoneType
 from typing import Any, NoReturn
 
 from pipeline.errors import ModelError, ReleaseError
+from pipeline.recipe import Recipe
 from pipeline.schema import Schema
 from pipeline.standing import live_id as live_id  # every tick asks it, and no more of this
 
@@ -15,6 +16,8 @@ MODEL = "trainedmodel.pkl"
 SCORE = "latestscore.txt"
 RECORD = "ingestedfiles.txt"
 MANIFEST = "manifest.json"
+REFERENCE = "reference.json"  # what the model's training data were like
+CARD = "modelcard.md"
 _UNTELLABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # on one line
 _ID = re.compile(r"\d+-\w+")
 _UNREADABLE = (OSError, ValueError, OverflowError, RecursionError)  # whatever a manifest holds
@@ -30,7 +33,11 @@ class SelfCheck:
 
 @dataclass(frozen=True)
 class ModelManifest:
-    """What a model is made of and from."""
+    """What a model is made of and from.
+
+    `usual` holds the median of each number and the most frequent category in its data, NaN as None;
+    it is empty in a manifest of an older version.
+    """
 
     sha256: str
     trained_at: str
@@ -39,6 +46,25 @@ class ModelManifest:
     schema: Schema
     versions: dict[str, str]
     self_check: SelfCheck
+    recipe: Recipe = field(default_factory=Recipe)
+    usual: tuple[float | str | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """The comparison that a release won: F1 of both models on the same rows.
+
+    `low` and `high` bound the 95 % interval of the difference, challenger less champion.
+    """
+
+    gate: str
+    champion: str  # the release that was live
+    rows: int
+    champion_f1: float
+    challenger_f1: float
+    low: float
+    high: float
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -52,6 +78,7 @@ class Release:
     previous: str | None  # the release that was live before
     files: dict[str, str]  # name -> SHA-256
     model: ModelManifest
+    challenge: Challenge | None = None  # None where it was deployed without one
 
 
 def live_release(production: Path) -> Release:
@@ -84,6 +111,7 @@ def read_release(production: Path, release_id: str) -> Release:
             previous=_value(told, "previous", str, NoneType),
             files=_texts(told, "files"),
             model=_manifest_of(_value(told, "model", dict)),
+            challenge=_challenge_of(told),
         )
     except _UNREADABLE as error:
         raise ReleaseError(f"release {release_id} is damaged: {MANIFEST}: {error}") from error
@@ -143,19 +171,65 @@ def _manifest_of(told: dict[str, Any]) -> ModelManifest:
         schema=schema,
         versions=_texts(told, "versions"),
         self_check=_self_check_of(_value(told, "self_check", dict), schema),
+        recipe=_recipe_of(_value(told, "recipe", dict)) if "recipe" in told else Recipe(),
+        usual=_usual_of(told, schema) if "usual" in told else (),
+    )
+
+
+def _recipe_of(told: dict[str, Any]) -> Recipe:
+    evidence = _value(told, "evidence", dict)
+    if not all(_is(value, (float, int)) for value in evidence.values()):
+        raise ValueError('"evidence" holds something else than numbers')
+    return Recipe(
+        kind=_value(told, "kind", str),
+        calibration=_value(told, "calibration", str),
+        threshold=_value(told, "threshold", float, int),
+        rule=_value(told, "rule", str),
+        seed=_value(told, "seed", int),
+        evidence=evidence,
+    )
+
+
+def _usual_of(told: dict[str, Any], schema: Schema) -> tuple[float | str | None, ...]:
+    values = tuple(_value(told, "usual", list))
+    if len(values) != len(schema.features) or not all(map(_fits, values, _kinds(schema))):
+        raise ValueError('"usual" does not fit "schema"')
+    return values
+
+
+def _challenge_of(told: dict[str, Any]) -> Challenge | None:
+    found = told.get("challenge")
+    if found is None:
+        return None
+    found = _value(told, "challenge", dict)
+    return Challenge(
+        **{key: _value(found, key, str) for key in ("gate", "champion", "reason")},
+        **{
+            key: _value(found, key, float, int)
+            for key in ("rows", "champion_f1", "challenger_f1", "low", "high")
+        },
     )
 
 
 def _self_check_of(told: dict[str, Any], schema: Schema) -> SelfCheck:
     rows, risk = _all(told, "rows", list), _all(told, "risk", float, int)
-    kinds: list[tuple[type, ...]] = [(float, int, NoneType)] * len(schema.numeric)
-    kinds += [(str, NoneType)] * len(schema.categorical)
+    kinds = _kinds(schema)
     for row in rows:
-        if len(row) != len(kinds) or any(type(v) not in k for v, k in zip(row, kinds, strict=True)):
+        if len(row) != len(kinds) or not all(map(_fits, row, kinds)):
             raise ValueError('"rows" of "self_check" do not fit "schema"')
     if not rows or len(rows) != len(risk):
         raise ValueError('"self_check" has not one risk for each row')
     return SelfCheck(tuple(tuple(row) for row in rows), risk)
+
+
+def _kinds(schema: Schema) -> list[tuple[type, ...]]:
+    """What the value of each feature may be."""
+    kinds: list[tuple[type, ...]] = [(float, int, NoneType)] * len(schema.numeric)
+    return kinds + [(str, NoneType)] * len(schema.categorical)
+
+
+def _fits(value: Any, kinds: tuple[type, ...]) -> bool:
+    return type(value) in kinds
 
 
 def _value(told: dict[str, Any], key: str, *kinds: type) -> Any:

@@ -73,6 +73,11 @@ class Schema(NamedTuple):
 
 
 DEFAULT_SCHEMA = Schema()
+DEFAULT_LABELS = {  # how people call its features
+    "lastmonth_activity": "last month's activity",
+    "lastyear_activity": "last year's activity",
+    "number_of_employees": "number of employees",
+}
 
 
 def canonical_text(text: str) -> str:

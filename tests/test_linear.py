@@ -12,12 +12,12 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from pipeline.estimators import untrained_model
 from pipeline.features import Features
 from pipeline.linear import Linear, linear_of
 from pipeline.models import Model
 from pipeline.schema import DEFAULT_SCHEMA, LARGEST_NUMBER, Schema
 from pipeline.scorers import ByCoefficients, ByEstimator, agrees, probing_rows, scorer_of
-from training import untrained_model
 
 MODELS = {name: fitted(schema) for name, schema in SCHEMAS.items()}
 
@@ -131,7 +131,7 @@ def features_and_outcome(schema: Schema) -> tuple[object, object]:
 
 def without_means() -> Model:
     """A pipeline of the known shape and names, which does not subtract the means that it has."""
-    untrained = untrained_model(DEFAULT_SCHEMA)
+    untrained = untrained_model("logistic", DEFAULT_SCHEMA)
     untrained.set_params(columns__numbers__scale__with_mean=False)
     model: Model = untrained.fit(*features_and_outcome(DEFAULT_SCHEMA))
     return model

@@ -19,11 +19,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from pipeline.errors import ModelError
+from pipeline.estimators import SAMPLE, untrained_model
 from pipeline.frames import frame_of, frame_of_text
 from pipeline.models import load_trained, pickled, predictions_of, risk_of, save_model
 from pipeline.sampledata import SEED, clients
 from pipeline.schema import DEFAULT_SCHEMA, Schema
-from training import SAMPLE, train_model, untrained_model
+from training import train_model
 
 FEATURES = list(DEFAULT_SCHEMA.features)
 MIXED = Schema("id", "left", ("age", "spend"), ("land", "plan"))
@@ -204,7 +205,7 @@ def test_training_needs_both_outcomes(outcomes: list[float], reason: str) -> Non
 
 def by_sklearn(frame: pd.DataFrame, schema: Schema, tol: float = 1e-8) -> Any:
     """The pipeline fitted by its own `fit` on all rows."""
-    model = untrained_model(schema).set_params(logistic__tol=tol)
+    model = untrained_model("logistic", schema).set_params(logistic__tol=tol)
     return model.fit(frame[list(schema.features)], frame[schema.outcome].astype("int64"))
 
 

@@ -23,8 +23,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from pipeline.config import Config
+from pipeline.estimators import untrained_model
 from tests.bench.measuring import interleaved, machine, peak_of, table, world
-from training import train, untrained_model
+from training import train
 
 ROWS = (10_000, 100_000, 1_000_000)
 READ, NEWTON, BOTH = "read, pandas C engine", "Newton, numpy", "that read and that Newton"
@@ -49,7 +50,7 @@ def compared(config: Config, repeat: int) -> str:
     columns = [*schema.numeric, schema.outcome]
     frame = pd.read_csv(path, usecols=columns)
     features, outcomes = frame[list(schema.features)], frame[schema.outcome]
-    scaled = untrained_model(schema)["columns"].fit_transform(features)
+    scaled = untrained_model("logistic", schema)["columns"].fit_transform(features)
     raw = features.fillna(features.median()).to_numpy()
     cholesky = LogisticRegression(C=100, solver="newton-cholesky", tol=1e-8)
 
@@ -64,7 +65,9 @@ def compared(config: Config, repeat: int) -> str:
         "newton-cholesky, scaled": lambda: cholesky.fit(scaled, outcomes),
         "lbfgs as it comes, scaled": lambda: LogisticRegression().fit(scaled, outcomes),
         "liblinear, raw": lambda: LogisticRegression(solver="liblinear").fit(raw, outcomes),
-        "the whole pipeline's own fit": lambda: untrained_model(schema).fit(features, outcomes),
+        "the whole pipeline's own fit": lambda: untrained_model("logistic", schema).fit(
+            features, outcomes
+        ),
     }
     if find_spec("pyarrow"):
         questions["read, pyarrow"] = lambda: pd.read_csv(path, usecols=columns, engine="pyarrow")

@@ -1,0 +1,142 @@
+"""The two kinds of model, unfitted and fitted: a pickled scikit-learn pipeline each.
+
+A DataFrame of the feature columns goes in, 0 or 1 comes out. Missing numbers, missing categories
+and ones never seen before are the pipeline's own business.
+"""
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+
+from pipeline.newton import newton
+from pipeline.recipe import BOOSTING
+from pipeline.schema import Schema
+
+SAMPLE = 20_000  # rows that a logistic fit of many more begins with
+MOST_CATEGORIES = 254  # of a column, that boosting tells apart; the rarest beyond are one
+
+
+def untrained_model(kind: str, schema: Schema, seed: int = 0) -> Pipeline:
+    """The pipeline of a kind, `logistic` or `boosting`, before it is fitted."""
+    return _boosting(schema, seed) if kind == BOOSTING else _logistic(schema)
+
+
+def fit_model(kind: str, frame: pd.DataFrame, schema: Schema, seed: int = 0) -> Pipeline:
+    """Fit a kind of model on rows that all have a known outcome, both outcomes among them."""
+    model = untrained_model(kind, schema, seed)
+    features = frame[list(schema.features)]
+    outcomes = frame[schema.outcome].to_numpy().astype("int64")
+    if kind == BOOSTING:
+        return model.fit(features, outcomes)
+    rows = _fit_columns(model["columns"], features, schema)
+    _fit_logistic(model["logistic"], rows, outcomes)
+    return model
+
+
+def _logistic(schema: Schema) -> Pipeline:
+    """Logistic regression on scaled numbers, missing ones at the median, and one-hot categories.
+
+    Scaling lets Newton's method converge in a few steps whatever the units; the penalty (C=100) is
+    there only so that the fit exists where the classes can be separated.
+    """
+    numbers = [
+        ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
+        ("scale", StandardScaler()),
+    ]
+    encode = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    logistic = LogisticRegression(C=100, solver="newton-cholesky", tol=1e-8, max_iter=1000)
+    columns = _columns(schema, Pipeline(numbers), encode)
+    return Pipeline([("columns", columns), ("logistic", logistic)])
+
+
+def _boosting(schema: Schema, seed: int) -> Pipeline:
+    """Histogram gradient boosting, whose trees take missing and unknown values as they are.
+
+    Small trees, slowly: 200 of up to 15 leaves at a rate of 0.05. No early stopping, which would
+    set rows aside without a look at whose they are.
+    """
+    encode = OrdinalEncoder(
+        handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=MOST_CATEGORIES
+    )
+    first = len(schema.numeric)
+    boosting = HistGradientBoostingClassifier(
+        learning_rate=0.05,
+        max_iter=200,
+        max_leaf_nodes=15,
+        categorical_features=[first + i for i in range(len(schema.categorical))] or None,
+        early_stopping=False,
+        random_state=seed,
+    )
+    columns = _columns(schema, "passthrough", encode)
+    return Pipeline([("columns", columns), ("boosting", boosting)])
+
+
+def _columns(
+    schema: Schema, numbers: Pipeline | str, encode: OneHotEncoder | OrdinalEncoder
+) -> ColumnTransformer:
+    impute = SimpleImputer(strategy="constant", fill_value="")
+    parts = [("numbers", numbers, list(schema.numeric))] if schema.numeric else []
+    if schema.categorical:
+        categories = Pipeline([("impute", impute), ("encode", encode)])
+        parts.append(("categories", categories, list(schema.categorical)))
+    return ColumnTransformer(parts)
+
+
+def _fit_columns(columns: ColumnTransformer, features: pd.DataFrame, schema: Schema) -> np.ndarray:
+    """Fit the scaling and encoding of columns; returns what it makes of all rows.
+
+    The same as `fit_transform`, which takes several times as long over the medians of many rows.
+    """
+    columns.fit(_summary(features, schema))
+    parts = []
+    if schema.numeric:
+        numbers = columns.named_transformers_["numbers"]
+        filled = numbers["impute"].transform(features[list(schema.numeric)])
+        parts.append(numbers["scale"].fit_transform(filled))
+    if schema.categorical:
+        categories = columns.named_transformers_["categories"]
+        parts.append(categories.transform(features[list(schema.categorical)]))
+    return parts[0] if len(parts) == 1 else np.hstack(parts)
+
+
+def _summary(features: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """A few rows with the medians and the categories of all of them."""
+    medians = features[list(schema.numeric)].median()
+    categories = {column: features[column].unique() for column in schema.categorical}
+    count = max([1, *map(len, categories.values())])
+    return pd.DataFrame(
+        {column: np.full(count, medians[column]) for column in schema.numeric}
+        | {
+            column: pd.Series(values[np.arange(count) % len(values)], dtype=features[column].dtype)
+            for column, values in categories.items()
+        }
+    )
+
+
+def _fit_logistic(logistic: LogisticRegression, rows: np.ndarray, outcomes: np.ndarray) -> None:
+    """Fit on a sample of the rows, and from there on all of them.
+
+    The same as `fit`, which goes through all rows for every step from nothing on, and does not
+    learn more by it.
+    """
+    every = max(1, len(rows) // SAMPLE)
+    # of both outcomes, however rare one is
+    sample = np.concatenate([np.flatnonzero(outcomes == outcome)[::every] for outcome in (0, 1)])
+    sample.sort()
+    logistic.fit(rows[sample], outcomes[sample])
+    if every == 1:
+        return
+    found = np.append(logistic.coef_[0], logistic.intercept_)
+    for start in (found, np.zeros_like(found)):  # a rare category may lead a sample astray
+        minimum = newton(rows, outcomes, start, penalty=1 / logistic.C, tol=logistic.tol)
+        if minimum:
+            logistic.coef_ = minimum.weights[None, :-1]
+            logistic.intercept_ = minimum.weights[-1:]
+            logistic.n_iter_[:] = minimum.looks
+            return
+    logistic.fit(rows, outcomes)
