@@ -1,5 +1,7 @@
 """Publish model, score and record as one release, list the releases, or go back to one.
 
+Beside them lie a manifest, reference.json (what the training data were like) and modelcard.md.
+
 A release is a folder below prod_deployment_path/releases that is complete before anybody can see
 it. It goes live by one rename of the link `current`, through which trainedmodel.pkl,
 latestscore.txt and ingestedfiles.txt of prod_deployment_path are read.
@@ -16,13 +18,26 @@ from pipeline import cli
 from pipeline.config import Config
 from pipeline.errors import ModelError, ReleaseError
 from pipeline.files import sha256_of, sync_folder, utc_now, write_atomic
-from pipeline.history import History, deployed_releases, record_deployment, recorded_f1
-from pipeline.models import load_release, load_trained
+from pipeline.evaluation import evaluate
+from pipeline.frames import read_folder
+from pipeline.history import (
+    History,
+    deployed_releases,
+    last_decisions,
+    record_deployment,
+    recorded_f1,
+)
+from pipeline.ledger import ingested_period
+from pipeline.modelcard import Card, card_text
+from pipeline.models import TrainedModel, load_release, load_trained
 from pipeline.releases import (
+    CARD,
     MANIFEST,
     MODEL,
     RECORD,
+    REFERENCE,
     SCORE,
+    Challenge,
     ModelManifest,
     Release,
     live_id,
@@ -38,24 +53,28 @@ log = logging.getLogger("deployment")
 NEW = ".new"  # a release while it is made
 
 
-def deploy(config: Config) -> Release:
+def deploy(config: Config, challenge: Challenge | None = None) -> Release:
     """Make a release of the trained model, its score and the record of files, and put it live.
 
-    Raises `ModelError` if the model is damaged or the score does not describe it.
+    `challenge` is the comparison that it won, if there was one. Raises `ModelError` if the model is
+    damaged or the score does not describe it.
     """
     production = config.prod_deployment_path
-    manifest = load_trained(config.output_model_path, config.schema).manifest
+    trained = load_trained(config.output_model_path, config.schema)
+    manifest = trained.manifest
     sources = {
         MODEL: config.trainedmodel_path,
         SCORE: config.latestscore_path,
         RECORD: config.ingestedfiles_path,
+        REFERENCE: config.output_model_path / REFERENCE,
     }
     for source in sources.values():
         if not source.is_file():
             raise ReleaseError(f"{source} is missing: run ingestion, training and scoring first")
     with History(config.history_path) as history:
         f1 = _checked_score(config, manifest, history)
-        release = _build(production, sources, manifest, f1)
+        card = _card(config, trained, f1, history)
+        release = _build(production, sources, manifest, f1, challenge, card)
         load_release(release, config.schema)  # what cannot be read back does not go live
         _put_live(production, release.id)
         _prune(production, config.keep_releases)
@@ -131,8 +150,26 @@ def _checked_score(config: Config, manifest: ModelManifest, history: History) ->
     return f1
 
 
+def _card(config: Config, trained: TrainedModel, f1: float, history: History) -> Card:
+    """What the model card tells but for the release itself; the test data must be those scored."""
+    test = read_folder(config.test_data_path, config.schema)
+    seed = trained.manifest.recipe.seed
+    evaluation = evaluate(trained.model, test, config.schema, seed)
+    if evaluation.scores.f1 != f1:
+        raise ModelError(
+            f"{config.latestscore_path} says {f1}, but on the test data of now the F1 is"
+            f" {evaluation.scores.f1}: run `python scoring.py` first"
+        )
+    return Card(config, evaluation, ingested_period(history), last_decisions(history))
+
+
 def _build(
-    production: Path, sources: dict[str, Path], manifest: ModelManifest, f1: float
+    production: Path,
+    sources: dict[str, Path],
+    manifest: ModelManifest,
+    f1: float,
+    challenge: Challenge | None,
+    card: Card,
 ) -> Release:
     """Write a whole release under a hidden name, then give it its own."""
     folder = production / "releases"
@@ -150,7 +187,9 @@ def _build(
         previous=live_id(production),
         files={name: sha256_of(hidden / name) for name in sources},
         model=manifest,
+        challenge=challenge,
     )
+    write_atomic(hidden / CARD, card_text(release, card))
     write_atomic(hidden / MANIFEST, release_text(release))
     hidden.rename(folder / release.id)
     sync_folder(folder)

@@ -23,6 +23,7 @@ from sklearn.metrics import confusion_matrix
 
 from pipeline import cli
 from pipeline.config import Config, RiskBands
+from pipeline.evaluation import score_model
 from pipeline.features import features_of
 from pipeline.files import write_atomic
 from pipeline.frames import read_folder
@@ -33,7 +34,6 @@ from pipeline.releases import Release, live_release
 from pipeline.schema import Schema, csv_line
 from pipeline.scorers import Scorer, scorer_of
 from pipeline.spreadsheet import neutral
-from scoring import score_model
 
 log = logging.getLogger("reporting")
 

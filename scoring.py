@@ -8,57 +8,16 @@ import argparse
 import logging
 from collections.abc import Sequence
 
-import numpy as np
-import pandas as pd
-from sklearn import metrics
-
 from pipeline import cli
 from pipeline.config import Config
 from pipeline.errors import DataError
+from pipeline.evaluation import score_model
 from pipeline.files import write_atomic
 from pipeline.frames import read_folder
 from pipeline.history import History, Scores, record_scores
-from pipeline.models import Model, load_trained, predictions_of, risk_of
-from pipeline.schema import DEFAULT_SCHEMA, Schema
+from pipeline.models import Model, load_trained
 
 log = logging.getLogger("scoring")
-
-
-def score_model(model: Model, frame: pd.DataFrame, schema: Schema = DEFAULT_SCHEMA) -> Scores:
-    """The scores of a model on the labelled rows of a frame; reads and writes nothing.
-
-    Raises `DataError` if no row has a known outcome.
-    """
-    labelled = frame[frame[schema.outcome].notna()]
-    return score_predictions(
-        labelled[schema.outcome].to_numpy().astype("int64"),
-        predictions_of(model, labelled),
-        risk_of(model, labelled),
-    )
-
-
-def score_predictions(outcomes: np.ndarray, predicted: np.ndarray, risk: np.ndarray) -> Scores:
-    """The scores of predictions: outcomes and predictions 0 or 1, risk in [0, 1], each (rows,).
-
-    A score that these rows leave undefined (0/0, or one class only) is None.
-    """
-    if not len(outcomes):
-        raise DataError("no row has a known outcome: there is nothing to score")
-    both = 0 < outcomes.sum() < len(outcomes)
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        outcomes, predicted, average="binary", zero_division=np.nan
-    )
-    return Scores(
-        rows=len(outcomes),
-        f1=_defined(f1),
-        accuracy=float(metrics.accuracy_score(outcomes, predicted)),
-        precision=_defined(precision),
-        recall=_defined(recall),
-        roc_auc=float(metrics.roc_auc_score(outcomes, risk)) if both else None,
-        average_precision=float(metrics.average_precision_score(outcomes, risk)) if both else None,
-        log_loss=float(metrics.log_loss(outcomes, risk, labels=[0, 1])),
-        brier=float(metrics.brier_score_loss(outcomes, risk)),
-    )
 
 
 def scores_on_test_data(config: Config, model: Model) -> Scores:
@@ -86,10 +45,6 @@ def score(config: Config) -> Scores:
     write_atomic(config.latestscore_path, f"{scores.f1}\n")
     log.info("F1 %.4f on %s rows of test data", scores.f1, f"{scores.rows:,}")
     return scores
-
-
-def _defined(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
 
 
 def score_lines(scores: Scores) -> list[str]:

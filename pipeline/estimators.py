@@ -32,7 +32,9 @@ def fit_model(kind: str, frame: pd.DataFrame, schema: Schema, seed: int = 0) -> 
     features = frame[list(schema.features)]
     outcomes = frame[schema.outcome].to_numpy().astype("int64")
     if kind == BOOSTING:
-        return model.fit(features, outcomes)
+        # it fails on a column without any value, and has nothing to learn from one
+        empty = [column for column in schema.numeric if features[column].isna().all()]
+        return model.fit(features.fillna(dict.fromkeys(empty, 0.0)), outcomes)
     rows = _fit_columns(model["columns"], features, schema)
     _fit_logistic(model["logistic"], rows, outcomes)
     return model

@@ -8,6 +8,7 @@ import pandas as pd
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import f1_score
 
+from pipeline.bootstrap import Difference, paired_difference
 from pipeline.models import Model, predictions_of
 from pipeline.schema import Schema
 
@@ -18,24 +19,34 @@ Fit = Callable[[pd.DataFrame, Schema], Model]
 
 @dataclass(frozen=True)
 class Comparison:
-    """The F1 of both models on the same rows."""
+    """The F1 of both models on the same rows, and what the gate makes of it."""
 
+    gate: str  # not_worse, better or always
     rows: int
     champion_f1: float
     challenger_f1: float
+    difference: Difference  # challenger less champion
 
     @property
     def deploy(self) -> bool:
-        """Whether the challenger is at least as good."""
-        return self.challenger_f1 >= self.champion_f1
+        """Whether the challenger goes live."""
+        if self.gate == "better":
+            return self.difference.low > 0
+        return self.gate == "always" or self.challenger_f1 >= self.champion_f1
 
     @property
     def reason(self) -> str:
         """The comparison in words."""
-        how = "at least as good as" if self.deploy else "worse than"
+        how = "at least as good as" if self.challenger_f1 >= self.champion_f1 else "worse than"
+        rule = {
+            "better": "which must be above zero",
+            "always": "and it goes live in any case",
+        }.get(self.gate)
+        found = self.difference
         return (
             f"the challenger's F1 {self.challenger_f1:.4f} is {how} the deployed model's"
-            f" {self.champion_f1:.4f} on the same {self.rows:,} rows"
+            f" {self.champion_f1:.4f} on the same {self.rows:,} rows (95 % interval of the"
+            f" difference {found.low:+.4f} to {found.high:+.4f}{f', {rule}' if rule else ''})"
         )
 
 
@@ -44,6 +55,8 @@ def compare(
     challenger: Model,
     fit: Fit,
     *,
+    gate: str,
+    seed: int,
     schema: Schema,
     test: pd.DataFrame,
     new: pd.DataFrame,
@@ -53,19 +66,23 @@ def compare(
 
     `everything` is what the challenger was fitted on, the new rows among it: for these the
     challenger is stood in for by models fitted without the client in question, so that it has
-    seen none of the rows it is judged on.
+    seen none of the rows it is judged on. The interval of the difference is the paired bootstrap's
+    (`pipeline.bootstrap`).
     """
     test, new = (frame[frame[schema.outcome].notna()] for frame in (test, new))
-    outcomes = np.concatenate([frame[schema.outcome].to_numpy() for frame in (test, new)])
-    champion_says = [predictions_of(champion, frame) for frame in (test, new)]
-    challenger_says = [
-        predictions_of(challenger, test),
-        out_of_fold(fit, new, everything, schema),
-    ]
+    both = pd.concat([frame[[schema.client, schema.outcome]] for frame in (test, new)])
+    outcomes = both[schema.outcome].to_numpy().astype("int64")
+    champion_says = np.concatenate([predictions_of(champion, frame) for frame in (test, new)])
+    challenger_says = np.concatenate(
+        [predictions_of(challenger, test), out_of_fold(fit, new, everything, schema)]
+    )
+    clients = both[schema.client].to_numpy(dtype=object)
     return Comparison(
+        gate=gate,
         rows=len(outcomes),
         champion_f1=_f1(outcomes, champion_says),
         challenger_f1=_f1(outcomes, challenger_says),
+        difference=paired_difference(outcomes, champion_says, challenger_says, clients, seed),
     )
 
 
@@ -101,5 +118,5 @@ def _fitted(fit: Fit, frame: pd.DataFrame, schema: Schema) -> Model:
     return model
 
 
-def _f1(outcomes: np.ndarray, predicted: list[np.ndarray]) -> float:
-    return float(f1_score(outcomes, np.concatenate(predicted), zero_division=0.0))
+def _f1(outcomes: np.ndarray, predicted: np.ndarray) -> float:
+    return float(f1_score(outcomes, predicted, zero_division=0.0))

@@ -5,6 +5,7 @@ may read them.
 """
 
 import logging
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -47,6 +48,10 @@ class Decision:
     champion_f1: float | None = None
     challenger_f1: float | None = None
     new_release: str | None = None
+    drift_test: str | None = None
+    gate: str | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -94,9 +99,26 @@ def recorded_f1(history: History, model_sha256: str) -> float | None:
     return row["f1"] if row else None
 
 
-def record_decision(history: History, decision: Decision) -> None:
-    """Record what was decided on a batch."""
-    history.insert("decisions", at=utc_now(), **asdict(decision))
+def record_decision(history: History, decision: Decision) -> int:
+    """Record what was decided on a batch; returns the id of the record."""
+    return history.insert("decisions", at=utc_now(), **asdict(decision))
+
+
+def last_decisions(history: History, most: int = 20) -> list[sqlite3.Row]:
+    """The last decisions, the latest first: `at`, `release`, `rows`, `new_f1`, `verdict`, `action`."""
+    return history.query(
+        "SELECT at, release, rows, new_f1, verdict, action FROM decisions"
+        " ORDER BY id DESC LIMIT ?",
+        most,
+    )
+
+
+def batch_scores(history: History, release: str) -> list[float]:
+    """The F1 of a release on each batch that it was judged on, in order."""
+    rows = history.query(
+        "SELECT new_f1 FROM decisions WHERE release = ? AND new_f1 IS NOT NULL ORDER BY id", release
+    )
+    return [row["new_f1"] for row in rows]
 
 
 def record_deployment(history: History, release: str, action: str, f1: float) -> None:

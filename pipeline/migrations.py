@@ -109,4 +109,35 @@ MIGRATIONS = (
     ALTER TABLE master ADD COLUMN key_file TEXT;
     ALTER TABLE master ADD COLUMN key_bytes INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    -- whose verdict counted, what the gate asked for, and the 95 % interval of the difference of
+    -- both models' F1, challenger less champion
+    ALTER TABLE decisions ADD COLUMN drift_test TEXT;
+    ALTER TABLE decisions ADD COLUMN gate TEXT;
+    ALTER TABLE decisions ADD COLUMN difference_low REAL;
+    ALTER TABLE decisions ADD COLUMN difference_high REAL;
+    CREATE TABLE score_drift (    -- the verdict of each drift test on scores
+        decision_id INTEGER NOT NULL REFERENCES decisions (id) ON DELETE CASCADE,
+        test TEXT NOT NULL,       -- 'raw', 'parametric', 'nonparametric', 'bootstrap'
+        verdict TEXT NOT NULL,    -- 'drift', 'no drift', 'not enough evidence'
+        reason TEXT NOT NULL,
+        numbers TEXT NOT NULL     -- a JSON object of those it used
+    );
+    CREATE INDEX score_drift_decision ON score_drift (decision_id);
+    CREATE TABLE input_drift (    -- each feature of a batch, and its predicted risk, beside
+        decision_id INTEGER NOT NULL REFERENCES decisions (id) ON DELETE CASCADE,
+        feature TEXT NOT NULL,    -- the training data of the model that was live
+        kind TEXT NOT NULL,       -- 'number', 'category', 'risk'
+        rows INTEGER NOT NULL,
+        test TEXT NOT NULL,       -- 'ks' or 'chi2'
+        missing REAL NOT NULL,    -- shares are parts of 1
+        missing_before REAL NOT NULL,
+        psi REAL, psi_limit REAL, statistic REAL, p_value REAL, missing_p_value REAL,
+        unseen REAL, unseen_p_value REAL,
+        verdict TEXT NOT NULL,
+        reason TEXT NOT NULL
+    );
+    CREATE INDEX input_drift_decision ON input_drift (decision_id);
+    CREATE INDEX decisions_release ON decisions (release);
+    """,
 )

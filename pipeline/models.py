@@ -1,6 +1,7 @@
 """Saving a model with its manifest, loading it after checking it, and asking it."""
 
 import io
+import json
 import logging
 import pickle
 import platform
@@ -20,10 +21,12 @@ from pipeline.errors import ModelError, ReleaseError
 from pipeline.features import Row, usual_row
 from pipeline.files import sha256_of, utc_now, write_atomic
 from pipeline.recipe import Recipe
+from pipeline.reference import reference_object, reference_of
 from pipeline.releases import (
     MANIFEST,
     MODEL,
     RECORD,
+    REFERENCE,
     SCORE,
     ModelManifest,
     Release,
@@ -87,7 +90,9 @@ def save_model(
         recipe=recipe,
         usual=_told_row(usual_row(frame, schema)),
     )
+    reference = reference_object(reference_of(frame, risk, schema, recipe.seed))
     write_atomic(folder / MODEL, content)
+    write_atomic(folder / REFERENCE, json.dumps(reference, ensure_ascii=False) + "\n")
     write_atomic(folder / MANIFEST, manifest_text(manifest))
     return TrainedModel(model, manifest)
 
@@ -130,7 +135,7 @@ def load_release(release: Release, schema: Schema) -> Model:
 
     Raises `ReleaseError` or `ModelError` if it is damaged or of another schema.
     """
-    for name in (MODEL, SCORE, RECORD):
+    for name in sorted({MODEL, SCORE, RECORD, *release.files}):
         file = release.path / name
         try:
             whole = file.is_file() and sha256_of(file) == release.files.get(name)

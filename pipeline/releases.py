@@ -192,6 +192,8 @@ def _recipe_of(told: dict[str, Any]) -> Recipe:
 
 def _usual_of(told: dict[str, Any], schema: Schema) -> tuple[float | str | None, ...]:
     values = tuple(_value(told, "usual", list))
+    if not values:
+        return values
     if len(values) != len(schema.features) or not all(map(_fits, values, _kinds(schema))):
         raise ValueError('"usual" does not fit "schema"')
     return values

@@ -6,7 +6,8 @@ import pytest
 
 from pipeline.config import OPTIONAL_KEYS, PRACTICE_KEYS, Config, RiskBands, load_config
 from pipeline.errors import ConfigError
-from pipeline.schema import DEFAULT_SCHEMA, Schema
+from pipeline.policy import Policy, Worth
+from pipeline.schema import DEFAULT_LABELS, DEFAULT_SCHEMA, Schema
 
 FIVE = {
     "input_folder_path": "sourcedata",
@@ -43,6 +44,20 @@ def test_five_keys_are_enough(tmp_path: Path) -> None:
         keep_history_days=365,
         keep_releases=5,
         risk_bands=RiskBands(high=0.6, medium=0.3),
+        labels={
+            "lastmonth_activity": "last month's activity",
+            "lastyear_activity": "last year's activity",
+            "number_of_employees": "number of employees",
+        },
+        policy=Policy(
+            model="logistic",
+            threshold=0.5,
+            worth=Worth(client_value=None, contact_cost=None, save_rate=None),
+            drift_test="raw",
+            retrain_on="score",
+            gate="not_worse",
+            seed=0,
+        ),
         api_url="http://127.0.0.1:8000",
         heartbeat_url=None,
     )
@@ -298,6 +313,8 @@ def test_practice_has_places_of_its_own(tmp_path: Path) -> None:
         keep_history_days=365,
         keep_releases=5,
         risk_bands=RiskBands(),
+        labels=DEFAULT_LABELS,
+        policy=Policy(),
         api_url=None,
         heartbeat_url=None,
     )

@@ -118,6 +118,7 @@ def test_a_release_holds_model_score_record_and_manifest(scored: Sandbox) -> Non
         "previous": None,
         "files": {name: hashlib.sha256(content[name]).hexdigest() for name in FILES},
         "model": json.loads((scored.root / "models/manifest.json").read_text()),
+        "challenge": None,
     }
 
 

@@ -20,11 +20,13 @@ from pipeline.models import (
     risk_of,
     save_model,
 )
+from pipeline.recipe import Recipe
 from pipeline.releases import ModelManifest, Release, SelfCheck, manifest_text
 from pipeline.schema import Schema
 from training import train_model
 
 SCHEMA = Schema("id", "left", ("age", "spend"))
+RECIPE = Recipe(kind="boosting", threshold=0.25, rule="f1", evidence={"brier": 0.1})
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,21 @@ def model(frame: pd.DataFrame) -> Model:
 
 @pytest.fixture
 def saved(model: Model, frame: pd.DataFrame, tmp_path: Path) -> TrainedModel:
-    return save_model(model, tmp_path / "models", frame=frame, last_file=3, schema=SCHEMA)
+    return saved_model(model, tmp_path / "models", frame, last_file=3)
+
+
+def saved_model(
+    model: Model, folder: Path, frame: pd.DataFrame, schema: Schema = SCHEMA, *, last_file: int
+) -> TrainedModel:
+    return save_model(
+        model,
+        folder,
+        frame=frame,
+        risk=risk_of(model, frame),
+        recipe=RECIPE,
+        last_file=last_file,
+        schema=schema,
+    )
 
 
 def digest(path: Path) -> str:
@@ -178,7 +194,7 @@ def test_a_self_check_may_have_gaps(tmp_path: Path) -> None:
     rows = {"age": [1.0, None, 3.0], "land": ["", "x", "y"], "left": [0.0, 1.0, 0.0]}
     frame = pd.DataFrame({"id": list("abc"), **rows})
     model = train_model(frame, schema)
-    saved = save_model(model, tmp_path, frame=frame, last_file=1, schema=schema)
+    saved = saved_model(model, tmp_path, frame, schema, last_file=1)
     assert saved.manifest.self_check.rows == ((1.0, ""), (None, "x"), (3.0, "y"))
     assert load_trained(tmp_path, schema).manifest == saved.manifest
 

@@ -100,7 +100,7 @@ def test_a_release_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 def test_the_manifest_of_a_release_does_not_say_where_it_lies(tmp_path: Path) -> None:
     assert list(json.loads(release_text(release(tmp_path)))) == [
-        *("id", "deployed_at", "f1", "previous", "files", "model")
+        *("id", "deployed_at", "f1", "previous", "files", "model", "challenge")
     ]
 
 

@@ -10,7 +10,8 @@ from sklearn.metrics import f1_score
 from pipeline.errors import DataError
 from pipeline.history import Scores
 from pipeline.schema import Schema
-from scoring import score_lines, score_model, score_predictions
+from pipeline.evaluation import score_model, score_predictions
+from scoring import score_lines
 
 SCHEMA = Schema("id", "left", ("risk",))
 

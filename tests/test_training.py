@@ -10,6 +10,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import numpy as np
 import pandas as pd
@@ -19,9 +20,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from pipeline.errors import ModelError
-from pipeline.estimators import SAMPLE, untrained_model
+from pipeline.estimators import SAMPLE, fit_model, untrained_model
 from pipeline.frames import frame_of, frame_of_text
 from pipeline.models import load_trained, pickled, predictions_of, risk_of, save_model
+from pipeline.recipe import Recipe
 from pipeline.sampledata import SEED, clients
 from pipeline.schema import DEFAULT_SCHEMA, Schema
 from training import train_model
@@ -94,7 +96,7 @@ def trained_bytes(world: Sandbox) -> bytes:
 def test_the_fit_has_converged() -> None:
     frame = sample()
     assert frame[FEATURES].isna().sum().min() > 0
-    risk = risk_of(train_model(frame), frame)
+    risk = risk_of(fit_model("logistic", frame, DEFAULT_SCHEMA), frame)
     assert np.abs(risk - independent_risk(frame)).max() < 1e-6
 
 
@@ -258,20 +260,20 @@ def many(kind: str) -> tuple[pd.DataFrame, Schema]:
 )
 def test_many_rows_give_the_model_that_fit_gives(kind: str, most: float) -> None:
     frame, schema = many(kind)
-    model, exact = train_model(frame, schema), by_sklearn(frame, schema, tol=1e-13)
+    model, exact = fit_model("logistic", frame, schema), by_sklearn(frame, schema, tol=1e-13)
     assert np.abs(risk_of(model, frame) - risk_of(exact, frame)).max() < most
 
 
 def test_what_has_no_exact_answer_is_no_worse_than_that_of_fit() -> None:
     frame, schema = many("a number far off")
-    model, plain = train_model(frame, schema), by_sklearn(frame, schema)
+    model, plain = fit_model("logistic", frame, schema), by_sklearn(frame, schema)
     ours, theirs = (log_loss(frame["left"], risk_of(m, frame)) for m in (model, plain))
     assert ours <= theirs + 1e-12
 
 
 def test_many_rows_leave_the_same_parts_in_the_model() -> None:
     frame, schema = many("categories")
-    ours, theirs = train_model(frame, schema), by_sklearn(frame, schema)
+    ours, theirs = fit_model("logistic", frame, schema), by_sklearn(frame, schema)
     assert shape_of(ours) == shape_of(theirs)
 
 
@@ -296,7 +298,15 @@ def test_many_rows_give_the_same_bytes_again() -> None:
 def test_a_model_of_many_rows_is_saved_and_loaded(tmp_path: Path) -> None:
     frame, schema = many("categories")
     model = train_model(frame, schema)
-    save_model(model, tmp_path, frame=frame, last_file=1, schema=schema)
+    save_model(
+        model,
+        tmp_path,
+        frame=frame,
+        risk=risk_of(model, frame),
+        recipe=Recipe(),
+        last_file=1,
+        schema=schema,
+    )
     loaded = load_trained(tmp_path, schema).model
     assert np.array_equal(risk_of(loaded, frame), risk_of(model, frame))
 
@@ -309,7 +319,7 @@ def test_it_tells_what_it_trained(source: Sandbox) -> None:
     result = source.run("training")
     assert (result.code, result.out) == (
         0,
-        "models/trainedmodel.pkl: trained on 120 labelled rows\n",
+        "models/trainedmodel.pkl: logistic, trained on 120 labelled rows\n",
     )
 
 
@@ -338,13 +348,22 @@ def test_the_manifest_tells_what_the_model_is_made_of(source: Sandbox) -> None:
             "numpy": version("numpy"),
             "pandas": version("pandas"),
         },
+        "recipe": {
+            "kind": "logistic",
+            "calibration": "none",
+            "threshold": 0.5,
+            "rule": "fixed",
+            "seed": 0,
+            "evidence": {"brier": ANY, "brier_sigmoid": ANY},
+        },
+        "usual": [29.5, 344.5, 49.5],
     }
 
 
 def test_only_labelled_rows_are_counted(sandbox: Sandbox) -> None:
     prepared(sandbox, client_rows(0, 40) + client_rows(40, 20, outcome=""))
     result = sandbox.run("training")
-    assert result.out == "models/trainedmodel.pkl: trained on 40 labelled rows\n"
+    assert result.out == "models/trainedmodel.pkl: logistic, trained on 40 labelled rows\n"
 
 
 def test_a_timing_is_recorded(source: Sandbox) -> None:
@@ -451,7 +470,7 @@ def test_the_same_data_give_the_same_bytes_in_separate_processes(sandbox: Sandbo
     for run in runs:
         told, error = run.communicate()
         assert run.returncode == 0, error.decode()
-        assert told == b"models/trainedmodel.pkl: trained on 400 labelled rows\n"
+        assert told == b"models/trainedmodel.pkl: logistic, trained on 400 labelled rows\n"
     first, second = (
         (root / "models/trainedmodel.pkl").read_bytes() for root in (sandbox.root, twin)
     )
