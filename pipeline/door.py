@@ -19,7 +19,7 @@ from pipeline.errors import PipelineError
 from pipeline.guard import api_token, authorized
 from pipeline.plainjson import read_one
 from pipeline.schema import Schema
-from pipeline.scorers import ByCoefficients
+from pipeline.scorers import ByNumbers
 from pipeline.serving import LiveModel
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _told(body: bytes, live: LiveModel, schema: Schema) -> bytes | None:
         served = live.get()
     except (PipelineError, OSError):  # the app finds the same, and tells
         return None
-    if not isinstance(served.scorer, ByCoefficients):
+    if not isinstance(served.scorer, ByNumbers):
         return None
     outcome, risk = served.scorer.score(row)
     return one_prediction_json(outcome, risk, served.release.id)

@@ -43,6 +43,11 @@ class Linear:
             decision += weights.get(value, 0.0)
         return decision + self.intercept
 
+    @property
+    def words(self) -> tuple[list[str], ...]:
+        """The categories that are known, for each categorical column."""
+        return tuple(list(weights) for weights in self.categories)
+
     @cached_property
     def _columns(self) -> list[tuple[float, float, float, float]]:
         parts = (self.medians, self.means, self.scales, self.weights)

@@ -1,26 +1,28 @@
 """Asking a model for the rows of a request: quickly where that is proven, else as it is."""
 
 import logging
-import math
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import pandas as pd
 
+from pipeline.anatomy import anatomy_of
+from pipeline.curves import PLAIN, Curve, curve_of
 from pipeline.features import Features, Row
-from pipeline.linear import Linear, linear_of
+from pipeline.linear import linear_of
 from pipeline.models import Model, predictions_of, risk_of
+from pipeline.probes import probing_rows
+from pipeline.recipe import HALF
 from pipeline.releases import ModelManifest
-from pipeline.schema import LARGEST_NUMBER, Schema
+from pipeline.schema import Schema
 
 log = logging.getLogger(__name__)
 
-PROBES = 200
-FURTHEST = 700  # decisions beyond it have a risk of 0 or 1 to the last digit, and exp overflows
 # the same sums in another order; a decision may be as large as the largest number
 RISK_TOLERANCE = 1e-12
 DECISION_TOLERANCE = 1e-9
+SMALLEST_RISK = 1e-15  # in place of 0, which has no log-odds
 
 
 class Scores(NamedTuple):
@@ -36,6 +38,23 @@ class Scorer(Protocol):
     def scores(self, rows: Features) -> Scores:
         """The outcome and the risk of each row: two arrays of shape (rows,)."""
 
+    def decision(self, rows: Features) -> np.ndarray:
+        """The log-odds of the outcome 1 before any calibration: shape (rows,), float64."""
+
+
+class Core(Protocol):
+    """What scores rows in a model, reduced to its numbers."""
+
+    @property
+    def words(self) -> tuple[list[str], ...]:
+        """The categories that are known, for each categorical column."""
+
+    def decision(self, rows: Features) -> np.ndarray:
+        """The log-odds of the outcome 1 for each row: shape (rows,)."""
+
+    def decision_of_one(self, row: Row) -> float:
+        """The same for one row."""
+
 
 @dataclass(frozen=True)
 class ByEstimator:
@@ -49,79 +68,119 @@ class ByEstimator:
         frame = rows.frame(self.schema)
         return Scores(predictions_of(self.model, frame), risk_of(self.model, frame))
 
+    def decision(self, rows: Features) -> np.ndarray:
+        """Ask what scores in the model; where it tells no log-odds, those of its risk.
+
+        A risk of 0 or 1 counts as 1e-15 short of it then.
+        """
+        frame = rows.frame(self.schema)
+        if frame.empty:
+            return np.empty(0)
+        if not hasattr(self._core, "decision_function"):
+            risk = np.clip(risk_of(self.model, frame), SMALLEST_RISK, 1 - SMALLEST_RISK)
+            odds: np.ndarray = np.log(risk) - np.log1p(-risk)
+            return odds
+        decision = self._core.decision_function(frame[list(self.model.feature_names_in_)])
+        return np.asarray(decision, dtype="float64")
+
+    @cached_property
+    def _core(self) -> Any:
+        return anatomy_of(self.model).core
+
 
 @dataclass(frozen=True)
-class ByCoefficients:
-    """A linear model's own numbers: a hundred times as fast for one row."""
+class ByNumbers:
+    """A model's own numbers: a hundred times as fast for one row."""
 
-    linear: Linear
+    core: Core
+    curve: Curve | None = None
+    threshold: float | None = None
 
     def scores(self, rows: Features) -> Scores:
-        """Add up what the columns give."""
-        decision = self.linear.decision(rows)
-        risk = 1 / (1 + np.exp(-np.maximum(decision, -FURTHEST)))
-        return Scores((decision > 0).astype("int64"), risk)
+        """Work it out for all rows at once."""
+        decision = self.core.decision(rows)
+        risk = (self.curve or PLAIN).risk(decision)
+        return Scores(self.leaves(decision, risk).astype("int64"), risk)
+
+    def decision(self, rows: Features) -> np.ndarray:
+        """Work it out for all rows at once."""
+        return self.core.decision(rows)
 
     def score(self, row: Row) -> tuple[int, float]:
         """The outcome and the risk of one row."""
-        decision = self.linear.decision_of_one(row)
-        return int(decision > 0), 1 / (1 + math.exp(-max(decision, -FURTHEST)))
+        decision = self.core.decision_of_one(row)
+        risk = (self.curve or PLAIN).risk_of_one(decision)
+        return int(self.leaves(decision, risk)), risk
+
+    def leaves(self, decision: Any, risk: Any) -> Any:
+        """Whether the outcome 1 is predicted, for a row or an array of them.
+
+        As the estimators of scikit-learn have it, each in its own way: a pipeline by log-odds
+        above 0, a calibrated one by a risk above a half, a threshold by a risk that is no less.
+        """
+        if self.threshold is not None:
+            return risk >= self.threshold
+        return risk > HALF if self.curve else decision > 0
 
 
 def scorer_of(model: Model, manifest: ModelManifest) -> Scorer:
     """The quickest way to ask a model that gives what the model gives."""
     estimator = ByEstimator(model, manifest.schema)
-    linear = linear_of(model)
-    if linear is None:
+    quick = numbers_of(model)
+    if quick is None:
         return estimator
-    probes = probing_rows(linear, manifest)
-    if not agrees(linear, estimator, probes):
-        log.warning("the model's coefficients do not give what the model gives: it is asked itself")
+    probes = probing_rows(quick.core.words, manifest)
+    if not agrees(quick, estimator, probes):
+        log.warning("the model's numbers do not give what the model gives: it is asked itself")
         return estimator
-    return ByCoefficients(linear)
+    return quick
 
 
-def agrees(linear: Linear, estimator: ByEstimator, probes: Features) -> bool:
-    """Whether the coefficients give what the model gives for each of these rows."""
-    frame = probes.frame(estimator.schema)[list(estimator.model.feature_names_in_)]
+def numbers_of(model: Model) -> ByNumbers | None:
+    """The numbers of a model as `training.py` makes them; None for any other model.
+
+    It goes by names and shapes only. Whether the model is what it looks like is for its caller to
+    find out, by comparing what both give.
+    """
     try:
-        ours, theirs = ByCoefficients(linear).scores(probes), estimator.scores(probes)
-        # where a risk is all but 0 or 1 a wrong coefficient would not show
-        decision = estimator.model.decision_function(frame)  # type: ignore[attr-defined]
+        core, calibrator, threshold = anatomy_of(model)
+        curve = None if calibrator is None else curve_of(calibrator)
+    except (AttributeError, IndexError, TypeError, ValueError):  # made in another way
+        return None
+    found = linear_of(core)
+    return ByNumbers(found, curve, threshold) if found else None
+
+
+def agrees(quick: ByNumbers, estimator: ByEstimator, probes: Features) -> bool:
+    """Whether the numbers give what the model gives for each of these rows.
+
+    Log-odds and curve are compared one by one: on a steep piece of a curve the last digit of the
+    log-odds may be the first of the risk.
+    """
+    try:
+        ours, theirs = quick.scores(probes), estimator.scores(probes)
+        decision = estimator.decision(probes)
     except (AttributeError, TypeError, ValueError) as error:  # it takes other rows than these
-        log.warning("the model cannot be compared with its coefficients: %r", error)
+        log.warning("the model cannot be compared with its numbers: %r", error)
         return False
-    alone = [linear.decision_of_one(row) for row in probes.rows()]
-    within = DECISION_TOLERANCE * (1 + np.abs(decision))
+    curve = quick.curve or PLAIN
+    alone = np.array([quick.core.decision_of_one(row) for row in probes.rows()])
+    alone_risk = np.array([curve.risk_of_one(one) for one in decision.tolist()])
     return bool(
-        (np.abs(ours.risk - theirs.risk) <= RISK_TOLERANCE).all()
-        and (np.abs(linear.decision(probes) - decision) <= within).all()
-        and (np.abs(alone - decision) <= within).all()
+        all(_same_decision(found, decision) for found in (quick.decision(probes), alone))
+        and all(_near(found, theirs.risk) for found in (curve.risk(decision), alone_risk))
         and (ours.outcomes == theirs.outcomes).all()
     )
 
 
-def probing_rows(linear: Linear, manifest: ModelManifest) -> Features:
-    """Rows to compare on: those of the self-check, and ones like them and unlike them.
+def _same_decision(found: np.ndarray, decision: np.ndarray) -> bool:
+    """Whether log-odds are the same: where a risk is all but 0 or 1 it would not show in that."""
+    within = DECISION_TOLERANCE * (1 + np.abs(decision))
+    return bool(
+        (np.abs(found - decision) <= within).all()
+        and _near(PLAIN.risk(found), PLAIN.risk(decision))
+    )
 
-    In each column some are missing, some near those of the self-check, some huge; each category
-    that is known occurs, and one that is not.
-    """
-    schema, random = manifest.schema, np.random.default_rng(0)
-    known = pd.DataFrame(manifest.self_check.rows, columns=list(schema.features))
-    count = max([PROBES, *(2 + len(weights) for weights in linear.categories)])
-    picked = known[list(schema.numeric)].to_numpy(dtype="float64")[np.arange(count) % len(known)]
-    near = np.where(np.isnan(picked), 0, picked)
-    spread = 1 + np.abs(near).max(axis=0, initial=0)
-    numbers = near + spread * random.standard_normal(near.shape)
-    dice = random.random(near.shape)
-    numbers[dice < 0.1] = np.nan
-    # one row in ten only: beside a huge number the others do not count
-    huge = (dice > 0.5) & (np.arange(count) % 10 == 9)[:, None]
-    numbers[huge] = random.choice([-LARGEST_NUMBER, LARGEST_NUMBER, 1e9, -1e9], near.shape)[huge]
-    numbers[: len(known)] = picked[: len(known)]
-    texts = []
-    for weights in linear.categories:
-        words = [*weights, "", "\0 unknown"]
-        texts.append([words[i] for i in random.permutation(np.arange(count) % len(words))])
-    return Features(numbers, tuple(texts))
+
+def _near(risk: np.ndarray, expected: np.ndarray) -> bool:
+    return bool((np.abs(risk - expected) <= RISK_TOLERANCE).all())

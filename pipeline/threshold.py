@@ -55,5 +55,5 @@ def with_threshold(model: Model, threshold: float) -> Model:
     fixed: Model = FixedThresholdClassifier(
         model, threshold=threshold, pos_label=1, response_method="predict_proba"
     )
-    fixed.feature_names_in_ = model.feature_names_in_  # as its `fit` would, beside fitting again
+    fixed.feature_names_in_ = model.feature_names_in_  # which its own `fit` would note
     return fixed

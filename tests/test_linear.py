@@ -16,8 +16,9 @@ from pipeline.estimators import untrained_model
 from pipeline.features import Features
 from pipeline.linear import Linear, linear_of
 from pipeline.models import Model
+from pipeline.probes import probing_rows
 from pipeline.schema import DEFAULT_SCHEMA, LARGEST_NUMBER, Schema
-from pipeline.scorers import ByCoefficients, ByEstimator, agrees, probing_rows, scorer_of
+from pipeline.scorers import ByEstimator, ByNumbers, agrees, scorer_of
 
 MODELS = {name: fitted(schema) for name, schema in SCHEMAS.items()}
 
@@ -45,8 +46,8 @@ def linear(model: Model) -> Linear:
     return found
 
 
-def scorers(name: str) -> tuple[ByCoefficients, ByEstimator]:
-    return ByCoefficients(linear(MODELS[name])), ByEstimator(MODELS[name], SCHEMAS[name])
+def scorers(name: str) -> tuple[ByNumbers, ByEstimator]:
+    return ByNumbers(linear(MODELS[name])), ByEstimator(MODELS[name], SCHEMAS[name])
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -81,7 +82,7 @@ def test_one_row_alone_is_told_as_among_others(name: str, data: st.DataObject) -
 def test_the_scorer_of_a_trained_model_stands_on_its_coefficients(name: str) -> None:
     scorer = scorer_of(MODELS[name], manifest_of(MODELS[name], SCHEMAS[name]))
 
-    assert isinstance(scorer, ByCoefficients)
+    assert isinstance(scorer, ByNumbers)
 
 
 BROKEN = {
@@ -108,20 +109,22 @@ BROKEN = {
 def test_a_wrong_coefficient_is_noticed(what: str) -> None:
     right = linear(MODELS["mixed"])
     estimator = ByEstimator(MODELS["mixed"], MIXED)
-    probes = probing_rows(right, manifest_of(estimator.model, MIXED))
+    probes = probing_rows(right.words, manifest_of(estimator.model, MIXED))
 
-    assert agrees(right, estimator, probes)
-    assert not agrees(BROKEN[what](right), estimator, probes)
+    assert agrees(ByNumbers(right), estimator, probes)
+    assert not agrees(ByNumbers(BROKEN[what](right)), estimator, probes)
 
 
 def test_a_wrong_coefficient_is_noticed_where_every_risk_is_0_or_1() -> None:
     model = fitted(MIXED)
     model[1].coef_ *= 1e6  # type: ignore[index]
     right, estimator = linear(model), ByEstimator(model, MIXED)
-    probes = probing_rows(right, manifest_of(model, MIXED))
+    probes = probing_rows(right.words, manifest_of(model, MIXED))
 
-    assert agrees(right, estimator, probes)
-    assert not agrees(replace(right, weights=right.weights * [1, 1.0001]), estimator, probes)
+    assert agrees(ByNumbers(right), estimator, probes)
+    assert not agrees(
+        ByNumbers(replace(right, weights=right.weights * [1, 1.0001])), estimator, probes
+    )
 
 
 def features_and_outcome(schema: Schema) -> tuple[object, object]:
@@ -177,7 +180,7 @@ def test_any_other_model_is_asked_itself() -> None:
         assert linear_of(model) is None
     scorer = scorer_of(trees, manifest_of(trees, DEFAULT_SCHEMA))
     assert isinstance(scorer, ByEstimator)
-    rows = probing_rows(linear(MODELS["numbers"]), manifest_of(trees, DEFAULT_SCHEMA))
+    rows = probing_rows((), manifest_of(trees, DEFAULT_SCHEMA))
     assert scorer.scores(rows).risk.tolist() == (
         trees.predict_proba(rows.frame(DEFAULT_SCHEMA))[:, 1].tolist()
     )
@@ -185,11 +188,11 @@ def test_any_other_model_is_asked_itself() -> None:
 
 def test_every_kind_of_row_is_among_those_compared() -> None:
     of = linear(MODELS["mixed"])
-    probes = probing_rows(of, manifest_of(MODELS["mixed"], MIXED))
+    probes = probing_rows(of.words, manifest_of(MODELS["mixed"], MIXED))
 
     assert np.isnan(probes.numbers).any(axis=0).all()
     assert (np.abs(probes.numbers) == LARGEST_NUMBER).any()
     for weights, texts in zip(of.categories, probes.texts, strict=True):
         assert {*weights, ""} < set(texts)
-    risk = ByCoefficients(of).scores(probes).risk
+    risk = ByNumbers(of).scores(probes).risk
     assert ((risk > 0.01) & (risk < 0.99)).mean() > 0.3
