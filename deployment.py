@@ -160,7 +160,8 @@ def _card(config: Config, trained: TrainedModel, f1: float, history: History) ->
             f"{config.latestscore_path} says {f1}, but on the test data of now the F1 is"
             f" {evaluation.scores.f1}: run `python scoring.py` first"
         )
-    return Card(config, evaluation, ingested_period(history), last_decisions(history))
+    period = ingested_period(history, trained.manifest.last_file)
+    return Card(trained.model, evaluation, period, last_decisions(history))
 
 
 def _build(

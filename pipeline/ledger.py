@@ -14,6 +14,15 @@ TIMES = ("recorded_at", "judged_at", "reported_at")
 
 
 @dataclass(frozen=True)
+class Period:
+    """How many files were taken in, and when the first and the last of them."""
+
+    files: int
+    first: str
+    last: str
+
+
+@dataclass(frozen=True)
 class BadRow:
     """A row that was set aside: where it starts, why, and what it says."""
 
@@ -147,6 +156,16 @@ def begin_rebuild(history: History) -> None:
 def last_file(history: History) -> int:
     """The id of the file recorded last; 0 if there is none."""
     return int(history.query("SELECT coalesce(max(id), 0) AS id FROM files")[0]["id"])
+
+
+def ingested_period(history: History, last_file: int) -> Period:
+    """When the files up to this id were taken in."""
+    row = history.query(
+        "SELECT count(*) AS files, min(recorded_at) AS first, max(recorded_at) AS last"
+        " FROM files WHERE status = 'ingested' AND id <= ?",
+        last_file,
+    )[0]
+    return Period(row["files"], row["first"] or "", row["last"] or "")
 
 
 def unjudged(history: History) -> list[PendingFile]:
