@@ -27,7 +27,7 @@ from pipeline.drift import DRIFT, NO_DRIFT
 from pipeline.featuredrift import (
     NUMBER,
     RISK,
-    FeatureDrift,
+    FeatureDrift as FeatureDrift,
     compare_categories,
     compare_numbers,
 )

@@ -26,8 +26,8 @@ from pipeline.releases import live_release
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 INDEX = {key: os.environ.get(key) for key in ("PIP_INDEX_URL", "PIP_NO_INDEX")}
-REQUIRED = ["pandas", "numpy", "xxhash", "tqdm", "scikit-learn", "flask", "orjson", "requests"]
-REQUIRED += ["matplotlib", "seaborn", "pytest", "gunicorn"]
+REQUIRED = ["pandas", "numpy", "xxhash", "tqdm", "scikit-learn", "scipy", "flask", "orjson"]
+REQUIRED += ["requests", "matplotlib", "seaborn", "pytest", "gunicorn"]
 
 
 def finaldata(world: Sandbox) -> pd.DataFrame:
