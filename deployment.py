@@ -17,8 +17,8 @@ from pathlib import Path
 from pipeline import cli
 from pipeline.config import Config
 from pipeline.errors import ModelError, ReleaseError
-from pipeline.files import sha256_of, sync_folder, utc_now, write_atomic
 from pipeline.evaluation import evaluate
+from pipeline.files import sha256_of, sync_folder, utc_now, write_atomic
 from pipeline.frames import read_folder
 from pipeline.history import (
     History,

@@ -1,8 +1,9 @@
 """The chain that cron runs: take in what is new, check for drift, and only then retrain.
 
 Nothing new: it says so and ends. Otherwise it ingests, scores the deployed model on the rows no
-drift check has seen, and, where that is worse than the deployed score, trains a challenger, which
-goes live only if it is at least as good on the same rows. Reports follow each judged batch.
+drift check has seen, compares them with the training data, and, where the config's drift test
+finds drift, trains a challenger, which goes live only if the gate lets it pass: as a rule, if it
+is at least as good on the same rows. Reports follow each judged batch.
 """
 
 from __future__ import annotations
@@ -30,14 +31,16 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from pipeline.drift import Verdict
+    from pipeline.gate import Comparison
     from pipeline.history import Decision
+    from pipeline.judging import Judgement
     from pipeline.ledger import PendingFile
     from pipeline.models import Model
-    from pipeline.releases import Release
+    from pipeline.releases import Challenge, Release
 
 NOTHING_DEPLOYED = "nothing deployed"
 DEPLOYED, KEPT = "deployed", "kept"
+NO_DRIFT, NO_EVIDENCE = "no drift", "not enough evidence"  # as in pipeline.drift
 
 
 def tick(config: Config, start_log: Callable[[], None] = lambda: None) -> None:
@@ -99,7 +102,6 @@ def work(config: Config, history: History) -> None:
     from deployment import settle
     from ingestion import ingest, told
     from pipeline import ledger
-    from pipeline.drift import NO_DRIFT
     from pipeline.retention import prune
 
     settle(config, history)
@@ -110,7 +112,9 @@ def work(config: Config, history: History) -> None:
         print(f"{decision.verdict}: {decision.reason}")
     pending = ledger.unreported(history)
     if pending or decision:
-        report(config, in_full=decision is None or decision.verdict != NO_DRIFT)
+        report(
+            config, in_full=decision is None or decision.verdict != NO_DRIFT or bool(decision.gate)
+        )
         with history.transaction():
             ledger.mark_reported(history, pending)
     prune(history, config.keep_history_days)
@@ -123,15 +127,19 @@ def judge(config: Config, history: History) -> Decision:
     next one.
     """
     from pipeline import ledger
+    from pipeline.driftrecords import record_drift
     from pipeline.history import record_decision
 
     batch = ledger.unjudged(history)
+    judged = None
     if live_id(config.prod_deployment_path) is None:
         decision = first_release(config, history, batch)
     else:
-        decision = check(config, history, batch)
+        decision, judged = check(config, history, batch)
     with history.transaction():
-        record_decision(history, decision)
+        decision_id = record_decision(history, decision)
+        if judged:
+            record_drift(history, decision_id, judged.by_score, judged.by_input)
         ledger.mark_judged(history, batch)
     return decision
 
@@ -166,46 +174,62 @@ def retrain_and_deploy(config: Config) -> Release:
     return deploy(config)
 
 
-def check(config: Config, history: History, batch: list[PendingFile]) -> Decision:
-    """Score the deployed model on the rows it has not learned from; on drift, challenge it."""
-    from pipeline.drift import DRIFT, raw_comparison
-    from pipeline.history import Decision, record_scores
+def check(
+    config: Config, history: History, batch: list[PendingFile]
+) -> tuple[Decision, Judgement | None]:
+    """Judge the live model on the rows it has not learned from; on drift, challenge it."""
+    from dataclasses import replace
+
+    from pipeline.history import Decision, batch_scores, record_scores
+    from pipeline.judging import judge_batch
     from pipeline.master import read_spans
     from pipeline.models import load_release
     from pipeline.releases import live_release
-    from scoring import score_model
 
     release = live_release(config.prod_deployment_path)
     model = load_release(release, config.schema)
     fresh = [file for file in batch if not _learned(file, release)]
     rows = read_spans(config, [file.span for file in fresh])
-    labelled = int(rows[config.schema.outcome].notna().sum())
-    new_f1 = None
-    if labelled:
-        scores = score_model(model, rows, config.schema)
-        record_scores(history, release.model.sha256, "new rows", scores)
-        new_f1 = scores.f1
-    verdict = raw_comparison(new_f1, release.f1) if fresh else _nothing_fresh(release)
     decision = Decision(
         files=_names(batch),
         rows=len(rows),
-        labelled=labelled,
+        labelled=0,
         release=release.id,
         deployed_f1=release.f1,
-        new_f1=new_f1,
-        verdict=verdict.verdict,
+        new_f1=None,
+        verdict=NO_EVIDENCE,
         action=KEPT,
-        reason=verdict.reason,
+        reason=f"release {release.id} was trained on these files already",
     )
-    return (
-        challenge(config, history, model, rows, decision) if verdict.verdict == DRIFT else decision
+    if not fresh:
+        return decision, None
+    judged = judge_batch(config, release, model, rows, batch_scores(history, release.id))
+    if judged.scores:
+        record_scores(history, release.model.sha256, "new rows", judged.scores)
+    decision = replace(
+        decision,
+        labelled=judged.labelled,
+        new_f1=judged.scores.f1 if judged.scores else None,
+        verdict=judged.verdict.verdict,
+        reason=judged.verdict.reason,
+        drift_test=judged.verdict.test,
     )
+    if why := judged.why_retrain(config.policy.retrain_on):
+        return challenge(
+            config, history, release, model, rows, replace(decision, reason=why)
+        ), judged
+    return decision, judged
 
 
 def challenge(
-    config: Config, history: History, champion: Model, new: pd.DataFrame, found: Decision
+    config: Config,
+    history: History,
+    release: Release,
+    champion: Model,
+    new: pd.DataFrame,
+    found: Decision,
 ) -> Decision:
-    """Retrain on everything, compare on the same rows, and deploy what is at least as good."""
+    """Retrain on everything, compare on the same rows, and deploy what the gate lets pass."""
     from dataclasses import replace
 
     from deployment import deploy
@@ -217,24 +241,50 @@ def challenge(
 
     trained = train(config)
     score(config)
-    comparison = compare(
+    if trained.manifest.sha256 == release.model.sha256:
+        same = f"{found.reason}; what there is to learn from gives the same model: {release.id}"
+        return replace(found, reason=f"{same} stays live")
+    # what stands in for the challenger is of its kind, without choosing anew
+    policy = config.policy._replace(model=trained.manifest.recipe.kind)
+    compared = compare(
         champion,
         trained.model,
-        train_model,
+        partial(train_model, policy=policy),
+        gate=policy.gate,
+        seed=policy.seed,
         schema=config.schema,
         test=read_folder(config.test_data_path, config.schema),
         new=new,
         everything=read_master(config, history),
     )
-    release = deploy(config) if comparison.deploy else None
-    outcome = f"deployed {release.id}" if release else f"{found.release} stays live"
+    deployed = deploy(config, _challenge(compared, release)) if compared.deploy else None
+    outcome = f"deployed {deployed.id}" if deployed else f"{release.id} stays live"
     return replace(
         found,
-        action=DEPLOYED if release else KEPT,
-        reason=f"{found.reason}; {comparison.reason}: {outcome}",
-        champion_f1=comparison.champion_f1,
-        challenger_f1=comparison.challenger_f1,
-        new_release=release.id if release else None,
+        action=DEPLOYED if deployed else KEPT,
+        reason=f"{found.reason}; {compared.reason}: {outcome}",
+        champion_f1=compared.champion_f1,
+        challenger_f1=compared.challenger_f1,
+        new_release=deployed.id if deployed else None,
+        gate=compared.gate,
+        difference_low=compared.difference.low,
+        difference_high=compared.difference.high,
+    )
+
+
+def _challenge(compared: Comparison, champion: Release) -> Challenge:
+    """What a comparison was, as the manifest of the release tells that won it."""
+    from pipeline.releases import Challenge
+
+    return Challenge(
+        gate=compared.gate,
+        champion=champion.id,
+        rows=compared.rows,
+        champion_f1=compared.champion_f1,
+        challenger_f1=compared.challenger_f1,
+        low=compared.difference.low,
+        high=compared.difference.high,
+        reason=compared.reason,
     )
 
 
@@ -246,12 +296,6 @@ def _learned(file: PendingFile, release: Release) -> bool:
     """
     learned = release.model
     return file.id <= learned.last_file and file.recorded_at <= learned.trained_at
-
-
-def _nothing_fresh(release: Release) -> Verdict:
-    from pipeline.drift import NO_EVIDENCE, Verdict
-
-    return Verdict(NO_EVIDENCE, f"release {release.id} was trained on these files already")
 
 
 def _names(batch: list[PendingFile]) -> str:

@@ -27,9 +27,11 @@ from pipeline.drift import DRIFT, NO_DRIFT
 from pipeline.featuredrift import (
     NUMBER,
     RISK,
-    FeatureDrift as FeatureDrift,
     compare_categories,
     compare_numbers,
+)
+from pipeline.featuredrift import (
+    FeatureDrift as FeatureDrift,
 )
 from pipeline.features import features_of
 from pipeline.psi import MATTERS

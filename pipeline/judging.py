@@ -83,9 +83,7 @@ def judge_batch(
     return judged
 
 
-def _scores(
-    config: Config, model: Model, rows: pd.DataFrame, said: Predictions
-) -> Scores | None:
+def _scores(config: Config, model: Model, rows: pd.DataFrame, said: Predictions) -> Scores | None:
     if not len(said.outcomes):
         return None
     labelled = rows[rows[config.schema.outcome].notna()]

@@ -119,7 +119,10 @@ def _model(recipe: Recipe, model: Model) -> str:
         ("threshold", f"{recipe.threshold:.6g}: {RULES.get(recipe.rule, recipe.rule)}"),
         ("seed", str(recipe.seed)),
         ("parameters", ", ".join(f"{k}={v}" for k, v in _parameters(core))),
-        *((f"cross-validated {EVIDENCE.get(k, k)}", f"{v:.5f}") for k, v in recipe.evidence.items()),
+        *(
+            (f"cross-validated {EVIDENCE.get(k, k)}", f"{v:.5f}")
+            for k, v in recipe.evidence.items()
+        ),
     ]
     return "\n".join(_table(("", ""), told))
 
@@ -169,7 +172,14 @@ def _decisions(decisions: Sequence[sqlite3.Row]) -> str:
     if not decisions:
         return "None yet."
     rows = [
-        (d["at"], d["release"] or "", f"{d['rows']:,}", _number(d["new_f1"]), d["verdict"], d["action"])
+        (
+            d["at"],
+            d["release"] or "",
+            f"{d['rows']:,}",
+            _number(d["new_f1"]),
+            d["verdict"],
+            d["action"],
+        )
         for d in decisions
     ]
     header = ("when", "live then", "new rows", "F1 on them", "verdict", "action")

@@ -8,9 +8,9 @@ from conftest import NOISE, Sandbox, client_rows
 from sklearn.metrics import f1_score
 
 from pipeline.errors import DataError
+from pipeline.evaluation import score_model, score_predictions
 from pipeline.history import Scores
 from pipeline.schema import Schema
-from pipeline.evaluation import score_model, score_predictions
 from scoring import score_lines
 
 SCHEMA = Schema("id", "left", ("risk",))
