@@ -105,7 +105,7 @@ def record_decision(history: History, decision: Decision) -> int:
 
 
 def last_decisions(history: History, most: int = 20) -> list[sqlite3.Row]:
-    """The last decisions, the latest first: `at`, `release`, `rows`, `new_f1`, `verdict`, `action`."""
+    """The last decisions, latest first: `at`, `release`, `rows`, `new_f1`, `verdict`, `action`."""
     return history.query(
         "SELECT at, release, rows, new_f1, verdict, action FROM decisions ORDER BY id DESC LIMIT ?",
         most,

@@ -73,7 +73,7 @@ def card_text(release: Release, card: Card) -> str:
     """The card in Markdown."""
     manifest = release.model
     parts = [
-        f"# Model card of release {release.id}\n\nDeployed {release.deployed_at}; {_won(release)}.",
+        f"# Model card of release {release.id}\n\nDeployed {release.deployed_at} {_won(release)}.",
         _section("Data", _data(manifest, card.period)),
         _section("Model", _model(manifest.recipe, card.model)),
         _section("Scores on the test data", _scores(card.evaluation)),
@@ -82,7 +82,7 @@ def card_text(release: Release, card: Card) -> str:
         _section("Drift checks before this release", _decisions(card.decisions)),
         _section("What it must not be used for", NOT_FOR),
     ]
-    return "\n".join(parts)
+    return "\n".join(parts) + "\n"
 
 
 def _section(title: str, text: str) -> str:
@@ -92,7 +92,7 @@ def _section(title: str, text: str) -> str:
 def _won(release: Release) -> str:
     if release.challenge is None:
         return "without a comparison: the first one, or by hand"
-    return f"{release.challenge.reason}, against {release.challenge.champion}"
+    return f"in place of {release.challenge.champion}: {release.challenge.reason}"
 
 
 def _data(manifest: ModelManifest, period: Period) -> str:
@@ -124,7 +124,7 @@ def _model(recipe: Recipe, model: Model) -> str:
             for k, v in recipe.evidence.items()
         ),
     ]
-    return "\n".join(_table(("", ""), told))
+    return "\n".join(_table(("what", "how"), told))
 
 
 def _parameters(estimator: Any) -> list[tuple[str, Any]]:
