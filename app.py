@@ -20,6 +20,7 @@ from pipeline.answers import prediction_json
 from pipeline.clientrows import MOST_BYTES, RequestError, requested_rows
 from pipeline.config import Config
 from pipeline.door import open_door
+from pipeline.driftrecords import Checked, last_checked
 from pipeline.errors import HistoryError
 from pipeline.guard import check_address
 from pipeline.history import History, Scores, last_missing, last_packages, last_timings
@@ -111,6 +112,7 @@ def _serve_records(app: Flask, config: Config) -> None:
                 missing_percent=last_missing(records),
                 seconds=last_timings(records),
                 packages=[asdict(package) for package in last_packages(records)],
+                drift=_drift(last_checked(records)),
             )
 
 
@@ -139,6 +141,11 @@ def _serve_ranking(app: Flask, config: Config) -> None:
         if found.empty:
             raise RequestError(404, "no client of that name is in the ranking")
         return jsonify(found.to_dict(orient="records")[0])
+
+
+def _drift(checked: Checked | None) -> dict[str, object] | None:
+    """What the last drift check found; null before the first."""
+    return asdict(checked) if checked else None
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

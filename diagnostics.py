@@ -1,6 +1,7 @@
-"""Look after the data and the machinery: predictions, statistics, missing data, timings, packages.
+"""Look after the data and the machinery: predictions, statistics, drift, timings, packages.
 
-Run by hand it prints all five. The timings are of a real ingestion and a real training, done in a
+Run by hand it prints all of it, with what the last drift check found by score and by input. The
+timings are of a real ingestion and a real training, done in a
 temporary place; live files are never touched.
 """
 
@@ -22,6 +23,8 @@ import training
 from ingestion import ingest
 from pipeline import cli
 from pipeline.config import Config
+from pipeline.driftrecords import Checked, last_checked
+from pipeline.featuredrift import RISK, FeatureDrift
 from pipeline.frames import read_folder
 from pipeline.history import (
     History,
@@ -153,7 +156,7 @@ def record(config: Config, *, packages: bool = True) -> None:
 
 
 def command(config: Config, _: argparse.Namespace) -> None:
-    """Print all five diagnostics."""
+    """Print all diagnostics."""
     release = live_release(config.prod_deployment_path)
     frame = read_folder(config.test_data_path, config.schema)
     said = model_predictions(config, frame)
@@ -164,9 +167,12 @@ def command(config: Config, _: argparse.Namespace) -> None:
     record(config)
     with History(config.history_path) as history:
         missing, packages = last_missing(history), last_packages(history)
+        checked = last_checked(history)
     print("\nmissing data, percent")
     for column, percent in missing.items():
         print(f"  {column:<28}{percent:8.2f}")
+    if checked:
+        print("\n".join(["", *drift_lines(checked)]))
     timings = execution_time(config)
     print("\nexecution time, seconds, in a temporary place")
     print(f"  {'ingestion':<28}{timings.ingestion:8.3f}")
@@ -176,6 +182,39 @@ def command(config: Config, _: argparse.Namespace) -> None:
     for package in packages:
         mark = "" if package.latest in (package.installed, UNKNOWN) else "  outdated"
         print(f"  {package.package:<18}{package.installed:<14}{package.latest}{mark}")
+
+
+def drift_lines(checked: Checked) -> list[str]:
+    """What the last drift check found, for a person: by score, then by input."""
+    counts = checked.drift_test
+    lines = [f"last drift check, {checked.at}, of release {checked.release}"]
+    for verdict in checked.scores:
+        mark = "*" if verdict.test == counts else " "
+        lines.append(f"{mark} {verdict.test:<14}{verdict.verdict:<21}{verdict.reason}")
+    lines.append("* is the one that counts")
+    if checked.input:
+        names = ["predicted risk" if one.kind == RISK else one.feature for one in checked.input]
+        wide = max(28, *(len(name) + 2 for name in names))
+        lines += ["", "input beside the training data of that release"]
+        head = f"{'PSI':>7}{'limit':>8}{'p':>10}{'missing %':>11}{'before %':>10}{'unseen %':>10}"
+        lines.append(f"  {'feature':<{wide}}{head}  verdict")
+        lines += [
+            f"  {name:<{wide}}{_input_numbers(found)}"
+            for name, found in zip(names, checked.input, strict=True)
+        ]
+    return lines
+
+
+def _input_numbers(found: FeatureDrift) -> str:
+    limit, p_value = _told(found.psi_limit, "8.3f"), _told(found.p_value, "10.2g")
+    missing, before = f"{100 * found.missing:11.2f}", f"{100 * found.missing_before:10.2f}"
+    unseen = _told(None if found.unseen is None else 100 * found.unseen, "10.2f")
+    return f"{_told(found.psi, '7.3f')}{limit}{p_value}{missing}{before}{unseen}  {found.verdict}"
+
+
+def _told(value: float | None, form: str) -> str:
+    """A number in a table, or a dash as wide."""
+    return f"{'-':>{form.split('.')[0]}}" if value is None else format(value, form)
 
 
 def _indented(table: str) -> str:

@@ -139,6 +139,37 @@ def _diagnostics() -> Described:
         missing_percent=_map_of({"type": "number"}),
         seconds=_map_of({"type": "number"}),
         packages=_list_of(_object(package=TEXT, installed=TEXT, latest=TEXT)),
+        drift={"anyOf": [_drift(), {"type": "null"}]},
+    )
+
+
+def _drift() -> Described:
+    """The verdicts of all drift tests, and of each feature, from the last check."""
+    verdict = {"enum": ["drift", "no drift", "not enough evidence"]}
+    numbers = _map_of({"type": "number"})
+    by_score = _object(test=TEXT, verdict=verdict, reason=TEXT, numbers=numbers)
+    share: Described = {"type": "number", "minimum": 0, "maximum": 1}
+    told = dict.fromkeys(
+        ("psi", "psi_limit", "statistic", "p_value", "missing_p_value", "unseen", "unseen_p_value"),
+        NUMBER,
+    )
+    by_input = _object(
+        feature=TEXT,
+        kind={"enum": ["number", "category", "risk"]},
+        rows=COUNT,
+        test=TEXT,
+        missing=share,
+        missing_before=share,
+        **told,
+        verdict=verdict,
+        reason=TEXT,
+    )
+    return _object(
+        at=TEXT,
+        release=TEXT_OR_NULL,
+        drift_test=TEXT_OR_NULL,
+        scores=_list_of(by_score),
+        input=_list_of(by_input),
     )
 
 

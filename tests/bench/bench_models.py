@@ -1,0 +1,193 @@
+"""How good the models are on clients they have not seen, by 5-fold cross-validation.
+
+Run it from the project's folder, with the public tables beside it in `../shared/data/public`, or
+with a folder that holds them:
+
+    python -m tests.bench.bench_models [--tables FOLDER] [--seed 0]
+
+Each line is `training.fit` on four fifths of the clients, calibration, threshold and choice of
+model included, asked about the other fifth, five times over; all predictions are scored together.
+In the telecom table many clients are identical in all features; these are in one fold. Beside ours
+stands scikit-learn's logistic regression as it comes, scaled, one-hot.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from pipeline.evaluation import (
+    calibration_bins,
+    calibration_error,
+    score_predictions,
+    top_lift,
+)
+from pipeline.folds import folds_of
+from pipeline.models import predictions_of, risk_of
+from pipeline.policy import Policy
+from pipeline.sampledata import SEED, clients
+from pipeline.schema import DEFAULT_SCHEMA, Schema
+from tests.bench.measuring import machine, table
+from training import fit
+
+TABLES = Path(__file__).resolve().parents[3] / "shared/data/public"
+BANK = Schema(
+    "CustomerId",
+    "Exited",
+    (
+        *("CreditScore", "Age", "Tenure", "Balance", "NumOfProducts"),
+        *("HasCrCard", "IsActiveMember", "EstimatedSalary"),
+    ),
+    ("Geography", "Gender"),
+)
+TELECOM = Schema(
+    "client",
+    "churn",
+    (
+        *("call_failure", "complains", "subscription_length", "charge_amount", "seconds_of_use"),
+        *("frequency_of_use", "frequency_of_sms", "distinct_called_numbers", "age_group"),
+        *("tariff_plan", "status", "age", "customer_value"),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a model said of rows it has not seen: two arrays of shape (rows,)."""
+
+    predicted: np.ndarray
+    risk: np.ndarray
+
+
+Ask = Callable[[pd.DataFrame, pd.DataFrame], Said]  # fit on the first, ask about the second
+
+
+def ours(policy: Policy, schema: Schema, kinds: list[str]) -> Ask:
+    """Our training; notes the kind it chose."""
+
+    def ask(known: pd.DataFrame, held_out: pd.DataFrame) -> Said:
+        fitted = fit(known, known, schema, policy)
+        kinds.append(f"{fitted.recipe.kind}, {fitted.recipe.calibration}")
+        return Said(predictions_of(fitted.model, held_out), risk_of(fitted.model, held_out))
+
+    return ask
+
+
+def plain(schema: Schema) -> Ask:
+    """Logistic regression as one writes it down."""
+
+    def ask(known: pd.DataFrame, held_out: pd.DataFrame) -> Said:
+        features = list(schema.features)
+        columns = make_column_transformer(
+            (make_pipeline(SimpleImputer(), StandardScaler()), list(schema.numeric)),
+            (OneHotEncoder(handle_unknown="ignore"), list(schema.categorical)),
+        )
+        model = make_pipeline(columns, LogisticRegression(max_iter=1000))
+        model.fit(known[features], known[schema.outcome])
+        risk = model.predict_proba(held_out[features])[:, 1]
+        return Said((risk > 0.5).astype("int64"), risk)
+
+    return ask
+
+
+def scored(frame: pd.DataFrame, schema: Schema, ask: Ask, seed: int) -> list[str]:
+    """One line of the table: all out-of-fold predictions together."""
+    folds = folds_of(frame, schema, seed)
+    if folds is None:
+        raise SystemExit("too few clients of one outcome")
+    predicted, risk = np.empty(len(frame), dtype="int64"), np.empty(len(frame))
+    for number in np.unique(folds.fold):
+        held_out = folds.fold == number
+        said = ask(frame[~held_out], frame[held_out])
+        predicted[held_out], risk[held_out] = said.predicted, said.risk
+    scores = score_predictions(folds.outcomes, predicted, risk)
+    error = calibration_error(calibration_bins(folds.outcomes, risk))
+    return [
+        f"{scores.roc_auc:.3f}",
+        f"{top_lift(folds.outcomes, risk):.2f}",
+        f"{error:.3f}",
+        f"{scores.brier:.4f}",
+        f"{scores.log_loss:.3f}",
+        f"{scores.f1 or 0:.3f}",
+    ]
+
+
+def lines_of(name: str, frame: pd.DataFrame, schema: Schema, seed: int) -> list[list[str]]:
+    """The lines of one table of clients."""
+    lines = [
+        [
+            name,
+            "scikit-learn's logistic regression",
+            "",
+            *scored(frame, schema, plain(schema), seed),
+        ]
+    ]
+    for model, threshold in (
+        ("logistic", 0.5),
+        ("logistic", "f1"),
+        ("boosting", 0.5),
+        ("boosting", "f1"),
+        ("auto", "f1"),
+    ):
+        kinds: list[str] = []
+        policy = Policy(model=model, threshold=threshold, seed=seed)
+        found = scored(frame, schema, ours(policy, schema, kinds), seed)
+        chosen = max(set(kinds), key=kinds.count)
+        told = f"{model}, threshold {threshold}"
+        lines.append(["", told, f"{chosen} ({kinds.count(chosen)} of {len(kinds)})", *found])
+    return lines
+
+
+def read_tables(folder: Path) -> dict[str, tuple[pd.DataFrame, Schema]]:
+    """The tables by name, labelled rows only, and the sample data."""
+    bank = pd.read_csv(folder / "bank_10000.csv", dtype={BANK.client: "str"})
+    bank = bank[bank["Exited"].isin([0, 1])]
+    telecom = pd.read_csv(folder / "telecom_3150.csv")
+    alike = telecom.groupby(list(TELECOM.features), sort=False).ngroup()
+    telecom["client"] = alike.astype("str")
+    sample = clients(10_000, SEED).astype(dict.fromkeys(DEFAULT_SCHEMA.features, "float64"))
+    sample["exited"] = sample["exited"].astype("float64")
+    return {
+        f"bank, {len(bank):,} rows": (bank, BANK),
+        f"telecom, {len(telecom):,} rows": (telecom, TELECOM),
+        f"sample data, {len(sample):,} rows": (sample, DEFAULT_SCHEMA),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tables", type=Path, default=TABLES, metavar="FOLDER")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    args = parser.parse_args(argv)
+    print(machine())
+    lines = []
+    for name, (frame, schema) in read_tables(args.tables).items():
+        lines += lines_of(name, frame, schema, args.seed)
+    header = [
+        "table",
+        "model",
+        "chosen, calibration",
+        "AUC",
+        "lift",
+        "ECE",
+        "Brier",
+        "log loss",
+        "F1",
+    ]
+    print(table(header, lines))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
