@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
 from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
 
 from pipeline.calibration import Calibration, fitted_calibrator
 from pipeline.estimators import fit_model
@@ -24,6 +25,10 @@ SCHEMAS = {"numbers": DEFAULT_SCHEMA, "mixed": MIXED, "words": WORDS}
 PLACES, KINDS = ["north", "south", "", "Zürich", "NA"], ["a", "b"]
 # what models may be made of: the kind, its calibration, its threshold
 MAKES = [*product(("logistic", "boosting"), ("none", "sigmoid", "isotonic"), (0.5, 0.3))]
+
+# Threads wait for each other at every tree of a booster: beside other work, a hundred times as long
+# as the trees take.
+threadpool_limits(1, "openmp")
 
 
 def random_table(schema: Schema, rows: int = 400, seed: int = 7) -> pd.DataFrame:

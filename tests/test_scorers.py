@@ -12,7 +12,7 @@ from modelling import MAKES, MIXED, SCHEMAS, made, manifest_of, random_table, ro
 from sklearn.isotonic import IsotonicRegression
 
 from pipeline.calibration import Calibration
-from pipeline.curves import Isotonic, Sigmoid
+from pipeline.curves import Sigmoid
 from pipeline.features import features_of
 from pipeline.probes import probing_rows
 from pipeline.scorers import ByEstimator, ByNumbers, agrees, numbers_of, scorer_of
@@ -68,11 +68,8 @@ def test_every_make_of_model_goes_the_quick_way(
 @pytest.mark.parametrize("kind", ["logistic", "boosting"])
 def test_a_risk_at_the_threshold_is_predicted_to_leave(kind: str) -> None:
     rows = features_of(random_table(MIXED), MIXED)
-    curve = numbers(made(MIXED, kind, "isotonic")).curve
-    assert isinstance(curve, Isotonic)
-    values, counts = np.unique(
-        curve.risk(numbers(made(MIXED, kind)).decision(rows)), return_counts=True
-    )
+    risk = numbers(made(MIXED, kind, "isotonic")).scores(rows).risk
+    values, counts = np.unique(risk, return_counts=True)
     level = float(values[counts.argmax()])  # many rows have this very risk
     model = made(MIXED, kind, "isotonic", level)
 
