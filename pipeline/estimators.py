@@ -34,7 +34,9 @@ def fit_model(kind: str, frame: pd.DataFrame, schema: Schema, seed: int = 0) -> 
     if kind == BOOSTING:
         # it fails on a column without any value, and has nothing to learn from one
         empty = [column for column in schema.numeric if features[column].isna().all()]
-        return model.fit(features.fillna(dict.fromkeys(empty, 0.0)), outcomes)
+        model.fit(features.fillna(dict.fromkeys(empty, 0.0)), outcomes)
+        _lighten(model["boosting"])
+        return model
     rows = _fit_columns(model["columns"], features, schema)
     _fit_logistic(model["logistic"], rows, outcomes)
     return model
@@ -65,21 +67,23 @@ def _boosting(schema: Schema, seed: int) -> Pipeline:
     encode = OrdinalEncoder(
         handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=MOST_CATEGORIES
     )
-    first = len(schema.numeric)
     boosting = HistGradientBoostingClassifier(
         learning_rate=0.05,
         max_iter=200,
         max_leaf_nodes=15,
-        categorical_features=[first + i for i in range(len(schema.categorical))] or None,
+        categorical_features=[*range(len(schema.categorical))] or None,
         early_stopping=False,
         random_state=seed,
     )
-    columns = _columns(schema, "passthrough", encode)
+    # numbers as they are: "passthrough" would leave them to an estimator that holds any function
+    as_they_are = StandardScaler(with_mean=False, with_std=False)
+    columns = _columns(schema, as_they_are, encode)
+    columns.transformers.reverse()  # categories first, where the booster has them within
     return Pipeline([("columns", columns), ("boosting", boosting)])
 
 
 def _columns(
-    schema: Schema, numbers: Pipeline | str, encode: OneHotEncoder | OrdinalEncoder
+    schema: Schema, numbers: Pipeline | StandardScaler, encode: OneHotEncoder | OrdinalEncoder
 ) -> ColumnTransformer:
     impute = SimpleImputer(strategy="constant", fill_value="")
     parts = [("numbers", numbers, list(schema.numeric))] if schema.numeric else []
@@ -87,6 +91,23 @@ def _columns(
         categories = Pipeline([("impute", impute), ("encode", encode)])
         parts.append(("categories", categories, list(schema.categorical)))
     return ColumnTransformer(parts)
+
+
+def _lighten(boosting: HistGradientBoostingClassifier) -> None:
+    """Take away what a fitted booster needs no more.
+
+    It encodes categories a second time, and moves them to the front, where they are: what comes
+    out is what went in, after several times as long as the trees take for one row. Without that
+    and what only fitting asks for, a pickle of it names no function and no generator of numbers.
+    """
+    encoded = boosting._preprocessor
+    if encoded is not None:
+        for codes in encoded.named_transformers_["encoder"].categories_:
+            if not np.array_equal(codes, np.arange(len(codes))):
+                raise ValueError(f"codes that are not in order: {codes}")
+    boosting._preprocessor = None
+    boosting._feature_subsample_rng = None
+    boosting._label_encoder = None
 
 
 def _fit_columns(columns: ColumnTransformer, features: pd.DataFrame, schema: Schema) -> np.ndarray:

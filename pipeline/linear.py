@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.features import Features, Row
+from pipeline.probes import Landmarks
 from pipeline.schema import LARGEST_NUMBER
 
 
@@ -44,9 +45,9 @@ class Linear:
         return decision + self.intercept
 
     @property
-    def words(self) -> tuple[list[str], ...]:
-        """The categories that are known, for each categorical column."""
-        return tuple(list(weights) for weights in self.categories)
+    def landmarks(self) -> Landmarks:
+        """The categories that are known; numbers have no edges."""
+        return Landmarks((), tuple(list(weights) for weights in self.categories))
 
     @cached_property
     def _columns(self) -> list[tuple[float, float, float, float]]:

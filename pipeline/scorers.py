@@ -6,16 +6,18 @@ from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from pipeline.anatomy import anatomy_of
 from pipeline.curves import PLAIN, Curve, curve_of
 from pipeline.features import Features, Row
 from pipeline.linear import linear_of
 from pipeline.models import Model, predictions_of, risk_of
-from pipeline.probes import probing_rows
+from pipeline.probes import Landmarks, probing_rows
 from pipeline.recipe import HALF
 from pipeline.releases import ModelManifest
 from pipeline.schema import Schema
+from pipeline.treetables import trees_of
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +48,8 @@ class Core(Protocol):
     """What scores rows in a model, reduced to its numbers."""
 
     @property
-    def words(self) -> tuple[list[str], ...]:
-        """The categories that are known, for each categorical column."""
+    def landmarks(self) -> Landmarks:
+        """What it tells apart."""
 
     def decision(self, rows: Features) -> np.ndarray:
         """The log-odds of the outcome 1 for each row: shape (rows,)."""
@@ -129,7 +131,7 @@ def scorer_of(model: Model, manifest: ModelManifest) -> Scorer:
     quick = numbers_of(model)
     if quick is None:
         return estimator
-    probes = probing_rows(quick.core.words, manifest)
+    probes = probing_rows(quick.core.landmarks, manifest)
     if not agrees(quick, estimator, probes):
         log.warning("the model's numbers do not give what the model gives: it is asked itself")
         return estimator
@@ -147,7 +149,7 @@ def numbers_of(model: Model) -> ByNumbers | None:
         curve = None if calibrator is None else curve_of(calibrator)
     except (AttributeError, IndexError, TypeError, ValueError):  # made in another way
         return None
-    found = linear_of(core)
+    found = linear_of(core) or trees_of(core)
     return ByNumbers(found, curve, threshold) if found else None
 
 
@@ -158,8 +160,9 @@ def agrees(quick: ByNumbers, estimator: ByEstimator, probes: Features) -> bool:
     log-odds may be the first of the risk.
     """
     try:
-        ours, theirs = quick.scores(probes), estimator.scores(probes)
-        decision = estimator.decision(probes)
+        with threadpool_limits(1, "openmp"):  # which else wait for each other at every tree
+            ours, theirs = quick.scores(probes), estimator.scores(probes)
+            decision = estimator.decision(probes)
     except (AttributeError, TypeError, ValueError) as error:  # it takes other rows than these
         log.warning("the model cannot be compared with its numbers: %r", error)
         return False

@@ -13,18 +13,12 @@ from pipeline.errors import ModelError
 ALLOWED = frozenset(
     {
         "builtins.slice",
-        "functools.partial",
         "numpy.dtype",
         "numpy.float64",
         "numpy.ndarray",
         "numpy._core.multiarray._reconstruct",
         "numpy._core.multiarray.scalar",
         "numpy._core.numeric._frombuffer",
-        "numpy.random._pcg64.PCG64",
-        "numpy.random._pickle.__bit_generator_ctor",
-        "numpy.random._pickle.__generator_ctor",
-        "numpy.random.bit_generator.SeedSequence",
-        "numpy.random.bit_generator.__pyx_unpickle_SeedSequence",
         "sklearn._loss._loss.CyHalfBinomialLoss",
         "sklearn._loss.link.Interval",
         "sklearn._loss.link.LogitLink",
@@ -44,9 +38,6 @@ ALLOWED = frozenset(
         "sklearn.preprocessing._data.StandardScaler",
         "sklearn.preprocessing._encoders.OneHotEncoder",
         "sklearn.preprocessing._encoders.OrdinalEncoder",
-        "sklearn.preprocessing._function_transformer.FunctionTransformer",
-        "sklearn.preprocessing._label.LabelEncoder",
-        "sklearn.utils.validation.check_array",
     }
 )
 

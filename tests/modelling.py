@@ -1,22 +1,39 @@
-"""Models fitted on tables of random numbers and words, for tests that ask them."""
+"""Models fitted on tables of random numbers and words, and rows of all kinds to ask them."""
+
+import math
+from functools import cache
+from itertools import product
 
 import numpy as np
 import pandas as pd
+from hypothesis import strategies as st
+from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
 
+from pipeline.calibration import Calibration, fitted_calibrator
+from pipeline.estimators import fit_model
+from pipeline.features import Features
 from pipeline.models import CHECKED_ROWS, Model, risk_of
 from pipeline.releases import ModelManifest, SelfCheck
-from pipeline.schema import DEFAULT_SCHEMA, Schema
+from pipeline.schema import DEFAULT_SCHEMA, LARGEST_NUMBER, Schema
+from pipeline.threshold import with_threshold
 from training import train_model
 
 MIXED = Schema("client", "left", ("age", "balance"), ("place", "kind"))
 WORDS = Schema("client", "left", (), ("place", "kind"))
 SCHEMAS = {"numbers": DEFAULT_SCHEMA, "mixed": MIXED, "words": WORDS}
 PLACES, KINDS = ["north", "south", "", "Zürich", "NA"], ["a", "b"]
+# what models may be made of: the kind, its calibration, its threshold
+MAKES = [*product(("logistic", "boosting"), ("none", "sigmoid", "isotonic"), (0.5, 0.3))]
+
+# Threads wait for each other at every tree of a booster: beside other work, a hundred times as long
+# as the trees take.
+threadpool_limits(1, "openmp")
 
 
-def random_table(schema: Schema, rows: int = 400) -> pd.DataFrame:
+def random_table(schema: Schema, rows: int = 400, seed: int = 7) -> pd.DataFrame:
     """Labelled rows in which each column says something of the outcome, some values missing."""
-    random = np.random.default_rng(7)
+    random = np.random.default_rng(seed)
     columns: dict[str, object] = {schema.client: [f"c{i}" for i in range(rows)]}
     odds = random.standard_normal(rows)
     for i, name in enumerate(schema.numeric):
@@ -35,6 +52,44 @@ def random_table(schema: Schema, rows: int = 400) -> pd.DataFrame:
 def fitted(schema: Schema) -> Model:
     """The model that training makes of such a table."""
     return train_model(random_table(schema), schema)
+
+
+@cache
+def core_of(schema: Schema, kind: str = "boosting") -> Pipeline:
+    """What scores in a model of a kind."""
+    return fit_model(kind, random_table(schema), schema)
+
+
+@cache
+def made(schema: Schema, kind: str, method: str = "none", threshold: float = 0.5) -> Model:
+    """A model put together as training does; its curve is fitted on other rows than its core."""
+    core = core_of(schema, kind)
+    calibrator = None
+    if method != "none":
+        other = random_table(schema, rows=600, seed=8)
+        scores = core.decision_function(other[list(schema.features)])
+        calibrator = fitted_calibrator(method, scores, other[schema.outcome].to_numpy())
+    model = Calibration(method, calibrator, np.empty(0), {}).applied(core)
+    return with_threshold(model, threshold)
+
+
+NUMBERS = st.one_of(
+    st.just(math.nan),
+    st.floats(-1000, 1000),
+    st.floats(-LARGEST_NUMBER, LARGEST_NUMBER),
+    st.sampled_from([0.0, -0.0, LARGEST_NUMBER, -LARGEST_NUMBER, 5e-324, 1e15]),
+)
+TEXTS = st.one_of(st.sampled_from([*PLACES, *KINDS]), st.text(max_size=5))
+
+
+@st.composite
+def rows_of(draw: st.DrawFn, schema: Schema) -> Features:
+    """A few rows with any values: missing, unknown, huge."""
+    count = draw(st.integers(1, 6))
+    values = draw(st.lists(NUMBERS, min_size=count * len(schema.numeric), max_size=count * 9))
+    numbers = np.array(values[: count * len(schema.numeric)], dtype="float64")
+    texts = [draw(st.lists(TEXTS, min_size=count, max_size=count)) for _ in schema.categorical]
+    return Features(numbers.reshape(count, len(schema.numeric)), tuple(texts))
 
 
 def manifest_of(model: Model, schema: Schema) -> ModelManifest:

@@ -785,6 +785,7 @@ def test_a_damaged_file_of_the_server_s_is_told_in_its_log_only(
 API = ["app.py", "wsgi.py", "pipeline/clientrows.py", "pipeline/replies.py", "pipeline/guard.py"]
 API += ["pipeline/openapi.py", "pipeline/serving.py", "pipeline/table.py", "pipeline/schema.py"]
 API += [f"pipeline/{room}.py" for room in ("answers", "door", "features", "linear", "scorers")]
+API += [f"pipeline/{room}.py" for room in ("anatomy", "curves", "probes", "trees", "treetables")]
 API += ["pipeline/plaincsv.py", "pipeline/plainjson.py"]
 RUNS_WHAT_IT_READS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml"}
 RUNS_WHAT_IT_READS |= {"jinja2", "mako", "subprocess", "importlib", "runpy", "code"}

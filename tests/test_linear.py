@@ -1,43 +1,25 @@
 """A pipeline's coefficients against the pipeline itself, on rows of all kinds."""
 
-import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modelling import KINDS, MIXED, PLACES, SCHEMAS, fitted, manifest_of, random_table
+from modelling import MIXED, SCHEMAS, core_of, manifest_of, random_table, rows_of
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from pipeline.estimators import untrained_model
-from pipeline.features import Features
+from pipeline.estimators import fit_model, untrained_model
 from pipeline.linear import Linear, linear_of
 from pipeline.models import Model
-from pipeline.probes import probing_rows
+from pipeline.probes import Landmarks, probing_rows
 from pipeline.schema import DEFAULT_SCHEMA, LARGEST_NUMBER, Schema
 from pipeline.scorers import ByEstimator, ByNumbers, agrees, scorer_of
 
-MODELS = {name: fitted(schema) for name, schema in SCHEMAS.items()}
-
-NUMBERS = st.one_of(
-    st.just(math.nan),
-    st.floats(-1000, 1000),
-    st.floats(-LARGEST_NUMBER, LARGEST_NUMBER),
-    st.sampled_from([0.0, -0.0, LARGEST_NUMBER, -LARGEST_NUMBER, 5e-324, 1e15]),
-)
-TEXTS = st.one_of(st.sampled_from([*PLACES, *KINDS]), st.text(max_size=5))
-
-
-@st.composite
-def rows_of(draw: st.DrawFn, schema: Schema) -> Features:
-    count = draw(st.integers(1, 6))
-    values = draw(st.lists(NUMBERS, min_size=count * len(schema.numeric), max_size=count * 9))
-    numbers = np.array(values[: count * len(schema.numeric)], dtype="float64")
-    texts = [draw(st.lists(TEXTS, min_size=count, max_size=count)) for _ in schema.categorical]
-    return Features(numbers.reshape(count, len(schema.numeric)), tuple(texts))
+MODELS: dict[str, Model] = {name: core_of(schema, "logistic") for name, schema in SCHEMAS.items()}
 
 
 def linear(model: Model) -> Linear:
@@ -79,7 +61,7 @@ def test_one_row_alone_is_told_as_among_others(name: str, data: st.DataObject) -
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_the_scorer_of_a_trained_model_stands_on_its_coefficients(name: str) -> None:
+def test_the_scorer_of_a_trained_model_stands_on_its_numbers(name: str) -> None:
     scorer = scorer_of(MODELS[name], manifest_of(MODELS[name], SCHEMAS[name]))
 
     assert isinstance(scorer, ByNumbers)
@@ -109,17 +91,17 @@ BROKEN = {
 def test_a_wrong_coefficient_is_noticed(what: str) -> None:
     right = linear(MODELS["mixed"])
     estimator = ByEstimator(MODELS["mixed"], MIXED)
-    probes = probing_rows(right.words, manifest_of(estimator.model, MIXED))
+    probes = probing_rows(right.landmarks, manifest_of(estimator.model, MIXED))
 
     assert agrees(ByNumbers(right), estimator, probes)
     assert not agrees(ByNumbers(BROKEN[what](right)), estimator, probes)
 
 
 def test_a_wrong_coefficient_is_noticed_where_every_risk_is_0_or_1() -> None:
-    model = fitted(MIXED)
-    model[1].coef_ *= 1e6  # type: ignore[index]
+    model: Any = fit_model("logistic", random_table(MIXED), MIXED)
+    model[1].coef_ *= 1e6
     right, estimator = linear(model), ByEstimator(model, MIXED)
-    probes = probing_rows(right.words, manifest_of(model, MIXED))
+    probes = probing_rows(right.landmarks, manifest_of(model, MIXED))
 
     assert agrees(ByNumbers(right), estimator, probes)
     assert not agrees(
@@ -155,8 +137,8 @@ def test_a_model_that_only_looks_like_one_of_ours_is_asked_itself(
 def test_a_model_of_ours_that_refuses_unknown_words_is_asked_itself(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    model = fitted(MIXED)
-    encoder: OneHotEncoder = model[0].named_transformers_["categories"]["encode"]  # type: ignore[index]
+    model: Any = fit_model("logistic", random_table(MIXED), MIXED)
+    encoder: OneHotEncoder = model[0].named_transformers_["categories"]["encode"]
     encoder.set_params(handle_unknown="error")
 
     assert isinstance(scorer_of(model, manifest_of(model, MIXED)), ByEstimator)
@@ -164,8 +146,8 @@ def test_a_model_of_ours_that_refuses_unknown_words_is_asked_itself(
 
 
 def test_numbers_that_would_lead_beyond_all_numbers_are_left_to_the_model() -> None:
-    model = fitted(DEFAULT_SCHEMA)
-    scaler: StandardScaler = model[0].named_transformers_["numbers"]["scale"]  # type: ignore[index]
+    model: Any = fit_model("logistic", random_table(DEFAULT_SCHEMA), DEFAULT_SCHEMA)
+    scaler: StandardScaler = model[0].named_transformers_["numbers"]["scale"]
     scaler.scale_ = scaler.scale_ * 1e-250
 
     assert linear_of(model) is None
@@ -180,7 +162,7 @@ def test_any_other_model_is_asked_itself() -> None:
         assert linear_of(model) is None
     scorer = scorer_of(trees, manifest_of(trees, DEFAULT_SCHEMA))
     assert isinstance(scorer, ByEstimator)
-    rows = probing_rows((), manifest_of(trees, DEFAULT_SCHEMA))
+    rows = probing_rows(Landmarks((), ()), manifest_of(trees, DEFAULT_SCHEMA))
     assert scorer.scores(rows).risk.tolist() == (
         trees.predict_proba(rows.frame(DEFAULT_SCHEMA))[:, 1].tolist()
     )
@@ -188,7 +170,7 @@ def test_any_other_model_is_asked_itself() -> None:
 
 def test_every_kind_of_row_is_among_those_compared() -> None:
     of = linear(MODELS["mixed"])
-    probes = probing_rows(of.words, manifest_of(MODELS["mixed"], MIXED))
+    probes = probing_rows(of.landmarks, manifest_of(MODELS["mixed"], MIXED))
 
     assert np.isnan(probes.numbers).any(axis=0).all()
     assert (np.abs(probes.numbers) == LARGEST_NUMBER).any()

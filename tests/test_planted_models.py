@@ -6,6 +6,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import sklearn.base
 from conftest import Result, Sandbox, client_rows
+from modelling import MIXED, made
 
 from app import create_app
 from pipeline.errors import ModelError, PipelineError
@@ -177,6 +179,48 @@ def test_a_server_that_starts_with_it_serves_nothing(deployed: Sandbox) -> None:
     answer = client.get("/prediction", query_string={"filename": "testdata.csv"})
 
     assert (answer.status_code, answer.json) == (503, {"error": "no release is live"})
+    assert not marker.exists()
+
+
+# --- a command within a model of ours ---
+
+
+def core(model: Any) -> Any:
+    return model.estimator.calibrated_classifiers_[0].estimator
+
+
+HIDDEN: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "the threshold": (lambda model: model, "threshold"),
+    "what the threshold is for": (lambda model: model, "estimator"),
+    "what is calibrated": (lambda model: model.estimator, "estimator"),
+    "the curves": (lambda model: model.estimator.calibrated_classifiers_[0], "calibrators"),
+    "the points of a curve": (
+        lambda model: model.estimator.calibrated_classifiers_[0].calibrators[0],
+        "X_thresholds_",
+    ),
+    "the trees": (lambda model: core(model)["boosting"], "_predictors"),
+    "a tree": (lambda model: core(model)["boosting"]._predictors[0][0], "nodes"),
+    "the bins": (lambda model: core(model)["boosting"]._bin_mapper, "bin_thresholds_"),
+    "a second encoding": (lambda model: core(model)["boosting"], "_preprocessor"),
+    "the loss": (lambda model: core(model)["boosting"]._loss, "link"),
+    "the codes": (
+        lambda model: core(model)["columns"].named_transformers_["categories"]["encode"],
+        "categories_",
+    ),
+}
+
+
+@pytest.mark.parametrize("place", HIDDEN)
+def test_hidden_within_a_model_of_trees_it_is_refused(deployed: Sandbox, place: str) -> None:
+    marker = deployed.root / "ran"
+    model = deepcopy(made(MIXED, "boosting", "isotonic", 0.3))
+    part, name = HIDDEN[place]
+    vars(part(model))[name] = Runs(marker)
+    put_model(models(deployed), pickle.dumps(model, protocol=5))
+
+    result = deployed.run("deployment")
+
+    refused(result, models(deployed) / MODEL, f"it names posix.system, {NEEDLESS}")
     assert not marker.exists()
 
 

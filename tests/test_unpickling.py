@@ -1,4 +1,5 @@
 import ast
+import functools
 import os
 import pickle
 import subprocess
@@ -11,8 +12,14 @@ import pandas as pd
 import pytest
 import sklearn.base
 from conftest import PROJECT
+from modelling import MAKES, made, random_table
+from modelling import SCHEMAS as TABLES
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+from sklearn.isotonic import IsotonicRegression
+from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.validation import check_array
 
 from pipeline import unpickling
 from pipeline.errors import ModelError
@@ -28,17 +35,14 @@ FRAME = pd.DataFrame(
         "left": [0, 1] * 2,
     }
 )
-SCHEMAS = [
-    Schema("id", "left", ("age",), ()),
-    Schema("id", "left", (), ("land",)),
-    Schema("id", "left", ("age",), ("land",)),
-]
+SCHEMA = Schema("id", "left", ("age",), ("land",))
 
 
 @pytest.fixture(scope="module")
 def pickles() -> list[bytes]:
-    """A model of ours for each kind of schema."""
-    return [pickle.dumps(train_model(FRAME, schema), protocol=5) for schema in SCHEMAS]
+    """A model of ours of each make, for each kind of schema."""
+    models = [made(schema, *make) for schema in TABLES.values() for make in MAKES]
+    return [pickle.dumps(model, protocol=5) for model in models]
 
 
 class Calls:
@@ -51,12 +55,14 @@ class Calls:
         return self.called
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
-def test_every_model_of_ours_comes_back(schema: Schema) -> None:
-    model = train_model(FRAME, schema)
+@pytest.mark.parametrize("make", MAKES, ids=str)
+@pytest.mark.parametrize("schema", TABLES.values(), ids=TABLES)
+def test_every_model_of_ours_comes_back(schema: Schema, make: tuple[str, str, float]) -> None:
+    model = made(schema, *make)
     again = unpickle(pickle.dumps(model, protocol=5))
-    features = FRAME[list(schema.features)]
+    features = random_table(schema)[list(schema.features)]
     assert np.array_equal(again.predict_proba(features), model.predict_proba(features))
+    assert np.array_equal(again.predict(features), model.predict(features))
 
 
 @pytest.mark.parametrize("entry", sorted(ALLOWED))
@@ -79,7 +85,7 @@ def refusal(content: bytes) -> str:
 def test_a_model_of_another_version_of_scikit_learn_comes_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model = train_model(FRAME, SCHEMAS[2])
+    model = train_model(FRAME, SCHEMA)
     with monkeypatch.context() as other:
         other.setattr(sklearn.base, "__version__", "0.1")
         content = pickle.dumps(model, protocol=5)
@@ -111,6 +117,21 @@ PLANTED: dict[str, tuple[object, str]] = {
     "an estimator of functions": (
         FunctionTransformer(os.system),
         "sklearn.preprocessing._function_transformer.FunctionTransformer",
+    ),
+    "a function with its arguments": (functools.partial(os.system, "x"), "functools.partial"),
+    "a check": (Calls(check_array, [[1]]), "sklearn.utils.validation.check_array"),
+    "random numbers": (np.random.default_rng(), "numpy.random"),
+    "a curve that runs": (
+        Calls(IsotonicRegression, Calls(os.system, "touch boom")),
+        "posix.system",
+    ),
+    "a threshold of a command": (
+        FixedThresholdClassifier(Calls(os.system, "touch boom")),
+        "posix.system",
+    ),
+    "trees that run": (
+        TreePredictor(Calls(os.system, "touch boom"), None, None),
+        "posix.system",
     ),
     "an estimator that is a copy": (Calls(sklearn.base.clone, 1), "sklearn.base.clone"),
 }
@@ -158,6 +179,13 @@ def stack_global(module: str, name: str) -> bytes:
         ("numpy._core", "multiarray.scalar"),
         ("numpy", "_core.numeric._frombuffer"),
         ("numpy._core.numeric", "_frombuffer.__globals__"),
+        ("sklearn.isotonic", "IsotonicRegression.predict"),
+        ("sklearn.calibration", "_CalibratedClassifier.__init__.__globals__"),
+        ("sklearn.calibration", "clone"),
+        ("sklearn.model_selection", "_classification_threshold.FixedThresholdClassifier"),
+        ("sklearn._loss.loss", "HalfBinomialLoss.__init__.__globals__"),
+        ("sklearn._loss._loss", "CyHalfBinomialLoss.loss"),
+        ("sklearn.ensemble._hist_gradient_boosting.predictor", "np"),
         ("os", "system"),
         ("posix", "system"),
         ("", "numpy.dtype"),
