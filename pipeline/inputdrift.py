@@ -27,7 +27,7 @@ from pipeline.drift import DRIFT, NO_DRIFT
 from pipeline.featuredrift import (
     NUMBER,
     RISK,
-    FeatureDrift as FeatureDrift,
+    FeatureDrift,
     compare_categories,
     compare_numbers,
 )
