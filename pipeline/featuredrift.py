@@ -102,7 +102,7 @@ def compare_categories(
     )
     counts = _pooled(known, now, present)
     found = _with_psi(found, counts[0], counts[1], level)
-    test = stats.chi2_contingency(counts[:, counts.any(axis=0)], correction=False)
+    test = stats.chi2_contingency(counts, correction=False)
     return replace(found, statistic=float(test.statistic), p_value=float(test.pvalue))
 
 

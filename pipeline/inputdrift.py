@@ -27,11 +27,9 @@ from pipeline.drift import DRIFT, NO_DRIFT
 from pipeline.featuredrift import (
     NUMBER,
     RISK,
+    FeatureDrift,
     compare_categories,
     compare_numbers,
-)
-from pipeline.featuredrift import (
-    FeatureDrift as FeatureDrift,
 )
 from pipeline.features import features_of
 from pipeline.psi import MATTERS

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pipeline.inputdrift import FeatureDrift, compare_input
+from pipeline.featuredrift import FeatureDrift
+from pipeline.inputdrift import compare_input
 from pipeline.psi import psi_limit
 from pipeline.reference import Numbers, Reference, reference_of
 from pipeline.schema import Schema
@@ -203,6 +204,22 @@ def test_a_new_category_is_drift_even_in_a_small_batch() -> None:
     assert found.unseen == 2 / 28
     assert found.verdict == "drift"
     assert found.reason == "7.1 % in categories that the training data lack"
+
+
+def test_a_few_of_many_rows_of_a_new_category_are_evident_and_no_drift() -> None:
+    found = compared(with_places([*clients(2_000, 2)["place"], *["abroad"] * 60]))["category"]
+    assert found.unseen_p_value is not None
+    assert found.unseen_p_value < 1e-9
+    assert (found.unseen, found.verdict) == (60 / 2_060, "no drift")
+
+
+def test_two_rows_of_a_rare_category_are_nothing_to_be_sure_of() -> None:
+    # a quarter of a row was to be expected: too few for chi-squared, so they count as west
+    known = ["north"] * 1_000 + ["south"] * 700 + ["west"] * 290 + ["islands"] * 10
+    reference = reference_of(with_places(known, seed=1), risk(2_000, 1), SCHEMA, seed=1)
+    places = ["north"] * 25 + ["south"] * 17 + ["west"] * 6 + ["islands"] * 2
+    found = compared(with_places(places), reference)["category"]
+    assert (found.p_value, found.unseen) == (1.0, 0.0)
 
 
 def test_a_single_row_of_a_new_category_is_not() -> None:

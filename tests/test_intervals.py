@@ -14,12 +14,14 @@ from pipeline.intervals import score_intervals
 from scoring import score_predictions
 
 
-def scored(rows: int, seed: int, clients: int | None = None) -> tuple[Predictions, np.ndarray]:
+def scored(clients: int, seed: int, times: int = 1) -> tuple[Predictions, np.ndarray]:
+    """Clients with so many rows each, all alike."""
     random = np.random.default_rng(seed)
-    risk = random.beta(1, 2, rows).round(3)  # with ties
-    outcomes = (random.random(rows) < risk).astype(int)
-    names = np.arange(rows) % (clients or rows)
-    return Predictions(outcomes, (risk > 0.5).astype(int), names), risk
+    risk = random.beta(1, 2, clients).round(3)  # with ties
+    outcomes = (random.random(clients) < risk).astype(int)
+    columns = (outcomes, (risk > 0.5).astype(int), np.arange(clients), risk)
+    *told, risk = (np.repeat(column, times) for column in columns)
+    return Predictions(*told), risk
 
 
 def test_it_tells_of_every_score_by_its_name_in_the_history() -> None:
@@ -71,7 +73,7 @@ def test_weights_are_those_of_scikit_learn(seed: int) -> None:
 
 
 def test_weighted_resamples_scatter_as_clients_drawn_one_by_one() -> None:
-    sample, risk = scored(300, 3, clients=100)
+    sample, risk = scored(100, 3, times=4)
     random = np.random.default_rng(4)
     plain = []
     for _ in range(200):

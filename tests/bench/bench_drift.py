@@ -1,6 +1,6 @@
 """How often the drift tests are wrong, and how often they find a change, by simulation.
 
-Run it from the project's folder; it takes some three minutes and prints the same for the same seed:
+Run it from the project's folder; it takes some three minutes of one core and prints the same for the same seed:
 
     python -m tests.bench.bench_drift [--seed 1]
 
@@ -36,7 +36,7 @@ SIZES = (25, 100, 1_000, 10_000)
 INPUT_SIZES = (25, 50, 500, 10_000)
 TEST_ROWS = 2_000
 LARGE = 1_000  # rows of earlier batches where they are of another size
-BLOCK, STANDARD_ERROR = 500, 0.01
+BLOCK, STANDARD_ERROR = 250, 0.01
 MISSED = {"0.71": 0.36, "0.6": 0.48, "0.5": 0.581}  # F1 -> the share of leavers it misses
 SCHEMA = Schema("client", "left", ("changes", "stays"), ("kind",))
 
@@ -53,7 +53,7 @@ def rates(draw: Draw, random: np.random.Generator) -> dict[str, float]:
             names = list(told)
             seen.append(list(told.values()))
         true, count = np.sum(seen, axis=0), len(seen)
-        share = (true + 1) / (count + 2)  # none of 500 is not never
+        share = (true + 1) / (count + 2)  # none of 250 is not never
         if (np.sqrt(share * (1 - share) / count) < STANDARD_ERROR).all():
             return dict(zip(names, true / count, strict=True))
 
