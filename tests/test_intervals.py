@@ -1,5 +1,5 @@
 from dataclasses import fields
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -146,6 +146,6 @@ def test_the_same_seed_gives_the_same_and_another_does_not() -> None:
 
 def test_ten_thousand_rows_take_a_fraction_of_a_second() -> None:
     sample, risk = scored(10_000, 1)
-    started = perf_counter()
+    started = process_time()
     score_intervals(sample, risk, 3)
-    assert perf_counter() - started < 1.5  # 0.1 s on a quiet machine
+    assert process_time() - started < 1.5  # of the processor; 0.1 s on a quiet machine

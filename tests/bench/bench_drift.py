@@ -1,14 +1,15 @@
 """How often the drift tests are wrong, and how often they find a change, by simulation.
 
-Run it from the project's folder; it takes some three minutes of one core and prints the same for the same seed:
+Run it from the project's folder; it takes some three minutes of one core, and prints the same for
+the same seed:
 
     python -m tests.bench.bench_drift [--seed 1]
 
 The scores are those of a model whose F1 is 0.71: a quarter of the clients leave, of whom it finds
 64 %, and 80 % of those it names do leave. Every batch, and test data of 2,000 rows, are drawn anew
 each time, a row a client. Earlier scores are the deployed one and those of batches as large as the
-new one, unless told otherwise. A fall takes from recall and precision alike: as many wrong of each
-kind more. A batch that a test finds too small counts as no alarm.
+new one, unless told otherwise. Where the F1 has fallen, errors of both kinds have grown by the same
+factor. A batch that a test finds too small counts as no alarm.
 
 The input is two columns of numbers, one of categories, and the risk, beside 5,000 rows of training
 data; where it changes, one column of numbers does.
