@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 from sklearn.exceptions import InconsistentVersionWarning
+from threadpoolctl import threadpool_limits
 
 from pipeline.errors import ModelError, ReleaseError
 from pipeline.features import Row, usual_row
@@ -195,7 +196,8 @@ def _check_itself(path: Path, model: Model, manifest: ModelManifest) -> None:
     try:
         rows = pd.DataFrame(check.rows, columns=list(manifest.schema.features))
         rows = rows.astype(dict.fromkeys(manifest.schema.numeric, "float64"))
-        risk = risk_of(model, rows)
+        with threadpool_limits(1, "openmp"):  # they would wait for each other at every tree
+            risk = risk_of(model, rows)
         same = np.allclose(risk, check.risk, rtol=0, atol=1e-6)
     except Exception as error:  # whatever it is, the model is of no use here
         raise ModelError(f"{path} fails its self-check: {error!r}: {TRAIN_AGAIN}") from error

@@ -160,7 +160,7 @@ def agrees(quick: ByNumbers, estimator: ByEstimator, probes: Features) -> bool:
     log-odds may be the first of the risk.
     """
     try:
-        with threadpool_limits(1, "openmp"):  # which else wait for each other at every tree
+        with threadpool_limits(1, "openmp"):  # they would wait for each other at every tree
             ours, theirs = quick.scores(probes), estimator.scores(probes)
             decision = estimator.decision(probes)
     except (AttributeError, TypeError, ValueError) as error:  # it takes other rows than these
