@@ -6,6 +6,7 @@ import pickle
 import platform
 import warnings
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -196,7 +197,7 @@ def _check_itself(path: Path, model: Model, manifest: ModelManifest) -> None:
     try:
         rows = pd.DataFrame(check.rows, columns=list(manifest.schema.features))
         rows = rows.astype(dict.fromkeys(manifest.schema.numeric, "float64"))
-        with threadpool_limits(1, "openmp"):  # they would wait for each other at every tree
+        with one_thread():
             risk = risk_of(model, rows)
         same = np.allclose(risk, check.risk, rtol=0, atol=1e-6)
     except Exception as error:  # whatever it is, the model is of no use here
@@ -206,6 +207,16 @@ def _check_itself(path: Path, model: Model, manifest: ModelManifest) -> None:
             f"{path} fails its self-check: it gives {risk.tolist()} where it gave"
             f" {list(check.risk)} when it was made: {TRAIN_AGAIN}"
         )
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Let a booster work in one thread, as beside others of the same or another process.
+
+    Threads meet at every tree, and where there are more of them than cores that are free, each
+    meeting takes as long as the system lets the others work: seconds for what takes milliseconds.
+    """
+    limits: AbstractContextManager[object] = threadpool_limits(1, "openmp")
+    return limits
 
 
 def risk_of(model: Model, frame: pd.DataFrame) -> np.ndarray:

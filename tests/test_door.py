@@ -92,10 +92,9 @@ def test_any_client_is_answered_as_by_the_app(app: Flask, values: list[float | N
 
 
 MADE: dict[str, dict[str, Any]] = {
-    "trees": {"model": "boosting"},
-    "trees with a threshold": {"model": "boosting", "threshold": "f1"},
-    "a calibrated model": {"model": "logistic"},
-    "a threshold": {"threshold": 0.3},
+    "trees with a curve": {"model": "boosting"},
+    "trees with a curve and a threshold": {"model": "boosting", "threshold": "f1"},
+    "coefficients and a threshold": {"threshold": 0.3},
 }
 
 
