@@ -7,6 +7,7 @@ import pickle
 import platform
 import warnings
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 from sklearn.exceptions import InconsistentVersionWarning
+from threadpoolctl import threadpool_limits
 
 from pipeline.errors import ModelError, ReleaseError
 from pipeline.features import Row, usual_row
@@ -200,7 +202,8 @@ def _check_itself(path: Path, model: Model, manifest: ModelManifest) -> None:
     try:
         rows = pd.DataFrame(check.rows, columns=list(manifest.schema.features))
         rows = rows.astype(dict.fromkeys(manifest.schema.numeric, "float64"))
-        risk = risk_of(model, rows)
+        with one_thread():
+            risk = risk_of(model, rows)
         same = np.allclose(risk, check.risk, rtol=0, atol=1e-6)
     except Exception as error:  # whatever it is, the model is of no use here
         raise ModelError(f"{path} fails its self-check: {error!r}: {TRAIN_AGAIN}") from error
@@ -209,6 +212,16 @@ def _check_itself(path: Path, model: Model, manifest: ModelManifest) -> None:
             f"{path} fails its self-check: it gives {risk.tolist()} where it gave"
             f" {list(check.risk)} when it was made: {TRAIN_AGAIN}"
         )
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Let a booster work in one thread, as beside others of the same or another process.
+
+    Threads meet at every tree, and where there are more of them than cores that are free, each
+    meeting takes as long as the system lets the others work: seconds for what takes milliseconds.
+    """
+    limits: AbstractContextManager[object] = threadpool_limits(1, "openmp")
+    return limits
 
 
 def risk_of(model: Model, frame: pd.DataFrame) -> np.ndarray:

@@ -6,13 +6,11 @@ from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from threadpoolctl import threadpool_limits
-
 from pipeline.anatomy import anatomy_of
 from pipeline.curves import PLAIN, Curve, curve_of
 from pipeline.features import Features, Row
 from pipeline.linear import linear_of
-from pipeline.models import Model, predictions_of, risk_of
+from pipeline.models import Model, one_thread, predictions_of, risk_of
 from pipeline.probes import Landmarks, probing_rows
 from pipeline.recipe import HALF
 from pipeline.releases import ModelManifest
@@ -68,7 +66,8 @@ class ByEstimator:
     def scores(self, rows: Features) -> Scores:
         """Ask the model."""
         frame = rows.frame(self.schema)
-        return Scores(predictions_of(self.model, frame), risk_of(self.model, frame))
+        with one_thread():
+            return Scores(predictions_of(self.model, frame), risk_of(self.model, frame))
 
     def decision(self, rows: Features) -> np.ndarray:
         """Ask what scores in the model; where it tells no log-odds, those of its risk.
@@ -78,11 +77,12 @@ class ByEstimator:
         frame = rows.frame(self.schema)
         if frame.empty:
             return np.empty(0)
-        if not hasattr(self._core, "decision_function"):
-            risk = np.clip(risk_of(self.model, frame), SMALLEST_RISK, 1 - SMALLEST_RISK)
-            odds: np.ndarray = np.log(risk) - np.log1p(-risk)
-            return odds
-        decision = self._core.decision_function(frame[list(self.model.feature_names_in_)])
+        with one_thread():
+            if not hasattr(self._core, "decision_function"):
+                risk = np.clip(risk_of(self.model, frame), SMALLEST_RISK, 1 - SMALLEST_RISK)
+                odds: np.ndarray = np.log(risk) - np.log1p(-risk)
+                return odds
+            decision = self._core.decision_function(frame[list(self.model.feature_names_in_)])
         return np.asarray(decision, dtype="float64")
 
     @cached_property
@@ -160,9 +160,8 @@ def agrees(quick: ByNumbers, estimator: ByEstimator, probes: Features) -> bool:
     log-odds may be the first of the risk.
     """
     try:
-        with threadpool_limits(1, "openmp"):  # which else wait for each other at every tree
-            ours, theirs = quick.scores(probes), estimator.scores(probes)
-            decision = estimator.decision(probes)
+        ours, theirs = quick.scores(probes), estimator.scores(probes)
+        decision = estimator.decision(probes)
     except (AttributeError, TypeError, ValueError) as error:  # it takes other rows than these
         log.warning("the model cannot be compared with its numbers: %r", error)
         return False

@@ -74,7 +74,7 @@ class Trees:
             block = slice(start, start + ROWS)
             left = [table.take(places[block], axis=0) for table, places in found]
             leaves = self._leaves(reduce(np.bitwise_and, left))
-            self.values.take(leaves.T).sum(axis=0, out=decision[block])
+            decision[block] = _added_up(self.values.take(leaves.T))
         return decision
 
     def decision_of_one(self, row: Row) -> float:
@@ -85,7 +85,7 @@ class Trees:
         for words, text in zip(self.words, row.texts, strict=True):
             left.append(words.open[words.codes.get(text, -1)])
         leaves = self._leaves(reduce(np.bitwise_and, left))
-        return float(self.values.take(leaves).cumsum()[-1])  # `sum` adds in another order
+        return float(_added_up(self.values.take(leaves[:, None]))[0])
 
     @property
     def landmarks(self) -> Landmarks:
@@ -111,3 +111,10 @@ class Trees:
     @cached_property
     def _edges(self) -> list[tuple[list[float], np.ndarray]]:
         return [(table.edges.tolist(), table.open) for table in self.numbers]
+
+
+def _added_up(values: np.ndarray) -> np.ndarray:
+    """The sums down the columns, each from the first to the last."""
+    alone = values.shape[1] == 1  # which `sum` would cut into halves
+    total: np.ndarray = values.cumsum(axis=0)[-1] if alone else values.sum(axis=0)
+    return total

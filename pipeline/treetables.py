@@ -56,7 +56,7 @@ def _trees(boosting: Any, codes: list[dict[str, int]]) -> Trees:
         marks = [table[:, i] for table in tables]
         tree = _Tree(nodes, predictor.raw_left_cat_bitsets, edges, marks, [])
         marks[0] &= tree.mark()
-        values[i, : len(tree.values)] = tree.values  # which fails for more than there is room for
+        values[i, : len(tree.values)] = tree.values
     values[0] += boosting._baseline_prediction.item()
     return Trees(
         tuple(map(NumberTable, edges.values(), tables[len(codes) :])),
@@ -106,6 +106,8 @@ class _Tree:
         """
         node = self.nodes[at]
         if node.is_leaf:
+            if len(self.values) == LEAVES:
+                raise ValueError("the tree has too many leaves")
             self.values.append(node.value)
             return 1 << (len(self.values) - 1)
         left, right = self.mark(node.left), self.mark(node.right)

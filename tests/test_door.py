@@ -91,6 +91,29 @@ def test_any_client_is_answered_as_by_the_app(app: Flask, values: list[float | N
     assert told(app.test_client(), body) == told(app.test_client(), at_large(body))
 
 
+MADE: dict[str, dict[str, Any]] = {
+    "trees with a curve": {"model": "boosting"},
+    "trees with a curve and a threshold": {"model": "boosting", "threshold": "f1"},
+    "coefficients and a threshold": {"threshold": 0.3},
+}
+
+
+@pytest.mark.parametrize("what", MADE)
+def test_a_model_of_any_make_is_asked_at_the_door(deployed: Sandbox, what: str) -> None:
+    deployed.configure(**MADE[what])
+    deployed.write("sourcedata/c.csv", client_rows(300, 300, noise=4))
+    for stage in ("ingestion", "training", "scoring", "deployment"):
+        assert deployed.run(stage).code == 0
+    app, paths = create_app(deployed.config), []
+    asked = [GOOD.replace("12", value) for value in ("3", "49", "50", "94", "null", "1e50", "-1")]
+
+    with request_started.connected_to(lambda _, **__: paths.append("inside"), app):
+        at_the_door = [told(app.test_client(), body) for body in asked]
+        assert paths == []
+        assert at_the_door == [told(app.test_client(), at_large(body)) for body in asked]
+    assert len({body for _, body, _ in at_the_door}) > 2
+
+
 FOR_THE_APP: dict[str, dict[str, Any]] = {
     "two clients": {"data": json.dumps({"clients": [CLIENT, CLIENT]})},
     "none": {"data": '{"clients": []}'},

@@ -1,9 +1,11 @@
 """How fast predictions are served, beside an empty Flask route and the plain way with DataFrames.
 
-Runs the chain on the sample data in a temporary place and starts three gunicorns of the same
-settings: our API; a Flask app whose route answers {}; and the plain way, a Flask app that makes a
-DataFrame of each request and asks the pickled model for predictions and probabilities. All get the
-same requests from the same clients over raw sockets, in rounds that take turns, and the medians
+Runs the chain on the sample data in a temporary place, with a logistic model and with a boosted
+one, and starts gunicorns of the same settings: our API; a Flask app whose route answers {}; and the
+plain way, a Flask app that makes a DataFrame of each request and asks the pickled model for
+predictions and probabilities. A worker has one thread for the trees of scikit-learn: with one a
+core, as they come, those of two workers wait for each other, and the plain way for seconds. All get
+the same requests from the same clients over raw sockets, in rounds that take turns, and the medians
 over the rounds are told: requests a second, the times of an answer in ms, and the CPU that the
 workers took for a request in ms. Run it from the project's folder:
 
@@ -36,6 +38,8 @@ from tests.bench.bench_history import first_world
 
 PROJECT = Path(__file__).resolve().parents[2]
 ROWS = 10_000
+EMPTY_GET = "empty route, GET"
+BOOSTED = ", boosted"  # of a model, where it is not logistic
 PACKAGES = ("flask", "gunicorn", "numpy", "orjson", "pandas", "scikit-learn")
 
 EMPTY = """
@@ -125,7 +129,7 @@ def gunicorn(module: str, folder: Path, workers: int, **variables: str) -> Itera
     process = subprocess.Popen(
         [*command, "--bind", f"127.0.0.1:{port}", "--workers", str(workers)],
         cwd=folder,
-        env={**os.environ, **variables},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **variables},
     )
     try:
         yield Server(port, process)
@@ -202,21 +206,31 @@ def questions(place: Path) -> list[Question]:
     csv, whole = features.to_csv(index=False).encode(), table.to_csv(index=False).encode()
     get = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     as_json, as_csv = "application/json", "text/csv"
-    empty, plain = "empty route", "plain"
+    asked_for = [
+        Question(EMPTY_GET, "empty route", get),
+        Question("empty route, the same POST", "empty route", post("/", one, as_json)),
+        *both("1 client", one, as_json, against=EMPTY_GET),
+        *both("CSV", csv, as_csv),
+        *both("CSV of all columns", whole, as_csv),
+        *both("JSON", many, as_json),
+    ]
+    for name, body, kind in (("1 client", one, as_json), ("CSV", csv, as_csv)):
+        asked_for += both(name, body, kind, model=BOOSTED)
+    return [*asked_for, *both("JSON", many, as_json, model=BOOSTED)]
+
+
+def both(
+    name: str, body: bytes, kind: str, *, model: str = "", against: str | None = None
+) -> list[Question]:
+    """A question to the plain way, and to ours, which is compared with the plain way's or another."""
+    plain = f"plain{model}, {name}"
+    path = "/json" if kind == "application/json" else "/csv"
     return [
-        Question("empty route, GET", empty, get),
-        Question("empty route, the same POST", empty, post("/", one, as_json)),
-        Question("plain, 1 client", plain, post("/json", one, as_json), "empty route, GET"),
-        Question("ours, 1 client", "ours", post("/prediction", one, as_json), "empty route, GET"),
-        Question("plain, CSV", plain, post("/csv", csv, as_csv)),
-        Question("ours, CSV", "ours", post("/prediction", csv, as_csv), "plain, CSV"),
-        Question("plain, CSV of all columns", plain, post("/csv", whole, as_csv)),
+        Question(plain, f"plain{model}", post(path, body, kind), against),
         Question(
-            "ours, CSV of all columns",
-            *("ours", post("/prediction", whole, as_csv), "plain, CSV of all columns"),
+            *(f"ours{model}, {name}", f"ours{model}", post("/prediction", body, kind)),
+            against or plain,
         ),
-        Question("plain, JSON", plain, post("/json", many, as_json)),
-        Question("ours, JSON", "ours", post("/prediction", many, as_json), "plain, JSON"),
     ]
 
 
@@ -300,16 +314,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     with TemporaryDirectory(prefix="serving-") as folder, ExitStack() as running:
         place = Path(folder)
-        config = first_world(place)
         for name, text in (("empty", EMPTY), ("plain", PLAIN)):
             (place / f"{name}.py").write_text(text)
-        asked_for = questions(place)
-        model = str(load_config(config).prod_deployment_path / "trainedmodel.pkl")
-        started = {
-            "empty route": gunicorn("empty", place, args.workers),
-            "plain": gunicorn("plain", place, args.workers, MODEL=model),
-            "ours": gunicorn("wsgi", PROJECT, args.workers, RISK_CONFIG=str(config)),
-        }
+        started = {"empty route": gunicorn("empty", place, args.workers)}
+        for kind, of in (("logistic", ""), ("boosting", BOOSTED)):
+            config = first_world(place / kind, model=kind)
+            model = str(load_config(config).prod_deployment_path / "trainedmodel.pkl")
+            started |= {
+                f"plain{of}": gunicorn("plain", place, args.workers, MODEL=model),
+                f"ours{of}": gunicorn("wsgi", PROJECT, args.workers, RISK_CONFIG=str(config)),
+            }
+        asked_for = questions(place / "logistic")
         servers = {name: running.enter_context(server) for name, server in started.items()}
         answers = {
             question.name: until_it_answers(servers[question.server].port, question.request, 40)
@@ -323,9 +338,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         rounds = measured(asked_for, servers, args)
     print("\n".join(table(asked_for, rounds)))
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    print(
-        f"\n{ROWS:,} clients but for the first four, {args.workers} workers, {args.rounds} rounds"
-    )
+    print(f"\n{ROWS:,} clients where it is not one, {args.workers} workers, {args.rounds} rounds")
     print(f"Python {platform.python_version()}, {versions}; {machine()}")
     return 0
 
