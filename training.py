@@ -30,6 +30,7 @@ from pipeline.policy import Policy
 from pipeline.recipe import AUTO, BOOSTING, HALF, LOGISTIC, UNCALIBRATED, Recipe
 from pipeline.schema import DEFAULT_SCHEMA, Schema
 from pipeline.selection import select
+from pipeline.threads import threads_for
 from pipeline.threshold import f1_threshold, value_threshold, with_threshold
 
 log = logging.getLogger("training")
@@ -143,7 +144,8 @@ def _chosen(folds: Folds, schema: Schema, policy: Policy) -> tuple[Recipe, np.nd
 def _out_of_fold(kind: str, folds: Folds, schema: Schema, seed: int) -> np.ndarray:
     def score(known: pd.DataFrame, held_out: pd.DataFrame) -> np.ndarray:
         model = fit_model(kind, known, schema, seed)
-        scores: np.ndarray = model.decision_function(held_out[list(schema.features)])
+        with threads_for(len(held_out)):
+            scores: np.ndarray = model.decision_function(held_out[list(schema.features)])
         return scores
 
     return folds.out_of_fold(score)

@@ -16,6 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from pipeline.newton import newton
 from pipeline.recipe import BOOSTING
 from pipeline.schema import Schema
+from pipeline.threads import threads_for
 
 SAMPLE = 20_000  # rows that a logistic fit of many more begins with
 MOST_CATEGORIES = 254  # of a column, that boosting tells apart; the rarest beyond are one
@@ -34,7 +35,8 @@ def fit_model(kind: str, frame: pd.DataFrame, schema: Schema, seed: int = 0) -> 
     if kind == BOOSTING:
         # it fails on a column without any value, and has nothing to learn from one
         empty = [column for column in schema.numeric if features[column].isna().all()]
-        model.fit(features.fillna(dict.fromkeys(empty, 0.0)), outcomes)
+        with threads_for(len(frame)):
+            model.fit(features.fillna(dict.fromkeys(empty, 0.0)), outcomes)
         _lighten(model["boosting"])
         return model
     rows = _fit_columns(model["columns"], features, schema)

@@ -7,7 +7,6 @@ import pickle
 import platform
 import warnings
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -17,7 +16,6 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 from sklearn.exceptions import InconsistentVersionWarning
-from threadpoolctl import threadpool_limits
 
 from pipeline.errors import ModelError, ReleaseError
 from pipeline.features import Row, usual_row
@@ -37,6 +35,7 @@ from pipeline.releases import (
     read_manifest,
 )
 from pipeline.schema import Schema
+from pipeline.threads import threads_for
 from pipeline.unpickling import unpickle
 
 log = logging.getLogger(__name__)
@@ -202,8 +201,7 @@ def _check_itself(path: Path, model: Model, manifest: ModelManifest) -> None:
     try:
         rows = pd.DataFrame(check.rows, columns=list(manifest.schema.features))
         rows = rows.astype(dict.fromkeys(manifest.schema.numeric, "float64"))
-        with one_thread():
-            risk = risk_of(model, rows)
+        risk = risk_of(model, rows)
         same = np.allclose(risk, check.risk, rtol=0, atol=1e-6)
     except Exception as error:  # whatever it is, the model is of no use here
         raise ModelError(f"{path} fails its self-check: {error!r}: {TRAIN_AGAIN}") from error
@@ -214,21 +212,12 @@ def _check_itself(path: Path, model: Model, manifest: ModelManifest) -> None:
         )
 
 
-def one_thread() -> AbstractContextManager[object]:
-    """Let a booster work in one thread, as beside others of the same or another process.
-
-    Threads meet at every tree, and where there are more of them than cores that are free, each
-    meeting takes as long as the system lets the others work: seconds for what takes milliseconds.
-    """
-    limits: AbstractContextManager[object] = threadpool_limits(1, "openmp")
-    return limits
-
-
 def risk_of(model: Model, frame: pd.DataFrame) -> np.ndarray:
     """The probability of leaving for each row: shape (rows,), float64 from 0 to 1."""
     if frame.empty:
         return np.empty(0)
-    risk: np.ndarray = model.predict_proba(frame[list(model.feature_names_in_)])[:, 1]
+    with threads_for(len(frame)):
+        risk: np.ndarray = model.predict_proba(frame[list(model.feature_names_in_)])[:, 1]
     return risk
 
 
@@ -236,4 +225,5 @@ def predictions_of(model: Model, frame: pd.DataFrame) -> np.ndarray:
     """The predicted outcome of each row: shape (rows,), 0 or 1."""
     if frame.empty:
         return np.empty(0, dtype="int64")
-    return model.predict(frame[list(model.feature_names_in_)])
+    with threads_for(len(frame)):
+        return model.predict(frame[list(model.feature_names_in_)])

@@ -6,15 +6,17 @@ from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+
 from pipeline.anatomy import anatomy_of
 from pipeline.curves import PLAIN, Curve, curve_of
 from pipeline.features import Features, Row
 from pipeline.linear import linear_of
-from pipeline.models import Model, one_thread, predictions_of, risk_of
+from pipeline.models import Model, predictions_of, risk_of
 from pipeline.probes import Landmarks, probing_rows
 from pipeline.recipe import HALF
 from pipeline.releases import ModelManifest
 from pipeline.schema import Schema
+from pipeline.threads import threads_for
 from pipeline.treetables import trees_of
 
 log = logging.getLogger(__name__)
@@ -66,8 +68,7 @@ class ByEstimator:
     def scores(self, rows: Features) -> Scores:
         """Ask the model."""
         frame = rows.frame(self.schema)
-        with one_thread():
-            return Scores(predictions_of(self.model, frame), risk_of(self.model, frame))
+        return Scores(predictions_of(self.model, frame), risk_of(self.model, frame))
 
     def decision(self, rows: Features) -> np.ndarray:
         """Ask what scores in the model; where it tells no log-odds, those of its risk.
@@ -77,7 +78,7 @@ class ByEstimator:
         frame = rows.frame(self.schema)
         if frame.empty:
             return np.empty(0)
-        with one_thread():
+        with threads_for(len(frame)):
             if not hasattr(self._core, "decision_function"):
                 risk = np.clip(risk_of(self.model, frame), SMALLEST_RISK, 1 - SMALLEST_RISK)
                 odds: np.ndarray = np.log(risk) - np.log1p(-risk)

@@ -26,7 +26,17 @@ from pipeline.releases import live_release
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 INDEX = {key: os.environ.get(key) for key in ("PIP_INDEX_URL", "PIP_NO_INDEX")}
-REQUIRED = ["pandas", "numpy", "xxhash", "tqdm", "scikit-learn", "scipy", "flask", "orjson"]
+REQUIRED = [
+    "pandas",
+    "numpy",
+    "xxhash",
+    "tqdm",
+    "scikit-learn",
+    "scipy",
+    "threadpoolctl",
+    "flask",
+    "orjson",
+]
 REQUIRED += ["requests", "matplotlib", "seaborn", "pytest", "gunicorn"]
 
 

@@ -50,6 +50,7 @@ def bank(world: Sandbox, **keys: object) -> None:
     world.configure(schema={**BANK._asdict()}, **keys)
 
 
+@pytest.mark.slow
 def test_every_choice_at_once_on_a_bank_s_table(sandbox: Sandbox) -> None:
     bank(
         sandbox,

@@ -1,0 +1,20 @@
+"""How many threads a model works in."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+from threadpoolctl import threadpool_limits
+
+MANY = 100_000  # rows, from which on more threads save more than they cost
+
+
+def threads_for(rows: int) -> AbstractContextManager[object]:
+    """One thread for what is small, as many as there are for what is large.
+
+    The threads of a booster meet at every tree, and where there are more of them than cores that
+    are free, each meeting takes as long as the system lets others work: seconds for what takes
+    milliseconds.
+    """
+    limits: AbstractContextManager[object] = (
+        threadpool_limits(1, "openmp") if rows < MANY else nullcontext()
+    )
+    return limits
