@@ -49,6 +49,17 @@ def decisions(world: Sandbox) -> list[Decision]:
     return [Decision(*row) for row in rows]
 
 
+def interval(decision: Decision) -> tuple[float, float]:
+    """The recorded interval of the difference of both models, which the difference lies in."""
+    low, high = decision.difference_low, decision.difference_high
+    assert decision.champion_f1 is not None
+    assert decision.challenger_f1 is not None
+    assert low is not None
+    assert high is not None
+    assert low < decision.challenger_f1 - decision.champion_f1 < high
+    return low, high
+
+
 def runs(world: Sandbox) -> list[tuple[str, str | None, str | None]]:
     return world.query("SELECT command, outcome, detail FROM runs ORDER BY id")
 
@@ -177,6 +188,7 @@ def test_the_first_run_leaves_every_file_it_names(settled: Sandbox) -> None:
         "models/confusionmatrix2.png",
         "models/latestscore.txt",
         "models/manifest.json",
+        "models/reference.json",
         "models/trainedmodel.pkl",
         "production_deployment/current",
         "production_deployment/ingestedfiles.txt",
@@ -185,6 +197,8 @@ def test_the_first_run_leaves_every_file_it_names(settled: Sandbox) -> None:
         f"{release}/ingestedfiles.txt",
         f"{release}/latestscore.txt",
         f"{release}/manifest.json",
+        f"{release}/modelcard.md",
+        f"{release}/reference.json",
         f"{release}/trainedmodel.pkl",
     }
 
@@ -367,6 +381,7 @@ def test_new_data_without_drift_keeps_the_model(settled: Sandbox, run_on: RunOn)
             action="kept",
             reason=reason,
             new_release=None,
+            drift_test="raw",
         )
     ]
 
@@ -415,6 +430,7 @@ def test_drift_retrains_compares_and_redeploys(settled: Sandbox, run_on: RunOn) 
     assert f"drift: {decision.reason}" in result.out.splitlines()
     assert decision.challenger_f1 is not None
     assert decision.challenger_f1 > champion_f1
+    low, high = interval(decision)
     assert decision == Decision(
         files='["c.csv"]',
         rows=400,
@@ -429,9 +445,14 @@ def test_drift_retrains_compares_and_redeploys(settled: Sandbox, run_on: RunOn) 
         reason=(
             f"F1 on the new rows is {new_f1:.4f}, lower than the deployed {old.f1:.4f};"
             f" the challenger's F1 {decision.challenger_f1:.4f} is at least as good as"
-            f" the deployed model's {champion_f1:.4f} on the same 460 rows: deployed {new.id}"
+            f" the deployed model's {champion_f1:.4f} on the same 460 rows (95 % interval of the"
+            f" difference {low:+.4f} to {high:+.4f}): deployed {new.id}"
         ),
         new_release=new.id,
+        drift_test="raw",
+        gate="not_worse",
+        difference_low=low,
+        difference_high=high,
     )
     assert new.id != old.id
 
@@ -470,6 +491,7 @@ def test_a_challenger_that_is_worse_stays_out(settled: Sandbox, run_on: RunOn) -
     assert production(settled) == before
     assert decision.challenger_f1 is not None
     assert decision.challenger_f1 < champion_f1
+    low, high = interval(decision)
     assert decision == Decision(
         files='["c.csv"]',
         rows=60,
@@ -484,9 +506,14 @@ def test_a_challenger_that_is_worse_stays_out(settled: Sandbox, run_on: RunOn) -
         reason=(
             f"F1 on the new rows is 0.0000, lower than the deployed {old.f1:.4f};"
             f" the challenger's F1 {decision.challenger_f1:.4f} is worse than"
-            f" the deployed model's {champion_f1:.4f} on the same 120 rows: {old.id} stays live"
+            f" the deployed model's {champion_f1:.4f} on the same 120 rows (95 % interval of the"
+            f" difference {low:+.4f} to {high:+.4f}): {old.id} stays live"
         ),
         new_release=None,
+        drift_test="raw",
+        gate="not_worse",
+        difference_low=low,
+        difference_high=high,
     )
 
 
@@ -547,7 +574,7 @@ def test_a_file_of_known_rows_only_is_no_evidence(settled: Sandbox) -> None:
     assert (decision.rows, decision.new_f1, decision.verdict, decision.action) == (
         0,
         None,
-        "no evidence",
+        "not enough evidence",
         "kept",
     )
 
@@ -568,9 +595,10 @@ def test_rows_without_outcome_are_no_evidence_but_are_ranked(settled: Sandbox) -
             release=release.id,
             deployed_f1=release.f1,
             new_f1=None,
-            verdict="no evidence",
+            verdict="not enough evidence",
             action="kept",
-            reason="the new rows have no F1: too few known outcomes",
+            reason="new rows with a known outcome: 0, at least 5 are needed",
+            drift_test="raw",
         )
     ]
     assert {f"client{i:05d}" for i in range(300, 320)} < set(ranked(settled))
@@ -706,7 +734,7 @@ def test_a_batch_that_the_live_model_was_trained_on_is_no_evidence(settled: Sand
             release=release.id,
             deployed_f1=release.f1,
             new_f1=None,
-            verdict="no evidence",
+            verdict="not enough evidence",
             action="kept",
             reason=f"release {release.id} was trained on these files already",
         )
@@ -749,7 +777,7 @@ def test_a_first_run_killed_after_it_deployed_is_taken_up(source: Sandbox) -> No
     assert result.code == 0
     assert live(source).id == release.id
     assert [(d.verdict, d.action, d.reason) for d in decisions(source)] == [
-        ("no evidence", "kept", f"release {release.id} was trained on these files already")
+        ("not enough evidence", "kept", f"release {release.id} was trained on these files already")
     ]
     assert set(ranked(source).values()) == {release.id}
     assert source.run("fullprocess").out == NOTHING_NEW
