@@ -8,6 +8,7 @@ latestscore.txt and ingestedfiles.txt of prod_deployment_path are read.
 """
 
 import argparse
+import json
 import logging
 import shutil
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ from pipeline.history import (
 from pipeline.ledger import ingested_period
 from pipeline.modelcard import Card, card_text
 from pipeline.models import TrainedModel, load_release, load_trained
+from pipeline.reference import reference_from
 from pipeline.releases import (
     CARD,
     MANIFEST,
@@ -71,6 +73,7 @@ def deploy(config: Config, challenge: Challenge | None = None) -> Release:
     for source in sources.values():
         if not source.is_file():
             raise ReleaseError(f"{source} is missing: run ingestion, training and scoring first")
+    _check_reference(sources[REFERENCE], manifest)
     with History(config.history_path) as history:
         f1 = _checked_score(config, manifest, history)
         card = _card(config, trained, f1, history)
@@ -148,6 +151,18 @@ def _checked_score(config: Config, manifest: ModelManifest, history: History) ->
             " run `python scoring.py` first"
         )
     return f1
+
+
+def _check_reference(path: Path, manifest: ModelManifest) -> None:
+    """Every drift check will ask it: what cannot be read does not go live."""
+    schema = manifest.schema
+    try:
+        reference = reference_from(json.loads(path.read_text(encoding="utf-8")))
+        found = set(reference.numbers), set(reference.categories)
+        if found != (set(schema.numeric), set(schema.categorical)):
+            raise ValueError("it does not fit the model")
+    except ValueError as error:
+        raise ModelError(f"{path} is damaged ({error}): run `python training.py`") from None
 
 
 def _card(config: Config, trained: TrainedModel, f1: float, history: History) -> Card:

@@ -161,7 +161,7 @@ def last_file(history: History) -> int:
 def ingested_period(history: History, last_file: int) -> Period:
     """When the files up to this id were taken in."""
     row = history.query(
-        "SELECT count(*) AS files, min(recorded_at) AS first, max(recorded_at) AS last"
+        "SELECT count(DISTINCT name) AS files, min(recorded_at) AS first, max(recorded_at) AS last"
         " FROM files WHERE status = 'ingested' AND id <= ?",
         last_file,
     )[0]

@@ -206,5 +206,5 @@ def _value(value: float | str | None) -> str:
 
 
 def _cell(text: str) -> str:
-    """A text of the user's in a cell of a Markdown table."""
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    """A text of the user's in a cell of a Markdown table, on its one line."""
+    return " ".join(text.splitlines()).replace("\\", "\\\\").replace("|", "\\|")

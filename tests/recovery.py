@@ -21,6 +21,7 @@ SAME = (
     "ingesteddata/rejectedrows.csv",
     "models/trainedmodel.pkl",
     "models/latestscore.txt",
+    "models/reference.json",
     "models/clientrisk.csv",
     "production_deployment/trainedmodel.pkl",
     "production_deployment/latestscore.txt",

@@ -19,7 +19,8 @@ from deployment import deploy, rollback
 from pipeline.errors import ReleaseError
 from pipeline.releases import live_id, live_release, release_ids
 
-FILES = ("trainedmodel.pkl", "latestscore.txt", "ingestedfiles.txt")
+LINKED = ("trainedmodel.pkl", "latestscore.txt", "ingestedfiles.txt")
+FILES = (*LINKED, "reference.json")
 
 # deploys, and is killed when the link in question is to be renamed
 KILLED = """
@@ -72,13 +73,17 @@ def ids(world: Sandbox) -> list[str]:
 
 def live_files(world: Sandbox) -> dict[str, bytes]:
     """What is read through the three names."""
-    return {name: (production(world) / name).read_bytes() for name in FILES}
+    return {name: (production(world) / name).read_bytes() for name in LINKED}
 
 
 def sources(world: Sandbox) -> dict[str, bytes]:
     config = world.config
     paths = (config.trainedmodel_path, config.latestscore_path, config.ingestedfiles_path)
     return {path.name: path.read_bytes() for path in paths}
+
+
+def reference(world: Sandbox) -> dict[str, bytes]:
+    return {"reference.json": (world.root / "models/reference.json").read_bytes()}
 
 
 def below_production(world: Sandbox) -> dict[str, bytes]:
@@ -105,13 +110,19 @@ def refused(world: Sandbox, *args: str) -> str:
 # a release
 
 
-def test_a_release_holds_model_score_record_and_manifest(scored: Sandbox) -> None:
+def test_a_release_holds_model_score_record_reference_card_and_manifest(scored: Sandbox) -> None:
     live = release(scored)
     folder = production(scored) / "releases" / live
     content = {path.name: path.read_bytes() for path in folder.iterdir()}
     manifest = json.loads(content.pop("manifest.json"))
-    assert content == sources(scored)
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", manifest.pop("deployed_at"))
+    deployed_at = manifest.pop("deployed_at")
+    assert content.pop("modelcard.md").decode().splitlines()[:3] == [
+        f"# Model card of release {live}",
+        "",
+        f"Deployed {deployed_at} without a comparison: the first one, or by hand.",
+    ]
+    assert content == sources(scored) | reference(scored)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", deployed_at)
     assert manifest == {
         "id": live,
         "f1": float(content["latestscore.txt"]),
@@ -170,12 +181,12 @@ def test_ids_count_upwards_though_the_clock_goes_back(scored: Sandbox) -> None:
 
 def test_an_older_release_stays_as_it_was(scored: Sandbox) -> None:
     first = release(scored)
-    before = sources(scored)
+    folder = production(scored) / "releases" / first
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
     learn(scored, "c.csv", 500)
     release(scored)
-    folder = production(scored) / "releases" / first
-    assert {name: (folder / name).read_bytes() for name in FILES} == before
-    assert live_files(scored) != before
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert all(live_files(scored)[name] != before[name] for name in LINKED)
 
 
 def test_a_release_knows_the_one_before_it(twice: Sandbox) -> None:
@@ -204,6 +215,7 @@ def test_the_production_folder_may_be_moved(twice: Sandbox) -> None:
         ("models/manifest.json", "is missing: run `python training.py` first"),
         ("models/trainedmodel.pkl", "is missing: run `python training.py` first"),
         ("models/latestscore.txt", "is missing: run ingestion, training and scoring first"),
+        ("models/reference.json", "is missing: run ingestion, training and scoring first"),
         (
             "ingesteddata/ingestedfiles.txt",
             "is missing: run ingestion, training and scoring first",
@@ -264,6 +276,41 @@ def test_a_damaged_model_is_refused(scored: Sandbox) -> None:
     assert refused(scored) == (
         f"error: {path} is not the model that its manifest describes: train again\n"
     )
+
+
+def test_a_score_that_the_test_data_of_now_do_not_give_is_refused(scored: Sandbox) -> None:
+    f1 = scored.config.latestscore_path.read_text().strip()
+    scored.write("testdata/testdata.csv", client_rows(90_000, 60))
+    assert refused(scored) == (
+        f"error: {scored.config.latestscore_path} says {f1}, but on the test data of now the F1 is"
+        " 1.0: run `python scoring.py` first\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("{}", "the reference: expected numbers, categories and risk"),
+        (
+            '{"numbers": {}, "categories": {}, "risk": {"rows": 0, "missing": 0, "sample": []}}',
+            "it does not fit the model",
+        ),
+    ],
+)
+def test_a_damaged_reference_is_refused(scored: Sandbox, text: str, fault: str) -> None:
+    path = scored.root / "models/reference.json"
+    path.write_text(text)
+    assert refused(scored) == f"error: {path} is damaged ({fault}): run `python training.py`\n"
+
+
+def test_a_card_that_people_annotated_is_no_damage(twice: Sandbox) -> None:
+    first, second = ids(twice)
+    for made in (first, second):
+        card = production(twice) / "releases" / made / "modelcard.md"
+        card.write_text(f"{card.read_text()}\nSeen and approved.\n")
+    assert release(twice, "--rollback") == first
+    assert release(twice, "--rollback", second) == second
 
 
 def test_a_model_of_another_schema_is_refused(scored: Sandbox) -> None:
@@ -487,7 +534,15 @@ def test_what_a_killed_pruning_left_is_removed(scored: Sandbox) -> None:
 # at whatever moment
 
 
-@pytest.mark.parametrize("link", ["/releases/.new/manifest.json", "/current"])
+@pytest.mark.parametrize(
+    "link",
+    [
+        "/releases/.new/reference.json",
+        "/releases/.new/modelcard.md",
+        "/releases/.new/manifest.json",
+        "/current",
+    ],
+)
 def test_a_killed_deployment_leaves_the_release_before_live(twice: Sandbox, link: str) -> None:
     live, before = live_id(production(twice)), live_files(twice)
     killed_before(twice, link)
@@ -500,7 +555,7 @@ def test_a_killed_deployment_leaves_the_release_before_live(twice: Sandbox, link
 
 def test_a_killed_first_deployment_shows_none_of_the_three_files(scored: Sandbox) -> None:
     killed_before(scored, "/current")
-    assert [(production(scored) / name).exists() for name in FILES] == [False] * 3
+    assert [(production(scored) / name).exists() for name in LINKED] == [False] * 3
     assert scored.run("deployment").code == 0
     assert live_files(scored) == sources(scored)
 

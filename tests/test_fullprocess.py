@@ -7,11 +7,12 @@ import pickle
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from threading import Event
@@ -22,8 +23,12 @@ from conftest import NOISE, PROJECT, SHARED, Result, Sandbox, client_rows, needs
 from servers import foreign, free_port, saying, serving
 from sklearn.metrics import f1_score
 
-from pipeline.history import Decision, History
-from pipeline.releases import Release, live_id, live_release
+from pipeline.driftrecords import Checked, last_checked
+from pipeline.frames import read_folder
+from pipeline.history import Decision, History, record_decision
+from pipeline.judging import judge_batch
+from pipeline.models import load_release
+from pipeline.releases import Challenge, Release, live_id, live_release
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 NOTHING_NEW = "nothing new in sourcedata\n"
@@ -47,6 +52,17 @@ def decisions(world: Sandbox) -> list[Decision]:
     columns = ", ".join(field.name for field in fields(Decision))
     rows = world.query(f"SELECT {columns} FROM decisions ORDER BY id")
     return [Decision(*row) for row in rows]
+
+
+def interval(decision: Decision) -> tuple[float, float]:
+    """The recorded interval of the difference of both models, which the difference lies in."""
+    low, high = decision.difference_low, decision.difference_high
+    assert decision.champion_f1 is not None
+    assert decision.challenger_f1 is not None
+    assert low is not None
+    assert high is not None
+    assert low < decision.challenger_f1 - decision.champion_f1 < high
+    return low, high
 
 
 def runs(world: Sandbox) -> list[tuple[str, str | None, str | None]]:
@@ -177,6 +193,7 @@ def test_the_first_run_leaves_every_file_it_names(settled: Sandbox) -> None:
         "models/confusionmatrix2.png",
         "models/latestscore.txt",
         "models/manifest.json",
+        "models/reference.json",
         "models/trainedmodel.pkl",
         "production_deployment/current",
         "production_deployment/ingestedfiles.txt",
@@ -185,6 +202,8 @@ def test_the_first_run_leaves_every_file_it_names(settled: Sandbox) -> None:
         f"{release}/ingestedfiles.txt",
         f"{release}/latestscore.txt",
         f"{release}/manifest.json",
+        f"{release}/modelcard.md",
+        f"{release}/reference.json",
         f"{release}/trainedmodel.pkl",
     }
 
@@ -367,6 +386,7 @@ def test_new_data_without_drift_keeps_the_model(settled: Sandbox, run_on: RunOn)
             action="kept",
             reason=reason,
             new_release=None,
+            drift_test="raw",
         )
     ]
 
@@ -415,6 +435,7 @@ def test_drift_retrains_compares_and_redeploys(settled: Sandbox, run_on: RunOn) 
     assert f"drift: {decision.reason}" in result.out.splitlines()
     assert decision.challenger_f1 is not None
     assert decision.challenger_f1 > champion_f1
+    low, high = interval(decision)
     assert decision == Decision(
         files='["c.csv"]',
         rows=400,
@@ -429,9 +450,14 @@ def test_drift_retrains_compares_and_redeploys(settled: Sandbox, run_on: RunOn) 
         reason=(
             f"F1 on the new rows is {new_f1:.4f}, lower than the deployed {old.f1:.4f};"
             f" the challenger's F1 {decision.challenger_f1:.4f} is at least as good as"
-            f" the deployed model's {champion_f1:.4f} on the same 460 rows: deployed {new.id}"
+            f" the deployed model's {champion_f1:.4f} on the same 460 rows (95 % interval of the"
+            f" difference {low:+.4f} to {high:+.4f}): deployed {new.id}"
         ),
         new_release=new.id,
+        drift_test="raw",
+        gate="not_worse",
+        difference_low=low,
+        difference_high=high,
     )
     assert new.id != old.id
 
@@ -470,6 +496,7 @@ def test_a_challenger_that_is_worse_stays_out(settled: Sandbox, run_on: RunOn) -
     assert production(settled) == before
     assert decision.challenger_f1 is not None
     assert decision.challenger_f1 < champion_f1
+    low, high = interval(decision)
     assert decision == Decision(
         files='["c.csv"]',
         rows=60,
@@ -484,9 +511,14 @@ def test_a_challenger_that_is_worse_stays_out(settled: Sandbox, run_on: RunOn) -
         reason=(
             f"F1 on the new rows is 0.0000, lower than the deployed {old.f1:.4f};"
             f" the challenger's F1 {decision.challenger_f1:.4f} is worse than"
-            f" the deployed model's {champion_f1:.4f} on the same 120 rows: {old.id} stays live"
+            f" the deployed model's {champion_f1:.4f} on the same 120 rows (95 % interval of the"
+            f" difference {low:+.4f} to {high:+.4f}): {old.id} stays live"
         ),
         new_release=None,
+        drift_test="raw",
+        gate="not_worse",
+        difference_low=low,
+        difference_high=high,
     )
 
 
@@ -547,7 +579,7 @@ def test_a_file_of_known_rows_only_is_no_evidence(settled: Sandbox) -> None:
     assert (decision.rows, decision.new_f1, decision.verdict, decision.action) == (
         0,
         None,
-        "no evidence",
+        "not enough evidence",
         "kept",
     )
 
@@ -568,9 +600,10 @@ def test_rows_without_outcome_are_no_evidence_but_are_ranked(settled: Sandbox) -
             release=release.id,
             deployed_f1=release.f1,
             new_f1=None,
-            verdict="no evidence",
+            verdict="not enough evidence",
             action="kept",
-            reason="the new rows have no F1: too few known outcomes",
+            reason="new rows with a known outcome: 0, at least 5 are needed",
+            drift_test="raw",
         )
     ]
     assert {f"client{i:05d}" for i in range(300, 320)} < set(ranked(settled))
@@ -588,6 +621,437 @@ def test_a_batch_is_judged_by_the_model_that_was_rolled_back_to(
 
     last = decisions(settled)[-1]
     assert (last.release, last.deployed_f1, last.verdict) == (first.id, first.f1, "no drift")
+
+
+# --- what the config decides ---
+
+# worse than the test data, but by no more than chance may do
+NOISY = client_rows(300, 60, noise=5)
+# of the live release: one score far off makes the mean and deviation blind, and not the quartiles
+EARLIER = [0.9, 0.9, 0.91, 0.2]
+
+
+def moved(rows: list[str], *, labelled: bool = True) -> list[str]:
+    """The same clients with a last year beyond what the training data know."""
+    told = [row.split(",") for row in rows]
+    return [
+        ",".join([name, month, str(int(year) + 400), employees, left * labelled])
+        for name, month, year, employees, left in told
+    ]
+
+
+def judged_before(world: Sandbox) -> None:
+    """Put batches with the EARLIER scores on record."""
+    release = live(world)
+    with History(world.config.history_path) as history:
+        for f1 in EARLIER:
+            record_decision(
+                history,
+                Decision("[]", 60, 60, release.id, release.f1, f1, "no drift", "kept", ""),
+            )
+
+
+def found_by(world: Sandbox, name: str, release: Release, earlier: list[float]) -> Checked:
+    """What the checks of a client file find with a release, but for the time."""
+    config = world.config
+    (world.root / "alone").mkdir()
+    shutil.copy(world.root / "sourcedata" / name, world.root / "alone")
+    rows = read_folder(world.root / "alone", config.schema)
+    model = load_release(release, config.schema)
+    found = judge_batch(config, release, model, rows, earlier)
+    return Checked("", release.id, config.policy.drift_test, found.by_score, found.by_input)
+
+
+def checked(world: Sandbox) -> Checked | None:
+    """The check recorded last, but for the time."""
+    with History(world.config.history_path) as history:
+        last = last_checked(history)
+    return last and replace(last, at="")
+
+
+@pytest.mark.parametrize(
+    ("drift_test", "verdict"),
+    [
+        ("raw", "drift"),
+        ("parametric", "no drift"),
+        ("nonparametric", "drift"),
+        ("bootstrap", "no drift"),
+    ],
+)
+def test_the_config_s_drift_test_decides(settled: Sandbox, drift_test: str, verdict: str) -> None:
+    judged_before(settled)
+    settled.configure(drift_test=drift_test)
+    settled.write("sourcedata/c.csv", NOISY)
+
+    assert settled.run("fullprocess").code == 0
+
+    decision, found = decisions(settled)[-1], checked(settled)
+    assert found
+    (counted,) = [one for one in found.scores if one.test == drift_test]
+    assert (decision.drift_test, decision.verdict) == (drift_test, verdict)
+    assert decision.reason.split("; ")[0] == counted.reason
+    assert (decision.gate is not None) == (verdict == "drift")
+
+
+def test_every_verdict_of_a_check_is_recorded(settled: Sandbox, run_on: RunOn) -> None:
+    run_on("stable")
+
+    assert checked(settled) == found_by(settled, "c.csv", live(settled), [])
+
+
+def test_every_verdict_of_a_check_that_finds_drift_is_recorded(
+    settled: Sandbox, run_on: RunOn
+) -> None:
+    old = live(settled)
+
+    run_on("drifted")
+
+    assert checked(settled) == found_by(settled, "c.csv", old, [])
+
+
+def test_the_score_of_each_batch_is_one_of_the_earlier_ones_of_the_next(settled: Sandbox) -> None:
+    release = live(settled)
+    judged_before(settled)
+    settled.write("sourcedata/c.csv", STABLE)
+
+    settled.run("fullprocess")
+
+    assert checked(settled) == found_by(settled, "c.csv", release, EARLIER)
+
+
+def test_a_release_that_was_just_deployed_has_no_earlier_batch(
+    settled: Sandbox, run_on: RunOn
+) -> None:
+    run_on("drifted")
+    settled.write("sourcedata/d.csv", client_rows(800, 60, flipped=True))
+
+    settled.run("fullprocess")
+
+    assert checked(settled) == found_by(settled, "d.csv", live(settled), [])
+
+
+def test_input_drift_is_told_and_recorded_without_any_known_outcome(settled: Sandbox) -> None:
+    before, release = production(settled), live(settled)
+    settled.write("sourcedata/c.csv", moved(STABLE, labelled=False))
+
+    result = settled.run("fullprocess")
+
+    found = checked(settled)
+    assert found == found_by(settled, "c.csv", release, [])
+    assert [one.feature for one in found.input if one.verdict == "drift"] == ["lastyear_activity"]
+    assert ": input drift: lastyear_activity: PSI " in result.err
+    (decision,) = decisions(settled)[1:]
+    assert (decision.verdict, decision.action) == ("not enough evidence", "kept")
+    assert production(settled) == before
+
+
+def test_by_default_input_drift_alone_asks_for_no_challenger(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", moved(STABLE))
+
+    settled.run("fullprocess")
+
+    (decision,) = decisions(settled)[1:]
+    assert (decision.verdict, decision.action, decision.gate) == ("no drift", "kept", None)
+
+
+def test_retraining_on_input_drift_challenges_the_live_model(settled: Sandbox) -> None:
+    old = live(settled)
+    settled.configure(retrain_on="input")
+    settled.write("sourcedata/c.csv", moved(STABLE))
+
+    result = settled.run("fullprocess")
+
+    new, (decision,) = live(settled), decisions(settled)[1:]
+    new_f1 = f1_of(settled, old, "sourcedata/c.csv")
+    champion_f1 = f1_of(settled, old, "testdata/testdata.csv", "sourcedata/c.csv")
+    low, high = interval(decision)
+    assert decision == Decision(
+        files='["c.csv"]',
+        rows=60,
+        labelled=60,
+        release=old.id,
+        deployed_f1=old.f1,
+        new_f1=new_f1,
+        verdict="no drift",
+        champion_f1=champion_f1,
+        challenger_f1=decision.challenger_f1,
+        action="deployed",
+        reason=(
+            f"F1 on the new rows is {new_f1:.4f}, not lower than the deployed {old.f1:.4f};"
+            f" input drift in lastyear_activity; the challenger's F1 {decision.challenger_f1:.4f}"
+            f" is at least as good as the deployed model's {champion_f1:.4f} on the same 120 rows"
+            f" (95 % interval of the difference {low:+.4f} to {high:+.4f}): deployed {new.id}"
+        ),
+        new_release=new.id,
+        drift_test="raw",
+        gate="not_worse",
+        difference_low=low,
+        difference_high=high,
+    )
+    assert f"no drift: {decision.reason}" in result.out.splitlines()
+    assert (settled.root / "models/apireturns2.txt").read_text().count(new.id)
+
+
+def test_the_same_model_again_is_not_deployed(settled: Sandbox) -> None:
+    # what is new has no outcome, so there is nothing to learn from it
+    before, release = production(settled), live(settled)
+    settled.configure(retrain_on="input", gate="always")
+    settled.write("sourcedata/c.csv", moved(STABLE, labelled=False))
+
+    result = settled.run("fullprocess")
+
+    assert result.code == 0
+    assert production(settled) == before
+    assert decisions(settled)[1:] == [
+        Decision(
+            files='["c.csv"]',
+            rows=60,
+            labelled=0,
+            release=release.id,
+            deployed_f1=release.f1,
+            new_f1=None,
+            verdict="not enough evidence",
+            action="kept",
+            reason=(
+                "new rows with a known outcome: 0, at least 5 are needed; input drift in"
+                " lastyear_activity; what there is to learn from gives the same model:"
+                f" {release.id} stays live"
+            ),
+            drift_test="raw",
+        )
+    ]
+    assert settled.run("fullprocess").out == NOTHING_NEW
+
+
+def test_a_better_gate_keeps_the_model_where_chance_may_be_the_reason(settled: Sandbox) -> None:
+    before, old = production(settled), live(settled)
+    settled.configure(retrain_on="new_data", gate="better")
+    settled.write("sourcedata/c.csv", STABLE)
+
+    settled.run("fullprocess")
+
+    (decision,) = decisions(settled)[1:]
+    low, high = decision.difference_low, decision.difference_high
+    assert decision.champion_f1 is not None
+    assert decision.challenger_f1 is not None
+    assert low is not None
+    assert high is not None
+    assert low <= 0 <= high
+    assert decision.challenger_f1 >= decision.champion_f1  # with "not_worse" it would go live
+    assert (decision.verdict, decision.action, decision.gate) == ("no drift", "kept", "better")
+    assert decision.reason == (
+        f"F1 on the new rows is {decision.new_f1:.4f}, not lower than the deployed {old.f1:.4f};"
+        f" 60 new rows with a known outcome; the challenger's F1 {decision.challenger_f1:.4f} is"
+        f" at least as good as the deployed model's {decision.champion_f1:.4f} on the same 120"
+        f" rows (95 % interval of the difference {low:+.4f} to {high:+.4f}, which must be above"
+        f" zero): {old.id} stays live"
+    )
+    assert production(settled) == before
+
+
+def test_retraining_on_new_data_asks_for_known_outcomes(settled: Sandbox) -> None:
+    settled.configure(retrain_on="new_data")
+    settled.write("sourcedata/c.csv", client_rows(300, 60, outcome=""))
+
+    settled.run("fullprocess")
+
+    (decision,) = decisions(settled)[1:]
+    assert decision.reason == "new rows with a known outcome: 0, at least 5 are needed"
+
+
+def test_a_gate_that_is_always_open_lets_a_worse_model_pass(settled: Sandbox) -> None:
+    old = live(settled)
+    settled.configure(gate="always")
+    settled.write("sourcedata/c.csv", TOO_FEW_TO_LEARN)
+
+    settled.run("fullprocess")
+
+    new, (decision,) = live(settled), decisions(settled)[1:]
+    low, high = interval(decision)
+    assert decision.champion_f1 is not None
+    assert decision.challenger_f1 is not None
+    assert decision.challenger_f1 < decision.champion_f1
+    assert (decision.action, decision.gate, decision.new_release) == ("deployed", "always", new.id)
+    assert decision.reason == (
+        f"F1 on the new rows is 0.0000, lower than the deployed {old.f1:.4f}; the challenger's F1"
+        f" {decision.challenger_f1:.4f} is worse than the deployed model's"
+        f" {decision.champion_f1:.4f} on the same 120 rows (95 % interval of the difference"
+        f" {low:+.4f} to {high:+.4f}, and it goes live in any case): deployed {new.id}"
+    )
+    assert (new.previous, new.id != old.id) == (old.id, True)
+
+
+def test_the_manifest_tells_the_comparison_that_its_model_won(
+    settled: Sandbox, run_on: RunOn
+) -> None:
+    old = live(settled)
+
+    run_on("drifted")
+
+    new, (_, decision) = live(settled), decisions(settled)
+    low, high = interval(decision)
+    assert decision.champion_f1 is not None
+    assert decision.challenger_f1 is not None
+    assert old.challenge is None
+    assert new.challenge == Challenge(
+        gate="not_worse",
+        champion=old.id,
+        rows=460,
+        champion_f1=decision.champion_f1,
+        challenger_f1=decision.challenger_f1,
+        low=low,
+        high=high,
+        reason=decision.reason.split("; ")[1].removesuffix(f": deployed {new.id}"),
+    )
+
+
+def test_the_card_of_a_challenger_tells_what_it_replaced(settled: Sandbox, run_on: RunOn) -> None:
+    run_on("drifted")
+
+    new = live(settled)
+    assert new.challenge
+    card = (new.path / "modelcard.md").read_text(encoding="utf-8")
+    at = settled.query("SELECT at FROM decisions ORDER BY id")[0][0]
+    assert card.splitlines()[2] == (
+        f"Deployed {new.deployed_at} in place of {new.challenge.champion}: {new.challenge.reason}."
+    )
+    assert f"| {at} |  | 120 | undefined | nothing deployed | deployed |\n\n" in card
+
+
+# a run that is killed where this function of ours is called
+KILLED_IN = """
+import os, signal, sys
+from fullprocess import main
+def look(frame, event, _):
+    if event == "call" and frame.f_code.co_name == sys.argv[1]:
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.setprofile(look)
+main(["--config", sys.argv[2]])
+"""
+
+
+def test_a_run_killed_between_deploying_and_recording_is_taken_up(settled: Sandbox) -> None:
+    old = live(settled)
+    settled.write("sourcedata/c.csv", DRIFTED)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_IN, "record_decision", str(settled.root / "config.json")],
+        cwd=PROJECT,
+        capture_output=True,
+    )
+    new = live(settled)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert (len(decisions(settled)), checked(settled)) == (1, None)
+
+    recovered = settled.run("fullprocess")
+
+    assert recovered.code == 0
+    assert (live(settled), new.challenge and new.challenge.champion) == (new, old.id)
+    assert [
+        (d.files, d.release, d.verdict, d.action, d.reason) for d in decisions(settled)[1:]
+    ] == [
+        (
+            '["c.csv"]',
+            new.id,
+            "not enough evidence",
+            "kept",
+            f"release {new.id} was trained on these files already",
+        )
+    ]
+    assert settled.query("SELECT release, action FROM deployments ORDER BY id") == [
+        (old.id, "deploy"),
+        (new.id, "deploy"),
+    ]
+    assert checked(settled) is None
+    assert settled.run("fullprocess").out == NOTHING_NEW
+
+
+# --- what a former version made ---
+
+FORMER_HISTORY = """
+    DROP TABLE score_drift;
+    DROP TABLE input_drift;
+    DROP INDEX decisions_release;
+    ALTER TABLE decisions DROP COLUMN drift_test;
+    ALTER TABLE decisions DROP COLUMN gate;
+    ALTER TABLE decisions DROP COLUMN difference_low;
+    ALTER TABLE decisions DROP COLUMN difference_high;
+    PRAGMA user_version = 2;
+"""
+
+
+def make_former(world: Sandbox) -> None:
+    """Take from a world what the version before models with recipes did not know."""
+    release, path = live(world).path, world.root / "models/manifest.json"
+    told, model = json.loads((release / "manifest.json").read_text()), json.loads(path.read_text())
+    for key in ("recipe", "usual"):
+        del told["model"][key], model[key]
+    del told["challenge"], told["files"]["reference.json"]
+    (release / "manifest.json").write_text(json.dumps(told))
+    path.write_text(json.dumps(model))
+    for name in ("reference.json", "modelcard.md"):
+        (release / name).unlink()
+    (world.root / "models/reference.json").unlink()
+    connection = sqlite3.connect(world.config.history_path)
+    connection.executescript(FORMER_HISTORY)
+    connection.close()
+
+
+@pytest.fixture
+def former(settled: Sandbox) -> Sandbox:
+    """A project whose first run was one of the former version."""
+    make_former(settled)
+    return settled
+
+
+def test_a_release_of_a_former_version_is_judged_by_its_scores(former: Sandbox) -> None:
+    before, release = production(former), live(former)
+    former.write("sourcedata/c.csv", STABLE)
+
+    result = former.run("fullprocess")
+
+    warning = f": release {release.id} has no reference.json: its input is not compared\n"
+    assert result.code == 0
+    assert warning in result.err
+    assert production(former) == before
+    assert [(d.release, d.verdict, d.drift_test) for d in decisions(former)] == [
+        (None, "nothing deployed", None),
+        (release.id, "no drift", "raw"),
+    ]
+    assert former.query("SELECT test FROM score_drift") == [
+        *(("raw",), ("parametric",), ("nonparametric",), ("bootstrap",))
+    ]
+    assert former.query("SELECT * FROM input_drift") == []
+
+
+def test_a_release_of_a_former_version_is_replaced_by_a_better_one(former: Sandbox) -> None:
+    old = live(former)
+    former.write("sourcedata/c.csv", DRIFTED)
+
+    assert former.run("fullprocess").code == 0
+
+    new = live(former)
+    assert (new.previous, new.challenge and new.challenge.champion) == (old.id, old.id)
+    assert "reference.json" in new.files
+    assert former.run("deployment", "--rollback").code == 0
+    assert live(former) == old
+
+
+def test_a_batch_that_a_former_version_judged_is_an_earlier_one(
+    settled: Sandbox, run_on: RunOn
+) -> None:
+    run_on("stable")
+    (_, judged) = decisions(settled)
+    make_former(settled)
+    settled.write("sourcedata/d.csv", client_rows(800, 60))
+
+    settled.run("fullprocess")
+
+    assert judged.new_f1 is not None
+    assert checked(settled) == found_by(settled, "d.csv", live(settled), [judged.new_f1])
+
+
+def test_nothing_new_is_nothing_new_for_a_former_version_s_project(former: Sandbox) -> None:
+    assert former.run("fullprocess").out == NOTHING_NEW
 
 
 # --- what is refused ---
@@ -706,7 +1170,7 @@ def test_a_batch_that_the_live_model_was_trained_on_is_no_evidence(settled: Sand
             release=release.id,
             deployed_f1=release.f1,
             new_f1=None,
-            verdict="no evidence",
+            verdict="not enough evidence",
             action="kept",
             reason=f"release {release.id} was trained on these files already",
         )
@@ -749,7 +1213,7 @@ def test_a_first_run_killed_after_it_deployed_is_taken_up(source: Sandbox) -> No
     assert result.code == 0
     assert live(source).id == release.id
     assert [(d.verdict, d.action, d.reason) for d in decisions(source)] == [
-        ("no evidence", "kept", f"release {release.id} was trained on these files already")
+        ("not enough evidence", "kept", f"release {release.id} was trained on these files already")
     ]
     assert set(ranked(source).values()) == {release.id}
     assert source.run("fullprocess").out == NOTHING_NEW

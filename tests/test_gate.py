@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
+from pipeline.bootstrap import Difference, paired_difference
 from pipeline.gate import Comparison, compare, out_of_fold
 from pipeline.schema import Schema
 from training import train_model
@@ -127,26 +130,51 @@ def test_out_of_fold_a_real_model_has_not_seen_the_rows() -> None:
     assert unseen < 0.65
 
 
-def compared(champion: Memory, challenger: Memory, fits: Fits) -> Comparison:
+def compared(champion: Memory, challenger: Memory, gate: str = "not_worse") -> Comparison:
     return compare(
-        champion, challenger, fits, schema=SCHEMA, test=TEST, new=NEW, everything=EVERYTHING
+        champion,
+        challenger,
+        Fits(),
+        gate=gate,
+        seed=3,
+        schema=SCHEMA,
+        test=TEST,
+        new=NEW,
+        everything=EVERYTHING,
     )
+
+
+def difference(champion: list[int], challenger: list[int]) -> Difference:
+    """The paired difference on the test rows and the new ones, by what both models said of them."""
+    outcomes = pd.concat([TEST["left"], NEW["left"]]).to_numpy()
+    ids = pd.concat([TEST["id"], NEW["id"]]).to_numpy(dtype=object)
+    return paired_difference(outcomes, np.array(champion), np.array(challenger), ids, 3)
 
 
 def test_a_challenger_that_only_remembers_stays_out() -> None:
     # on rows it has seen it would score 1.0: all 5 leavers of the new rows, both of the test rows
     knows = Memory(pd.concat([EVERYTHING, TEST]))
     says_one = Always(1)
-    comparison = compared(says_one, knows, Fits())
+    comparison = compared(says_one, knows)
     assert comparison == Comparison(
-        rows=19, champion_f1=2 * 7 / (19 + 7), challenger_f1=2 * 2 / (2 + 7)
+        gate="not_worse",
+        rows=19,
+        champion_f1=2 * 7 / (19 + 7),
+        challenger_f1=2 * 2 / (2 + 7),
+        difference=difference([1] * 19, [1, 1, 0, 0] + [0] * 15),
     )
     assert not comparison.deploy
 
 
 def test_the_challenger_itself_is_asked_about_the_test_rows() -> None:
-    comparison = compared(Always(0), Always(1), Fits())
-    assert comparison == Comparison(rows=19, champion_f1=0.0, challenger_f1=2 * 2 / (4 + 7))
+    comparison = compared(Always(0), Always(1))
+    assert comparison == Comparison(
+        gate="not_worse",
+        rows=19,
+        champion_f1=0.0,
+        challenger_f1=2 * 2 / (4 + 7),
+        difference=difference([0] * 19, [1] * 4 + [0] * 15),
+    )
     assert comparison.deploy
 
 
@@ -157,12 +185,14 @@ def test_both_are_judged_on_the_same_rows_with_a_known_outcome() -> None:
         Always(1),
         Always(1),
         Fits(),
+        gate="not_worse",
+        seed=3,
         schema=SCHEMA,
         test=test,
         new=new,
         everything=pd.concat([EVERYTHING, new[-3:]]),
     )
-    assert with_unknown == compared(Always(1), Always(1), Fits())
+    assert with_unknown == compared(Always(1), Always(1))
 
 
 def test_without_new_rows_the_test_rows_decide() -> None:
@@ -170,30 +200,76 @@ def test_without_new_rows_the_test_rows_decide() -> None:
         Always(0),
         Memory(TEST),
         Fits(),
+        gate="better",
+        seed=3,
         schema=SCHEMA,
         test=TEST,
         new=NEW[:0],
         everything=EVERYTHING,
     )
-    assert comparison == Comparison(rows=4, champion_f1=0.0, challenger_f1=1.0)
-
-
-def test_a_better_challenger_goes_live() -> None:
-    comparison = Comparison(rows=1234, champion_f1=0.5, challenger_f1=0.75)
-    assert comparison.deploy
-    assert comparison.reason == (
-        "the challenger's F1 0.7500 is at least as good as the deployed model's 0.5000"
-        " on the same 1,234 rows"
+    # four clients, two of whom left: in one of 16 resamples nobody has, and both models have 0
+    assert comparison == Comparison(
+        gate="better",
+        rows=4,
+        champion_f1=0.0,
+        challenger_f1=1.0,
+        difference=Difference(1.0, 0.0, 1.0),
     )
 
 
-def test_a_challenger_just_as_good_goes_live() -> None:
-    assert Comparison(rows=8, champion_f1=0.5, challenger_f1=0.5).deploy
+# by the resampled difference: it is sure to be below zero, may be either, is sure to be above
+WORSE = Comparison("", 1234, 0.75, 0.5, Difference(-0.25, -0.3125, -0.125))
+WORSE_BY_CHANCE = Comparison("", 1234, 0.5, 0.4999, Difference(-0.0001, -0.125, 0.25))
+SAME = Comparison("", 1234, 0.5, 0.5, Difference(0.0, 0.0, 0.0))
+BETTER_BY_CHANCE = Comparison("", 1234, 0.5, 0.625, Difference(0.125, -0.0625, 0.25))
+BETTER = Comparison("", 1234, 0.5, 0.75, Difference(0.25, 0.125, 0.3125))
+ALL = (WORSE, WORSE_BY_CHANCE, SAME, BETTER_BY_CHANCE, BETTER)
 
 
-def test_a_worse_challenger_stays_out() -> None:
-    comparison = Comparison(rows=8, champion_f1=0.5, challenger_f1=0.4999)
-    assert not comparison.deploy
-    assert comparison.reason == (
-        "the challenger's F1 0.4999 is worse than the deployed model's 0.5000 on the same 8 rows"
-    )
+@pytest.mark.parametrize(
+    ("gate", "goes_live"),
+    [
+        ("not_worse", [False, False, True, True, True]),
+        ("better", [False, False, False, False, True]),
+        ("always", [True, True, True, True, True]),
+    ],
+)
+def test_a_gate_lets_pass_what_it_is_named_for(gate: str, goes_live: list[bool]) -> None:
+    assert [replace(comparison, gate=gate).deploy for comparison in ALL] == goes_live
+
+
+@pytest.mark.parametrize(
+    ("comparison", "gate", "reason"),
+    [
+        (
+            BETTER,
+            "not_worse",
+            "the challenger's F1 0.7500 is at least as good as the deployed model's 0.5000 on the"
+            " same 1,234 rows (95 % interval of the difference +0.1250 to +0.3125)",
+        ),
+        (
+            WORSE_BY_CHANCE,
+            "not_worse",
+            "the challenger's F1 0.4999 is worse than the deployed model's 0.5000 on the same 1,234"
+            " rows (95 % interval of the difference -0.1250 to +0.2500)",
+        ),
+        (
+            BETTER_BY_CHANCE,
+            "better",
+            "the challenger's F1 0.6250 is at least as good as the deployed model's 0.5000 on the"
+            " same 1,234 rows (95 % interval of the difference -0.0625 to +0.2500, which must be"
+            " above zero)",
+        ),
+        (
+            WORSE,
+            "always",
+            "the challenger's F1 0.5000 is worse than the deployed model's 0.7500 on the same 1,234"
+            " rows (95 % interval of the difference -0.3125 to -0.1250, and it goes live in any"
+            " case)",
+        ),
+    ],
+)
+def test_the_reason_tells_scores_interval_and_rule(
+    comparison: Comparison, gate: str, reason: str
+) -> None:
+    assert replace(comparison, gate=gate).reason == reason

@@ -57,11 +57,13 @@ def test_opening_makes_the_folder_and_all_tables(tmp_path: Path) -> None:
         "decisions",
         "deployments",
         "files",
+        "input_drift",
         "master",
         "missing",
         "packages",
         "rejected_rows",
         "runs",
+        "score_drift",
         "scores",
         "sqlite_sequence",
         "timings",
@@ -271,6 +273,10 @@ def test_a_decision_is_recorded_whole(history: History) -> None:
         champion_f1=0.2,
         challenger_f1=0.6,
         new_release="000002",
+        drift_test="raw",
+        gate="better",
+        difference_low=0.125,
+        difference_high=0.5,
     )
     record_decision(history, decision)
     (row,) = history.query("SELECT * FROM decisions")

@@ -9,9 +9,9 @@ from sklearn import metrics
 
 from pipeline import intervals
 from pipeline.bootstrap import Interval, Predictions, f1_interval
+from pipeline.evaluation import score_predictions
 from pipeline.history import Scores
 from pipeline.intervals import score_intervals
-from scoring import score_predictions
 
 
 def scored(clients: int, seed: int, times: int = 1) -> tuple[Predictions, np.ndarray]:

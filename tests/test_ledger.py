@@ -8,7 +8,7 @@ import pytest
 
 from pipeline import ledger
 from pipeline.history import History
-from pipeline.ledger import BadRow, MasterState, PendingFile, TakenFile
+from pipeline.ledger import BadRow, MasterState, PendingFile, Period, TakenFile
 
 TAKEN = TakenFile(
     name="a.csv",
@@ -232,3 +232,17 @@ def test_a_rebuild_keeps_the_order_where_a_file_had_changed(history: History) ->
     record(history, taken("a.csv", "new"))
     ledger.replace_files(history, [taken("a.csv", "new"), taken("b.csv")], MasterState(3, 30))
     assert ledger.ingested_names(history) == ["a.csv", "b.csv"]
+
+
+def test_the_period_is_that_of_the_files_up_to_one_each_name_counted_once(history: History) -> None:
+    record(history, taken("a.csv"), REJECTED)
+    record(history, taken("a.csv", "changed"), taken("b.csv"))
+    record(history, taken("c.csv"))
+    for number in range(1, 6):
+        history.query("UPDATE files SET recorded_at = ? WHERE id = ?", f"day {number}", number)
+    assert ledger.ingested_period(history, 4) == Period(2, "day 1", "day 4")
+
+
+def test_without_any_file_the_period_is_empty(history: History) -> None:
+    record(history, REJECTED)
+    assert ledger.ingested_period(history, 1) == Period(0, "", "")

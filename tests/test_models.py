@@ -1,4 +1,5 @@
 import hashlib
+import json
 import pickle
 import platform
 from dataclasses import replace
@@ -21,6 +22,7 @@ from pipeline.models import (
     save_model,
 )
 from pipeline.recipe import Recipe
+from pipeline.reference import reference_from, reference_of
 from pipeline.releases import ModelManifest, Release, SelfCheck, manifest_text
 from pipeline.schema import Schema
 from training import train_model
@@ -85,6 +87,7 @@ def test_a_model_is_saved_beside_its_manifest(
 ) -> None:
     assert sorted(p.name for p in (tmp_path / "models").iterdir()) == [
         "manifest.json",
+        "reference.json",
         "trainedmodel.pkl",
     ]
     assert saved.manifest == ModelManifest(
@@ -103,7 +106,15 @@ def test_a_model_is_saved_beside_its_manifest(
             rows=tuple(frame[["age", "spend"]].head().itertuples(index=False, name=None)),
             risk=tuple(risk_of(model, frame.head())),
         ),
+        recipe=RECIPE,
+        usual=(frame["age"].median(), frame["spend"].median()),
     )
+
+
+@pytest.mark.usefixtures("saved")
+def test_its_reference_lies_beside_it(model: Model, frame: pd.DataFrame, tmp_path: Path) -> None:
+    told = json.loads((tmp_path / "models/reference.json").read_text(encoding="utf-8"))
+    assert reference_from(told) == reference_of(frame, risk_of(model, frame), SCHEMA, RECIPE.seed)
 
 
 def test_a_model_comes_back_with_its_manifest(

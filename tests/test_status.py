@@ -148,7 +148,7 @@ def test_a_mended_file_is_no_longer_rejected(settled: Sandbox) -> None:
     [
         (client_rows(300, 60), "no drift"),
         (client_rows(300, 400, flipped=True), "drift"),
-        (client_rows(300, 60, outcome=""), "no evidence"),
+        (client_rows(300, 60, outcome=""), "not enough evidence"),
     ],
 )
 def test_the_last_verdict_is_told_with_its_reason(

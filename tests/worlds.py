@@ -20,10 +20,11 @@ from conftest import HEADER, NOISE, client_rows
 from tracing import Call, follow, fork
 
 from pipeline.config import Config, load_config
-from pipeline.releases import MODEL, RECORD, SCORE, live_id
+from pipeline.releases import CARD, MODEL, RECORD, REFERENCE, SCORE, live_id
 
 # how a complete file ends: a pickle, a picture, and else a line
 ENDS = {".pkl": b".", ".png": b"IEND\xaeB`\x82"}
+LINKED = (MODEL, SCORE, RECORD)  # what production shows of a release without its folder
 SECONDS = 60  # within which every run must end
 RELEASE = re.compile(rb"(\d{6})-\d{8}T\d{6}Z")
 
@@ -266,8 +267,8 @@ class Reader:
         now = self._resolved()
         if now:
             self._read(now, "live")
-            linked = self._digests(self.production, "linked")
-            if self._resolved() == now and linked != self._digests(now, "live"):
+            linked = self._digests(self.production, LINKED, "linked")
+            if self._resolved() == now and linked != self._digests(now, LINKED, "live"):
                 self._fault(f"the links do not show {now.name}")
         elif self.last:
             self._fault("nothing is live any more")
@@ -286,15 +287,19 @@ class Reader:
     def _read(self, folder: Path, what: str) -> None:
         try:
             told = json.loads((folder / "manifest.json").read_bytes())["files"]
+            card = (folder / CARD).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             self._fault(f"{what}: {folder.name}: {error!r}")
         else:
-            if self._digests(folder, what) != told:
+            if self._digests(folder, (*LINKED, REFERENCE), what) != told:
                 self._fault(f"{what}: {folder.name} is a mixed set")
+            heading = f"# Model card of release {folder.name}\n"
+            if not (card.startswith(heading) and card.endswith(".\n")):
+                self._fault(f"{what}: {folder.name} has not its own card, whole")
 
-    def _digests(self, folder: Path, what: str) -> dict[str, str]:
+    def _digests(self, folder: Path, names: tuple[str, ...], what: str) -> dict[str, str]:
         digests = {}
-        for name in (MODEL, SCORE, RECORD):
+        for name in names:
             try:
                 digests[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
             except OSError as error:
