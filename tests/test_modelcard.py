@@ -285,7 +285,7 @@ def test_boosting_tells_its_own_parameters() -> None:
         " or the rows were too few |",
         "| threshold | 0.5: as config.json says |",
         "| seed | 4 |",
-        "| parameters | categorical_features=[2], early_stopping=False, learning_rate=0.05,"
+        "| parameters | categorical_features=[0], early_stopping=False, learning_rate=0.05,"
         " max_iter=200, max_leaf_nodes=15, random_state=4 |",
         "| cross-validated log loss, standard error of the difference | 0.25000 |",
     ]

@@ -377,6 +377,7 @@ def test_the_models_folder_holds_the_model_and_its_manifest(source: Sandbox) -> 
     source.run("training")
     assert sorted(p.name for p in source.config.output_model_path.iterdir()) == [
         "manifest.json",
+        "reference.json",
         "trainedmodel.pkl",
     ]
 
