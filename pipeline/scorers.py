@@ -3,7 +3,7 @@
 import logging
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,9 @@ class Scorer(Protocol):
     def scores(self, rows: Features) -> Scores:
         """The outcome and the risk of each row: two arrays of shape (rows,)."""
 
+    def decision(self, rows: Features) -> np.ndarray:
+        """The log-odds of each row before calibration: shape (rows,)."""
+
 
 @dataclass(frozen=True)
 class ByEstimator:
@@ -49,6 +52,20 @@ class ByEstimator:
         frame = rows.frame(self.schema)
         return Scores(predictions_of(self.model, frame), risk_of(self.model, frame))
 
+    def decision(self, rows: Features) -> np.ndarray:
+        """Ask the model within the threshold and the calibration."""
+        if not len(rows):
+            return np.empty(0)
+        inner: Any = self.model
+        inner = getattr(inner, "estimator_", getattr(inner, "estimator", inner))
+        if hasattr(inner, "calibrated_classifiers_"):
+            inner = inner.calibrated_classifiers_[0].estimator
+        elif hasattr(self.model, "calibrated_classifiers_"):
+            inner = self.model.calibrated_classifiers_[0].estimator
+        frame = rows.frame(self.schema)[list(inner.feature_names_in_)]
+        decision: np.ndarray = inner.decision_function(frame)
+        return decision
+
 
 @dataclass(frozen=True)
 class ByCoefficients:
@@ -61,6 +78,10 @@ class ByCoefficients:
         decision = self.linear.decision(rows)
         risk = 1 / (1 + np.exp(-np.maximum(decision, -FURTHEST)))
         return Scores((decision > 0).astype("int64"), risk)
+
+    def decision(self, rows: Features) -> np.ndarray:
+        """Add up what the columns give."""
+        return self.linear.decision(rows)
 
     def score(self, row: Row) -> tuple[int, float]:
         """The outcome and the risk of one row."""
