@@ -67,7 +67,7 @@ def report(config: Config, matrix_name: str = "confusionmatrix.png") -> Report:
     test = read_folder(config.test_data_path, config.schema)
     write_atomic(matrix_path, _png(draw_confusion_matrix(model, release, test, config.schema)))
     clients, moved = write_ranking(config, release, scorer_of(model, release.model))
-    log.info("ranked %s clients by release %s", f"{clients:,}", release.id)
+    log.info("ranked %s clients by release %s: %s", f"{clients:,}", release.id, moved)
     ranking_path, movers_path = config.clientrisk_path, config.movers_path
     return Report(release.id, matrix_path, ranking_path, clients, movers_path, moved)
 

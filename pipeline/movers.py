@@ -81,7 +81,6 @@ def earlier_ranking(path: Path) -> Earlier | None:
         if len(releases) != 1 or not table["risk"].between(0, 1).all():
             raise ValueError("it is not of one release with risks from 0 to 1")
     except FileNotFoundError:
-        log.info("there is no %s yet: nothing to compare with", path.name)
         return None
     except (OSError, ValueError, pd.errors.ParserWarning) as error:
         log.warning("%s is no ranking of ours, nothing to compare with: %s", path, error)

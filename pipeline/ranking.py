@@ -47,10 +47,10 @@ def rank_clients(
     then of name.
     """
     latest = ~frame[schema.client].duplicated(keep="last").to_numpy()
-    here = frame[latest & (frame[schema.outcome].to_numpy() != 1)]
-    rows = features_of(here, schema)
+    here = np.flatnonzero(latest & (frame[schema.outcome].to_numpy() != 1))
+    rows = features_of(frame, schema).at(here)
     predicted, risk = scorer.scores(rows)
-    clients = here[schema.client].to_numpy(dtype=object)
+    clients = frame[schema.client].to_numpy(dtype=object)[here]
     order = _highest_first(risk, scorer.decision(rows), clients)
     rows, risk = rows.at(order), risk[order]
     values = _values(rows, schema, policy)

@@ -120,10 +120,12 @@ def strongest(found: np.ndarray) -> np.ndarray:
     """
     left, row = found.copy(), np.arange(found.shape[1])
     top = np.full((MOST, found.shape[1]), -1)
-    for place in range(min(MOST, len(found))):
-        best = left.argmax(axis=0)
-        top[place] = np.where(left[best, row] >= LEAST, best, -1)
-        left[best, row] = -np.inf
+    for place in top[: len(found)]:
+        most = left.max(axis=0)
+        for feature in reversed(range(len(found))):  # argmax over so short an axis takes longer
+            place[left[feature] == most] = feature
+        left[place, row] = -np.inf
+        place[most < LEAST] = -1
     return top
 
 
