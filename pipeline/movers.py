@@ -75,14 +75,13 @@ def earlier_ranking(path: Path) -> Earlier | None:
             usecols=["client", "risk", "release"],
             dtype={"client": "object", "risk": "float64", "release": "object"},
             na_filter=False,
-            index_col=False,
         )
         releases = set(table["release"].tolist())
         if len(releases) != 1 or not table["risk"].between(0, 1).all():
             raise ValueError("it is not of one release with risks from 0 to 1")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, pd.errors.ParserWarning) as error:
+    except (OSError, ValueError) as error:
         log.warning("%s is no ranking of ours, nothing to compare with: %s", path, error)
         return None
     clients = table["client"].tolist()

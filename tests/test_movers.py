@@ -137,6 +137,7 @@ EDITED = {
     "two releases": f"rank,client,risk,band,release\n1,a,0.5,low,{OLD}\n2,b,0.5,low,{NEW}\n",
     "nobody": "rank,client,risk,band,release\n",
     "a quote": 'rank,client,risk,band,release\n1,"a,0.5,low,x\n',
+    "a comma more": f"rank,client,risk,band,release\n1,a,0.5,low,{OLD},\n2,b,0.4,low,{OLD},\n",
     "more fields": f"rank,client,risk,band,release\n1,a,0.5,low,{OLD},,,\n2,b,0.5\n",
 }
 

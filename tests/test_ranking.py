@@ -322,7 +322,7 @@ CLIENTS = st.lists(
         NAMES,
         RISKS,
         st.sampled_from([0.0, 1.0]),
-        st.sampled_from([math.nan, 0.0, 10.0, 12.34, 1e9]),
+        st.sampled_from([math.nan, 0.0, -7.0, 10.0, 12.34, 1e9]),
         st.sampled_from([0.0, 1.0, math.nan]),
     ),
     max_size=30,
