@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from flask import Flask, Response, jsonify, request
@@ -27,9 +28,9 @@ from pipeline.history import History, Scores, last_missing, last_packages, last_
 from pipeline.inbox import list_input
 from pipeline.ledger import master_size
 from pipeline.openapi import description
+from pipeline.rankingreader import by_loss, has_losses, read_movers, read_ranking, told_rows
 from pipeline.releases import live_id
 from pipeline.serving import LiveModel, Remembered
-from pipeline.spreadsheet import original
 from pipeline.status import last_active, last_run
 from scoring import scores_on_test_data
 
@@ -118,21 +119,20 @@ def _serve_records(app: Flask, config: Config) -> None:
 
 def _serve_ranking(app: Flask, config: Config) -> None:
     ranking = Remembered[pd.DataFrame]()
+    moved = Remembered[dict[str, Any]]()
 
     def ranked() -> pd.DataFrame:
         if not (key := _stamp(config.clientrisk_path)):
             raise HistoryError("no ranking has been written yet")
-        return ranking.get(key, lambda: _read_ranking(config))
+        return ranking.get(key, lambda: read_ranking(config.clientrisk_path))
 
     @app.get("/risk")
     def risk() -> Response:
         limit = request.args.get("limit", "50")
         if not (limit.isascii() and limit.isdigit() and len(limit) < 10 and int(limit) > 0):
             raise RequestError(400, "limit must be a whole number of at least 1")
-        clients = ranked()
-        return jsonify(
-            total=len(clients), clients=clients.head(int(limit)).to_dict(orient="records")
-        )
+        clients = _sorted(ranked(), request.args.get("sort", "risk"))
+        return jsonify(total=len(clients), clients=told_rows(clients.head(int(limit))))
 
     @app.get("/risk/<text:client>")
     def client_risk(client: str) -> Response:
@@ -140,7 +140,22 @@ def _serve_ranking(app: Flask, config: Config) -> None:
         found = clients[clients["client"] == client]
         if found.empty:
             raise RequestError(404, "no client of that name is in the ranking")
-        return jsonify(found.to_dict(orient="records")[0])
+        return jsonify(told_rows(found)[0])
+
+    @app.get("/movers")
+    def movers() -> Response:
+        path = config.movers_path
+        return jsonify(moved.get(_stamp(path), lambda: read_movers(path)))
+
+
+def _sorted(ranking: pd.DataFrame, by: str) -> pd.DataFrame:
+    if by not in ("risk", "expected_loss"):
+        raise RequestError(400, "sort must be risk or expected_loss")
+    if by == "risk":
+        return ranking
+    if not has_losses(ranking):
+        raise RequestError(400, "there is no expected_loss: config.json names no client_value")
+    return by_loss(ranking)
 
 
 def _drift(checked: Checked | None) -> dict[str, object] | None:
@@ -172,16 +187,6 @@ def _summary(config: Config) -> dict[str, dict[str, float | None]]:
         str(column): {str(k): float(v) if math.isfinite(v) else None for k, v in row.items()}
         for column, row in table.iterrows()
     }
-
-
-def _read_ranking(config: Config) -> pd.DataFrame:
-    path = config.clientrisk_path
-    try:
-        ranking = pd.read_csv(path, dtype={"client": "str"}, keep_default_na=False)
-        ranking["client"] = [original(client) for client in ranking["client"]]
-    except (ValueError, KeyError) as error:  # people open this file, and may have saved it
-        raise HistoryError(f"{path} is no ranking of ours: {error!r}") from error
-    return ranking
 
 
 def _port(text: str) -> int:

@@ -318,6 +318,7 @@ def report(config: Config, *, in_full: bool) -> None:
         ),
         (config.finaldata_path, "all unique client rows"),
         (done.client_risk, f"{done.clients:,} clients, highest risk first"),
+        (done.movers, done.moved),
         (done.confusion_matrix, "the live model on the test data"),
     ]
     if in_full:

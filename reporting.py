@@ -1,18 +1,18 @@
 """Draw the confusion matrix of the deployed model and write the ranking of clients at risk.
 
 confusionmatrix.png shows the test data; clientrisk.csv holds, for every client who has not left as
-far as its latest row tells, the probability of leaving, highest first. Both go to
-output_model_path.
+far as its latest row tells, the probability of leaving, highest first, whether to contact the
+client, and why it is at risk; movers.csv whose risk rose or fell most since the ranking before.
+All go to output_model_path.
 """
 
 import argparse
 import io
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,23 +22,22 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
 from pipeline import cli
-from pipeline.config import Config, RiskBands
+from pipeline.config import Config
 from pipeline.evaluation import score_model
-from pipeline.features import features_of
-from pipeline.files import write_atomic
+from pipeline.files import write_atomic, writing
 from pipeline.frames import read_folder
 from pipeline.history import History
 from pipeline.master import read_master
 from pipeline.models import Model, load_release, predictions_of
+from pipeline.movers import update_movers
+from pipeline.ranking import rank_clients
+from pipeline.rankingfile import ranking_text
+from pipeline.reasons import Explainer, usual_client
 from pipeline.releases import Release, live_release
-from pipeline.schema import Schema, csv_line
+from pipeline.schema import Schema
 from pipeline.scorers import Scorer, scorer_of
-from pipeline.spreadsheet import neutral
 
 log = logging.getLogger("reporting")
-
-MARKS = '=+-@\t\r\n,"'  # only a name with one of these may need an apostrophe or quotes
-_marked = re.compile(f"[{re.escape(MARKS)}]").search
 
 
 @dataclass(frozen=True)
@@ -49,14 +48,15 @@ class Report:
     confusion_matrix: Path
     client_risk: Path
     clients: int
+    movers: Path
+    moved: str  # who did, in words
 
 
-@dataclass(frozen=True)
-class Ranking:
-    """Clients and their probabilities of leaving, shape (clients,), highest first."""
+class Ranked(NamedTuple):
+    """How many clients were ranked, and who moved since the ranking before, in words."""
 
-    clients: list[str]
-    risk: np.ndarray
+    clients: int
+    moved: str
 
 
 def report(config: Config, matrix_name: str = "confusionmatrix.png") -> Report:
@@ -66,62 +66,24 @@ def report(config: Config, matrix_name: str = "confusionmatrix.png") -> Report:
     matrix_path = config.output_model_path / matrix_name
     test = read_folder(config.test_data_path, config.schema)
     write_atomic(matrix_path, _png(draw_confusion_matrix(model, release, test, config.schema)))
-    clients = write_ranking(config, release, scorer_of(model, release.model))
-    log.info("ranked %s clients by release %s", f"{clients:,}", release.id)
-    return Report(release.id, matrix_path, config.clientrisk_path, clients)
+    clients, moved = write_ranking(config, release, scorer_of(model, release.model))
+    log.info("ranked %s clients by release %s: %s", f"{clients:,}", release.id, moved)
+    ranking_path, movers_path = config.clientrisk_path, config.movers_path
+    return Report(release.id, matrix_path, ranking_path, clients, movers_path, moved)
 
 
-def write_ranking(config: Config, release: Release, scorer: Scorer) -> int:
-    """Rank the clients of finaldata.csv into clientrisk.csv; returns how many they are."""
+def write_ranking(config: Config, release: Release, scorer: Scorer) -> Ranked:
+    """Rank the clients of finaldata.csv into clientrisk.csv, and who moved into movers.csv."""
     with History(config.history_path) as history:
         frame = read_master(config, history)
-    ranking = rank_clients(scorer, frame, config.schema)
-    write_atomic(config.clientrisk_path, ranking_text(ranking, config.risk_bands, release))
-    return len(ranking.clients)
-
-
-def rank_clients(scorer: Scorer, frame: pd.DataFrame, schema: Schema) -> Ranking:
-    """Rank the clients of a frame by their probability of leaving, highest first.
-
-    Of each client the latest row counts, and only if its outcome is 0 or unknown; clients of equal
-    risk stand in order of name.
-    """
-    latest = ~frame[schema.client].duplicated(keep="last").to_numpy()
-    here = frame[latest & (frame[schema.outcome].to_numpy() != 1)]
-    risk = scorer.scores(features_of(here, schema)).risk
-    clients = here[schema.client].to_numpy(dtype=object)
-    order = _highest_first(risk, clients)
-    return Ranking(clients[order].tolist(), risk[order])
-
-
-def _highest_first(risk: np.ndarray, clients: np.ndarray) -> np.ndarray:
-    """The places of the rows in order of risk, of equal ones in order of name.
-
-    Names are compared only where risks are equal: to compare them all takes several times as long.
-    """
-    order = np.argsort(-risk)
-    changes = np.concatenate([[True], np.diff(risk[order]) != 0, [True]])
-    equal = np.flatnonzero(~(changes[:-1] & changes[1:]))
-    order[equal] = sorted(order[equal], key=lambda i: (-risk[i], clients[i]))
-    return order
-
-
-def ranking_text(ranking: Ranking, bands: RiskBands, release: Release) -> str:
-    """The ranking as `clientrisk.csv` holds it: canonical CSV, in which no name is a formula."""
-    cells, every = ranking.clients, "".join(ranking.clients)
-    if any(mark in every for mark in MARKS):
-        cells = [csv_line((neutral(name),)) if _marked(name) else name for name in cells]
-    risks = ranking.risk.tolist()
-    text = "rank,client,risk,band,release\n"
-    ends = np.searchsorted(-ranking.risk, [-bands.high, -bands.medium], side="right")
-    for first, end in pairwise(sorted({0, *ends.tolist(), len(risks)})):
-        # all rows of a band by one template: to put each together takes twice as long
-        values: list[object] = [None] * 3 * (end - first)
-        values[::3] = range(first + 1, end + 1)
-        values[1::3], values[2::3] = cells[first:end], risks[first:end]
-        row = f"%d,%s,%.6f,{bands.band(risks[first])},{release.id}\n"
-        text += row * (end - first) % tuple(values)
-    return text
+    ranking = rank_clients(scorer, frame, config.schema, config.policy)
+    labels = [config.labels[column] for column in config.schema.features]
+    explainer = Explainer(scorer, usual_client(release.model), labels)
+    moved = update_movers(config.movers_path, config.clientrisk_path, ranking, release.id)
+    with writing(config.clientrisk_path) as file:
+        for text in ranking_text(ranking, explainer, config.risk_bands, release.id):
+            file.write(text.encode())
+    return Ranked(len(ranking.clients), moved)
 
 
 def draw_confusion_matrix(
@@ -176,6 +138,7 @@ def command(config: Config, _: argparse.Namespace) -> None:
     done = report(config)
     print(f"{config.shown(done.confusion_matrix)}: of release {done.release}")
     print(f"{config.shown(done.client_risk)}: {done.clients:,} clients, highest risk first")
+    print(f"{config.shown(done.movers)}: {done.moved}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -23,6 +23,12 @@ class Features:
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def at(self, places: np.ndarray) -> "Features":
+        """The rows at these places, in that order."""
+        picked = places.tolist() if self.texts else []
+        texts = tuple([values[i] for i in picked] for values in self.texts)
+        return Features(self.numbers[places], texts)
+
     def rows(self) -> list["Row"]:
         """The same rows one by one."""
         numbers = self.numbers.tolist()

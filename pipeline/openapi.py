@@ -3,6 +3,7 @@
 from typing import Any
 
 from pipeline.clientrows import MOST_COLUMNS, MOST_ROWS
+from pipeline.reasons import MOST as MOST_REASONS
 from pipeline.schema import LARGEST_NUMBER, Schema
 
 Described = dict[str, Any]
@@ -32,6 +33,7 @@ def description(schema: Schema) -> Described:
             "/diagnostics": {"get": _get("What the runs recorded", _diagnostics())},
             "/risk": {"get": _ranking()},
             "/risk/{client}": {"get": _one_client()},
+            "/movers": {"get": _get("The clients whose risk changed most", _movers())},
             "/health": {"get": _unguarded("Whether the server is there", _health(), 503)},
             "/ready": {"get": _get("Whether a release is live", _ready())},
             "/openapi.json": {"get": _operation("This description", {"type": "object"}, 401)},
@@ -174,15 +176,33 @@ def _drift() -> Described:
 
 
 def _ranked() -> Described:
-    return _object(rank=COUNT, client=TEXT, risk=RISK, band=TEXT, release=TEXT)
+    return _object(
+        rank=COUNT,
+        client=TEXT,
+        risk=RISK,
+        band=TEXT,
+        release=TEXT,
+        contact={"type": "boolean", "description": "whether to contact the client"},
+        reasons={
+            **_list_of(TEXT),
+            "maxItems": MOST_REASONS,
+            "description": "what raises the risk most, beside what is usual",
+        },
+        expected_loss={**NUMBER, "description": f"risk times client_value; {_NO_LOSS}"},
+        loss_rank={"type": ["integer", "null"], "minimum": 1, "description": _NO_LOSS},
+    )
+
+
+_NO_LOSS = "null where config.json names no client_value, or the client has none"
 
 
 def _ranking() -> Described:
     limit = {"type": "integer", "minimum": 1, "maximum": 999_999_999, "default": 50}
+    sort = {"type": "string", "enum": ["risk", "expected_loss"], "default": "risk"}
     answer = _object(total=COUNT, clients=_list_of(_ranked()))
     return {
         **_get("The clients at risk, highest first", answer, 400),
-        "parameters": [_parameter("limit", "query", limit)],
+        "parameters": [_parameter("limit", "query", limit), _parameter("sort", "query", sort)],
     }
 
 
@@ -191,6 +211,16 @@ def _one_client() -> Described:
         **_get("One client of the ranking", _ranked(), 404),
         "parameters": [_parameter("client", "path", TEXT)],
     }
+
+
+def _movers() -> Described:
+    mover = _object(client=TEXT, before=RISK, risk=RISK, change=NUMBER)
+    return _object(
+        release_before=TEXT_OR_NULL,
+        release=TEXT_OR_NULL,
+        rose=_list_of(mover),
+        fell=_list_of(mover),
+    )
 
 
 def _ready() -> Described:

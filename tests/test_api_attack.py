@@ -582,7 +582,7 @@ ALLOWED = {"/prediction": {"GET", "HEAD", "OPTIONS", "POST"}} | {
     path: {"GET", "HEAD", "OPTIONS"}
     for path in (
         *["/scoring", "/summarystats", "/diagnostics", "/risk", "/risk/nobody"],
-        *["/health", "/ready", "/openapi.json"],
+        *["/movers", "/health", "/ready", "/openapi.json"],
     )
 }
 METHODS = {"POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND"}
@@ -755,6 +755,7 @@ def folder(path: Path) -> None:
     [
         ("history.db", ["/health", "/summarystats", "/diagnostics"]),
         ("models/clientrisk.csv", ["/risk", "/risk/nobody"]),
+        ("models/movers.csv", ["/movers"]),
         ("ingesteddata/finaldata.csv", ["/summarystats"]),
         ("testdata/testdata.csv", ["/scoring"]),
         ("production_deployment/current", ["/health", "/ready", "/scoring"]),

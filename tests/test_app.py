@@ -1,5 +1,6 @@
 """The API: what each endpoint answers, what it refuses, and what goes live while it serves."""
 
+import csv
 import io
 import json
 import os
@@ -511,7 +512,7 @@ def test_another_method_is_refused(client: FlaskClient, method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/scoring", "/summarystats", "/diagnostics", "/risk", "/health", "/ready"]
+    "path", ["/scoring", "/summarystats", "/diagnostics", "/risk", "/movers", "/health", "/ready"]
 )
 def test_what_is_only_read_cannot_be_posted_to(client: FlaskClient, path: str) -> None:
     error_of(client.post(path, json={}), 405)
@@ -665,9 +666,24 @@ def test_diagnostics_before_anything_was_recorded_are_empty(client: FlaskClient)
 
 
 def ranking(world: Sandbox) -> list[dict[str, Any]]:
-    table = pd.read_csv(world.root / "models/clientrisk.csv", dtype={"client": "str"})
-    rows: list[dict[str, Any]] = table.to_dict(orient="records")
-    return rows
+    """What the file says, in the form of the API."""
+    with (world.root / "models/clientrisk.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        {
+            **row,
+            "rank": int(row["rank"]),
+            "risk": float(row["risk"]),
+            "contact": {"yes": True, "no": False}[row["contact"]],
+            "reasons": row["reasons"].split("; ") if row["reasons"] else [],
+            "expected_loss": float(row["expected_loss"]) if row.get("expected_loss") else None,
+            "loss_rank": int(row["loss_rank"]) if row.get("loss_rank") else None,
+        }
+        for row in rows
+    ]
+
+
+RANKED = ["rank", "client", "risk", "band", "release", "contact", "reasons"]
 
 
 def test_risk_gives_the_fifty_clients_most_at_risk(deployed: Sandbox, client: FlaskClient) -> None:
@@ -675,7 +691,61 @@ def test_risk_gives_the_fifty_clients_most_at_risk(deployed: Sandbox, client: Fl
 
     assert answer.status_code == 200
     assert answer.get_json() == {"total": 64, "clients": ranking(deployed)[:50]}
-    assert list(answer.get_json()["clients"][0]) == ["rank", "client", "risk", "band", "release"]
+    first = answer.get_json()["clients"][0]
+    assert list(first) == [*RANKED, "expected_loss", "loss_rank"]
+    assert first["reasons"][0].startswith("number of employees ")
+    assert (first["contact"], first["expected_loss"], first["loss_rank"]) == (True, None, None)
+
+
+@pytest.fixture
+def valued(deployed: Sandbox) -> Sandbox:
+    """A project that knows what its clients are worth, but for one."""
+    deployed.configure(client_value="lastyear_activity")
+    deployed.write("sourcedata/c.csv", ["Newcomer,10,,5,"])
+    for stage in ("ingestion", "reporting"):
+        assert deployed.run(stage).code == 0
+    return deployed
+
+
+def test_risk_by_expected_loss_gives_the_highest_first(valued: Sandbox) -> None:
+    client = create_app(valued.config).test_client()
+
+    found = client.get("/risk?sort=expected_loss&limit=100").get_json()["clients"]
+
+    assert [row["loss_rank"] for row in found] == [*range(1, 65), None]
+    losses = [row["expected_loss"] for row in found]
+    assert losses == [*sorted(losses[:-1], reverse=True), None]
+    assert found[-1]["client"] == "Newcomer"
+    assert sorted(found, key=lambda row: row["rank"]) == ranking(valued)
+
+
+def test_risk_by_risk_is_the_ranking(valued: Sandbox) -> None:
+    client = create_app(valued.config).test_client()
+
+    assert client.get("/risk?sort=risk").get_json() == client.get("/risk").get_json()
+
+
+def test_one_client_has_its_expected_loss(valued: Sandbox) -> None:
+    third = ranking(valued)[2]
+
+    answer = create_app(valued.config).test_client().get(f"/risk/{third['client']}")
+
+    assert answer.get_json() == third
+    assert third["expected_loss"] > 0
+
+
+def test_without_a_client_value_there_is_no_expected_loss(client: FlaskClient) -> None:
+    answer = client.get("/risk?sort=expected_loss")
+
+    told = "there is no expected_loss: config.json names no client_value"
+    assert error_of(answer, 400) == told
+
+
+@pytest.mark.parametrize("word", ["", "name", "RISK", "expected_loss ", "risk,expected_loss"])
+def test_another_order_is_refused(client: FlaskClient, word: str) -> None:
+    answer = client.get("/risk", query_string={"sort": word})
+
+    assert error_of(answer, 400) == "sort must be risk or expected_loss"
 
 
 @pytest.mark.parametrize(("limit", "count"), [("1", 1), ("7", 7), ("64", 64), ("1000", 64)])
@@ -794,6 +864,44 @@ def test_a_new_ranking_is_served_at_once(deployed: Sandbox, client: FlaskClient)
     assert client.get("/risk/Newcomer").status_code == 200
 
 
+# --- movers ---
+
+
+def test_of_the_first_ranking_nobody_moved(client: FlaskClient) -> None:
+    assert client.get("/movers").get_json() == {
+        "release_before": None,
+        "release": None,
+        "rose": [],
+        "fell": [],
+    }
+
+
+def test_movers_are_those_since_the_ranking_before(deployed: Sandbox, client: FlaskClient) -> None:
+    before = ranking(deployed)
+    first, last = before[0], before[-1]
+    rows = [f"{first['client']},49,499,94,", f"{last['client']},10,200,5,"]
+    deployed.write("sourcedata/c.csv", rows)
+    for stage in ("ingestion", "reporting"):
+        assert deployed.run(stage).code == 0
+
+    answer = client.get("/movers").get_json()
+
+    after = {row["client"]: row["risk"] for row in ranking(deployed)}
+    release = live_release(deployed.config.prod_deployment_path).id
+
+    def mover(row: dict[str, Any]) -> dict[str, Any]:
+        risk = after[row["client"]]
+        change = pytest.approx(risk - row["risk"], abs=1e-9)
+        return {"client": row["client"], "before": row["risk"], "risk": risk, "change": change}
+
+    assert answer == {
+        "release_before": release,
+        "release": release,
+        "rose": [mover(last)],
+        "fell": [mover(first)],
+    }
+
+
 # --- health, and what is live ---
 
 
@@ -838,6 +946,7 @@ NOT_YET = "not recorded yet: run the pipeline first"
         ("/diagnostics", NOT_YET),
         ("/risk", NOT_YET),
         ("/risk/client00000", NOT_YET),
+        ("/movers", NOT_YET),
     ],
 )
 def test_before_the_first_run_every_answer_is_503_and_nothing_is_made(

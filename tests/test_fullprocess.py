@@ -193,6 +193,7 @@ def test_the_first_run_leaves_every_file_it_names(settled: Sandbox) -> None:
         "models/confusionmatrix2.png",
         "models/latestscore.txt",
         "models/manifest.json",
+        "models/movers.csv",
         "models/reference.json",
         "models/trainedmodel.pkl",
         "production_deployment/current",
@@ -398,7 +399,11 @@ def test_new_data_without_drift_refresh_the_reports(settled: Sandbox, run_on: Ru
 
     after = settled.stamps()
     changed = {n for n in after if n.startswith("models/") and after[n] != before.get(n)}
-    assert changed == {"models/clientrisk.csv", "models/confusionmatrix2.png"}
+    assert changed == {
+        "models/clientrisk.csv",
+        "models/confusionmatrix2.png",
+        "models/movers.csv",
+    }
     assert {row.split(",")[0] for row in STABLE if row.endswith(",0")} < set(ranked(settled))
     assert settled.query("SELECT count(DISTINCT at) FROM missing") == [(2,)]
 

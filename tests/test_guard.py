@@ -147,7 +147,7 @@ def test_the_token_is_compared_in_constant_time() -> None:
 METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE"]
 GUARDED = [
     *["/prediction", "/scoring", "/summarystats", "/diagnostics", "/risk", "/risk/nobody"],
-    *["/ready", "/openapi.json", "/", "/nope", "/static/app.py", "/favicon.ico"],
+    *["/movers", "/ready", "/openapi.json", "/", "/nope", "/static/app.py", "/favicon.ico"],
     *["//health", "/health/", "/health/x", "/HEALTH", "/health%2f", "/./health", "/risk/../health"],
     *["/health%20", "/health%00", "/health;x", "/risk//health", "/prediction?x=/health"],
 ]

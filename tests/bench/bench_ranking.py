@@ -5,31 +5,41 @@ Run it from the project's folder:
     python -m tests.bench.bench_ranking [--clients 1000 10000 100000 1000000] [--repeat 31]
 
 The table has a row a client, about a quarter of whom have left and are not ranked. Everything is
-warm: the model is loaded, and each line is the median of turns taken one after the other.
+warm: the model is loaded, and each line is the median of turns taken one after the other. Each
+ranking is by another release than the one before, so that who moved is looked for every time.
+Boosted trees are trained and asked for up to 100,000 clients.
 """
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
 
 from pipeline.config import Config
-from pipeline.features import features_of
 from pipeline.files import write_atomic
 from pipeline.history import History
 from pipeline.master import read_master
-from pipeline.models import risk_of
+from pipeline.models import TrainedModel, risk_of
+from pipeline.movers import earlier_ranking, update_movers
+from pipeline.ranking import rank_clients
+from pipeline.rankingfile import ranking_text
+from pipeline.reasons import Explainer, contributions, usual_client
+from pipeline.recipe import BOOSTING
 from pipeline.releases import Release
 from pipeline.scorers import scorer_of
-from reporting import rank_clients, ranking_text, write_ranking
+from reporting import Ranked, write_ranking
 from tests.bench.measuring import interleaved, machine, peak_of, table, world
 from training import train
 
 CLIENTS = (1_000, 10_000, 100_000, 1_000_000)
-READ, WHOLE = "pandas.read_csv of the same file", "the ranking: read, rank, write"
+MOST_BOOSTED = 100_000
+READ, WHOLE = "pandas.read_csv of the same file", "the ranking: read, rank, explain, compare, write"
+BARE = "the same without reasons"
 
 _BEFORE = """
 trained = load_trained(config.output_model_path, config.schema)
@@ -37,11 +47,25 @@ release = Release("000001-20261122T090000Z", config.path, "", 0.7, None, {}, tra
 scorer = scorer_of(trained.model, trained.manifest)
 """
 
+Times = dict[str, tuple[float, float]]
 
-def measured(config: Config, repeat: int) -> dict[str, tuple[float, float]]:
+
+def _release(config: Config, trained: TrainedModel) -> Release:
+    return Release("000001-20261122T090000Z", config.path, "", 0.7, None, {}, trained.manifest)
+
+
+def _whole(config: Config, trained: TrainedModel, *, reasons: bool) -> Callable[[], Ranked]:
+    manifest = trained.manifest if reasons else replace(trained.manifest, usual=())
+    release = replace(_release(config, trained), model=manifest)
+    releases = cycle([replace(release, id=f"00000{n}-20261122T090000Z") for n in range(1, 6)])
+    scorer = scorer_of(trained.model, manifest)
+    return lambda: write_ranking(config, next(releases), scorer)
+
+
+def measured(config: Config, repeat: int) -> Times:
     """Part -> median seconds by the clock and of the processor."""
     trained = train(config)
-    release = Release("000001-20261122T090000Z", config.path, "", 0.7, None, {}, trained.manifest)
+    release = _release(config, trained)
 
     def read() -> pd.DataFrame:
         with History(config.history_path) as history:
@@ -50,18 +74,42 @@ def measured(config: Config, repeat: int) -> dict[str, tuple[float, float]]:
     frame = read()
     here = frame[frame[config.schema.outcome] != 1]
     scorer = scorer_of(trained.model, trained.manifest)
-    ranking = rank_clients(scorer, frame, config.schema)
-    text = ranking_text(ranking, config.risk_bands, release)
+    ranking = rank_clients(scorer, frame, config.schema, config.policy)
+    usual = usual_client(trained.manifest)
+    assert usual is not None
+    explainer = Explainer(scorer, usual, list(config.labels.values()))
+    text = "".join(ranking_text(ranking, explainer, config.risk_bands, release.id))
+    places = (config.movers_path, config.clientrisk_path)
     return interleaved(
         {
             READ: lambda: pd.read_csv(config.finaldata_path),
-            WHOLE: lambda: write_ranking(config, release, scorer),
+            WHOLE: _whole(config, trained, reasons=True),
+            BARE: _whole(config, trained, reasons=False),
             "  read, with the history": read,
             "  latest rows, predict, sort": lambda: rank_clients(scorer, frame, config.schema),
-            "    of it by coefficients": lambda: scorer.scores(features_of(here, config.schema)),
+            "    of it the scores": lambda: scorer.scores(ranking.rows),
+            "    of it the log-odds": lambda: scorer.decision(ranking.rows),
             "    predict_proba would take": lambda: risk_of(trained.model, here),
-            "  the text": lambda: ranking_text(ranking, config.risk_bands, release),
+            "  who moved": lambda: update_movers(*places, ranking, release.id),
+            "    of it reading the ranking before": lambda: earlier_ranking(places[1]),
+            "  the reasons": lambda: explainer.reasons(ranking.rows),
+            "    of them the contributions": lambda: contributions(scorer, ranking.rows, usual),
+            "  the text, with the reasons": lambda: list(
+                ranking_text(ranking, explainer, config.risk_bands, release.id)
+            ),
             "  write and fsync": lambda: write_atomic(config.clientrisk_path, text),
+        },
+        repeat,
+    )
+
+
+def boosted(config: Config, repeat: int) -> Times:
+    """The same of boosted trees, as a whole, with and without reasons."""
+    trained = train(config._replace(policy=config.policy._replace(model=BOOSTING)))
+    return interleaved(
+        {
+            WHOLE: _whole(config, trained, reasons=True),
+            BARE: _whole(config, trained, reasons=False),
         },
         repeat,
     )
@@ -78,6 +126,14 @@ def peak(config: Config) -> tuple[float, float, float]:
     )
 
 
+def _lines(found: dict[int, Times], clients: Sequence[int]) -> list[list[str]]:
+    """A row for each part, in milliseconds by size; a dash where it was not measured."""
+    return [
+        [name, *(f"{1000 * found[n][name][0]:.1f}" if n in found else "-" for n in clients)]
+        for name in next(iter(found.values()))
+    ]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print the tables."""
     parser = argparse.ArgumentParser(
@@ -87,26 +143,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeat", type=int, default=31, metavar="N")
     args = parser.parse_args(argv)
     logging.disable(logging.INFO)
-    found, peaks = {}, {}
+    found, peaks, trees = {}, {}, {}
     with TemporaryDirectory(prefix="ranking-") as folder:
         for clients in args.clients:
             config = world(Path(folder) / str(clients), clients)
             repeat = max(5, min(args.repeat, args.repeat * 10_000 // clients))
             found[clients] = measured(config, repeat)
             peaks[clients] = peak(config)
+            if clients <= MOST_BOOSTED:
+                trees[clients] = boosted(config, 5)
     sizes = [f"{clients:,}" for clients in args.clients]
-    names = list(found[args.clients[0]])
-    lines = [
-        [name, *(f"{1000 * times[name][0]:.1f}" for times in found.values())] for name in names
-    ]
-    for what, which in (("seconds", 0), ("seconds of processor", 1)):
-        ratios = [times[WHOLE][which] / times[READ][which] for times in found.values()]
-        lines.append([f"ranking / read_csv, {what}", *(f"{ratio:.2f}" for ratio in ratios)])
+    lines = _lines(found, args.clients)
+    for what, name, which in (
+        ("ranking / read_csv, seconds", WHOLE, 0),
+        ("ranking / read_csv, seconds of processor", WHOLE, 1),
+        ("without reasons / read_csv, seconds", BARE, 0),
+    ):
+        ratios = [times[name][which] / times[READ][which] for times in found.values()]
+        lines.append([what, *(f"{ratio:.2f}" for ratio in ratios)])
     lines.append(["MiB before", *(f"{first:.0f}" for first, _, _ in peaks.values())])
     lines.append(["MiB at most", *(f"{most:.0f}" for _, most, _ in peaks.values())])
-    print(
-        table(["median milliseconds with so many clients", *sizes], lines), "", machine(), sep="\n"
-    )
+    print(table(["median milliseconds with so many clients", *sizes], lines), "", sep="\n")
+    if trees:
+        print(table(["boosted trees", *sizes], _lines(trees, args.clients)), "", sep="\n")
+    print(machine())
     return 0
 
 
