@@ -113,9 +113,16 @@ def last_decisions(history: History, most: int = 20) -> list[sqlite3.Row]:
 
 
 def batch_scores(history: History, release: str) -> list[float]:
-    """The F1 of a release on each batch that it was judged on, in order."""
+    """The F1 of a release on each batch that it was judged on, in order.
+
+    Batches that say nothing (a few rows, or one outcome only) are left out: their F1 is mostly 0
+    or 1, and no measure of how far scores scatter.
+    """
     rows = history.query(
-        "SELECT new_f1 FROM decisions WHERE release = ? AND new_f1 IS NOT NULL ORDER BY id", release
+        "SELECT new_f1 FROM decisions WHERE release = ? AND new_f1 IS NOT NULL"
+        " AND NOT EXISTS (SELECT 1 FROM score_drift WHERE decision_id = decisions.id"
+        " AND test = 'raw' AND verdict = 'not enough evidence') ORDER BY id",
+        release,
     )
     return [row["new_f1"] for row in rows]
 

@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 
 from pipeline import database as module
+from pipeline.drift import Verdict
+from pipeline.driftrecords import record_drift
 from pipeline.errors import HistoryError
 from pipeline.history import (
     Decision,
     History,
     Package,
     Scores,
+    batch_scores,
     last_missing,
     last_packages,
     last_timings,
@@ -281,6 +284,30 @@ def test_a_decision_is_recorded_whole(history: History) -> None:
     record_decision(history, decision)
     (row,) = history.query("SELECT * FROM decisions")
     assert Decision(**{k: row[k] for k in vars(decision)}) == decision
+
+
+def judged(history: History, release: str, f1: float | None, *, raw: str | None = None) -> None:
+    """Record a decision, and what the raw test said, unless it is one of a former version."""
+    decision = Decision("[]", 60, 60, release, 0.8, f1, "no drift", "kept", "")
+    made = record_decision(history, decision)
+    if raw:
+        record_drift(history, made, [Verdict("raw", raw, "", {})], [])
+
+
+def test_the_batch_scores_of_a_release_are_its_own_in_order(history: History) -> None:
+    for release, f1 in [("000001", 0.75), ("000002", 0.25), ("000001", 0.5), ("000001", None)]:
+        judged(history, release, f1, raw="no drift")
+    judged(history, "000001", 0.625)
+    judged(history, "000001", 0.0, raw="drift")
+    assert batch_scores(history, "000001") == [0.75, 0.5, 0.625, 0.0]
+    assert batch_scores(history, "000003") == []
+
+
+def test_batches_that_say_nothing_are_not_among_the_batch_scores(history: History) -> None:
+    judged(history, "000001", 0.75, raw="no drift")
+    judged(history, "000001", 1.0, raw="not enough evidence")
+    judged(history, "000001", 0.0, raw="not enough evidence")
+    assert batch_scores(history, "000001") == [0.75]
 
 
 def test_a_deployment_is_recorded(history: History) -> None:
