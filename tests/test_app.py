@@ -641,10 +641,31 @@ def test_diagnostics_show_what_was_recorded(deployed: Sandbox, client: FlaskClie
             {"package": package, "installed": installed, "latest": latest}
             for package, installed, latest in packages
         ],
+        "drift": None,
     }
     assert next(iter(answer.get_json()["missing_percent"])) == "corporation"
     assert set(seconds) == {"ingestion", "training"}
     assert ("pandas", pd.__version__, "unknown") in packages
+
+
+def test_diagnostics_show_the_last_drift_check(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", client_rows(200, 60))
+    assert settled.run("fullprocess").code == 0
+
+    drift = create_app(settled.config).test_client().get("/diagnostics").get_json()["drift"]
+
+    ((at, release),) = settled.query("SELECT at, release FROM decisions WHERE drift_test = 'raw'")
+    assert (drift["at"], drift["release"], drift["drift_test"]) == (at, release, "raw")
+    verdicts = settled.query("SELECT test, verdict, reason, numbers FROM score_drift")
+    assert [tuple(v.values()) for v in drift["scores"]] == [
+        (test, verdict, reason, json.loads(numbers)) for test, verdict, reason, numbers in verdicts
+    ]
+    columns = settled.query("SELECT feature, kind, psi, p_value, verdict FROM input_drift")
+    assert [
+        tuple(found[key] for key in ("feature", "kind", "psi", "p_value", "verdict"))
+        for found in drift["input"]
+    ] == columns
+    assert [feature for feature, *_ in columns] == [*FEATURES, "risk"]
 
 
 def test_diagnostics_measure_nothing(deployed: Sandbox, client: FlaskClient) -> None:

@@ -318,3 +318,24 @@ def test_the_requirements_it_reads_are_those_of_the_project() -> None:
     named = (PROJECT / "requirements.txt").read_text().split()
 
     assert [line.split("==")[0] for line in named] == REQUIRED
+
+
+def test_the_last_drift_check_is_shown(settled: Sandbox) -> None:
+    assert "last drift check" not in settled.run("diagnostics").out
+    rows = [row.replace(",50,", ",5000,") for row in client_rows(200, 60)]
+    rows = [",".join([*row.split(",")[:1], "", *row.split(",")[2:]]) for row in rows]
+    settled.write("sourcedata/c.csv", rows)
+    assert settled.run("fullprocess").code == 0
+
+    out = settled.run("diagnostics").out
+
+    ((at, release),) = settled.query("SELECT at, release FROM decisions WHERE drift_test = 'raw'")
+    assert f"last drift check, {at}, of release {release}\n* raw           " in out
+    assert "  bootstrap     " in out
+    table = out[out.index("input beside the training data of that release") :].splitlines()
+    assert table[1].split() == [
+        *("feature", "PSI", "limit", "p", "missing", "%", "before", "%", "unseen", "%", "verdict")
+    ]
+    assert table[2].split() == ["lastmonth_activity", *"---", "100.00", "0.00", "-", "drift"]
+    assert table[5].startswith("  predicted risk  ")
+    assert len({len(line) - len(line.split("  ")[-1]) for line in table[1:6]}) == 1

@@ -25,7 +25,7 @@ from pipeline.rankingreader import read_ranking, told_rows
 from pipeline.reasons import Explainer
 from pipeline.releases import Release, live_release
 from pipeline.schema import DEFAULT_SCHEMA, canonical_text
-from pipeline.scorers import ByNumbers, ByEstimator
+from pipeline.scorers import ByEstimator, ByNumbers
 from pipeline.spreadsheet import neutral
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]

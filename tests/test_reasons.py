@@ -26,7 +26,7 @@ from pipeline.reasons import (
 from pipeline.recipe import BOOSTING, LOGISTIC, SIGMOID
 from pipeline.releases import ModelManifest, SelfCheck
 from pipeline.schema import Schema
-from pipeline.scorers import ByNumbers, ByEstimator
+from pipeline.scorers import ByEstimator, ByNumbers
 from pipeline.threshold import with_threshold
 
 MODELS = {
