@@ -20,11 +20,11 @@ PATH_KEYS = (
 OPTIONAL_KEYS = (
     "schema",
     "labels",
+    *POLICY_KEYS,
     "history_path",
     "keep_history_days",
     "keep_releases",
     "risk_bands",
-    *POLICY_KEYS,
     "api_url",
     "heartbeat_url",
     "practice",

@@ -15,6 +15,7 @@ from werkzeug.serving import make_server
 
 from app import create_app
 from pipeline.config import OPTIONAL_KEYS, PATH_KEYS, load_config
+from pipeline.policy import POLICY_KEYS
 from pipeline.schema import DEFAULT_SCHEMA
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -118,6 +119,10 @@ def test_every_config_key_is_told_with_its_default(sandbox: Sandbox) -> None:
     assert (told["heartbeat_url"], config.heartbeat_url) == ("null", None)
     assert json.loads(told["risk_bands"]) == config.risk_bands._asdict()
     assert told["api_url"] == config.api_url
+    policy = {**config.policy._asdict(), **config.policy.worth._asdict()}
+    assert {key: json.loads(told[key]) for key in POLICY_KEYS} == {
+        key: policy[key] for key in POLICY_KEYS
+    }
     practice = json.loads(told["practice"])
     assert practice == json.loads((PROJECT / "config.json").read_text())["practice"]
 
