@@ -22,6 +22,7 @@ SAME = (
     "models/trainedmodel.pkl",
     "models/latestscore.txt",
     "models/clientrisk.csv",
+    "models/movers.csv",
     "production_deployment/trainedmodel.pkl",
     "production_deployment/latestscore.txt",
     "production_deployment/ingestedfiles.txt",
