@@ -23,6 +23,7 @@ SAME = (
     "models/latestscore.txt",
     "models/reference.json",
     "models/clientrisk.csv",
+    "models/movers.csv",
     "production_deployment/trainedmodel.pkl",
     "production_deployment/latestscore.txt",
     "production_deployment/ingestedfiles.txt",

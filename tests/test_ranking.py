@@ -273,6 +273,7 @@ def test_the_expected_loss_is_the_risk_times_the_value() -> None:
     assert (sum_of_all.loss is not None, of_each.loss is not None) == (True, True)
     np.testing.assert_array_equal(sum_of_all.loss, [180.0, 24.69])
     np.testing.assert_array_equal(of_each.loss, [18.0, 500.25, math.nan, 0.0])
+    assert not np.signbit(of_each.loss).any()  # a file that says -0.00 puzzles people
 
 
 def test_clients_are_ranked_by_loss_too_those_of_unknown_value_not() -> None:
