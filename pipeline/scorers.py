@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+
 from pipeline.anatomy import anatomy_of
 from pipeline.curves import PLAIN, Curve, curve_of
 from pipeline.features import Features, Row
