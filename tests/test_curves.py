@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
@@ -26,6 +26,7 @@ DECISIONS = st.floats(-1e100, 1e100) | st.floats(-5, 5) | st.sampled_from(SCORES
 
 
 @pytest.mark.parametrize("method", CALIBRATORS)
+@settings(deadline=None)
 @given(st.lists(DECISIONS, min_size=1, max_size=9))
 def test_a_curve_gives_what_the_calibrator_gives(method: str, decisions: list[float]) -> None:
     found = CURVES[method].risk(np.array(decisions))
@@ -34,6 +35,7 @@ def test_a_curve_gives_what_the_calibrator_gives(method: str, decisions: list[fl
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-15)
 
 
+@settings(deadline=None)
 @given(st.lists(DECISIONS, min_size=1, max_size=9))
 def test_without_a_calibrator_log_odds_are_taken_at_their_word(decisions: list[float]) -> None:
     np.testing.assert_allclose(
@@ -42,6 +44,7 @@ def test_without_a_calibrator_log_odds_are_taken_at_their_word(decisions: list[f
 
 
 @pytest.mark.parametrize("name", CURVES)
+@settings(deadline=None)
 @given(st.lists(DECISIONS, min_size=1, max_size=9))
 def test_one_row_alone_has_the_same_risk(name: str, decisions: list[float]) -> None:
     alone = [CURVES[name].risk_of_one(decision) for decision in decisions]

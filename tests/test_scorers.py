@@ -13,7 +13,8 @@ from sklearn.isotonic import IsotonicRegression
 
 from pipeline.calibration import Calibration
 from pipeline.curves import Sigmoid
-from pipeline.features import features_of
+from pipeline.features import Row, features_of
+from pipeline.linear import Linear, linear_of
 from pipeline.probes import probing_rows
 from pipeline.scorers import ByEstimator, ByNumbers, agrees, numbers_of, scorer_of
 
@@ -112,6 +113,33 @@ def test_a_wrong_number_is_noticed(what: str, kind: str) -> None:
 
     assert agrees(right, estimator, probes)
     assert not agrees(BROKEN[what](right), estimator, probes)
+
+
+class LinearButForOne(Linear):
+    """It errs where it is asked for one row."""
+
+    def decision_of_one(self, row: Row) -> float:
+        return super().decision_of_one(row) + 1e-6
+
+
+class SigmoidButForOne(Sigmoid):
+    """It errs where it is asked for one row."""
+
+    def risk_of_one(self, decision: float) -> float:
+        return super().risk_of_one(decision) + 1e-6
+
+
+def test_a_wrong_answer_for_one_row_alone_is_noticed() -> None:
+    model = made(MIXED, "logistic", "sigmoid")
+    right, estimator = numbers(model), ByEstimator(model, MIXED)
+    probes = probing_rows(right.core.landmarks, manifest_of(model, MIXED))
+    core: Any = LinearButForOne(**vars(linear_of(made(MIXED, "logistic"))))
+    curve: Any = right.curve
+
+    assert agrees(right, estimator, probes)
+    assert not agrees(replace(right, core=core), estimator, probes)
+    wrong_curve = SigmoidButForOne(curve.slope, curve.offset)
+    assert not agrees(replace(right, curve=wrong_curve), estimator, probes)
 
 
 def test_a_curve_that_is_not_what_it_looks_like_is_not_relied_on(

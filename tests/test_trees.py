@@ -227,3 +227,12 @@ def test_every_edge_and_every_word_is_among_the_rows_compared() -> None:
         assert np.isnan(numbers).any()
     for words, texts in zip(landmarks.words, probes.texts, strict=True):
         assert {*words, "", UNKNOWN} == set(texts)
+
+
+def test_the_rows_of_the_self_check_are_among_those_compared() -> None:
+    manifest = manifest_of(core_of(DEFAULT_SCHEMA), DEFAULT_SCHEMA)
+
+    probes = probing_rows(trees(core_of(DEFAULT_SCHEMA)).landmarks, manifest)
+
+    checked = np.array(manifest.self_check.rows, dtype="float64")
+    np.testing.assert_array_equal(probes.numbers[: len(checked)], checked)

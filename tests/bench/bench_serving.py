@@ -222,7 +222,7 @@ def questions(place: Path) -> list[Question]:
 def both(
     name: str, body: bytes, kind: str, *, model: str = "", against: str | None = None
 ) -> list[Question]:
-    """A question to the plain way, and to ours, beside the plain way's or another."""
+    """A question to the plain way and to ours, which is compared with that or with another."""
     plain = f"plain{model}, {name}"
     path = "/json" if kind == "application/json" else "/csv"
     return [
