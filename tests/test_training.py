@@ -372,7 +372,7 @@ def test_a_timing_is_recorded(source: Sandbox) -> None:
     assert source.query("SELECT rows FROM timings WHERE stage = 'training'") == [(120,)]
 
 
-def test_the_models_folder_holds_the_model_and_its_manifest(source: Sandbox) -> None:
+def test_the_models_folder_holds_the_model_its_manifest_and_its_reference(source: Sandbox) -> None:
     source.run("ingestion")
     source.run("training")
     assert sorted(p.name for p in source.config.output_model_path.iterdir()) == [
