@@ -139,5 +139,6 @@ MIGRATIONS = (
     );
     CREATE INDEX input_drift_decision ON input_drift (decision_id);
     CREATE INDEX decisions_release ON decisions (release);
+    CREATE INDEX decisions_checked ON decisions (id) WHERE drift_test IS NOT NULL;
     """,
 )

@@ -173,6 +173,7 @@ def test_the_first_run_says_what_it_took_in_deployed_and_made(
         f"  the live model, release {release.id}, F1 {release.f1:.4f} on the test data",
         "ingesteddata/finaldata.csv              all unique client rows",
         "models/clientrisk.csv                   64 clients, highest risk first",
+        "models/movers.csv                       no ranking before to compare with",
         "models/confusionmatrix2.png             the live model on the test data",
         "models/apireturns2.txt                  what the API answers",
     ]
@@ -370,6 +371,7 @@ def test_new_data_without_drift_keeps_the_model(settled: Sandbox, run_on: RunOn)
         f"  the live model, release {release.id}, F1 {release.f1:.4f} on the test data",
         "ingesteddata/finaldata.csv              all unique client rows",
         "models/clientrisk.csv                   94 clients, highest risk first",
+        "models/movers.csv                       0 clients rose, 0 fell by 0.01 or more",
         "models/confusionmatrix2.png             the live model on the test data",
     ]
     assert production(settled) == before
