@@ -955,6 +955,7 @@ FORMER_HISTORY = """
     DROP TABLE score_drift;
     DROP TABLE input_drift;
     DROP INDEX decisions_release;
+    DROP INDEX decisions_checked;
     ALTER TABLE decisions DROP COLUMN drift_test;
     ALTER TABLE decisions DROP COLUMN gate;
     ALTER TABLE decisions DROP COLUMN difference_low;
