@@ -21,9 +21,11 @@ from pipeline.calibration import calibrate
 from pipeline.config import Config
 from pipeline.errors import ModelError
 from pipeline.estimators import fit_model
+from pipeline.features import features_of
 from pipeline.folds import Folds, folds_of
 from pipeline.history import History, record_timing
 from pipeline.ledger import last_file, master_size
+from pipeline.linear import linear_of
 from pipeline.master import read_master, read_sample
 from pipeline.models import Model, TrainedModel, risk_of, save_model
 from pipeline.policy import Policy
@@ -35,7 +37,7 @@ from pipeline.threshold import f1_threshold, value_threshold, with_threshold
 
 log = logging.getLogger("training")
 
-MOST_CHECKED = 20_000  # labelled rows to cross-validate on; more would tell hardly more
+MOST_CHECKED = 10_000  # labelled rows to cross-validate on; more would tell hardly more
 DEFAULT_POLICY = Policy()
 
 
@@ -144,6 +146,8 @@ def _chosen(folds: Folds, schema: Schema, policy: Policy) -> tuple[Recipe, np.nd
 def _out_of_fold(kind: str, folds: Folds, schema: Schema, seed: int) -> np.ndarray:
     def score(known: pd.DataFrame, held_out: pd.DataFrame) -> np.ndarray:
         model = fit_model(kind, known, schema, seed)
+        if linear := linear_of(model):  # the same, in a tenth of the time
+            return linear.decision(features_of(held_out, schema))
         with threads_for(len(held_out)):
             scores: np.ndarray = model.decision_function(held_out[list(schema.features)])
         return scores

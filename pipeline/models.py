@@ -17,9 +17,11 @@ import numpy as np
 import pandas as pd
 from sklearn.exceptions import InconsistentVersionWarning
 
+from pipeline.anatomy import anatomy_of
 from pipeline.errors import ModelError, ReleaseError
 from pipeline.features import Row, usual_row
 from pipeline.files import sha256_of, utc_now, write_atomic
+from pipeline.linear import linear_of
 from pipeline.recipe import Recipe
 from pipeline.reference import reference_object, reference_of
 from pipeline.releases import (
@@ -89,7 +91,7 @@ def save_model(
         versions={"python": platform.python_version(), **versions},
         self_check=_self_check(model, frame[list(schema.features)].head(CHECKED_ROWS)),
         recipe=recipe,
-        usual=_told_row(usual_row(frame, schema)),
+        usual=_told_row(usual_row(frame, schema, _medians_in(model))),
     )
     reference = reference_object(reference_of(frame, risk, schema, recipe.seed))
     write_atomic(folder / MODEL, content)
@@ -115,6 +117,12 @@ def pickled(model: Model) -> bytes:
 def _self_check(model: Model, frame: pd.DataFrame) -> SelfCheck:
     rows = [_without_nan(row) for row in frame.itertuples(index=False)]
     return SelfCheck(tuple(rows), tuple(risk_of(model, frame).tolist()))
+
+
+def _medians_in(model: Model) -> list[float] | None:
+    """The medians that a logistic model holds of the rows it was fitted on."""
+    linear = linear_of(anatomy_of(model).core)
+    return linear.medians.tolist() if linear else None
 
 
 def _told_row(row: Row) -> tuple[float | str | None, ...]:

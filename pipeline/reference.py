@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -66,8 +66,12 @@ def _numbers(values: np.ndarray, random: np.random.Generator) -> Numbers:
 
 
 def reference_object(reference: Reference) -> dict[str, Any]:
-    """The reference as JSON has it."""
-    return asdict(reference)
+    """The reference as JSON has it; `asdict` would copy every value by itself."""
+    return {
+        "numbers": {name: dict(vars(column)) for name, column in reference.numbers.items()},
+        "categories": reference.categories,
+        "risk": dict(vars(reference.risk)),
+    }
 
 
 def reference_from(told: object) -> Reference:
