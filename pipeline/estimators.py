@@ -48,7 +48,8 @@ def _logistic(schema: Schema) -> Pipeline:
     """Logistic regression on scaled numbers, missing ones at the median, and one-hot categories.
 
     Scaling lets Newton's method converge in a few steps whatever the units; the penalty (C=100) is
-    there only so that the fit exists where the classes can be separated.
+    there only so that the fit exists where the classes can be separated. Source of the method: Cox,
+    The Regression Analysis of Binary Sequences, J. Royal Statistical Society B 20(2), 1958.
     """
     numbers = [
         ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
@@ -64,7 +65,8 @@ def _boosting(schema: Schema, seed: int) -> Pipeline:
     """Histogram gradient boosting, whose trees take missing and unknown values as they are.
 
     Small trees, slowly: 200 of up to 15 leaves at a rate of 0.05. No early stopping, which would
-    set rows aside without a look at whose they are.
+    set rows aside without a look at whose they are. Sources of the method: Friedman, Greedy
+    Function Approximation, Annals of Statistics 29(5), 2001; Ke and others, LightGBM, NIPS 2017.
     """
     encode = OrdinalEncoder(
         handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=MOST_CATEGORIES

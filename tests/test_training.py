@@ -479,10 +479,28 @@ def test_the_same_data_give_the_same_bytes_in_separate_processes(sandbox: Sandbo
     assert trained_bytes(sandbox) == first
 
 
+@pytest.mark.parametrize(
+    ("keys", "rows", "made"),
+    [
+        ({}, 60, "logistic, trained"),
+        ({"model": "boosting", "threshold": 0.3}, 90, "boosting, threshold 0.3000, trained"),
+        (
+            {"model": "boosting", "threshold": "f1"},
+            400,
+            "boosting, sigmoid calibration, threshold 0.",
+        ),
+    ],
+)
 def test_the_model_loads_and_predicts_without_this_projects_code(
-    sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+    sandbox: Sandbox,
+    tmp_path_factory: pytest.TempPathFactory,
+    keys: dict[str, Any],
+    rows: int,
+    made: str,
 ) -> None:
-    prepared(sandbox)
+    sandbox.configure(**keys)
+    prepared(sandbox, client_rows(0, rows, noise=3))
+    assert f"trainedmodel.pkl: {made}" in sandbox.run("training").out
     model = pickle.loads(trained_bytes(sandbox))
     frame = pd.DataFrame(
         [[10, None, 5], [None, 300, 80], [3, 4, 50]], columns=FEATURES, dtype=float
