@@ -32,6 +32,7 @@ from pipeline.rankingreader import by_loss, has_losses, read_movers, read_rankin
 from pipeline.releases import live_id
 from pipeline.serving import LiveModel, Remembered
 from pipeline.status import last_active, last_run
+from pipeline.trends import MOST, MOST_TRENDS, trends
 from scoring import scores_on_test_data
 
 
@@ -55,6 +56,7 @@ def create_app(config: Config) -> Flask:
     _serve_model(app, config, live)
     _serve_records(app, config)
     _serve_ranking(app, config)
+    _serve_trends(app, config)
     open_door(app, live, config.schema)
     replies.guard(app)  # last: what it adds to answers is for those of the door, too
     return app
@@ -117,6 +119,16 @@ def _serve_records(app: Flask, config: Config) -> None:
             )
 
 
+def _serve_trends(app: Flask, config: Config) -> None:
+    @app.get("/history")
+    def history() -> Response:
+        limit = _limit(MOST, MOST_TRENDS)
+        if not config.history_path.exists():  # opening it would make it
+            raise HistoryError("nothing has been recorded yet")
+        with History(config.history_path) as records:
+            return jsonify(asdict(trends(records, limit)))
+
+
 def _serve_ranking(app: Flask, config: Config) -> None:
     ranking = Remembered[pd.DataFrame]()
     moved = Remembered[dict[str, Any]]()
@@ -128,11 +140,9 @@ def _serve_ranking(app: Flask, config: Config) -> None:
 
     @app.get("/risk")
     def risk() -> Response:
-        limit = request.args.get("limit", "50")
-        if not (limit.isascii() and limit.isdigit() and len(limit) < 10 and int(limit) > 0):
-            raise RequestError(400, "limit must be a whole number of at least 1")
+        limit = _limit(50)
         clients = _sorted(ranked(), request.args.get("sort", "risk"))
-        return jsonify(total=len(clients), clients=told_rows(clients.head(int(limit))))
+        return jsonify(total=len(clients), clients=told_rows(clients.head(limit)))
 
     @app.get("/risk/<text:client>")
     def client_risk(client: str) -> Response:
@@ -161,6 +171,16 @@ def _sorted(ranking: pd.DataFrame, by: str) -> pd.DataFrame:
 def _drift(checked: Checked | None) -> dict[str, object] | None:
     """What the last drift check found; null before the first."""
     return asdict(checked) if checked else None
+
+
+def _limit(default: int, most: int | None = None) -> int:
+    """How many a request asks for."""
+    limit = request.args.get("limit", str(default))
+    if not (limit.isascii() and limit.isdigit() and len(limit) < 10 and int(limit) > 0):
+        raise RequestError(400, "limit must be a whole number of at least 1")
+    if most and int(limit) > most:
+        raise RequestError(400, f"limit must not be above {most:,}")
+    return int(limit)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

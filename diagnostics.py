@@ -1,8 +1,9 @@
 """Look after the data and the machinery: predictions, statistics, drift, timings, packages.
 
-Run by hand it prints all of it, with what the last drift check found by score and by input. The
-timings are of a real ingestion and a real training, done in a
-temporary place; live files are never touched.
+Run by hand it prints all there is to tell of now, with what the last drift check found by score and
+by input. The timings are of a real ingestion and a real training, done in a temporary place; live
+files are never touched. With --history it prints how scores, verdicts, missing data, timings and
+rejected files went over time.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +25,7 @@ from ingestion import ingest
 from pipeline import cli
 from pipeline.config import Config
 from pipeline.driftrecords import Checked, last_checked
+from pipeline.errors import HistoryError
 from pipeline.featuredrift import RISK, FeatureDrift
 from pipeline.frames import read_folder
 from pipeline.history import (
@@ -38,6 +40,8 @@ from pipeline.history import (
 from pipeline.master import read_master
 from pipeline.models import load_release, predictions_of
 from pipeline.releases import live_release
+from pipeline.trendlines import trend_lines
+from pipeline.trends import MOST, trends
 
 log = logging.getLogger("diagnostics")
 
@@ -156,7 +160,7 @@ def record(config: Config, *, packages: bool = True) -> None:
 
 
 def command(config: Config, _: argparse.Namespace) -> None:
-    """Print all diagnostics."""
+    """Print all diagnostics of now."""
     release = live_release(config.prod_deployment_path)
     frame = read_folder(config.test_data_path, config.schema)
     said = model_predictions(config, frame)
@@ -221,9 +225,36 @@ def _indented(table: str) -> str:
     return "\n".join(f"  {line}" for line in table.splitlines())
 
 
+def show_trends(config: Config, args: argparse.Namespace) -> None:
+    """Print what the history tells over time."""
+    if not config.history_path.exists():  # opening it would make it
+        raise HistoryError("nothing has been recorded yet: run `python fullprocess.py`")
+    with History(config.history_path) as history:
+        found = trends(history, args.last)
+    lines = [json.dumps(asdict(found), ensure_ascii=False)] if args.json else trend_lines(found)
+    print("\n".join(lines))
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 10**9):
+        raise argparse.ArgumentTypeError("expected a whole number of at least 1")
+    return int(text)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage from the command line."""
-    return cli.run_alone("diagnostics", command, cli.stage_parser(__doc__).parse_args(argv))
+    parser = cli.stage_parser(__doc__)
+    parser.add_argument("--history", action="store_true", help="show what is on record over time")
+    parser.add_argument("--json", action="store_true", help="with --history: as JSON")
+    parser.add_argument(
+        "--last", type=_count, default=MOST, metavar="N", help="with --history: so many of each"
+    )
+    args = parser.parse_args(argv)
+    if args.history:
+        return cli.run(show_trends, args)
+    if args.json or args.last != MOST:
+        parser.error("--json and --last go with --history")
+    return cli.run_alone("diagnostics", command, args)
 
 
 if __name__ == "__main__":

@@ -139,6 +139,7 @@ MIGRATIONS = (
     );
     CREATE INDEX input_drift_decision ON input_drift (decision_id);
     CREATE INDEX decisions_release ON decisions (release);
+    CREATE INDEX files_refused ON files (id) WHERE status = 'rejected' OR rejected > 0;
     CREATE INDEX decisions_checked ON decisions (id) WHERE drift_test IS NOT NULL;
     """,
 )

@@ -5,6 +5,7 @@ from typing import Any
 from pipeline.clientrows import MOST_COLUMNS, MOST_ROWS
 from pipeline.reasons import MOST as MOST_REASONS
 from pipeline.schema import LARGEST_NUMBER, Schema
+from pipeline.trends import MOST, MOST_TRENDS
 
 Described = dict[str, Any]
 
@@ -31,6 +32,7 @@ def description(schema: Schema) -> Described:
             "/scoring": {"get": _get("How the live model does on the test data", _scores())},
             "/summarystats": {"get": _get("Statistics of the number columns", _summary())},
             "/diagnostics": {"get": _get("What the runs recorded", _diagnostics())},
+            "/history": {"get": _history()},
             "/risk": {"get": _ranking()},
             "/risk/{client}": {"get": _one_client()},
             "/movers": {"get": _get("The clients whose risk changed most", _movers())},
@@ -143,6 +145,37 @@ def _diagnostics() -> Described:
         packages=_list_of(_object(package=TEXT, installed=TEXT, latest=TEXT)),
         drift={"anyOf": [_drift(), {"type": "null"}]},
     )
+
+
+def _history() -> Described:
+    """What `pipeline.trends` tells, oldest first."""
+    limit = {"type": "integer", "minimum": 1, "maximum": MOST_TRENDS, "default": MOST}
+    check = _object(
+        at=TEXT,
+        rows=COUNT,
+        labelled=COUNT,
+        release=TEXT_OR_NULL,
+        deployed_f1=NUMBER,
+        new_f1=NUMBER,
+        verdict=TEXT,
+        drifted=COUNT,
+        action=TEXT,
+        new_release=TEXT_OR_NULL,
+    )
+    number: Described = {"type": "number"}
+    answer = _object(
+        checks=_list_of(check),
+        deployments=_list_of(_object(at=TEXT, release=TEXT, action=TEXT, f1=number)),
+        missing=_list_of(_object(at=TEXT, percent=_map_of(number))),
+        timings=_list_of(_object(at=TEXT, stage=TEXT, seconds=number, rows=COUNT)),
+        refused=_list_of(
+            _object(at=TEXT, name=TEXT, rows=COUNT, set_aside=COUNT, reason=TEXT_OR_NULL)
+        ),
+    )
+    return {
+        **_get("What went on, over time", answer, 400),
+        "parameters": [_parameter("limit", "query", limit)],
+    }
 
 
 def _drift() -> Described:

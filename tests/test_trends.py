@@ -1,0 +1,155 @@
+import json
+from dataclasses import asdict
+
+import pytest
+from conftest import Sandbox, client_rows
+
+from app import create_app
+from pipeline.history import History
+from pipeline.trendlines import aligned
+from pipeline.trends import MOST_TRENDS, Trends, trends
+
+
+@pytest.fixture
+def lived(settled: Sandbox) -> Sandbox:
+    """A project with a harmless batch, a drift and a file that was refused behind it."""
+    settled.write("sourcedata/c.csv", client_rows(200, 60))
+    assert settled.run("fullprocess").code == 0
+    settled.write("sourcedata/d.csv", [*client_rows(300, 400, flipped=True), "Bad Ltd,x,1,1,0"])
+    settled.write("sourcedata/e.csv", "who,what\nAcme,1\n")
+    assert settled.run("fullprocess").code == 0
+    return settled
+
+
+def told(world: Sandbox, most: int = 100) -> Trends:
+    with History(world.config.history_path) as history:
+        return trends(history, most)
+
+
+def test_checks_are_told_oldest_first(lived: Sandbox) -> None:
+    recorded = lived.query(
+        "SELECT at, rows, labelled, release, deployed_f1, new_f1, verdict, action, new_release"
+        " FROM decisions ORDER BY id"
+    )
+    found = told(lived).checks
+    assert [
+        (c.at, c.rows, c.labelled, c.release, c.deployed_f1, c.new_f1, c.verdict, c.action)
+        for c in found
+    ] == [row[:-1] for row in recorded]
+    assert [c.new_release for c in found] == [row[-1] for row in recorded]
+    assert [c.verdict for c in found] == ["nothing deployed", "no drift", "drift"]
+
+
+def test_a_check_counts_the_features_that_drifted(settled: Sandbox) -> None:
+    rows = client_rows(200, 60)
+    settled.write("sourcedata/c.csv", [row.replace(",", ",9", 1) for row in rows])
+    assert settled.run("fullprocess").code == 0
+    ((drifted,),) = settled.query("SELECT count(*) FROM input_drift WHERE verdict = 'drift'")
+    assert drifted > 0
+    assert told(settled).checks[-1].drifted == drifted
+
+
+def test_deployments_and_timings_are_told(lived: Sandbox) -> None:
+    found = told(lived)
+    assert [asdict(d) for d in found.deployments] == [
+        dict(zip(("at", "release", "action", "f1"), row, strict=True))
+        for row in lived.query("SELECT at, release, action, f1 FROM deployments ORDER BY id")
+    ]
+    assert [(t.stage, t.rows) for t in found.timings] == lived.query(
+        "SELECT stage, rows FROM timings ORDER BY id"
+    )
+
+
+def test_missing_percentages_are_told_by_column(lived: Sandbox) -> None:
+    found = told(lived).missing
+    assert len(found) == 3
+    assert list(found[-1].percent) == list(lived.config.schema.columns)
+    assert [one.at for one in told(lived, 2).missing] == [one.at for one in found[1:]]
+
+
+def test_files_with_something_wrong_are_told(lived: Sandbox) -> None:
+    assert [(r.name, r.rows, r.set_aside, r.reason is None) for r in told(lived).refused] == [
+        ("d.csv", 401, 1, True),
+        ("e.csv", 0, 0, False),
+    ]
+
+
+def test_only_the_last_are_told(lived: Sandbox) -> None:
+    found = told(lived, 1)
+    assert [len(kind) for kind in vars(found).values()] == [1] * 5
+    assert found.checks[0].verdict == "drift"
+    assert found.refused[0].name == "e.csv"
+
+
+def test_nothing_recorded_is_nothing_told(sandbox: Sandbox) -> None:
+    assert told(sandbox) == Trends((), (), (), (), ())
+
+
+def test_the_terminal_shows_aligned_tables(lived: Sandbox) -> None:
+    result = lived.run("diagnostics", "--history")
+    assert (result.code, result.err) == (0, "")
+    parts = [part.splitlines() for part in result.out.rstrip().split("\n\n")]
+    assert [part[0] for part in parts] == [
+        "drift checks",
+        "releases that went live",
+        "missing data, percent",
+        "timings",
+        "rejected files and rows set aside",
+    ]
+    assert parts[0][1].split() == [
+        *("when", "live", "rows", "labelled", "deployed", "F1", "F1", "drifted"),
+        *("verdict,", "action"),
+    ]
+    assert parts[0][4].endswith("drift, deployed 2")
+    assert all(len(line) <= 130 for part in parts for line in part)
+    assert parts[4][3].endswith("…")
+
+
+def test_a_program_gets_json(lived: Sandbox) -> None:
+    result = lived.run("diagnostics", "--history", "--json", "--last", "2")
+    assert json.loads(result.out) == json.loads(json.dumps(asdict(told(lived, 2))))
+
+
+def test_without_a_history_there_is_nothing_to_show(sandbox: Sandbox) -> None:
+    result = sandbox.run("diagnostics", "--history")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == "error: nothing has been recorded yet: run `python fullprocess.py`\n"
+    assert not sandbox.config.history_path.exists()
+
+
+@pytest.mark.parametrize("args", [["--json"], ["--last", "3"], ["--history", "--last", "0"]])
+def test_options_that_say_nothing_are_refused(sandbox: Sandbox, args: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        sandbox.run("diagnostics", *args)
+    assert caught.value.code == 2
+
+
+def test_the_api_tells_the_same(lived: Sandbox) -> None:
+    answer = create_app(lived.config).test_client().get("/history?limit=2")
+    assert answer.get_json() == json.loads(json.dumps(asdict(told(lived, 2))))
+
+
+@pytest.mark.parametrize(
+    ("limit", "error"),
+    [
+        ("0", "limit must be a whole number of at least 1"),
+        ("x", "limit must be a whole number of at least 1"),
+        (str(MOST_TRENDS + 1), "limit must not be above 10,000"),
+    ],
+)
+def test_a_limit_of_the_api_is_checked(settled: Sandbox, limit: str, error: str) -> None:
+    answer = create_app(settled.config).test_client().get(f"/history?limit={limit}")
+    assert (answer.status_code, answer.get_json()) == (400, {"error": error})
+
+
+def test_the_api_without_a_history_is_not_there_yet(sandbox: Sandbox) -> None:
+    answer = create_app(sandbox.config).test_client().get("/history")
+    assert answer.status_code == 503
+
+
+def test_a_table_is_aligned() -> None:
+    assert aligned(("when", "rows", "what"), [("now", "1,000", "done"), ("later", "5", "x")]) == [
+        "when    rows  what",
+        "now    1,000  done",
+        "later      5  x",
+    ]
