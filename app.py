@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 from flask import Flask, Response, jsonify, request
+from prometheus_client import CONTENT_TYPE_LATEST
 from werkzeug.routing import BaseConverter
 
 from diagnostics import dataframe_summary
@@ -27,6 +28,7 @@ from pipeline.guard import check_address
 from pipeline.history import History, Scores, last_missing, last_packages, last_timings
 from pipeline.inbox import list_input
 from pipeline.ledger import master_size
+from pipeline.metrics import metrics_text
 from pipeline.openapi import description
 from pipeline.rankingreader import by_loss, has_losses, read_movers, read_ranking, told_rows
 from pipeline.releases import live_id
@@ -127,6 +129,10 @@ def _serve_trends(app: Flask, config: Config) -> None:
             raise HistoryError("nothing has been recorded yet")
         with History(config.history_path) as records:
             return jsonify(asdict(trends(records, limit)))
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(metrics_text(config), content_type=CONTENT_TYPE_LATEST)
 
 
 def _serve_ranking(app: Flask, config: Config) -> None:

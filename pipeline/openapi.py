@@ -33,6 +33,7 @@ def description(schema: Schema) -> Described:
             "/summarystats": {"get": _get("Statistics of the number columns", _summary())},
             "/diagnostics": {"get": _get("What the runs recorded", _diagnostics())},
             "/history": {"get": _history()},
+            "/metrics": {"get": _metrics()},
             "/risk": {"get": _ranking()},
             "/risk/{client}": {"get": _one_client()},
             "/movers": {"get": _get("The clients whose risk changed most", _movers())},
@@ -176,6 +177,12 @@ def _history() -> Described:
         **_get("What went on, over time", answer, 400),
         "parameters": [_parameter("limit", "query", limit)],
     }
+
+
+def _metrics() -> Described:
+    operation = _get("The state in the text form of Prometheus", TEXT)
+    operation["responses"]["200"]["content"] = {"text/plain": {"schema": TEXT}}
+    return operation
 
 
 def _drift() -> Described:
