@@ -54,11 +54,12 @@ def test_the_last_drift_check_is_told(settled: Sandbox) -> None:
 def test_what_waits_is_told(settled: Sandbox) -> None:
     settled.write("sourcedata/c.csv", client_rows(200, 60))
     settled.write("sourcedata/d.csv", "who,what\nAcme,1\n")
-    assert scraped(settled)["files_new", ""] == 2
+    settled.write("sourcedata/e.csv", "")
+    assert scraped(settled)["files_new", ""] == 3
     assert settled.run("ingestion").code == 0
     found = scraped(settled)
     counts = [found[name, ""] for name in ("files_new", "files_pending", "files_rejected")]
-    assert counts == [0, 1, 1]
+    assert counts == [0, 1, 2]
 
 
 def test_a_failed_run_is_told(settled: Sandbox) -> None:
