@@ -26,7 +26,7 @@ from pipeline import cli
 from pipeline.config import Config
 from pipeline.driftrecords import Checked, last_checked
 from pipeline.errors import HistoryError
-from pipeline.featuredrift import RISK, FeatureDrift
+from pipeline.featuredrift import FeatureDrift
 from pipeline.frames import read_folder
 from pipeline.history import (
     History,
@@ -197,7 +197,7 @@ def drift_lines(checked: Checked) -> list[str]:
         lines.append(f"{mark} {verdict.test:<14}{verdict.verdict:<21}{verdict.reason}")
     lines.append("* is the one that counts")
     if checked.input:
-        names = ["predicted risk" if one.kind == RISK else one.feature for one in checked.input]
+        names = [found.name for found in checked.input]
         wide = max(28, *(len(name) + 2 for name in names))
         lines += ["", "input beside the training data of that release"]
         head = f"{'PSI':>7}{'limit':>8}{'p':>10}{'missing %':>11}{'before %':>10}{'unseen %':>10}"

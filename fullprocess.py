@@ -257,7 +257,9 @@ def challenge(
         new=new,
         everything=read_master(config, history),
     )
-    deployed = deploy(config, _challenge(compared, release)) if compared.deploy else None
+    deployed = (
+        deploy(config, _challenge(compared, release, found.reason)) if compared.deploy else None
+    )
     outcome = f"deployed {deployed.id}" if deployed else f"{release.id} stays live"
     return replace(
         found,
@@ -272,8 +274,8 @@ def challenge(
     )
 
 
-def _challenge(compared: Comparison, champion: Release) -> Challenge:
-    """What a comparison was, as the manifest of the release tells that won it."""
+def _challenge(compared: Comparison, champion: Release, why: str) -> Challenge:
+    """Why a comparison was made and what it was, as the manifest of the release tells that won."""
     from pipeline.releases import Challenge
 
     return Challenge(
@@ -284,7 +286,7 @@ def _challenge(compared: Comparison, champion: Release) -> Challenge:
         challenger_f1=compared.challenger_f1,
         low=compared.difference.low,
         high=compared.difference.high,
-        reason=compared.reason,
+        reason=f"{why}; {compared.reason}",
     )
 
 

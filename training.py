@@ -89,13 +89,14 @@ def fit(frame: pd.DataFrame, sample: pd.DataFrame, schema: Schema, policy: Polic
     recipe, scores = _chosen(folds, schema, policy)
     calibration = calibrate(folds, scores)
     model = calibration.applied(fit_model(recipe.kind, frame, schema, policy.seed))
-    threshold = _threshold(policy, frame)
+    threshold, rule = _threshold(policy, frame)
     if threshold is None:
         threshold = f1_threshold(folds.outcomes, calibration.risk)
     recipe = replace(
         recipe,
         calibration=calibration.method,
         threshold=threshold,
+        rule=rule,
         evidence=recipe.evidence | calibration.evidence,
     )
     return Fitted(with_threshold(model, threshold), recipe, calibration.risk)
@@ -117,8 +118,9 @@ def _unchecked(frame: pd.DataFrame, sample: pd.DataFrame, schema: Schema, policy
     """A model whose choices nothing can be said of."""
     log.info("too few clients of one outcome to cross-validate: nothing is tuned or calibrated")
     kind = BOOSTING if policy.model == BOOSTING else LOGISTIC
-    threshold = _threshold(policy, frame) or HALF
-    recipe = Recipe(kind=kind, threshold=threshold, rule=_rule(policy), seed=policy.seed)
+    threshold, rule = _threshold(policy, frame)
+    threshold = threshold or HALF
+    recipe = Recipe(kind=kind, threshold=threshold, rule=rule, seed=policy.seed)
     model: Model = fit_model(kind, frame, schema, policy.seed)
     return Fitted(with_threshold(model, threshold), recipe, risk_of(model, sample))
 
@@ -127,7 +129,7 @@ def _chosen(folds: Folds, schema: Schema, policy: Policy) -> tuple[Recipe, np.nd
     """The kind of model, and its log-odds for each row by a model that saw none of the client's."""
     kinds = (LOGISTIC, BOOSTING) if policy.model == AUTO else (policy.model,)
     scores = {kind: _out_of_fold(kind, folds, schema, policy.seed) for kind in kinds}
-    recipe = Recipe(kind=policy.model, rule=_rule(policy), seed=policy.seed)
+    recipe = Recipe(kind=policy.model, seed=policy.seed)
     if policy.model != AUTO:
         return recipe, scores[recipe.kind]
     found = select(folds.outcomes, folds.clients, scores[LOGISTIC], scores[BOOSTING])
@@ -155,15 +157,12 @@ def _out_of_fold(kind: str, folds: Folds, schema: Schema, seed: int) -> np.ndarr
     return folds.out_of_fold(score)
 
 
-def _threshold(policy: Policy, frame: pd.DataFrame) -> float | None:
-    """The threshold that needs no tuning; None for the one that does."""
+def _threshold(policy: Policy, frame: pd.DataFrame) -> tuple[float | None, str]:
+    """The threshold, None for the one that is tuned, and the rule it goes by."""
     if policy.threshold == "value":
-        return value_threshold(policy.worth, frame)
-    return None if isinstance(policy.threshold, str) else policy.threshold
-
-
-def _rule(policy: Policy) -> str:
-    return policy.threshold if isinstance(policy.threshold, str) else "fixed"
+        found = value_threshold(policy.worth, frame)
+        return found.threshold, found.rule
+    return (None, "f1") if isinstance(policy.threshold, str) else (policy.threshold, "fixed")
 
 
 def train(config: Config) -> TrainedModel:

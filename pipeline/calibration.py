@@ -67,9 +67,19 @@ def calibrate(folds: Folds, scores: np.ndarray) -> Calibration:
         "brier": brier(folds.outcomes, risk),
         f"brier_{method}": brier(folds.outcomes, curved),
     }
-    if evidence[f"brier_{method}"] >= evidence["brier"]:
+    calibrator = fitted_calibrator(method, scores, folds.outcomes)
+    if evidence[f"brier_{method}"] >= evidence["brier"] or _falls(calibrator):
         return Calibration(UNCALIBRATED, None, risk, evidence)
-    return Calibration(method, fitted_calibrator(method, scores, folds.outcomes), curved, evidence)
+    # by the curve that is kept: risks by five others are not spread as those it will give
+    return Calibration(method, calibrator, calibrator.predict(scores), evidence)
+
+
+def _falls(calibrator: Calibrator) -> bool:
+    """Whether the curve turns the ranking upside down.
+
+    Scores that say next to nothing run against the outcome out of fold, and a sigmoid follows them.
+    """
+    return isinstance(calibrator, _SigmoidCalibration) and calibrator.a_ >= 0
 
 
 def method_for(rows: int) -> str:

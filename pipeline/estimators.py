@@ -110,6 +110,7 @@ def _lighten(boosting: HistGradientBoostingClassifier) -> None:
             if not np.array_equal(codes, np.arange(len(codes))):
                 raise ValueError(f"codes that are not in order: {codes}")
     boosting._preprocessor = None
+    boosting._bin_mapper.n_threads = 1  # of use in fitting only, and other on another machine
     boosting._feature_subsample_rng = None
     boosting._label_encoder = None
 

@@ -1,5 +1,6 @@
 """How a model does on labelled rows: its scores, for all of them and for parts."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from pipeline.schema import DEFAULT_SCHEMA, Schema
 
 BINS = 10  # of equal width, for the calibration
 DECILE = 0.1
+MOST_SEGMENTS = 50  # of a column, the largest
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ def _segments(
     found = []
     for column in schema.categorical:
         values = labelled[column].to_numpy(dtype=object)
-        for category in sorted(set(values)):
+        for category in sorted(name for name, _ in Counter(values).most_common(MOST_SEGMENTS)):
             within = values == category
             scores = score_predictions(outcomes[within], said[within], risk[within])
             left, mean = float(outcomes[within].mean()), float(risk[within].mean())

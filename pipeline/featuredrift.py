@@ -40,6 +40,11 @@ class FeatureDrift:
     verdict: str = NO_EVIDENCE
     reason: str = ""
 
+    @property
+    def name(self) -> str:
+        """What a person calls it: a feature may be called risk, too."""
+        return "predicted risk" if self.kind == RISK else self.feature
+
 
 def compare_numbers(
     name: str, kind: str, before: Numbers, values: np.ndarray, level: float
@@ -109,13 +114,14 @@ def compare_categories(
 def _pooled(known: dict[str, int], now: Counter[str], present: int) -> np.ndarray:
     """The counts before and now of each category, rare and unseen ones as one: shape (2, bins).
 
-    A bin is expected to hold five rows on both sides; the rare ones join the rarest that does
+    A bin is expected to hold five rows on both sides, by the counts of both: those that only chance
+    made frequent in one would be missed in the other. The rare ones join the rarest that does
     where even together they are too few.
     """
-    names = sorted(known, key=lambda name: (-known[name], name))
+    names = sorted(known, key=lambda name: (-known[name] - now[name], name))
     before = np.array([known[name] for name in names])
     here = np.array([now[name] for name in names])
-    expected = before * min(1.0, present / before.sum())
+    expected = (before + here) * (min(before.sum(), present) / (before.sum() + present))
     frequent = int((expected >= VALUES_PER_BIN).sum())
     if frequent and expected[frequent:].sum() < VALUES_PER_BIN:
         frequent -= 1

@@ -34,11 +34,14 @@ class ObjectReader:
         self.problem(key, "is missing" if key not in self.values else "must be a text in quotes")
         return default
 
-    def integer(self, key: str, default: int, *, least: int) -> int:
+    def integer(self, key: str, default: int, *, least: int, most: int | None = None) -> int:
         """A whole number."""
         value = self.values.get(key, default)
         if type(value) is int and value >= least:
-            return value
+            if most is None or value <= most:
+                return value
+            self.problem(key, f"must be a whole number of at most {most}, not {as_json(value)}")
+            return default
         self.problem(key, f"must be a whole number of at least {least}, not {as_json(value)}")
         return default
 

@@ -47,7 +47,7 @@ class Judgement:
         if self.verdict.verdict == DRIFT:
             return self.verdict.reason
         if retrain_on == "input" and self.drifted:
-            names = ", ".join(found.feature for found in self.drifted)
+            names = ", ".join(found.name for found in self.drifted)
             return f"{self.verdict.reason}; input drift in {names}"
         if retrain_on == "new_data" and self.labelled:
             return f"{self.verdict.reason}; {self.labelled:,} new rows with a known outcome"
@@ -79,7 +79,7 @@ def judge_batch(
         by_input=_by_input(config, release, model, rows),
     )
     for found in judged.drifted:
-        log.warning("input drift: %s: %s", found.feature, found.reason)
+        log.warning("input drift: %s: %s", found.name, found.reason)
     return judged
 
 

@@ -38,7 +38,6 @@ CURVES = {
 RULES = {
     "fixed": "as config.json says",
     "f1": "the highest F1 on out-of-fold predictions",
-    "value": "where risk * save_rate * client_value exceeds contact_cost",
 }
 EVIDENCE = {
     "log_loss_logistic": "log loss, logistic regression",

@@ -91,7 +91,7 @@ def save_model(
         versions={"python": platform.python_version(), **versions},
         self_check=_self_check(model, frame[list(schema.features)].head(CHECKED_ROWS)),
         recipe=recipe,
-        usual=_told_row(usual_row(frame, schema, _medians_in(model))),
+        usual=_told_row(usual_row(frame, schema, _medians_in(model, frame, schema))),
     )
     reference = reference_object(reference_of(frame, risk, schema, recipe.seed))
     write_atomic(folder / MODEL, content)
@@ -119,10 +119,14 @@ def _self_check(model: Model, frame: pd.DataFrame) -> SelfCheck:
     return SelfCheck(tuple(rows), tuple(risk_of(model, frame).tolist()))
 
 
-def _medians_in(model: Model) -> list[float] | None:
-    """The medians that a logistic model holds of the rows it was fitted on."""
+def _medians_in(model: Model, frame: pd.DataFrame, schema: Schema) -> list[float] | None:
+    """The medians that a logistic model holds; NaN for a column without values, where it has 0."""
     linear = linear_of(anatomy_of(model).core)
-    return linear.medians.tolist() if linear else None
+    if linear is None:
+        return None
+    known = [frame[column].notna().any() for column in schema.numeric]
+    medians: list[float] = np.where(known, linear.medians, np.nan).tolist()
+    return medians
 
 
 def _told_row(row: Row) -> tuple[float | str | None, ...]:

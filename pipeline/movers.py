@@ -76,6 +76,8 @@ def earlier_ranking(path: Path) -> Earlier | None:
             dtype={"client": "object", "risk": "float64", "release": "object"},
             na_filter=False,
         )
+        if table.empty:  # everybody had left
+            return None
         releases = set(table["release"].tolist())
         if len(releases) != 1 or not table["risk"].between(0, 1).all():
             raise ValueError("it is not of one release with risks from 0 to 1")

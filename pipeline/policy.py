@@ -9,6 +9,7 @@ THRESHOLDS = ("f1", "value")
 DRIFT_TESTS = ("raw", "parametric", "nonparametric", "bootstrap")
 RETRAIN_ON = ("score", "input", "new_data")
 GATES = ("not_worse", "better", "always")
+LARGEST_SEED = 2**32 - 1  # that scikit-learn takes
 POLICY_KEYS = (
     "model",
     "threshold",
@@ -61,7 +62,7 @@ def read_policy(reader: ObjectReader, numeric: tuple[str, ...]) -> Policy:
         drift_test=reader.choice("drift_test", "raw", DRIFT_TESTS),
         retrain_on=reader.choice("retrain_on", "score", RETRAIN_ON),
         gate=reader.choice("gate", "not_worse", GATES),
-        seed=reader.integer("seed", 0, least=0),
+        seed=reader.integer("seed", 0, least=0, most=LARGEST_SEED),
     )
     if policy.threshold == "value":
         _check_worth(reader, policy.worth)

@@ -12,6 +12,7 @@ from pipeline.rankingfile import COLUMNS, LOSS_COLUMNS
 from pipeline.reasons import SEPARATOR
 from pipeline.spreadsheet import original
 
+CONTACT = ("yes", "no")
 _TEXTS = ("client", "release_before", "release")
 
 
@@ -30,6 +31,11 @@ def read_ranking(path: Path) -> pd.DataFrame:
         )
         if tuple(ranking.columns) not in (COLUMNS, COLUMNS + LOSS_COLUMNS):
             raise ValueError(f"it has the columns {', '.join(ranking.columns)}")
+        ranking = ranking.astype({"rank": "int64", "risk": "float64"})
+        if has_losses(ranking):
+            ranking = ranking.astype(dict.fromkeys(LOSS_COLUMNS, "float64"))
+        if not ranking["risk"].between(0, 1).all() or not ranking["contact"].isin(CONTACT).all():
+            raise ValueError("a risk is none from 0 to 1, or a contact neither yes nor no")
         ranking["client"] = [original(client) for client in ranking["client"]]
     except (ValueError, KeyError) as error:  # people open this file, and may have saved it
         raise HistoryError(f"{path} is no ranking of ours: {error!r}") from error
@@ -71,6 +77,7 @@ def read_movers(path: Path) -> dict[str, Any]:
         table = pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, "str"), keep_default_na=False)
         if tuple(table.columns) != MOVER_COLUMNS:
             raise ValueError(f"it has the columns {', '.join(table.columns)}")
+        table = table.astype(dict.fromkeys(("before", "risk", "change"), "float64"))
         table["client"] = [original(client) for client in table["client"]]
         rose, fell = table["change"] > 0, table["change"] < 0
     except FileNotFoundError:

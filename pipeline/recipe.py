@@ -18,6 +18,6 @@ class Recipe:
     kind: str = LOGISTIC  # or boosting
     calibration: str = UNCALIBRATED  # or sigmoid, isotonic
     threshold: float = HALF  # the least risk that is predicted to leave
-    rule: str = "fixed"  # how the threshold came about: fixed, f1 or value
+    rule: str = "fixed"  # how the threshold came about: fixed, f1, or where a contact pays
     seed: int = 0
     evidence: dict[str, float] = field(default_factory=dict)

@@ -1,6 +1,7 @@
 """Where to draw the line: the least risk at which a client is predicted to leave."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -28,29 +29,46 @@ def f1_threshold(outcomes: np.ndarray, risk: np.ndarray) -> float:
     return float((lower + thresholds[best]) / 2)
 
 
-def value_threshold(worth: Worth, frame: pd.DataFrame) -> float:
+@dataclass(frozen=True)
+class ValueThreshold:
+    """The least risk at which a contact pays, and how it came about, in words."""
+
+    threshold: float
+    rule: str
+
+
+def value_threshold(worth: Worth, frame: pd.DataFrame) -> ValueThreshold:
     """The risk beyond which contacting a client pays: where risk * save_rate * value > cost.
 
-    Of a value that each client has for itself, the median of the labelled rows decides here; the
-    ranking goes by each client's own. Raises `ModelError` where it would pay for nobody. Source:
-    Elkan, The Foundations of Cost-Sensitive Learning, IJCAI 2001.
+    Of a value that each client has for itself, the median decides here, over the labelled rows of
+    clients whom it can pay to contact; the ranking goes by each client's own. Raises `ModelError`
+    where it can pay for nobody. Source: Elkan, The Foundations of Cost-Sensitive Learning, IJCAI
+    2001.
     """
-    if worth.contact_cost is None or worth.save_rate is None or worth.client_value is None:
+    cost, rate = worth.contact_cost, worth.save_rate
+    if cost is None or rate is None or worth.client_value is None:
         raise ModelError('the threshold "value" needs contact_cost, client_value and save_rate')
-    value = worth.of_all or float(frame[worth.column].median())
-    least = worth.contact_cost / (worth.save_rate * value) if value > 0 else math.inf
-    if not least < 1:
-        told = f'the median of "{worth.column}", {value:g}' if worth.column else f"{value:g}"
+    values = np.array([worth.of_all]) if worth.of_all else frame[worth.column].to_numpy()
+    pays = values[values * rate > cost]
+    if not len(pays):
+        whose = f'the "{worth.column}" of any labelled row' if worth.column else f"{worth.of_all:g}"
         raise ModelError(
-            f"no client is worth contacting: contact_cost {worth.contact_cost:g} is no less than"
-            f" save_rate {worth.save_rate:g} * client_value ({told})"
+            f"no client is worth contacting: contact_cost {cost:g} is no less than save_rate"
+            f" {rate:g} * client_value ({whose})"
         )
-    return math.nextafter(least, 1)  # more than the cost, not as much
+    value = float(np.median(pays))
+    told = f"{value:g}" + (f' (the median "{worth.column}")' if worth.column else "")
+    least = math.nextafter(cost / (rate * value), 1)  # more than the cost, not as much
+    return ValueThreshold(least, f"where risk * {rate:g} * {told} exceeds {cost:g}")
 
 
 def with_threshold(model: Model, threshold: float) -> Model:
-    """The model with `predict` by this threshold; itself for the half it has by nature."""
-    if threshold == HALF:
+    """The model with `predict` by this threshold: 1 where the risk reaches it.
+
+    An uncalibrated model has the half by nature, and stays what it is; of calibrated ones many rows
+    may have a risk of exactly a half, which their own `predict` takes for less.
+    """
+    if threshold == HALF and not hasattr(model, "calibrated_classifiers_"):
         return model
     fixed: Model = FixedThresholdClassifier(
         model, threshold=threshold, pos_label=1, response_method="predict_proba"

@@ -9,6 +9,7 @@ from pipeline.calibration import (
     ISOTONIC_FROM,
     calibrate,
     cross_calibrated,
+    fitted_calibrator,
     method_for,
 )
 from pipeline.estimators import fit_model
@@ -54,6 +55,28 @@ def test_a_curve_is_kept_only_where_it_lowers_the_brier_score() -> None:
         assert kept[-1] == (found.calibrator is not None)
         assert kept[-1] or (found.risk == expit(odds)).all()
     assert 0 < sum(kept) < 15
+
+
+def test_a_curve_never_turns_the_ranking_upside_down() -> None:
+    fell = 0
+    for seed in range(20):
+        random = np.random.default_rng(1000 + seed)
+        folds, _ = table(300, seed)
+        noise = random.normal(0, 1, 300) - 0.2 * (folds.outcomes - folds.outcomes.mean())
+        found = calibrate(folds, noise)
+        curve = fitted_calibrator("sigmoid", noise, folds.outcomes)
+        fell += curve.predict(np.array([0.0]))[0] > curve.predict(np.array([1.0]))[0]
+        if found.calibrator:
+            low, high = found.calibrator.predict(np.array([0.0, 1.0]))
+            assert low < high
+    assert fell > 5
+
+
+def test_the_risk_is_as_the_kept_curve_spreads_it() -> None:
+    folds, odds = table(3000)
+    found = calibrate(folds, 3 * odds)
+    assert found.calibrator
+    assert (found.risk == found.calibrator.predict(3 * odds)).all()
 
 
 def test_the_curve_depends_on_the_rows() -> None:

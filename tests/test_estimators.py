@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from modelling import MIXED, SCHEMAS, random_table
+from threadpoolctl import threadpool_limits
 
+from pipeline import threads
 from pipeline.estimators import MOST_CATEGORIES, fit_model
 from pipeline.models import pickled, risk_of
 from pipeline.schema import Schema
@@ -71,6 +73,17 @@ def test_the_same_rows_give_the_same_bytes(kind: str) -> None:
     frame = random_table(MIXED)
     first, second = (pickled(fit_model(kind, frame.copy(), MIXED, seed=3)) for _ in range(2))
     assert first == second
+
+
+def test_the_same_rows_give_the_same_bytes_whatever_the_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads, "MANY", 10)
+    frame, made = random_table(MIXED), []
+    for count in (1, 2):
+        with threadpool_limits(count, "openmp"):
+            made.append(pickled(fit_model("boosting", frame, MIXED)))
+    assert made[0] == made[1]
 
 
 def test_boosting_learns_what_no_line_can() -> None:

@@ -9,9 +9,12 @@ from scipy import stats
 
 from pipeline.featuredrift import FeatureDrift
 from pipeline.inputdrift import compare_input
+from pipeline.models import risk_of
+from pipeline.policy import Policy
 from pipeline.psi import psi_limit
 from pipeline.reference import Numbers, Reference, reference_of
 from pipeline.schema import Schema
+from training import fit
 
 SCHEMA = Schema("id", "left", ("age",), ("place",))
 PLACES = ("north", "south", "west", "east")
@@ -328,3 +331,41 @@ def test_a_batch_without_any_change_is_taken_for_drift_about_once_in_twenty(rows
         for seed in range(10, 210)
     )
     assert alarms <= 20  # 5 % of 200, and three standard errors
+
+
+@pytest.mark.parametrize("rows", [1000, 10_000])
+def test_many_equally_likely_categories_do_not_drift_by_chance(rows: int) -> None:
+    schema = Schema("client", "left", (), ("place",))
+    alarms = 0
+    for seed in range(25):
+        random = np.random.default_rng(seed)
+        then, now = (
+            pd.DataFrame({"place": [f"p{i}" for i in random.integers(200, size=size)]})
+            for size in (1000, rows)
+        )
+        risk = random.random(1000)
+        found = compare_input(reference_of(then, risk, schema, seed), now, risk, schema)
+        alarms += found[0].verdict == "drift"
+    assert alarms <= 2
+
+
+@pytest.mark.parametrize("model", ["logistic", "boosting"])
+def test_the_risk_of_a_fitted_model_does_not_drift_by_chance(model: str) -> None:
+    schema = Schema("client", "left", ("x", "y"))
+    random = np.random.default_rng(11)
+
+    def rows(count: int) -> pd.DataFrame:
+        x, y = random.normal(size=(2, count))
+        left = random.random(count) < 1 / (1 + np.exp(-2 * np.sin(2 * x) - y))
+        names = [f"c{i}" for i in range(count)]
+        return pd.DataFrame({"client": names, "x": x, "y": y, "left": left.astype(float)})
+
+    known = rows(1500)
+    fitted = fit(known, known, schema, Policy(model=model))
+    reference = reference_of(known, fitted.risk, schema, 0)
+    alarms = 0
+    for _ in range(12):
+        batch = rows(1500)
+        found = compare_input(reference, batch, risk_of(fitted.model, batch), schema)
+        alarms += found[-1].verdict == "drift"
+    assert alarms <= 1

@@ -129,7 +129,7 @@ def test_of_no_rows_nothing_is_said(deployed: Sandbox) -> None:
 def test_input_drift_is_logged(deployed: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     found = judged(deployed, SHIFTED)
     told = [record.getMessage() for record in caplog.records if record.name == "fullprocess"]
-    assert told == [f"input drift: {one.feature}: {one.reason}" for one in found.drifted]
+    assert told == [f"input drift: {one.name}: {one.reason}" for one in found.drifted]
     assert [one.feature for one in found.drifted] == [
         "lastmonth_activity",
         "lastyear_activity",

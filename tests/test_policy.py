@@ -78,6 +78,7 @@ def test_a_clients_value_may_be_one_sum(tmp_path: Path) -> None:
         ("retrain_on", "drift", 'must be one of "score", "input", "new_data", not "drift"'),
         ("gate", None, 'must be one of "not_worse", "better", "always", not null'),
         ("seed", -1, "must be a whole number of at least 0, not -1"),
+        ("seed", 2**32, "must be a whole number of at most 4294967295, not 4294967296"),
         ("client_value", "exited", 'names no number column of the schema: "exited"'),
         ("client_value", 0, "must be a number above 0, not 0"),
         ("contact_cost", "20", 'must be a number above 0, not "20"'),

@@ -32,6 +32,7 @@ FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 BANDS = RiskBands()
 RELEASE = "000001-20261122T090000Z"
 HEADER = "rank,client,risk,band,release,contact,reasons\n"
+LOSS_HEADER = HEADER.replace("reasons", "reasons,expected_loss,loss_rank")
 
 
 def live(world: Sandbox) -> Release:
@@ -436,6 +437,11 @@ def test_the_labels_and_the_client_value_of_the_config_count(deployed: Sandbox) 
         "rank,client,risk,band,release\n1,a,0.5,low,1-a\n",  # of an older version
         "rank;client;risk;band;release;contact;reasons\n1;a;0,5;low;1-a;yes;\n",
         HEADER.replace("contact", "kontakt"),
+        f"{HEADER}1,a,99%,low,1-a,yes,\n",
+        f"{HEADER}1,a,1.5,low,1-a,yes,\n",
+        f"{HEADER}1,a,0.5,low,1-a,YES,\n",
+        f"{HEADER}1,a,0.5,low,1-a,yes,\nnote by Ann,,,,,,\n",
+        f'{LOSS_HEADER}1,a,0.5,low,1-a,yes,,"1,189.79",1\n',
     ],
 )
 def test_a_file_that_is_no_ranking_of_ours_is_refused(tmp_path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from modelling import MIXED, random_table
 from sklearn.metrics import f1_score
 
+from pipeline.calibration import Calibration, fitted_calibrator
 from pipeline.errors import ModelError
 from pipeline.estimators import fit_model
 from pipeline.models import predictions_of, risk_of
@@ -41,19 +42,27 @@ def test_of_equally_good_thresholds_the_highest_is_taken() -> None:
 
 
 def test_the_line_lies_where_a_contact_pays() -> None:
-    threshold = value_threshold(Worth(1000.0, 50.0, 0.25), FRAME)
-    assert threshold == pytest.approx(0.2)
-    assert threshold > 0.2  # as much as the cost is not more than it
+    found = value_threshold(Worth(1000.0, 50.0, 0.25), FRAME)
+    assert found.threshold == pytest.approx(0.2)
+    assert found.rule == "where risk * 0.25 * 1000 exceeds 50"
+    assert found.threshold > 0.2  # as much as the cost is not more than it
 
 
-def test_of_a_column_the_median_decides() -> None:
-    assert value_threshold(Worth("balance", 10.0, 0.5), FRAME) == pytest.approx(0.1)
+def test_of_a_column_the_median_of_those_worth_a_contact_decides() -> None:
+    assert value_threshold(Worth("balance", 10.0, 0.5), FRAME).threshold == pytest.approx(0.1)
+    found = value_threshold(Worth("balance", 60.0, 0.5), FRAME)  # 100 is not worth it
+    assert found.threshold == pytest.approx(60 / (0.5 * 550))
+    assert found.rule == 'where risk * 0.5 * 550 (the median "balance") exceeds 60'
 
 
 @pytest.mark.parametrize("balance", [[0.0], [-5.0], [math.nan], [10.0]])
 def test_a_contact_that_never_pays_is_told(balance: list[float]) -> None:
-    with pytest.raises(ModelError, match="no client is worth contacting: contact_cost 10"):
+    with pytest.raises(ModelError) as caught:
         value_threshold(Worth("balance", 10.0, 0.5), pd.DataFrame({"balance": balance}))
+    assert str(caught.value) == (
+        "no client is worth contacting: contact_cost 10 is no less than save_rate 0.5"
+        ' * client_value (the "balance" of any labelled row)'
+    )
 
 
 @pytest.mark.parametrize("kind", ["logistic", "boosting"])
@@ -68,3 +77,17 @@ def test_predict_goes_by_the_threshold(kind: str) -> None:
 def test_a_half_is_what_a_model_has_by_nature() -> None:
     model = fit_model("logistic", random_table(MIXED), MIXED)
     assert with_threshold(model, 0.5) is model
+
+
+def test_of_a_calibrated_model_a_risk_of_a_half_reaches_the_threshold() -> None:
+    frame = random_table(MIXED)
+    pipeline = fit_model("logistic", frame, MIXED)
+    scores = pipeline.decision_function(frame[list(MIXED.features)])
+    outcomes = np.arange(len(frame)) % 2  # a curve that is a half everywhere
+    order = np.argsort(scores)
+    curve = fitted_calibrator("isotonic", scores[order], 1 - outcomes)
+    calibrated = Calibration("isotonic", curve, scores, {}).applied(pipeline)
+    at_half = risk_of(calibrated, frame) == 0.5
+    assert at_half.sum() > 100
+    assert (predictions_of(calibrated, frame)[at_half] == 0).all()  # by its own rule
+    assert (predictions_of(with_threshold(calibrated, 0.5), frame)[at_half] == 1).all()
