@@ -882,7 +882,7 @@ def test_the_manifest_tells_the_comparison_that_its_model_won(
         challenger_f1=decision.challenger_f1,
         low=low,
         high=high,
-        reason=decision.reason.split("; ")[1].removesuffix(f": deployed {new.id}"),
+        reason=decision.reason.removesuffix(f": deployed {new.id}"),
     )
 
 
@@ -956,6 +956,7 @@ FORMER_HISTORY = """
     DROP TABLE input_drift;
     DROP INDEX decisions_release;
     DROP INDEX decisions_checked;
+    DROP INDEX files_refused;
     ALTER TABLE decisions DROP COLUMN drift_test;
     ALTER TABLE decisions DROP COLUMN gate;
     ALTER TABLE decisions DROP COLUMN difference_low;

@@ -54,7 +54,7 @@ def test_the_last_drift_check_is_told(settled: Sandbox) -> None:
 def test_what_waits_is_told(settled: Sandbox) -> None:
     settled.write("sourcedata/c.csv", client_rows(200, 60))
     settled.write("sourcedata/d.csv", "who,what\nAcme,1\n")
-    settled.write("sourcedata/e.csv", "")
+    settled.write("sourcedata/e.csv", "no,header\nof,ours\n")
     assert scraped(settled)["files_new", ""] == 3
     assert settled.run("ingestion").code == 0
     found = scraped(settled)

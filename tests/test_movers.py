@@ -135,11 +135,19 @@ EDITED = {
     "percent": f"rank,client,risk,band,release\n1,a,50,low,{OLD}\n",
     "missing": f"rank,client,risk,band,release\n1,a,,low,{OLD}\n",
     "two releases": f"rank,client,risk,band,release\n1,a,0.5,low,{OLD}\n2,b,0.5,low,{NEW}\n",
-    "nobody": "rank,client,risk,band,release\n",
     "a quote": 'rank,client,risk,band,release\n1,"a,0.5,low,x\n',
     "a comma more": f"rank,client,risk,band,release\n1,a,0.5,low,{OLD},\n2,b,0.4,low,{OLD},\n",
     "more fields": f"rank,client,risk,band,release\n1,a,0.5,low,{OLD},,,\n2,b,0.5\n",
 }
+
+
+def test_a_ranking_of_nobody_is_nothing_to_warn_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "clientrisk.csv").write_text("rank,client,risk,band,release\n")
+
+    assert updated(tmp_path, ranking(a=0.8)) == ("no ranking before to compare with", HEADER)
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("content", [*EDITED.values(), b"\xff\xfe\x00r", "\0\0"], ids=repr)
