@@ -19,6 +19,10 @@ from pipeline.probes import probing_rows
 from pipeline.scorers import ByEstimator, ByNumbers, agrees, numbers_of, scorer_of
 
 EVERY = [(name, *make) for name, make in product(SCHEMAS, MAKES)]
+# numbers and words together every day, either alone among the longer harnesses
+BY_TURNS = [
+    pytest.param(*make, marks=[] if make[0] == "mixed" else pytest.mark.slow) for make in EVERY
+]
 
 
 def numbers(model: Any) -> ByNumbers:
@@ -27,7 +31,7 @@ def numbers(model: Any) -> ByNumbers:
     return found
 
 
-@pytest.mark.parametrize(("name", "kind", "method", "threshold"), EVERY)
+@pytest.mark.parametrize(("name", "kind", "method", "threshold"), BY_TURNS)
 @settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_the_numbers_give_what_the_model_gives(
