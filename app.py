@@ -99,20 +99,15 @@ def _serve_model(app: Flask, config: Config, live: LiveModel) -> None:
 def _serve_records(app: Flask, config: Config) -> None:
     summary = Remembered[dict[str, dict[str, float | None]]]()
 
-    def history() -> History:
-        if not config.history_path.exists():  # opening it would make it
-            raise HistoryError("nothing has been recorded yet")
-        return History(config.history_path)
-
     @app.get("/summarystats")
     def summarystats() -> Response:
-        with history() as records:
+        with _records(config) as records:
             key = (master_size(records), _stamp(config.finaldata_path))
         return jsonify(summary.get(key, lambda: _summary(config)))
 
     @app.get("/diagnostics")
     def diagnostics() -> Response:
-        with history() as records:
+        with _records(config) as records:
             return jsonify(
                 missing_percent=last_missing(records),
                 seconds=last_timings(records),
@@ -125,9 +120,7 @@ def _serve_trends(app: Flask, config: Config) -> None:
     @app.get("/history")
     def history() -> Response:
         limit = _limit(MOST, MOST_TRENDS)
-        if not config.history_path.exists():  # opening it would make it
-            raise HistoryError("nothing has been recorded yet")
-        with History(config.history_path) as records:
+        with _records(config) as records:
             return jsonify(asdict(trends(records, limit)))
 
     @app.get("/metrics")
@@ -172,6 +165,13 @@ def _sorted(ranking: pd.DataFrame, by: str) -> pd.DataFrame:
     if not has_losses(ranking):
         raise RequestError(400, "there is no expected_loss: config.json names no client_value")
     return by_loss(ranking)
+
+
+def _records(config: Config) -> History:
+    """The history, if there is one: opening it would make it."""
+    if not config.history_path.exists():
+        raise HistoryError("nothing has been recorded yet")
+    return History(config.history_path)
 
 
 def _drift(checked: Checked | None) -> dict[str, object] | None:

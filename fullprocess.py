@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 NOTHING_DEPLOYED = "nothing deployed"
 DEPLOYED, KEPT = "deployed", "kept"
-NO_DRIFT, NO_EVIDENCE = "no drift", "not enough evidence"  # as in pipeline.drift
 
 
 def tick(config: Config, start_log: Callable[[], None] = lambda: None) -> None:
@@ -102,6 +101,7 @@ def work(config: Config, history: History) -> None:
     from deployment import settle
     from ingestion import ingest, told
     from pipeline import ledger
+    from pipeline.drift import NO_DRIFT
     from pipeline.retention import prune
 
     settle(config, history)
@@ -180,6 +180,7 @@ def check(
     """Judge the live model on the rows it has not learned from; on drift, challenge it."""
     from dataclasses import replace
 
+    from pipeline.drift import NO_EVIDENCE
     from pipeline.history import Decision, batch_scores, record_scores
     from pipeline.judging import judge_batch
     from pipeline.master import read_spans

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pipeline import cli
 from pipeline.config import Config
 from pipeline.errors import DataError
-from pipeline.evaluation import score_model
+from pipeline.evaluation import SCORE_NAMES, score_model
 from pipeline.files import write_atomic
 from pipeline.frames import read_folder
 from pipeline.history import History, Scores, record_scores
@@ -49,17 +49,7 @@ def score(config: Config) -> Scores:
 
 def score_lines(scores: Scores) -> list[str]:
     """The scores as an aligned table, a line each."""
-    names = {
-        "f1": "F1",
-        "accuracy": "accuracy",
-        "precision": "precision",
-        "recall": "recall",
-        "roc_auc": "ROC AUC",
-        "average_precision": "average precision",
-        "log_loss": "log loss",
-        "brier": "Brier score",
-    }
-    values = {label: getattr(scores, key) for key, label in names.items()}
+    values = {label: getattr(scores, key) for key, label in SCORE_NAMES.items()}
     return [
         f"{label:<18} {'undefined' if value is None else format(value, '9.4f')}"
         for label, value in values.items()

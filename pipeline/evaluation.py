@@ -14,6 +14,17 @@ from pipeline.intervals import score_intervals
 from pipeline.models import Model, predictions_of, risk_of
 from pipeline.schema import DEFAULT_SCHEMA, Schema
 
+SCORE_NAMES = {  # what people call each score
+    "f1": "F1",
+    "accuracy": "accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "roc_auc": "ROC AUC",
+    "average_precision": "average precision",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+}
+
 BINS = 10  # of equal width, for the calibration
 DECILE = 0.1
 MOST_SEGMENTS = 50  # of a column, the largest

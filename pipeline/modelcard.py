@@ -10,22 +10,12 @@ from typing import Any
 
 from pipeline.anatomy import anatomy_of
 from pipeline.bootstrap import Interval
-from pipeline.evaluation import Evaluation, Segment
+from pipeline.evaluation import SCORE_NAMES, Evaluation, Segment
 from pipeline.ledger import Period
 from pipeline.models import Model
 from pipeline.recipe import Recipe
 from pipeline.releases import ModelManifest, Release
 
-SCORE_NAMES = {
-    "f1": "F1",
-    "accuracy": "accuracy",
-    "precision": "precision",
-    "recall": "recall",
-    "roc_auc": "ROC AUC",
-    "average_precision": "average precision",
-    "log_loss": "log loss",
-    "brier": "Brier score",
-}
 KINDS = {
     "logistic": "logistic regression on scaled numbers and one-hot categories",
     "boosting": "histogram gradient boosting of trees",
