@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,36 @@ SCORE_NAMES = {  # what people call each score
 BINS = 10  # of equal width, for the calibration
 DECILE = 0.1
 MOST_SEGMENTS = 50  # of a column, the largest
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """What a model said of rows with a known outcome, and what came.
+
+    `outcomes` and `predicted` are 0 or 1, `risk` is in [0, 1], `clients` names whose row it is;
+    each has the shape (rows,).
+    """
+
+    outcomes: np.ndarray
+    predicted: np.ndarray
+    risk: np.ndarray
+    clients: np.ndarray
+
+    @property
+    def both(self) -> bool:
+        """Whether there are rows of both outcomes: without them there is no curve."""
+        return bool(0 < self.outcomes.sum() < len(self.outcomes))
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Rows by actual, then by predicted outcome: shape (2, 2)."""
+        counts: np.ndarray = metrics.confusion_matrix(self.outcomes, self.predicted, labels=[0, 1])
+        return counts
+
+    @property
+    def scores(self) -> Scores:
+        """All scores; raises `DataError` if there is no row."""
+        return score_predictions(self.outcomes, self.predicted, self.risk)
 
 
 @dataclass(frozen=True)
@@ -64,19 +95,29 @@ class Evaluation:
 
 def evaluate(model: Model, frame: pd.DataFrame, schema: Schema, seed: int) -> Evaluation:
     """Everything at once; raises `DataError` if no row has a known outcome."""
+    tested = tested_on(model, frame, schema)
+    scores = tested.scores
+    sample = Predictions(tested.outcomes, tested.predicted, tested.clients)
+    bins = calibration_bins(tested.outcomes, tested.risk)
     labelled = frame[frame[schema.outcome].notna()]
-    said, risk = predictions_of(model, labelled), risk_of(model, labelled)
-    outcomes = labelled[schema.outcome].to_numpy().astype("int64")
-    scores = score_predictions(outcomes, said, risk)
-    sample = Predictions(outcomes, said, labelled[schema.client].to_numpy(dtype=object))
-    bins = calibration_bins(outcomes, risk)
     return Evaluation(
         scores=scores,
-        intervals=score_intervals(sample, risk, seed),
+        intervals=score_intervals(sample, tested.risk, seed),
         bins=bins,
         calibration_error=calibration_error(bins),
-        lift=top_lift(outcomes, risk),
-        segments=_segments(labelled, schema, said, risk),
+        lift=top_lift(tested.outcomes, tested.risk),
+        segments=_segments(labelled, schema, tested.predicted, tested.risk),
+    )
+
+
+def tested_on(model: Model, frame: pd.DataFrame, schema: Schema) -> Tested:
+    """What a model says of the labelled rows of a frame."""
+    labelled = frame[frame[schema.outcome].notna()]
+    return Tested(
+        outcomes=labelled[schema.outcome].to_numpy().astype("int64"),
+        predicted=predictions_of(model, labelled),
+        risk=risk_of(model, labelled),
+        clients=labelled[schema.client].to_numpy(dtype=object),
     )
 
 
@@ -85,12 +126,7 @@ def score_model(model: Model, frame: pd.DataFrame, schema: Schema = DEFAULT_SCHE
 
     Raises `DataError` if no row has a known outcome.
     """
-    labelled = frame[frame[schema.outcome].notna()]
-    return score_predictions(
-        labelled[schema.outcome].to_numpy().astype("int64"),
-        predictions_of(model, labelled),
-        risk_of(model, labelled),
-    )
+    return tested_on(model, frame, schema).scores
 
 
 def score_predictions(outcomes: np.ndarray, predicted: np.ndarray, risk: np.ndarray) -> Scores:

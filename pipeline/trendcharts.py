@@ -1,0 +1,222 @@
+"""Charts of how things went over time: scores, missing values, timings, one client's risk."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.figure import Figure
+
+from pipeline.chart import Chart
+from pipeline.plotstyle import ALARM, LINES, MAIN, MUTED, QUIET, SERIES, plain_axes
+from pipeline.riskhistory import RiskPoint
+from pipeline.trendbins import ScoreBin, TimingBin
+from pipeline.trends import Deployment, Missing
+from pipeline.words import counted, minute, moment, percent, release_number, score, seconds
+
+MOST_LINES = 6  # columns drawn by name; the others are in the table
+MOST_MARKS = 12  # releases that are named in a picture
+FEW = 40  # points; more than these are a line without marks
+
+
+def score_chart(bins: Sequence[ScoreBin], releases: Sequence[Deployment]) -> Chart:
+    """The live model's F1 on each batch, with what drifted and when a release went live."""
+    drifted = sum(part.drifted for part in bins)
+    batches = sum(part.batches for part in bins)
+    last = f"{score(bins[-1].f1)} at last; " if bins else ""
+    found = f"drift in {drifted:,} of {counted(batches, 'batch', 'batches')}"
+    title = f"F1 of the live model on new rows: {last}{found if batches else 'none judged yet'}"
+
+    def draw(figure: Figure) -> None:
+        axes = _over_time(figure, "F1 (0 to 1)")
+        at = [_middle(part.first, part.last) for part in bins]
+        few = len(bins) <= FEW
+        axes.plot(
+            at, [p.f1 for p in bins], color=MAIN, marker="o" if few else "", label="on new rows"
+        )
+        if any(part.batches > 1 for part in bins):
+            low, high = [p.low for p in bins], [p.high for p in bins]
+            axes.fill_between(at, low, high, color=MAIN, alpha=0.2, linewidth=0)
+        alarms = [(when, p.f1) for when, p in zip(at, bins, strict=True) if p.drifted]
+        if alarms:
+            x, y = zip(*alarms, strict=True)
+            axes.plot(x, y, ls="", marker="v", ms=8, color=ALARM, label="drift")
+        _mark_releases(axes, releases)
+        axes.set_ylim(-0.02, 1.02)
+        axes.legend(loc="lower left", ncols=3, columnspacing=1.0, handlelength=1.6)
+
+    return Chart(
+        key="score",
+        title=title,
+        summary=(
+            "A line of the F1 that the live model reached on each batch of new rows, over time;"
+            " triangles mark drift, vertical lines the releases that went live."
+            + (" Where batches are many, a point is the mean of several," if batches > 1 else "")
+            + (" and the band reaches from the lowest to the highest." if batches > 1 else "")
+        ),
+        header=("when", "batches", "F1", "lowest", "highest", "drifted"),
+        rows=tuple(
+            (
+                _span(part.first, part.last),
+                f"{part.batches:,}",
+                *(score(value) for value in (part.f1, part.low, part.high)),
+                f"{part.drifted:,}",
+            )
+            for part in reversed(bins)
+        ),
+        draw=draw,
+    )
+
+
+def missing_chart(samples: Sequence[Missing]) -> Chart:
+    """Percent missing of each column over time."""
+    now = samples[-1].percent if samples else {}
+    order = sorted(now, key=lambda name: -now[name])
+    shown = [name for name in order if any(one.percent.get(name) for one in samples)][:MOST_LINES]
+    most = f"{order[0]} most, {now[order[0]]:.1f} %" if order and now[order[0]] else "none now"
+
+    def draw(figure: Figure) -> None:
+        axes = _over_time(figure, "percent missing")
+        at = [_place(one.at) for one in samples]
+        for i, name in enumerate(shown):
+            values = [one.percent.get(name, float("nan")) for one in samples]
+            marker = "o" if len(samples) <= FEW else ""
+            axes.plot(at, values, color=SERIES[i], ls=LINES[i], marker=marker, label=_short(name))
+        axes.set_ylim(bottom=0)
+        if shown:
+            axes.legend(loc="best")
+
+    return Chart(
+        key="missing",
+        title=f"Missing values by column: {most}",
+        summary="A line for each column that lacks values: the percent missing, over time.",
+        header=("when", *order),
+        rows=tuple(
+            (minute(one.at), *(_percent(one.percent.get(name)) for name in order))
+            for one in reversed(samples)
+        ),
+        draw=draw,
+    )
+
+
+def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
+    """How long each stage took over time, on a logarithmic scale."""
+    last = ", ".join(f"{stage} {seconds(bins[-1].seconds)}" for stage, bins in stages.items())
+
+    def draw(figure: Figure) -> None:
+        axes = _over_time(figure, "seconds")
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        for i, (stage, bins) in enumerate(stages.items()):
+            at = [_middle(part.first, part.last) for part in bins]
+            marker = "os"[i % 2] if len(bins) <= FEW else ""
+            values = [part.seconds for part in bins]
+            axes.plot(at, values, color=SERIES[i], ls=LINES[i], marker=marker, label=stage)
+        axes.legend(loc="best")
+
+    return Chart(
+        key="timings",
+        title=f"Seconds of the last runs: {last or 'none yet'}",
+        summary="A line for each stage: the seconds that a run took, over time.",
+        header=("when", "stage", "runs", "seconds", "least", "most", "rows"),
+        rows=tuple(
+            (
+                _span(part.first, part.last),
+                stage,
+                f"{part.runs:,}",
+                *(f"{value:.3g}" for value in (part.seconds, part.low, part.high)),
+                f"{part.rows:,}",
+            )
+            for stage, bins in stages.items()
+            for part in reversed(bins)
+        ),
+        draw=draw,
+    )
+
+
+def client_chart(points: Sequence[RiskPoint], threshold: float | None) -> Chart:
+    """One client's risk over time: it holds until the next point."""
+    told = [point for point in points if point.risk is not None]
+    last = f"{percent(told[-1].risk)} at last" if told else "none on record"
+
+    def draw(figure: Figure) -> None:
+        axes = _over_time(figure, "risk, percent")
+        at = [_place(point.at) for point in points]
+        values = [float("nan") if p.risk is None else 100 * p.risk for p in points]
+        axes.step(at, values, where="post", color=MAIN, marker="o")
+        if threshold is not None:
+            _mark_least(axes, 100 * threshold)
+        axes.set_ylim(-2, 102)
+
+    return Chart(
+        key="client-risk",
+        title=f"Risk over time: {last}",
+        summary="Steps: the risk of leaving from each ranking that changed it, in percent.",
+        header=("when", "risk", "release"),
+        rows=tuple(
+            (
+                minute(point.at),
+                "left" if point.risk is None else percent(point.risk),
+                point.release,
+            )
+            for point in reversed(points)
+        ),
+        draw=draw,
+    )
+
+
+def _mark_least(axes: Axes, at: float) -> None:
+    axes.axhline(at, color=ALARM, ls="--", lw=1.2)
+    axes.annotate(
+        "predicted to leave from here on",
+        (0.01, at),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        fontsize=8.5,
+    )
+
+
+def _over_time(figure: Figure, what: str) -> Axes:
+    axes = plain_axes(figure)
+    locator = AutoDateLocator(minticks=3, maxticks=5)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.set_xlabel("when (UTC)")
+    axes.set_ylabel(what)
+    return axes
+
+
+def _mark_releases(axes: Axes, releases: Sequence[Deployment]) -> None:
+    for one in releases[-MOST_MARKS:]:
+        at = _place(one.at)
+        axes.axvline(at, color=QUIET, ls=":", lw=1.0)
+        axes.annotate(
+            release_number(one.release),
+            (at, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(2, -9),
+            textcoords="offset points",
+            fontsize=8.5,
+            color=MUTED,
+        )
+
+
+def _place(at: str) -> float:
+    """Where a time stands on the axis, in days."""
+    return float(date2num(moment(at)))
+
+
+def _middle(first: str, last: str) -> float:
+    return (_place(first) + _place(last)) / 2
+
+
+def _span(first: str, last: str) -> str:
+    return minute(first) if first == last else f"{minute(first)} to {minute(last)}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 24 else f"{name[:23]}…"

@@ -1,0 +1,58 @@
+"""Times, numbers and names in the words that the page and the reports share."""
+
+from datetime import UTC, datetime
+
+_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
+
+
+def moment(at: str) -> datetime:
+    """A time of ours, which is in UTC, without its zone: charts take it as it is."""
+    return datetime.fromisoformat(at).astimezone(UTC).replace(tzinfo=None)
+
+
+def minute(at: str) -> str:
+    """A time to the minute: `2026-11-22 09:00`."""
+    return at[:16].replace("T", " ")
+
+
+def day(at: str) -> str:
+    """A day as a person writes it: `22 November 2026`."""
+    when = moment(at)
+    return f"{when.day} {when:%B %Y}"
+
+
+def ago(at: str, now: datetime | None = None) -> str:
+    """How long ago a time of ours is, to the unit that matters: `3 hours ago`."""
+    now = now or datetime.now(UTC)
+    seconds = (now - datetime.fromisoformat(at).astimezone(UTC)).total_seconds()
+    if seconds < _MINUTE:
+        return "just now"
+    for size, unit in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
+        if seconds >= size:
+            return f"{counted(int(seconds // size), unit)} ago"
+    raise AssertionError("a time is of some size")
+
+
+def counted(count: int, what: str, several: str | None = None) -> str:
+    """`1 file`, `2,000 files`."""
+    return f"{count:,} {what if count == 1 else several or what + 's'}"
+
+
+def score(value: float | None, decimals: int = 3) -> str:
+    """A score, or that there is none."""
+    return "undefined" if value is None else f"{value:.{decimals}f}"
+
+
+def percent(share: float | None, decimals: int = 1) -> str:
+    """A share, a part of 1, in percent."""
+    return "-" if share is None else f"{100 * share:.{decimals}f} %"
+
+
+def release_number(release: str | None) -> str:
+    """The number that a release's id begins with, as people call it."""
+    return release.partition("-")[0].lstrip("0") if release else "-"
+
+
+def seconds(value: float) -> str:
+    """A span of time in seconds, to three digits."""
+    return f"{value:.3g} s"
