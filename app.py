@@ -8,8 +8,6 @@ import argparse
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from flask import Flask, Response, jsonify, request
@@ -27,10 +25,12 @@ from pipeline.errors import HistoryError
 from pipeline.guard import check_address
 from pipeline.history import History, Scores, last_missing, last_packages, last_timings
 from pipeline.inbox import list_input
+from pipeline.latest import Latest, stamp
 from pipeline.ledger import master_size
 from pipeline.metrics import metrics_text
 from pipeline.openapi import description
-from pipeline.rankingreader import by_loss, has_losses, read_movers, read_ranking, told_rows
+from pipeline.pages import open_pages
+from pipeline.rankingreader import by_loss, has_losses, told_rows
 from pipeline.releases import live_id
 from pipeline.serving import LiveModel, Remembered
 from pipeline.status import last_active, last_run
@@ -54,11 +54,12 @@ def create_app(config: Config) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.converters["text"] = AnyText
     app.get("/openapi.json")(lambda: jsonify(description(config.schema)))
-    live = LiveModel(config)
+    live, latest = LiveModel(config), Latest(config)
     _serve_model(app, config, live)
     _serve_records(app, config)
-    _serve_ranking(app, config)
+    _serve_ranking(app, latest)
     _serve_trends(app, config)
+    open_pages(app, config, live, latest)
     open_door(app, live, config.schema)
     replies.guard(app)  # last: what it adds to answers is for those of the door, too
     return app
@@ -102,7 +103,7 @@ def _serve_records(app: Flask, config: Config) -> None:
     @app.get("/summarystats")
     def summarystats() -> Response:
         with _records(config) as records:
-            key = (master_size(records), _stamp(config.finaldata_path))
+            key = (master_size(records), stamp(config.finaldata_path))
         return jsonify(summary.get(key, lambda: _summary(config)))
 
     @app.get("/diagnostics")
@@ -128,24 +129,16 @@ def _serve_trends(app: Flask, config: Config) -> None:
         return Response(metrics_text(config), content_type=CONTENT_TYPE_LATEST)
 
 
-def _serve_ranking(app: Flask, config: Config) -> None:
-    ranking = Remembered[pd.DataFrame]()
-    moved = Remembered[dict[str, Any]]()
-
-    def ranked() -> pd.DataFrame:
-        if not (key := _stamp(config.clientrisk_path)):
-            raise HistoryError("no ranking has been written yet")
-        return ranking.get(key, lambda: read_ranking(config.clientrisk_path))
-
+def _serve_ranking(app: Flask, latest: Latest) -> None:
     @app.get("/risk")
     def risk() -> Response:
         limit = _limit(50)
-        clients = _sorted(ranked(), request.args.get("sort", "risk"))
+        clients = _sorted(latest.ranking(), request.args.get("sort", "risk"))
         return jsonify(total=len(clients), clients=told_rows(clients.head(limit)))
 
     @app.get("/risk/<text:client>")
     def client_risk(client: str) -> Response:
-        clients = ranked()
+        clients = latest.ranking()
         found = clients[clients["client"] == client]
         if found.empty:
             raise RequestError(404, "no client of that name is in the ranking")
@@ -153,8 +146,7 @@ def _serve_ranking(app: Flask, config: Config) -> None:
 
     @app.get("/movers")
     def movers() -> Response:
-        path = config.movers_path
-        return jsonify(moved.get(_stamp(path), lambda: read_movers(path)))
+        return jsonify(latest.movers())
 
 
 def _sorted(ranking: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -187,15 +179,6 @@ def _limit(default: int, most: int | None = None) -> int:
     if most and int(limit) > most:
         raise RequestError(400, f"limit must not be above {most:,}")
     return int(limit)
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What tells one state of a file from another; None if it is not there."""
-    try:
-        stat = path.stat()
-    except FileNotFoundError:
-        return None
-    return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
 def _last_run(config: Config) -> dict[str, str | None] | None:

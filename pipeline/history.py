@@ -99,6 +99,16 @@ def recorded_f1(history: History, model_sha256: str) -> float | None:
     return row["f1"] if row else None
 
 
+def last_scores(history: History, model_sha256: str) -> Scores | None:
+    """What a model reached on the test data when it was scored last."""
+    row = history.one(
+        "SELECT rows, f1, accuracy, precision, recall, roc_auc, average_precision, log_loss, brier"
+        " FROM scores WHERE model_sha256 = ? AND data = 'test data' ORDER BY id DESC",
+        model_sha256,
+    )
+    return Scores(**dict(row)) if row else None
+
+
 def record_decision(history: History, decision: Decision) -> int:
     """Record what was decided on a batch; returns the id of the record."""
     return history.insert("decisions", at=utc_now(), **asdict(decision))

@@ -49,7 +49,9 @@ def _with_headers(answering: "WSGIApplication") -> "WSGIApplication":
         def start(
             status: str, headers: list[tuple[str, str]], *error: Any
         ) -> Callable[[bytes], object]:
-            return start_response(status, headers + added, *error)
+            own = {name for name, _ in headers}  # a page has a policy of its own
+            more = [header for header in added if header[0] not in own]
+            return start_response(status, headers + more, *error)
 
         return answering(environ, start)
 

@@ -1,0 +1,40 @@
+"""What is on record of one client: its risk over time, and its rows."""
+
+from pipeline.config import Config
+from pipeline.content import Grid, Section
+from pipeline.errors import HistoryError
+from pipeline.history import History
+from pipeline.releases import Release
+from pipeline.riskhistory import risk_over_time
+from pipeline.rowsearch import client_rows
+from pipeline.trendcharts import client_chart
+from pipeline.words import counted
+
+
+def client_sections(
+    config: Config, release: Release | None, client: str
+) -> tuple[Section, Section] | None:
+    """The client's risk over time, and its rows; None if nothing is on record of it.
+
+    Raises `HistoryError` if nothing has been recorded yet.
+    """
+    if not config.history_path.exists():  # opening it would make it
+        raise HistoryError("nothing has been recorded yet")
+    with History(config.history_path) as history:
+        points = risk_over_time(history, client)
+        found = client_rows(config, history, client)
+    if not (points or found.total):
+        return None
+    threshold = release.model.recipe.threshold if release else None
+    note = f", the last {len(found.rows):,}" if found.total > len(found.rows) else ""
+    shown = Grid(
+        f"{counted(found.total, 'row')} of this client{note}, the latest first",
+        found.columns,
+        tuple(reversed(found.rows)),
+        numbers=tuple(range(1, 1 + len(config.schema.numeric))),
+        empty="None that counts.",
+    )
+    return (
+        Section("history", "Over time", charts=(client_chart(points, threshold),)),
+        Section("rows", "What the client files say", grids=(shown,)),
+    )

@@ -1,0 +1,168 @@
+"""The page for people at `/`, one client's page, and scoring a file, beside the API."""
+
+from functools import partial
+from pathlib import Path
+
+from flask import Flask, Response, request
+from markupsafe import Markup
+
+from pipeline.clientlist import Listing, listing, query_of
+from pipeline.clientpage import client_sections
+from pipeline.clientrows import MOST_BYTES, RequestError
+from pipeline.config import Config
+from pipeline.content import Section
+from pipeline.errors import HistoryError
+from pipeline.latest import Latest, stamp
+from pipeline.overview import page_sections, readable_release, state_now
+from pipeline.rankingfile import BANDS
+from pipeline.rankingreader import told_rows
+from pipeline.releases import live_id
+from pipeline.rendering import rendered, static
+from pipeline.scoredfile import score_file, scored_csv, scored_grids, scored_words
+from pipeline.serving import LiveModel, Remembered
+
+# of pages: only what this server gives, and nothing inline
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; connect-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+# of the report, which carries its own sheet and no script
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none';"
+    " form-action 'none'; frame-ancestors 'none'"
+)
+TYPES = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+
+
+def open_pages(app: Flask, config: Config, live: LiveModel, latest: Latest) -> None:
+    """Serve the pages of a config."""
+    _serve_overview(app, config, latest)
+    _serve_client(app, config, latest)
+    _serve_scoring(app, config, live)
+    _serve_files(app, config)
+    for name in TYPES:
+        app.get(f"/{name}", endpoint=name)(partial(_static, name))
+
+
+def _serve_overview(app: Flask, config: Config, latest: Latest) -> None:
+    kept = Remembered[tuple[tuple[Section, ...], str]]()
+
+    @app.get("/")
+    def overview() -> Response:
+        ranked = _listing(latest)
+        key = (
+            stamp(config.history_path),
+            stamp(config.clientrisk_path),
+            live_id(config.prod_deployment_path),
+        )
+        sections, told = kept.get(key, lambda: _rendered_sections(config, latest))
+        return page(
+            "index.html",
+            state=state_now(config, latest),
+            listing=ranked,
+            bands=BANDS,
+            contents=[(section.key, section.title) for section in sections],
+            sections=Markup(told),
+            report=(config.output_model_path / "report.html").is_file(),
+            features=", ".join(config.schema.features),
+        )
+
+    @app.get("/clients")
+    def clients() -> Response:
+        return page("clients.html", listing=_listing(latest, missing_is_error=True), bands=BANDS)
+
+
+def _rendered_sections(config: Config, latest: Latest) -> tuple[tuple[Section, ...], str]:
+    sections = page_sections(config, latest)
+    return sections, rendered("sections.html", sections=sections)
+
+
+def _listing(latest: Latest, *, missing_is_error: bool = False) -> Listing | None:
+    query = query_of(request.args.to_dict())
+    try:
+        return listing(latest.ranking(), query)
+    except HistoryError:
+        if missing_is_error:
+            raise
+        return None
+
+
+def _serve_client(app: Flask, config: Config, latest: Latest) -> None:
+    @app.get("/client")
+    def client() -> Response:
+        name = request.args.get("name", "")
+        ranking = latest.ranking()
+        found = ranking[ranking["client"] == name]
+        if not (sections := client_sections(config, readable_release(config), name)):
+            raise RequestError(404, "no client of that name is on record")
+        history, rows = sections
+        return page(
+            "client.html",
+            name=name,
+            row=None if found.empty else told_rows(found)[0],
+            total=len(ranking),
+            history=history,
+            rows=rows,
+        )
+
+
+def _serve_scoring(app: Flask, config: Config, live: LiveModel) -> None:
+    @app.post("/score")
+    def score() -> Response:
+        served = live.get()
+        if "file" not in request.files or not (upload := request.files["file"]).filename:
+            raise RequestError(400, "choose a CSV file first")
+        with upload.stream as stream:
+            content = stream.read(MOST_BYTES)
+        rows = score_file(content, served, config)
+        if request.form.get("as") == "csv":
+            return _download("".join(scored_csv(rows)), "scored.csv")
+        return page("scored.html", lead=scored_words(rows, served), tables=scored_grids(rows))
+
+
+def _serve_files(app: Flask, config: Config) -> None:
+    models = config.output_model_path
+
+    @app.get("/ranking.csv")
+    def ranking_csv() -> Response:
+        return _file(config.clientrisk_path, "text/csv; charset=utf-8", "clientrisk.csv")
+
+    @app.get("/report")
+    def report() -> Response:
+        answer = _file(models / "report.html", "text/html; charset=utf-8")
+        answer.headers["Content-Security-Policy"] = REPORT_POLICY
+        return answer
+
+    @app.get("/report.pdf")
+    def report_pdf() -> Response:
+        return _file(models / "report.pdf", "application/pdf", "report.pdf")
+
+
+def page(template: str, **values: object) -> Response:
+    """A page for people, under the policy of pages."""
+    answer = Response(rendered(template, **values), content_type="text/html; charset=utf-8")
+    answer.headers["Content-Security-Policy"] = POLICY
+    return answer
+
+
+def _static(name: str) -> Response:
+    return Response(static(name), content_type=TYPES[name])
+
+
+def _file(path: Path, content_type: str, download: str | None = None) -> Response:
+    """A file that the last run wrote; raises `RequestError` if it has not."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise RequestError(404, "no run has written this yet") from None
+    return _named(Response(content, content_type=content_type), download)
+
+
+def _download(text: str, name: str) -> Response:
+    return _named(Response(text, content_type="text/csv; charset=utf-8"), name)
+
+
+def _named(answer: Response, download: str | None) -> Response:
+    if download:
+        answer.headers["Content-Disposition"] = f'attachment; filename="{download}"'
+    return answer

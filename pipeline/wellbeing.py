@@ -1,0 +1,140 @@
+"""How the system stands, in one sentence and a few figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from pipeline.config import Config
+from pipeline.content import BAD, GOOD, WARNING, Fact, State
+from pipeline.drift import DRIFT
+from pipeline.errors import PipelineError
+from pipeline.releases import Release
+from pipeline.status import LastRun, Status
+from pipeline.words import ago, counted, day, minute, release_number, score
+
+LATE = 3600.0  # seconds without any run, where one is due every ten minutes
+_WORDS = {GOOD: "All is well", WARNING: "Look at this", BAD: "Something is wrong"}
+
+
+@dataclass(frozen=True)
+class Risks:
+    """How many clients are in the ranking, at high risk, and to be contacted."""
+
+    clients: int
+    high: int
+    contact: int
+
+
+def state_of(
+    status: Status,
+    risks: Risks | None,
+    now: datetime | None = None,
+    *,
+    within_run: bool = False,
+) -> State:
+    """What the status amounts to; `risks` is None before the first ranking.
+
+    `within_run`: a run asks, which is the last one and has not ended; it says nothing of itself.
+    """
+    now = now or datetime.now(UTC)
+    if within_run:
+        status = replace(status, last_run=None, last_active=None)
+    wrong = _wrong(status)
+    doubts = _doubts(status, now)
+    level = BAD if wrong else WARNING if doubts else GOOD
+    told = [*wrong, *doubts, _live(status.release), *_looked(status.last_active, now)]
+    return State(
+        level=level,
+        word=_WORDS[level],
+        sentence=f"{'; '.join(filter(None, told))}.",
+        facts=(*_facts(status, risks), *_run_facts(status, now, within_run)),
+    )
+
+
+def _wrong(status: Status) -> list[str]:
+    told = []
+    if isinstance(status.release, PipelineError):
+        told.append(f"the live release cannot be read ({status.release})")
+    if isinstance(status.new, PipelineError):
+        told.append(f"the input folder cannot be read ({status.new})")
+    if status.last_run and status.last_run.outcome == "failed":
+        told.append("the last run failed")
+    return told
+
+
+def _doubts(status: Status, now: datetime) -> list[str]:
+    told = []
+    if status.release is None:
+        told.append("no release is live yet: run `python fullprocess.py`")
+    run = status.last_run
+    if run and run.ended_at is None:
+        told.append(f"the last run, begun {ago(run.started_at, now)}, has not ended")
+    if status.last_active and _seconds(status.last_active, now) > LATE:
+        told.append(f"no run has looked for new files for {ago(status.last_active, now)[:-4]}")
+    verdict = (status.last_verdict or "").split(" ", 1)[-1]
+    if verdict.startswith(f"{DRIFT}:") and "stays live" in verdict:
+        told.append("the last batch drifted, and no better model was found")
+    if status.rejected:
+        told.append(f"{counted(len(status.rejected), 'file')} in the input folder cannot be read")
+    return told
+
+
+def _live(release: Release | PipelineError | None) -> str:
+    if not isinstance(release, Release):
+        return ""
+    return (
+        f"release {release_number(release.id)}, live since {day(release.deployed_at)}, has an F1 of"
+        f" {score(release.f1)} on the test data"
+    )
+
+
+def _looked(last_active: str | None, now: datetime) -> list[str]:
+    if not last_active or _seconds(last_active, now) > LATE:
+        return []
+    return [f"a run looked for new files {ago(last_active, now)}"]
+
+
+def _seconds(at: str, now: datetime) -> float:
+    return (now - datetime.fromisoformat(at).astimezone(UTC)).total_seconds()
+
+
+def _facts(status: Status, risks: Risks | None) -> list[Fact]:
+    release = status.release
+    facts = []
+    if isinstance(release, Release):
+        facts += [
+            Fact("Live release", release_number(release.id), f"since {day(release.deployed_at)}"),
+            Fact("F1 on the test data", score(release.f1), f"{release.model.rows:,} rows learned"),
+        ]
+    if risks:
+        facts += [
+            Fact("At high risk", f"{risks.high:,}", f"of {counted(risks.clients, 'client')}"),
+            Fact("To be contacted", f"{risks.contact:,}", "by the threshold of the release"),
+        ]
+    return facts
+
+
+def _run_facts(status: Status, now: datetime, within_run: bool) -> list[Fact]:
+    return [*([] if within_run else [_run_fact(status.last_run, now)]), _waiting(status)]
+
+
+def _run_fact(run: LastRun | None, now: datetime) -> Fact:
+    if run is None:
+        return Fact("Last run with work", "none", "")
+    outcome = run.outcome or "not ended"
+    return Fact(
+        "Last run with work", outcome, f"{ago(run.started_at, now)}, {minute(run.started_at)} UTC"
+    )
+
+
+def _waiting(status: Status) -> Fact:
+    if isinstance(status.new, PipelineError):
+        return Fact("New files", "unknown")
+    note = f"{len(status.pending):,} not judged yet, {len(status.rejected):,} refused"
+    return Fact("New files", f"{len(status.new):,}", note)
+
+
+def risks_of(config: Config, risk: Sequence[float], contact: Sequence[bool]) -> Risks:
+    """The counts of a ranking."""
+    high = sum(value >= config.risk_bands.high for value in risk)
+    return Risks(len(risk), int(high), int(sum(contact)))
