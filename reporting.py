@@ -7,35 +7,35 @@ All go to output_model_path.
 """
 
 import argparse
-import io
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import pandas as pd
-import seaborn as sns
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from sklearn.metrics import confusion_matrix
 
 from pipeline import cli
 from pipeline.config import Config
-from pipeline.evaluation import score_model
-from pipeline.files import write_atomic, writing
+from pipeline.evaluation import Tested, tested_on
+from pipeline.files import utc_now, write_atomic, writing
 from pipeline.frames import read_folder
 from pipeline.history import History
+from pipeline.latest import Latest
 from pipeline.master import read_master
-from pipeline.models import Model, load_release, predictions_of
+from pipeline.modelcharts import draw_matrix
+from pipeline.models import load_release
 from pipeline.movers import update_movers
+from pipeline.overview import report_sections, state_now
+from pipeline.plotstyle import new_figure, png_of, styled
 from pipeline.ranking import rank_clients
 from pipeline.rankingfile import ranking_text
 from pipeline.reasons import Explainer, usual_client
-from pipeline.releases import Release, live_release
-from pipeline.schema import Schema
+from pipeline.releases import CARD, Release, live_release
+from pipeline.reportfiles import write_reports
+from pipeline.reportpage import ReportContent
 from pipeline.scorers import Scorer, scorer_of
+from pipeline.words import counted, minute, score
 
 log = logging.getLogger("reporting")
 
@@ -50,6 +50,7 @@ class Report:
     clients: int
     movers: Path
     moved: str  # who did, in words
+    documents: tuple[Path, ...]  # report.html and report.pdf
 
 
 class Ranked(NamedTuple):
@@ -65,11 +66,34 @@ def report(config: Config, matrix_name: str = "confusionmatrix.png") -> Report:
     model = load_release(release, config.schema)
     matrix_path = config.output_model_path / matrix_name
     test = read_folder(config.test_data_path, config.schema)
-    write_atomic(matrix_path, _png(draw_confusion_matrix(model, release, test, config.schema)))
+    tested = tested_on(model, test, config.schema)
+    write_atomic(matrix_path, draw_confusion_matrix(tested, release))
     clients, moved = write_ranking(config, release, scorer_of(model, release.model))
     log.info("ranked %s clients by release %s: %s", f"{clients:,}", release.id, moved)
-    ranking_path, movers_path = config.clientrisk_path, config.movers_path
-    return Report(release.id, matrix_path, ranking_path, clients, movers_path, moved)
+    return Report(
+        release=release.id,
+        confusion_matrix=matrix_path,
+        client_risk=config.clientrisk_path,
+        clients=clients,
+        movers=config.movers_path,
+        moved=moved,
+        documents=write_report(config, release, tested),
+    )
+
+
+def write_report(config: Config, release: Release, tested: Tested) -> tuple[Path, ...]:
+    """Write the report for people, in the forms that the config names; returns its files."""
+    if not config.report_formats:
+        return ()
+    latest = Latest(config)
+    content = ReportContent(
+        made_at=minute(utc_now()),
+        release=release.id,
+        state=state_now(config, latest, within_run=True),
+        sections=report_sections(config, latest, release, tested),
+        card=release.path / CARD,
+    )
+    return write_reports(config, content)
 
 
 def write_ranking(config: Config, release: Release, scorer: Scorer) -> Ranked:
@@ -86,51 +110,25 @@ def write_ranking(config: Config, release: Release, scorer: Scorer) -> Ranked:
     return Ranked(len(ranking.clients), moved)
 
 
-def draw_confusion_matrix(
-    model: Model, release: Release, frame: pd.DataFrame, schema: Schema
-) -> Figure:
-    """The confusion matrix of a release on the labelled rows: counts and percent of each row."""
-    labelled = frame[frame[schema.outcome].notna()]
-    scores = score_model(model, labelled, schema)
-    outcomes = labelled[schema.outcome].astype("int64")
-    counts = confusion_matrix(outcomes, predictions_of(model, labelled), labels=[0, 1])
-    percent = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    labels = [
-        [f"{count:,}\n{share:.1f} %" for count, share in zip(*row, strict=True)]
-        for row in zip(counts, percent, strict=True)
-    ]
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    sns.heatmap(
-        percent,
-        annot=np.array(labels),
-        fmt="",
-        cmap="Blues",
-        vmin=0,
-        vmax=100,
-        square=True,
-        linewidths=1,
-        annot_kws={"size": 15},
-        cbar_kws={"label": "percent of the clients with that outcome"},
-        xticklabels=["stay (0)", "leave (1)"],
-        yticklabels=["stayed (0)", "left (1)"],
-        ax=axes,
-    )
-    axes.set_xlabel("predicted", fontsize=12)
-    axes.set_ylabel("actual", fontsize=12)
+def draw_confusion_matrix(tested: Tested, release: Release) -> bytes:
+    """The confusion matrix of a release on labelled rows, as PNG: counts, row percents."""
+    with styled():
+        figure = matrix_figure(tested, release)
+        return png_of(figure)
+
+
+def matrix_figure(tested: Tested, release: Release) -> Figure:
+    """The figure of it; to be called within `styled`."""
+    scores = tested.scores
+    figure = new_figure(6.4, 5.6)
+    axes = figure.add_axes((0.14, 0.1, 0.8, 0.76))
+    axes.set_aspect("equal")
+    draw_matrix(axes, tested.counts, size=15, scale="percent of the clients with that outcome")
     axes.set_title(
-        f"F1 {'undefined' if scores.f1 is None else format(scores.f1, '.3f')}"
-        f" on {scores.rows:,} clients of the test data\nrelease {release.id}",
-        fontsize=12,
+        f"F1 {score(scores.f1)} on {counted(scores.rows, 'client')} of the test data\n"
+        f"release {release.id}",
     )
     return figure
-
-
-def _png(figure: Figure) -> bytes:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=150)
-    return content.getvalue()
 
 
 def command(config: Config, _: argparse.Namespace) -> None:
@@ -139,6 +137,8 @@ def command(config: Config, _: argparse.Namespace) -> None:
     print(f"{config.shown(done.confusion_matrix)}: of release {done.release}")
     print(f"{config.shown(done.client_risk)}: {done.clients:,} clients, highest risk first")
     print(f"{config.shown(done.movers)}: {done.moved}")
+    for path in done.documents:
+        print(f"{config.shown(path)}: how it all stands")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -23,12 +23,14 @@ OPTIONAL_KEYS = (
     *POLICY_KEYS,
     "history_path",
     "keep_history_days",
+    "report_formats",
     "keep_releases",
     "risk_bands",
     "api_url",
     "heartbeat_url",
     "practice",
 )
+REPORT_FORMATS = ("html", "pdf")
 PRACTICE_KEYS = (*PATH_KEYS, "history_path", "api_url", "heartbeat_url")
 DEFAULT_API_URL = "http://127.0.0.1:8000"
 
@@ -61,6 +63,7 @@ class Config(NamedTuple):
     history_path: Path
     schema: Schema
     keep_history_days: int
+    report_formats: tuple[str, ...]
     keep_releases: int
     risk_bands: RiskBands
     labels: Mapping[str, str]  # how people call a column
@@ -138,6 +141,7 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
         practice=practice,
         schema=schema,
         keep_history_days=reader.integer("keep_history_days", 365, least=1),
+        report_formats=_report_formats(reader),
         keep_releases=reader.integer("keep_releases", 5, least=1),
         risk_bands=_risk_bands(reader),
         labels=_labels(reader, schema),
@@ -218,6 +222,15 @@ def _risk_bands(reader: ObjectReader) -> RiskBands:
     if bands.medium > bands.high:
         reader.problem("risk_bands", f"has medium ({bands.medium}) above high ({bands.high})")
     return bands
+
+
+def _report_formats(reader: ObjectReader) -> tuple[str, ...]:
+    formats = reader.names("report_formats", REPORT_FORMATS)
+    for unknown in sorted({*formats} - {*REPORT_FORMATS}):
+        reader.problem(
+            "report_formats", f'names "{unknown}"; known are {", ".join(REPORT_FORMATS)}'
+        )
+    return formats
 
 
 def _check_places(
