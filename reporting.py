@@ -133,17 +133,20 @@ def _png(figure: Figure) -> bytes:
     return content.getvalue()
 
 
-def command(config: Config, _: argparse.Namespace) -> None:
+def command(config: Config, args: argparse.Namespace) -> None:
     """Report, and tell where."""
     done = report(config)
-    print(f"{config.shown(done.confusion_matrix)}: of release {done.release}")
-    print(f"{config.shown(done.client_risk)}: {done.clients:,} clients, highest risk first")
-    print(f"{config.shown(done.movers)}: {done.moved}")
+    lines = [
+        f"{config.shown(done.confusion_matrix)}: of release {done.release}",
+        f"{config.shown(done.client_risk)}: {done.clients:,} clients, highest risk first",
+        f"{config.shown(done.movers)}: {done.moved}",
+    ]
+    cli.tell(config, args, done, lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage from the command line."""
-    return cli.run_alone("reporting", command, cli.stage_parser(__doc__).parse_args(argv))
+    return cli.run_alone("reporting", command, cli.result_parser(__doc__).parse_args(argv))
 
 
 if __name__ == "__main__":
