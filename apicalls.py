@@ -121,6 +121,12 @@ def _told(answer: Answer) -> str:
     return f"## {answer.call}\nstatus {answer.status}\n" + "{\n" + ",\n".join(lines) + "\n}\n"
 
 
+def as_object(path: Path, answers: Sequence[Answer]) -> dict[str, Any]:
+    """The answers, and where they are kept, for a program."""
+    told = [{"call": a.call, "status": a.status, "body": a.body} for a in answers]
+    return {"path": path, "answers": told}
+
+
 def _seconds(text: str) -> float:
     with suppress(ValueError):
         if 0 < (seconds := float(text)) <= LONGEST:
@@ -136,14 +142,13 @@ def command(config: Config, args: argparse.Namespace) -> None:
         check(answer)
     path = config.output_model_path / args.output
     write_answers(answers, path)
-    for answer in answers:
-        print(f"{answer.call}: {answer.status}")
-    print(config.shown(path))
+    lines = [f"{answer.call}: {answer.status}" for answer in answers]
+    cli.tell(config, args, as_object(path, answers), [*lines, config.shown(path)])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the client from the command line."""
-    parser = cli.stage_parser(__doc__)
+    parser = cli.result_parser(__doc__)
     parser.add_argument("--url", help="the API's base URL (default: api_url of the config)")
     parser.add_argument("--file", help="the client file to predict (default: of the test data)")
     parser.add_argument(

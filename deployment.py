@@ -32,6 +32,7 @@ from pipeline.ledger import ingested_period
 from pipeline.modelcard import Card, card_text
 from pipeline.models import TrainedModel, load_release, load_trained
 from pipeline.reference import reference_from
+from pipeline.releaselist import list_lines, list_releases
 from pipeline.releases import (
     CARD,
     MANIFEST,
@@ -46,6 +47,7 @@ from pipeline.releases import (
     live_release,
     read_release,
     release_ids,
+    release_object,
     release_text,
 )
 from pipeline.standing import CURRENT, unsettled_since
@@ -278,19 +280,10 @@ def _clear(production: Path) -> None:
         link.unlink()
 
 
-def _listed(config: Config) -> str:
-    production = config.prod_deployment_path
-    live = live_id(production)
-    lines = [f"  {'release':<32} {'deployed':<24} {'F1':>6}  trained on"]
-    for release_id in release_ids(production):
-        mark = "*" if release_id == live else " "
-        try:
-            release = read_release(production, release_id)
-            told = f"{release.deployed_at:<24} {release.f1:6.4f}  {release.model.rows:,} rows"
-        except ReleaseError as error:
-            told = str(error)
-        lines.append(f"{mark} {release_id:<32} {told}")
-    return "\n".join([*lines, "* is live"]) if len(lines) > 1 else "nothing is deployed yet"
+def show_releases(config: Config, args: argparse.Namespace) -> None:
+    """List the releases."""
+    found = list_releases(config.prod_deployment_path)
+    cli.tell(config, args, found, list_lines(found))
 
 
 def command(config: Config, args: argparse.Namespace) -> None:
@@ -303,12 +296,13 @@ def command(config: Config, args: argparse.Namespace) -> None:
         release = live_release(config.prod_deployment_path)  # what was asked for is done by now
     else:
         release = rollback(config, args.rollback or None)
-    print(f"{config.shown(config.prod_deployment_path)}: {release.id} is live, F1 {release.f1}")
+    line = f"{config.shown(config.prod_deployment_path)}: {release.id} is live, F1 {release.f1}"
+    cli.tell(config, args, {"path": release.path, **release_object(release)}, [line])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage from the command line."""
-    parser = cli.stage_parser(__doc__)
+    parser = cli.result_parser(__doc__)
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--list", action="store_true", help="show the releases")
     choice.add_argument(
@@ -320,7 +314,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     if args.list:
-        return cli.run(lambda config, _: print(_listed(config)), args)
+        return cli.run(show_releases, args)
     return cli.run_alone("deployment", command, args)
 
 

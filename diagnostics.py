@@ -7,14 +7,9 @@ rejected files went over time.
 """
 
 import argparse
-import json
-import logging
-import re
-import subprocess
-import sys
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,9 +19,9 @@ import training
 from ingestion import ingest
 from pipeline import cli
 from pipeline.config import Config
+from pipeline.driftlines import drift_lines
 from pipeline.driftrecords import Checked, last_checked
 from pipeline.errors import HistoryError
-from pipeline.featuredrift import FeatureDrift
 from pipeline.frames import read_folder
 from pipeline.history import (
     History,
@@ -39,14 +34,10 @@ from pipeline.history import (
 )
 from pipeline.master import read_master
 from pipeline.models import load_release, predictions_of
+from pipeline.packages import UNKNOWN, outdated_packages
 from pipeline.releases import live_release
 from pipeline.trendlines import trend_lines
 from pipeline.trends import MOST, trends
-
-log = logging.getLogger("diagnostics")
-
-PIP_SECONDS = 60
-UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -55,6 +46,28 @@ class Timings:
 
     ingestion: float
     training: float
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """How many rows of the test data there are, how many are predicted to leave, and to stay."""
+
+    rows: int
+    leave: int
+    stay: int
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """All there is to tell of now, by the names that the API's /diagnostics has for it."""
+
+    release: str
+    predictions: Predicted
+    summary: dict[str, dict[str, float | None]]  # column -> mean, median, std
+    missing_percent: dict[str, float]
+    drift: Checked | None
+    seconds: Timings
+    packages: tuple[Package, ...]
 
 
 def model_predictions(config: Config, frame: pd.DataFrame) -> list[int]:
@@ -103,52 +116,6 @@ def execution_time(config: Config) -> Timings:
             return Timings(**last_timings(history))
 
 
-def outdated_packages(requirements: Path = cli.PROJECT / "requirements.txt") -> list[Package]:
-    """Installed and latest version of each package that `requirements.txt` names.
-
-    Asks pip once; what it cannot tell, or an index that cannot be reached, is `unknown`.
-    """
-    lines = requirements.read_text(encoding="utf-8").splitlines()
-    names = [name[0] for line in lines if (name := re.match(r"[A-Za-z0-9][\w.-]*", line))]
-    latest = _latest(names)
-    return [Package(name, _installed(name), latest.get(_normal(name), UNKNOWN)) for name in names]
-
-
-def _latest(names: Sequence[str]) -> dict[str, str]:
-    """Normal name -> newest version that this Python can install; empty if pip cannot say.
-
-    `pip list --outdated` would not do: where the index cannot be reached, it takes every package
-    for up to date.
-    """
-    ask = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--report", "-"]
-    ask += ["--upgrade", "--no-deps", "--ignore-installed", "--only-binary=:all:"]
-    ask += ["--no-input", "--disable-pip-version-check", "--retries=0", "--timeout=10", *names]
-    try:
-        answer = subprocess.run(ask, capture_output=True, timeout=PIP_SECONDS, check=True)
-        found = [entry["metadata"] for entry in json.loads(answer.stdout)["install"]]
-        return {_normal(package["name"]): package["version"] for package in found}
-    except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
-        log.warning("the latest versions are unknown: pip gave no answer (%s)", _why(error))
-        return {}
-
-
-def _why(error: Exception) -> str:
-    said = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
-    text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-    return (text.strip().splitlines() or [type(error).__name__])[-1]
-
-
-def _installed(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def record(config: Config, *, packages: bool = True) -> None:
     """Record the missing percentages and, if asked for, the packages, for the API to show."""
     percents = missing_data(config)
@@ -159,70 +126,87 @@ def record(config: Config, *, packages: bool = True) -> None:
             record_packages(history, table)
 
 
-def command(config: Config, _: argparse.Namespace) -> None:
-    """Print all diagnostics of now."""
+def diagnose(config: Config, say: cli.Say) -> Diagnostics:
+    """All diagnostics of now, each told as soon as it is known: pip may take a minute to answer."""
     release = live_release(config.prod_deployment_path)
-    frame = read_folder(config.test_data_path, config.schema)
-    said = model_predictions(config, frame)
-    print(f"predictions of release {release.id} on the {len(said):,} rows of test data")
-    print(f"  {said.count(1):,} to leave, {said.count(0):,} to stay\n")
-    print(f"summary of {config.shown(config.finaldata_path)}")
-    print(_indented(dataframe_summary(config).to_string(float_format="{:,.2f}".format)))
+    predictions = _predicted(config)
+    say(_prediction_lines(release.id, predictions))
+    table = dataframe_summary(config)
+    say([f"summary of {config.shown(config.finaldata_path)}", _summary_table(table)])
     record(config)
     with History(config.history_path) as history:
         missing, packages = last_missing(history), last_packages(history)
         checked = last_checked(history)
-    print("\nmissing data, percent")
-    for column, percent in missing.items():
-        print(f"  {column:<28}{percent:8.2f}")
+    say(_missing_lines(missing))
     if checked:
-        print("\n".join(["", *drift_lines(checked)]))
+        say(["", *drift_lines(checked)])
     timings = execution_time(config)
-    print("\nexecution time, seconds, in a temporary place")
-    print(f"  {'ingestion':<28}{timings.ingestion:8.3f}")
-    print(f"  {'training':<28}{timings.training:8.3f}")
-    print("\npackages of requirements.txt")
-    print(f"  {'package':<18}{'installed':<14}latest")
+    say(_timing_lines(timings))
+    say(_package_lines(packages))
+    return Diagnostics(
+        release=release.id,
+        predictions=predictions,
+        summary=_without_nan(table),
+        missing_percent=missing,
+        drift=checked,
+        seconds=timings,
+        packages=tuple(packages),
+    )
+
+
+def _predicted(config: Config) -> Predicted:
+    said = model_predictions(config, read_folder(config.test_data_path, config.schema))
+    return Predicted(rows=len(said), leave=said.count(1), stay=said.count(0))
+
+
+def _without_nan(table: pd.DataFrame) -> dict[str, dict[str, float | None]]:
+    """Column -> mean, median, std; None where there are too few numbers to tell."""
+    return {
+        str(column): {str(k): float(v) if math.isfinite(v) else None for k, v in row.items()}
+        for column, row in table.iterrows()
+    }
+
+
+def _prediction_lines(release: str, said: Predicted) -> list[str]:
+    return [
+        f"predictions of release {release} on the {said.rows:,} rows of test data",
+        f"  {said.leave:,} to leave, {said.stay:,} to stay",
+        "",
+    ]
+
+
+def _summary_table(table: pd.DataFrame) -> str:
+    lines = table.to_string(float_format="{:,.2f}".format).splitlines()
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def _missing_lines(missing: dict[str, float]) -> list[str]:
+    lines = [f"  {column:<28}{percent:8.2f}" for column, percent in missing.items()]
+    return ["", "missing data, percent", *lines]
+
+
+def _timing_lines(timings: Timings) -> list[str]:
+    return [
+        "",
+        "execution time, seconds, in a temporary place",
+        f"  {'ingestion':<28}{timings.ingestion:8.3f}",
+        f"  {'training':<28}{timings.training:8.3f}",
+    ]
+
+
+def _package_lines(packages: list[Package]) -> list[str]:
+    lines = ["", "packages of requirements.txt", f"  {'package':<18}{'installed':<14}latest"]
     for package in packages:
         mark = "" if package.latest in (package.installed, UNKNOWN) else "  outdated"
-        print(f"  {package.package:<18}{package.installed:<14}{package.latest}{mark}")
-
-
-def drift_lines(checked: Checked) -> list[str]:
-    """What the last drift check found, for a person: by score, then by input."""
-    counts = checked.drift_test
-    lines = [f"last drift check, {checked.at}, of release {checked.release}"]
-    for verdict in checked.scores:
-        mark = "*" if verdict.test == counts else " "
-        lines.append(f"{mark} {verdict.test:<14}{verdict.verdict:<21}{verdict.reason}")
-    lines.append("* is the one that counts")
-    if checked.input:
-        names = [found.name for found in checked.input]
-        wide = max(28, *(len(name) + 2 for name in names))
-        lines += ["", "input beside the training data of that release"]
-        head = f"{'PSI':>7}{'limit':>8}{'p':>10}{'missing %':>11}{'before %':>10}{'unseen %':>10}"
-        lines.append(f"  {'feature':<{wide}}{head}  verdict")
-        lines += [
-            f"  {name:<{wide}}{_input_numbers(found)}"
-            for name, found in zip(names, checked.input, strict=True)
-        ]
+        lines.append(f"  {package.package:<18}{package.installed:<14}{package.latest}{mark}")
     return lines
 
 
-def _input_numbers(found: FeatureDrift) -> str:
-    limit, p_value = _told(found.psi_limit, "8.3f"), _told(found.p_value, "10.2g")
-    missing, before = f"{100 * found.missing:11.2f}", f"{100 * found.missing_before:10.2f}"
-    unseen = _told(None if found.unseen is None else 100 * found.unseen, "10.2f")
-    return f"{_told(found.psi, '7.3f')}{limit}{p_value}{missing}{before}{unseen}  {found.verdict}"
-
-
-def _told(value: float | None, form: str) -> str:
-    """A number in a table, or a dash as wide."""
-    return f"{'-':>{form.split('.')[0]}}" if value is None else format(value, form)
-
-
-def _indented(table: str) -> str:
-    return "\n".join(f"  {line}" for line in table.splitlines())
+def command(config: Config, args: argparse.Namespace) -> None:
+    """Tell all diagnostics of now."""
+    found = diagnose(config, cli.sayer(args))
+    if args.json:
+        cli.print_json(config, found)
 
 
 def show_trends(config: Config, args: argparse.Namespace) -> None:
@@ -231,8 +215,7 @@ def show_trends(config: Config, args: argparse.Namespace) -> None:
         raise HistoryError("nothing has been recorded yet: run `python fullprocess.py`")
     with History(config.history_path) as history:
         found = trends(history, args.last)
-    lines = [json.dumps(asdict(found), ensure_ascii=False)] if args.json else trend_lines(found)
-    print("\n".join(lines))
+    cli.tell(config, args, found, trend_lines(found))
 
 
 def _count(text: str) -> int:
@@ -243,17 +226,16 @@ def _count(text: str) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage from the command line."""
-    parser = cli.stage_parser(__doc__)
+    parser = cli.result_parser(__doc__)
     parser.add_argument("--history", action="store_true", help="show what is on record over time")
-    parser.add_argument("--json", action="store_true", help="with --history: as JSON")
     parser.add_argument(
         "--last", type=_count, default=MOST, metavar="N", help="with --history: so many of each"
     )
     args = parser.parse_args(argv)
     if args.history:
         return cli.run(show_trends, args)
-    if args.json or args.last != MOST:
-        parser.error("--json and --last go with --history")
+    if args.last != MOST:
+        parser.error("--last goes with --history")
     return cli.run_alone("diagnostics", command, args)
 
 

@@ -8,21 +8,19 @@ is at least as good on the same rows. Reports follow each judged batch.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline import cli
 from pipeline.config import Config
 from pipeline.database import History
 from pipeline.files import run_lock
 from pipeline.heartbeat import heartbeat
-from pipeline.inbox import new_in
-from pipeline.standing import live_id, master_size, rebuilding, reports_wait, unsettled_since
+from pipeline.standing import lacks_release, live_id, master_size, work_waits
 
 # Most ticks find nothing to do, and are to cost next to nothing: a few modules of the standard
 # library are all they import. All else is imported in the functions that have work for it.
@@ -31,21 +29,41 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from pipeline.gate import Comparison
+    from ingestion import Ingestion
     from pipeline.history import Decision
     from pipeline.judging import Judgement
     from pipeline.ledger import PendingFile
     from pipeline.models import Model
-    from pipeline.releases import Challenge, Release
+    from pipeline.releases import Release
+    from reporting import Report
 
-NOTHING_DEPLOYED = "nothing deployed"
-DEPLOYED, KEPT = "deployed", "kept"
+NOTHING_NEW, DONE = "nothing new", "done"
 
 
-def tick(config: Config, start_log: Callable[[], None] = lambda: None) -> None:
+class Reports(NamedTuple):
+    """The reports, the F1 of the live release on the test data, and what the API answered."""
+
+    report: Report
+    f1: float
+    api_returns: Path | None
+
+
+class Tick(NamedTuple):
+    """What one run of the chain came to; one that found nothing new has no ingestion."""
+
+    total_rows: int  # of finaldata.csv, afterwards
+    ingestion: Ingestion | None = None
+    decision: Decision | None = None
+    reports: Reports | None = None
+
+
+def tick(
+    config: Config, say: cli.Say = cli.say, start_log: Callable[[], None] = lambda: None
+) -> Tick:
     """One run of the chain; raises `LockHeldError` if another one is at work.
 
-    `start_log` is called before anything may be logged: an empty tick has nothing to log.
+    `say` is told what is done as soon as it is. `start_log` is called before anything may be
+    logged: an empty tick has nothing to log.
     """
     if config.heartbeat_url:
         start_log()
@@ -60,10 +78,10 @@ def tick(config: Config, start_log: Callable[[], None] = lambda: None) -> None:
             with _on_record(history, start_log):
                 raise
         if not waits:
-            print(f"nothing new in {config.shown(config.input_folder_path)}")
-            return
+            say([f"{NOTHING_NEW} in {config.shown(config.input_folder_path)}"])
+            return Tick(master_size(history)[0])
         with _on_record(history, start_log):
-            work(config, history)
+            return work(config, history, say)
 
 
 def _on_record(history: History, start_log: Callable[[], None]) -> AbstractContextManager[None]:
@@ -74,29 +92,7 @@ def _on_record(history: History, start_log: Callable[[], None]) -> AbstractConte
     return recorded_run(history, "fullprocess")
 
 
-def work_waits(config: Config, history: History) -> bool:
-    """Whether there is anything to do; the standard library is enough to tell."""
-    if rebuilding(history):
-        return True
-    if (size := master_size(history)[1]) and not _holds(config.finaldata_path, size):
-        from pipeline.master import check_size
-
-        check_size(config.finaldata_path, size)  # it says what is wrong
-    if new_in(config.input_folder_path, history) or reports_wait(history):
-        return True
-    return _lacks_release(config, history) or unsettled_since(history) is not None
-
-
-def _holds(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size >= size
-
-
-def _lacks_release(config: Config, history: History) -> bool:
-    rows, _ = master_size(history)
-    return rows > 0 and live_id(config.prod_deployment_path) is None
-
-
-def work(config: Config, history: History) -> None:
+def work(config: Config, history: History, say: cli.Say) -> Tick:
     """Ingest, judge what no drift check has seen, report, and forget what is long past."""
     from deployment import settle
     from ingestion import ingest, told
@@ -105,19 +101,21 @@ def work(config: Config, history: History) -> None:
     from pipeline.retention import prune
 
     settle(config, history)
-    print("\n".join(told(config, ingest(config))))
-    decision = None
-    if ledger.unjudged(history) or _lacks_release(config, history):
+    ingestion = ingest(config)
+    say(told(config, ingestion))
+    decision = reports = None
+    if ledger.unjudged(history) or lacks_release(config, history):
         decision = judge(config, history)
-        print(f"{decision.verdict}: {decision.reason}")
+        say([f"{decision.verdict}: {decision.reason}"])
     pending = ledger.unreported(history)
     if pending or decision:
-        report(
-            config, in_full=decision is None or decision.verdict != NO_DRIFT or bool(decision.gate)
-        )
+        in_full = decision is None or decision.verdict != NO_DRIFT or bool(decision.gate)
+        reports = report(config, in_full=in_full)
+        say(report_lines(config, reports))
         with history.transaction():
             ledger.mark_reported(history, pending)
     prune(history, config.keep_history_days)
+    return Tick(ingestion.total_rows, ingestion, decision, reports)
 
 
 def judge(config: Config, history: History) -> Decision:
@@ -126,14 +124,15 @@ def judge(config: Config, history: History) -> Decision:
     The batch counts as judged only once all that is done: a run killed before leaves it to the
     next one.
     """
-    from pipeline import ledger
+    from pipeline import decisions, ledger
     from pipeline.driftrecords import record_drift
     from pipeline.history import record_decision
 
     batch = ledger.unjudged(history)
     judged = None
     if live_id(config.prod_deployment_path) is None:
-        decision = first_release(config, history, batch)
+        release = retrain_and_deploy(config)
+        decision = decisions.first_release(batch, master_size(history)[0], release)
     else:
         decision, judged = check(config, history, batch)
     with history.transaction():
@@ -142,25 +141,6 @@ def judge(config: Config, history: History) -> Decision:
             record_drift(history, decision_id, judged.by_score, judged.by_input)
         ledger.mark_judged(history, batch)
     return decision
-
-
-def first_release(config: Config, history: History, batch: list[PendingFile]) -> Decision:
-    """Train, score and deploy where nothing is live yet."""
-    from pipeline.history import Decision
-
-    release = retrain_and_deploy(config)
-    return Decision(
-        files=_names(batch),
-        rows=master_size(history)[0],
-        labelled=release.model.rows,
-        release=None,
-        deployed_f1=None,
-        new_f1=None,
-        verdict=NOTHING_DEPLOYED,
-        action=DEPLOYED,
-        reason=f"trained on {release.model.rows:,} rows and deployed {release.id}",
-        new_release=release.id,
-    )
 
 
 def retrain_and_deploy(config: Config) -> Release:
@@ -180,8 +160,8 @@ def check(
     """Judge the live model on the rows it has not learned from; on drift, challenge it."""
     from dataclasses import replace
 
-    from pipeline.drift import NO_EVIDENCE
-    from pipeline.history import Decision, batch_scores, record_scores
+    from pipeline import decisions
+    from pipeline.history import batch_scores, record_scores
     from pipeline.judging import judge_batch
     from pipeline.master import read_spans
     from pipeline.models import load_release
@@ -189,36 +169,17 @@ def check(
 
     release = live_release(config.prod_deployment_path)
     model = load_release(release, config.schema)
-    fresh = [file for file in batch if not _learned(file, release)]
-    rows = read_spans(config, [file.span for file in fresh])
-    decision = Decision(
-        files=_names(batch),
-        rows=len(rows),
-        labelled=0,
-        release=release.id,
-        deployed_f1=release.f1,
-        new_f1=None,
-        verdict=NO_EVIDENCE,
-        action=KEPT,
-        reason=f"release {release.id} was trained on these files already",
-    )
+    fresh = [file for file in batch if not decisions.learned(file, release.model)]
     if not fresh:
-        return decision, None
+        return decisions.all_learned(batch, release), None
+    rows = read_spans(config, [file.span for file in fresh])
     judged = judge_batch(config, release, model, rows, batch_scores(history, release.id))
     if judged.scores:
         record_scores(history, release.model.sha256, "new rows", judged.scores)
-    decision = replace(
-        decision,
-        labelled=judged.labelled,
-        new_f1=judged.scores.f1 if judged.scores else None,
-        verdict=judged.verdict.verdict,
-        reason=judged.verdict.reason,
-        drift_test=judged.verdict.test,
-    )
+    decision = decisions.judged(batch, len(rows), release, judged)
     if why := judged.why_retrain(config.policy.retrain_on):
-        return challenge(
-            config, history, release, model, rows, replace(decision, reason=why)
-        ), judged
+        found = replace(decision, reason=why)
+        return challenge(config, history, release, model, rows, found), judged
     return decision, judged
 
 
@@ -231,9 +192,8 @@ def challenge(
     found: Decision,
 ) -> Decision:
     """Retrain on everything, compare on the same rows, and deploy what the gate lets pass."""
-    from dataclasses import replace
-
     from deployment import deploy
+    from pipeline import decisions
     from pipeline.frames import read_folder
     from pipeline.gate import compare
     from pipeline.master import read_master
@@ -243,8 +203,7 @@ def challenge(
     trained = train(config)
     score(config)
     if trained.manifest.sha256 == release.model.sha256:
-        same = f"{found.reason}; what there is to learn from gives the same model: {release.id}"
-        return replace(found, reason=f"{same} stays live")
+        return decisions.same_model(found)
     # what stands in for the challenger is of its kind, without choosing anew
     policy = config.policy._replace(model=trained.manifest.recipe.kind)
     compared = compare(
@@ -258,79 +217,44 @@ def challenge(
         new=new,
         everything=read_master(config, history),
     )
-    deployed = (
-        deploy(config, _challenge(compared, release, found.reason)) if compared.deploy else None
-    )
-    outcome = f"deployed {deployed.id}" if deployed else f"{release.id} stays live"
-    return replace(
-        found,
-        action=DEPLOYED if deployed else KEPT,
-        reason=f"{found.reason}; {compared.reason}: {outcome}",
-        champion_f1=compared.champion_f1,
-        challenger_f1=compared.challenger_f1,
-        new_release=deployed.id if deployed else None,
-        gate=compared.gate,
-        difference_low=compared.difference.low,
-        difference_high=compared.difference.high,
-    )
+    deployed = None
+    if compared.deploy:
+        deployed = deploy(config, decisions.challenge(compared, release, found.reason))
+    return decisions.challenged(found, compared, deployed)
 
 
-def _challenge(compared: Comparison, champion: Release, why: str) -> Challenge:
-    """Why a comparison was made and what it was, as the manifest of the release tells that won."""
-    from pipeline.releases import Challenge
-
-    return Challenge(
-        gate=compared.gate,
-        champion=champion.id,
-        rows=compared.rows,
-        champion_f1=compared.champion_f1,
-        challenger_f1=compared.challenger_f1,
-        low=compared.difference.low,
-        high=compared.difference.high,
-        reason=f"{why}; {compared.reason}",
-    )
-
-
-def _learned(file: PendingFile, release: Release) -> bool:
-    """Whether the live model was trained on this file: then it proves nothing about it.
-
-    So it is after a run that was killed between deploying and recording it, and after training
-    and deploying by hand. Both signs are asked for, since a history begun anew counts from 1.
-    """
-    learned = release.model
-    return file.id <= learned.last_file and file.recorded_at <= learned.trained_at
-
-
-def _names(batch: list[PendingFile]) -> str:
-    return json.dumps(list(dict.fromkeys(file.name for file in batch)), ensure_ascii=False)
-
-
-def report(config: Config, *, in_full: bool) -> None:
-    """Write the reports and tell where everything lies; in full, ask the API and pip as well."""
+def report(config: Config, *, in_full: bool) -> Reports:
+    """Write the reports; in full, ask the API and pip as well."""
     import diagnostics
     import reporting
-    from pipeline.releases import live_release
+    from pipeline.releases import read_release
 
+    diagnostics.record(config, packages=in_full)  # the report tells them
     done = reporting.report(config, "confusionmatrix2.png")
-    diagnostics.record(config, packages=in_full)
-    release = live_release(config.prod_deployment_path)
+    path = config.output_model_path / "apireturns2.txt" if in_full else None
+    if path:
+        ask_api(config, path)
+    return Reports(done, read_release(config.prod_deployment_path, done.release).f1, path)
+
+
+def report_lines(config: Config, reports: Reports) -> list[str]:
+    """Where everything lies, for a person."""
+    done = reports.report
     made = [
         (
-            config.prod_deployment_path / "trainedmodel.pkl",
-            f"the live model, release {release.id}, F1 {release.f1:.4f} on the test data",
+            _live_model(config),
+            f"the live model, release {done.release}, F1 {reports.f1:.4f} on the test data",
         ),
         (config.finaldata_path, "all unique client rows"),
         (done.client_risk, f"{done.clients:,} clients, highest risk first"),
         (done.movers, done.moved),
         (done.confusion_matrix, "the live model on the test data"),
+        *((path, "how it all stands, for people") for path in done.documents),
     ]
-    if in_full:
-        path = config.output_model_path / "apireturns2.txt"
-        ask_api(config, path)
-        made.append((path, "what the API answers"))
+    if reports.api_returns:
+        made.append((reports.api_returns, "what the API answers"))
     width = max(len(config.shown(path)) for path, _ in made)
-    for path, what in made:
-        print(f"{config.shown(path):<{width}}  {what}")
+    return [f"{config.shown(path):<{width}}  {what}" for path, what in made]
 
 
 def ask_api(config: Config, path: Path) -> None:
@@ -359,29 +283,48 @@ def api_server(config: Config) -> Iterator[str]:
 
     That one listens on a free loopback port for as long as the context lasts.
     """
-    import logging
-    from threading import Thread
-
     from apicalls import release_served
 
     if config.api_url and release_served(config.api_url) == live_id(config.prod_deployment_path):
         yield config.api_url
         return
-    from werkzeug.serving import make_server
-
     from app import create_app
+    from pipeline.loopback import serving
 
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no line for each request
-    server = make_server("127.0.0.1", 0, create_app(config), threaded=True)
-    # the time between its looks for the end; the default of half a second would be waited for
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(create_app(config)) as url:
+        yield url
+
+
+def as_object(config: Config, done: Tick) -> dict[str, Any]:
+    """What a run of the chain came to, for a program; null or empty is what there was not."""
+    if not done.ingestion:
+        told = {"files": [], "added": 0, "total_rows": done.total_rows}
+        told |= {"path": config.finaldata_path, "rejected_rows": None}
+        return {"outcome": NOTHING_NEW, **told, "decision": None, "reports": None}
+    import ingestion
+    from pipeline.decisions import decision_object
+
+    return {
+        "outcome": DONE,
+        **ingestion.as_object(config, done.ingestion),
+        "decision": decision_object(done.decision) if done.decision else None,
+        "reports": _reports_object(config, done.reports) if done.reports else None,
+    }
+
+
+def _reports_object(config: Config, reports: Reports) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        **asdict(reports.report),
+        "f1": reports.f1,
+        "model": _live_model(config),
+        "api_returns": reports.api_returns,
+    }
+
+
+def _live_model(config: Config) -> Path:
+    return config.prod_deployment_path / "trainedmodel.pkl"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -393,7 +336,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of what is not plain."""
-    made = cli.stage_parser(__doc__)
+    made = cli.result_parser(__doc__)
     made.add_argument(
         "--status", action="store_true", help="show what is live, what ran last and what waits"
     )
@@ -403,11 +346,14 @@ def parser() -> argparse.ArgumentParser:
 def command(config: Config, args: Any) -> None:
     """Run the chain, or show how it stands."""
     if args.status:
-        from pipeline.status import status_lines
+        from pipeline.status import status, status_lines, status_object
 
-        print("\n".join(status_lines(config)))
-    else:
-        tick(config, partial(cli.set_up_logging, args.verbose))
+        now = status(config)
+        cli.tell(config, args, status_object(now), status_lines(now))
+        return
+    done = tick(config, cli.sayer(args), partial(cli.set_up_logging, args.verbose))
+    if args.json:
+        cli.print_json(config, as_object(config, done))
 
 
 if __name__ == "__main__":

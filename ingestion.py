@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline import cli, inbox, ledger
 from pipeline.config import Config
@@ -166,14 +166,39 @@ def told(config: Config, ingestion: Ingestion) -> list[str]:
     return [*lines, f"{config.shown(config.finaldata_path)}: {ingestion.total_rows:,} rows"]
 
 
+def as_object(config: Config, ingestion: Ingestion) -> dict[str, Any]:
+    """What an ingestion did, for a program; rows set aside are counted, and their file is named."""
+    aside = any(file.bad_rows for file in ingestion.files)
+    return {
+        "files": [_file_object(file) for file in ingestion.files],
+        "added": ingestion.added,
+        "total_rows": ingestion.total_rows,
+        "path": config.finaldata_path,
+        "rejected_rows": config.rejectedrows_path if aside else None,
+    }
+
+
+def _file_object(file: TakenFile) -> dict[str, Any]:
+    return {
+        "name": file.name,
+        "reason": file.reason,
+        "rows": file.rows,
+        "added": file.added,
+        "duplicates": file.duplicates,
+        "set_aside": len(file.bad_rows),
+        "sha256": file.sha256 or None,  # what cannot be read has none
+    }
+
+
 def command(config: Config, args: argparse.Namespace) -> None:
     """Ingest, and tell what came of it."""
-    print("\n".join(told(config, ingest(config, rebuild=args.rebuild))))
+    done = ingest(config, rebuild=args.rebuild)
+    cli.tell(config, args, as_object(config, done), told(config, done))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage from the command line."""
-    parser = cli.stage_parser(__doc__)
+    parser = cli.result_parser(__doc__)
     parser.add_argument(
         "--rebuild", action="store_true", help="make finaldata.csv again from all the files"
     )

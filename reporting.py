@@ -131,19 +131,21 @@ def matrix_figure(tested: Tested, release: Release) -> Figure:
     return figure
 
 
-def command(config: Config, _: argparse.Namespace) -> None:
+def command(config: Config, args: argparse.Namespace) -> None:
     """Report, and tell where."""
     done = report(config)
-    print(f"{config.shown(done.confusion_matrix)}: of release {done.release}")
-    print(f"{config.shown(done.client_risk)}: {done.clients:,} clients, highest risk first")
-    print(f"{config.shown(done.movers)}: {done.moved}")
-    for path in done.documents:
-        print(f"{config.shown(path)}: how it all stands")
+    lines = [
+        f"{config.shown(done.confusion_matrix)}: of release {done.release}",
+        f"{config.shown(done.client_risk)}: {done.clients:,} clients, highest risk first",
+        f"{config.shown(done.movers)}: {done.moved}",
+        *(f"{config.shown(path)}: how it all stands, for people" for path in done.documents),
+    ]
+    cli.tell(config, args, done, lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage from the command line."""
-    return cli.run_alone("reporting", command, cli.stage_parser(__doc__).parse_args(argv))
+    return cli.run_alone("reporting", command, cli.result_parser(__doc__).parse_args(argv))
 
 
 if __name__ == "__main__":

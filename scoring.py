@@ -7,6 +7,7 @@ precision, log loss and Brier score are recorded with it in the history.
 import argparse
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from pipeline import cli
 from pipeline.config import Config
@@ -56,16 +57,17 @@ def score_lines(scores: Scores) -> list[str]:
     ]
 
 
-def command(config: Config, _: argparse.Namespace) -> None:
+def command(config: Config, args: argparse.Namespace) -> None:
     """Score, and tell what came of it."""
     scores = score(config)
-    print(f"{config.shown(config.latestscore_path)}: F1 {scores.f1} on {scores.rows:,} rows")
-    print("\n".join(score_lines(scores)))
+    path = config.latestscore_path
+    first = f"{config.shown(path)}: F1 {scores.f1} on {scores.rows:,} rows"
+    cli.tell(config, args, {"path": path, **asdict(scores)}, [first, *score_lines(scores)])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage from the command line."""
-    return cli.run_alone("scoring", command, cli.stage_parser(__doc__).parse_args(argv))
+    return cli.run_alone("scoring", command, cli.result_parser(__doc__).parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from pipeline.master import read_master, read_sample
 from pipeline.models import Model, TrainedModel, risk_of, save_model
 from pipeline.policy import Policy
 from pipeline.recipe import AUTO, BOOSTING, HALF, LOGISTIC, UNCALIBRATED, Recipe
+from pipeline.releases import manifest_object
 from pipeline.schema import DEFAULT_SCHEMA, Schema
 from pipeline.selection import select
 from pipeline.threads import threads_for
@@ -203,19 +204,21 @@ def _read(config: Config, history: History) -> tuple[pd.DataFrame, pd.DataFrame]
     return labelled, labelled_rows(read_sample(config, history, wanted), schema)
 
 
-def command(config: Config, _: argparse.Namespace) -> None:
+def command(config: Config, args: argparse.Namespace) -> None:
     """Train, and tell what came of it."""
     manifest = train(config).manifest
     recipe = manifest.recipe
     curve = "" if recipe.calibration == UNCALIBRATED else f", {recipe.calibration} calibration"
     line = "" if recipe.threshold == HALF else f", threshold {recipe.threshold:.4f}"
-    path = config.shown(config.trainedmodel_path)
-    print(f"{path}: {recipe.kind}{curve}{line}, trained on {manifest.rows:,} labelled rows")
+    made = f"{recipe.kind}{curve}{line}, trained on {manifest.rows:,} labelled rows"
+    path = config.trainedmodel_path
+    result = {"path": path, **manifest_object(manifest)}
+    cli.tell(config, args, result, [f"{config.shown(path)}: {made}"])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage from the command line."""
-    return cli.run_alone("training", command, cli.stage_parser(__doc__).parse_args(argv))
+    return cli.run_alone("training", command, cli.result_parser(__doc__).parse_args(argv))
 
 
 if __name__ == "__main__":

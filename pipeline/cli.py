@@ -1,10 +1,11 @@
-"""The parser, the logging set-up and the exit codes that every stage shares."""
+"""The parser, the results, the logging set-up and the exit codes that every stage shares."""
 
 import io
+import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ OUR_LOGGERS = (
 )
 
 Command = Callable[[Config, Any], None]  # the arguments are a namespace
+Say = Callable[[Iterable[str]], None]
 
 
 def stage_parser(manual: str | None) -> "argparse.ArgumentParser":
@@ -59,12 +61,19 @@ def stage_parser(manual: str | None) -> "argparse.ArgumentParser":
     return parser
 
 
+def result_parser(manual: str | None) -> "argparse.ArgumentParser":
+    """A `stage_parser` of a stage that has a result, which a program may want as JSON."""
+    parser = stage_parser(manual)
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    return parser
+
+
 def plain_arguments(argv: Sequence[str], *flags: str) -> SimpleNamespace | None:
     """What a parser would make of plain arguments, as cron's are; None where it takes a parser.
 
-    Plain are `--config PATH` and `--practice`, `--verbose` and the flags, written in full.
+    Plain are `--config PATH`, `--practice`, `--verbose`, `--json` and the flags, written in full.
     """
-    config, given = CONFIG, dict.fromkeys(("practice", "verbose", *flags), False)
+    config, given = CONFIG, dict.fromkeys(("practice", "verbose", "json", *flags), False)
     words = iter(argv)
     for word in words:
         if word == "--config" and not (path := next(words, "-")).startswith("-"):
@@ -74,6 +83,40 @@ def plain_arguments(argv: Sequence[str], *flags: str) -> SimpleNamespace | None:
         else:
             return None
     return SimpleNamespace(config=config, **given)
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print what a person is told."""
+    print("\n".join(lines))
+
+
+def sayer(args: Any) -> Say:
+    """How to tell a person what is known so far; a program gets its one object at the end."""
+    return (lambda _: None) if args.json else say
+
+
+def tell(config: Config, args: Any, result: Any, lines: Iterable[str]) -> None:
+    """Print a result: as JSON where that is asked for, else in lines for a person."""
+    if args.json:
+        print_json(config, result)
+    else:
+        say(lines)
+
+
+def print_json(config: Config, result: Any) -> None:
+    """Print a result, a dataclass or a mapping, as one line of JSON; paths as messages show them.
+
+    Raises `ValueError` for a number that JSON does not have.
+    """
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Path):
+            return config.shown(value)
+        from dataclasses import fields  # not needed where nothing is new
+
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+
+    print(json.dumps(result, default=plain, ensure_ascii=False, allow_nan=False))
 
 
 def run(command: Command, args: Any, *, log_at_once: bool = True) -> int:

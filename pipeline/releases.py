@@ -119,9 +119,14 @@ def read_release(production: Path, release_id: str) -> Release:
 
 def release_text(release: Release) -> str:
     """The manifest of a release, as its file holds it."""
-    told = {**asdict(release), "model": _object_of(release.model)}
+    return _json_text(release_object(release))
+
+
+def release_object(release: Release) -> dict[str, Any]:
+    """A release as its manifest tells it, which does not say where it lies."""
+    told = {**asdict(release), "model": manifest_object(release.model)}
     del told["path"]
-    return _json_text(told)
+    return told
 
 
 def read_manifest(path: Path) -> ModelManifest:
@@ -136,7 +141,7 @@ def read_manifest(path: Path) -> ModelManifest:
 
 def manifest_text(manifest: ModelManifest) -> str:
     """The manifest of a trained model, as its file holds it."""
-    return _json_text(_object_of(manifest))
+    return _json_text(manifest_object(manifest))
 
 
 def _told(path: Path) -> dict[str, Any]:
@@ -151,7 +156,8 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number")
 
 
-def _object_of(manifest: ModelManifest) -> dict[str, Any]:
+def manifest_object(manifest: ModelManifest) -> dict[str, Any]:
+    """The manifest of a trained model, for a program."""
     return {**asdict(manifest), "schema": manifest.schema._asdict()}
 
 

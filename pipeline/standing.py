@@ -3,10 +3,35 @@
 import os
 from pathlib import Path
 
+from pipeline.config import Config
 from pipeline.database import History
 from pipeline.errors import ReleaseError
+from pipeline.inbox import new_in
 
 CURRENT = "current"  # the link to the release that is live
+
+
+def work_waits(config: Config, history: History) -> bool:
+    """Whether there is anything to do; raises `HistoryError` if `finaldata.csv` lacks rows."""
+    if rebuilding(history):
+        return True
+    if (size := master_size(history)[1]) and not _holds(config.finaldata_path, size):
+        from pipeline.master import check_size
+
+        check_size(config.finaldata_path, size)  # it says what is wrong
+    if new_in(config.input_folder_path, history) or reports_wait(history):
+        return True
+    return lacks_release(config, history) or unsettled_since(history) is not None
+
+
+def _holds(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size >= size
+
+
+def lacks_release(config: Config, history: History) -> bool:
+    """Whether there are rows to learn from while nothing is live."""
+    rows, _ = master_size(history)
+    return rows > 0 and live_id(config.prod_deployment_path) is None
 
 
 def master_size(history: History) -> tuple[int, int]:

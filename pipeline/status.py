@@ -1,9 +1,9 @@
 """The state of the system on one screen; the standard library only, and nothing is written."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pipeline.config import Config
 from pipeline.errors import PipelineError
@@ -24,6 +24,15 @@ class LastRun:
 
 
 @dataclass(frozen=True)
+class LastVerdict:
+    """What was decided on the batch judged last."""
+
+    at: str
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Status:
     """What is live, what ran, and what waits; an error in place of what cannot be told."""
 
@@ -33,7 +42,7 @@ class Status:
     new: tuple[str, ...] | PipelineError
     pending: tuple[str, ...]
     rejected: tuple[tuple[str, str], ...]  # name, reason
-    last_verdict: str | None
+    last_verdict: LastVerdict | None
 
 
 def last_run(history: History) -> LastRun | None:
@@ -68,9 +77,7 @@ def status(config: Config) -> Status:
             new=_tried(lambda: _new(config, history)),
             pending=tuple(file.name for file in unreported(history)),
             rejected=tuple(rejected_files(history)),
-            last_verdict=f"{verdict['at']} {verdict['verdict']}: {verdict['reason']}"
-            if verdict
-            else None,
+            last_verdict=LastVerdict(**dict(verdict)) if verdict else None,
         )
 
 
@@ -95,9 +102,27 @@ def _new(config: Config, history: History) -> tuple[str, ...]:
     return tuple(file.name for file in found)
 
 
-def status_lines(config: Config) -> list[str]:
+def status_object(now: Status) -> dict[str, Any]:
+    """The state for a program: null for what cannot be told, and the errors that say why."""
+    asked = {"release": now.release, "new": now.new}
+    return {
+        "release": _live(now.release) if isinstance(now.release, Release) else None,
+        "last_run": asdict(now.last_run) if now.last_run else None,
+        "last_active": now.last_active,
+        "new": None if isinstance(now.new, PipelineError) else now.new,
+        "pending": now.pending,
+        "rejected": [{"name": name, "reason": reason} for name, reason in now.rejected],
+        "last_verdict": asdict(now.last_verdict) if now.last_verdict else None,
+        "errors": {k: str(e) for k, e in asked.items() if isinstance(e, PipelineError)},
+    }
+
+
+def _live(release: Release) -> dict[str, Any]:
+    return {"id": release.id, "deployed_at": release.deployed_at, "f1": release.f1}
+
+
+def status_lines(now: Status) -> list[str]:
     """The state in lines for a person."""
-    now = status(config)
     return [
         f"live release   {_described(now.release)}",
         f"last run       {_told(now.last_run)}",
@@ -106,7 +131,7 @@ def status_lines(config: Config) -> list[str]:
         f"pending files  {_counted(now.pending)}",
         f"rejected files {len(now.rejected)}",
         *[f"               {name}: it {reason}" for name, reason in now.rejected[:10]],
-        f"last verdict   {now.last_verdict or 'none'}",
+        f"last verdict   {_judged(now.last_verdict)}",
     ]
 
 
@@ -122,6 +147,10 @@ def _told(run: LastRun | None) -> str:
     if run.ended_at is None:
         return f"{run.command}, begun {run.started_at} and not ended"
     return f"{run.command}, {run.outcome}, ended {run.ended_at}"
+
+
+def _judged(last: LastVerdict | None) -> str:
+    return f"{last.at} {last.verdict}: {last.reason}" if last else "none"
 
 
 def _counted(names: tuple[str, ...] | PipelineError) -> str:

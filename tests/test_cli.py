@@ -95,7 +95,7 @@ def test_the_config_beside_the_scripts_is_the_default() -> None:
     "given",
     [
         *("", "--status", "--config x.json", "--practice --config /a/b --status --verbose"),
-        "--config a --config b",
+        *("--config a --config b", "--json", "--json --status"),
     ],
 )
 def test_plain_arguments_are_what_the_parser_makes_of_them(given: str) -> None:

@@ -12,7 +12,7 @@ from conftest import Sandbox, client_rows
 from app import create_app
 from fullprocess import tick
 from pipeline.history import History, recorded_f1
-from pipeline.status import status_lines
+from pipeline.status import status, status_lines
 
 OLD = "2001-01-01T00:00:00.000Z"
 TABLES = ("runs", "scores", "decisions", "deployments", "timings", "missing", "packages")
@@ -178,7 +178,7 @@ def questions(world: Sandbox) -> dict[str, Callable[[], object]]:
     paths = ("/health", "/ready", "/diagnostics", "/summarystats", "/scoring", "/risk")
     client_at_risk = client.get("/risk?limit=1").get_json()["clients"][0]["client"]
     return {
-        "the status": lambda: status_lines(world.config),
+        "the status": lambda: status_lines(status(world.config)),
         "an empty tick": lambda: tick(world.config),
         **{path: ask(path) for path in (*paths, "/prediction?filename=testdata.csv")},
         "/risk/<client>": ask(f"/risk/{client_at_risk}"),

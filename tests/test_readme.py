@@ -79,6 +79,9 @@ def test_the_quick_start_and_the_drift_walk_through_print_what_the_readme_shows(
     again = re.findall(r"Run again \(`(.*?)`\), it says `(.*?)`", README)[0]
     assert run(checkout, again[0]) == again[1] + "\n"
 
+    (as_json,) = shell_lines("python fullprocess.py --json")
+    assert run(checkout, as_json) == block_after("whether anything was new", "json")
+
     drift, full, *later = shell_lines("python ", "echo")[-4:]
     assert "--drift" in drift
     run(checkout, drift)
@@ -98,10 +101,11 @@ def test_the_test_command_installs_both_lists_of_requirements() -> None:
 def test_every_stage_command_names_a_script_and_options_it_has() -> None:
     stages = [line.split("#")[0] for line in shell_lines("python ")]
     assert len(stages) >= 15
+    shared = (PROJECT / "pipeline/cli.py").read_text(encoding="utf-8")
     for line in stages:
         _, script, *options = shlex.split(line)
         if script != "-m":
-            source = (PROJECT / script).read_text(encoding="utf-8")
+            source = shared + (PROJECT / script).read_text(encoding="utf-8")
             for option in options:
                 assert f'"{option}"' in source, line
 

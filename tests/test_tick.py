@@ -64,10 +64,10 @@ class Watched:
         ]
 
 
-def watched(world: Sandbox) -> Watched:
+def watched(world: Sandbox, *args: str) -> Watched:
     child = [sys.executable, "-c", WATCHED, str(PROJECT / "fullprocess.py")]
     done = subprocess.run(
-        [*child, "--config", str(world.root / "config.json")],
+        [*child, "--config", str(world.root / "config.json"), *args],
         capture_output=True,
         text=True,
         check=True,
@@ -100,8 +100,11 @@ def test_it_imports_the_standard_library_and_this_project_only(unchanged: Sandbo
     assert theirs - sys.stdlib_module_names == set()
 
 
-def test_it_imports_nothing_that_costs_more_than_the_tick_itself(unchanged: Sandbox) -> None:
-    seen = watched(unchanged)
+@pytest.mark.parametrize("args", [(), ("--json",)])
+def test_it_imports_nothing_that_costs_more_than_the_tick_itself(
+    unchanged: Sandbox, args: tuple[str, ...]
+) -> None:
+    seen = watched(unchanged, *args)
 
     assert {name.partition(".")[0] for name in seen.imported} & HEAVY == set()
 

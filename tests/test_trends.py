@@ -124,7 +124,9 @@ def test_without_a_history_there_is_nothing_to_show(sandbox: Sandbox) -> None:
     assert not sandbox.config.history_path.exists()
 
 
-@pytest.mark.parametrize("args", [["--json"], ["--last", "3"], ["--history", "--last", "0"]])
+@pytest.mark.parametrize(
+    "args", [["--last", "3"], ["--json", "--last", "3"], ["--history", "--last", "0"]]
+)
 def test_options_that_say_nothing_are_refused(sandbox: Sandbox, args: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         sandbox.run("diagnostics", *args)
