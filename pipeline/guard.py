@@ -1,5 +1,6 @@
 """Who may ask the API, and what every answer carries: a token, an address rule, headers."""
 
+import base64
 import hmac
 import ipaddress
 import os
@@ -36,8 +37,23 @@ def api_token() -> str | None:
 
 
 def authorized(header: str | None, token: str) -> bool:
-    """Whether an `Authorization` header carries the token, told in constant time."""
-    return hmac.compare_digest((header or "").encode(), f"Bearer {token}".encode())
+    """Whether an `Authorization` header carries the token, told in constant time.
+
+    Programs send it as a bearer token, browsers as the password of any user.
+    """
+    sent = header or ""
+    if sent.startswith("Basic "):
+        sent = f"Bearer {_password(sent[6:])}"
+    return hmac.compare_digest(sent.encode(), f"Bearer {token}".encode())
+
+
+def _password(credentials: str) -> str:
+    """The password of a browser's credentials; empty if they are none."""
+    try:
+        told = base64.b64decode(credentials, validate=True).decode()
+    except ValueError:
+        return ""
+    return told.partition(":")[2]
 
 
 def check_address(host: str) -> None:

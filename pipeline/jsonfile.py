@@ -73,11 +73,11 @@ class ObjectReader:
         return None
 
     def names(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
-        """A list of column names."""
+        """A list of names."""
         value = self.values.get(key, list(default))
         if isinstance(value, list) and all(isinstance(v, str) and v.strip() for v in value):
             return tuple(v.strip() for v in value)
-        self.problem(key, f"must be a list of column names, not {as_json(value)}")
+        self.problem(key, f"must be a list of names, not {as_json(value)}")
         return default
 
     def part(self, key: str, known: tuple[str, ...]) -> "ObjectReader":

@@ -11,8 +11,10 @@ from pipeline.clientpage import client_sections
 from pipeline.clientrows import MOST_BYTES, RequestError
 from pipeline.config import Config
 from pipeline.content import Section
+from pipeline.apidocs import documented
 from pipeline.errors import HistoryError
 from pipeline.latest import Latest, stamp
+from pipeline.openapi import description
 from pipeline.overview import page_sections, readable_release, state_now
 from pipeline.rankingfile import BANDS
 from pipeline.rankingreader import told_rows
@@ -31,6 +33,7 @@ REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none';"
     " form-action 'none'; frame-ancestors 'none'"
 )
+PAGES = ("/", "/client", "/clients", "/score", "/report", "/docs")  # asked for by people
 TYPES = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
 
 
@@ -40,6 +43,7 @@ def open_pages(app: Flask, config: Config, live: LiveModel, latest: Latest) -> N
     _serve_client(app, config, latest)
     _serve_scoring(app, config, live)
     _serve_files(app, config)
+    app.get("/docs")(lambda: page("docs.html", **documented(description(config.schema))))
     for name in TYPES:
         app.get(f"/{name}", endpoint=name)(partial(_static, name))
 

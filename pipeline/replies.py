@@ -13,12 +13,14 @@ from werkzeug.wrappers import Response as AnyResponse
 from pipeline.clientrows import RequestError
 from pipeline.errors import DataError, HistoryError, PipelineError
 from pipeline.guard import HEADERS, api_token, authorized
+from pipeline.pages import PAGES, page
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger("app")
 
+BASIC = 'Basic realm="Clients about to leave: the token is the password", charset="UTF-8"'
 OPEN = "/health"  # asked by monitors, which hold no token
 
 
@@ -61,33 +63,47 @@ def _with_headers(answering: "WSGIApplication") -> "WSGIApplication":
 def _http_error(error: HTTPException) -> AnyResponse:
     if isinstance(error, MethodNotAllowed):
         error.valid_methods = sorted(error.valid_methods or ())
-    response = error.get_response()  # with its headers, such as Allow
-    response.set_data(jsonify(error=error.description or error.name).get_data())
-    response.content_type = "application/json"
+    told, response = _told(error.description or error.name), error.get_response()
+    response.set_data(told.get_data())  # its headers stay, such as Allow
+    response.content_type = told.content_type
     return response
 
 
-def _body_error(_: ParseException) -> tuple[Response, int]:
+def _told(message: str, status: int = 200) -> Response:
+    """An error: a page for a browser that asked for one, else JSON."""
+    if _by_browser():
+        answer = page("problem.html", title="That did not work", message=message)
+    else:
+        answer = jsonify(error=message)
+    answer.status_code = status
+    return answer
+
+
+def _by_browser() -> bool:
+    return request.path in PAGES and request.accept_mimetypes.best == "text/html"
+
+
+def _body_error(_: ParseException) -> Response:
     """A body in pieces that gunicorn finds broken while we read it."""
-    return jsonify(error="the body is broken"), 400
+    return _told("the body is broken", 400)
 
 
-def _pipeline_error(error: PipelineError) -> tuple[Response, int]:
+def _pipeline_error(error: PipelineError) -> Response:
     """A fault of the request in its own words; one of ours without our paths."""
     if isinstance(error, RequestError):
-        answer = jsonify(error=str(error))
+        answer = _told(str(error), error.status)
         if error.status == 401:
-            answer.headers["WWW-Authenticate"] = "Bearer"
-        return answer, error.status
+            answer.headers["WWW-Authenticate"] = BASIC if _by_browser() else "Bearer"
+        return answer
     log.error("%s %s: %s", request.method, request.path, error)
     if isinstance(error, HistoryError):
-        return jsonify(error="not recorded yet: run the pipeline first"), 503
+        return _told("not recorded yet: run the pipeline first", 503)
     if isinstance(error, DataError):
-        return jsonify(error="the test data cannot be used; the server's log says why"), 503
-    return jsonify(error="no release is live"), 503
+        return _told("the test data cannot be used; the server's log says why", 503)
+    return _told("no release is live", 503)
 
 
-def _system_error(error: OSError | sqlite3.Error) -> tuple[Response, int]:
+def _system_error(error: OSError | sqlite3.Error) -> Response:
     """A file of ours that cannot be read, or a history that is locked or damaged."""
     log.error("%s %s: %r", request.method, request.path, error)
-    return jsonify(error="the data cannot be read; the server's log says why"), 503
+    return _told("the data cannot be read; the server's log says why", 503)

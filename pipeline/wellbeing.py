@@ -71,8 +71,8 @@ def _doubts(status: Status, now: datetime) -> list[str]:
         told.append(f"the last run, begun {ago(run.started_at, now)}, has not ended")
     if status.last_active and _seconds(status.last_active, now) > LATE:
         told.append(f"no run has looked for new files for {ago(status.last_active, now)[:-4]}")
-    verdict = (status.last_verdict or "").split(" ", 1)[-1]
-    if verdict.startswith(f"{DRIFT}:") and "stays live" in verdict:
+    last = status.last_verdict
+    if last and last.verdict == DRIFT and "stays live" in last.reason:
         told.append("the last batch drifted, and no better model was found")
     if status.rejected:
         told.append(f"{counted(len(status.rejected), 'file')} in the input folder cannot be read")

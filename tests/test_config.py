@@ -190,7 +190,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
             '"keep_release" is not a known key; did you mean "keep_releases"?',
             '"test_data_path" must be a text in quotes',
             '"api_url" must be an http:// or https:// address or null, not "ftp://x"',
-            '"schema.numeric" must be a list of column names, not "c"',
+            '"schema.numeric" must be a list of names, not "c"',
             '"schema" names no feature: give "numeric" or "categorical" columns',
             '"keep_releases" must be a whole number of at least 1, not 0',
             '"risk_bands.high" must be a number from 0 to 1, not 2',
