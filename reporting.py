@@ -31,6 +31,7 @@ from pipeline.master import read_master
 from pipeline.models import Model, load_release, predictions_of
 from pipeline.movers import update_movers
 from pipeline.ranking import rank_clients
+from pipeline.rankingbefore import ranking_before
 from pipeline.rankingfile import ranking_text
 from pipeline.reasons import Explainer, usual_client
 from pipeline.releases import Release, live_release
@@ -77,9 +78,10 @@ def write_ranking(config: Config, release: Release, scorer: Scorer) -> Ranked:
     with History(config.history_path) as history:
         frame = read_master(config, history)
     ranking = rank_clients(scorer, frame, config.schema, config.policy)
+    before = ranking_before(config.clientrisk_path, ranking.clients)
     labels = [config.labels[column] for column in config.schema.features]
     explainer = Explainer(scorer, usual_client(release.model), labels)
-    moved = update_movers(config.movers_path, config.clientrisk_path, ranking, release.id)
+    moved = update_movers(config.movers_path, before, ranking, release.id)
     with writing(config.clientrisk_path) as file:
         for text in ranking_text(ranking, explainer, config.risk_bands, release.id):
             file.write(text.encode())
