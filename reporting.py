@@ -35,6 +35,7 @@ from pipeline.rankingbefore import ranking_before
 from pipeline.rankingfile import ranking_text
 from pipeline.reasons import Explainer, usual_client
 from pipeline.releases import Release, live_release
+from pipeline.riskchanges import record_changes
 from pipeline.schema import Schema
 from pipeline.scorers import Scorer, scorer_of
 
@@ -74,11 +75,15 @@ def report(config: Config, matrix_name: str = "confusionmatrix.png") -> Report:
 
 
 def write_ranking(config: Config, release: Release, scorer: Scorer) -> Ranked:
-    """Rank the clients of finaldata.csv into clientrisk.csv, and who moved into movers.csv."""
+    """Rank the clients of finaldata.csv into clientrisk.csv, and who moved into movers.csv.
+
+    Whose risk changed goes into the history.
+    """
     with History(config.history_path) as history:
         frame = read_master(config, history)
-    ranking = rank_clients(scorer, frame, config.schema, config.policy)
-    before = ranking_before(config.clientrisk_path, ranking.clients)
+        ranking = rank_clients(scorer, frame, config.schema, config.policy)
+        before = ranking_before(config.clientrisk_path, ranking.clients)
+        record_changes(history, release.id, ranking, before)
     labels = [config.labels[column] for column in config.schema.features]
     explainer = Explainer(scorer, usual_client(release.model), labels)
     moved = update_movers(config.movers_path, before, ranking, release.id)

@@ -949,6 +949,9 @@ def test_a_run_killed_between_deploying_and_recording_is_taken_up(settled: Sandb
 # --- what a former version made ---
 
 FORMER_HISTORY = """
+    DROP TABLE client_risk;
+    DROP TABLE ranked_clients;
+    DROP TABLE rankings;
     DROP TABLE score_drift;
     DROP TABLE input_drift;
     DROP INDEX decisions_release;

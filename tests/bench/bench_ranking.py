@@ -32,6 +32,7 @@ from pipeline.rankingfile import ranking_text
 from pipeline.reasons import Explainer, contributions, usual_client
 from pipeline.recipe import BOOSTING
 from pipeline.releases import Release
+from pipeline.riskchanges import record_changes
 from pipeline.scorers import scorer_of
 from reporting import Ranked, write_ranking
 from tests.bench.measuring import interleaved, machine, peak_of, table, world
@@ -84,6 +85,8 @@ def measured(config: Config, repeat: int) -> Times:
 
     def compare() -> None:
         before = ranking_before(place, ranking.clients)
+        with History(config.history_path) as history:
+            record_changes(history, release.id, ranking, before)
         update_movers(config.movers_path, before, ranking, release.id)
 
     return interleaved(
