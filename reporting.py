@@ -29,11 +29,13 @@ from pipeline.movers import update_movers
 from pipeline.overview import report_sections, state_now
 from pipeline.plotstyle import new_figure, png_of, styled
 from pipeline.ranking import rank_clients
+from pipeline.rankingbefore import ranking_before
 from pipeline.rankingfile import ranking_text
 from pipeline.reasons import Explainer, usual_client
 from pipeline.releases import CARD, Release, live_release
 from pipeline.reportfiles import write_reports
 from pipeline.reportpage import ReportContent
+from pipeline.riskchanges import record_changes
 from pipeline.scorers import Scorer, scorer_of
 from pipeline.words import counted, minute, score
 
@@ -97,13 +99,18 @@ def write_report(config: Config, release: Release, tested: Tested) -> tuple[Path
 
 
 def write_ranking(config: Config, release: Release, scorer: Scorer) -> Ranked:
-    """Rank the clients of finaldata.csv into clientrisk.csv, and who moved into movers.csv."""
+    """Rank the clients of finaldata.csv into clientrisk.csv, and who moved into movers.csv.
+
+    Whose risk changed goes into the history.
+    """
     with History(config.history_path) as history:
         frame = read_master(config, history)
-    ranking = rank_clients(scorer, frame, config.schema, config.policy)
+        ranking = rank_clients(scorer, frame, config.schema, config.policy)
+        before = ranking_before(config.clientrisk_path, ranking.clients)
+        record_changes(history, release.id, ranking, before)
     labels = [config.labels[column] for column in config.schema.features]
     explainer = Explainer(scorer, usual_client(release.model), labels)
-    moved = update_movers(config.movers_path, config.clientrisk_path, ranking, release.id)
+    moved = update_movers(config.movers_path, before, ranking, release.id)
     with writing(config.clientrisk_path) as file:
         for text in ranking_text(ranking, explainer, config.risk_bands, release.id):
             file.write(text.encode())

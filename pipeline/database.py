@@ -5,7 +5,7 @@ nothing into it.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -84,6 +84,11 @@ class History:
         sql = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})"
         with self._errors_told():
             return self.connection.execute(sql, tuple(values.values())).lastrowid or 0
+
+    def many(self, sql: str, values: Iterable[tuple[Any, ...]]) -> None:
+        """Run a statement with each of these values."""
+        with self._errors_told():
+            self.connection.executemany(sql, values)
 
     @contextmanager
     def _errors_told(self) -> Iterator[None]:

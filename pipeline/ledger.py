@@ -135,7 +135,7 @@ def _record_file(history: History, file: TakenFile, **known: Any) -> None:
         "reported_at": settled,
     }
     file_id = history.insert("files", **{**told, **known})
-    history.connection.executemany(
+    history.many(
         "INSERT INTO rejected_rows (file_id, line, reason, row) VALUES (?, ?, ?, ?)",
         [(file_id, bad.line, bad.reason, bad.row) for bad in file.bad_rows],
     )
@@ -200,7 +200,7 @@ def mark_reported(history: History, files: list[PendingFile]) -> None:
 
 
 def _mark(history: History, files: list[PendingFile], column: str) -> None:
-    history.connection.executemany(
+    history.many(
         f"UPDATE files SET {column} = ? WHERE id = ?", [(utc_now(), file.id) for file in files]
     )
 

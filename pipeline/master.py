@@ -38,15 +38,11 @@ def check_size(path: Path, size: int) -> None:
         )
 
 
-def read_master(
-    config: Config, history: History, columns: Sequence[str] | None = None
-) -> "pd.DataFrame":
-    """All rows of `finaldata.csv` that count, in order, with these or all of the schema's columns.
+def counted_bytes(config: Config, history: History) -> int:
+    """How many bytes of `finaldata.csv` count, its header included.
 
     Raises `HistoryError` if the file is not what the ledger says, or has no rows yet.
     """
-    from pipeline.frames import frame_of
-
     rows, size = master_size(history)
     if rebuilding(history):
         raise HistoryError(
@@ -55,6 +51,19 @@ def read_master(
     if not rows:
         raise HistoryError(f"{config.finaldata_path} has no rows yet: run `python ingestion.py`")
     check_master(config.finaldata_path, config.schema, size)
+    return size
+
+
+def read_master(
+    config: Config, history: History, columns: Sequence[str] | None = None
+) -> "pd.DataFrame":
+    """All rows of `finaldata.csv` that count, in order, with these or all of the schema's columns.
+
+    Raises `HistoryError` as `counted_bytes` does.
+    """
+    from pipeline.frames import frame_of
+
+    size = counted_bytes(config, history)
     whole = config.finaldata_path.stat().st_size == size
     text = config.finaldata_path if whole else _head(config.finaldata_path, size)
     return frame_of(text, config.schema, columns or config.schema.columns)

@@ -142,4 +142,26 @@ MIGRATIONS = (
     CREATE INDEX files_refused ON files (id) WHERE status = 'rejected' OR rejected > 0;
     CREATE INDEX decisions_checked ON decisions (id) WHERE drift_test IS NOT NULL;
     """,
+    """
+    CREATE TABLE rankings (       -- those in which the risk of some client changed
+        id INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        release TEXT NOT NULL,
+        clients INTEGER NOT NULL, -- how many it has
+        replaced TEXT,            -- which file it was to take the place of, if one of ours
+        old INTEGER NOT NULL DEFAULT 0  -- 1: what it took the place of has been forgotten
+    );
+    CREATE INDEX rankings_young ON rankings (at) WHERE old = 0;
+    CREATE TABLE ranked_clients ( -- by number, so that a risk takes a third of the room
+        id INTEGER PRIMARY KEY,
+        client TEXT NOT NULL UNIQUE
+    );
+    CREATE TABLE client_risk (    -- the risk of each client from one ranking to its next here
+        client_id INTEGER NOT NULL REFERENCES ranked_clients (id),
+        ranking_id INTEGER NOT NULL REFERENCES rankings (id),
+        risk REAL,                -- to two decimals; null from where it is in the ranking no more
+        PRIMARY KEY (client_id, ranking_id)
+    ) WITHOUT ROWID;
+    CREATE INDEX client_risk_ranking ON client_risk (ranking_id);
+    """,
 )

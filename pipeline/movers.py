@@ -1,33 +1,21 @@
 """`movers.csv`: the clients whose risk rose or fell most since the ranking before."""
 
-import logging
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from pipeline.files import write_atomic
+from pipeline.files import write_if_changed
 from pipeline.ranking import Ranking
+from pipeline.rankingbefore import DECIMALS, Before
 from pipeline.schema import csv_line
-from pipeline.spreadsheet import neutral, original
-
-log = logging.getLogger(__name__)
+from pipeline.spreadsheet import neutral
 
 LEAST_CHANGE = 0.01  # of a risk
 MOST_MOVERS = 50  # that rose, and as many that fell
 COLUMNS = ("client", "before", "risk", "change", "release_before", "release")
 _HEADER = ",".join(COLUMNS)
-_DECIMALS = 6  # of the risks in a ranking
-_SAME = 1.5 / 10**_DECIMALS  # two risks that differ by less may be one, rounded in two ways
-
-
-class Earlier(NamedTuple):
-    """An earlier ranking: the risk of each client, shape (clients,), and the release it is by."""
-
-    clients: list[str]
-    risk: np.ndarray
-    release: str
+_SAME = 1.5 / 10**DECIMALS  # two risks that differ by less may be one, rounded in two ways
 
 
 class Mover(NamedTuple):
@@ -48,60 +36,27 @@ class Movers(NamedTuple):
     all_fell: int
 
 
-def update_movers(path: Path, ranking_path: Path, ranking: Ranking, release: str) -> str:
-    """Write the movers since the ranking that still lies at `ranking_path`; tells who moved.
+def update_movers(path: Path, before: Before | None, ranking: Ranking, release: str) -> str:
+    """Write the movers since the ranking before; tells who moved.
 
     To be called before the new ranking is written: a run that is killed in between compares with
     the same one again. Where nothing changed since, the movers stay as they are.
     """
-    earlier = earlier_ranking(ranking_path)
-    if earlier is None:
-        write_atomic(path, _HEADER + "\n")
+    if before is None:
+        write_if_changed(path, _HEADER + "\n")
         return "no ranking before to compare with"
-    before = risk_before(earlier, ranking.clients)
-    if _unchanged(earlier, before, ranking, release) and path.is_file():
+    if _unchanged(before, ranking, release) and path.is_file():
         return "as before, no risk has changed"
-    movers = movers_between(before, ranking)
-    write_atomic(path, movers_text(movers, earlier.release, release))
+    movers = movers_between(before.risk, ranking)
+    write_if_changed(path, movers_text(movers, before.release, release))
     rose, fell = movers.all_rose, movers.all_fell
     return f"{rose:,} client{'s' * (rose != 1)} rose, {fell:,} fell by {LEAST_CHANGE} or more"
 
 
-def earlier_ranking(path: Path) -> Earlier | None:
-    """The ranking at a path; None where there is none, or people made another of it."""
-    try:
-        table = pd.read_csv(
-            path,
-            usecols=["client", "risk", "release"],
-            dtype={"client": "object", "risk": "float64", "release": "object"},
-            na_filter=False,
-        )
-        if table.empty:  # everybody had left
-            return None
-        releases = set(table["release"].tolist())
-        if len(releases) != 1 or not table["risk"].between(0, 1).all():
-            raise ValueError("it is not of one release with risks from 0 to 1")
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        log.warning("%s is no ranking of ours, nothing to compare with: %s", path, error)
-        return None
-    clients = table["client"].tolist()
-    if "'" in "".join(clients):
-        clients = [original(client) for client in clients]
-    return Earlier(clients, table["risk"].to_numpy(), releases.pop())
-
-
-def risk_before(earlier: Earlier, clients: list[str]) -> np.ndarray:
-    """The earlier risk of each of these clients: shape (clients,), NaN where it had none."""
-    known = dict(zip(earlier.clients, earlier.risk.tolist(), strict=True))
-    return np.array([known.get(client, np.nan) for client in clients], dtype="float64")
-
-
-def _unchanged(earlier: Earlier, before: np.ndarray, ranking: Ranking, release: str) -> bool:
-    if earlier.release != release or len(earlier.clients) != len(ranking.clients):
+def _unchanged(before: Before, ranking: Ranking, release: str) -> bool:
+    if before.release != release or before.gone:
         return False
-    return bool((np.abs(ranking.risk - before) < _SAME).all())  # not where one is new
+    return bool((np.abs(ranking.risk - before.risk) < _SAME).all())  # not where one is new
 
 
 def movers_between(before: np.ndarray, ranking: Ranking) -> Movers:
@@ -109,8 +64,8 @@ def movers_between(before: np.ndarray, ranking: Ranking) -> Movers:
 
     Clients that are in one of the rankings only did not move.
     """
-    risk = np.round(ranking.risk, _DECIMALS)
-    change = np.round(risk - before, _DECIMALS)
+    risk = np.round(ranking.risk, DECIMALS)
+    change = np.round(risk - before, DECIMALS)
 
     def most(size: np.ndarray) -> tuple[list[Mover], int]:
         places = np.flatnonzero(size >= LEAST_CHANGE)

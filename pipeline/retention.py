@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from pipeline.database import History
+from pipeline.riskhistory import forget_risks
 
 # table -> its column of time, and what is kept however old it is
 _PRUNED = {
@@ -30,3 +31,4 @@ def prune(history: History, days: int) -> None:
     with history.transaction():
         for table, (time, kept) in _PRUNED.items():
             history.query(f"DELETE FROM {table} WHERE {time} < ? AND NOT ({kept})", before)
+        forget_risks(history, before)

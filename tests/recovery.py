@@ -33,6 +33,12 @@ LEDGER = (
     "SELECT name, size, sha256, status, reason, rows, added, duplicates, rejected, start_byte,"
     " end_byte, current, judged_at IS NULL, reported_at IS NULL FROM files ORDER BY id"
 )
+RISKS = (
+    "SELECT client, substr(release, 1, 6), clients, risk FROM client_risk"
+    " JOIN rankings ON rankings.id = ranking_id"
+    " JOIN ranked_clients ON ranked_clients.id = client_id"
+    " ORDER BY client, ranking_id"
+)
 LAST_DEPLOYMENT = "SELECT release, action FROM deployments ORDER BY id DESC LIMIT 1"
 
 Rows = list[tuple[object, ...]]
@@ -57,6 +63,7 @@ class Outcome:
     master: Rows
     judged: list[str]  # the files of all decisions
     deployments: list[tuple[str, str]]
+    risks: Rows
 
     @classmethod
     def of(cls, world: World) -> "Outcome":
@@ -74,6 +81,7 @@ class Outcome:
             master=query(world.history, "SELECT bytes, rows, rebuilding FROM master"),
             judged=sorted(name for (names,) in decided for name in json.loads(str(names))),
             deployments=[(str(release)[:6], str(action)) for release, action in deployed],
+            risks=query(world.history, RISKS),
         )
 
 
@@ -182,6 +190,8 @@ def state_of(world: World) -> str:
         for line in connection.iterdump():
             if line.startswith('INSERT INTO "master"'):
                 line = re.sub("'[0-9a-f]+'", "", line)  # the id of a file of row keys
+            if line.startswith('INSERT INTO "rankings"'):
+                line = re.sub(r"'\d+-\d+'", "", line)  # which file it was to take the place of
             if not line.startswith('INSERT INTO "timings"'):
                 told.update(without_times(line.encode()))
         connection.close()

@@ -12,10 +12,14 @@ from conftest import Sandbox, client_rows
 from app import create_app
 from fullprocess import tick
 from pipeline.history import History, recorded_f1
+from pipeline.riskhistory import risk_over_time
 from pipeline.status import status, status_lines
 
 OLD = "2001-01-01T00:00:00.000Z"
-TABLES = ("runs", "scores", "decisions", "deployments", "timings", "missing", "packages")
+TABLES = (
+    *("runs", "scores", "decisions", "deployments", "timings", "missing", "packages"),
+    "rankings",
+)
 
 
 def time_column(table: str) -> str:
@@ -61,6 +65,7 @@ def test_a_run_with_work_forgets_what_is_old(settled: Sandbox) -> None:
         "scores": 1,  # of the live model, on the test data
         "deployments": 1,
         "timings": 1,  # of the last training
+        "rankings": 1,  # in which the clients got the risk that they have
         **({"packages": packages} if packages else {}),
     }
 
@@ -177,10 +182,16 @@ def questions(world: Sandbox) -> dict[str, Callable[[], object]]:
 
     paths = ("/health", "/ready", "/diagnostics", "/summarystats", "/scoring", "/risk")
     client_at_risk = client.get("/risk?limit=1").get_json()["clients"][0]["client"]
+
+    def risks() -> None:
+        with History(world.config.history_path) as history:
+            assert len(risk_over_time(history, client_at_risk)) == 1
+
     return {
         "the status": lambda: status_lines(status(world.config)),
         "an empty tick": lambda: tick(world.config),
         **{path: ask(path) for path in (*paths, "/prediction?filename=testdata.csv")},
+        "the risk of a client over time": risks,
         "/risk/<client>": ask(f"/risk/{client_at_risk}"),
     }
 

@@ -9,8 +9,9 @@ from conftest import Sandbox
 
 from pipeline.errors import HistoryError
 from pipeline.features import Features
-from pipeline.movers import earlier_ranking, movers_between, update_movers
+from pipeline.movers import movers_between, update_movers
 from pipeline.ranking import Ranking
+from pipeline.rankingbefore import earlier_ranking, ranking_before
 from pipeline.rankingreader import read_movers
 
 HEADER = "client,before,risk,change,release_before,release\n"
@@ -41,7 +42,8 @@ FULL = "rank,client,risk,band,release,contact,reasons"
 
 def updated(folder: Path, new: Ranking, release: str = NEW) -> tuple[str, str]:
     """What is said of the movers, and their file."""
-    said = update_movers(folder / "movers.csv", folder / "clientrisk.csv", new, release)
+    before = ranking_before(folder / "clientrisk.csv", new.clients)
+    said = update_movers(folder / "movers.csv", before, new, release)
     return said, (folder / "movers.csv").read_text(encoding="utf-8")
 
 

@@ -71,6 +71,11 @@ _FILL = (
     "INSERT INTO packages (at, position, package, installed, latest)"
     " SELECT at, p.value, 'package' || p.value, '1.0', '1.1'"
     " FROM n, json_each('[0, 1, 2, 3, 4, 5, 6, 7, 8]') AS p WHERE i % 10 = 0",
+    "INSERT OR IGNORE INTO ranked_clients (client) SELECT 'Corporation ' || i % 20 FROM n",
+    "INSERT INTO rankings (at, release, clients) SELECT at, '000001-20260101T000000Z', 20 FROM n",
+    "INSERT INTO client_risk (client_id, ranking_id, risk)"
+    " SELECT (SELECT id FROM ranked_clients WHERE client = 'Corporation ' || i % 20),"
+    " (SELECT max(id) FROM rankings) - (SELECT max(i) FROM n) + i, 0.7 FROM n",
 )
 
 

@@ -25,12 +25,14 @@ from pipeline.files import write_atomic
 from pipeline.history import History
 from pipeline.master import read_master
 from pipeline.models import TrainedModel, risk_of
-from pipeline.movers import earlier_ranking, update_movers
+from pipeline.movers import update_movers
 from pipeline.ranking import rank_clients
+from pipeline.rankingbefore import earlier_ranking, ranking_before
 from pipeline.rankingfile import ranking_text
 from pipeline.reasons import Explainer, contributions, usual_client
 from pipeline.recipe import BOOSTING
 from pipeline.releases import Release
+from pipeline.riskchanges import record_changes
 from pipeline.scorers import scorer_of
 from reporting import Ranked, write_ranking
 from tests.bench.measuring import interleaved, machine, peak_of, table, world
@@ -79,7 +81,14 @@ def measured(config: Config, repeat: int) -> Times:
     assert usual is not None
     explainer = Explainer(scorer, usual, list(config.labels.values()))
     text = "".join(ranking_text(ranking, explainer, config.risk_bands, release.id))
-    places = (config.movers_path, config.clientrisk_path)
+    place = config.clientrisk_path
+
+    def compare() -> None:
+        before = ranking_before(place, ranking.clients)
+        with History(config.history_path) as history:
+            record_changes(history, release.id, ranking, before)
+        update_movers(config.movers_path, before, ranking, release.id)
+
     return interleaved(
         {
             READ: lambda: pd.read_csv(config.finaldata_path),
@@ -90,8 +99,8 @@ def measured(config: Config, repeat: int) -> Times:
             "    of it the scores": lambda: scorer.scores(ranking.rows),
             "    of it the log-odds": lambda: scorer.decision(ranking.rows),
             "    predict_proba would take": lambda: risk_of(trained.model, here),
-            "  who moved": lambda: update_movers(*places, ranking, release.id),
-            "    of it reading the ranking before": lambda: earlier_ranking(places[1]),
+            "  who moved": compare,
+            "    of it reading the ranking before": lambda: earlier_ranking(place),
             "  the reasons": lambda: explainer.reasons(ranking.rows),
             "    of them the contributions": lambda: contributions(scorer, ranking.rows, usual),
             "  the text, with the reasons": lambda: list(

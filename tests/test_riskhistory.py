@@ -1,0 +1,172 @@
+"""The risk of clients over time: what is recorded of it, what is read, what is forgotten."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.history import History
+from pipeline.retention import prune
+from pipeline.riskhistory import (
+    ClientRisk,
+    RiskPoint,
+    ranked_clients,
+    record_risks,
+    risk_over_time,
+)
+
+OLDER, OLD, NEW, NEWER = (f"{year}-01-01T00:00:00.000Z" for year in (2001, 2002, 2998, 2999))
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[History]:
+    with History(tmp_path / "history.db") as opened:
+        yield opened
+
+
+def record(history: History, at: str, release: str = "r1", **risks: float | None) -> None:
+    record_risks(history, release, 3, [ClientRisk(*told) for told in risks.items()])
+    history.query("UPDATE rankings SET at = ? WHERE id = (SELECT max(id) FROM rankings)", at)
+
+
+def points(history: History, client: str) -> list[tuple[str, float | None]]:
+    return [(at, risk) for at, _, risk in risk_over_time(history, client)]
+
+
+def rankings(history: History) -> list[tuple[object, ...]]:
+    return history.tuples("SELECT at, release, clients FROM rankings ORDER BY id")
+
+
+@pytest.fixture
+def many(history: History) -> History:
+    """A history of 9,000 clients, with one old point each."""
+    record(history, OLD, **{f"c{i}": 0.5 for i in range(9_000)})
+    return history
+
+
+@pytest.fixture
+def steps(many: History) -> list[int]:
+    """A number for each step that SQLite's engine takes."""
+    taken: list[int] = []
+    many.connection.set_progress_handler(lambda: taken.append(1), 1)
+    return taken
+
+
+# --- recording and reading ---
+
+
+def test_the_points_of_a_client_are_read_oldest_first(history: History) -> None:
+    record(history, OLDER, a=0.5, b=0.1)
+    record(history, OLD, "r2", a=0.75)
+    record(history, NEW, "r3", a=None, b=0.2)
+    record(history, NEWER, "r3", a=0.75)
+
+    assert risk_over_time(history, "a") == (
+        RiskPoint(OLDER, "r1", 0.5),
+        RiskPoint(OLD, "r2", 0.75),
+        RiskPoint(NEW, "r3", None),
+        RiskPoint(NEWER, "r3", 0.75),
+    )
+    assert points(history, "b") == [(OLDER, 0.1), (NEW, 0.2)]
+    assert rankings(history) == [(OLDER, "r1", 3), (OLD, "r2", 3), (NEW, "r3", 3), (NEWER, "r3", 3)]
+
+
+@pytest.mark.parametrize("name", ["Smith, Jones", 'The "Best"', "=1+1", "'=1", "株式", "a b  c"])
+def test_a_client_is_found_by_its_name(history: History, name: str) -> None:
+    record_risks(history, "r1", 2, [ClientRisk(name, 0.5), ClientRisk(name + "x", 0.7)])
+
+    assert [point.risk for point in risk_over_time(history, name)] == [0.5]
+    assert ranked_clients(history) == [name, name + "x"]
+
+
+def test_a_client_that_was_never_ranked_has_no_points(history: History) -> None:
+    record(history, OLD, a=0.5)
+
+    assert risk_over_time(history, "b") == ()
+
+
+def test_where_nothing_changed_nothing_is_written(history: History) -> None:
+    record_risks(history, "r1", 3, [])
+
+    assert rankings(history) == []
+
+
+def test_risks_that_are_on_record_already_are_not_recorded_again(history: History) -> None:
+    record(history, OLDER, a=0.5, b=0.5, c=None)
+    record_risks(history, "r1", 3, [ClientRisk("a", 0.5), ClientRisk("b", 0.5)])
+    assert rankings(history) == [(OLDER, "r1", 3)]
+
+    record(history, NEW, a=0.5, b=None)
+    record_risks(history, "r1", 3, [ClientRisk("b", None)])
+
+    assert points(history, "a") == [(OLDER, 0.5)]
+    assert points(history, "b") == [(OLDER, 0.5), (NEW, None)]
+    assert ranked_clients(history) == ["a", "b"]  # c was gone before it was ever ranked
+    assert len(rankings(history)) == 2
+
+
+def test_the_points_of_a_client_are_found_without_reading_those_of_others(
+    many: History, steps: list[int]
+) -> None:
+    assert points(many, "c5000") == [(OLD, 0.5)]
+    assert len(steps) < 100
+
+
+# --- what is forgotten ---
+
+
+def test_of_what_is_old_the_last_point_of_each_client_is_kept(history: History) -> None:
+    record(history, OLDER, a=0.1, b=0.1, c=0.1)
+    record(history, OLD, a=0.2, c=None)
+    record(history, NEW, a=0.3)
+
+    prune(history, 365)
+
+    assert points(history, "a") == [(OLD, 0.2), (NEW, 0.3)]  # it had the one until the other
+    assert points(history, "b") == [(OLDER, 0.1)]
+    assert points(history, "c") == [(OLD, None)]
+
+
+def test_a_ranking_that_no_point_is_of_is_forgotten(history: History) -> None:
+    record(history, OLDER, a=0.1, b=0.1)
+    record(history, OLD, a=0.2)
+    record(history, OLD, "r2", a=0.3, b=0.3)
+    record(history, NEW, a=0.4)
+
+    prune(history, 365)
+
+    assert rankings(history) == [(OLD, "r2", 3), (NEW, "r1", 3)]
+
+
+def test_what_becomes_old_later_is_forgotten_then(history: History) -> None:
+    record(history, OLDER, a=0.1, b=0.1)
+    record(history, NEW, a=0.2)
+    prune(history, 365)
+    assert points(history, "a") == [(OLDER, 0.1), (NEW, 0.2)]
+
+    history.query("UPDATE rankings SET at = ? WHERE at = ?", OLD, NEW)
+    prune(history, 365)
+
+    assert points(history, "a") == [(OLD, 0.2)]
+    assert points(history, "b") == [(OLDER, 0.1)]
+    assert [at for at, *_ in rankings(history)] == [OLDER, OLD]
+
+
+def test_what_is_young_is_kept(history: History) -> None:
+    for at in (NEW, NEWER):
+        record(history, at, a=0.1 if at == NEW else 0.2)
+
+    prune(history, 365)
+
+    assert points(history, "a") == [(NEW, 0.1), (NEWER, 0.2)]
+
+
+def test_what_has_been_old_for_long_is_not_looked_at_again(many: History, steps: list[int]) -> None:
+    record(many, OLD, c1=0.6)
+    prune(many, 365)
+    steps.clear()
+
+    prune(many, 365)
+
+    assert len(steps) < 1_000
+    assert points(many, "c1") == [(OLD, 0.6)]
