@@ -6,12 +6,12 @@ from pathlib import Path
 from flask import Flask, Response, request
 from markupsafe import Markup
 
+from pipeline.apidocs import documented
 from pipeline.clientlist import Listing, listing, query_of
 from pipeline.clientpage import client_sections
 from pipeline.clientrows import MOST_BYTES, RequestError
 from pipeline.config import Config
 from pipeline.content import Section
-from pipeline.apidocs import documented
 from pipeline.errors import HistoryError
 from pipeline.latest import Latest, stamp
 from pipeline.openapi import description
