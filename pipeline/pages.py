@@ -43,7 +43,9 @@ def open_pages(app: Flask, config: Config, live: LiveModel, latest: Latest) -> N
     _serve_client(app, config, latest)
     _serve_scoring(app, config, live)
     _serve_files(app, config)
-    app.get("/docs")(lambda: page("docs.html", **documented(description(config.schema))))
+    app.get("/docs", endpoint="docs")(
+        lambda: page("docs.html", **documented(description(config.schema)))
+    )
     for name in TYPES:
         app.get(f"/{name}", endpoint=name)(partial(_static, name))
 
