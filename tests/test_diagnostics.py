@@ -27,8 +27,8 @@ from pipeline.releases import live_release
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 INDEX = {key: os.environ.get(key) for key in ("PIP_INDEX_URL", "PIP_NO_INDEX")}
 REQUIRED = ["pandas", "numpy", "xxhash", "tqdm", "scikit-learn", "scipy", "threadpoolctl"]
-REQUIRED += ["flask", "orjson", "prometheus_client", "requests", "matplotlib", "seaborn"]
-REQUIRED += ["pytest", "gunicorn"]
+REQUIRED += ["flask", "jinja2", "orjson", "prometheus_client", "requests", "matplotlib"]
+REQUIRED += ["seaborn", "fpdf2", "pytest", "gunicorn"]
 
 
 def finaldata(world: Sandbox) -> pd.DataFrame:
