@@ -11,7 +11,7 @@ from pipeline.plotstyle import ALARM, LINES, MAIN, MUTED, QUIET, SERIES, plain_a
 from pipeline.riskhistory import RiskPoint
 from pipeline.trendbins import ScoreBin, TimingBin
 from pipeline.trends import Deployment, Missing
-from pipeline.words import counted, minute, moment, percent, release_number, score, seconds
+from pipeline.words import counted, minute, moment, percent, release_number, score, seconds, three_digits
 
 MOST_LINES = 6  # columns drawn by name; the others are in the table
 MOST_MARKS = 12  # releases that are named in a picture
@@ -123,7 +123,7 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
                 _span(part.first, part.last),
                 stage,
                 f"{part.runs:,}",
-                *(f"{value:.3g}" for value in (part.seconds, part.low, part.high)),
+                *(three_digits(value) for value in (part.seconds, part.low, part.high)),
                 f"{part.rows:,}",
             )
             for stage, bins in stages.items()
