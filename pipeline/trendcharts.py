@@ -111,7 +111,8 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
             marker = "os"[i % 2] if len(bins) <= FEW else ""
             values = [part.seconds for part in bins]
             axes.plot(at, values, color=SERIES[i], ls=LINES[i], marker=marker, label=stage)
-        axes.legend(loc="best")
+        if stages:
+            axes.legend(loc="best")
 
     return Chart(
         key="timings",
@@ -136,7 +137,10 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
 def client_chart(points: Sequence[RiskPoint], threshold: float | None) -> Chart:
     """One client's risk over time: it holds until the next point."""
     told = [point for point in points if point.risk is not None]
-    last = f"{percent(told[-1].risk)} at last" if told else "none on record"
+    ranked = bool(points) and points[-1].risk is not None
+    last = percent(told[-1].risk) if told else "none on record"
+    if told:
+        last += " at last" if ranked else ", then no longer ranked"
 
     def draw(figure: Figure) -> None:
         axes = _over_time(figure, "risk, percent")
@@ -155,7 +159,7 @@ def client_chart(points: Sequence[RiskPoint], threshold: float | None) -> Chart:
         rows=tuple(
             (
                 minute(point.at),
-                "left" if point.risk is None else percent(point.risk),
+                "not ranked" if point.risk is None else percent(point.risk),
                 point.release,
             )
             for point in reversed(points)

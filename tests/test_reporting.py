@@ -9,7 +9,7 @@ import pandas as pd
 from conftest import Sandbox, client_rows
 from sklearn.metrics import confusion_matrix, f1_score
 
-from pipeline.evaluation import tested_on
+from pipeline import evaluation
 from pipeline.frames import read_folder
 from pipeline.models import load_release
 from pipeline.plotstyle import styled
@@ -46,7 +46,7 @@ def drawn(world: Sandbox, frame: pd.DataFrame) -> Any:
     release = live(world)
     model = load_release(release, world.config.schema)
     with styled():
-        return matrix_figure(tested_on(model, frame, world.config.schema), release).axes[0]
+        return matrix_figure(evaluation.tested_on(model, frame, world.config.schema), release).axes[0]
 
 
 def test_the_matrix_is_a_png_large_enough_to_print(deployed: Sandbox) -> None:
