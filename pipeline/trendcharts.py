@@ -11,7 +11,16 @@ from pipeline.plotstyle import ALARM, LINES, MAIN, MUTED, QUIET, SERIES, plain_a
 from pipeline.riskhistory import RiskPoint
 from pipeline.trendbins import ScoreBin, TimingBin
 from pipeline.trends import Deployment, Missing
-from pipeline.words import counted, minute, moment, percent, release_number, score, seconds, three_digits
+from pipeline.words import (
+    counted,
+    minute,
+    moment,
+    percent,
+    release_number,
+    score,
+    seconds,
+    three_digits,
+)
 
 MOST_LINES = 6  # columns drawn by name; the others are in the table
 MOST_MARKS = 12  # releases that are named in a picture

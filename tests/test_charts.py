@@ -157,7 +157,9 @@ def column(chart: Chart, place: int) -> list[float]:
 def test_it_can_be_drawn_with_every_axis_named(name: str) -> None:
     axes = drawn(CHARTS[name]()).axes[0]
 
-    unit = re.compile(r"percent$|, %$|\(UTC\)$|^seconds$|\(0 to 1\)$|clients$|limit$|percent missing$")
+    unit = re.compile(
+        r"percent$|, %$|\(UTC\)$|^seconds$|\(0 to 1\)$|clients$|limit$|percent missing$"
+    )
     for label in (axes.get_xlabel(), axes.get_ylabel()):
         if not name.startswith("matrix") and not (name.startswith("input") and not label):
             assert unit.search(label), label
@@ -382,9 +384,7 @@ def test_the_risk_of_a_client_is_told_latest_first() -> None:
 def test_input_drift_is_told_of_every_feature() -> None:
     chart = input_chart(DRIFTED, "1")
 
-    assert chart.rows[0] == (
-        *("age", "0.600", "0.200", "1e-09", "3.0 %", "2.0 %", "-", "drift"),
-    )
+    assert chart.rows[0] == (*("age", "0.600", "0.200", "1e-09", "3.0 %", "2.0 %", "-", "drift"),)
     assert chart.rows[2][-2:] == ("20.0 %", "drift")
     assert chart.rows[4][:4] == ("few", "-", "-", "-")
     assert [row[0] for row in chart.rows] == [

@@ -46,7 +46,9 @@ def drawn(world: Sandbox, frame: pd.DataFrame) -> Any:
     release = live(world)
     model = load_release(release, world.config.schema)
     with styled():
-        return matrix_figure(evaluation.tested_on(model, frame, world.config.schema), release).axes[0]
+        return matrix_figure(evaluation.tested_on(model, frame, world.config.schema), release).axes[
+            0
+        ]
 
 
 def test_the_matrix_is_a_png_large_enough_to_print(deployed: Sandbox) -> None:

@@ -87,7 +87,14 @@ def test_a_score_that_is_none_is_undefined() -> None:
 
 @pytest.mark.parametrize(
     ("value", "told"),
-    [(0.0, "0 s"), (0.081234, "0.0812 s"), (1.5, "1.5 s"), (61.26, "61.3 s"), (99.96, "100 s"), (4321.0, "4,321 s")],
+    [
+        (0.0, "0 s"),
+        (0.081234, "0.0812 s"),
+        (1.5, "1.5 s"),
+        (61.26, "61.3 s"),
+        (99.96, "100 s"),
+        (4321.0, "4,321 s"),
+    ],
 )
 def test_seconds_are_told_to_three_digits_or_whole(value: float, told: str) -> None:
     assert seconds(value) == told
