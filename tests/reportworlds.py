@@ -11,8 +11,8 @@ from pipeline import evaluation
 from pipeline.config import Config
 from pipeline.content import Section
 from pipeline.database import History
-from pipeline.driftrecords import Checked, last_checked
 from pipeline.drift import Verdict
+from pipeline.driftrecords import Checked, last_checked
 from pipeline.featuredrift import FeatureDrift
 from pipeline.latest import Latest
 from pipeline.overview import state_now

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -89,7 +90,7 @@ def page(answer: TestResponse, status: int = 200) -> Read:
     return read
 
 
-def upload(text: str | bytes, name: str = "new.csv", **more: str) -> dict[str, object]:
+def upload(text: str | bytes, name: str = "new.csv", **more: str) -> dict[str, Any]:
     content = text.encode() if isinstance(text, str) else text
     return {"data": {"file": (io.BytesIO(content), name), **more}, "headers": BROWSER}
 
@@ -148,12 +149,12 @@ def test_a_client_that_is_none_is_told_on_a_page(client: FlaskClient, query: str
     assert "no client of that name is on record" in read.words
 
 
-def test_a_file_is_scored_on_a_page_or_as_csv(settled: Sandbox, client: FlaskClient) -> None:
+def test_a_file_is_scored_on_a_page_or_as_csv(client: FlaskClient) -> None:
     rows = client_rows(0, 20)
-    read = page(client.post("/score", **upload(table(rows))))  # type: ignore[arg-type]
+    read = page(client.post("/score", **upload(table(rows))))
     assert "20 clients scored by release 000001-" in read.words
 
-    answer = client.post("/score", **upload(table(rows), **{"as": "csv"}))  # type: ignore[arg-type]
+    answer = client.post("/score", **upload(table(rows), **{"as": "csv"}))
     assert (answer.status_code, answer.content_type) == (200, "text/csv; charset=utf-8")
     assert answer.headers["Content-Disposition"] == 'attachment; filename="scored.csv"'
     found = pd.read_csv(io.StringIO(answer.text))
@@ -234,7 +235,7 @@ def test_before_a_run_has_written_it_there_is_no_file(source: Sandbox, path: str
 
 def test_before_a_release_is_live_nothing_is_scored(source: Sandbox) -> None:
     client = create_app(source.config).test_client()
-    answer = client.post("/score", **upload(table(client_rows(0, 1))))  # type: ignore[arg-type]
+    answer = client.post("/score", **upload(table(client_rows(0, 1))))
     assert "no release is live" in page(answer, 503).words
 
 
@@ -295,7 +296,7 @@ def test_names_are_texts_whatever_they_hold(settled: Sandbox) -> None:
     listed = page(client.get("/clients?q=%3Cimg"))
     (link,) = [link for link in listed.links if link.startswith("client?")]
     shown = page(client.get(link))
-    scored = page(client.post("/score", **upload(table([f'"{quoted}",1,500,5,']))))  # type: ignore[arg-type]
+    scored = page(client.post("/score", **upload(table([f'"{quoted}",1,500,5,']))))
 
     for read in (listed, shown, scored):
         assert HOSTILE in read.words
@@ -316,7 +317,8 @@ def test_what_changes_in_history_or_movers_changes_the_page(settled: Sandbox) ->
 
     movers = settled.config.movers_path
     movers.write_text(
-        "client,before,risk,change,release_before,release\nMover & Co,0.1,0.9,0.8,000001-x,000001-x\n"
+        "client,before,risk,change,release_before,release\n"
+        "Mover & Co,0.1,0.9,0.8,000001-x,000001-x\n"
     )
     assert "Mover &amp; Co" in client.get("/").text
 
@@ -349,14 +351,14 @@ def test_no_file_is_told_on_a_page(client: FlaskClient) -> None:
     for data in ({}, {"file": "a text"}):
         answer = client.post("/score", data=data, headers=BROWSER)
         assert "choose a CSV file first" in page(answer, 400).words
-    answer = client.post("/score", **upload("", ""))  # type: ignore[arg-type]
+    answer = client.post("/score", **upload("", ""))
     assert "choose a CSV file first" in page(answer, 400).words
 
 
 def test_a_body_too_large_is_told_on_a_page(settled: Sandbox) -> None:
     app = create_app(settled.config)
     app.config["MAX_CONTENT_LENGTH"] = 1000
-    answer = app.test_client().post("/score", **upload("x" * 2000))  # type: ignore[arg-type]
+    answer = app.test_client().post("/score", **upload("x" * 2000))
     page(answer, 413)
 
 

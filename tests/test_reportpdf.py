@@ -19,13 +19,13 @@ from reportworlds import (
 
 from pipeline.history import History
 from pipeline.releases import live_release
-from pipeline.reportpdf import MARGIN, report_pdf
 from pipeline.reportpage import ReportContent
+from pipeline.reportpdf import MARGIN, report_pdf
 
 POINTS = 72 / 25.4  # of a millimetre
 NAMES = [
-    "Ромашка и Партнёры, ООО",
-    "Ελληνικά Αλεύρια Α.Ε.",
+    "Ромашка и Партнёры",
+    "Ελληνικά Αλεύρια",
     "北京市朝阳区贸易有限公司",
     "שלום בע״מ",
     "💥 Boom",
@@ -115,14 +115,14 @@ def test_it_has_a_title_and_a_language(paper: Callable[[str], Paper]) -> None:
     assert str(reader.metadata.title).startswith(
         f"Clients about to leave: Report of {MADE_AT} UTC, of release 000001-"
     )
-    assert reader.trailer["/Root"]["/Lang"] == "en"  # type: ignore[index]
+    assert reader.trailer["/Root"]["/Lang"] == "en"
 
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_its_letters_are_in_it(paper: Callable[[str], Paper], world: str) -> None:
     names = set()
     for page in paper(world).reader.pages:
-        for font in page["/Resources"]["/Font"].values():  # type: ignore[index, union-attr]
+        for font in page["/Resources"]["/Font"].values():
             told = font.get_object()
             names.add(told["/BaseFont"].split("+")[1])
             (described,) = told["/DescendantFonts"]
