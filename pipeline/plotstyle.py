@@ -74,7 +74,7 @@ def new_figure(width: float = WIDTH, height: float = HEIGHT) -> Figure:
 def plain_axes(figure: Figure, *, left: float = 0.62, bottom: float = 0.52) -> Axes:
     """Axes with so many inches left free for labels, on a light grid."""
     width, height = figure.get_size_inches()
-    right, top = 0.12, 0.12
+    right, top = 0.2, 0.12
     axes = figure.add_axes(
         (
             left / width,

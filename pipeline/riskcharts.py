@@ -29,7 +29,7 @@ def distribution_chart(risk: np.ndarray, bands: RiskBands, threshold: float | No
     title = f"{counted(high, 'client')} at high risk, {medium - high:,} at medium, of {len(risk):,}"
 
     def draw(figure: Figure) -> None:
-        axes = plain_axes(figure)
+        axes = plain_axes(figure, left=0.85)
         middles = (edges[:-1] + edges[1:]) / 2
         band = (middles >= bands.medium).astype(int) + (middles >= bands.high)
         for place, (name, colour, fill, edge) in enumerate(_BANDS):

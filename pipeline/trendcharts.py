@@ -133,16 +133,19 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
     )
 
 
-def client_chart(points: Sequence[RiskPoint], threshold: float | None) -> Chart:
-    """One client's risk over time: it holds until the next point."""
+def client_chart(points: Sequence[RiskPoint], threshold: float | None, until: str) -> Chart:
+    """One client's risk over time: it holds until the next point, the last one until `until`."""
     told = [point for point in points if point.risk is not None]
-    last = f"{percent(told[-1].risk)} at last" if told else "none on record"
+    last = f"{percent(told[-1].risk, 0)} at last" if told else "none on record"
 
     def draw(figure: Figure) -> None:
         axes = _over_time(figure, "risk, percent")
         at = [_place(point.at) for point in points]
         values = [float("nan") if p.risk is None else 100 * p.risk for p in points]
-        axes.step(at, values, where="post", color=MAIN, marker="o")
+        if points:
+            at, values = [*at, _place(until)], [*values, values[-1]]
+        markers = range(len(points))
+        axes.step(at, values, where="post", color=MAIN, marker="o", markevery=list(markers))
         if threshold is not None:
             _mark_least(axes, 100 * threshold)
         axes.set_ylim(-2, 102)
@@ -155,7 +158,7 @@ def client_chart(points: Sequence[RiskPoint], threshold: float | None) -> Chart:
         rows=tuple(
             (
                 minute(point.at),
-                "left" if point.risk is None else percent(point.risk),
+                "left" if point.risk is None else percent(point.risk, 0),
                 point.release,
             )
             for point in reversed(points)
