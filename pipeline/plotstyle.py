@@ -26,6 +26,7 @@ _STYLE: Any = {  # a mapping of names that matplotlib lists one by one
     "font.family": "DejaVu Sans",
     "font.size": 11,
     "text.color": INK,
+    "text.parse_math": False,  # a dollar in a column's name is a dollar
     "axes.edgecolor": MUTED,
     "axes.facecolor": "none",
     "axes.labelcolor": INK,

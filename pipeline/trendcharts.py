@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from pipeline.chart import Chart
 from pipeline.plotstyle import ALARM, LINES, MAIN, MUTED, QUIET, SERIES, plain_axes
@@ -106,6 +107,7 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
         axes = _over_time(figure, "seconds")
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
         for i, (stage, bins) in enumerate(stages.items()):
             at = [_middle(part.first, part.last) for part in bins]
             marker = "os"[i % 2] if len(bins) <= FEW else ""
