@@ -56,7 +56,7 @@ def matrix_chart(tested: Tested) -> Chart:
     """Counts by actual and predicted outcome."""
     (_, alarms), (missed, found) = tested.counts.tolist()
     title = (
-        f"Of {missed + found:,} who left, {found:,} were predicted; {alarms:,} stayed all the same"
+        f"The model named {found:,} of the {missed + found:,} who left, and {alarms:,} who stayed"
     )
 
     def draw(figure: Figure) -> None:
