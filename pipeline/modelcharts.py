@@ -1,7 +1,6 @@
 """Charts of how a model does on labelled rows: matrix, curves, calibration, gain and lift."""
 
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn import metrics
@@ -28,6 +27,8 @@ def draw_matrix(axes: Axes, counts: np.ndarray, *, size: float, scale: str = "")
 
     `scale` is what stands beside a scale of the shades; without it there is none.
     """
+    import seaborn as sns  # slow to import, and servers draw no matrix
+
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     labels = [
         [f"{count:,}\n{share:.1f} %" for count, share in zip(*row, strict=True)]
