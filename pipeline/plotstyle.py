@@ -85,6 +85,8 @@ def plain_axes(figure: Figure, *, left: float = 0.62, bottom: float = 0.52) -> A
         )
     )
     axes.grid(visible=True)
+    axes.xaxis.set_label_coords(0.5, (0.24 - bottom) / (height - bottom - top))
+    axes.yaxis.set_label_coords((0.16 - left) / (width - left - right), 0.5)
     return axes
 
 

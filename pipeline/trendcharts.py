@@ -1,21 +1,24 @@
 """Charts of how things went over time: scores, missing values, timings, one client's risk."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.collections import LineCollection
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from pipeline.chart import Chart
 from pipeline.plotstyle import ALARM, LINES, MAIN, MUTED, QUIET, SERIES, plain_axes
 from pipeline.riskhistory import RiskPoint
 from pipeline.trendbins import ScoreBin, TimingBin
 from pipeline.trends import Deployment, Missing
-from pipeline.words import counted, minute, moment, percent, release_number, score, seconds
+from pipeline.words import counted, minute, percent, release_number, score, seconds
 
 MOST_LINES = 6  # columns drawn by name; the others are in the table
 MOST_MARKS = 12  # releases that are named in a picture
+DAY = 86_400.0  # seconds
 FEW = 40  # points; more than these are a line without marks
 
 
@@ -82,9 +85,12 @@ def missing_chart(samples: Sequence[Missing]) -> Chart:
             values = [one.percent.get(name, float("nan")) for one in samples]
             marker = "o" if len(samples) <= FEW else ""
             axes.plot(at, values, color=SERIES[i], ls=LINES[i], marker=marker, label=_short(name))
-        axes.set_ylim(bottom=0)
+        most_of_all = max(
+            (one.percent.get(name, 0.0) for one in samples for name in shown), default=0
+        )
+        axes.set_ylim(0, 1.1 * most_of_all or 1)
         if shown:
-            axes.legend(loc="best")
+            axes.legend(loc="upper left")
 
     return Chart(
         key="missing",
@@ -106,6 +112,7 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
     def draw(figure: Figure) -> None:
         axes = _over_time(figure, "seconds")
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
         for i, (stage, bins) in enumerate(stages.items()):
@@ -113,7 +120,7 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
             marker = "os"[i % 2] if len(bins) <= FEW else ""
             values = [part.seconds for part in bins]
             axes.plot(at, values, color=SERIES[i], ls=LINES[i], marker=marker, label=stage)
-        axes.legend(loc="best")
+        axes.legend(loc="upper left")
 
     return Chart(
         key="timings",
@@ -192,9 +199,12 @@ def _over_time(figure: Figure, what: str) -> Axes:
 
 
 def _mark_releases(axes: Axes, releases: Sequence[Deployment]) -> None:
-    for one in releases[-MOST_MARKS:]:
-        at = _place(one.at)
-        axes.axvline(at, color=QUIET, ls=":", lw=1.0)
+    places = [_place(one.at) for one in releases[-MOST_MARKS:]]
+    lines = [[(at, 0.0), (at, 1.0)] for at in places]
+    marks = LineCollection(lines, colors=QUIET, linestyles=":", linewidths=1.0)
+    marks.set_transform(axes.get_xaxis_transform())
+    axes.add_collection(marks, autolim=False)
+    for at, one in zip(places, releases[-MOST_MARKS:], strict=True):
         axes.annotate(
             release_number(one.release),
             (at, 1.0),
@@ -204,11 +214,13 @@ def _mark_releases(axes: Axes, releases: Sequence[Deployment]) -> None:
             fontsize=8.5,
             color=MUTED,
         )
+    if places:
+        axes.update_datalim([(min(places), 0), (max(places), 0)], updatey=False)
 
 
 def _place(at: str) -> float:
     """Where a time stands on the axis, in days."""
-    return float(date2num(moment(at)))
+    return datetime.fromisoformat(at).timestamp() / DAY
 
 
 def _middle(first: str, last: str) -> float:
