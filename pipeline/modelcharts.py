@@ -7,7 +7,7 @@ from sklearn import metrics
 
 from pipeline.chart import Chart
 from pipeline.evaluation import Tested, calibration_bins, calibration_error, top_lift
-from pipeline.plotstyle import ALARM, MAIN, MUTED, SHADES, plain_axes
+from pipeline.plotstyle import ALARM, MAIN, MUTED, ON_SHADES, SHADES, SMALL, plain_axes
 from pipeline.words import counted, percent, score
 
 MOST_CURVE = 200  # points of a curve that are drawn
@@ -42,7 +42,7 @@ def draw_matrix(axes: Axes, counts: np.ndarray, *, size: float, scale: str = "")
         vmin=0,
         vmax=100,
         linewidths=1,
-        annot_kws={"size": size},
+        annot_kws={"size": size, "color": ON_SHADES},
         cbar=bool(scale),
         cbar_kws={"label": scale} if scale else None,
         xticklabels=[STAY, LEAVE],
@@ -113,7 +113,7 @@ def recall_chart(tested: Tested) -> Chart:
         axes = _percent_axes(figure, "recall: of those who left", "precision: of those named")
         axes.axhline(100 * base, color=MUTED, ls=":", lw=1)
         axes.annotate(
-            "by chance", (0, 100 * base), (2, 3), textcoords="offset points", fontsize=9.5
+            "by chance", (0, 100 * base), (2, 3), textcoords="offset points", fontsize=SMALL
         )
         axes.plot(x, y, color=MAIN, ls="-")
 
@@ -183,7 +183,7 @@ def calibration_chart(tested: Tested) -> Chart:
             zorder=3,
             label="clients of about that risk",
         )
-        axes.legend(loc="upper left")
+        axes.legend(loc="best")
 
     return Chart(
         key="calibration",

@@ -7,9 +7,11 @@ from threading import Lock
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 # Told apart by people who see no red or no green, and, with the line styles, in grey print; each
@@ -18,9 +20,12 @@ SERIES = ("#0b4f8a", "#c2570c", "#2f8f83", "#8a4fa3", "#6b7280", "#a67c00")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 2)))
 MAIN, ALARM, GOOD, QUIET = SERIES[0], SERIES[1], SERIES[2], SERIES[4]
 INK, MUTED, GRID, PAPER = "#1f2328", "#59636e", "#d1d9e0", "#ffffff"
-SHADES = "Blues"  # of a matrix: dark is much, in grey too
+# of a matrix: dark is much, in grey too; none so dark that the letters on it could not be read
+SHADES = ListedColormap(mpl.colormaps["Blues"](np.linspace(0, 0.55, 256)))
+ON_SHADES = "#262626"  # in the dark, too: the shades stay as they are
 
-WIDTH, HEIGHT = 5.0, 2.75  # inches; at the width of a phone the letters are still readable
+WIDTH, HEIGHT = 5.0, 2.75  # inches; on a phone of 320 pixels it is drawn at 0.8 of its size
+SMALL = 10.2  # points: the least letters, which are 8 pixels there
 
 _STYLE: Any = {  # a mapping of names that matplotlib lists one by one
     "font.family": "DejaVu Sans",

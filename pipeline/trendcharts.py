@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from pipeline.chart import Chart
-from pipeline.plotstyle import ALARM, LINES, MAIN, MUTED, QUIET, SERIES, plain_axes
+from pipeline.plotstyle import ALARM, LINES, MAIN, MUTED, QUIET, SERIES, SMALL, plain_axes
 from pipeline.riskhistory import RiskPoint
 from pipeline.trendbins import ScoreBin, TimingBin
 from pipeline.trends import Deployment, Missing
@@ -46,7 +46,7 @@ def score_chart(bins: Sequence[ScoreBin], releases: Sequence[Deployment]) -> Cha
             axes.plot(x, y, ls="", marker="v", ms=8, color=ALARM, label="drift")
         _mark_releases(axes, releases)
         axes.set_ylim(-0.02, 1.02)
-        axes.legend(loc="lower left", ncols=3, columnspacing=1.0, handlelength=1.6)
+        axes.legend(loc="best", handlelength=1.6)
 
     return Chart(
         key="score",
@@ -112,9 +112,9 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
     def draw(figure: Figure) -> None:
         axes = _over_time(figure, "seconds")
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_minor_formatter(NullFormatter())  # its powers would not find room
         for i, (stage, bins) in enumerate(stages.items()):
             at = [_middle(part.first, part.last) for part in bins]
             marker = "os"[i % 2] if len(bins) <= FEW else ""
@@ -184,7 +184,7 @@ def _mark_least(axes: Axes, at: float) -> None:
         xycoords=("axes fraction", "data"),
         xytext=(0, 3),
         textcoords="offset points",
-        fontsize=8.5,
+        fontsize=SMALL,
     )
 
 
@@ -209,9 +209,9 @@ def _mark_releases(axes: Axes, releases: Sequence[Deployment]) -> None:
             release_number(one.release),
             (at, 1.0),
             xycoords=("data", "axes fraction"),
-            xytext=(2, -9),
+            xytext=(2, -10),
             textcoords="offset points",
-            fontsize=8.5,
+            fontsize=SMALL,
             color=MUTED,
         )
     if places:
