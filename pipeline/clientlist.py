@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from typing import Any
+from unicodedata import normalize
 from urllib.parse import urlencode
 
 import pandas as pd
@@ -83,7 +84,7 @@ def listing(ranking: pd.DataFrame, query: Query) -> Listing:
     pages = max(1, -(-len(found) // PAGE))
     query = replace(query, page=min(query.page, pages))
     if query.sort != "risk":
-        found = found.sort_values(ORDERS[query.sort], kind="stable")
+        found = _sorted(found, query.sort)
     start = (query.page - 1) * PAGE
     rows = told_rows(found.iloc[start : start + PAGE])
     return Listing(query, len(found), pages, valued, tuple(rows))
@@ -96,6 +97,18 @@ def _found(ranking: pd.DataFrame, query: Query) -> pd.DataFrame:
     if query.contact:
         found = found[found["contact"] == "yes"]
     if query.text:
-        text = query.text.casefold()
-        found = found[[text in client.casefold() for client in found["client"]]]
+        text = _plain(query.text)
+        found = found[[text in _plain(client) for client in found["client"]]]
     return found
+
+
+def _sorted(found: pd.DataFrame, order: str) -> pd.DataFrame:
+    if order == "client":
+        names = [_plain(name) for name in found["client"]]
+        return found.iloc[sorted(range(len(names)), key=names.__getitem__)]
+    return found.sort_values(ORDERS[order], kind="stable")
+
+
+def _plain(name: str) -> str:
+    """A name without what people do not see in it: upper case, spaces, how an umlaut is made."""
+    return normalize("NFKC", " ".join(name.split()).casefold())

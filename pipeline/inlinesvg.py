@@ -16,6 +16,7 @@ _STYLE = re.compile(r' style="([^"]*)"')
 _FONT = re.compile(r"(?:(bold|italic|\d{3}) )?([\d.]+)px .*")
 _IDENTITY = re.compile(r' id="([^"]*)"')
 _USED = re.compile(r'(?:url\(|href=")#([^)"]*)')
+_LETTERS = re.compile(r'>[^<>]*["#][^<>]*<')  # that could be taken for attributes
 _SPACES = re.compile(r">\s+<")
 
 
@@ -26,7 +27,8 @@ def inline_svg(document: str, key: str, title: str, summary: str) -> str:
     attributes become others, which a strict content security policy lets pass. `key` is the part
     of the element's ids that no other on the page has.
     """
-    text = _NOISE.sub("", _BEFORE.sub("", document))
+    text = _NOISE.sub("", _BEFORE.sub("", document)).replace(" xlink:href=", " href=")
+    text = _LETTERS.sub(lambda found: found[0].replace('"', "&quot;").replace("#", "&#35;"), text)
     used = set(_USED.findall(text))
     text = _IDENTITY.sub(lambda found: f' id="{key}-{found[1]}"' if found[1] in used else "", text)
     text = _USED.sub(lambda found: f"{found[0][: -len(found[1])]}{key}-{found[1]}", text)

@@ -123,19 +123,20 @@ def recall_chart(tested: Tested) -> Chart:
         f" ({base:.3f} by chance)",
         summary=(
             "For every threshold: how many of the clients named did leave, over how many of those"
-            " who left were named."
+            " who left were named. The table has the highest threshold that reaches each recall."
         ),
-        header=("recall", "precision"),
-        rows=_at_tenths(recall[::-1], precision[::-1]),
+        header=("recall, at least", "precision"),
+        rows=tuple(
+            (percent(share, 0), percent(precision[recall >= share - 1e-9][-1]))
+            for share in _TENTHS[1:]
+        ),
         draw=draw,
     )
 
 
 def gain_chart(tested: Tested) -> Chart:
     """Cumulative gain: whom one finds by contacting the clients at the highest risk first."""
-    order = np.argsort(-tested.risk, kind="stable")
-    found = np.concatenate([[0.0], np.cumsum(tested.outcomes[order]) / tested.outcomes.sum()])
-    asked = np.arange(len(found)) / (len(found) - 1)
+    asked, found = _gain(tested)
     lift = top_lift(tested.outcomes, tested.risk)
     told = "" if lift is None else f"the first tenth holds {lift:.1f} times as many as by chance"
     x, y = _thinned(100 * asked, 100 * found)
@@ -161,6 +162,18 @@ def gain_chart(tested: Tested) -> Chart:
         rows=tuple(rows),
         draw=draw,
     )
+
+
+def _gain(tested: Tested) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of all clients and of those who left, from 0 to 1, one point for each risk there is.
+
+    Clients at the same risk have no order: between two points the line is straight.
+    """
+    order = np.argsort(-tested.risk, kind="stable")
+    risk = tested.risk[order]
+    ends = np.append(np.flatnonzero(np.diff(risk)), len(risk) - 1)
+    left = np.cumsum(tested.outcomes[order])[ends] / tested.outcomes.sum()
+    return np.append(0.0, (ends + 1) / len(risk)), np.append(0.0, left)
 
 
 def calibration_chart(tested: Tested) -> Chart:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 # Told apart by people who see no red or no green, and, with the line styles, in grey print; each
 # stands out 3 : 1 from white, as WCAG 2.2 asks of graphics (1.4.11).
-SERIES = ("#0b4f8a", "#c2570c", "#2f8f83", "#8a4fa3", "#6b7280", "#a67c00")
+SERIES = ("#0b4f8a", "#c2570c", "#00967a", "#905aa7", "#6b7280", "#8a5524")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 2)))
 MAIN, ALARM, GOOD, QUIET = SERIES[0], SERIES[1], SERIES[2], SERIES[4]
 INK, MUTED, GRID, PAPER = "#1f2328", "#59636e", "#d1d9e0", "#ffffff"

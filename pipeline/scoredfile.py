@@ -44,13 +44,9 @@ def score_file(content: bytes, live: Live, config: Config) -> list[ScoredRow]:
     """
     schema = config.schema
     try:
-        rows, bad, lines = _checked(content, schema, (schema.client, *schema.features))
-    except DataError as named:
-        try:
-            rows, bad, lines = _checked(content, schema, schema.features)
-        except DataError as error:
-            told = error if schema.client in str(error) else named
-            raise RequestError(422, f"the CSV {told}") from None
+        rows, bad, lines = _checked(content, schema, _columns(content, schema))
+    except DataError as error:
+        raise RequestError(422, f"the CSV {error}") from None
     return sorted([*_scored(rows, lines, live, config), *bad], key=lambda row: row.line)
 
 
@@ -58,6 +54,13 @@ def score_file(content: bytes, live: Live, config: Config) -> list[ScoredRow]:
 class _Rows:
     clients: list[str]
     features: Features
+
+
+def _columns(content: bytes, schema: Schema) -> tuple[str, ...]:
+    """The columns that are read: that of the client only if the file has it."""
+    table = Table(io.BufferedReader(io.BytesIO(content)), schema, schema.features)
+    named = schema.client in table.extra_columns
+    return (schema.client, *schema.features) if named else schema.features
 
 
 def _checked(

@@ -59,12 +59,13 @@ def timing_bins(history: History, stage: str, most: int = MOST_POINTS) -> list[T
     """The seconds of every real run of a stage, oldest first, in at most so many bins."""
     rows = history.tuples(
         "WITH ends AS (SELECT min(id) AS low, max(id) + 1 - min(id) AS wide FROM timings"
-        " WHERE stage = ?) SELECT min(at), max(at), count(*), avg(seconds), min(seconds),"
-        " max(seconds), rows FROM timings, ends WHERE stage = ?"
-        " GROUP BY (id - low) * min(?, wide) / wide ORDER BY min(id)",
+        " WHERE stage = ?), bins AS (SELECT min(at) AS first, max(at) AS last, count(*) AS runs,"
+        " avg(seconds), min(seconds), max(seconds), max(id) AS last_id FROM timings, ends"
+        " WHERE stage = ? GROUP BY (id - low) * min(?, wide) / wide)"
+        " SELECT bins.*, rows FROM bins JOIN timings ON timings.id = last_id ORDER BY last_id",
         *(stage, stage, most),
     )
-    return [TimingBin(*row) for row in rows]
+    return [TimingBin(*row[:6], rows=row[7]) for row in rows]
 
 
 def missing_samples(history: History, most: int = MOST_POINTS) -> list[Missing]:

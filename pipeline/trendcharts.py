@@ -14,7 +14,15 @@ from pipeline.plotstyle import ALARM, LINES, MAIN, MUTED, QUIET, SERIES, SMALL, 
 from pipeline.riskhistory import RiskPoint
 from pipeline.trendbins import ScoreBin, TimingBin
 from pipeline.trends import Deployment, Missing
-from pipeline.words import counted, minute, percent, release_number, score, seconds
+from pipeline.words import (
+    counted,
+    minute,
+    percent,
+    release_number,
+    score,
+    seconds,
+    three_digits,
+)
 
 MOST_LINES = 6  # columns drawn by name; the others are in the table
 MOST_MARKS = 12  # releases that are named in a picture
@@ -120,7 +128,8 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
             marker = "os"[i % 2] if len(bins) <= FEW else ""
             values = [part.seconds for part in bins]
             axes.plot(at, values, color=SERIES[i], ls=LINES[i], marker=marker, label=stage)
-        axes.legend(loc="upper left")
+        if stages:
+            axes.legend(loc="upper left")
 
     return Chart(
         key="timings",
@@ -132,7 +141,7 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
                 _span(part.first, part.last),
                 stage,
                 f"{part.runs:,}",
-                *(f"{value:.3g}" for value in (part.seconds, part.low, part.high)),
+                *(three_digits(value) for value in (part.seconds, part.low, part.high)),
                 f"{part.rows:,}",
             )
             for stage, bins in stages.items()
@@ -145,7 +154,10 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
 def client_chart(points: Sequence[RiskPoint], threshold: float | None, until: str) -> Chart:
     """One client's risk over time: it holds until the next point, the last one until `until`."""
     told = [point for point in points if point.risk is not None]
-    last = f"{percent(told[-1].risk, 0)} at last" if told else "none on record"
+    ranked = bool(points) and points[-1].risk is not None
+    last = percent(told[-1].risk, 0) if told else "none on record"
+    if told:
+        last += " at last" if ranked else ", then no longer ranked"
 
     def draw(figure: Figure) -> None:
         axes = _over_time(figure, "risk, percent")
@@ -167,7 +179,7 @@ def client_chart(points: Sequence[RiskPoint], threshold: float | None, until: st
         rows=tuple(
             (
                 minute(point.at),
-                "left" if point.risk is None else percent(point.risk, 0),
+                "not ranked" if point.risk is None else percent(point.risk, 0),
                 point.release,
             )
             for point in reversed(points)

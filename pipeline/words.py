@@ -53,6 +53,11 @@ def release_number(release: str | None) -> str:
     return release.partition("-")[0].lstrip("0") if release else "-"
 
 
+def three_digits(value: float) -> str:
+    """A number to three digits, and whole from there on: `0.0812`, `61.3`, `4,321`."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def seconds(value: float) -> str:
-    """A span of time in seconds, to three digits."""
-    return f"{value:.3g} s"
+    """A span of time in seconds."""
+    return f"{three_digits(value)} s"

@@ -522,7 +522,9 @@ def test_a_refused_method_comes_with_those_allowed(client: FlaskClient) -> None:
     assert client.put("/risk").headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
-@pytest.mark.parametrize("path", ["/", "/nope", "/prediction/", "/static/app.py", "/risk/"])
+@pytest.mark.parametrize(
+    "path", ["/nope", "/client/", "/page.css/", "/prediction/", "/static/app.py", "/risk/"]
+)
 def test_an_unknown_address_is_refused(client: FlaskClient, path: str) -> None:
     error_of(client.get(path), 404)
 

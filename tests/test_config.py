@@ -42,6 +42,7 @@ def test_five_keys_are_enough(tmp_path: Path) -> None:
         history_path=tmp_path / "history.db",
         schema=DEFAULT_SCHEMA,
         keep_history_days=365,
+        report_formats=("html", "pdf"),
         keep_releases=5,
         risk_bands=RiskBands(high=0.6, medium=0.3),
         labels={
@@ -311,6 +312,7 @@ def test_practice_has_places_of_its_own(tmp_path: Path) -> None:
         history_path=tmp_path / "practicemodels/history.db",
         schema=DEFAULT_SCHEMA,
         keep_history_days=365,
+        report_formats=("html", "pdf"),
         keep_releases=5,
         risk_bands=RiskBands(),
         labels=DEFAULT_LABELS,

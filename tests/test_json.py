@@ -24,7 +24,7 @@ MANIFEST += ["recipe", "usual"]
 SCORES = ["path", "rows", "f1", "accuracy", "precision", "recall", "roc_auc"]
 SCORES += ["average_precision", "log_loss", "brier"]
 RELEASE = ["path", "id", "deployed_at", "f1", "previous", "files", "model", "challenge"]
-REPORT = ["release", "confusion_matrix", "client_risk", "clients", "movers", "moved"]
+REPORT = ["release", "confusion_matrix", "client_risk", "clients", "movers", "moved", "documents"]
 DIAGNOSTICS = ["release", "predictions", "summary", "missing_percent", "drift", "seconds"]
 TICK = ["outcome", *INGESTED, "decision", "reports"]
 STATUS = ["release", "last_run", "last_active", "new", "pending", "rejected", "last_verdict"]
@@ -343,6 +343,7 @@ def test_reporting_tells_where_its_files_lie(settled: Sandbox) -> None:
         "clients": 64,
         "movers": "models/movers.csv",
         "moved": "as before, no risk has changed",
+        "documents": [],
     }
 
 
@@ -399,6 +400,7 @@ def test_the_first_tick_tells_files_decision_and_reports(source: Sandbox) -> Non
         "clients": 64,
         "movers": "models/movers.csv",
         "moved": "no ranking before to compare with",
+        "documents": [],
         "f1": release.f1,
         "model": "production_deployment/trainedmodel.pkl",
         "api_returns": "models/apireturns2.txt",

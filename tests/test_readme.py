@@ -15,6 +15,7 @@ from werkzeug.serving import make_server
 
 from app import create_app
 from pipeline.config import OPTIONAL_KEYS, PATH_KEYS, load_config
+from pipeline.pages import TYPES
 from pipeline.policy import POLICY_KEYS
 from pipeline.schema import DEFAULT_SCHEMA
 
@@ -120,6 +121,7 @@ def test_every_config_key_is_told_with_its_default(sandbox: Sandbox) -> None:
     assert told["history_path"] == config.history_path.name
     assert int(told["keep_releases"]) == config.keep_releases
     assert int(told["keep_history_days"]) == config.keep_history_days
+    assert tuple(json.loads(told["report_formats"])) == config.report_formats
     assert (told["heartbeat_url"], config.heartbeat_url) == ("null", None)
     assert json.loads(told["risk_bands"]) == config.risk_bands._asdict()
     assert told["api_url"] == config.api_url
@@ -208,10 +210,13 @@ def test_every_curl_line_gets_the_answer_shown_below_it(
         assert set(json.loads(answer)) == set(json.loads(block_after(line, "json")))
 
 
-def test_every_endpoint_has_a_curl_line(sandbox: Sandbox) -> None:
+def test_every_endpoint_has_a_curl_line_or_is_a_page(sandbox: Sandbox) -> None:
     rules = {rule.rule.split("/<")[0] for rule in create_app(sandbox.config).url_map.iter_rules()}
     told = {re.sub(r"[?'].*", "", line.split(":8000")[1].split()[0]) for line in CURLS}
-    assert rules == {re.sub(r"^(/[\w.]+).*", r"\1", path) for path in told}
+    pages = {page for cell in table_under("The page") for page in re.findall(r"`(/[\w.]*)", cell)}
+    assert rules - {f"/{name}" for name in TYPES} == pages | {
+        re.sub(r"^(/[\w.]+).*", r"\1", path) for path in told
+    }
 
 
 def test_the_cron_command_puts_the_folder_into_the_line(tmp_path: Path) -> None:

@@ -9,11 +9,13 @@ import pandas as pd
 from conftest import Sandbox, client_rows
 from sklearn.metrics import confusion_matrix, f1_score
 
+from pipeline import evaluation
 from pipeline.frames import read_folder
 from pipeline.models import load_release
+from pipeline.plotstyle import styled
 from pipeline.releases import Release, live_release
 from pipeline.schema import DEFAULT_SCHEMA
-from reporting import draw_confusion_matrix, report
+from reporting import matrix_figure, report
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 
@@ -43,7 +45,10 @@ def rows_of(*rows: tuple[str, float, float, float, float | None]) -> pd.DataFram
 def drawn(world: Sandbox, frame: pd.DataFrame) -> Any:
     release = live(world)
     model = load_release(release, world.config.schema)
-    return draw_confusion_matrix(model, release, frame, world.config.schema).axes[0]
+    with styled():
+        return matrix_figure(evaluation.tested_on(model, frame, world.config.schema), release).axes[
+            0
+        ]
 
 
 def test_the_matrix_is_a_png_large_enough_to_print(deployed: Sandbox) -> None:
@@ -92,7 +97,7 @@ def test_rows_of_unknown_outcome_are_not_in_the_matrix(deployed: Sandbox) -> Non
 def test_an_undefined_score_is_said_to_be_so(deployed: Sandbox) -> None:
     axes = drawn(deployed, rows_of(("a", 20, 300, 90, 0)))
 
-    assert axes.get_title().startswith("F1 undefined on 1 clients of the test data\n")
+    assert axes.get_title().startswith("F1 undefined on 1 client of the test data\n")
     assert [text.get_text() for text in axes.texts] == ["1\n100.0 %", "0\n0.0 %"] + ["0\n0.0 %"] * 2
 
 
