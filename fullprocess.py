@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pipeline import cli
 from pipeline.config import Config
@@ -40,21 +40,30 @@ if TYPE_CHECKING:
 NOTHING_NEW, DONE = "nothing new", "done"
 
 
-class Reports(NamedTuple):
+# Neither is a dataclass, nor a NamedTuple: an empty tick, too, would pay for making them.
+class Reports:
     """The reports, the F1 of the live release on the test data, and what the API answered."""
 
-    report: Report
-    f1: float
-    api_returns: Path | None
+    def __init__(self, report: Report, f1: float, api_returns: Path | None) -> None:
+        self.report = report
+        self.f1 = f1
+        self.api_returns = api_returns
 
 
-class Tick(NamedTuple):
+class Tick:
     """What one run of the chain came to; one that found nothing new has no ingestion."""
 
-    total_rows: int  # of finaldata.csv, afterwards
-    ingestion: Ingestion | None = None
-    decision: Decision | None = None
-    reports: Reports | None = None
+    def __init__(
+        self,
+        total_rows: int,  # of finaldata.csv, afterwards
+        ingestion: Ingestion | None = None,
+        decision: Decision | None = None,
+        reports: Reports | None = None,
+    ) -> None:
+        self.total_rows = total_rows
+        self.ingestion = ingestion
+        self.decision = decision
+        self.reports = reports
 
 
 def tick(

@@ -128,7 +128,7 @@ def matrix_figure(tested: Tested, release: Release) -> Figure:
     """The figure of it; to be called within `styled`."""
     scores = tested.scores
     figure = new_figure(6.4, 5.6)
-    axes = figure.add_axes((0.14, 0.1, 0.8, 0.76))
+    axes = figure.add_axes((0.11, 0.09, 0.83, 0.8))
     axes.set_aspect("equal")
     draw_matrix(axes, tested.counts, size=15, scale="percent of the clients with that outcome")
     axes.set_title(

@@ -3,6 +3,7 @@
 from pipeline.config import Config
 from pipeline.content import Grid, Section
 from pipeline.errors import HistoryError
+from pipeline.files import utc_now
 from pipeline.history import History
 from pipeline.releases import Release
 from pipeline.riskhistory import risk_over_time
@@ -35,6 +36,6 @@ def client_sections(
         empty="None that counts.",
     )
     return (
-        Section("history", "Over time", charts=(client_chart(points, threshold),)),
+        Section("history", "Over time", charts=(client_chart(points, threshold, utc_now()),)),
         Section("rows", "What the client files say", grids=(shown,)),
     )

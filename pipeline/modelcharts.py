@@ -1,14 +1,13 @@
 """Charts of how a model does on labelled rows: matrix, curves, calibration, gain and lift."""
 
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn import metrics
 
 from pipeline.chart import Chart
 from pipeline.evaluation import Tested, calibration_bins, calibration_error, top_lift
-from pipeline.plotstyle import ALARM, MAIN, MUTED, SHADES, plain_axes
+from pipeline.plotstyle import ALARM, MAIN, MUTED, ON_SHADES, SHADES, SMALL, plain_axes
 from pipeline.words import counted, percent, score
 
 MOST_CURVE = 200  # points of a curve that are drawn
@@ -28,6 +27,8 @@ def draw_matrix(axes: Axes, counts: np.ndarray, *, size: float, scale: str = "")
 
     `scale` is what stands beside a scale of the shades; without it there is none.
     """
+    import seaborn as sns  # slow to import, and servers draw no matrix
+
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     labels = [
         [f"{count:,}\n{share:.1f} %" for count, share in zip(*row, strict=True)]
@@ -41,7 +42,7 @@ def draw_matrix(axes: Axes, counts: np.ndarray, *, size: float, scale: str = "")
         vmin=0,
         vmax=100,
         linewidths=1,
-        annot_kws={"size": size},
+        annot_kws={"size": size, "color": ON_SHADES},
         cbar=bool(scale),
         cbar_kws={"label": scale} if scale else None,
         xticklabels=[STAY, LEAVE],
@@ -56,7 +57,7 @@ def matrix_chart(tested: Tested) -> Chart:
     """Counts by actual and predicted outcome."""
     (_, alarms), (missed, found) = tested.counts.tolist()
     title = (
-        f"Of {missed + found:,} who left, {found:,} were predicted; {alarms:,} stayed all the same"
+        f"The model named {found:,} of the {missed + found:,} who left, and {alarms:,} who stayed"
     )
 
     def draw(figure: Figure) -> None:
@@ -112,7 +113,7 @@ def recall_chart(tested: Tested) -> Chart:
         axes = _percent_axes(figure, "recall: of those who left", "precision: of those named")
         axes.axhline(100 * base, color=MUTED, ls=":", lw=1)
         axes.annotate(
-            "by chance", (0, 100 * base), (2, 3), textcoords="offset points", fontsize=9.5
+            "by chance", (0, 100 * base), (2, 3), textcoords="offset points", fontsize=SMALL
         )
         axes.plot(x, y, color=MAIN, ls="-")
 
@@ -195,7 +196,7 @@ def calibration_chart(tested: Tested) -> Chart:
             zorder=3,
             label="clients of about that risk",
         )
-        axes.legend(loc="upper left")
+        axes.legend(loc="best")
 
     return Chart(
         key="calibration",

@@ -7,9 +7,11 @@ from threading import Lock
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 # Told apart by people who see no red or no green, and, with the line styles, in grey print; each
@@ -18,14 +20,18 @@ SERIES = ("#0b4f8a", "#c2570c", "#00967a", "#905aa7", "#6b7280", "#8a5524")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 2)))
 MAIN, ALARM, GOOD, QUIET = SERIES[0], SERIES[1], SERIES[2], SERIES[4]
 INK, MUTED, GRID, PAPER = "#1f2328", "#59636e", "#d1d9e0", "#ffffff"
-SHADES = "Blues"  # of a matrix: dark is much, in grey too
+# of a matrix: dark is much, in grey too; none so dark that the letters on it could not be read
+SHADES = ListedColormap(mpl.colormaps["Blues"](np.linspace(0, 0.55, 256)))
+ON_SHADES = "#262626"  # in the dark, too: the shades stay as they are
 
-WIDTH, HEIGHT = 5.0, 2.75  # inches; at the width of a phone the letters are still readable
+WIDTH, HEIGHT = 5.0, 2.75  # inches; on a phone of 320 pixels it is drawn at 0.8 of its size
+SMALL = 10.2  # points: the least letters, which are 8 pixels there
 
 _STYLE: Any = {  # a mapping of names that matplotlib lists one by one
     "font.family": "DejaVu Sans",
     "font.size": 11,
     "text.color": INK,
+    "text.parse_math": False,  # a dollar in a column's name is a dollar
     "axes.edgecolor": MUTED,
     "axes.facecolor": "none",
     "axes.labelcolor": INK,
@@ -74,7 +80,7 @@ def new_figure(width: float = WIDTH, height: float = HEIGHT) -> Figure:
 def plain_axes(figure: Figure, *, left: float = 0.62, bottom: float = 0.52) -> Axes:
     """Axes with so many inches left free for labels, on a light grid."""
     width, height = figure.get_size_inches()
-    right, top = 0.12, 0.12
+    right, top = 0.2, 0.12
     axes = figure.add_axes(
         (
             left / width,
@@ -84,6 +90,8 @@ def plain_axes(figure: Figure, *, left: float = 0.62, bottom: float = 0.52) -> A
         )
     )
     axes.grid(visible=True)
+    axes.xaxis.set_label_coords(0.5, (0.24 - bottom) / (height - bottom - top))
+    axes.yaxis.set_label_coords((0.16 - left) / (width - left - right), 0.5)
     return axes
 
 

@@ -82,7 +82,9 @@ def _told(message: str, status: int = 200) -> Response:
 
 
 def _by_browser() -> bool:
-    return request.path in PAGES and request.accept_mimetypes.best == "text/html"
+    # `best` would be what a browser's list names most exactly, which need not be what it likes best
+    told = request.accept_mimetypes.best_match(["application/json", "text/html"])
+    return request.path in PAGES and told == "text/html"
 
 
 def _body_error(_: ParseException) -> Response:

@@ -30,7 +30,7 @@ class ReportContent:
 def report_html(content: ReportContent) -> str:
     """The report for a browser, from a disk or a mail as well as from a server."""
     card = content.card.read_text(encoding="utf-8") if content.card.is_file() else ""
-    return rendered(
+    text = rendered(
         "report.html",
         title=TITLE,
         made=content.made,
@@ -39,3 +39,4 @@ def report_html(content: ReportContent) -> str:
         card=card,
         style=Markup(static("page.css")),
     )
+    return f"{text.lstrip()}\n"

@@ -10,7 +10,7 @@ from pipeline.chart import Chart
 from pipeline.config import RiskBands
 from pipeline.drift import DRIFT
 from pipeline.featuredrift import FeatureDrift
-from pipeline.plotstyle import ALARM, MUTED, QUIET, SERIES, plain_axes
+from pipeline.plotstyle import ALARM, MUTED, QUIET, SERIES, SMALL, plain_axes
 from pipeline.words import counted, percent
 
 BINS = 20  # of equal width
@@ -29,7 +29,7 @@ def distribution_chart(risk: np.ndarray, bands: RiskBands, threshold: float | No
     title = f"{counted(high, 'client')} at high risk, {medium - high:,} at medium, of {len(risk):,}"
 
     def draw(figure: Figure) -> None:
-        axes = plain_axes(figure)
+        axes = plain_axes(figure, left=0.85)
         middles = (edges[:-1] + edges[1:]) / 2
         band = (middles >= bands.medium).astype(int) + (middles >= bands.high)
         for place, (name, colour, fill, edge) in enumerate(_BANDS):
@@ -72,9 +72,9 @@ def mark_threshold(axes: Axes, at: float) -> None:
         "threshold",
         (at, 1.0),
         xycoords=("data", "axes fraction"),
-        xytext=(3, -9),
+        xytext=(3, -10),
         textcoords="offset points",
-        fontsize=8.5,
+        fontsize=SMALL,
     )
 
 
@@ -83,7 +83,10 @@ def input_chart(found: Sequence[FeatureDrift], release: str) -> Chart:
     drifted = [one.name for one in found if one.verdict == DRIFT]
     told = [one for one in found if one.psi is not None and one.psi_limit]
     shown = sorted(told, key=_ratio, reverse=True)[:MOST_FEATURES]
-    title = f"Input: {', '.join(drifted)} drifted" if drifted else "Input: no feature drifted"
+    if drifted:
+        title = f"Input: {', '.join(drifted)} drifted"
+    else:
+        title = "Input: no feature drifted" if told else "Input: too few rows to tell"
 
     def draw(figure: Figure) -> None:
         axes = plain_axes(figure, left=1.75)
@@ -98,9 +101,11 @@ def input_chart(found: Sequence[FeatureDrift], release: str) -> Chart:
             )
             if alarm:
                 axes.annotate(
-                    f" drift{_cause(one)}", (_ratio(one), place), va="center", fontsize=9.5
+                    f" drift{_cause(one)}", (_ratio(one), place), va="center", fontsize=SMALL
                 )
         axes.axvline(1, color=MUTED, ls="--", lw=1.2)
+        if not shown:
+            axes.text(0.5, 0.5, "too few rows", transform=axes.transAxes, ha="center")
         axes.set_yticks(places, [_short(one.name) for one in shown])
         axes.set_ylim(-0.7, max(len(shown), 1) - 0.3)
         axes.grid(visible=False, axis="y")

@@ -218,7 +218,7 @@ def _top(ranking: pd.DataFrame) -> Grid:
                 reasons or "-",
             )
         )
-    header = ("", "client", "risk", *(("expected loss",) if valued else ()), "reasons")
+    header = ("#", "client", "risk", *(("expected loss",) if valued else ()), "reasons")
     widths = (1, 4, 2, 3, 12) if valued else (1, 4, 2, 12)
     caption = "Highest risk first"
     numbers = (0, 2, 3) if valued else (0, 2)

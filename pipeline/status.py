@@ -43,6 +43,7 @@ class Status:
     pending: tuple[str, ...]
     rejected: tuple[tuple[str, str], ...]  # name, reason
     last_verdict: LastVerdict | None
+    live_since: str | None = None  # by deployment or rollback; None if that is not on record
 
 
 def last_run(history: History) -> LastRun | None:
@@ -78,6 +79,7 @@ def status(config: Config) -> Status:
             pending=tuple(file.name for file in unreported(history)),
             rejected=tuple(rejected_files(history)),
             last_verdict=LastVerdict(**dict(verdict)) if verdict else None,
+            live_since=_since(history, release) if isinstance(release, Release) else None,
         )
 
 
@@ -95,6 +97,11 @@ def _tried(tell: Callable[[], Told]) -> Told | PipelineError:
 def _release(config: Config) -> Release | None:
     production = config.prod_deployment_path
     return live_release(production) if live_id(production) else None
+
+
+def _since(history: History, release: Release) -> str | None:
+    last = history.one("SELECT at, release FROM deployments ORDER BY id DESC LIMIT 1")
+    return last["at"] if last and last["release"] == release.id else None
 
 
 def _new(config: Config, history: History) -> tuple[str, ...]:

@@ -1,20 +1,22 @@
 """Charts of how things went over time: scores, missing values, timings, one client's risk."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.collections import LineCollection
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from pipeline.chart import Chart
-from pipeline.plotstyle import ALARM, LINES, MAIN, MUTED, QUIET, SERIES, plain_axes
+from pipeline.plotstyle import ALARM, LINES, MAIN, MUTED, QUIET, SERIES, SMALL, plain_axes
 from pipeline.riskhistory import RiskPoint
 from pipeline.trendbins import ScoreBin, TimingBin
 from pipeline.trends import Deployment, Missing
 from pipeline.words import (
     counted,
     minute,
-    moment,
     percent,
     release_number,
     score,
@@ -24,6 +26,7 @@ from pipeline.words import (
 
 MOST_LINES = 6  # columns drawn by name; the others are in the table
 MOST_MARKS = 12  # releases that are named in a picture
+DAY = 86_400.0  # seconds
 FEW = 40  # points; more than these are a line without marks
 
 
@@ -51,7 +54,7 @@ def score_chart(bins: Sequence[ScoreBin], releases: Sequence[Deployment]) -> Cha
             axes.plot(x, y, ls="", marker="v", ms=8, color=ALARM, label="drift")
         _mark_releases(axes, releases)
         axes.set_ylim(-0.02, 1.02)
-        axes.legend(loc="lower left", ncols=3, columnspacing=1.0, handlelength=1.6)
+        axes.legend(loc="best", handlelength=1.6)
 
     return Chart(
         key="score",
@@ -90,9 +93,12 @@ def missing_chart(samples: Sequence[Missing]) -> Chart:
             values = [one.percent.get(name, float("nan")) for one in samples]
             marker = "o" if len(samples) <= FEW else ""
             axes.plot(at, values, color=SERIES[i], ls=LINES[i], marker=marker, label=_short(name))
-        axes.set_ylim(bottom=0)
+        most_of_all = max(
+            (one.percent.get(name, 0.0) for one in samples for name in shown), default=0
+        )
+        axes.set_ylim(0, 1.1 * most_of_all or 1)
         if shown:
-            axes.legend(loc="best")
+            axes.legend(loc="upper left")
 
     return Chart(
         key="missing",
@@ -114,14 +120,16 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
     def draw(figure: Figure) -> None:
         axes = _over_time(figure, "seconds")
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())  # its powers would not find room
         for i, (stage, bins) in enumerate(stages.items()):
             at = [_middle(part.first, part.last) for part in bins]
             marker = "os"[i % 2] if len(bins) <= FEW else ""
             values = [part.seconds for part in bins]
             axes.plot(at, values, color=SERIES[i], ls=LINES[i], marker=marker, label=stage)
         if stages:
-            axes.legend(loc="best")
+            axes.legend(loc="upper left")
 
     return Chart(
         key="timings",
@@ -143,11 +151,11 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
     )
 
 
-def client_chart(points: Sequence[RiskPoint], threshold: float | None) -> Chart:
-    """One client's risk over time: it holds until the next point."""
+def client_chart(points: Sequence[RiskPoint], threshold: float | None, until: str) -> Chart:
+    """One client's risk over time: it holds until the next point, the last one until `until`."""
     told = [point for point in points if point.risk is not None]
     ranked = bool(points) and points[-1].risk is not None
-    last = percent(told[-1].risk) if told else "none on record"
+    last = percent(told[-1].risk, 0) if told else "none on record"
     if told:
         last += " at last" if ranked else ", then no longer ranked"
 
@@ -155,7 +163,10 @@ def client_chart(points: Sequence[RiskPoint], threshold: float | None) -> Chart:
         axes = _over_time(figure, "risk, percent")
         at = [_place(point.at) for point in points]
         values = [float("nan") if p.risk is None else 100 * p.risk for p in points]
-        axes.step(at, values, where="post", color=MAIN, marker="o")
+        if points:
+            at, values = [*at, _place(until)], [*values, values[-1]]
+        markers = range(len(points))
+        axes.step(at, values, where="post", color=MAIN, marker="o", markevery=list(markers))
         if threshold is not None:
             _mark_least(axes, 100 * threshold)
         axes.set_ylim(-2, 102)
@@ -168,7 +179,7 @@ def client_chart(points: Sequence[RiskPoint], threshold: float | None) -> Chart:
         rows=tuple(
             (
                 minute(point.at),
-                "not ranked" if point.risk is None else percent(point.risk),
+                "not ranked" if point.risk is None else percent(point.risk, 0),
                 point.release,
             )
             for point in reversed(points)
@@ -185,7 +196,7 @@ def _mark_least(axes: Axes, at: float) -> None:
         xycoords=("axes fraction", "data"),
         xytext=(0, 3),
         textcoords="offset points",
-        fontsize=8.5,
+        fontsize=SMALL,
     )
 
 
@@ -200,23 +211,28 @@ def _over_time(figure: Figure, what: str) -> Axes:
 
 
 def _mark_releases(axes: Axes, releases: Sequence[Deployment]) -> None:
-    for one in releases[-MOST_MARKS:]:
-        at = _place(one.at)
-        axes.axvline(at, color=QUIET, ls=":", lw=1.0)
+    places = [_place(one.at) for one in releases[-MOST_MARKS:]]
+    lines = [[(at, 0.0), (at, 1.0)] for at in places]
+    marks = LineCollection(lines, colors=QUIET, linestyles=":", linewidths=1.0)
+    marks.set_transform(axes.get_xaxis_transform())
+    axes.add_collection(marks, autolim=False)
+    for at, one in zip(places, releases[-MOST_MARKS:], strict=True):
         axes.annotate(
             release_number(one.release),
             (at, 1.0),
             xycoords=("data", "axes fraction"),
-            xytext=(2, -9),
+            xytext=(2, -10),
             textcoords="offset points",
-            fontsize=8.5,
+            fontsize=SMALL,
             color=MUTED,
         )
+    if places:
+        axes.update_datalim([(min(places), 0), (max(places), 0)], updatey=False)
 
 
 def _place(at: str) -> float:
     """Where a time stands on the axis, in days."""
-    return float(date2num(moment(at)))
+    return datetime.fromisoformat(at).timestamp() / DAY
 
 
 def _middle(first: str, last: str) -> float:

@@ -42,7 +42,7 @@ def state_of(
     wrong = _wrong(status)
     doubts = _doubts(status, now)
     level = BAD if wrong else WARNING if doubts else GOOD
-    told = [*wrong, *doubts, _live(status.release), *_looked(status.last_active, now)]
+    told = [*wrong, *doubts, _live(status), *_looked(status.last_active, now)]
     return State(
         level=level,
         word=_WORDS[level],
@@ -79,13 +79,18 @@ def _doubts(status: Status, now: datetime) -> list[str]:
     return told
 
 
-def _live(release: Release | PipelineError | None) -> str:
+def _live(status: Status) -> str:
+    release = status.release
     if not isinstance(release, Release):
         return ""
     return (
-        f"release {release_number(release.id)}, live since {day(release.deployed_at)}, has an F1 of"
+        f"release {release_number(release.id)}, live since {_since(status, release)}, has an F1 of"
         f" {score(release.f1)} on the test data"
     )
+
+
+def _since(status: Status, release: Release) -> str:
+    return day(status.live_since or release.deployed_at)
 
 
 def _looked(last_active: str | None, now: datetime) -> list[str]:
@@ -103,7 +108,7 @@ def _facts(status: Status, risks: Risks | None) -> list[Fact]:
     facts = []
     if isinstance(release, Release):
         facts += [
-            Fact("Live release", release_number(release.id), f"since {day(release.deployed_at)}"),
+            Fact("Live release", release_number(release.id), f"since {_since(status, release)}"),
             Fact("F1 on the test data", score(release.f1), f"{release.model.rows:,} rows learned"),
         ]
     if risks:

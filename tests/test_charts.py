@@ -92,6 +92,7 @@ DRIFTED = [
     feature("few", psi=None, psi_limit=None, p_value=None, verdict="not enough evidence"),
     feature("land2", kind="risk"),
 ]
+UNTIL = "2026-03-01T00:00:00.000Z"
 POINTS = [RiskPoint(at(0), RELEASE, 0.31), RiskPoint(at(3), RELEASE, None)]
 
 CHARTS: dict[str, Callable[[], Chart]] = {
@@ -108,10 +109,10 @@ CHARTS: dict[str, Callable[[], Chart]] = {
     "timings": lambda: timing_chart({"ingestion": timing_bins(5), "training": timing_bins(50)}),
     "timings, none": lambda: timing_chart({}),
     "timings, one": lambda: timing_chart({"training": timing_bins(1)}),
-    "client": lambda: client_chart(POINTS, 0.5),
-    "client, no record": lambda: client_chart([], None),
-    "client, one point": lambda: client_chart(POINTS[:1], 0.0),
-    "client that left": lambda: client_chart(POINTS[1:], 1.0),
+    "client": lambda: client_chart(POINTS, 0.5, UNTIL),
+    "client, no record": lambda: client_chart([], None, UNTIL),
+    "client, one point": lambda: client_chart(POINTS[:1], 0.0, UNTIL),
+    "client that left": lambda: client_chart(POINTS[1:], 1.0, UNTIL),
     "matrix": lambda: matrix_chart(judged()),
     "matrix of one row": lambda: matrix_chart(judged(1)),
     "roc": lambda: roc_chart(judged()),
@@ -210,8 +211,8 @@ def test_drawn_in_threads_at_once_they_come_out_right() -> None:
         ("missing, no record", "Missing values by column: none now"),
         ("timings", "Seconds of the last runs: ingestion 1,234 s, training 1,234 s"),
         ("timings, none", "Seconds of the last runs: none yet"),
-        ("client", "Risk over time: 31.0 %, then no longer ranked"),
-        ("client, one point", "Risk over time: 31.0 % at last"),
+        ("client", "Risk over time: 31 %, then no longer ranked"),
+        ("client, one point", "Risk over time: 31 % at last"),
         ("client, no record", "Risk over time: none on record"),
         ("input", "Input: age, land, size drifted"),
         ("input, nothing drifted", "Input: no feature drifted"),
@@ -243,7 +244,7 @@ def test_the_matrix_holds_the_counts() -> None:
         ("left (1)", str(missed), str(found)),
     )
     assert chart.title == (
-        f"Of {missed + found} who left, {found} were predicted; {alarms} stayed all the same"
+        f"The model named {found} of the {missed + found} who left, and {alarms} who stayed"
     )
 
 
@@ -382,7 +383,7 @@ def test_timings_are_told_by_stage() -> None:
 def test_the_risk_of_a_client_is_told_latest_first() -> None:
     assert CHARTS["client"]().rows == (
         ("2026-01-04 09:00", "not ranked", RELEASE),
-        ("2026-01-01 09:00", "31.0 %", RELEASE),
+        ("2026-01-01 09:00", "31 %", RELEASE),
     )
 
 

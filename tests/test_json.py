@@ -108,9 +108,11 @@ def test_every_result_is_one_object_and_nothing_else(deployed: Sandbox) -> None:
     assert found == KEYS
 
 
-def test_a_server_has_no_result(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_has_no_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--config", str(tmp_path / "nowhere.json"), "--json"]  # never one to serve by
+
     with pytest.raises(SystemExit) as stopped:
-        importlib.import_module("app").main(["--json"])
+        importlib.import_module("app").main(given)
 
     assert stopped.value.code == 2
     assert capsys.readouterr().err.endswith("error: unrecognized arguments: --json\n")

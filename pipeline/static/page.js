@@ -3,57 +3,100 @@
 "use strict";
 
 const PAUSE = 200; // milliseconds after the last key
+const SILENT = "The server does not answer. Try again in a moment.";
 
-function part(text, mark) {
-  return new DOMParser().parseFromString(text, "text/html").querySelector(mark);
+// The part of a page that the server answers with; null if it answers nothing of the kind.
+async function fetched(mark, url, asked = {}) {
+  try {
+    const answer = await fetch(url, { ...asked, headers: { Accept: "text/html" } });
+    return new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(mark);
+  } catch {
+    return null; // it is gone, or the line is
+  }
 }
 
 // --- the list of clients ---
 
 const clients = document.querySelector("[data-clients]");
+const form = clients?.querySelector("form");
 
 let asked = 0; // answers that come after a later one's are not shown
+let shown = location.search;
 
 async function show(query) {
   const mine = ++asked;
-  const answer = await fetch(`clients${query}`, { headers: { Accept: "text/html" } });
-  const found = answer.ok ? part(await answer.text(), "[data-clients]") : null;
-  if (!found || mine !== asked) return;
+  const found = await fetched("[data-clients]", `clients${query}`);
+  if (mine !== asked) return false;
+  if (!found) clients.querySelector(".found").textContent = SILENT;
+  else replace(found);
+  shown = query;
+  return Boolean(found);
+}
+
+function replace(found) {
+  const focused = document.activeElement;
+  const within = focused.closest(".scroll, .pages") && clients.contains(focused);
   for (const name of [".found", ".scroll", ".pages"]) {
     const [before, now] = [clients.querySelector(name), found.querySelector(name)];
     if (before && now) before.replaceChildren(...now.childNodes);
     else if (before) before.remove();
     else if (now) clients.append(now);
   }
-  history.replaceState(null, "", `${query || location.pathname}#clients`);
+  if (within && !focused.isConnected) {
+    const again = [...clients.querySelectorAll("thead a, .pages a")];
+    const same = again.find((link) => link.textContent === focused.textContent);
+    (same ?? clients.querySelector(".scroll"))?.focus({ preventScroll: true });
+  }
 }
 
 function wanted() {
-  const given = [...new FormData(clients.querySelector("form"))].filter(
+  const given = [...new FormData(form)].filter(
     ([name, value]) => value && !(name === "sort" && value === "risk"),
   );
   return given.length ? `?${new URLSearchParams(given)}` : "";
 }
 
+function address(query) {
+  return `${query || location.pathname}#clients`;
+}
+
+function fillForm(query) {
+  const told = new URLSearchParams(query);
+  for (const name of ["q", "band"]) form.elements[name].value = told.get(name) ?? "";
+  form.elements.sort.value = told.get("sort") ?? "risk";
+  form.elements.contact.checked = told.get("contact") === "yes";
+}
+
 if (clients) {
-  const form = clients.querySelector("form");
   let waiting;
+  const search = () => {
+    clearTimeout(waiting);
+    const query = wanted();
+    history.replaceState(null, "", address(query));
+    show(query);
+  };
   form.addEventListener("input", () => {
     clearTimeout(waiting);
-    waiting = setTimeout(() => show(wanted()), PAUSE);
+    waiting = setTimeout(search, PAUSE);
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    clearTimeout(waiting);
-    show(wanted());
+    search();
   });
-  clients.addEventListener("click", (event) => {
+  clients.addEventListener("click", async (event) => {
     const link = event.target.closest("thead a, .pages a");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
+    clearTimeout(waiting);
     const query = new URL(link.href).search;
-    form.elements.sort.value = new URLSearchParams(query).get("sort") || "risk";
-    show(query).then(() => clients.querySelector("h2").scrollIntoView());
+    history.pushState(null, "", address(query));
+    fillForm(query);
+    if (await show(query)) clients.querySelector("h2").scrollIntoView();
+  });
+  addEventListener("popstate", () => {
+    if (location.search === shown) return; // only to another part of the page
+    fillForm(location.search);
+    show(location.search);
   });
 }
 
@@ -61,33 +104,31 @@ if (clients) {
 
 const drop = document.querySelector("[data-drop]");
 
-async function score(form) {
+async function score() {
   const place = document.querySelector("[data-scored]");
   place.textContent = "Scoring …";
-  const answer = await fetch(form.action, {
-    method: "POST",
-    body: new FormData(form),
-    headers: { Accept: "text/html" },
-  });
-  const told = part(await answer.text(), "[data-result]");
-  place.replaceChildren(told ?? "The server gave no answer that can be shown.");
+  const sent = { method: "POST", body: new FormData(drop) };
+  place.replaceChildren((await fetched("[data-result]", drop.action, sent)) ?? SILENT);
 }
 
 if (drop) {
   drop.addEventListener("submit", (event) => {
     if (event.submitter?.value === "csv") return; // the browser's own download
     event.preventDefault();
-    score(drop);
+    score();
   });
+  // anywhere on the page: beside the frame, the browser would leave it to show the file
   for (const name of ["dragover", "dragleave", "drop"]) {
-    drop.addEventListener(name, (event) => {
+    addEventListener(name, (event) => {
+      if (!event.dataTransfer?.types.includes("Files")) return;
       event.preventDefault();
       drop.classList.toggle("over", name === "dragover");
     });
   }
-  drop.addEventListener("drop", (event) => {
-    if (!event.dataTransfer.files.length) return;
+  addEventListener("drop", (event) => {
+    if (!event.dataTransfer?.files.length) return;
     drop.elements.file.files = event.dataTransfer.files;
-    score(drop);
+    drop.scrollIntoView({ block: "nearest" });
+    score();
   });
 }
