@@ -140,7 +140,7 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
         path=path,
         practice=practice,
         schema=schema,
-        keep_history_days=reader.integer("keep_history_days", 365, least=1),
+        keep_history_days=reader.integer("keep_history_days", 365, least=1, most=36_500),
         report_formats=_report_formats(reader),
         keep_releases=reader.integer("keep_releases", 5, least=1),
         risk_bands=_risk_bands(reader),

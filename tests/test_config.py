@@ -299,6 +299,23 @@ def test_a_part_is_an_object(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("formats", [[], ["pdf"], ["pdf", "html"]])
+def test_forms_of_the_report_are_those_named(tmp_path: Path, formats: list[str]) -> None:
+    assert load_config(written(tmp_path, report_formats=formats)).report_formats == tuple(formats)
+
+
+def test_an_unknown_form_of_the_report_is_told(tmp_path: Path) -> None:
+    assert problems_of(written(tmp_path, report_formats=["html", "docx"])) == [
+        '"report_formats" names "docx"; known are html, pdf'
+    ]
+
+
+def test_what_is_kept_beyond_all_dates_is_refused(tmp_path: Path) -> None:
+    assert problems_of(written(tmp_path, keep_history_days=36_501)) == [
+        '"keep_history_days" must be a whole number of at most 36500, not 36501'
+    ]
+
+
 def test_practice_has_places_of_its_own(tmp_path: Path) -> None:
     config = load_config(written(tmp_path), practice=True)
     assert config == Config(
