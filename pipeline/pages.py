@@ -18,7 +18,6 @@ from pipeline.openapi import description
 from pipeline.overview import page_sections, readable_release, state_now
 from pipeline.rankingfile import BANDS
 from pipeline.rankingreader import told_rows
-from pipeline.releases import live_id
 from pipeline.rendering import rendered, static
 from pipeline.scoredfile import score_file, scored_csv, scored_grids, scored_words
 from pipeline.serving import LiveModel, Remembered
@@ -56,12 +55,7 @@ def _serve_overview(app: Flask, config: Config, latest: Latest) -> None:
     @app.get("/")
     def overview() -> Response:
         ranked = _listing(latest)
-        key = (
-            stamp(config.history_path),
-            stamp(config.clientrisk_path),
-            live_id(config.prod_deployment_path),
-        )
-        sections, told = kept.get(key, lambda: _rendered_sections(config, latest))
+        sections, told = kept.get(_state(config), lambda: _rendered_sections(config, latest))
         return page(
             "index.html",
             state=state_now(config, latest),
@@ -80,6 +74,13 @@ def _serve_overview(app: Flask, config: Config, latest: Latest) -> None:
     @app.get("/clients")
     def clients() -> Response:
         return page("clients.html", listing=_listing(latest, missing_is_error=True), bands=BANDS)
+
+
+def _state(config: Config) -> tuple[object, ...]:
+    """What tells one state of all that the sections are made of from another."""
+    release = readable_release(config)
+    written = (config.history_path, config.clientrisk_path, config.movers_path)
+    return (release.id if release else None, *map(stamp, written))
 
 
 def _rendered_sections(config: Config, latest: Latest) -> tuple[tuple[Section, ...], str]:

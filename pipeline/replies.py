@@ -66,6 +66,8 @@ def _http_error(error: HTTPException) -> AnyResponse:
     told, response = _told(error.description or error.name), error.get_response()
     response.set_data(told.get_data())  # its headers stay, such as Allow
     response.content_type = told.content_type
+    if policy := told.headers.get("Content-Security-Policy"):  # of a page
+        response.headers["Content-Security-Policy"] = policy
     return response
 
 

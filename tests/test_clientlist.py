@@ -117,8 +117,10 @@ def test_without_values_it_is_sorted_by_risk() -> None:
 
 @pytest.mark.parametrize(
     ("page", "shown", "first", "last"),
-    [("1", 1, 1, 25), ("2", 2, 26, 50), ("5", 5, 101, 101), ("6", 5, 101, 101)]
-    + [("9999999", 5, 101, 101)],
+    [
+        *(("1", 1, 1, 25), ("2", 2, 26, 50), ("5", 5, 101, 101)),
+        *(("6", 5, 101, 101), ("9999999", 5, 101, 101)),
+    ],
 )
 def test_it_comes_in_pages_and_none_is_beyond_the_last(
     page: str, shown: int, first: int, last: int

@@ -1,7 +1,7 @@
 """Colours that everybody can tell apart, and letters that everybody can read."""
 
 import re
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -129,7 +129,7 @@ def test_bands_of_the_distribution_are_darker_the_higher_on_paper() -> None:
         for colour, share in (quiet, medium, high)
     ]
     assert lights == sorted(lights, reverse=True)
-    assert min(before - after for before, after in zip(lights, lights[1:], strict=False)) >= EASILY
+    assert min(before - after for before, after in pairwise(lights)) >= EASILY
 
 
 @pytest.mark.parametrize("theme", THEMES)

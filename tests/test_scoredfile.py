@@ -143,7 +143,7 @@ def test_no_text_of_the_download_is_a_formula(deployed: Sandbox) -> None:
         (
             table([*GOOD[:8], ",1,1,1,0"]),
             "the CSV has too many bad rows: 1 of 9, more than a tenth"
-            " (line 10: corporation '' is empty)",
+            " (line 10: corporation '' is empty; expected a name)",
         ),
     ],
 )

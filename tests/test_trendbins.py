@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -31,9 +31,9 @@ def at(number: int) -> str:
 
 @pytest.fixture
 def history(tmp_path: Path) -> Iterator[History]:
-    with History(tmp_path / "history.db") as opened:
-        with opened.transaction():  # so that nothing waits for the disk
-            yield opened
+    # one transaction, so that nothing waits for the disk
+    with History(tmp_path / "history.db") as opened, opened.transaction():
+        yield opened
 
 
 def decide(history: History, count: int) -> None:
@@ -166,7 +166,7 @@ def test_missing_percentages_are_whole_records_evenly_spread(
     places = [int(one.percent["column0"]) for one in found]
     assert len(found) == min(MOST_POINTS, count - start)
     assert (places[0], places[-1]) == (start, count - 1)
-    gaps = {after - before for before, after in zip(places, places[1:], strict=False)}
+    gaps = {after - before for before, after in pairwise(places)}
     assert not gaps or max(gaps) - min(gaps) <= 1
     assert all(one.at == at(i) for one, i in zip(found, places, strict=True))
     assert all(

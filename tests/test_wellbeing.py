@@ -11,6 +11,7 @@ from pipeline.content import BAD, GOOD, WARNING, Fact, State
 from pipeline.errors import DataError, ReleaseError
 from pipeline.latest import Latest
 from pipeline.overview import state_now
+from pipeline.releases import Release
 from pipeline.status import LastRun, LastVerdict, Status, status
 from pipeline.wellbeing import Risks, risks_of, state_of
 from pipeline.words import day, score
@@ -31,7 +32,7 @@ def well(settled: Sandbox) -> Status:
 
 def live_words(now: Status) -> str:
     release = now.release
-    assert release and not isinstance(release, Exception)
+    assert isinstance(release, Release)
     return (
         f"release 1, live since {day(release.deployed_at)}, has an F1 of {score(release.f1)} on the"
         " test data"
@@ -51,7 +52,7 @@ def test_all_is_well(well: Status) -> None:
 
 def test_the_figures_are_told_with_what_they_are(well: Status) -> None:
     release = well.release
-    assert release and not isinstance(release, Exception)
+    assert isinstance(release, Release)
 
     assert told(well).facts == (
         Fact("Live release", "1", f"since {day(release.deployed_at)}"),
