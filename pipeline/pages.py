@@ -10,7 +10,7 @@ from pipeline.apidocs import documented
 from pipeline.clientlist import Listing, listing, query_of
 from pipeline.clientpage import client_sections
 from pipeline.clientrows import MOST_BYTES, RequestError
-from pipeline.config import Config
+from pipeline.config import REPORT_FORMATS, Config
 from pipeline.content import Section
 from pipeline.errors import HistoryError
 from pipeline.latest import Latest, stamp
@@ -63,7 +63,11 @@ def _serve_overview(app: Flask, config: Config, latest: Latest) -> None:
             bands=BANDS,
             contents=[(section.key, section.title) for section in sections],
             sections=Markup(told),
-            report=(config.output_model_path / "report.html").is_file(),
+            reports=[
+                kind
+                for kind in REPORT_FORMATS
+                if (config.output_model_path / f"report.{kind}").is_file()
+            ],
             features=", ".join(config.schema.features),
         )
 

@@ -161,6 +161,8 @@ GUARDED = [
     ],
     *["//health", "/health/", "/health/x", "/HEALTH", "/health%2f", "/./health", "/risk/../health"],
     *["/health%20", "/health%00", "/health;x", "/risk//health", "/prediction?x=/health"],
+    *("/clients", "/client", "/score", "/ranking.csv", "/report", "/report.pdf", "/docs"),
+    *("/page.css", "/page.js"),
 ]
 
 

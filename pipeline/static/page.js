@@ -109,6 +109,7 @@ async function score() {
   place.textContent = "Scoring …";
   const sent = { method: "POST", body: new FormData(drop) };
   place.replaceChildren((await fetched("[data-result]", drop.action, sent)) ?? SILENT);
+  drop.closest("section").scrollIntoView(); // there is room for it only now
 }
 
 if (drop) {
@@ -128,7 +129,6 @@ if (drop) {
   addEventListener("drop", (event) => {
     if (!event.dataTransfer?.files.length) return;
     drop.elements.file.files = event.dataTransfer.files;
-    drop.scrollIntoView({ block: "nearest" });
     score();
   });
 }
