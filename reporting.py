@@ -23,7 +23,7 @@ from pipeline.frames import read_folder
 from pipeline.history import History
 from pipeline.latest import Latest
 from pipeline.master import read_master
-from pipeline.modelcharts import draw_matrix
+from pipeline.matrixchart import draw_matrix
 from pipeline.models import load_release
 from pipeline.movers import update_movers
 from pipeline.overview import report_sections, state_now

@@ -95,6 +95,16 @@ def plain_axes(figure: Figure, *, left: float = 0.62, bottom: float = 0.52) -> A
     return axes
 
 
+def percent_axes(figure: Figure, x: str, y: str) -> Axes:
+    """Axes on which both are a percent, of what is told."""
+    axes = plain_axes(figure)
+    axes.set_xlabel(f"{x}, percent")
+    axes.set_ylabel(f"{y}, %")
+    axes.set_xlim(-2, 102)
+    axes.set_ylim(-2, 102)
+    return axes
+
+
 def png_of(figure: Figure, dpi: int = 150) -> bytes:
     """A figure as PNG, on white: people put it into documents of any colour."""
     content = io.BytesIO()

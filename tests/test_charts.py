@@ -16,15 +16,10 @@ from sklearn import metrics
 from pipeline import evaluation
 from pipeline.chart import Chart
 from pipeline.config import RiskBands
+from pipeline.curvecharts import gain_chart, recall_chart, roc_chart
 from pipeline.featuredrift import FeatureDrift
-from pipeline.modelcharts import (
-    calibration_chart,
-    gain_chart,
-    matrix_chart,
-    model_charts,
-    recall_chart,
-    roc_chart,
-)
+from pipeline.matrixchart import matrix_chart
+from pipeline.modelcharts import calibration_chart, model_charts
 from pipeline.plotstyle import new_figure, styled
 from pipeline.riskcharts import distribution_chart, input_chart
 from pipeline.riskhistory import RiskPoint

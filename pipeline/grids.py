@@ -1,0 +1,183 @@
+"""The tables that page, report and PDF share, each made of the history or of what a run wrote."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.bootstrap import Interval
+from pipeline.content import Grid
+from pipeline.database import History
+from pipeline.evaluation import SCORE_NAMES
+from pipeline.history import Scores
+from pipeline.reasons import SEPARATOR
+from pipeline.spreadsheet import original
+from pipeline.trends import Trends, trends
+from pipeline.words import minute, percent, release_number, score, seconds
+
+LAST = 10  # rows of a table of what happened
+TOP = 20  # clients
+MOST_REFUSED = 20
+
+
+def score_grid(scores: Scores, interval: Interval | None) -> Grid:
+    """What a model reached on the test data; `interval` is that of the F1."""
+    told = f"{interval.low:.3f} to {interval.high:.3f}" if interval else ""
+    return Grid(
+        f"Scores on {scores.rows:,} rows of the test data",
+        ("score", "value", "95 % interval") if interval else ("score", "value"),
+        tuple(
+            (label, score(getattr(scores, key)), *((told * (key == "f1"),) if interval else ()))
+            for key, label in SCORE_NAMES.items()
+        ),
+        numbers=(1, 2),
+        beside=True,
+    )
+
+
+def checks_grid(found: Trends) -> Grid:
+    """The last batches that were judged, the latest first."""
+    return Grid(
+        "The last batches",
+        ("when (UTC)", "release", "rows", "outcomes known", "F1", "verdict", "what was done"),
+        tuple(
+            (
+                minute(one.at),
+                release_number(one.release),
+                *(f"{one.rows:,}", f"{one.labelled:,}"),
+                score(one.new_f1) if one.new_f1 is not None else "-",
+                one.verdict,
+                f"{one.action} {release_number(one.new_release)}"
+                if one.new_release
+                else one.action,
+            )
+            for one in reversed(found.checks)
+        ),
+        numbers=(1, 2, 3, 4),
+        widths=(4, 2, 2, 3, 2, 4, 3),
+    )
+
+
+def deployments_grid(found: Trends) -> Grid:
+    """The last releases that went live, the latest first."""
+    return Grid(
+        "Releases that went live",
+        ("when (UTC)", "release", "F1", "how"),
+        tuple(
+            (minute(one.at), release_number(one.release), score(one.f1), one.action)
+            for one in reversed(found.deployments)
+        ),
+        numbers=(1, 2),
+        widths=(5, 3, 2, 3),
+        beside=True,
+    )
+
+
+def top_grid(ranking: pd.DataFrame) -> Grid:
+    """The clients at the highest risk, and why."""
+    valued = "expected_loss" in ranking
+    rows = []
+    for row in ranking.head(TOP).to_dict(orient="records"):
+        loss = row.get("expected_loss", np.nan)
+        reasons = "; ".join(original(text) for text in row["reasons"].split(SEPARATOR) if text)
+        rows.append(
+            (
+                f"{row['rank']}",
+                row["client"],
+                percent(row["risk"]),
+                *((("-" if np.isnan(loss) else f"{loss:,.0f}"),) if valued else ()),
+                reasons or "-",
+            )
+        )
+    header = ("#", "client", "risk", *(("expected loss",) if valued else ()), "reasons")
+    widths = (1, 4, 2, 3, 12) if valued else (1, 4, 2, 12)
+    caption = "Highest risk first"
+    numbers = (0, 2, 3) if valued else (0, 2)
+    return Grid(caption, header, tuple(rows), numbers, widths=widths, on_paper=TOP)
+
+
+def mover_grids(movers: dict[str, Any]) -> tuple[Grid, ...]:
+    """Whose risk rose most, and whose fell most."""
+    before, now = (release_number(movers[key]) for key in ("release_before", "release"))
+    mind = f" (release {before} then, {now} now)" if before != now else ""
+    return tuple(
+        Grid(
+            f"Whose risk {what} most since the ranking before{mind}",
+            ("client", "before", "now", "change"),
+            tuple(
+                (
+                    one["client"],
+                    percent(one["before"]),
+                    percent(one["risk"]),
+                    f"{100 * one['change']:+.1f}",
+                )
+                for one in movers[what][:LAST]
+            ),
+            numbers=(1, 2, 3),
+            empty="Nobody's.",
+            widths=(5, 2, 2, 2),
+            beside=True,
+        )
+        for what in ("rose", "fell")
+    )
+
+
+def refused_grid(history: History) -> Grid:
+    """The last files that were rejected, or of which rows were set aside."""
+    rows = tuple(
+        (
+            one.name,
+            minute(one.at),
+            f"{one.rows:,}",
+            f"{one.set_aside:,}",
+            f"rejected: it {one.reason}" if one.reason else "taken in without the bad rows",
+        )
+        for one in reversed(trends(history, MOST_REFUSED).refused)
+    )
+    header = ("file", "when (UTC)", "rows", "bad", "what became of it")
+    caption = "Rejected files, and files of which rows were set aside"
+    return Grid(caption, header, rows, (2, 3), empty="None.", widths=(3, 3, 1, 1, 9))
+
+
+def set_aside_grid(history: History) -> Grid:
+    """The last rows that were set aside, and why."""
+    rows = history.tuples(
+        "SELECT name, line, rejected_rows.reason FROM rejected_rows"
+        " JOIN files ON file_id = files.id ORDER BY rejected_rows.rowid DESC LIMIT ?",
+        MOST_REFUSED,
+    )
+    return Grid(
+        f"Rows set aside, the last {MOST_REFUSED}",
+        ("file", "line", "reason"),
+        tuple((name, f"{line:,}", reason) for name, line, reason in rows),
+        numbers=(1,),
+        empty="None.",
+        widths=(3, 1, 6),
+        beside=True,
+    )
+
+
+def runs_grid(history: History) -> Grid:
+    """The last runs with work."""
+    rows = history.tuples(
+        "SELECT started_at, command, outcome, detail, unixepoch(ended_at) - unixepoch(started_at)"
+        " FROM runs ORDER BY id DESC LIMIT ?",
+        LAST,
+    )
+    return Grid(
+        "The last runs with work",
+        ("begun (UTC)", "command", "outcome", "seconds", "error"),
+        tuple(
+            (
+                minute(at),
+                command,
+                outcome or "not ended",
+                "-" if took is None else seconds(took),
+                detail or "",
+            )
+            for at, command, outcome, detail, took in rows
+        ),
+        numbers=(3,),
+        widths=(3, 2, 2, 1, 5),
+        beside=True,
+    )
