@@ -29,7 +29,7 @@ def distribution_chart(risk: np.ndarray, bands: RiskBands, threshold: float | No
     title = f"{counted(high, 'client')} at high risk, {medium - high:,} at medium, of {len(risk):,}"
 
     def draw(figure: Figure) -> None:
-        axes = plain_axes(figure, left=0.85)
+        axes = plain_axes(figure, left=0.9)  # 100,000 clients
         middles = (edges[:-1] + edges[1:]) / 2
         band = (middles >= bands.medium).astype(int) + (middles >= bands.high)
         for place, (name, colour, fill, edge) in enumerate(_BANDS):
@@ -89,7 +89,7 @@ def input_chart(found: Sequence[FeatureDrift], release: str) -> Chart:
         title = "Input: no feature drifted" if told else "Input: too few rows to tell"
 
     def draw(figure: Figure) -> None:
-        axes = plain_axes(figure, left=1.75)
+        axes = plain_axes(figure, left=2.0)
         places = np.arange(len(shown))[::-1]
         for place, one in zip(places, shown, strict=True):
             alarm = one.verdict == DRIFT
@@ -106,6 +106,8 @@ def input_chart(found: Sequence[FeatureDrift], release: str) -> Chart:
         axes.axvline(1, color=MUTED, ls="--", lw=1.2)
         if not shown:
             axes.text(0.5, 0.5, "too few rows", transform=axes.transAxes, ha="center")
+        room = 2.6 if any(map(_cause, shown)) else 1.25  # for the words at the longest bar
+        axes.set_xlim(0, room * max(1.0, *map(_ratio, shown), 0.0))
         axes.set_yticks(places, [_short(one.name) for one in shown])
         axes.set_ylim(-0.7, max(len(shown), 1) - 0.3)
         axes.grid(visible=False, axis="y")

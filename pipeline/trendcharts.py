@@ -118,7 +118,7 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
     last = ", ".join(f"{stage} {seconds(bins[-1].seconds)}" for stage, bins in stages.items())
 
     def draw(figure: Figure) -> None:
-        axes = _over_time(figure, "seconds")
+        axes = _over_time(figure, "seconds", left=0.85)  # 0.005
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
@@ -200,8 +200,8 @@ def _mark_least(axes: Axes, at: float) -> None:
     )
 
 
-def _over_time(figure: Figure, what: str) -> Axes:
-    axes = plain_axes(figure)
+def _over_time(figure: Figure, what: str, left: float = 0.7) -> Axes:
+    axes = plain_axes(figure, left=left)
     locator = AutoDateLocator(minticks=3, maxticks=5)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))

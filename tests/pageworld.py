@@ -64,5 +64,6 @@ def made_world(root: Path) -> Config:
         config.write_text(json.dumps({**told, "report_formats": formats}))
         for name, table in batch.items():
             table.to_csv(root / "sourcedata" / name, index=False)
-        assert fullprocess.main(["--config", str(config)]) == 0
+        code = fullprocess.main(["--config", str(config)])
+        assert code == 0, f"the run on {sorted(batch)} ended with {code}"
     return load_config(config)

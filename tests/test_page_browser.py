@@ -226,6 +226,22 @@ def test_every_chart_says_what_it_shows(visit: Visit, path: str) -> None:
         assert chart.bounding_box()
 
 
+@pytest.mark.parametrize("path", ["/", client_path(ODD), "/report"])
+def test_no_letters_of_a_chart_are_cut_off(visit: Visit, path: str) -> None:
+    cut = visit(path).evaluate(
+        """() => [...document.querySelectorAll("figure svg text")]
+            .map((text) => [
+                text.getBoundingClientRect(),
+                text.ownerSVGElement.getBoundingClientRect(),
+                text.textContent,
+            ])
+            .filter(([box, all]) => box.left < all.left - 2 || box.right > all.right + 2
+                || box.top < all.top - 2 || box.bottom > all.bottom + 2)
+            .map(([box, all, words]) => words)"""
+    )
+    assert cut == []
+
+
 @pytest.mark.parametrize("path", ["/", client_path(ODD), "/docs", "/report"])
 def test_no_id_stands_twice_and_every_one_that_is_named_is_there(visit: Visit, path: str) -> None:
     twice, lacking = visit(path).evaluate(
