@@ -51,8 +51,10 @@ def matrix_chart(tested: Tested) -> Chart:
     )
 
     def draw(figure: Figure) -> None:
-        axes = figure.add_axes((0.16, 0.2, 0.8, 0.76))
+        axes = figure.add_axes((0.24, 0.2, 0.73, 0.76))
         draw_matrix(axes, tested.counts, size=11)
+        axes.xaxis.set_label_coords(0.5, -0.15)
+        axes.yaxis.set_label_coords(-0.26, 0.5)
 
     return Chart(
         key="matrix",

@@ -19,7 +19,7 @@ GAP = 6.0
 LINE = 3.9  # the height of a line of small text
 SMALL, TEXT, LARGE = 7.0, 8.5, 12.0  # points
 ABOVE, PADDING = 0.5, 1.5  # millimetres in a cell: above and below, to the right
-LONGEST = 160  # characters of a cell on paper
+LONGEST = 260  # characters of a cell on paper
 
 logging.getLogger("fpdf").setLevel(logging.ERROR)  # it tells which tags of an SVG it passes over
 logging.getLogger("fontTools").setLevel(logging.ERROR)  # and which tables of a font
