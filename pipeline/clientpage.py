@@ -1,5 +1,6 @@
 """What is on record of one client: its risk over time, and its rows."""
 
+from pipeline.clientchart import client_chart
 from pipeline.config import Config
 from pipeline.content import Grid, Section
 from pipeline.errors import HistoryError
@@ -8,7 +9,6 @@ from pipeline.history import History
 from pipeline.releases import Release
 from pipeline.riskhistory import risk_over_time
 from pipeline.rowsearch import client_rows
-from pipeline.trendcharts import client_chart
 from pipeline.words import counted
 
 

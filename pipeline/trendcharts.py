@@ -1,23 +1,20 @@
-"""Charts of how things went over time: scores, missing values, timings, one client's risk."""
+"""Charts of how things went over time: scores, missing values, timings."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from pipeline.chart import Chart
-from pipeline.plotstyle import ALARM, LINES, MAIN, MUTED, QUIET, SERIES, SMALL, plain_axes
-from pipeline.riskhistory import RiskPoint
+from pipeline.plotstyle import ALARM, LINES, MAIN, MUTED, QUIET, SERIES, SMALL
+from pipeline.timeaxis import middle, over_time, place_of
 from pipeline.trendbins import ScoreBin, TimingBin
 from pipeline.trends import Deployment, Missing
 from pipeline.words import (
     counted,
     minute,
-    percent,
     release_number,
     score,
     seconds,
@@ -26,7 +23,6 @@ from pipeline.words import (
 
 MOST_LINES = 6  # columns drawn by name; the others are in the table
 MOST_MARKS = 12  # releases that are named in a picture
-DAY = 86_400.0  # seconds
 FEW = 40  # points; more than these are a line without marks
 
 
@@ -39,8 +35,8 @@ def score_chart(bins: Sequence[ScoreBin], releases: Sequence[Deployment]) -> Cha
     title = f"F1 of the live model on new rows: {last}{found if batches else 'none judged yet'}"
 
     def draw(figure: Figure) -> None:
-        axes = _over_time(figure, "F1 (0 to 1)")
-        at = [_middle(part.first, part.last) for part in bins]
+        axes = over_time(figure, "F1 (0 to 1)")
+        at = [middle(part.first, part.last) for part in bins]
         few = len(bins) <= FEW
         axes.plot(
             at, [p.f1 for p in bins], color=MAIN, marker="o" if few else "", label="on new rows"
@@ -87,8 +83,8 @@ def missing_chart(samples: Sequence[Missing]) -> Chart:
     most = f"{order[0]} most, {now[order[0]]:.1f} %" if order and now[order[0]] else "none now"
 
     def draw(figure: Figure) -> None:
-        axes = _over_time(figure, "percent missing")
-        at = [_place(one.at) for one in samples]
+        axes = over_time(figure, "percent missing")
+        at = [place_of(one.at) for one in samples]
         for i, name in enumerate(shown):
             values = [one.percent.get(name, float("nan")) for one in samples]
             marker = "o" if len(samples) <= FEW else ""
@@ -118,13 +114,13 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
     last = ", ".join(f"{stage} {seconds(bins[-1].seconds)}" for stage, bins in stages.items())
 
     def draw(figure: Figure) -> None:
-        axes = _over_time(figure, "seconds", left=0.85)  # 0.005
+        axes = over_time(figure, "seconds", left=0.85)  # 0.005
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())  # its powers would not find room
         for i, (stage, bins) in enumerate(stages.items()):
-            at = [_middle(part.first, part.last) for part in bins]
+            at = [middle(part.first, part.last) for part in bins]
             marker = "os"[i % 2] if len(bins) <= FEW else ""
             values = [part.seconds for part in bins]
             axes.plot(at, values, color=SERIES[i], ls=LINES[i], marker=marker, label=stage)
@@ -151,67 +147,8 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
     )
 
 
-def client_chart(points: Sequence[RiskPoint], threshold: float | None, until: str) -> Chart:
-    """One client's risk over time: it holds until the next point, the last one until `until`."""
-    told = [point for point in points if point.risk is not None]
-    ranked = bool(points) and points[-1].risk is not None
-    last = percent(told[-1].risk, 0) if told else "none on record"
-    if told:
-        last += " at last" if ranked else ", then no longer ranked"
-
-    def draw(figure: Figure) -> None:
-        axes = _over_time(figure, "risk, percent")
-        at = [_place(point.at) for point in points]
-        values = [float("nan") if p.risk is None else 100 * p.risk for p in points]
-        if points:
-            at, values = [*at, _place(until)], [*values, values[-1]]
-        markers = range(len(points))
-        axes.step(at, values, where="post", color=MAIN, marker="o", markevery=list(markers))
-        if threshold is not None:
-            _mark_least(axes, 100 * threshold)
-        axes.set_ylim(-2, 102)
-
-    return Chart(
-        key="client-risk",
-        title=f"Risk over time: {last}",
-        summary="Steps: the risk of leaving from each ranking that changed it, in percent.",
-        header=("when", "risk", "release"),
-        rows=tuple(
-            (
-                minute(point.at),
-                "not ranked" if point.risk is None else percent(point.risk, 0),
-                point.release,
-            )
-            for point in reversed(points)
-        ),
-        draw=draw,
-    )
-
-
-def _mark_least(axes: Axes, at: float) -> None:
-    axes.axhline(at, color=ALARM, ls="--", lw=1.2)
-    axes.annotate(
-        "predicted to leave from here on",
-        (0.01, at),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, 3),
-        textcoords="offset points",
-        fontsize=SMALL,
-    )
-
-
-def _over_time(figure: Figure, what: str, left: float = 0.7) -> Axes:
-    axes = plain_axes(figure, left=left)
-    locator = AutoDateLocator(minticks=3, maxticks=5)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    axes.set_xlabel("when (UTC)")
-    axes.set_ylabel(what)
-    return axes
-
-
 def _mark_releases(axes: Axes, releases: Sequence[Deployment]) -> None:
-    places = [_place(one.at) for one in releases[-MOST_MARKS:]]
+    places = [place_of(one.at) for one in releases[-MOST_MARKS:]]
     lines = [[(at, 0.0), (at, 1.0)] for at in places]
     marks = LineCollection(lines, colors=QUIET, linestyles=":", linewidths=1.0)
     marks.set_transform(axes.get_xaxis_transform())
@@ -228,15 +165,6 @@ def _mark_releases(axes: Axes, releases: Sequence[Deployment]) -> None:
         )
     if places:
         axes.update_datalim([(min(places), 0), (max(places), 0)], updatey=False)
-
-
-def _place(at: str) -> float:
-    """Where a time stands on the axis, in days."""
-    return datetime.fromisoformat(at).timestamp() / DAY
-
-
-def _middle(first: str, last: str) -> float:
-    return (_place(first) + _place(last)) / 2
 
 
 def _span(first: str, last: str) -> str:

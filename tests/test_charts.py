@@ -15,6 +15,7 @@ from sklearn import metrics
 
 from pipeline import evaluation
 from pipeline.chart import Chart
+from pipeline.clientchart import client_chart
 from pipeline.config import RiskBands
 from pipeline.curvecharts import gain_chart, recall_chart, roc_chart
 from pipeline.featuredrift import FeatureDrift
@@ -24,7 +25,7 @@ from pipeline.plotstyle import new_figure, styled
 from pipeline.riskcharts import distribution_chart, input_chart
 from pipeline.riskhistory import RiskPoint
 from pipeline.trendbins import ScoreBin, TimingBin
-from pipeline.trendcharts import client_chart, missing_chart, score_chart, timing_chart
+from pipeline.trendcharts import missing_chart, score_chart, timing_chart
 from pipeline.trends import Deployment, Missing
 
 RELEASE = "000001-20261122T090000Z"
