@@ -70,6 +70,7 @@ def run(place: Path, command: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_quick_start_and_the_drift_walk_through_print_what_the_readme_shows(
     checkout: Path,
 ) -> None:

@@ -341,7 +341,7 @@ def read_by(text: str, columns: tuple[str, ...], widest_plain: int) -> list[obje
             return str(error)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(client_tables(), st.booleans())
 def test_a_table_is_read_as_if_the_csv_reader_had_every_row(text: str, whole: bool) -> None:
     columns = SCHEMA.columns if whole else SCHEMA.features

@@ -439,6 +439,7 @@ train(config)
 """
 
 
+@pytest.mark.slow
 def test_the_same_data_give_the_same_bytes_after_a_model_was_loaded(deployed: Sandbox) -> None:
     models = []
     for told in ([], ["load"]):
