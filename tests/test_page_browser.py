@@ -120,11 +120,6 @@ def client_path(name: str) -> str:
     return f"/client?name={quote(name, safe='')}"
 
 
-def shown(page: Page) -> list[str]:
-    """The names in the list of clients."""
-    return page.locator("table.clients tbody th").all_text_contents()
-
-
 def found(count: int) -> str:
     return f"of {count:,} client{'s' * (count != 1)}"
 
@@ -137,7 +132,7 @@ def expect_found(page: Page, names: list[str], place: int = 1) -> None:
         return
     first, last = (place - 1) * PAGE + 1, min(place * PAGE, len(names))
     expect(told).to_contain_text(f"{first:,} to {last:,} {found(len(names))}")
-    assert shown(page) == names[first - 1 : last]
+    expect(page.locator("table.clients tbody th")).to_have_text(names[first - 1 : last])
 
 
 def named(ranking: pd.DataFrame, text: str) -> list[str]:
