@@ -65,7 +65,7 @@ def _wrong(status: Status) -> list[str]:
 def _doubts(status: Status, now: datetime) -> list[str]:
     told = []
     if status.release is None:
-        told.append("no release is live yet: run `python fullprocess.py`")
+        told.append("no release is live yet: run python fullprocess.py")
     run = status.last_run
     if run and run.ended_at is None:
         told.append(f"the last run, begun {ago(run.started_at, now)}, has not ended")

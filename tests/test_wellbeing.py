@@ -73,7 +73,7 @@ def test_before_anything_ran_it_says_what_to_do() -> None:
     found = told(Status(None, None, None, (), (), (), None), None)
 
     assert (found.level, found.word) == (WARNING, "Look at this")
-    assert found.sentence == "no release is live yet: run `python fullprocess.py`."
+    assert found.sentence == "no release is live yet: run python fullprocess.py."
     assert found.facts == (
         Fact("Last run with work", "none", ""),
         Fact("New files", "0", "0 not judged yet, 0 refused"),
