@@ -212,7 +212,7 @@ def test_before_anything_ran_it_says_what_to_do_and_makes_nothing(source: Sandbo
 
     read = page(client.get("/"))
 
-    assert "No release is live yet: run `python fullprocess.py`." in read.words
+    assert "No release is live yet: run python fullprocess.py." in read.words
     assert "No ranking has been written yet" in read.words
     assert read.tags.count("svg") == 0
     assert source.files() == before
