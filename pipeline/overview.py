@@ -23,17 +23,24 @@ from pipeline.sections import (
     top_section,
 )
 from pipeline.status import status
-from pipeline.wellbeing import risks_of, state_of
+from pipeline.wellbeing import Risks, risks_of, state_of
 
 
 def state_now(config: Config, latest: Latest, *, within_run: bool = False) -> State:
     """How the system stands; a run that tells it says nothing of itself."""
+    checked = None
+    if config.history_path.exists():  # opening it would make it
+        with History(config.history_path) as history:
+            checked = last_checked(history)
+    return state_of(status(config), _counts(config, latest), checked=checked, within_run=within_run)
+
+
+def _counts(config: Config, latest: Latest) -> Risks | None:
     try:
         ranking = latest.ranking()
     except HistoryError:
-        return state_of(status(config), None, within_run=within_run)
-    risks = risks_of(config, ranking["risk"].tolist(), (ranking["contact"] == "yes").tolist())
-    return state_of(status(config), risks, within_run=within_run)
+        return None
+    return risks_of(config, ranking["risk"].tolist(), (ranking["contact"] == "yes").tolist())
 
 
 def page_sections(config: Config, latest: Latest) -> tuple[Section, ...]:

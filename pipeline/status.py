@@ -9,7 +9,7 @@ from pipeline.config import Config
 from pipeline.errors import PipelineError
 from pipeline.history import History
 from pipeline.inbox import list_input, new_in
-from pipeline.ledger import rejected_files, unreported
+from pipeline.ledger import rejected_files, unjudged, unreported
 from pipeline.releases import Release, live_id, live_release
 
 
@@ -43,6 +43,7 @@ class Status:
     pending: tuple[str, ...]
     rejected: tuple[tuple[str, str], ...]  # name, reason
     last_verdict: LastVerdict | None
+    unjudged: int = 0  # of the pending files, those that no drift check has seen
     live_since: str | None = None  # by deployment or rollback; None if that is not on record
 
 
@@ -79,6 +80,7 @@ def status(config: Config) -> Status:
             pending=tuple(file.name for file in unreported(history)),
             rejected=tuple(rejected_files(history)),
             last_verdict=LastVerdict(**dict(verdict)) if verdict else None,
+            unjudged=len(unjudged(history)),
             live_since=_since(history, release) if isinstance(release, Release) else None,
         )
 

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from pipeline.config import Config
 from pipeline.content import BAD, GOOD, WARNING, Fact, State
 from pipeline.drift import DRIFT
+from pipeline.driftrecords import Checked
 from pipeline.errors import PipelineError
 from pipeline.releases import Release
 from pipeline.status import LastRun, Status
 from pipeline.words import ago, counted, day, minute, release_number, score
 
+MOST_NAMED = 3  # features
 LATE = 3600.0  # seconds without any run, where one is due every ten minutes
 _WORDS = {GOOD: "All is well", WARNING: "Look at this", BAD: "Something is wrong"}
 
@@ -23,6 +25,7 @@ class Risks:
     clients: int
     high: int
     contact: int
+    why: str = "by the threshold of the release"
 
 
 def state_of(
@@ -30,17 +33,19 @@ def state_of(
     risks: Risks | None,
     now: datetime | None = None,
     *,
+    checked: Checked | None = None,
     within_run: bool = False,
 ) -> State:
     """What the status amounts to; `risks` is None before the first ranking.
 
+    `checked` is the last drift check.
     `within_run`: a run asks, which is the last one and has not ended; it says nothing of itself.
     """
     now = now or datetime.now(UTC)
     if within_run:
         status = replace(status, last_run=None, last_active=None)
     wrong = _wrong(status)
-    doubts = _doubts(status, now)
+    doubts = [*_doubts(status, now), *_model_doubts(status.release, checked)]
     level = BAD if wrong else WARNING if doubts else GOOD
     told = [*wrong, *doubts, _live(status), *_looked(status.last_active, now)]
     return State(
@@ -79,6 +84,19 @@ def _doubts(status: Status, now: datetime) -> list[str]:
     return told
 
 
+def _model_doubts(release: Release | PipelineError | None, checked: Checked | None) -> list[str]:
+    """What speaks against what the live release says of the clients of now."""
+    if not isinstance(release, Release):
+        return []
+    told = ["the live model names nobody rightly"] if release.f1 == 0 else []
+    found = checked.input if checked and checked.release == release.id else ()
+    names = [one.name for one in found if one.verdict == DRIFT]
+    if names:
+        more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+        told.append(f"the input of the last batch drifted: {', '.join(names[:MOST_NAMED])}{more}")
+    return told
+
+
 def _live(status: Status) -> str:
     release = status.release
     if not isinstance(release, Release):
@@ -114,7 +132,7 @@ def _facts(status: Status, risks: Risks | None) -> list[Fact]:
     if risks:
         facts += [
             Fact("At high risk", f"{risks.high:,}", f"of {counted(risks.clients, 'client')}"),
-            Fact("To be contacted", f"{risks.contact:,}", "by the threshold of the release"),
+            Fact("To be contacted", f"{risks.contact:,}", risks.why),
         ]
     return facts
 
@@ -135,11 +153,13 @@ def _run_fact(run: LastRun | None, now: datetime) -> Fact:
 def _waiting(status: Status) -> Fact:
     if isinstance(status.new, PipelineError):
         return Fact("New files", "unknown")
-    note = f"{len(status.pending):,} not judged yet, {len(status.rejected):,} refused"
+    note = f"{status.unjudged:,} not judged yet, {len(status.rejected):,} refused"
     return Fact("New files", f"{len(status.new):,}", note)
 
 
 def risks_of(config: Config, risk: Sequence[float], contact: Sequence[bool]) -> Risks:
     """The counts of a ranking."""
     high = sum(value >= config.risk_bands.high for value in risk)
-    return Risks(len(risk), int(high), int(sum(contact)))
+    pays = config.policy.threshold == "value" and config.policy.worth.column is not None
+    why = "where contacting pays" if pays else Risks.why
+    return Risks(len(risk), int(high), int(sum(contact)), why)

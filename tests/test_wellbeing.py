@@ -8,7 +8,9 @@ from conftest import Sandbox
 
 from pipeline.config import Config, RiskBands
 from pipeline.content import BAD, GOOD, WARNING, Fact, State
+from pipeline.driftrecords import Checked
 from pipeline.errors import DataError, ReleaseError
+from pipeline.featuredrift import FeatureDrift
 from pipeline.latest import Latest
 from pipeline.overview import state_now
 from pipeline.releases import Release
@@ -193,3 +195,55 @@ def test_a_risk_at_the_edge_of_a_band_is_high(sandbox: Sandbox) -> None:
     config: Config = sandbox.config
     assert config.risk_bands == RiskBands(0.5, 0.2)
     assert risks_of(config, [0.5, 0.4999, 0.9], [True, False, False]) == Risks(3, 2, 1)
+
+
+def feature(name: str, verdict: str = "drift") -> FeatureDrift:
+    return FeatureDrift(name, "number", 50, "ks", 0.0, 0.0, verdict=verdict)
+
+
+def checked(now: Status, *found: FeatureDrift, release: str | None = None) -> Checked:
+    live = now.release
+    assert isinstance(live, Release)
+    return Checked(RECENTLY, release or live.id, "raw", (), found)
+
+
+def test_input_that_drifted_is_a_doubt(well: Status) -> None:
+    check = checked(well, feature("a"), feature("b", "no drift"), feature("c"))
+
+    found = state_of(well, RISKS, NOW, checked=check)
+
+    assert found.level == WARNING
+    assert found.sentence.startswith("the input of the last batch drifted: a, c; release 1,")
+
+
+def test_of_many_features_that_drifted_some_are_named(well: Status) -> None:
+    check = checked(well, *map(feature, "abcde"))
+
+    assert "drifted: a, b, c and 2 more;" in state_of(well, RISKS, NOW, checked=check).sentence
+
+
+def test_what_drifted_from_a_former_release_is_none_of_the_live_ones(well: Status) -> None:
+    check = checked(well, feature("a"), release="000000-20260101T000000Z")
+
+    assert state_of(well, RISKS, NOW, checked=check).level == GOOD
+
+
+def test_a_model_that_names_nobody_rightly_is_a_doubt(well: Status) -> None:
+    assert isinstance(well.release, Release)
+
+    found = told(replace(well, release=replace(well.release, f1=0.0)))
+
+    assert found.level == WARNING
+    assert found.sentence.startswith("the live model names nobody rightly;")
+
+
+def test_a_file_that_waits_for_its_reports_only_is_judged(well: Status) -> None:
+    now = replace(well, pending=("a.csv", "b.csv"), unjudged=1)
+
+    assert told(now).facts[-1].note == "1 not judged yet, 0 refused"
+
+
+def test_whom_it_pays_to_contact_is_not_told_by_the_threshold(well: Status) -> None:
+    facts = told(well, replace(RISKS, why="where contacting pays")).facts
+
+    assert facts[3].note == "where contacting pays"
