@@ -21,7 +21,7 @@ from pipeline.clientrows import MOST_BYTES, RequestError, requested_rows
 from pipeline.config import Config
 from pipeline.door import open_door
 from pipeline.driftrecords import Checked, last_checked
-from pipeline.errors import HistoryError
+from pipeline.errors import NotRecordedError
 from pipeline.guard import check_address
 from pipeline.history import History, Scores, last_missing, last_packages, last_timings
 from pipeline.inbox import list_input
@@ -162,7 +162,7 @@ def _sorted(ranking: pd.DataFrame, by: str) -> pd.DataFrame:
 def _records(config: Config) -> History:
     """The history, if there is one: opening it would make it."""
     if not config.history_path.exists():
-        raise HistoryError("nothing has been recorded yet")
+        raise NotRecordedError("nothing has been recorded yet")
     return History(config.history_path)
 
 

@@ -111,4 +111,5 @@ def _sorted(found: pd.DataFrame, order: str) -> pd.DataFrame:
 
 def _plain(name: str) -> str:
     """A name without what people do not see in it: upper case, spaces, how an umlaut is made."""
-    return normalize("NFKC", " ".join(name.split()).casefold())
+    # once more after casefold, which takes apart; NFKC first, which brings capitals to light
+    return normalize("NFKC", normalize("NFKC", " ".join(name.split())).casefold())

@@ -1,9 +1,11 @@
 """What is on record of one client: its risk over time, and its rows."""
 
+from dataclasses import dataclass
+
 from pipeline.clientchart import client_chart
 from pipeline.config import Config
 from pipeline.content import Grid, Section
-from pipeline.errors import HistoryError
+from pipeline.errors import NotRecordedError
 from pipeline.files import utc_now
 from pipeline.history import History
 from pipeline.releases import Release
@@ -12,15 +14,22 @@ from pipeline.rowsearch import client_rows
 from pipeline.words import counted
 
 
-def client_sections(
-    config: Config, release: Release | None, client: str
-) -> tuple[Section, Section] | None:
+@dataclass(frozen=True)
+class ClientRecord:
+    """What is told of a client, and whether its latest row says that it left."""
+
+    history: Section
+    rows: Section
+    left: bool
+
+
+def client_record(config: Config, release: Release | None, client: str) -> ClientRecord | None:
     """The client's risk over time, and its rows; None if nothing is on record of it.
 
-    Raises `HistoryError` if nothing has been recorded yet.
+    Raises `NotRecordedError` if nothing has been recorded yet.
     """
     if not config.history_path.exists():  # opening it would make it
-        raise HistoryError("nothing has been recorded yet")
+        raise NotRecordedError("nothing has been recorded yet")
     with History(config.history_path) as history:
         points = risk_over_time(history, client)
         found = client_rows(config, history, client)
@@ -35,7 +44,9 @@ def client_sections(
         numbers=tuple(range(1, 1 + len(config.schema.numeric))),
         empty="None that counts.",
     )
-    return (
+    outcome = found.columns.index(config.schema.outcome)
+    return ClientRecord(
         Section("history", "Over time", charts=(client_chart(points, threshold, utc_now()),)),
         Section("rows", "What the client files say", grids=(shown,)),
+        left=bool(found.rows) and found.rows[-1][outcome] == "1",
     )

@@ -128,13 +128,18 @@ def from_csv(content: bytes, schema: Schema) -> ClientRows:
 
     Raises `RequestError` where the text as a whole is refused.
     """
-    # what is shorter cannot hold as many, and need not be counted
-    if len(content) > MOST_LINES and content.count(b"\n") + content.count(b"\r") > MOST_LINES:
-        raise RequestError(413, f"at most {MOST_LINES:,} lines at a time")
+    check_lines(content)
     plain = plaincsv.read_plain(content, schema, MOST_ROWS, MOST_COLUMNS)
     if plain is not None:
         return ClientRows(plain, {})
     return checked_csv(content, schema)
+
+
+def check_lines(content: bytes) -> None:
+    """Raise `RequestError` where a text has too many lines to be looked through."""
+    # what is shorter cannot hold as many, and need not be counted
+    if len(content) > MOST_LINES and content.count(b"\n") + content.count(b"\r") > MOST_LINES:
+        raise RequestError(413, f"at most {MOST_LINES:,} lines at a time")
 
 
 def checked_csv(content: bytes, schema: Schema) -> ClientRows:

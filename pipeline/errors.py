@@ -27,6 +27,10 @@ class HistoryError(PipelineError):
     """The history database and the files it speaks of do not fit together."""
 
 
+class NotRecordedError(HistoryError):
+    """What is asked for was never recorded: no run has been that far."""
+
+
 class LockHeldError(PipelineError):
     """Another run is at work on the same state."""
 

@@ -13,7 +13,7 @@ from pipeline.history import Scores
 from pipeline.reasons import SEPARATOR
 from pipeline.spreadsheet import original
 from pipeline.trends import Trends, trends
-from pipeline.words import minute, percent, release_number, score, seconds
+from pipeline.words import minute, moment, percent, release_number, score, three_digits
 
 LAST = 10  # rows of a table of what happened
 TOP = 20  # clients
@@ -160,8 +160,7 @@ def set_aside_grid(history: History) -> Grid:
 def runs_grid(history: History) -> Grid:
     """The last runs with work."""
     rows = history.tuples(
-        "SELECT started_at, command, outcome, detail, unixepoch(ended_at) - unixepoch(started_at)"
-        " FROM runs ORDER BY id DESC LIMIT ?",
+        "SELECT started_at, command, outcome, detail, ended_at FROM runs ORDER BY id DESC LIMIT ?",
         LAST,
     )
     return Grid(
@@ -172,12 +171,16 @@ def runs_grid(history: History) -> Grid:
                 minute(at),
                 command,
                 outcome or "not ended",
-                "-" if took is None else seconds(took),
+                _took(at, ended),
                 detail or "",
             )
-            for at, command, outcome, detail, took in rows
+            for at, command, outcome, detail, ended in rows
         ),
         numbers=(3,),
         widths=(3, 2, 2, 1, 5),
         beside=True,
     )
+
+
+def _took(begun: str, ended: str | None) -> str:
+    return three_digits((moment(ended) - moment(begun)).total_seconds()) if ended else "-"

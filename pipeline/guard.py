@@ -41,19 +41,29 @@ def authorized(header: str | None, token: str) -> bool:
 
     Programs send it as a bearer token, browsers as the password of any user.
     """
-    sent = header or ""
-    if sent.startswith("Basic "):
-        sent = f"Bearer {_password(sent[6:])}"
-    return hmac.compare_digest(sent.encode(), f"Bearer {token}".encode())
+    scheme, _, sent = (header or "").partition(" ")
+    carried = _CARRIED.get(scheme.lower(), _nothing)
+    return hmac.compare_digest(carried(sent), token.encode())
 
 
-def _password(credentials: str) -> str:
+def _password(credentials: str) -> bytes:
     """The password of a browser's credentials; empty if they are none."""
     try:
-        told = base64.b64decode(credentials, validate=True).decode()
+        told = base64.b64decode(credentials, validate=True)
     except ValueError:
-        return ""
-    return told.partition(":")[2]
+        return b""
+    return told.partition(b":")[2]
+
+
+def _token(sent: str) -> bytes:
+    return sent.encode()
+
+
+def _nothing(_: str) -> bytes:
+    return b""
+
+
+_CARRIED = {"bearer": _token, "basic": _password}  # scheme -> the token that it carries
 
 
 def check_address(host: str) -> None:

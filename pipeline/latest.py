@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.config import Config
-from pipeline.errors import HistoryError
+from pipeline.errors import NotRecordedError
 from pipeline.rankingreader import read_movers, read_ranking
 from pipeline.serving import Remembered
 
@@ -31,10 +31,10 @@ class Latest:
         self._movers = Remembered[dict[str, Any]]()
 
     def ranking(self) -> pd.DataFrame:
-        """The ranking; raises `HistoryError` before the first."""
+        """The ranking; raises `NotRecordedError` before the first."""
         path = self._config.clientrisk_path
         if not (key := stamp(path)):
-            raise HistoryError("no ranking has been written yet")
+            raise NotRecordedError("no ranking has been written yet")
         return self._ranking.get(key, lambda: read_ranking(path))
 
     def movers(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pipeline.config import Config
 from pipeline.content import Section, State
 from pipeline.database import History
 from pipeline.driftrecords import last_checked
-from pipeline.errors import HistoryError, PipelineError
+from pipeline.errors import HistoryError, NotRecordedError, PipelineError
 from pipeline.evaluation import Tested
 from pipeline.history import last_scores
 from pipeline.latest import Latest
@@ -22,25 +22,61 @@ from pipeline.sections import (
     score_section,
     top_section,
 )
+from pipeline.serving import LiveModel
 from pipeline.status import status
 from pipeline.wellbeing import Risks, risks_of, state_of
+from pipeline.words import release_number
 
 
-def state_now(config: Config, latest: Latest, *, within_run: bool = False) -> State:
-    """How the system stands; a run that tells it says nothing of itself."""
+def state_now(
+    config: Config, latest: Latest, live: LiveModel | None = None, *, within_run: bool = False
+) -> State:
+    """How the system stands; `live` is what a server answers from.
+
+    `within_run`: a run tells it, and says nothing of itself.
+    """
     checked = None
+    now = status(config)
     if config.history_path.exists():  # opening it would make it
         with History(config.history_path) as history:
             checked = last_checked(history)
-    return state_of(status(config), _counts(config, latest), checked=checked, within_run=within_run)
+    risks, doubts = _risks_now(config, latest, now.release)
+    return state_of(
+        now,
+        risks,
+        checked=checked,
+        wrong=_unserved(now.release, live),
+        doubts=doubts,
+        within_run=within_run,
+    )
 
 
-def _counts(config: Config, latest: Latest) -> Risks | None:
+def _unserved(release: object, live: LiveModel | None) -> list[str]:
+    """What keeps a server from answering by the live release."""
+    if live is None or not isinstance(release, Release):
+        return []
+    try:
+        served = live.get().release
+    except PipelineError as error:
+        return [f"release {release_number(release.id)} cannot be served ({error})"]
+    if served.id == release.id:
+        return []
+    return [f"release {release_number(release.id)} is refused, {release_number(served.id)} goes on"]
+
+
+def _risks_now(config: Config, latest: Latest, release: object) -> tuple[Risks | None, list[str]]:
+    """The counts of the ranking, and what speaks against it."""
     try:
         ranking = latest.ranking()
+    except NotRecordedError:
+        missing = isinstance(release, Release)
+        return None, ["no ranking is written: run python reporting.py"] * missing
     except HistoryError:
-        return None
-    return risks_of(config, ranking["risk"].tolist(), (ranking["contact"] == "yes").tolist())
+        return None, ["the ranking is not as it was written: run python reporting.py"]
+    by = set(ranking["release"])
+    stale = isinstance(release, Release) and bool(by - {release.id})
+    told = f"the ranking is by release {release_number(max(by, default=None))}"
+    return risks_of(config, ranking), [f"{told}: run python reporting.py"] * stale
 
 
 def page_sections(config: Config, latest: Latest) -> tuple[Section, ...]:
@@ -98,7 +134,8 @@ def _risks(config: Config, latest: Latest, release: Release | None) -> list[Sect
         ranking = latest.ranking()
     except HistoryError:
         return []
-    threshold = release.model.recipe.threshold if release else None
+    by_it = release and set(ranking["release"]) <= {release.id}  # not so after a rollback
+    threshold = release.model.recipe.threshold if release and by_it else None
     return [risks_section(config, ranking, _movers(latest), threshold)]
 
 

@@ -1,5 +1,6 @@
 """The page for people at `/`, one client's page, and scoring a file, beside the API."""
 
+import logging
 from functools import partial
 from pathlib import Path
 
@@ -7,12 +8,12 @@ from flask import Flask, Response, request
 from markupsafe import Markup
 
 from pipeline.apidocs import documented
-from pipeline.clientlist import Listing, listing, query_of
-from pipeline.clientpage import client_sections
+from pipeline.clientlist import listing, query_of
+from pipeline.clientpage import client_record
 from pipeline.clientrows import MOST_BYTES, RequestError
 from pipeline.config import REPORT_FORMATS, Config
 from pipeline.content import Section
-from pipeline.errors import HistoryError
+from pipeline.errors import HistoryError, NotRecordedError
 from pipeline.latest import Latest, stamp
 from pipeline.openapi import description
 from pipeline.overview import page_sections, readable_release, state_now
@@ -21,6 +22,8 @@ from pipeline.rankingreader import told_rows
 from pipeline.rendering import rendered, static
 from pipeline.scoredfile import score_file, scored_csv, scored_grids, scored_words
 from pipeline.serving import LiveModel, Remembered
+
+log = logging.getLogger("app")
 
 # of pages: only what this server gives, and nothing inline
 POLICY = (
@@ -32,13 +35,16 @@ REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none';"
     " form-action 'none'; frame-ancestors 'none'"
 )
-PAGES = ("/", "/client", "/clients", "/score", "/report", "/docs")  # asked for by people
+PAGES = (  # asked for by people
+    *("/", "/client", "/clients", "/score", "/docs"),
+    *("/ranking.csv", "/report", "/report.pdf"),
+)
 TYPES = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
 
 
 def open_pages(app: Flask, config: Config, live: LiveModel, latest: Latest) -> None:
     """Serve the pages of a config."""
-    _serve_overview(app, config, latest)
+    _serve_overview(app, config, live, latest)
     _serve_client(app, config, latest)
     _serve_scoring(app, config, live)
     _serve_files(app, config)
@@ -49,17 +55,16 @@ def open_pages(app: Flask, config: Config, live: LiveModel, latest: Latest) -> N
         app.get(f"/{name}", endpoint=name)(partial(_static, name))
 
 
-def _serve_overview(app: Flask, config: Config, latest: Latest) -> None:
+def _serve_overview(app: Flask, config: Config, live: LiveModel, latest: Latest) -> None:
     kept = Remembered[tuple[tuple[Section, ...], str]]()
 
     @app.get("/")
     def overview() -> Response:
-        ranked = _listing(latest)
         sections, told = kept.get(_state(config), lambda: _rendered_sections(config, latest))
         return page(
             "index.html",
-            state=state_now(config, latest),
-            listing=ranked,
+            state=state_now(config, latest, live),
+            **_listed(latest),
             bands=BANDS,
             contents=[(section.key, section.title) for section in sections],
             sections=Markup(told),
@@ -73,7 +78,8 @@ def _serve_overview(app: Flask, config: Config, latest: Latest) -> None:
 
     @app.get("/clients")
     def clients() -> Response:
-        return page("clients.html", listing=_listing(latest, missing_is_error=True), bands=BANDS)
+        found = listing(latest.ranking(), query_of(request.args.to_dict()))
+        return page("clients.html", listing=found, bands=BANDS)
 
 
 def _state(config: Config) -> tuple[object, ...]:
@@ -88,14 +94,17 @@ def _rendered_sections(config: Config, latest: Latest) -> tuple[tuple[Section, .
     return sections, rendered("sections.html", sections=sections)
 
 
-def _listing(latest: Latest, *, missing_is_error: bool = False) -> Listing | None:
+def _listed(latest: Latest) -> dict[str, object]:
+    """The part of the ranking that is asked for, or why there is none."""
     query = query_of(request.args.to_dict())
     try:
-        return listing(latest.ranking(), query)
-    except HistoryError:
-        if missing_is_error:
-            raise
-        return None
+        return {"listing": listing(latest.ranking(), query), "unlisted": ""}
+    except NotRecordedError:
+        why = "No ranking has been written yet: run python fullprocess.py."
+    except HistoryError as error:
+        log.error("%s", error)
+        why = "The ranking is not as it was written: run python reporting.py."
+    return {"listing": None, "unlisted": why}
 
 
 def _serve_client(app: Flask, config: Config, latest: Latest) -> None:
@@ -104,16 +113,14 @@ def _serve_client(app: Flask, config: Config, latest: Latest) -> None:
         name = request.args.get("name", "")
         ranking = latest.ranking()
         found = ranking[ranking["client"] == name]
-        if not (sections := client_sections(config, readable_release(config), name)):
+        if not (record := client_record(config, readable_release(config), name)):
             raise RequestError(404, "no client of that name is on record")
-        history, rows = sections
         return page(
             "client.html",
             name=name,
             row=None if found.empty else told_rows(found)[0],
             total=len(ranking),
-            history=history,
-            rows=rows,
+            record=record,
         )
 
 

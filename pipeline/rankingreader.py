@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.errors import HistoryError
+from pipeline.errors import HistoryError, NotRecordedError
 from pipeline.movers import COLUMNS as MOVER_COLUMNS
 from pipeline.rankingfile import COLUMNS, LOSS_COLUMNS
 from pipeline.reasons import SEPARATOR
@@ -81,7 +81,7 @@ def read_movers(path: Path) -> dict[str, Any]:
         table["client"] = [original(client) for client in table["client"]]
         rose, fell = table["change"] > 0, table["change"] < 0
     except FileNotFoundError:
-        raise HistoryError("no movers have been written yet") from None
+        raise NotRecordedError("no movers have been written yet") from None
     except (ValueError, KeyError, TypeError) as error:  # people may have saved it, too
         raise HistoryError(f"{path} holds no movers of ours: {error!r}") from error
     first = table.head(1).to_dict(orient="list")

@@ -1,4 +1,4 @@
-"""What all answers of the API share: the token, errors in JSON, the security headers."""
+"""What all answers of the API share: the token, errors in JSON or as pages, the headers."""
 
 import logging
 import sqlite3
@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as AnyResponse
 
 from pipeline.clientrows import RequestError
-from pipeline.errors import DataError, HistoryError, PipelineError
+from pipeline.errors import DataError, HistoryError, NotRecordedError, PipelineError
 from pipeline.guard import HEADERS, api_token, authorized
 from pipeline.pages import PAGES, page
 
@@ -99,9 +99,11 @@ def _pipeline_error(error: PipelineError) -> Response:
         if error.status == 401:
             answer.headers["WWW-Authenticate"] = BASIC if _by_browser() else "Bearer"
         return answer
-    log.error("%s %s: %s", request.method, request.path, error)
-    if isinstance(error, HistoryError):
+    log.error("%s %r: %s", request.method, request.path, error)
+    if isinstance(error, NotRecordedError):
         return _told("not recorded yet: run the pipeline first", 503)
+    if isinstance(error, HistoryError):
+        return _told("the records cannot be read; the server's log says why", 503)
     if isinstance(error, DataError):
         return _told("the test data cannot be used; the server's log says why", 503)
     return _told("no release is live", 503)
@@ -109,5 +111,5 @@ def _pipeline_error(error: PipelineError) -> Response:
 
 def _system_error(error: OSError | sqlite3.Error) -> Response:
     """A file of ours that cannot be read, or a history that is locked or damaged."""
-    log.error("%s %s: %r", request.method, request.path, error)
+    log.error("%s %r: %r", request.method, request.path, error)
     return _told("the data cannot be read; the server's log says why", 503)

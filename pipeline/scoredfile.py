@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.clientrows import MOST_COLUMNS, MOST_ROWS, RequestError
+from pipeline.clientrows import MOST_COLUMNS, MOST_ROWS, RequestError, check_lines
 from pipeline.config import Config
 from pipeline.content import Grid
 from pipeline.errors import DataError
@@ -42,6 +42,7 @@ def score_file(content: bytes, live: Live, config: Config) -> list[ScoredRow]:
     Rows are checked by the rules of ingestion. The column of the client may be missing, and the
     outcome is not looked at.
     """
+    check_lines(content)
     schema = config.schema
     try:
         rows, bad, lines = _checked(content, schema, _columns(content, schema))

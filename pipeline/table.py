@@ -169,6 +169,10 @@ class PlainRows:
     """
 
     def __init__(self, header: Sequence[str], columns: Sequence[str], schema: Schema) -> None:
+        self._places: list[int] | None = None
+        if len(header) > WIDEST_PLAIN:  # a pattern of so many columns takes seconds to make
+            self.run = re.compile("")
+            return
         longest = max(1, min(LONGEST_PLAIN, LONGEST_ROW // len(header) - 1))
         fields = {
             name: schema.plain(name, longest) if name in columns else PLAIN_OTHER % longest
@@ -176,8 +180,7 @@ class PlainRows:
         }
         # a line with nothing on it is no row, even where the only field may be empty
         row = rf"(?!\r?\n){','.join(fields[name] for name in header)}\r?\n"
-        self.run = re.compile(f"(?:{row})*+" if len(header) <= WIDEST_PLAIN else "")
-        self._places: list[int] | None = None
+        self.run = re.compile(f"(?:{row})*+")
         if tuple(header) != tuple(columns):
             picked = [name for name in header if name in columns]
             self._places = [picked.index(name) for name in columns]

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+import pandas as pd
+
 from pipeline.config import Config
 from pipeline.content import BAD, GOOD, WARNING, Fact, State
 from pipeline.drift import DRIFT
@@ -14,6 +16,7 @@ from pipeline.status import LastRun, Status
 from pipeline.words import ago, counted, day, minute, release_number, score
 
 MOST_NAMED = 3  # features
+AT_WORK = 1200.0  # seconds that a run may take before one asks
 LATE = 3600.0  # seconds without any run, where one is due every ten minutes
 _WORDS = {GOOD: "All is well", WARNING: "Look at this", BAD: "Something is wrong"}
 
@@ -34,20 +37,22 @@ def state_of(
     now: datetime | None = None,
     *,
     checked: Checked | None = None,
+    wrong: Sequence[str] = (),
+    doubts: Sequence[str] = (),
     within_run: bool = False,
 ) -> State:
     """What the status amounts to; `risks` is None before the first ranking.
 
-    `checked` is the last drift check.
+    `checked` is the last drift check; `wrong` and `doubts` is what else is known to be so.
     `within_run`: a run asks, which is the last one and has not ended; it says nothing of itself.
     """
     now = now or datetime.now(UTC)
     if within_run:
         status = replace(status, last_run=None, last_active=None)
-    wrong = _wrong(status)
-    doubts = [*_doubts(status, now), *_model_doubts(status.release, checked)]
-    level = BAD if wrong else WARNING if doubts else GOOD
-    told = [*wrong, *doubts, _live(status), *_looked(status.last_active, now)]
+    faults = [*_wrong(status), *wrong]
+    open_ = [*_doubts(status, now), *_model_doubts(status.release, checked), *doubts]
+    level = BAD if faults else WARNING if open_ else GOOD
+    told = [*faults, *open_, _live(status), *_looked(status.last_active, now)]
     return State(
         level=level,
         word=_WORDS[level],
@@ -72,10 +77,10 @@ def _doubts(status: Status, now: datetime) -> list[str]:
     if status.release is None:
         told.append("no release is live yet: run python fullprocess.py")
     run = status.last_run
-    if run and run.ended_at is None:
+    if run and run.ended_at is None and _seconds(run.started_at, now) > AT_WORK:
         told.append(f"the last run, begun {ago(run.started_at, now)}, has not ended")
     if status.last_active and _seconds(status.last_active, now) > LATE:
-        told.append(f"no run has looked for new files for {ago(status.last_active, now)[:-4]}")
+        told.append(f"nothing has run for {ago(status.last_active, now)[:-4]}")
     last = status.last_verdict
     if last and last.verdict == DRIFT and "stays live" in last.reason:
         told.append("the last batch drifted, and no better model was found")
@@ -114,7 +119,7 @@ def _since(status: Status, release: Release) -> str:
 def _looked(last_active: str | None, now: datetime) -> list[str]:
     if not last_active or _seconds(last_active, now) > LATE:
         return []
-    return [f"a run looked for new files {ago(last_active, now)}"]
+    return [f"a stage last ran {ago(last_active, now)}"]
 
 
 def _seconds(at: str, now: datetime) -> float:
@@ -144,7 +149,7 @@ def _run_facts(status: Status, now: datetime, within_run: bool) -> list[Fact]:
 def _run_fact(run: LastRun | None, now: datetime) -> Fact:
     if run is None:
         return Fact("Last run with work", "none", "")
-    outcome = run.outcome or "not ended"
+    outcome = run.outcome or "at work"
     return Fact(
         "Last run with work", outcome, f"{ago(run.started_at, now)}, {minute(run.started_at)} UTC"
     )
@@ -157,9 +162,9 @@ def _waiting(status: Status) -> Fact:
     return Fact("New files", f"{len(status.new):,}", note)
 
 
-def risks_of(config: Config, risk: Sequence[float], contact: Sequence[bool]) -> Risks:
-    """The counts of a ranking."""
-    high = sum(value >= config.risk_bands.high for value in risk)
+def risks_of(config: Config, ranking: pd.DataFrame) -> Risks:
+    """The counts of a ranking, by the bands it was made with."""
+    high, contact = (ranking["band"] == "high").sum(), (ranking["contact"] == "yes").sum()
     pays = config.policy.threshold == "value" and config.policy.worth.column is not None
     why = "where contacting pays" if pays else Risks.why
-    return Risks(len(risk), int(high), int(sum(contact)), why)
+    return Risks(len(ranking), int(high), int(contact), why)

@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
@@ -548,3 +549,13 @@ def test_gunicorn_serves_a_unix_socket_without_a_token(
 
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["status"] == "ready"
+
+
+SENT = [("basic", b"anybody:s3cret"), ("Basic", b"\xfc:s3cret")]
+
+
+@pytest.mark.parametrize(("scheme", "told"), SENT)
+def test_a_browser_may_send_any_user_in_any_letters(scheme: str, told: bytes) -> None:
+    header = f"{scheme} {b64encode(told).decode()}"
+    assert guard.authorized(header, "s3cret")
+    assert not guard.authorized(header, "other")

@@ -9,8 +9,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import requests
 from conftest import HEADER, Sandbox, client_rows
 from flask.testing import FlaskClient
+from servers import serving
 from werkzeug.test import TestResponse
 
 from app import create_app
@@ -140,7 +142,17 @@ def test_a_client_that_left_has_its_rows(client: FlaskClient) -> None:
     left = client_rows(1, 1)[0].split(",")[0]
     assert client.get(f"/risk/{left}").status_code == 404
 
-    assert "This client is not in the ranking" in page(client.get(f"/client?name={left}")).words
+    told = page(client.get(f"/client?name={left}")).words
+    assert "This client has left, as its latest row says." in told
+
+
+def test_a_client_that_no_ranking_has_yet_has_not_left(settled: Sandbox) -> None:
+    settled.write("sourcedata/new.csv", ["Newbie Ltd,20,300,6,"])
+    assert settled.run("ingestion").code == 0
+
+    read = page(create_app(settled.config).test_client().get("/client?name=Newbie Ltd"))
+
+    assert "This client is not in the last ranking." in read.words
 
 
 @pytest.mark.parametrize("query", ["", "?name=", "?name=nobody", "?name=%00", "?name=%ff"])
@@ -266,7 +278,7 @@ def test_a_damaged_history_is_told_without_its_path(settled: Sandbox) -> None:
     answer = create_app(settled.config).test_client().get("/", headers=BROWSER)
 
     read = page(answer, 503)
-    assert "not recorded yet: run the pipeline first" in read.words
+    assert "the records cannot be read; the server's log says why" in read.words
     assert str(settled.root) not in answer.text
 
 
@@ -277,7 +289,8 @@ def test_an_edited_ranking_leaves_the_rest_of_the_page(settled: Sandbox, text: s
 
     read = page(client.get("/"))
 
-    assert "No ranking has been written yet" in read.words
+    assert "The ranking is not as it was written: run python reporting.py." in read.words
+    assert "Look at this" in read.words
     assert "Score over time" in read.words
     page(client.get("/clients", headers=BROWSER), 503)
 
@@ -396,3 +409,41 @@ def test_json_and_page_tell_the_same_first_client(client: FlaskClient) -> None:
     first = json.loads(client.get("/risk?limit=1").data)["clients"][0]
     words = re.sub(r"\s+", " ", page(client.get("/clients")).words)
     assert f" 1 {first['client']} {100 * first['risk']:.1f} % {first['band']} " in words
+
+
+def test_a_ranking_of_another_release_is_told(settled: Sandbox) -> None:
+    assert settled.run("deployment").code == 0  # the same model again, as release 2
+
+    answer = create_app(settled.config).test_client().get("/")
+
+    read = page(answer)
+    assert "The ranking is by release 1: run python reporting.py;" in read.words
+    assert ">threshold</text>" not in answer.text
+
+
+def test_a_model_that_cannot_be_served_is_told(settled: Sandbox) -> None:
+    (settled.root / "production_deployment/trainedmodel.pkl").resolve().write_bytes(b"?")
+
+    read = page(create_app(settled.config).test_client().get("/"))
+
+    assert "Something is wrong" in read.words
+    assert "Release 1 cannot be served" in read.words
+
+
+def test_what_is_asked_for_puts_no_control_characters_into_the_log(
+    settled: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    settled.config.clientrisk_path.unlink()
+
+    create_app(settled.config).test_client().get("/risk/x%0dforged%1b[31m")
+
+    assert "'/risk/x\\rforged\\x1b[31m'" in caplog.text
+
+
+def test_a_file_of_too_many_lines_or_columns_is_refused_at_once(settled: Sandbox) -> None:
+    names = "corporation,lastmonth_activity,lastyear_activity,number_of_employees"
+    wide = names + "".join(f",c{i}" for i in range(100_000)) + "\nx\n"
+    with serving(settled.config) as url:
+        for text in (f"{names}\n" + "\n" * 1_000_001, wide):
+            answer = requests.post(f"{url}/score", files={"file": ("a.csv", text)}, timeout=60)
+            assert answer.status_code == 413

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pandas as pd
 import pytest
 from conftest import Sandbox
 
-from pipeline.config import Config, RiskBands
 from pipeline.content import BAD, GOOD, WARNING, Fact, State
 from pipeline.driftrecords import Checked
 from pipeline.errors import DataError, ReleaseError
@@ -49,7 +49,7 @@ def test_all_is_well(well: Status) -> None:
     found = told(well)
 
     assert (found.level, found.word) == (GOOD, "All is well")
-    assert found.sentence == f"{live_words(well)}; a run looked for new files 5 minutes ago."
+    assert found.sentence == f"{live_words(well)}; a stage last ran 5 minutes ago."
 
 
 def test_the_figures_are_told_with_what_they_are(well: Status) -> None:
@@ -87,8 +87,7 @@ def test_a_release_that_cannot_be_read_is_wrong(well: Status) -> None:
 
     assert (found.level, found.word) == (BAD, "Something is wrong")
     assert found.sentence == (
-        "the live release cannot be read (release 1 is damaged);"
-        " a run looked for new files 5 minutes ago."
+        "the live release cannot be read (release 1 is damaged); a stage last ran 5 minutes ago."
     )
 
 
@@ -115,15 +114,21 @@ def test_a_run_that_has_not_ended_is_doubtful(well: Status) -> None:
 
     assert found.level == WARNING
     assert found.sentence.startswith("the last run, begun 3 hours ago, has not ended; release 1,")
-    assert found.facts[-2].value == "not ended"
+    assert found.facts[-2].value == "at work"
+
+
+def test_a_run_at_work_is_no_doubt(well: Status) -> None:
+    run = replace(DONE, started_at="2026-11-22T08:45:00Z", ended_at=None, outcome=None)
+
+    assert told(replace(well, last_run=run)).level == GOOD
 
 
 @pytest.mark.parametrize(
     ("active", "level", "sentence"),
     [
-        ("2026-11-22T08:00:00Z", GOOD, "; a run looked for new files 1 hour ago."),
-        ("2026-11-22T07:59:59Z", WARNING, "no run has looked for new files for 1 hour; "),
-        ("2026-11-20T07:00:00Z", WARNING, "no run has looked for new files for 2 days; "),
+        ("2026-11-22T08:00:00Z", GOOD, "; a stage last ran 1 hour ago."),
+        ("2026-11-22T07:59:59Z", WARNING, "nothing has run for 1 hour; "),
+        ("2026-11-20T07:00:00Z", WARNING, "nothing has run for 2 days; "),
     ],
 )
 def test_where_no_run_comes_for_an_hour_it_is_told(
@@ -133,7 +138,7 @@ def test_where_no_run_comes_for_an_hour_it_is_told(
 
     assert found.level == level
     assert sentence in found.sentence
-    assert found.sentence.count("looked for new files") == 1
+    assert found.sentence.count("ran") + found.sentence.count("has run for") == 1
 
 
 def test_drift_without_a_better_model_is_doubtful(well: Status) -> None:
@@ -190,11 +195,10 @@ def test_the_real_state_counts_the_ranking(settled: Sandbox) -> None:
     assert found.facts[2] == Fact("At high risk", str(high), f"of {len(lines)} clients")
 
 
-def test_a_risk_at_the_edge_of_a_band_is_high(sandbox: Sandbox) -> None:
-    sandbox.configure(risk_bands={"high": 0.5, "medium": 0.2})
-    config: Config = sandbox.config
-    assert config.risk_bands == RiskBands(0.5, 0.2)
-    assert risks_of(config, [0.5, 0.4999, 0.9], [True, False, False]) == Risks(3, 2, 1)
+def test_clients_are_counted_by_the_bands_of_their_ranking(sandbox: Sandbox) -> None:
+    ranking = pd.DataFrame({"band": ["high", "low", "high"], "contact": ["yes", "no", "no"]})
+
+    assert risks_of(sandbox.config, ranking) == Risks(3, 2, 1)
 
 
 def feature(name: str, verdict: str = "drift") -> FeatureDrift:

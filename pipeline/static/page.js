@@ -104,11 +104,16 @@ if (clients) {
 
 const drop = document.querySelector("[data-drop]");
 
+let scored = 0;
+
 async function score() {
+  const mine = ++scored;
   const place = document.querySelector("[data-scored]");
   place.textContent = "Scoring …";
   const sent = { method: "POST", body: new FormData(drop) };
-  place.replaceChildren((await fetched("[data-result]", drop.action, sent)) ?? SILENT);
+  const told = await fetched("[data-result]", drop.action, sent);
+  if (mine !== scored) return; // of a file chosen before
+  place.replaceChildren(told ?? SILENT);
   drop.closest("section").scrollIntoView(); // there is room for it only now
 }
 
