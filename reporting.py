@@ -33,7 +33,7 @@ from pipeline.rankingbefore import ranking_before
 from pipeline.rankingfile import ranking_text
 from pipeline.reasons import Explainer, usual_client
 from pipeline.releases import CARD, Release, live_release
-from pipeline.reportfiles import write_reports
+from pipeline.reportfiles import forget_reports, write_reports
 from pipeline.reportpage import ReportContent
 from pipeline.riskchanges import record_changes
 from pipeline.scorers import Scorer, scorer_of
@@ -86,6 +86,7 @@ def report(config: Config, matrix_name: str = "confusionmatrix.png") -> Report:
 def write_report(config: Config, release: Release, tested: Tested) -> tuple[Path, ...]:
     """Write the report for people, in the forms that the config names; returns its files."""
     if not config.report_formats:
+        forget_reports(config)
         return ()
     latest = Latest(config)
     content = ReportContent(
