@@ -1,9 +1,10 @@
-"""Draw the confusion matrix of the deployed model and write the ranking of clients at risk.
+"""Draw the confusion matrix of the deployed model, rank the clients at risk, and write the report.
 
 confusionmatrix.png shows the test data; clientrisk.csv holds, for every client who has not left as
 far as its latest row tells, the probability of leaving, highest first, whether to contact the
 client, and why it is at risk; movers.csv whose risk rose or fell most since the ranking before.
-All go to output_model_path.
+report.html and report.pdf tell people how it all stands; report_formats in config.json says which
+of them are written, and reports/ keeps the last of each day. All go to output_model_path.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from pipeline.rankingbefore import ranking_before
 from pipeline.rankingfile import ranking_text
 from pipeline.reasons import Explainer, usual_client
 from pipeline.releases import CARD, Release, live_release
-from pipeline.reportfiles import write_reports
+from pipeline.reportfiles import forget_reports, write_reports
 from pipeline.reportpage import ReportContent
 from pipeline.riskchanges import record_changes
 from pipeline.scorers import Scorer, scorer_of
@@ -63,7 +64,7 @@ class Ranked(NamedTuple):
 
 
 def report(config: Config, matrix_name: str = "confusionmatrix.png") -> Report:
-    """Write both reports of the live release; raises `ReleaseError` if none is live."""
+    """Write all reports of the live release; raises `ReleaseError` if none is live."""
     release = live_release(config.prod_deployment_path)
     model = load_release(release, config.schema)
     matrix_path = config.output_model_path / matrix_name
@@ -86,6 +87,7 @@ def report(config: Config, matrix_name: str = "confusionmatrix.png") -> Report:
 def write_report(config: Config, release: Release, tested: Tested) -> tuple[Path, ...]:
     """Write the report for people, in the forms that the config names; returns its files."""
     if not config.report_formats:
+        forget_reports(config)
         return ()
     latest = Latest(config)
     content = ReportContent(

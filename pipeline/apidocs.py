@@ -1,10 +1,14 @@
 """The API's description for people to read: what to ask, what comes back, an example to paste."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
+from urllib.parse import urlencode
 
 METHODS = ("get", "post")
+SERVER = "http://127.0.0.1:8000"  # as it comes
 _INDENT = "  "
 
 
@@ -24,6 +28,7 @@ class Body:
 
     content_type: str
     shape: str
+    example: str = ""  # of what is sent, for the shell
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Operation:
     asked: tuple[Body, ...]
     answers: tuple[Body, ...]  # when all is well
     errors: tuple[tuple[str, str], ...]  # status, meaning
-    example: str
+    example: str  # for the shell; empty where each body has its own
     open: bool  # needs no token
 
     @property
@@ -64,7 +69,8 @@ def _operations(description: dict[str, Any]) -> Iterator[Operation]:
 
 def _operation(method: str, path: str, told: dict[str, Any]) -> Operation:
     answers = told["responses"]
-    asked = _bodies(told.get("requestBody", {}))
+    address = _address(path, told.get("parameters", ()))
+    asked = tuple(_asked(address, told.get("requestBody", {}).get("content", {})))
     return Operation(
         method=method.upper(),
         path=path,
@@ -74,28 +80,44 @@ def _operation(method: str, path: str, told: dict[str, Any]) -> Operation:
             for p in told.get("parameters", ())
         ),
         asked=asked,
-        answers=_bodies(answers["200"]),
+        answers=tuple(
+            Body(content_type, _lines(body))
+            for content_type, body in answers["200"].get("content", {}).items()
+        ),
         errors=tuple(
             (status, a["description"]) for status, a in answers.items() if status != "200"
         ),
-        example=_example(method, path, asked),
+        example="" if asked else f"curl {address}",
         open=told.get("security") == [],
     )
 
 
-def _bodies(told: dict[str, Any]) -> tuple[Body, ...]:
-    return tuple(
-        Body(content_type, "".join(_shape(body["schema"], "\n")))
-        for content_type, body in told.get("content", {}).items()
-    )
+def _asked(address: str, content: dict[str, Any]) -> Iterator[Body]:
+    """What may be sent, each with a line for the shell that sends an example of it."""
+    table = content.get("text/csv", {}).get("example", "")
+    typed = "printf '%s\\n' " + " ".join(map(quote, table.splitlines()))
+    for content_type, body in content.items():
+        sent = f"curl -H 'Content-Type: {content_type}'"
+        if content_type == "application/json":
+            example = (
+                f"{sent} -d {quote(json.dumps(body['example'], ensure_ascii=False))} {address}"
+            )
+        elif content_type == "multipart/form-data":
+            example = f"{typed} | curl -F 'file=@-;filename=clients.csv' {address}"
+        else:
+            example = f"{typed} | {sent} --data-binary @- {address}"
+        yield Body(content_type, _lines(body), example)
 
 
-def _example(method: str, path: str, asked: tuple[Body, ...]) -> str:
-    """A line for the shell, of the server as it comes."""
-    url = f"http://127.0.0.1:8000{path.replace('{', '').replace('}', '')}"
-    if method == "post" and any(body.content_type == "multipart/form-data" for body in asked):
-        return f"curl -F file=@clients.csv {url}"
-    return f"curl {url}"
+def _address(path: str, parameters: Sequence[dict[str, Any]]) -> str:
+    """The address with the examples of the parameters, as the shell wants it."""
+    given = {p["name"]: p["example"] for p in parameters if "example" in p}
+    query = {p["name"]: p["example"] for p in parameters if "example" in p and p["in"] == "query"}
+    return quote(f"{SERVER}{path.format_map(given)}{'?' if query else ''}{urlencode(query)}")
+
+
+def _lines(body: dict[str, Any]) -> str:
+    return "".join(_shape(body["schema"], "\n"))
 
 
 def _shape(schema: dict[str, Any], line: str) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """The parser, the results, the logging set-up and the exit codes that every stage shares."""
 
-import io
 import json
 import os
 import sys
@@ -87,7 +86,18 @@ def plain_arguments(argv: Sequence[str], *flags: str) -> SimpleNamespace | None:
 
 def say(lines: Iterable[str]) -> None:
     """Print what a person is told."""
-    print("\n".join(lines))
+    _print("\n".join(lines))
+
+
+def _print(text: str) -> None:
+    """Print a result; a reader who has left (`| head`) does not stop a run half-way."""
+    try:
+        print(text, flush=True)  # in a log file, results and log keep step
+    except BrokenPipeError:
+        # nor are what else is told and what Python flushes at its end to fail
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def sayer(args: Any) -> Say:
@@ -116,7 +126,7 @@ def print_json(config: Config, result: Any) -> None:
 
         return {field.name: getattr(value, field.name) for field in fields(value)}
 
-    print(json.dumps(result, default=plain, ensure_ascii=False, allow_nan=False))
+    _print(json.dumps(result, default=plain, ensure_ascii=False, allow_nan=False))
 
 
 def run(command: Command, args: Any, *, log_at_once: bool = True) -> int:
@@ -127,20 +137,14 @@ def run(command: Command, args: Any, *, log_at_once: bool = True) -> int:
     """
     if log_at_once:
         set_up_logging(args.verbose)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # in a log file, results and log keep step
     try:
         config = load_config(args.config, practice=args.practice)
         if args.verbose:
             _log_config(config)
         command(config, args)
-        sys.stdout.flush()
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:
-        # the reader of our output has left (`| head`): end quietly, as other tools do
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         print(f"error: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
         return PipelineError.exit_code

@@ -1,7 +1,7 @@
 """How a model does on labelled rows: its scores, for all of them and for parts."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -32,17 +32,10 @@ MOST_SEGMENTS = 50  # of a column, the largest
 
 
 @dataclass(frozen=True, eq=False)
-class Tested:
-    """What a model said of rows with a known outcome, and what came.
+class Tested(Predictions):
+    """Predictions with the risk that each came of, in [0, 1], of the shape (rows,)."""
 
-    `outcomes` and `predicted` are 0 or 1, `risk` is in [0, 1], `clients` names whose row it is;
-    each has the shape (rows,).
-    """
-
-    outcomes: np.ndarray
-    predicted: np.ndarray
-    risk: np.ndarray
-    clients: np.ndarray
+    risk: np.ndarray = field(kw_only=True)
 
     @property
     def both(self) -> bool:
@@ -97,12 +90,11 @@ def evaluate(model: Model, frame: pd.DataFrame, schema: Schema, seed: int) -> Ev
     """Everything at once; raises `DataError` if no row has a known outcome."""
     tested = tested_on(model, frame, schema)
     scores = tested.scores
-    sample = Predictions(tested.outcomes, tested.predicted, tested.clients)
     bins = calibration_bins(tested.outcomes, tested.risk)
     labelled = frame[frame[schema.outcome].notna()]
     return Evaluation(
         scores=scores,
-        intervals=score_intervals(sample, tested.risk, seed),
+        intervals=score_intervals(tested, tested.risk, seed),
         bins=bins,
         calibration_error=calibration_error(bins),
         lift=top_lift(tested.outcomes, tested.risk),

@@ -29,14 +29,15 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     # one name for each target, so that what a killed run leaves is overwritten by the next
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with naming(path), temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        with naming(path):
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)  # on a full disk, what it takes is needed
         raise
-    temporary.replace(path)
     sync_folder(path.parent)
 
 

@@ -1,5 +1,8 @@
 """The OpenAPI description of the API, for `/openapi.json`."""
 
+import csv
+from collections.abc import Iterable
+from io import StringIO
 from typing import Any
 
 from pipeline.clientrows import MOST_COLUMNS, MOST_ROWS
@@ -85,8 +88,9 @@ _MEANINGS = {
 }
 
 
-def _parameter(name: str, where: str, schema: Described) -> Described:
-    return {"name": name, "in": where, "required": where == "path", "schema": schema}
+def _parameter(name: str, where: str, schema: Described, example: str = "") -> Described:
+    told = {"name": name, "in": where, "required": where == "path", "schema": schema}
+    return told | ({"example": example} if example else {})
 
 
 def _predictions() -> Described:
@@ -99,7 +103,10 @@ def _by_name() -> Described:
     errors = (400, 404, 413, 422)
     return {
         **_get("Predict the clients of a file by its name", _predictions(), *errors),
-        "parameters": [_parameter(name, "query", TEXT) for name in ("filename", "filepath")],
+        "parameters": [
+            _parameter("filename", "query", TEXT, "testdata.csv"),
+            _parameter("filepath", "query", TEXT),
+        ],
     }
 
 
@@ -110,17 +117,24 @@ def _by_rows(schema: Schema) -> Described:
     clients = {**_list_of(client), "minItems": 1, "maxItems": MOST_ROWS}
     asked = {"anyOf": [_object(filepath=TEXT), _object(filename=TEXT), _object(clients=clients)]}
     upload = _object(file={"type": "string", "format": "binary"})
+    one = dict.fromkeys(schema.numeric, 1) | dict.fromkeys(schema.categorical, "a")
     return {
         **_get("Predict clients", _predictions(), 400, 404, 413, 415, 422),
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": asked},
-                "text/csv": {"schema": TEXT},
+                "application/json": {"schema": asked, "example": {"clients": [one]}},
+                "text/csv": {"schema": TEXT, "example": _table(one, one.values())},
                 "multipart/form-data": {"schema": upload},
             },
         },
     }
+
+
+def _table(*rows: Iterable[object]) -> str:
+    text = StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def _scores() -> Described:
@@ -249,7 +263,7 @@ def _ranking() -> Described:
 def _one_client() -> Described:
     return {
         **_get("One client of the ranking", _ranked(), 404),
-        "parameters": [_parameter("client", "path", TEXT)],
+        "parameters": [_parameter("client", "path", TEXT, "CLIENT")],
     }
 
 

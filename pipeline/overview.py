@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.bootstrap import Interval, Predictions, f1_interval
+from pipeline.bootstrap import Interval, f1_interval
 from pipeline.config import Config
 from pipeline.content import Section, State
 from pipeline.database import History
@@ -116,8 +116,7 @@ def report_sections(
 
 
 def _interval(release: Release, tested: Tested) -> Interval | None:
-    sample = Predictions(tested.outcomes, tested.predicted, tested.clients)
-    return f1_interval(sample, release.model.recipe.seed)
+    return f1_interval(tested, release.model.recipe.seed)
 
 
 def readable_release(config: Config) -> Release | None:

@@ -5,11 +5,6 @@ from datetime import UTC, datetime
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
 
 
-def moment(at: str) -> datetime:
-    """A time of ours, which is in UTC, without its zone: charts take it as it is."""
-    return datetime.fromisoformat(at).astimezone(UTC).replace(tzinfo=None)
-
-
 def minute(at: str) -> str:
     """A time to the minute: `2026-11-22 09:00`."""
     return at[:16].replace("T", " ")
@@ -17,7 +12,7 @@ def minute(at: str) -> str:
 
 def day(at: str) -> str:
     """A day as a person writes it: `22 November 2026`."""
-    when = moment(at)
+    when = datetime.fromisoformat(at).astimezone(UTC)
     return f"{when.day} {when:%B %Y}"
 
 

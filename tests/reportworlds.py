@@ -83,7 +83,7 @@ def many_judged(rows: int = 2000) -> evaluation.Tested:
     risk = lot.random(rows)
     outcomes = (lot.random(rows) < risk).astype("int64")
     clients = np.array([f"client{i}" for i in range(rows)], dtype=object)
-    return evaluation.Tested(outcomes, (risk >= 0.5).astype("int64"), risk, clients)
+    return evaluation.Tested(outcomes, (risk >= 0.5).astype("int64"), clients, risk=risk)
 
 
 def checked_features(count: int) -> Checked:

@@ -39,7 +39,7 @@ def judged(rows: int = 1000, *, decimals: int = 6) -> evaluation.Tested:
     risk = lot.random(rows).round(decimals)
     outcomes = (lot.random(rows) < risk).astype("int64")
     names = np.array([f"client{i}" for i in range(rows)], dtype=object)
-    return evaluation.Tested(outcomes, (risk >= 0.5).astype("int64"), risk, names)
+    return evaluation.Tested(outcomes, (risk >= 0.5).astype("int64"), names, risk=risk)
 
 
 def of_one_class(outcome: int) -> evaluation.Tested:

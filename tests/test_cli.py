@@ -213,11 +213,13 @@ def test_a_bug_in_a_process_of_its_own_ends_it_with_1_and_the_traceback(sandbox:
 
 
 MANY_LINES = """
+import sys
 from pipeline import cli
 
 def command(config, args):
     for number in range(100_000):
-        print(number)
+        cli.say([str(number)])
+    print("the end", file=sys.stderr)
 
 raise SystemExit(cli.run(command, cli.stage_parser("").parse_args()))
 """
@@ -238,7 +240,34 @@ def test_a_reader_that_leaves_early_is_no_failure(sandbox: Sandbox) -> None:
         child.stdout.close()
         log = child.stderr.read()
 
-    assert (child.returncode, log) == (0, "")
+    assert (child.returncode, log) == (0, "the end\n")
+
+
+@contextmanager
+def reader_gone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Standard output is a pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as pipe, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", pipe)
+        yield
+
+
+@pytest.mark.parametrize("args", [["fullprocess"], ["fullprocess", "--json"], ["reporting"]])
+def test_a_run_without_a_reader_goes_on_to_its_end(
+    settled: Sandbox, monkeypatch: pytest.MonkeyPatch, args: list[str]
+) -> None:
+    settled.write("sourcedata/c.csv", client_rows(200, 60))
+
+    with reader_gone(monkeypatch):
+        main = importlib.import_module(args[0]).main
+        code = main(["--config", str(settled.root / "config.json"), *args[1:]])
+
+    assert code == 0
+    last = "SELECT command, outcome FROM runs ORDER BY id DESC LIMIT 1"
+    assert settled.query(last) == [(args[0], "done")]
+    judged = settled.query("SELECT count(*) FROM decisions")
+    assert judged == [(2 if args[0] == "fullprocess" else 1,)]
 
 
 def test_an_interrupted_script_ends_with_130(deployed: Sandbox) -> None:

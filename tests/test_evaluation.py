@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
-from pipeline.bootstrap import Predictions
+from pipeline import evaluation
+from pipeline.bootstrap import Predictions, f1_interval
 from pipeline.errors import DataError
 from pipeline.evaluation import (
     CalibrationBin,
@@ -245,6 +246,12 @@ def rows_of_places() -> pd.DataFrame:
             "left": [1, 0, 0, 1, 0, 0, 1, math.nan],
         }
     )
+
+
+def test_what_was_tested_is_a_sample_to_draw_intervals_from() -> None:
+    tested = evaluation.tested_on(Oracle(), rows_of_places(), PLACES)
+    plain = Predictions(tested.outcomes, tested.predicted, tested.clients)
+    assert f1_interval(tested, 5) == f1_interval(plain, 5)
 
 
 def test_an_evaluation_holds_everything_of_the_labelled_rows() -> None:

@@ -134,6 +134,14 @@ def test_what_a_failed_write_left_is_written_over(tmp_path: Path) -> None:
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"file": "new"}
 
 
+def test_where_a_folder_is_in_the_way_it_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        write_atomic(tmp_path / "file", "new")
+    assert caught.value.filename == str(tmp_path / "file")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
 def test_the_same_content_is_not_written_again(tmp_path: Path) -> None:
     write_if_changed(tmp_path / "file", "same")
     before = (tmp_path / "file").stat()

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import subprocess
 from html.parser import HTMLParser
 from typing import Any
 
@@ -16,11 +17,13 @@ from servers import serving
 from werkzeug.test import TestResponse
 
 from app import create_app
+from pipeline.apidocs import SERVER, documented
 from pipeline.guard import HEADERS, TOKEN_VARIABLE
 from pipeline.history import History
 from pipeline.openapi import description
 from pipeline.pages import PAGES, POLICY, REPORT_POLICY
 from pipeline.releases import live_release
+from pipeline.schema import Schema
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 HOSTILE = """<img src=x onerror="alert(1)">'&amp;"""
@@ -192,6 +195,36 @@ def test_the_docs_tell_all_that_can_be_asked(settled: Sandbox, client: FlaskClie
                 assert f" {parameter['name']} {parameter['in']}" in words
             for status, answer in told["responses"].items():
                 assert status == "200" or f"{status}: {answer['description']}" in errors
+
+
+def test_the_examples_of_the_docs_can_be_pasted(settled: Sandbox) -> None:
+    told = documented(description(settled.config.schema))["operations"]
+    examples = [one.example for one in told if one.example]
+    examples += [body.example for one in told for body in one.asked]
+    assert len(examples) == len(told) + 2  # rows can be sent in three forms
+    first = pd.read_csv(settled.config.clientrisk_path)["client"][0]
+    with serving(settled.config) as url:
+        for example in examples:
+            asked = example.replace(SERVER, url).replace("CLIENT", first)
+            done = subprocess.run(
+                ["sh", "-c", f"{asked} -sSf"], capture_output=True, text=True, check=False
+            )
+            assert (done.returncode, done.stderr) == (0, ""), example
+            assert "/prediction" not in example or "predictions" in json.loads(done.stdout)
+
+
+def test_examples_have_the_columns_of_the_schema() -> None:
+    schema = Schema("kunde", "weg", ("it's",), ("a, b", "$x"))
+    told = documented(description(schema))["operations"]
+    (post,) = [one for one in told if one.method == "POST"]
+    typed = """printf '%s\\n' 'it'"'"'s,"a, b",$x' 1,a,a | """
+    sent = "http://127.0.0.1:8000/prediction"
+    clients = """'{"clients": [{"it'"'"'s": 1, "a, b": "a", "$x": "a"}]}'"""
+    assert [body.example for body in post.asked] == [
+        f"curl -H 'Content-Type: application/json' -d {clients} {sent}",
+        f"{typed}curl -H 'Content-Type: text/csv' --data-binary @- {sent}",
+        f"{typed}curl -F 'file=@-;filename=clients.csv' {sent}",
+    ]
 
 
 @pytest.mark.parametrize(

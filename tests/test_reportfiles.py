@@ -1,5 +1,6 @@
 """Where reports lie: the last one, the last of each day, and for how long."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -83,6 +84,51 @@ def test_old_ones_are_deleted_and_what_others_put_there_stays(
     write_reports(settled.config, content)
 
     assert set(set_aside(folder)) == {f"{kept}.pdf", f"{TODAY}.html", *others}
+
+
+def test_a_folder_with_a_dated_name_is_left_alone(settled: Sandbox, content: ReportContent) -> None:
+    settled.configure(report_formats=["html"])
+    folder = settled.root / "models/reports/2020-01-01.pdf"
+    folder.mkdir(parents=True)
+
+    write_reports(settled.config, content)
+
+    assert folder.is_dir()
+    assert reports(settled) == ["report.html", f"reports/{TODAY}.html"]
+
+
+@pytest.mark.parametrize("kind", ["html", "pdf"])
+def test_where_one_form_cannot_be_written_the_other_stays_too(
+    settled: Sandbox, content: ReportContent, kind: str
+) -> None:
+    settled.configure(report_formats=["html", "pdf"])
+    write_reports(settled.config, content)
+    models = settled.root / "models"
+    (models / f"report.{kind}").unlink()
+    (models / f"report.{kind}").mkdir()
+    before = settled.files()
+
+    later = replace(content, made_at=f"{TODAY} 10:00")
+    with pytest.raises(IsADirectoryError) as caught:
+        write_reports(settled.config, later)
+
+    assert caught.value.filename == str(models / f"report.{kind}")
+    assert settled.files() == before
+
+
+@pytest.mark.parametrize("named", [[], ["html"]])
+def test_forms_no_longer_named_and_old_days_are_deleted(settled: Sandbox, named: list[str]) -> None:
+    models = settled.root / "models"
+    for name in ("reports/2020-01-01.pdf", f"reports/{TODAY}.pdf", "report.html", "report.pdf"):
+        settled.write(f"models/{name}", "?")
+    (models / "report.txt").write_text("?")
+    settled.configure(report_formats=named)
+
+    assert settled.run("reporting").code == 0
+
+    kept = ["report.txt", f"reports/{TODAY}.pdf"]
+    new = ["report.html", f"reports/{TODAY}.html"] if named else []
+    assert reports(settled) == sorted(kept + new)
 
 
 def test_without_a_form_nothing_is_written(settled: Sandbox) -> None:

@@ -2,6 +2,7 @@
 
 import pickle
 import struct
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -9,6 +10,7 @@ import pandas as pd
 from conftest import Sandbox, client_rows
 from sklearn.metrics import confusion_matrix, f1_score
 
+import reporting
 from pipeline import evaluation
 from pipeline.frames import read_folder
 from pipeline.models import load_release
@@ -180,3 +182,16 @@ def test_a_damaged_release_is_not_reported_on(deployed: Sandbox) -> None:
         f"error: release {release.id} is damaged: trainedmodel.pkl is not what was deployed\n"
     )
     assert {n for n, c in deployed.files().items() if c != files.get(n)} == {"history.db"}
+
+
+def test_its_manual_names_every_file_it_writes(deployed: Sandbox) -> None:
+    deployed.configure(report_formats=None)
+    before = deployed.stamps()
+
+    assert deployed.run("reporting").code == 0
+
+    changed = {Path(name) for name, at in deployed.stamps().items() if before.get(name) != at}
+    written = {path for path in changed if path.is_relative_to("models")}
+    names = {"reports/" if path.parent.name == "reports" else path.name for path in written}
+    assert len(names) >= 5
+    assert [name for name in names if name not in (reporting.__doc__ or "")] == []
