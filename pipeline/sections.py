@@ -23,10 +23,11 @@ from pipeline.grids import (
     top_grid,
 )
 from pipeline.history import Scores
+from pipeline.inputchart import input_chart
 from pipeline.modelcard import CURVES, KINDS, RULES
 from pipeline.modelcharts import model_charts, tested_words
 from pipeline.releases import Release
-from pipeline.riskcharts import distribution_chart, input_chart
+from pipeline.riskcharts import distribution_chart
 from pipeline.trendbins import deployments_of, missing_samples, score_bins, timing_bins
 from pipeline.trendcharts import missing_chart, score_chart, timing_chart
 from pipeline.trends import trends

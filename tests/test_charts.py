@@ -19,10 +19,11 @@ from pipeline.clientchart import client_chart
 from pipeline.config import RiskBands
 from pipeline.curvecharts import gain_chart, recall_chart, roc_chart
 from pipeline.featuredrift import FeatureDrift
+from pipeline.inputchart import input_chart
 from pipeline.matrixchart import matrix_chart
 from pipeline.modelcharts import calibration_chart, model_charts
 from pipeline.plotstyle import new_figure, styled
-from pipeline.riskcharts import distribution_chart, input_chart
+from pipeline.riskcharts import distribution_chart
 from pipeline.riskhistory import RiskPoint
 from pipeline.trendbins import ScoreBin, TimingBin
 from pipeline.trendcharts import missing_chart, score_chart, timing_chart
@@ -339,6 +340,26 @@ def test_bars_of_the_distribution_have_the_colour_of_their_band() -> None:
     ]
 
 
+def test_a_band_that_begins_within_a_bin_parts_its_bar() -> None:
+    risk = np.array([0.61, 0.62, 0.63, 0.64])
+    axes = drawn(distribution_chart(risk, RiskBands(high=0.625, medium=0.3), None)).axes[0]
+
+    bars = {
+        bars.get_label(): [(bar.get_y(), bar.get_height()) for bar in bars]
+        for bars in axes.containers
+    }
+    assert bars == {"low": [], "medium": [(0, 2)], "high": [(2, 2)]}
+
+
+@pytest.mark.parametrize("clients", [0, 1, 3, 7])
+def test_clients_are_counted_in_whole_numbers_from_0(clients: int) -> None:
+    axes = drawn(distribution_chart(np.full(clients, 0.1), BANDS, None)).axes[0]
+
+    ticks = [float(at) for at in axes.get_yticks()]
+    assert axes.get_ylim()[0] == 0
+    assert ticks == [int(at) for at in ticks]
+
+
 def test_scores_are_told_latest_first() -> None:
     bins = [
         ScoreBin(at(0), at(0), 1, 0.81234, 0.81234, 0.81234, 0),
@@ -402,6 +423,19 @@ def test_the_bars_of_input_drift_are_multiples_of_the_limit_the_largest_on_top()
     assert [round(bar.get_width(), 6) for bar in bars] == [3.0, 0.25, 0.25, 0.25, 0.25]
     told = [text.get_text() for text in axes.texts]
     assert told == [" drift", " drift: 20.0 % unseen", " drift: 50.0 % missing"]
+
+
+def test_of_many_features_those_that_drifted_are_drawn_first() -> None:
+    calm = [feature(f"calm{i}", psi=0.19) for i in range(20)]
+    gone = feature("gone", psi=None, psi_limit=None, verdict="drift", missing=1.0, reason="missing")
+    axes = drawn(input_chart([*calm, gone, DRIFTED[3]], "1")).axes[0]
+
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert names == ["gone", "size", *(f"calm{i}" for i in range(10))]
+    assert len(axes.patches) == 11  # what has no PSI has no bar
+    assert [text.get_text() for text in axes.texts] == [
+        *(" drift: 100.0 % missing", " drift: 50.0 % missing"),
+    ]
 
 
 def test_of_one_class_there_are_no_curves() -> None:
