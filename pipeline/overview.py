@@ -46,7 +46,7 @@ def page_sections(config: Config, latest: Latest) -> tuple[Section, ...]:
             sections += [
                 score_section(history, scores),
                 drift_section(last_checked(history)),
-                data_section(history),
+                data_section(history, config.schema),
                 runs_section(history),
             ]
     if release:
@@ -60,7 +60,7 @@ def report_sections(
     """What the report tells of the live release."""
     with History(config.history_path) as history:
         score, drift = score_section(history, None), drift_section(last_checked(history))
-        data = data_section(history)
+        data = data_section(history, config.schema)
     return (
         top_section(latest.ranking()),
         *_risks(config, latest, release),

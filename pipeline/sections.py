@@ -28,8 +28,10 @@ from pipeline.modelcard import CURVES, KINDS, RULES
 from pipeline.modelcharts import model_charts, tested_words
 from pipeline.releases import Release
 from pipeline.riskcharts import distribution_chart
+from pipeline.schema import Schema
+from pipeline.scorechart import score_chart
 from pipeline.trendbins import deployments_of, missing_samples, score_bins, timing_bins
-from pipeline.trendcharts import missing_chart, score_chart, timing_chart
+from pipeline.trendcharts import missing_chart, timing_chart
 from pipeline.trends import trends
 from pipeline.words import day, minute, release_number
 
@@ -112,12 +114,12 @@ def drift_section(checked: Checked | None) -> Section:
     )
 
 
-def data_section(history: History) -> Section:
+def data_section(history: History, schema: Schema) -> Section:
     """Missing values, refused files and rows, over time."""
     return Section(
         key="data",
         title="Data quality",
-        charts=(missing_chart(missing_samples(history)),),
+        charts=(missing_chart(missing_samples(history), schema.outcome),),
         grids=(refused_grid(history), set_aside_grid(history)),
     )
 

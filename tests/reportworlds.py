@@ -119,7 +119,7 @@ def content_of(
             score_section(history, None),
             model_section(tested, None),
             drift_section(checked_features(features) if features else last_checked(history)),
-            data_section(history),
+            data_section(history, config.schema),
             card_section(live),
         )
     return ReportContent(

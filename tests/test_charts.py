@@ -10,6 +10,8 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
+from matplotlib.dates import num2date
 from matplotlib.figure import Figure
 from sklearn import metrics
 
@@ -25,8 +27,9 @@ from pipeline.modelcharts import calibration_chart, model_charts
 from pipeline.plotstyle import new_figure, styled
 from pipeline.riskcharts import distribution_chart
 from pipeline.riskhistory import RiskPoint
+from pipeline.scorechart import score_chart
 from pipeline.trendbins import ScoreBin, TimingBin
-from pipeline.trendcharts import missing_chart, score_chart, timing_chart
+from pipeline.trendcharts import missing_chart, timing_chart
 from pipeline.trends import Deployment, Missing
 
 RELEASE = "000001-20261122T090000Z"
@@ -98,11 +101,11 @@ CHARTS: dict[str, Callable[[], Chart]] = {
     "score of no batch yet": lambda: score_chart([], releases(1)),
     "score of one batch": lambda: score_chart(score_bins(1), []),
     "score of many batches": lambda: score_chart(score_bins(100, 7), releases(100)),
-    "missing": lambda: missing_chart(samples(10)),
-    "missing, no record": lambda: missing_chart([]),
-    "missing, one record": lambda: missing_chart(samples(1)),
-    "missing, nothing lacks": lambda: missing_chart([Missing(at(0), {"age": 0.0})]),
-    "missing, 60 columns": lambda: missing_chart(samples(100, 60)),
+    "missing": lambda: missing_chart(samples(10), "left"),
+    "missing, no record": lambda: missing_chart([], "left"),
+    "missing, one record": lambda: missing_chart(samples(1), "left"),
+    "missing, nothing lacks": lambda: missing_chart([Missing(at(0), {"age": 0.0})], "left"),
+    "missing, 60 columns": lambda: missing_chart(samples(100, 60), "left"),
     "timings": lambda: timing_chart({"ingestion": timing_bins(5), "training": timing_bins(50)}),
     "timings, none": lambda: timing_chart({}),
     "timings, one": lambda: timing_chart({"training": timing_bins(1)}),
@@ -340,6 +343,56 @@ def test_bars_of_the_distribution_have_the_colour_of_their_band() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "days"),
+    [
+        ("score of one batch", ("2025-12-31", "2026-01-02")),
+        ("score of no batch yet", ("2025-12-31", "2026-01-02")),
+        ("missing, one record", ("2025-12-31", "2026-01-02")),
+        ("missing, nothing lacks", ("2025-12-31", "2026-01-02")),
+        ("timings, one", ("2025-12-31", "2026-01-02")),
+        ("score", ("2025-12-30", "2026-03-02")),
+    ],
+)
+def test_time_reaches_from_the_first_to_the_last_moment(name: str, days: tuple[str, str]) -> None:
+    axes = drawn(CHARTS[name]()).axes[0]
+
+    assert tuple(f"{num2date(end):%Y-%m-%d}" for end in axes.get_xlim()) == days
+
+
+@pytest.mark.parametrize(
+    "name", ["score of no batch", "missing, no record", "timings, none", "client, no record"]
+)
+def test_where_there_is_nothing_there_is_no_time(name: str) -> None:
+    axes = drawn(CHARTS[name]()).axes[0]
+
+    assert (len(axes.get_xticks()), len(axes.get_yticks())) == (0, 0)
+    assert [text.get_text() for text in axes.texts] == ["none yet"]
+
+
+def test_marks_of_drift_do_not_hide_a_long_line() -> None:
+    chart = score_chart(score_bins(100, 10), [])
+    axes = drawn(chart).axes[0]
+
+    (line,) = axes.get_lines()
+    (marks,) = (one for one in axes.collections if one.get_label() == "drift")
+    assert isinstance(marks, LineCollection)
+    assert len(line.get_xdata()) == 100
+    assert len(marks.get_segments()) == 50
+    assert max(y for segment in marks.get_segments() for _, y in segment) <= 0.1
+    assert "ticks at the bottom mark drift" in chart.summary
+    assert "triangles mark drift" in CHARTS["score"]().summary
+
+
+def test_an_outcome_not_known_yet_is_not_what_lacks_most() -> None:
+    chart = missing_chart([Missing(at(0), {"Exited": 42.8, "age": 1.5})], "Exited")
+    legend = drawn(chart).axes[0].get_legend()
+
+    assert chart.title == "Missing values by column: age most, 1.5 %"
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["Exited (not known yet)", "age"]
+
+
 def test_a_band_that_begins_within_a_bin_parts_its_bar() -> None:
     risk = np.array([0.61, 0.62, 0.63, 0.64])
     axes = drawn(distribution_chart(risk, RiskBands(high=0.625, medium=0.3), None)).axes[0]
@@ -377,7 +430,7 @@ def test_scores_are_told_latest_first() -> None:
 
 
 def test_missing_values_are_told_by_column_the_most_first() -> None:
-    chart = missing_chart([*samples(2), Missing(at(2), {"column2": 3.0, "new": 12.5})])
+    chart = missing_chart([*samples(2), Missing(at(2), {"column2": 3.0, "new": 12.5})], "left")
 
     assert chart.header == ("when", "new", "column2")
     assert chart.rows == (
