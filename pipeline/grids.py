@@ -1,5 +1,6 @@
 """The tables that page, report and PDF share, each made of the history or of what a run wrote."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,24 +16,33 @@ from pipeline.spreadsheet import original
 from pipeline.trends import Trends, trends
 from pipeline.words import minute, percent, release_number, score, seconds
 
+Intervals = Mapping[str, Interval | None]
+
 LAST = 10  # rows of a table of what happened
 TOP = 20  # clients
 MOST_REFUSED = 20
 
 
-def score_grid(scores: Scores, interval: Interval | None) -> Grid:
-    """What a model reached on the test data; `interval` is that of the F1."""
-    told = f"{interval.low:.3f} to {interval.high:.3f}" if interval else ""
+def score_grid(scores: Scores, intervals: Intervals | None) -> Grid:
+    """What a model reached on the test data; `intervals` by the name of the score, if measured."""
     return Grid(
         f"Scores on {scores.rows:,} rows of the test data",
-        ("score", "value", "95 % interval") if interval else ("score", "value"),
+        ("score", "value", "95 % interval") if intervals else ("score", "value"),
         tuple(
-            (label, score(getattr(scores, key)), *((told * (key == "f1"),) if interval else ()))
+            (
+                label,
+                score(getattr(scores, key)),
+                *((_interval(intervals.get(key)),) if intervals else ()),
+            )
             for key, label in SCORE_NAMES.items()
         ),
         numbers=(1, 2),
         beside=True,
     )
+
+
+def _interval(found: Interval | None) -> str:
+    return f"{found.low:.3f} to {found.high:.3f}" if found else ""
 
 
 def checks_grid(found: Trends) -> Grid:

@@ -2,14 +2,16 @@
 
 from typing import Any
 
-from pipeline.bootstrap import Interval, Predictions, f1_interval
+from pipeline.bootstrap import Predictions
 from pipeline.config import Config
 from pipeline.content import Section, State
 from pipeline.database import History
 from pipeline.driftrecords import last_checked
 from pipeline.errors import HistoryError, PipelineError
 from pipeline.evaluation import Tested
+from pipeline.grids import Intervals
 from pipeline.history import last_scores
+from pipeline.intervals import score_intervals
 from pipeline.latest import Latest
 from pipeline.releases import Release, live_id, live_release
 from pipeline.sections import (
@@ -65,16 +67,17 @@ def report_sections(
         top_section(latest.ranking()),
         *_risks(config, latest, release),
         score,
-        model_section(tested, _interval(release, tested)),
+        model_section(tested, _intervals(release, tested)),
         drift,
         data,
         card_section(release),
     )
 
 
-def _interval(release: Release, tested: Tested) -> Interval | None:
+def _intervals(release: Release, tested: Tested) -> Intervals:
+    """Those of the model card, which are drawn with the same seed."""
     sample = Predictions(tested.outcomes, tested.predicted, tested.clients)
-    return f1_interval(sample, release.model.recipe.seed)
+    return score_intervals(sample, tested.risk, release.model.recipe.seed)
 
 
 def readable_release(config: Config) -> Release | None:

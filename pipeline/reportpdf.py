@@ -1,6 +1,7 @@
 """The report on paper: a few pages of A4 for somebody who has a minute."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from fpdf.enums import XPos
 
@@ -15,6 +16,7 @@ LEVELS = {GOOD: "#1a7f37", WARNING: "#9a6700", BAD: "#c1121f"}
 def report_pdf(content: ReportContent) -> bytes:
     """The report as a PDF."""
     paper = Paper(f"{TITLE}: {content.made}", content.made)
+    paper.set_creation_date(datetime.fromisoformat(content.made_at).replace(tzinfo=UTC))
     paper.add_page()
     _head(paper, content)
     _state(paper, content.state)

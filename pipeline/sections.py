@@ -4,7 +4,6 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.bootstrap import Interval
 from pipeline.config import Config
 from pipeline.content import Grid, Section
 from pipeline.database import History
@@ -13,6 +12,7 @@ from pipeline.evaluation import Tested
 from pipeline.grids import (
     LAST,
     TOP,
+    Intervals,
     checks_grid,
     deployments_grid,
     mover_grids,
@@ -58,22 +58,27 @@ def score_section(history: History, scores: Scores | None) -> Section:
     )
 
 
-def model_section(tested: Tested, interval: Interval | None) -> Section:
-    """How the live model does on the test data; `interval` is that of the F1."""
+def model_section(tested: Tested, intervals: Intervals | None) -> Section:
+    """How the live model does on the test data; `intervals` by the name of the score."""
+    alike = " There are no curves: all of these rows have the same outcome."
     return Section(
         key="model",
         title="How good the model is",
-        lead=f"On {tested_words(tested)}.",
+        lead=f"On {tested_words(tested)}.{'' if tested.both else alike}",
         charts=model_charts(tested),
-        grids=(score_grid(tested.scores, interval),),
+        grids=(score_grid(tested.scores, intervals),),
     )
 
 
 def top_section(ranking: pd.DataFrame) -> Section:
     """The clients most likely to leave, and why."""
+    if ranking.empty:
+        lead = "There is no client whose outcome is still open."
+        return Section(key="top", title="Nobody is at risk", lead=lead)
+    count = min(TOP, len(ranking))
     return Section(
         key="top",
-        title=f"The {min(TOP, len(ranking))} clients at the highest risk",
+        title=f"The {count} clients at the highest risk" if count > 1 else "The client at risk",
         lead="Reasons are what raises the model's risk most, beside the usual value; they are not"
         " causes, and a high risk does not say that a contact helps.",
         grids=(top_grid(ranking),),

@@ -28,6 +28,7 @@ from pipeline.plotstyle import new_figure, styled
 from pipeline.riskcharts import distribution_chart
 from pipeline.riskhistory import RiskPoint
 from pipeline.scorechart import score_chart
+from pipeline.sections import model_section
 from pipeline.trendbins import ScoreBin, TimingBin
 from pipeline.trendcharts import missing_chart, timing_chart
 from pipeline.trends import Deployment, Missing
@@ -282,6 +283,24 @@ def test_precision_is_that_of_the_highest_threshold_which_reaches_a_recall(decim
     )
 
 
+def test_precision_is_drawn_in_steps_as_its_table_has_it() -> None:
+    chart = recall_chart(judged(150, decimals=2))
+    line = drawn(chart).axes[0].get_lines()[-1]
+
+    assert line.get_drawstyle() == "steps-pre"
+    x, y = np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
+    told = [y[x >= share - 1e-6][0] for share in column(chart, 0)]
+    assert column(chart, 1) == pytest.approx(told, abs=0.051)
+
+
+def test_of_one_outcome_the_title_names_nobody_of_nobody() -> None:
+    assert re.fullmatch(
+        r"Nobody left; the model named \d+ of the 40 who stayed",
+        matrix_chart(of_one_class(0)).title,
+    )
+    assert matrix_chart(of_one_class(1)).title.endswith("of the 40 who left, and nobody stayed")
+
+
 @pytest.mark.parametrize("decimals", [6, 1])
 def test_gain_and_lift_count_a_share_of_equal_risks(decimals: int) -> None:
     told = judged(decimals=decimals)
@@ -492,6 +511,8 @@ def test_of_many_features_those_that_drifted_are_drawn_first() -> None:
 
 
 def test_of_one_class_there_are_no_curves() -> None:
+    assert "There are no curves" in model_section(of_one_class(0), None).lead
+    assert "There are no curves" not in model_section(judged(), None).lead
     assert [chart.key for chart in model_charts(of_one_class(0))] == ["matrix", "calibration"]
     assert [chart.key for chart in model_charts(judged())] == [
         *("matrix", "roc", "precision-recall", "gain", "calibration"),

@@ -118,6 +118,13 @@ def test_it_has_a_title_and_a_language(paper: Callable[[str], Paper]) -> None:
     assert reader.trailer["/Root"]["/Lang"] == "en"
 
 
+def test_it_is_of_the_moment_that_it_tells(paper: Callable[[str], Paper]) -> None:
+    told = paper("rich").reader.metadata
+
+    assert told is not None
+    assert f"{told.creation_date:%Y-%m-%d %H:%M:%S %z}" == f"{MADE_AT}:00 +0000"
+
+
 @pytest.mark.parametrize("world", WORLDS)
 def test_its_letters_are_in_it(paper: Callable[[str], Paper], world: str) -> None:
     names = set()
