@@ -14,13 +14,14 @@ from pipeline.history import Scores
 from pipeline.reasons import SEPARATOR
 from pipeline.spreadsheet import original
 from pipeline.trends import Trends, trends
-from pipeline.words import minute, percent, release_number, score, seconds
+from pipeline.words import amount, minute, percent, release_number, score, seconds
 
 Intervals = Mapping[str, Interval | None]
 
 LAST = 10  # rows of a table of what happened
 TOP = 20  # clients
 MOST_REFUSED = 20
+_LONGEST = {"client": 40, "reasons": 150}  # characters on paper
 
 
 def score_grid(scores: Scores, intervals: Intervals | None) -> Grid:
@@ -95,7 +96,7 @@ def top_grid(ranking: pd.DataFrame) -> Grid:
                 f"{row['rank']}",
                 row["client"],
                 percent(row["risk"]),
-                *((("-" if np.isnan(loss) else f"{loss:,.0f}"),) if valued else ()),
+                *((("-" if np.isnan(loss) else amount(loss)),) if valued else ()),
                 reasons or "-",
             )
         )
@@ -103,7 +104,8 @@ def top_grid(ranking: pd.DataFrame) -> Grid:
     widths = (1, 4, 2, 3, 12) if valued else (1, 4, 2, 12)
     caption = "Highest risk first"
     numbers = (0, 2, 3) if valued else (0, 2)
-    return Grid(caption, header, tuple(rows), numbers, widths=widths, on_paper=TOP)
+    longest = tuple(_LONGEST.get(name, 20) for name in header)
+    return Grid(caption, header, tuple(rows), numbers, widths=widths, longest=longest, on_paper=TOP)
 
 
 def mover_grids(movers: dict[str, Any]) -> tuple[Grid, ...]:
@@ -126,6 +128,7 @@ def mover_grids(movers: dict[str, Any]) -> tuple[Grid, ...]:
             numbers=(1, 2, 3),
             empty="Nobody's.",
             widths=(5, 2, 2, 2),
+            longest=(_LONGEST["client"], 20, 20, 20),
             beside=True,
         )
         for what in ("rose", "fell")
@@ -146,7 +149,15 @@ def refused_grid(history: History) -> Grid:
     )
     header = ("file", "when (UTC)", "rows", "bad", "what became of it")
     caption = "Rejected files, and files of which rows were set aside"
-    return Grid(caption, header, rows, (2, 3), empty="None.", widths=(3, 3, 1, 1, 9))
+    return Grid(
+        caption,
+        header,
+        rows,
+        (2, 3),
+        empty="None.",
+        widths=(3, 3, 1, 1, 9),
+        longest=(40, 20, 20, 20, 150),
+    )
 
 
 def set_aside_grid(history: History) -> Grid:
@@ -163,6 +174,7 @@ def set_aside_grid(history: History) -> Grid:
         numbers=(1,),
         empty="None.",
         widths=(3, 1, 6),
+        longest=(40, 20, 150),
         beside=True,
     )
 

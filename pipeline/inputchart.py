@@ -12,7 +12,7 @@ from pipeline.chart import Chart
 from pipeline.drift import DRIFT
 from pipeline.featuredrift import FeatureDrift
 from pipeline.plotstyle import ALARM, MUTED, QUIET, SMALL, plain_axes
-from pipeline.words import percent
+from pipeline.words import percent, shortened
 
 MOST_FEATURES = 12  # drawn; the others are in the table
 
@@ -59,7 +59,7 @@ def _draw(shown: Sequence[FeatureDrift], figure: Figure) -> None:
         axes.text(0.5, 0.5, "too few rows", transform=axes.transAxes, ha="center")
     room = 2.6 if any(map(_cause, shown)) else 1.25  # for the words at the longest bar
     axes.set_xlim(0, room * max(1.0, *map(_ratio, shown), 0.0))
-    axes.set_yticks(np.array(places), [_short(one.name) for one in shown])
+    axes.set_yticks(np.array(places), [shortened(one.name, 22) for one in shown])
     axes.set_ylim(-0.7, max(len(shown), 1) - 0.3)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("PSI, as a multiple of its limit")
@@ -96,7 +96,3 @@ def _cause(one: FeatureDrift) -> str:
 
 def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 22 else f"{name[:21]}…"

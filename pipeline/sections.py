@@ -115,7 +115,7 @@ def drift_section(checked: Checked | None) -> Section:
         charts=(input_chart(checked.input, release_number(checked.release)),)
         if checked.input
         else (),
-        grids=(Grid("By score", ("test", "verdict", "why"), rows, widths=(3, 3, 14)),),
+        grids=(Grid("By score", ("test", "verdict", "why"), rows, widths=(3, 3, 9), beside=True),),
     )
 
 
@@ -162,6 +162,15 @@ def card_section(release: Release) -> Section:
         key="card",
         title="Model card",
         lead="The whole card is modelcard.md in the release's folder.",
-        grids=(Grid("What is live", ("what", "how"), rows, widths=(2, 8), on_paper=len(rows)),),
+        grids=(
+            Grid(
+                "What is live",
+                ("what", "how"),
+                rows,
+                widths=(2, 8),
+                longest=(40, 1000),
+                on_paper=len(rows),
+            ),
+        ),
         notes=("It must not be used for:", *NOT_FOR),
     )

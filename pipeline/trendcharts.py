@@ -11,8 +11,9 @@ from pipeline.plotstyle import LINES, SERIES
 from pipeline.timeaxis import FEW, middle, over_time, place_of, set_span, span_words
 from pipeline.trendbins import TimingBin
 from pipeline.trends import Missing
-from pipeline.words import minute, seconds, three_digits
+from pipeline.words import minute, seconds, shortened, three_digits
 
+MOST_LETTERS = 24  # of a column's name
 MOST_LINES = 6  # columns drawn by name; the others are in the table
 
 
@@ -22,9 +23,15 @@ def missing_chart(samples: Sequence[Missing], outcome: str) -> Chart:
     order = sorted(now, key=lambda name: -now[name])
     lacking = [name for name in order if any(one.percent.get(name) for one in samples)]
     most = next((name for name in order if name != outcome), None)
-    told = f"{_short(most)} most, {now[most]:.1f} %" if most and now[most] else "none now"
+    told = (
+        f"{shortened(most, MOST_LETTERS)} most, {now[most]:.1f} %"
+        if most and now[most]
+        else "none now"
+    )
     shown = {
-        name: f"{_short(name, 14)} (not known yet)" if name == outcome else _short(name)
+        name: f"{shortened(name, 14)} (not known yet)"
+        if name == outcome
+        else shortened(name, MOST_LETTERS)
         for name in lacking[:MOST_LINES]
     }
     return Chart(
@@ -100,7 +107,3 @@ def _draw_timings(stages: Mapping[str, Sequence[TimingBin]], figure: Figure) -> 
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
-
-
-def _short(name: str, most: int = 24) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
