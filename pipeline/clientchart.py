@@ -1,6 +1,7 @@
 """The chart of one client's risk over time."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 from pipeline.chart import Chart
 from pipeline.plotstyle import ALARM, MAIN, SMALL
 from pipeline.riskhistory import RiskPoint
-from pipeline.timeaxis import over_time, place_of
+from pipeline.timeaxis import over_time, place_of, set_span
 from pipeline.words import (
     minute,
     percent,
@@ -22,19 +23,6 @@ def client_chart(points: Sequence[RiskPoint], threshold: float | None, until: st
     last = percent(told[-1].risk, 0) if told else "none on record"
     if told:
         last += " at last" if ranked else ", then no longer ranked"
-
-    def draw(figure: Figure) -> None:
-        axes = over_time(figure, "risk, percent")
-        at = [place_of(point.at) for point in points]
-        values = [float("nan") if p.risk is None else 100 * p.risk for p in points]
-        if points:
-            at, values = [*at, place_of(until)], [*values, values[-1]]
-        markers = range(len(points))
-        axes.step(at, values, where="post", color=MAIN, marker="o", markevery=list(markers))
-        if threshold is not None:
-            _mark_least(axes, 100 * threshold)
-        axes.set_ylim(-2, 102)
-
     return Chart(
         key="client-risk",
         title=f"Risk over time: {last}",
@@ -48,8 +36,21 @@ def client_chart(points: Sequence[RiskPoint], threshold: float | None, until: st
             )
             for point in reversed(points)
         ),
-        draw=draw,
+        draw=partial(_draw, points, threshold, until),
     )
+
+
+def _draw(points: Sequence[RiskPoint], threshold: float | None, until: str, figure: Figure) -> None:
+    axes = over_time(figure, "risk, percent")
+    moments = [point.at for point in points] + [until] * bool(points)
+    values = [float("nan") if p.risk is None else 100 * p.risk for p in points]
+    at, values = [place_of(moment) for moment in moments], values + values[-1:]
+    markers = list(range(len(points)))
+    axes.step(at, values, where="post", color=MAIN, marker="o", markevery=markers)
+    if threshold is not None and points:
+        _mark_least(axes, 100 * threshold)
+    axes.set_ylim(-2, 102)
+    set_span(axes, moments)
 
 
 def _mark_least(axes: Axes, at: float) -> None:

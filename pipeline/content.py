@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from pipeline.chart import Chart, Row
+from pipeline.words import shortened
 
 GOOD, WARNING, BAD = "good", "warning", "bad"
+LONGEST = 150  # characters of a cell on paper; report.html has them all
 
 
 @dataclass(frozen=True)
@@ -17,8 +19,21 @@ class Grid:
     numbers: tuple[int, ...] = ()  # the places of the columns that hold numbers, from 0
     empty: str = "None yet."  # said in place of a table without rows
     widths: tuple[int, ...] = ()  # of the columns on paper, in proportion; equal if not told
+    longest: tuple[int, ...] = ()  # characters of a cell on paper, by column; LONGEST if not told
     on_paper: int = 8  # rows; the others are in report.html
     beside: bool = False  # narrow enough to stand beside a chart
+
+    @property
+    def paper_rows(self) -> list[Row]:
+        """The rows that stand on paper, the header first, their cells cut short."""
+        most = self.longest or (LONGEST,) * len(self.header)
+        rows = [
+            tuple(shortened(cell, at_most) for cell, at_most in zip(row, most, strict=True))
+            for row in self.rows[: self.on_paper]
+        ]
+        if more := len(self.rows) - len(rows):
+            rows.append((f"and {more:,} more", *[""] * (len(self.header) - 1)))
+        return [self.header, *rows]
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,8 @@ def recall_chart(tested: Tested) -> Chart:
         axes.annotate(
             "by chance", (0, 100 * base), (2, 3), textcoords="offset points", fontsize=SMALL
         )
-        axes.plot(x, y, color=MAIN, ls="-")
+        # between two thresholds there is none: what reaches a recall is the next point's
+        axes.plot(x, y, color=MAIN, ls="-", drawstyle="steps-pre")
 
     return Chart(
         key="precision-recall",

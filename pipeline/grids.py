@@ -1,5 +1,7 @@
 """The tables that page, report and PDF share, each made of the history or of what a run wrote."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -13,26 +15,43 @@ from pipeline.history import Scores
 from pipeline.reasons import SEPARATOR
 from pipeline.spreadsheet import original
 from pipeline.trends import Trends, trends
-from pipeline.words import minute, moment, percent, release_number, score, three_digits
+from pipeline.words import (
+    amount,
+    minute,
+    percent,
+    release_number,
+    score,
+    three_digits,
+)
+
+Intervals = Mapping[str, Interval | None]
 
 LAST = 10  # rows of a table of what happened
 TOP = 20  # clients
 MOST_REFUSED = 20
+_LONGEST = {"client": 40, "reasons": 150}  # characters on paper
 
 
-def score_grid(scores: Scores, interval: Interval | None) -> Grid:
-    """What a model reached on the test data; `interval` is that of the F1."""
-    told = f"{interval.low:.3f} to {interval.high:.3f}" if interval else ""
+def score_grid(scores: Scores, intervals: Intervals | None) -> Grid:
+    """What a model reached on the test data; `intervals` by the name of the score, if measured."""
     return Grid(
         f"Scores on {scores.rows:,} rows of the test data",
-        ("score", "value", "95 % interval") if interval else ("score", "value"),
+        ("score", "value", "95 % interval") if intervals else ("score", "value"),
         tuple(
-            (label, score(getattr(scores, key)), *((told * (key == "f1"),) if interval else ()))
+            (
+                label,
+                score(getattr(scores, key)),
+                *((_interval(intervals.get(key)),) if intervals else ()),
+            )
             for key, label in SCORE_NAMES.items()
         ),
         numbers=(1, 2),
         beside=True,
     )
+
+
+def _interval(found: Interval | None) -> str:
+    return f"{found.low:.3f} to {found.high:.3f}" if found else ""
 
 
 def checks_grid(found: Trends) -> Grid:
@@ -85,7 +104,7 @@ def top_grid(ranking: pd.DataFrame) -> Grid:
                 f"{row['rank']}",
                 row["client"],
                 percent(row["risk"]),
-                *((("-" if np.isnan(loss) else f"{loss:,.0f}"),) if valued else ()),
+                *((("-" if np.isnan(loss) else amount(loss)),) if valued else ()),
                 reasons or "-",
             )
         )
@@ -93,7 +112,8 @@ def top_grid(ranking: pd.DataFrame) -> Grid:
     widths = (1, 4, 2, 3, 12) if valued else (1, 4, 2, 12)
     caption = "Highest risk first"
     numbers = (0, 2, 3) if valued else (0, 2)
-    return Grid(caption, header, tuple(rows), numbers, widths=widths, on_paper=TOP)
+    longest = tuple(_LONGEST.get(name, 20) for name in header)
+    return Grid(caption, header, tuple(rows), numbers, widths=widths, longest=longest, on_paper=TOP)
 
 
 def mover_grids(movers: dict[str, Any]) -> tuple[Grid, ...]:
@@ -116,6 +136,7 @@ def mover_grids(movers: dict[str, Any]) -> tuple[Grid, ...]:
             numbers=(1, 2, 3),
             empty="Nobody's.",
             widths=(5, 2, 2, 2),
+            longest=(_LONGEST["client"], 20, 20, 20),
             beside=True,
         )
         for what in ("rose", "fell")
@@ -136,7 +157,15 @@ def refused_grid(history: History) -> Grid:
     )
     header = ("file", "when (UTC)", "rows", "bad", "what became of it")
     caption = "Rejected files, and files of which rows were set aside"
-    return Grid(caption, header, rows, (2, 3), empty="None.", widths=(3, 3, 1, 1, 9))
+    return Grid(
+        caption,
+        header,
+        rows,
+        (2, 3),
+        empty="None.",
+        widths=(3, 3, 1, 1, 9),
+        longest=(40, 20, 20, 20, 150),
+    )
 
 
 def set_aside_grid(history: History) -> Grid:
@@ -153,6 +182,7 @@ def set_aside_grid(history: History) -> Grid:
         numbers=(1,),
         empty="None.",
         widths=(3, 1, 6),
+        longest=(40, 20, 150),
         beside=True,
     )
 
@@ -183,4 +213,7 @@ def runs_grid(history: History) -> Grid:
 
 
 def _took(begun: str, ended: str | None) -> str:
-    return three_digits((moment(ended) - moment(begun)).total_seconds()) if ended else "-"
+    if not ended:
+        return "-"
+    span = datetime.fromisoformat(ended) - datetime.fromisoformat(begun)
+    return three_digits(span.total_seconds())

@@ -45,10 +45,6 @@ def draw_matrix(axes: Axes, counts: np.ndarray, *, size: float, scale: str = "")
 
 def matrix_chart(tested: Tested) -> Chart:
     """Counts by actual and predicted outcome."""
-    (_, alarms), (missed, found) = tested.counts.tolist()
-    title = (
-        f"The model named {found:,} of the {missed + found:,} who left, and {alarms:,} who stayed"
-    )
 
     def draw(figure: Figure) -> None:
         axes = figure.add_axes((0.24, 0.2, 0.73, 0.76))
@@ -58,7 +54,7 @@ def matrix_chart(tested: Tested) -> Chart:
 
     return Chart(
         key="matrix",
-        title=title,
+        title=_title(tested),
         summary="The confusion matrix: clients of the test data by actual and predicted outcome.",
         header=("actual", f"predicted {STAY}", f"predicted {LEAVE}"),
         rows=tuple(
@@ -67,3 +63,12 @@ def matrix_chart(tested: Tested) -> Chart:
         ),
         draw=draw,
     )
+
+
+def _title(tested: Tested) -> str:
+    (right, alarms), (missed, found) = tested.counts.tolist()
+    left, stayed = missed + found, right + alarms
+    if not left:
+        return f"Nobody left; the model named {alarms:,} of the {stayed:,} who stayed"
+    others = f"and {alarms:,} who stayed" if stayed else "and nobody stayed"
+    return f"The model named {found:,} of the {left:,} who left, {others}"

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from pipeline.bootstrap import Interval, f1_interval
 from pipeline.config import Config
 from pipeline.content import Section, State
 from pipeline.database import History
 from pipeline.driftrecords import last_checked
 from pipeline.errors import HistoryError, NotRecordedError, PipelineError
 from pipeline.evaluation import Tested
+from pipeline.grids import Intervals
 from pipeline.history import last_scores
+from pipeline.intervals import score_intervals
 from pipeline.latest import Latest
 from pipeline.releases import Release, live_id, live_release
 from pipeline.sections import (
@@ -89,7 +90,7 @@ def page_sections(config: Config, latest: Latest) -> tuple[Section, ...]:
             sections += [
                 score_section(history, scores),
                 drift_section(last_checked(history)),
-                data_section(history),
+                data_section(history, config.schema),
                 runs_section(history),
             ]
     if release:
@@ -103,20 +104,21 @@ def report_sections(
     """What the report tells of the live release."""
     with History(config.history_path) as history:
         score, drift = score_section(history, None), drift_section(last_checked(history))
-        data = data_section(history)
+        data = data_section(history, config.schema)
     return (
         top_section(latest.ranking()),
         *_risks(config, latest, release),
         score,
-        model_section(tested, _interval(release, tested)),
+        model_section(tested, _intervals(release, tested)),
         drift,
         data,
         card_section(release),
     )
 
 
-def _interval(release: Release, tested: Tested) -> Interval | None:
-    return f1_interval(tested, release.model.recipe.seed)
+def _intervals(release: Release, tested: Tested) -> Intervals:
+    """Those of the model card, which are drawn with the same seed."""
+    return score_intervals(tested, tested.risk, release.model.recipe.seed)
 
 
 def readable_release(config: Config) -> Release | None:

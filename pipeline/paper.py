@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fpdf import FPDF
 from fpdf.enums import MethodReturnValue, TableBordersLayout, VAlign, XPos, YPos
-from fpdf.fonts import FontFace
+from fpdf.fonts import FontFace, TTFFont
 from matplotlib import get_data_path
 
 from pipeline.chart import Chart
@@ -19,7 +19,10 @@ GAP = 6.0
 LINE = 3.9  # the height of a line of small text
 SMALL, TEXT, LARGE = 7.0, 8.5, 12.0  # points
 ABOVE, PADDING = 0.5, 1.5  # millimetres in a cell: above and below, to the right
-LONGEST = 260  # characters of a cell on paper
+TABLE = 100.0  # the height of a table that is kept together; higher ones go on overleaf
+LACKING = "□"  # stands for a letter that the font lacks
+
+_BREAKS = "\t\r\n"  # of lines and cells, no letters
 
 logging.getLogger("fpdf").setLevel(logging.ERROR)  # it tells which tags of an SVG it passes over
 logging.getLogger("fontTools").setLevel(logging.ERROR)  # and which tables of a font
@@ -31,6 +34,7 @@ class Paper(FPDF):
     def __init__(self, title: str, foot: str) -> None:
         super().__init__(format="A4")
         self._foot = foot
+        self.lacks_letters = False
         self.set_margin(MARGIN)
         self.set_auto_page_break(auto=True, margin=MARGIN + 5)
         folder = Path(get_data_path(), "fonts/ttf")
@@ -39,6 +43,14 @@ class Paper(FPDF):
         self.set_title(title)
         self.set_lang("en")
         self.set_draw_color(GRID)
+
+    def normalize_text(self, text: str) -> str:
+        """What stands for a text that is to be written: a letter that the font lacks is told."""
+        font = self.current_font
+        assert isinstance(font, TTFFont)  # no other is ever set
+        known = "".join(c if ord(c) in font.cmap or c in _BREAKS else LACKING for c in text)
+        self.lacks_letters |= known != text
+        return known
 
     def footer(self) -> None:
         """What stands below each page."""
@@ -66,6 +78,17 @@ class Paper(FPDF):
                 self.grid(part, self.half, left)
                 tops[place] = self.get_y()
         self.set_xy(MARGIN, max(tops))
+
+    def first_height(self, parts: Sequence[Chart | Grid]) -> float:
+        """What the first row of these takes: two charts, or what of a table stays together."""
+        charts = [part for part in parts[:2] if isinstance(part, Chart)]
+        if charts:
+            return self.charts_height(charts)
+        tables = [part for part in parts[:1] if isinstance(part, Grid)]
+        return sum(min(self.grid_height(one, self._width_of(one)), TABLE) for one in tables)
+
+    def _width_of(self, grid: Grid) -> float:
+        return self.half if grid.beside else self.epw
 
     def _part_height(self, part: Chart | Grid) -> float:
         if isinstance(part, Chart):
@@ -95,6 +118,10 @@ class Paper(FPDF):
             alt_text=chart.summary,
         )
 
+    def text_height(self, text: str) -> float:
+        """What a text takes over the whole width, in the type that is set."""
+        return self._height(text, self.epw) if text else 0.0
+
     def _height(self, text: str, width: float) -> float:
         """Of a text in the type that is set."""
         return LINE * len(self._broken(text, width))
@@ -114,7 +141,7 @@ class Paper(FPDF):
         parts = [width * part / sum(told) - PADDING for part in told]
         lines = (
             max(len(self._broken(cell, part)) for cell, part in zip(row, parts, strict=True))
-            for row in _shown(grid)
+            for row in grid.paper_rows
         )
         return sum(LINE * count + 2 * ABOVE for count in lines) + LINE * 1.3 + 2
 
@@ -142,7 +169,7 @@ class Paper(FPDF):
                 "RIGHT" if place in grid.numbers else "LEFT" for place in range(len(grid.header))
             ),
         ) as table:
-            for row in _shown(grid):
+            for row in grid.paper_rows:
                 table.row(row)
         self.ln(2)
 
@@ -159,15 +186,3 @@ class Paper(FPDF):
     def lines(self, text: str, height: float) -> None:
         """A text over the whole width."""
         self.multi_cell(0, height, text, align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
-
-
-def _shown(grid: Grid) -> list[tuple[str, ...]]:
-    """The rows that stand on paper, the header first."""
-    rows = [tuple(_shortened(cell) for cell in row) for row in grid.rows[: grid.on_paper]]
-    if more := len(grid.rows) - len(rows):
-        rows.append((f"and {more:,} more", *[""] * (len(grid.header) - 1)))
-    return [grid.header, *rows]
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

@@ -1,25 +1,30 @@
 """The report on paper: a few pages of A4 for somebody who has a minute."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from fpdf.enums import XPos
 
-from pipeline.content import BAD, GOOD, WARNING, Fact, Section, State
-from pipeline.paper import LARGE, LINE, MARGIN, SMALL, TEXT, Paper
+from pipeline.chart import Chart
+from pipeline.content import BAD, GOOD, WARNING, Fact, Grid, Section, State
+from pipeline.paper import LACKING, LARGE, LINE, MARGIN, SMALL, TABLE, TEXT, Paper
 from pipeline.plotstyle import INK, MUTED, PAPER
 from pipeline.reportpage import TITLE, ReportContent
 
 LEVELS = {GOOD: "#1a7f37", WARNING: "#9a6700", BAD: "#c1121f"}
+_TITLE = 3 + 7 + 1.0  # millimetres: of a section, with what is free above and below
 
 
 def report_pdf(content: ReportContent) -> bytes:
     """The report as a PDF."""
     paper = Paper(f"{TITLE}: {content.made}", content.made)
+    paper.set_creation_date(datetime.fromisoformat(content.made_at).replace(tzinfo=UTC))
     paper.add_page()
     _head(paper, content)
     _state(paper, content.state)
     for section in content.sections:
         _section(paper, section)
+    _letters(paper)
     return bytes(paper.output())
 
 
@@ -70,8 +75,11 @@ def _facts(paper: Paper, facts: Sequence[Fact]) -> None:
 
 def _section(paper: Paper, section: Section) -> None:
     """One section: its title, then charts by two, narrow tables by two, wide ones."""
-    first = paper.charts_height(section.charts[:2]) if section.charts else 30
-    paper.keep_together(first + 20)
+    beside: list[Chart | Grid] = [*section.charts, *(grid for grid in section.grids if grid.beside)]
+    below = [grid for grid in section.grids if not grid.beside]
+    paper.set_type(TEXT)
+    lead = paper.text_height(section.lead)
+    paper.keep_together(_TITLE + lead + paper.first_height([*beside, *below]))
     paper.ln(3)
     paper.set_type(LARGE, bold=True)
     paper.lines(section.title, 7)
@@ -79,11 +87,24 @@ def _section(paper: Paper, section: Section) -> None:
         paper.set_type(TEXT, colour=MUTED)
         paper.lines(section.lead, LINE)
     paper.ln(1)
-    paper.beside([*section.charts, *(grid for grid in section.grids if grid.beside)])
-    for grid in section.grids:
-        if not grid.beside:
-            paper.keep_together(min(paper.grid_height(grid, paper.epw), 100))
-            paper.grid(grid, paper.epw)
+    paper.beside(beside)
+    for grid in below:
+        paper.keep_together(min(paper.grid_height(grid, paper.epw), TABLE))
+        paper.grid(grid, paper.epw)
+    _notes(paper, section.notes)
+
+
+def _notes(paper: Paper, notes: Sequence[str]) -> None:
+    """A sentence, and points below it."""
     paper.set_type(TEXT)
-    for note in section.notes:
-        paper.lines(note if note == section.notes[0] else f"•  {note}", LINE)
+    paper.keep_together(min(sum(paper.text_height(note) for note in notes), TABLE))
+    for note in notes:
+        paper.lines(note if note == notes[0] else f"•  {note}", LINE)
+
+
+def _letters(paper: Paper) -> None:
+    """What became of names in letters that cannot be written here."""
+    if paper.lacks_letters:
+        paper.set_type(SMALL, colour=MUTED)
+        paper.ln(2)
+        paper.lines(f"Letters that this font lacks stand as {LACKING}; report.html has them.", LINE)

@@ -4,7 +4,6 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.bootstrap import Interval
 from pipeline.config import Config
 from pipeline.content import Grid, Section
 from pipeline.database import History
@@ -13,6 +12,7 @@ from pipeline.evaluation import Tested
 from pipeline.grids import (
     LAST,
     TOP,
+    Intervals,
     checks_grid,
     deployments_grid,
     mover_grids,
@@ -23,12 +23,15 @@ from pipeline.grids import (
     top_grid,
 )
 from pipeline.history import Scores
+from pipeline.inputchart import input_chart
 from pipeline.modelcard import CURVES, KINDS, RULES
 from pipeline.modelcharts import model_charts, tested_words
 from pipeline.releases import Release
-from pipeline.riskcharts import distribution_chart, input_chart
+from pipeline.riskcharts import distribution_chart
+from pipeline.schema import Schema
+from pipeline.scorechart import score_chart
 from pipeline.trendbins import deployments_of, missing_samples, score_bins, timing_bins
-from pipeline.trendcharts import missing_chart, score_chart, timing_chart
+from pipeline.trendcharts import missing_chart, timing_chart
 from pipeline.trends import trends
 from pipeline.words import day, minute, release_number
 
@@ -55,22 +58,27 @@ def score_section(history: History, scores: Scores | None) -> Section:
     )
 
 
-def model_section(tested: Tested, interval: Interval | None) -> Section:
-    """How the live model does on the test data; `interval` is that of the F1."""
+def model_section(tested: Tested, intervals: Intervals | None) -> Section:
+    """How the live model does on the test data; `intervals` by the name of the score."""
+    alike = " There are no curves: all of these rows have the same outcome."
     return Section(
         key="model",
         title="How good the model is",
-        lead=f"On {tested_words(tested)}.",
+        lead=f"On {tested_words(tested)}.{'' if tested.both else alike}",
         charts=model_charts(tested),
-        grids=(score_grid(tested.scores, interval),),
+        grids=(score_grid(tested.scores, intervals),),
     )
 
 
 def top_section(ranking: pd.DataFrame) -> Section:
     """The clients most likely to leave, and why."""
+    if ranking.empty:
+        lead = "There is no client whose outcome is still open."
+        return Section(key="top", title="Nobody is at risk", lead=lead)
+    count = min(TOP, len(ranking))
     return Section(
         key="top",
-        title=f"The {min(TOP, len(ranking))} clients at the highest risk",
+        title=f"The {count} clients at the highest risk" if count > 1 else "The client at risk",
         lead="Reasons are what raises the model's risk most, beside the usual value; they are not"
         " causes, and a high risk does not say that a contact helps.",
         grids=(top_grid(ranking),),
@@ -107,16 +115,16 @@ def drift_section(checked: Checked | None) -> Section:
         charts=(input_chart(checked.input, release_number(checked.release)),)
         if checked.input
         else (),
-        grids=(Grid("By score", ("test", "verdict", "why"), rows, widths=(3, 3, 14)),),
+        grids=(Grid("By score", ("test", "verdict", "why"), rows, widths=(3, 3, 9), beside=True),),
     )
 
 
-def data_section(history: History) -> Section:
+def data_section(history: History, schema: Schema) -> Section:
     """Missing values, refused files and rows, over time."""
     return Section(
         key="data",
         title="Data quality",
-        charts=(missing_chart(missing_samples(history)),),
+        charts=(missing_chart(missing_samples(history), schema.outcome),),
         grids=(refused_grid(history), set_aside_grid(history)),
     )
 
@@ -154,6 +162,15 @@ def card_section(release: Release) -> Section:
         key="card",
         title="Model card",
         lead="The whole card is modelcard.md in the release's folder.",
-        grids=(Grid("What is live", ("what", "how"), rows, widths=(2, 8), on_paper=len(rows)),),
+        grids=(
+            Grid(
+                "What is live",
+                ("what", "how"),
+                rows,
+                widths=(2, 8),
+                longest=(40, 1000),
+                on_paper=len(rows),
+            ),
+        ),
         notes=("It must not be used for:", *NOT_FOR),
     )

@@ -1,14 +1,19 @@
 """Axes over time."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, NullLocator
 
-from pipeline.plotstyle import plain_axes
+from pipeline.plotstyle import MUTED, plain_axes
+from pipeline.words import minute
 
+FEW = 40  # points; more than these are a line without marks
 DAY = 86_400.0  # seconds
+_MARGIN = 0.03  # of the whole time, on both sides
 
 
 def over_time(figure: Figure, what: str, left: float = 0.7) -> Axes:
@@ -30,3 +35,23 @@ def place_of(at: str) -> float:
 def middle(first: str, last: str) -> float:
     """Where the middle of two times stands."""
     return (place_of(first) + place_of(last)) / 2
+
+
+def set_span(axes: Axes, moments: Iterable[str]) -> None:
+    """Let the axis reach over all moments of a chart: a day to both sides of one alone."""
+    places = [place_of(at) for at in moments]
+    if not places:
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(NullLocator())
+            axis.set_minor_locator(NullLocator())
+            axis.set_major_formatter(NullFormatter())  # that of dates needs a tick
+        axes.text(0.5, 0.5, "none yet", transform=axes.transAxes, ha="center", color=MUTED)
+        return
+    first, last = min(places), max(places)
+    margin = _MARGIN * (last - first) or 1.0
+    axes.set_xlim(first - margin, last + margin)
+
+
+def span_words(first: str, last: str) -> str:
+    """From when to when, for a table."""
+    return minute(first) if first == last else f"{minute(first)} to {minute(last)}"

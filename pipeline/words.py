@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
+_HUGE = 1e12
 
 
 def minute(at: str) -> str:
@@ -56,3 +57,13 @@ def three_digits(value: float) -> str:
 def seconds(value: float) -> str:
     """A span of time in seconds."""
     return f"{three_digits(value)} s"
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of so many characters at most."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def amount(value: float) -> str:
+    """A sum of money to the unit, and huge ones with an exponent: `12,345`, `1.2e+61`."""
+    return f"{value:,.0f}" if abs(value) < _HUGE else f"{value:.3g}"

@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 
 from pipeline import evaluation
+from pipeline.bootstrap import Predictions
 from pipeline.config import Config
 from pipeline.content import Section
 from pipeline.database import History
 from pipeline.drift import Verdict
 from pipeline.driftrecords import Checked, last_checked
 from pipeline.featuredrift import FeatureDrift
+from pipeline.intervals import score_intervals
 from pipeline.latest import Latest
 from pipeline.overview import state_now
 from pipeline.rankingfile import COLUMNS
@@ -111,15 +113,16 @@ def content_of(
     features: int = 0,
 ) -> ReportContent:
     """What the report tells of the live release with another ranking, model and drift check."""
+    sample = Predictions(tested.outcomes, tested.predicted, tested.clients)
     live = release or live_release(config.prod_deployment_path)
     with History(config.history_path) as history:
         sections: tuple[Section, ...] = (
             top_section(ranking),
             risks_section(config, ranking, None, 0.5),
             score_section(history, None),
-            model_section(tested, None),
+            model_section(tested, score_intervals(sample, tested.risk, seed=1)),
             drift_section(checked_features(features) if features else last_checked(history)),
-            data_section(history),
+            data_section(history, config.schema),
             card_section(live),
         )
     return ReportContent(

@@ -10,6 +10,8 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
+from matplotlib.dates import num2date
 from matplotlib.figure import Figure
 from sklearn import metrics
 
@@ -19,13 +21,16 @@ from pipeline.clientchart import client_chart
 from pipeline.config import RiskBands
 from pipeline.curvecharts import gain_chart, recall_chart, roc_chart
 from pipeline.featuredrift import FeatureDrift
+from pipeline.inputchart import input_chart
 from pipeline.matrixchart import matrix_chart
 from pipeline.modelcharts import calibration_chart, model_charts
 from pipeline.plotstyle import new_figure, styled
-from pipeline.riskcharts import distribution_chart, input_chart
+from pipeline.riskcharts import distribution_chart
 from pipeline.riskhistory import RiskPoint
+from pipeline.scorechart import score_chart
+from pipeline.sections import model_section
 from pipeline.trendbins import ScoreBin, TimingBin
-from pipeline.trendcharts import missing_chart, score_chart, timing_chart
+from pipeline.trendcharts import missing_chart, timing_chart
 from pipeline.trends import Deployment, Missing
 
 RELEASE = "000001-20261122T090000Z"
@@ -97,11 +102,11 @@ CHARTS: dict[str, Callable[[], Chart]] = {
     "score of no batch yet": lambda: score_chart([], releases(1)),
     "score of one batch": lambda: score_chart(score_bins(1), []),
     "score of many batches": lambda: score_chart(score_bins(100, 7), releases(100)),
-    "missing": lambda: missing_chart(samples(10)),
-    "missing, no record": lambda: missing_chart([]),
-    "missing, one record": lambda: missing_chart(samples(1)),
-    "missing, nothing lacks": lambda: missing_chart([Missing(at(0), {"age": 0.0})]),
-    "missing, 60 columns": lambda: missing_chart(samples(100, 60)),
+    "missing": lambda: missing_chart(samples(10), "left"),
+    "missing, no record": lambda: missing_chart([], "left"),
+    "missing, one record": lambda: missing_chart(samples(1), "left"),
+    "missing, nothing lacks": lambda: missing_chart([Missing(at(0), {"age": 0.0})], "left"),
+    "missing, 60 columns": lambda: missing_chart(samples(100, 60), "left"),
     "timings": lambda: timing_chart({"ingestion": timing_bins(5), "training": timing_bins(50)}),
     "timings, none": lambda: timing_chart({}),
     "timings, one": lambda: timing_chart({"training": timing_bins(1)}),
@@ -278,6 +283,24 @@ def test_precision_is_that_of_the_highest_threshold_which_reaches_a_recall(decim
     )
 
 
+def test_precision_is_drawn_in_steps_as_its_table_has_it() -> None:
+    chart = recall_chart(judged(150, decimals=2))
+    line = drawn(chart).axes[0].get_lines()[-1]
+
+    assert line.get_drawstyle() == "steps-pre"
+    x, y = np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
+    told = [y[x >= share - 1e-6][0] for share in column(chart, 0)]
+    assert column(chart, 1) == pytest.approx(told, abs=0.051)
+
+
+def test_of_one_outcome_the_title_names_nobody_of_nobody() -> None:
+    assert re.fullmatch(
+        r"Nobody left; the model named \d+ of the 40 who stayed",
+        matrix_chart(of_one_class(0)).title,
+    )
+    assert matrix_chart(of_one_class(1)).title.endswith("of the 40 who left, and nobody stayed")
+
+
 @pytest.mark.parametrize("decimals", [6, 1])
 def test_gain_and_lift_count_a_share_of_equal_risks(decimals: int) -> None:
     told = judged(decimals=decimals)
@@ -339,6 +362,76 @@ def test_bars_of_the_distribution_have_the_colour_of_their_band() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "days"),
+    [
+        ("score of one batch", ("2025-12-31", "2026-01-02")),
+        ("score of no batch yet", ("2025-12-31", "2026-01-02")),
+        ("missing, one record", ("2025-12-31", "2026-01-02")),
+        ("missing, nothing lacks", ("2025-12-31", "2026-01-02")),
+        ("timings, one", ("2025-12-31", "2026-01-02")),
+        ("score", ("2025-12-30", "2026-03-02")),
+    ],
+)
+def test_time_reaches_from_the_first_to_the_last_moment(name: str, days: tuple[str, str]) -> None:
+    axes = drawn(CHARTS[name]()).axes[0]
+
+    assert tuple(f"{num2date(end):%Y-%m-%d}" for end in axes.get_xlim()) == days
+
+
+@pytest.mark.parametrize(
+    "name", ["score of no batch", "missing, no record", "timings, none", "client, no record"]
+)
+def test_where_there_is_nothing_there_is_no_time(name: str) -> None:
+    axes = drawn(CHARTS[name]()).axes[0]
+
+    assert (len(axes.get_xticks()), len(axes.get_yticks())) == (0, 0)
+    assert [text.get_text() for text in axes.texts] == ["none yet"]
+
+
+def test_marks_of_drift_do_not_hide_a_long_line() -> None:
+    chart = score_chart(score_bins(100, 10), [])
+    axes = drawn(chart).axes[0]
+
+    (line,) = axes.get_lines()
+    (marks,) = (one for one in axes.collections if one.get_label() == "drift")
+    assert isinstance(marks, LineCollection)
+    assert len(line.get_xdata()) == 100
+    assert len(marks.get_segments()) == 50
+    assert max(y for segment in marks.get_segments() for _, y in segment) <= 0.1
+    assert "ticks at the bottom mark drift" in chart.summary
+    assert "triangles mark drift" in CHARTS["score"]().summary
+
+
+def test_an_outcome_not_known_yet_is_not_what_lacks_most() -> None:
+    chart = missing_chart([Missing(at(0), {"Exited": 42.8, "age": 1.5})], "Exited")
+    legend = drawn(chart).axes[0].get_legend()
+
+    assert chart.title == "Missing values by column: age most, 1.5 %"
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["Exited (not known yet)", "age"]
+
+
+def test_a_band_that_begins_within_a_bin_parts_its_bar() -> None:
+    risk = np.array([0.61, 0.62, 0.63, 0.64])
+    axes = drawn(distribution_chart(risk, RiskBands(high=0.625, medium=0.3), None)).axes[0]
+
+    bars = {
+        bars.get_label(): [(bar.get_y(), bar.get_height()) for bar in bars]
+        for bars in axes.containers
+    }
+    assert bars == {"low": [], "medium": [(0, 2)], "high": [(2, 2)]}
+
+
+@pytest.mark.parametrize("clients", [0, 1, 3, 7])
+def test_clients_are_counted_in_whole_numbers_from_0(clients: int) -> None:
+    axes = drawn(distribution_chart(np.full(clients, 0.1), BANDS, None)).axes[0]
+
+    ticks = [float(at) for at in axes.get_yticks()]
+    assert axes.get_ylim()[0] == 0
+    assert ticks == [int(at) for at in ticks]
+
+
 def test_scores_are_told_latest_first() -> None:
     bins = [
         ScoreBin(at(0), at(0), 1, 0.81234, 0.81234, 0.81234, 0),
@@ -356,7 +449,7 @@ def test_scores_are_told_latest_first() -> None:
 
 
 def test_missing_values_are_told_by_column_the_most_first() -> None:
-    chart = missing_chart([*samples(2), Missing(at(2), {"column2": 3.0, "new": 12.5})])
+    chart = missing_chart([*samples(2), Missing(at(2), {"column2": 3.0, "new": 12.5})], "left")
 
     assert chart.header == ("when", "new", "column2")
     assert chart.rows == (
@@ -404,7 +497,22 @@ def test_the_bars_of_input_drift_are_multiples_of_the_limit_the_largest_on_top()
     assert told == [" drift", " drift: 20.0 % unseen", " drift: 50.0 % missing"]
 
 
+def test_of_many_features_those_that_drifted_are_drawn_first() -> None:
+    calm = [feature(f"calm{i}", psi=0.19) for i in range(20)]
+    gone = feature("gone", psi=None, psi_limit=None, verdict="drift", missing=1.0, reason="missing")
+    axes = drawn(input_chart([*calm, gone, DRIFTED[3]], "1")).axes[0]
+
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert names == ["gone", "size", *(f"calm{i}" for i in range(10))]
+    assert len(axes.patches) == 11  # what has no PSI has no bar
+    assert [text.get_text() for text in axes.texts] == [
+        *(" drift: 100.0 % missing", " drift: 50.0 % missing"),
+    ]
+
+
 def test_of_one_class_there_are_no_curves() -> None:
+    assert "There are no curves" in model_section(of_one_class(0), None).lead
+    assert "There are no curves" not in model_section(judged(), None).lead
     assert [chart.key for chart in model_charts(of_one_class(0))] == ["matrix", "calibration"]
     assert [chart.key for chart in model_charts(judged())] == [
         *("matrix", "roc", "precision-recall", "gain", "calibration"),

@@ -8,9 +8,11 @@ from conftest import Sandbox
 from reportworlds import MADE_AT, a_year, content_of, many_judged, ranking_of
 from test_pages import Read
 
+from pipeline.evaluation import SCORE_NAMES
 from pipeline.history import History
 from pipeline.releases import live_release
 from pipeline.reportpage import report_html
+from pipeline.sections import top_section
 from pipeline.trendbins import score_bins
 
 HOSTILE = """</td><script src="http://x">alert(1)</script>'&amp;"""
@@ -85,6 +87,11 @@ def test_it_holds_the_model_card(rich: str) -> None:
     assert "The whole model card" in rich
 
 
+def test_where_nobody_is_ranked_nobody_is_at_risk() -> None:
+    assert top_section(ranking_of([])).title == "Nobody is at risk"
+    assert top_section(ranking_of(["one"])).title == "The client at risk"
+
+
 def test_the_report_of_a_run_holds_what_the_run_found(settled: Sandbox) -> None:
     settled.configure(report_formats=["html"])
     assert settled.run("reporting").code == 0
@@ -96,3 +103,13 @@ def test_the_report_of_a_run_holds_what_the_run_found(settled: Sandbox) -> None:
     assert "has not ended" not in words
     first = (settled.root / "models/clientrisk.csv").read_text().splitlines()[1].split(",")[1]
     assert first in words
+
+    # the intervals are those of the model card, which has one digit more
+    for label in SCORE_NAMES.values():
+        told = re.search(rf"\| {label} \| ([\d.]+) \| ([\d.]+) to ([\d.]+) \|", words)
+        assert told is not None, label
+        here = re.search(rf"{label}\s*(0\.\d{{3}})\s*([\d.]+) to ([\d.]+)", words)
+        assert here is not None, label
+        assert [float(n) for n in here.groups()] == pytest.approx(
+            [float(n) for n in told.groups()], abs=0.00056
+        )

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from conftest import Sandbox
@@ -17,12 +17,16 @@ from reportworlds import (
     with_features,
 )
 
+from pipeline.content import Grid, Section, State
 from pipeline.history import History
-from pipeline.releases import live_release
+from pipeline.releases import Challenge, live_release
 from pipeline.reportpage import ReportContent
 from pipeline.reportpdf import MARGIN, report_pdf
+from pipeline.sections import card_section
+from pipeline.words import shortened
 
 POINTS = 72 / 25.4  # of a millimetre
+LONG = "{} " + "Extremely Long Company Name & Sons " * 5
 NAMES = [
     "Ромашка и Партнёры",
     "Ελληνικά Αλεύρια",
@@ -85,6 +89,11 @@ def paper(settled: Sandbox, kept: dict[str, Paper]) -> Callable[[str], Paper]:
             release = with_features(live_release(config.prod_deployment_path), 60)
             table = ranking_of([f"Client {i}" for i in range(50)], "a long reason; " * 40)
             return content_of(config, table, many_judged(), release=release, features=60)
+        if name == "long names":
+            names = [LONG.format(i) for i in range(600)]
+            table = ranking_of(names, "; ".join(["a_long_column_name " * 4] * 3))
+            table.insert(5, "expected_loss", 1e61)
+            return content_of(config, table, many_judged())
         return content_of(config, ranking_of(NAMES), many_judged(5))
 
     def read(name: str) -> Paper:
@@ -95,7 +104,7 @@ def paper(settled: Sandbox, kept: dict[str, Paper]) -> Callable[[str], Paper]:
     return read
 
 
-WORLDS = ["rich", "60 features", "any letters"]
+WORLDS = ["rich", "60 features", "long names", "any letters"]
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -116,6 +125,13 @@ def test_it_has_a_title_and_a_language(paper: Callable[[str], Paper]) -> None:
         f"Clients about to leave: Report of {MADE_AT} UTC, of release 000001-"
     )
     assert reader.trailer["/Root"]["/Lang"] == "en"
+
+
+def test_it_is_of_the_moment_that_it_tells(paper: Callable[[str], Paper]) -> None:
+    told = paper("rich").reader.metadata
+
+    assert told is not None
+    assert f"{told.creation_date:%Y-%m-%d %H:%M:%S %z}" == f"{MADE_AT}:00 +0000"
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -166,6 +182,44 @@ def test_letters_of_any_script_do_not_stop_it(paper: Callable[[str], Paper]) -> 
     for name in (*NAMES[:2], "=1+1", "<b>&amp;"):
         assert name in told
     assert "x" * 5000 not in told.replace(" ", "")
+
+
+def test_letters_that_the_font_lacks_are_told(paper: Callable[[str], Paper]) -> None:
+    note = "Letters that this font lacks stand as □; report.html has them."
+
+    assert f"3 {'□' * 12} " in paper("any letters").words
+    assert note in paper("any letters").pages[-1]
+    assert note not in paper("rich").words
+
+
+def test_long_names_and_huge_numbers_are_cut_short(paper: Callable[[str], Paper]) -> None:
+    told = paper("long names").words
+
+    assert f"1 {shortened(LONG.format(0), 40)} 99.0 % 1e+61 " in told
+    assert told.count("…") >= 40
+
+
+@pytest.mark.parametrize("lines", range(34, 52, 3))
+def test_a_title_stands_on_the_page_of_its_table(settled: Sandbox, lines: int) -> None:
+    table = Grid("Numbers", ("what", "how"), (("first cell", "1"),) * 6)
+    sections = (
+        Section("before", "Before", notes=("one line",) * lines),
+        Section("after", "Title after it", lead="What it is.", grids=(table,)),
+    )
+    state = State("good", "All is well", "it is", ())
+    content = ReportContent(MADE_AT, "000001-x", state, sections, settled.root / "none")
+
+    titled = [page for page in paper_of(report_pdf(content)).pages if "Title after it" in page]
+    assert len(titled) == 1
+    assert "first cell" in titled[0]
+
+
+def test_why_a_release_went_live_is_told_in_full(settled: Sandbox) -> None:
+    live = live_release(settled.config.prod_deployment_path)
+    challenge = Challenge("mean", "000001-x", 9, 0.1, 0.2, 0.0, 0.2, "because " * 80)
+    (grid,) = card_section(replace(live, challenge=challenge)).grids
+
+    assert dict(grid.paper_rows)["why it went live"] == "because " * 80
 
 
 def test_of_many_features_the_first_are_told(paper: Callable[[str], Paper]) -> None:
