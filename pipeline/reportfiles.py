@@ -22,7 +22,8 @@ def write_reports(config: Config, content: ReportContent) -> tuple[Path, ...]:
     """
     dated = config.output_model_path / FOLDER
     dated.mkdir(parents=True, exist_ok=True)
-    written, contents = [], {}
+    written: list[Path] = []
+    contents: dict[Path, bytes] = {}
     for kind, told in _forms(config, content):
         written.append(config.output_model_path / f"report.{kind}")
         contents |= dict.fromkeys((dated / f"{content.made_at[:10]}.{kind}", written[-1]), told)
