@@ -47,14 +47,14 @@ def test_scores_that_are_too_sure_are_calibrated(rows: int) -> None:
 
 def test_a_curve_is_kept_only_where_it_lowers_the_brier_score() -> None:
     kept = []
-    for seed in range(30):
+    for seed in range(12):
         folds, odds = table(500, seed)
         found = calibrate(folds, odds)  # scores that are right, but for the luck of the draw
         kept.append(found.method == "sigmoid")
         assert kept[-1] == (found.evidence["brier_sigmoid"] < found.evidence["brier"])
         assert kept[-1] == (found.calibrator is not None)
         assert kept[-1] or (found.risk == expit(odds)).all()
-    assert 0 < sum(kept) < 15
+    assert 0 < sum(kept) < 6
 
 
 def test_a_curve_never_turns_the_ranking_upside_down() -> None:

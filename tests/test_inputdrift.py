@@ -301,7 +301,7 @@ frames = st.integers(0, 60).flatmap(
 
 
 @given(before=frames, now=frames)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_whatever_the_columns_hold_there_is_a_verdict_without_a_warning(
     before: tuple[list[float], list[str], list[float]],
     now: tuple[list[float], list[str], list[float]],

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import Sandbox, client_rows
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline import rankingfile
@@ -331,6 +331,7 @@ CLIENTS = st.lists(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     CLIENTS,
     st.sampled_from([BANDS, RiskBands(0.5, 0.5), RiskBands(1.0, 0.0)]),

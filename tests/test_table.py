@@ -341,14 +341,14 @@ def read_by(text: str, columns: tuple[str, ...], widest_plain: int) -> list[obje
             return str(error)
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(client_tables(), st.booleans())
 def test_a_table_is_read_as_if_the_csv_reader_had_every_row(text: str, whole: bool) -> None:
     columns = SCHEMA.columns if whole else SCHEMA.features
     assert read_by(text, columns, 200) == read_by(text, columns, 0)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(CELLS, min_size=1, max_size=9), st.sampled_from(["\n", "\r\n"]))
 def test_a_single_column_is_read_as_if_the_csv_reader_had_every_row(
     cells: list[str], end: str

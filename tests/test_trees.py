@@ -34,7 +34,7 @@ def assert_same(model: Any, schema: Schema, rows: Features) -> None:
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.data())
 def test_the_tables_give_what_the_trees_give(name: str, data: st.DataObject) -> None:
     schema = SCHEMAS[name]
