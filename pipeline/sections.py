@@ -115,7 +115,7 @@ def drift_section(checked: Checked | None) -> Section:
         charts=(input_chart(checked.input, release_number(checked.release)),)
         if checked.input
         else (),
-        grids=(Grid("By score", ("test", "verdict", "why"), rows, widths=(4, 4, 10), beside=True),),
+        grids=(Grid("By score", ("test", "verdict", "why"), rows, widths=(4, 3, 9), beside=True),),
     )
 
 

@@ -62,7 +62,7 @@ def _draw_missing(samples: Sequence[Missing], shown: Mapping[str, str], figure: 
     axes.set_ylim(0, 1.1 * highest or 1)
     set_span(axes, [one.at for one in samples])
     if shown:
-        axes.legend(loc="upper left")
+        axes.legend(loc="best")
 
 
 def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
