@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.clientgrids import TOP, mover_grids, top_grid
 from pipeline.config import Config
 from pipeline.content import Grid, Section
 from pipeline.database import History
@@ -11,16 +12,13 @@ from pipeline.driftrecords import Checked
 from pipeline.evaluation import Tested
 from pipeline.grids import (
     LAST,
-    TOP,
     Intervals,
     checks_grid,
     deployments_grid,
-    mover_grids,
     refused_grid,
     runs_grid,
     score_grid,
     set_aside_grid,
-    top_grid,
 )
 from pipeline.history import Scores
 from pipeline.inputchart import input_chart

@@ -13,6 +13,7 @@ from pipeline.words import minute
 
 FEW = 40  # points; more than these are a line without marks
 DAY = 86_400.0  # seconds
+HOUR = 1 / 24  # of a day
 _MARGIN = 0.03  # of the whole time, on both sides
 
 
@@ -38,7 +39,10 @@ def middle(first: str, last: str) -> float:
 
 
 def set_span(axes: Axes, moments: Iterable[str]) -> None:
-    """Let the axis reach over all moments of a chart: a day to both sides of one alone."""
+    """Let the axis reach over all moments of a chart: a day to both sides where they are one.
+
+    Those of less than an hour count as one: there is no scale for them.
+    """
     places = [place_of(at) for at in moments]
     if not places:
         for axis in (axes.xaxis, axes.yaxis):
@@ -48,7 +52,7 @@ def set_span(axes: Axes, moments: Iterable[str]) -> None:
         axes.text(0.5, 0.5, "none yet", transform=axes.transAxes, ha="center", color=MUTED)
         return
     first, last = min(places), max(places)
-    margin = _MARGIN * (last - first) or 1.0
+    margin = _MARGIN * (last - first) if last - first > HOUR else 1.0
     axes.set_xlim(first - margin, last + margin)
 
 
