@@ -184,7 +184,7 @@ def test_it_loads_with_status_facts_sections_and_charts(site: Site, visit: Visit
     assert re.fullmatch(
         r"The last batch drifted, and no better model was found; 1 file in the input folder cannot"
         r" be read; release 3, live since \d+ \w+ \d{4}, has an F1 of"
-        rf" {float(score):.3f} on the test data; a run looked for new files .+\.",
+        rf" {float(score):.3f} on the test data; a stage last ran .+\.",
         sentence,
     )
     facts = dict(
@@ -477,7 +477,7 @@ def test_a_client_of_any_name_opens(
     assert reasons[0].startswith(f"{LABEL} ")
     page.locator("summary").click()
     points = page.locator("details tbody tr").all()
-    assert cells(points[0])[1] == f"{100 * round(row['risk'], 2):.1f} %"
+    assert cells(points[0])[1] == f"{100 * round(row['risk'], 2):.0f} %"
     with site.config.finaldata_path.open(encoding="utf-8") as file:
         rows = [row for row in csv.reader(file) if row[0] == name]
     told = page.locator("#rows tbody tr").all()
@@ -488,7 +488,7 @@ def test_a_client_of_any_name_opens(
 
 def test_a_client_who_left_is_on_record(visit: Visit) -> None:
     page = visit(client_path(LEFT))
-    expect(page.locator("main")).to_contain_text("its latest row says that it left")
+    expect(page.locator("main")).to_contain_text("This client has left, as its latest row says.")
     assert [cells(row)[-1] for row in page.locator("#rows tbody tr").all()] == ["1", "0"]
     page.locator("summary").click()
     assert cells(page.locator("details tbody tr").first)[1] == "left"
@@ -579,7 +579,7 @@ def test_bad_rows_are_listed(visit: Visit) -> None:
 def test_a_broken_file_says_why(site: Site, visitor: Visitor) -> None:
     before, page = untouched(site.config), visitor.open()
     dropped(page, "[data-drop]", "broken.csv", BROKEN)
-    reason = "the CSV has no header line: expected corporation"
+    reason = "the CSV has no header line: expected lastmonth_activity"
     expect(page.locator("[data-scored]")).to_contain_text(reason)
     page.get_by_role("button", name="Download the result as CSV").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("That did not work")
