@@ -183,7 +183,7 @@ def test_it_loads_with_status_facts_sections_and_charts(site: Site, visit: Visit
     sentence = page.locator(".state .sentence").inner_text()
     assert re.fullmatch(
         r"The last batch drifted, and no better model was found; 1 file in the input folder cannot"
-        r" be read; release 3, live since \d+ \w+ \d{4}, has an F1 of"
+        r" be read; the input of the last batch drifted: .+; release 3, live since \d+ \w+ \d{4}, has an F1 of"
         rf" {float(score):.3f} on the test data; a stage last ran .+\.",
         sentence,
     )
@@ -491,7 +491,7 @@ def test_a_client_who_left_is_on_record(visit: Visit) -> None:
     expect(page.locator("main")).to_contain_text("This client has left, as its latest row says.")
     assert [cells(row)[-1] for row in page.locator("#rows tbody tr").all()] == ["1", "0"]
     page.locator("summary").click()
-    assert cells(page.locator("details tbody tr").first)[1] == "left"
+    assert cells(page.locator("details tbody tr").first)[1] == "not ranked"
 
 
 def test_an_unknown_client_is_a_page_that_leads_back(visitor: Visitor) -> None:
