@@ -183,7 +183,8 @@ def test_it_loads_with_status_facts_sections_and_charts(site: Site, visit: Visit
     sentence = page.locator(".state .sentence").inner_text()
     assert re.fullmatch(
         r"The last batch drifted, and no better model was found; 1 file in the input folder cannot"
-        r" be read; the input of the last batch drifted: .+; release 3, live since \d+ \w+ \d{4}, has an F1 of"
+        r" be read; the input of the last batch drifted: .+; release 3, live since \d+ \w+ \d{4},"
+        r" has an F1 of"
         rf" {float(score):.3f} on the test data; a stage last ran .+\.",
         sentence,
     )
