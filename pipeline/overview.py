@@ -1,5 +1,6 @@
 """Which sections stand where: on the page, in the report and in its PDF."""
 
+import logging
 from typing import Any
 
 from pipeline.config import Config
@@ -27,6 +28,8 @@ from pipeline.serving import LiveModel
 from pipeline.status import status
 from pipeline.wellbeing import Risks, risks_of, state_of
 from pipeline.words import release_number
+
+log = logging.getLogger(__name__)
 
 
 def state_now(
@@ -59,7 +62,8 @@ def _unserved(release: object, live: LiveModel | None) -> list[str]:
     try:
         served = live.get().release
     except PipelineError as error:
-        return [f"release {release_number(release.id)} cannot be served ({error})"]
+        log.error("release %s cannot be served: %s", release.id, error)
+        return [f"release {release_number(release.id)} cannot be served: the log says why"]
     if served.id == release.id:
         return []
     return [f"release {release_number(release.id)} is refused, {release_number(served.id)} goes on"]

@@ -15,6 +15,8 @@ from pipeline.releases import Release
 from pipeline.status import LastRun, Status
 from pipeline.words import ago, counted, day, minute, release_number, score
 
+# a page shows no path of the server
+SAYS_WHY = "python fullprocess.py --status says why"
 MOST_NAMED = 3  # features
 AT_WORK = 1200.0  # seconds that a run may take before one asks
 LATE = 3600.0  # seconds without any run, where one is due every ten minutes
@@ -64,9 +66,9 @@ def state_of(
 def _wrong(status: Status) -> list[str]:
     told = []
     if isinstance(status.release, PipelineError):
-        told.append(f"the live release cannot be read ({status.release})")
+        told.append(f"the live release cannot be read: {SAYS_WHY}")
     if isinstance(status.new, PipelineError):
-        told.append(f"the input folder cannot be read ({status.new})")
+        told.append(f"the input folder cannot be read: {SAYS_WHY}")
     if status.last_run and status.last_run.outcome == "failed":
         told.append("the last run failed")
     return told

@@ -457,10 +457,12 @@ def test_a_ranking_of_another_release_is_told(settled: Sandbox) -> None:
 def test_a_model_that_cannot_be_served_is_told(settled: Sandbox) -> None:
     (settled.root / "production_deployment/trainedmodel.pkl").resolve().write_bytes(b"?")
 
-    read = page(create_app(settled.config).test_client().get("/"))
+    answer = create_app(settled.config).test_client().get("/")
 
+    read = page(answer)
     assert "Something is wrong" in read.words
     assert "Release 1 cannot be served" in read.words
+    assert str(settled.root) not in answer.text
 
 
 def test_what_is_asked_for_puts_no_control_characters_into_the_log(

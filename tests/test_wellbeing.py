@@ -87,7 +87,8 @@ def test_a_release_that_cannot_be_read_is_wrong(well: Status) -> None:
 
     assert (found.level, found.word) == (BAD, "Something is wrong")
     assert found.sentence == (
-        "the live release cannot be read (release 1 is damaged); a stage last ran 5 minutes ago."
+        "the live release cannot be read: python fullprocess.py --status says why;"
+        " a stage last ran 5 minutes ago."
     )
 
 
@@ -96,7 +97,7 @@ def test_an_input_folder_that_cannot_be_read_is_wrong(well: Status) -> None:
 
     assert found.level == BAD
     assert found.sentence.startswith(
-        "the input folder cannot be read (sourcedata: there is no such folder); release 1,"
+        "the input folder cannot be read: python fullprocess.py --status says why; release 1,"
     )
     assert found.facts[-1] == Fact("New files", "unknown")
 
