@@ -432,6 +432,20 @@ def test_a_search_can_be_sent_to_a_colleague_and_come_back_to(site: Site, visit:
     expect(page.get_by_label("Name", exact=True)).to_have_value("mills")
 
 
+def test_a_server_that_cannot_tell_says_why(site: Site, visitor: Visitor) -> None:
+    page = visitor.open()
+    ranking, aside = site.config.clientrisk_path, site.config.clientrisk_path.with_suffix(".aside")
+    ranking.rename(aside)
+    try:
+        page.get_by_label("Name", exact=True).fill("metals")
+        expect(page.locator(".found")).to_have_text("not recorded yet: run the pipeline first")
+    finally:
+        aside.rename(ranking)
+    assert len(visitor.problems) == 1
+    assert "503" in visitor.problems[0]
+    visitor.problems.clear()
+
+
 def test_a_server_that_does_not_answer_is_told(visitor: Visitor) -> None:
     page = visitor.open()
     page.route("**/clients?*", lambda route: route.abort())

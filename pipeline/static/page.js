@@ -5,11 +5,12 @@
 const PAUSE = 200; // milliseconds after the last key
 const SILENT = "The server does not answer. Try again in a moment.";
 
-// The part of a page that the server answers with; null if it answers nothing of the kind.
+// The part of a page that the server answers with, or why it does not; null if it says nothing.
 async function fetched(mark, url, asked = {}) {
   try {
     const answer = await fetch(url, { ...asked, headers: { Accept: "text/html" } });
-    return new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(mark);
+    const told = new DOMParser().parseFromString(await answer.text(), "text/html");
+    return told.querySelector(mark) ?? told.querySelector("[data-result]");
   } catch {
     return null; // it is gone, or the line is
   }
@@ -27,10 +28,11 @@ async function show(query) {
   const mine = ++asked;
   const found = await fetched("[data-clients]", `clients${query}`);
   if (mine !== asked) return false;
-  if (!found) clients.querySelector(".found").textContent = SILENT;
-  else replace(found);
+  const listed = Boolean(found?.matches("[data-clients]"));
+  if (listed) replace(found);
+  else clients.querySelector(".found").textContent = found?.textContent ?? SILENT;
   shown = query;
-  return Boolean(found);
+  return listed;
 }
 
 function replace(found) {
