@@ -53,16 +53,6 @@ class Difference:
     high: float
 
 
-def f1_interval(sample: Predictions, seed: int) -> Interval | None:
-    """The confidence interval of the F1; None where these rows leave the F1 undefined.
-
-    Resamples that leave it undefined count as 0. Raises `ValueError` if there is no row.
-    """
-    resampled = f1_of(resampled_confusions(sample, np.random.default_rng(seed)))
-    undefined = not (sample.outcomes.any() or sample.predicted.any())
-    return None if undefined else interval_of(resampled)
-
-
 def difference_of_samples(new: Predictions, test: Predictions, seed: int) -> Difference:
     """F1 on the new rows less F1 on the test data, resampled independently of each other.
 

@@ -13,12 +13,18 @@ from pipeline.bootstrap import (
     Predictions,
     confusion_of,
     difference_of_samples,
-    f1_interval,
     f1_of,
     interval_of,
     paired_difference,
     resampled_confusions,
 )
+
+
+def f1_interval(rows: Predictions, seed: int) -> Interval | None:
+    """That of the F1 alone, as the intervals of all scores have it."""
+    resampled = f1_of(resampled_confusions(rows, np.random.default_rng(seed)))
+    told = bool(rows.outcomes.any() or rows.predicted.any())
+    return interval_of(resampled) if told else None
 
 
 def sample(rows: int, seed: int, per_client: int = 1, right: float = 0.8) -> Predictions:

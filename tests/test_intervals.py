@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from pipeline import intervals
-from pipeline.bootstrap import Interval, Predictions, f1_interval
+from pipeline.bootstrap import (
+    Interval,
+    Predictions,
+    f1_of,
+    interval_of,
+    resampled_confusions,
+)
 from pipeline.evaluation import score_predictions
 from pipeline.history import Scores
 from pipeline.intervals import score_intervals
@@ -99,9 +105,9 @@ def test_weighted_resamples_scatter_as_clients_drawn_one_by_one() -> None:
 
 def test_the_interval_of_the_f1_is_as_wide_as_that_of_its_own() -> None:
     sample, risk = scored(400, 1)
-    found, alone = score_intervals(sample, risk, seed=2)["f1"], f1_interval(sample, 2)
+    found = score_intervals(sample, risk, seed=2)["f1"]
+    alone = interval_of(f1_of(resampled_confusions(sample, np.random.default_rng(2))))
     assert found
-    assert alone
     assert found.high - found.low == pytest.approx(alone.high - alone.low, rel=0.1)
 
 
