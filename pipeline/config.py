@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pipeline.errors import ConfigError
 from pipeline.jsonfile import ObjectReader, as_json, read_object
 from pipeline.policy import POLICY_KEYS, Policy, read_policy
-from pipeline.schema import DEFAULT_LABELS, DEFAULT_SCHEMA, Schema
+from pipeline.schema import DEFAULT_LABELS, DEFAULT_SCHEMA, UNTELLABLE, Schema
 
 PATH_KEYS = (
     "input_folder_path",
@@ -202,6 +202,9 @@ def _schema(reader: ObjectReader) -> Schema:
     named = [column for column in schema.columns if column]  # a missing one is told already
     for column in sorted({c for c in named if named.count(c) > 1}):
         reader.problem("schema", f'names the column "{column}" twice')
+    for column in named:
+        if UNTELLABLE.search(column):
+            reader.problem("schema", f"names a column that cannot be shown: {as_json(column)}")
     if not schema.features:
         reader.problem("schema", 'names no feature: give "numeric" or "categorical" columns')
     return schema

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from pipeline.errors import ModelError, ReleaseError
 from pipeline.recipe import Recipe
-from pipeline.schema import Schema
+from pipeline.schema import UNTELLABLE, Schema
 from pipeline.standing import live_id as live_id  # every tick asks it, and no more of this
 
 MODEL = "trainedmodel.pkl"
@@ -18,7 +18,6 @@ RECORD = "ingestedfiles.txt"
 MANIFEST = "manifest.json"
 REFERENCE = "reference.json"  # what the model's training data were like
 CARD = "modelcard.md"
-_UNTELLABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # on one line
 _ID = re.compile(r"\d+-\w+")
 _UNREADABLE = (OSError, ValueError, OverflowError, RecursionError)  # whatever a manifest holds
 
@@ -263,7 +262,7 @@ def _texts(told: dict[str, Any], key: str) -> dict[str, str]:
 
 
 def _is(value: Any, kinds: tuple[type, ...]) -> bool:
-    return type(value) in kinds and not (type(value) is str and _UNTELLABLE.search(value))
+    return type(value) in kinds and not (type(value) is str and UNTELLABLE.search(value))
 
 
 def _json_text(told: dict[str, Any]) -> str:

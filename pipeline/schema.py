@@ -13,6 +13,8 @@ MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 LARGEST_NUMBER = 1e100  # beyond it, sums of squares overflow
 OUTCOMES = {"0": "0", "1": "1", "no": "0", "yes": "1", "false": "0", "true": "1"}
 
+# of a name or text that has to be shown on one line
+UNTELLABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _INTEGER = re.compile(r"([+-]?\d{1,18})(?:\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _SPECIAL = r'",\r\n\x00'  # characters that a plain field cannot have

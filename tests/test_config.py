@@ -287,6 +287,14 @@ def test_a_schema_names_each_column_once(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(("name", "shown"), [("a\x01b", "a\\u0001b"), ("a\u2028b", "a\u2028b")])
+def test_a_column_is_one_that_can_be_shown(tmp_path: Path, name: str, shown: str) -> None:
+    schema = {"client": "c", "outcome": "o", "numeric": [name, "a\u00a0b\u3000c"]}
+    assert problems_of(written(tmp_path, schema=schema)) == [
+        f'"schema" names a column that cannot be shown: "{shown}"'
+    ]
+
+
 def test_a_schema_needs_a_feature(tmp_path: Path) -> None:
     assert problems_of(written(tmp_path, schema={"client": "a", "outcome": "b"})) == [
         '"schema" names no feature: give "numeric" or "categorical" columns'
