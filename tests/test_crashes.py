@@ -80,6 +80,7 @@ def test_an_ingestion_killed_at_any_call_is_made_good_by_the_next() -> None:
     assert crash("commits", "ingestion", workers=1).total() > 20
 
 
+@pytest.mark.slow
 def test_a_rollback_killed_at_any_call_leaves_one_whole_release_live() -> None:
     assert crash("commits", "rollback by hand", workers=1).total() > 10
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
 from pipeline import evaluation
-from pipeline.bootstrap import Predictions, f1_interval
+from pipeline.bootstrap import Predictions
 from pipeline.errors import DataError
 from pipeline.evaluation import (
     CalibrationBin,
@@ -251,7 +251,7 @@ def rows_of_places() -> pd.DataFrame:
 def test_what_was_tested_is_a_sample_to_draw_intervals_from() -> None:
     tested = evaluation.tested_on(Oracle(), rows_of_places(), PLACES)
     plain = Predictions(tested.outcomes, tested.predicted, tested.clients)
-    assert f1_interval(tested, 5) == f1_interval(plain, 5)
+    assert score_intervals(tested, tested.risk, 5) == score_intervals(plain, tested.risk, 5)
 
 
 def test_an_evaluation_holds_everything_of_the_labelled_rows() -> None:

@@ -811,6 +811,7 @@ def test_the_same_model_again_is_not_deployed(settled: Sandbox) -> None:
     assert settled.run("fullprocess").out == NOTHING_NEW
 
 
+@pytest.mark.slow
 def test_a_better_gate_keeps_the_model_where_chance_may_be_the_reason(settled: Sandbox) -> None:
     before, old = production(settled), live(settled)
     settled.configure(retrain_on="new_data", gate="better")
@@ -1178,6 +1179,7 @@ def test_only_the_files_that_the_live_model_has_not_learned_are_evidence(settled
 
 
 @pytest.mark.parametrize("done", [("ingestion", "training"), ("ingestion", "training", "scoring")])
+@pytest.mark.slow
 def test_a_first_run_killed_before_it_deployed_is_taken_up(
     source: Sandbox, done: tuple[str, ...]
 ) -> None:
@@ -1205,6 +1207,7 @@ def test_a_first_run_killed_after_it_deployed_is_taken_up(source: Sandbox) -> No
     assert source.run("fullprocess").out == NOTHING_NEW
 
 
+@pytest.mark.slow
 def test_a_run_killed_between_training_and_comparing_judges_again(settled: Sandbox) -> None:
     settled.write("sourcedata/c.csv", DRIFTED)
     by_hand(settled, "ingestion", "training", "scoring")
@@ -1292,6 +1295,7 @@ def test_of_two_runs_at_once_one_leaves_with_75(source: Sandbox) -> None:
     assert not source.config.lock_path.exists()
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_it_reports_is_taken_up_without_judging_again(source: Sandbox) -> None:
     with run_at_the_api(source) as (child, _):
         child.send_signal(signal.SIGKILL)
