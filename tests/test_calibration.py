@@ -45,6 +45,7 @@ def test_scores_that_are_too_sure_are_calibrated(rows: int) -> None:
     assert error(found.risk, odds) < error(expit(3 * odds), odds) / 3
 
 
+@pytest.mark.slow
 def test_a_curve_is_kept_only_where_it_lowers_the_brier_score() -> None:
     kept = []
     for seed in range(12):

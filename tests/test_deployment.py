@@ -570,6 +570,7 @@ def killed_before(world: Sandbox, link: str) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 
 
+@pytest.mark.slow
 def test_a_reader_never_sees_a_mixed_set(twice: Sandbox) -> None:
     twice.configure(keep_releases=100)
     config, folder = twice.config, production(twice)

@@ -838,6 +838,7 @@ def test_a_better_gate_keeps_the_model_where_chance_may_be_the_reason(settled: S
     assert production(settled) == before
 
 
+@pytest.mark.slow
 def test_a_gate_that_is_always_open_lets_a_worse_model_pass(settled: Sandbox) -> None:
     old = live(settled)
     settled.configure(gate="always")
@@ -1010,6 +1011,7 @@ def test_a_release_of_a_former_version_is_judged_by_its_scores(former: Sandbox) 
     assert former.query("SELECT * FROM input_drift") == []
 
 
+@pytest.mark.slow
 def test_a_release_of_a_former_version_is_replaced_by_a_better_one(former: Sandbox) -> None:
     old = live(former)
     former.write("sourcedata/c.csv", DRIFTED)
