@@ -50,10 +50,10 @@ def record_risks(
         )
         history.many(
             "INSERT INTO client_risk (client_id, ranking_id, risk)"
-            " SELECT known.id, ?1, ?2 FROM ranked_clients AS known WHERE client = ?3 AND ?2 IS NOT"
+            " SELECT known.id, ?, ? FROM ranked_clients AS known WHERE client = ? AND ? IS NOT"
             " (SELECT risk FROM client_risk WHERE client_id = known.id"
             " ORDER BY ranking_id DESC LIMIT 1)",
-            ((ranking, risk, client) for client, risk in risks),
+            ((ranking, risk, client, risk) for client, risk in risks),
         )
         _forget_unless_referred_to(history, [ranking])
 
@@ -94,7 +94,7 @@ def forget_risks(history: History, before: str) -> None:
 
 def _forget_unless_referred_to(history: History, rankings: Sequence[int]) -> None:
     history.many(
-        "DELETE FROM rankings WHERE id = ?1"
-        " AND NOT EXISTS (SELECT 1 FROM client_risk WHERE ranking_id = ?1)",
+        "DELETE FROM rankings WHERE id = ?"
+        " AND NOT EXISTS (SELECT 1 FROM client_risk WHERE ranking_id = rankings.id)",
         ((ranking,) for ranking in rankings),
     )

@@ -77,9 +77,9 @@ def timing_bins(history: History, stage: str, most: int = MOST_POINTS) -> list[T
     found = [
         history.tuples(
             "SELECT min(at), max(at), count(*), avg(seconds), min(seconds), max(seconds),"
-            " (SELECT rows FROM timings WHERE stage = ?1 AND id <= ?3 ORDER BY id DESC LIMIT 1)"
-            " FROM timings WHERE stage = ?1 AND id BETWEEN ?2 AND ?3",
-            *(stage, first, last),
+            " (SELECT rows FROM timings WHERE stage = ? AND id <= ? ORDER BY id DESC LIMIT 1)"
+            " FROM timings WHERE stage = ? AND id BETWEEN ? AND ?",
+            *(stage, last, stage, first, last),
         )
         for first, last in _ranges(ends[0], ends[1], most)
     ]

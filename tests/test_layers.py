@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +102,20 @@ def test_nothing_calls_a_shell(name: str) -> None:
             if isinstance(node, ast.Call):
                 assert ast.unparse(node.func) not in ("os.system", "os.popen"), path
                 assert "shell" not in {keyword.arg for keyword in node.keywords}, path
+
+
+def test_no_placeholder_of_sql_is_numbered() -> None:
+    """Python 3.12 warns of them where values come in a sequence, and 3.14 refuses."""
+    numbered = [
+        (path.name, node.value)
+        for folder in ("pipeline", "tests")
+        for path in (PROJECT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.search(r"\b(SELECT|DELETE|WHERE|VALUES)\b.*\?[0-9]", node.value, re.DOTALL)
+    ]
+    assert numbered == []
 
 
 IMPORT_ALL = """
