@@ -1,17 +1,13 @@
 """Curves over all thresholds: ROC, precision and recall, gain and lift."""
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn import metrics
 
 from pipeline.chart import Chart
 from pipeline.evaluation import Tested, top_lift
-from pipeline.plotstyle import (
-    MAIN,
-    MUTED,
-    SMALL,
-    percent_axes,
-)
+from pipeline.plotstyle import MAIN, MUTED, SMALL, mark_diagonal, percent_axes
 from pipeline.words import percent, score
 
 MOST_CURVE = 200  # points of a curve that are drawn
@@ -26,9 +22,7 @@ def roc_chart(tested: Tested) -> Chart:
 
     def draw(figure: Figure) -> None:
         axes = percent_axes(figure, "stayed, but predicted to leave", "left, and predicted")
-        axes.plot([0, 100], [0, 100], color=MUTED, ls=":", lw=1, label="by chance")
-        axes.plot(x, y, color=MAIN, ls="-", label="the model")
-        axes.legend(loc="lower right")
+        _beside_chance(axes, x, y, "the model")
 
     return Chart(
         key="roc",
@@ -85,9 +79,7 @@ def gain_chart(tested: Tested) -> Chart:
 
     def draw(figure: Figure) -> None:
         axes = percent_axes(figure, "of all clients, highest risk first", "of those who left")
-        axes.plot([0, 100], [0, 100], color=MUTED, ls=":", lw=1, label="by chance")
-        axes.plot(x, y, color=MAIN, ls="-", label="by risk")
-        axes.legend(loc="lower right")
+        _beside_chance(axes, x, y, "by risk")
 
     rows = []
     for share in _TENTHS[1:]:
@@ -104,6 +96,12 @@ def gain_chart(tested: Tested) -> Chart:
         rows=tuple(rows),
         draw=draw,
     )
+
+
+def _beside_chance(axes: Axes, x: np.ndarray, y: np.ndarray, name: str) -> None:
+    mark_diagonal(axes, "by chance")
+    axes.plot(x, y, color=MAIN, ls="-", label=name)
+    axes.legend(loc="lower right")
 
 
 def _gain(tested: Tested) -> tuple[np.ndarray, np.ndarray]:

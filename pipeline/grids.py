@@ -1,6 +1,6 @@
 """The tables that page, report and PDF share, each made of the history or of what a run wrote."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pipeline.bootstrap import Interval
@@ -8,7 +8,7 @@ from pipeline.content import Grid
 from pipeline.database import History
 from pipeline.evaluation import SCORE_NAMES
 from pipeline.history import Scores
-from pipeline.trends import Trends, trends
+from pipeline.trends import Check, Deployment, last_refused
 from pipeline.words import minute, release_number, score, three_digits
 
 Intervals = Mapping[str, Interval | None]
@@ -39,7 +39,7 @@ def _interval(found: Interval | None) -> str:
     return f"{found.low:.3f} to {found.high:.3f}" if found else ""
 
 
-def checks_grid(found: Trends) -> Grid:
+def checks_grid(checks: Sequence[Check]) -> Grid:
     """The last batches that were judged, the latest first."""
     return Grid(
         "The last batches",
@@ -55,21 +55,21 @@ def checks_grid(found: Trends) -> Grid:
                 if one.new_release
                 else one.action,
             )
-            for one in reversed(found.checks)
+            for one in reversed(checks)
         ),
         numbers=(1, 2, 3, 4),
         widths=(4, 2, 2, 3, 2, 4, 3),
     )
 
 
-def deployments_grid(found: Trends) -> Grid:
+def deployments_grid(deployments: Sequence[Deployment]) -> Grid:
     """The last releases that went live, the latest first."""
     return Grid(
         "Releases that went live",
         ("when (UTC)", "release", "F1", "how"),
         tuple(
             (minute(one.at), release_number(one.release), score(one.f1), one.action)
-            for one in reversed(found.deployments)
+            for one in reversed(deployments)
         ),
         numbers=(1, 2),
         widths=(5, 3, 2, 3),
@@ -87,7 +87,7 @@ def refused_grid(history: History) -> Grid:
             f"{one.set_aside:,}",
             f"rejected: it {one.reason}" if one.reason else "taken in without the bad rows",
         )
-        for one in reversed(trends(history, MOST_REFUSED).refused)
+        for one in reversed(last_refused(history, MOST_REFUSED))
     )
     header = ("file", "when (UTC)", "rows", "bad", "what became of it")
     caption = "Rejected files, and files of which rows were set aside"

@@ -6,6 +6,7 @@ Source of the form: Mitchell and others, Model Cards for Model Reporting, FAT* 2
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any
 
 from pipeline.anatomy import anatomy_of
@@ -37,15 +38,16 @@ EVIDENCE = {
     "brier_sigmoid": "Brier score, sigmoid calibration",
     "brier_isotonic": "Brier score, isotonic calibration",
 }
-NOT_FOR = """\
-- Whom to contact for the effect of it: a high risk says who is likely to leave, not who would stay
-  if asked (Ascarza, Journal of Marketing Research 55(1), 2018). Leave a random group alone and
-  compare: that tells.
-- Prices, credit, contracts or anything else that a law or a person would call a decision about a
-  client: nobody has checked it for that.
-- Why clients leave: reasons are what moves this model, not what moves clients.
-- Clients unlike those it learned from; the input drift in `python diagnostics.py` shows them.
-"""
+NOT_FOR = (
+    "Whom to contact for the effect of it: a high risk says who is likely to leave, not who would"
+    " stay if asked (Ascarza, Journal of Marketing Research 55(1), 2018). Leave a random group"
+    " alone and compare: that tells.",
+    "Prices, credit, contracts or anything else that a law or a person would call a decision about"
+    " a client: nobody has checked it for that.",
+    "Why clients leave: reasons are what moves this model, not what moves clients.",
+    "Clients unlike those it learned from; the input drift in `python diagnostics.py` shows them.",
+)
+LINE = 100  # characters
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,13 @@ def card_text(release: Release, card: Card) -> str:
         _section("Calibration on the test data", _calibration(card.evaluation)),
         _section("Segments", _segments(card.evaluation.segments)),
         _section("Drift checks before this release", _decisions(card.decisions)),
-        _section("What it must not be used for", NOT_FOR),
+        _section("What it must not be used for", _items(NOT_FOR)),
     ]
     return "\n".join(parts) + "\n"
+
+
+def _items(texts: Iterable[str]) -> str:
+    return "\n".join(fill(f"- {text}", LINE, subsequent_indent="  ") for text in texts)
 
 
 def _section(title: str, text: str) -> str:

@@ -6,7 +6,7 @@ from pipeline.chart import Chart
 from pipeline.curvecharts import gain_chart, recall_chart, roc_chart
 from pipeline.evaluation import Tested, calibration_bins, calibration_error
 from pipeline.matrixchart import matrix_chart
-from pipeline.plotstyle import ALARM, MAIN, MUTED, percent_axes
+from pipeline.plotstyle import ALARM, MAIN, mark_diagonal, percent_axes
 from pipeline.words import counted, percent
 
 
@@ -23,7 +23,7 @@ def calibration_chart(tested: Tested) -> Chart:
 
     def draw(figure: Figure) -> None:
         axes = percent_axes(figure, "predicted to leave", "left")
-        axes.plot([0, 100], [0, 100], color=MUTED, ls=":", lw=1, label="as predicted")
+        mark_diagonal(axes, "as predicted")
         most = max(part.rows for part in bins)
         axes.plot(
             [100 * part.risk for part in bins], [100 * part.left for part in bins], color=MAIN

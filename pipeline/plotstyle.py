@@ -105,6 +105,11 @@ def percent_axes(figure: Figure, x: str, y: str) -> Axes:
     return axes
 
 
+def mark_diagonal(axes: Axes, name: str) -> None:
+    """A dotted line where both percents are the same."""
+    axes.plot([0, 100], [0, 100], color=MUTED, ls=":", lw=1, label=name)
+
+
 def png_of(figure: Figure, dpi: int = 150) -> bytes:
     """A figure as PNG, on white: people put it into documents of any colour."""
     content = io.BytesIO()

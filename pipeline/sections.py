@@ -22,36 +22,30 @@ from pipeline.grids import (
 )
 from pipeline.history import Scores
 from pipeline.inputchart import input_chart
-from pipeline.modelcard import CURVES, KINDS, RULES
+from pipeline.modelcard import CURVES, KINDS, NOT_FOR, RULES
 from pipeline.modelcharts import model_charts, tested_words
 from pipeline.releases import Release
 from pipeline.riskcharts import distribution_chart
 from pipeline.schema import Schema
 from pipeline.scorechart import score_chart
-from pipeline.trendbins import deployments_of, missing_samples, score_bins, timing_bins
+from pipeline.trendbins import MOST_POINTS, missing_samples, score_bins, timing_bins
 from pipeline.trendcharts import missing_chart, timing_chart
-from pipeline.trends import trends
+from pipeline.trends import last_checks, last_deployments
 from pipeline.words import day, minute, release_number
 
 STAGES = ("ingestion", "training")
-NOT_FOR = (
-    "whom to contact for the effect of it: a high risk does not say that a contact helps;",
-    "prices, credit, contracts or other decisions about a client that a law asks reasons for;",
-    "why clients leave: the reasons are what moves the model, not what moves clients;",
-    "clients unlike those it learned from: the input drift shows them.",
-)
 
 
 def score_section(history: History, scores: Scores | None) -> Section:
     """The score over time, the decisions, and what the live model reached on the test data."""
-    found = trends(history, LAST)
-    grids = [checks_grid(found), deployments_grid(found)]
+    releases = last_deployments(history, MOST_POINTS)
+    grids = [checks_grid(last_checks(history, LAST)), deployments_grid(releases[-LAST:])]
     return Section(
         key="scores",
         title="Score over time",
         lead="Every batch with known outcomes is first predicted by the live model, then compared"
         " with what came.",
-        charts=(score_chart(score_bins(history), deployments_of(history)),),
+        charts=(score_chart(score_bins(history), releases),),
         grids=(*((score_grid(scores, None),) if scores else ()), *grids),
     )
 

@@ -1,11 +1,12 @@
 """Long trends in few points: what the history tells, thinned so that it can be drawn and read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from pipeline.database import History
 from pipeline.drift import DRIFT
-from pipeline.trends import Deployment, Missing
+from pipeline.trends import Missing
 
 MOST_POINTS = 100
 
@@ -39,51 +40,40 @@ class TimingBin:
 def score_bins(history: History, most: int = MOST_POINTS) -> list[ScoreBin]:
     """The F1 on every batch that has one, oldest first, in at most so many bins."""
     ends = history.tuples("SELECT min(id), max(id) FROM decisions")[0]
-    found = [
-        history.tuples(
-            "SELECT min(at), max(at), count(*), avg(new_f1), min(new_f1), max(new_f1),"
-            " sum(verdict = ?) FROM decisions"
-            " WHERE id BETWEEN ? AND ? AND new_f1 IS NOT NULL",
-            *(DRIFT, first, last),
-        )
-        for first, last in _ranges(ends[0], ends[1], most)
-    ]
-    return [ScoreBin(*row) for rows in found for row in rows if row[2]]
-
-
-def _ranges(low: int | None, high: int | None, most: int) -> list[tuple[int, int]]:
-    """All ids from one to another in so many ranges, or fewer: first and last of each.
-
-    A question for each range takes half the time of one with GROUP BY, which sorts.
-    """
-    if low is None or high is None:
-        return []
-    count = min(most, high + 1 - low)
-    edges = [low - (-(high + 1 - low) * i // count) for i in range(count + 1)]
-    return [(first, after - 1) for first, after in pairwise(edges)]
-
-
-def deployments_of(history: History, most: int = MOST_POINTS) -> list[Deployment]:
-    """The last releases that went live, oldest first."""
-    rows = history.tuples(
-        "SELECT at, release, action, f1 FROM deployments ORDER BY id DESC LIMIT ?", most
+    question = (
+        "SELECT min(at), max(at), count(*), avg(new_f1), min(new_f1), max(new_f1),"
+        " sum(verdict = ?) FROM decisions WHERE id BETWEEN ? AND ? AND new_f1 IS NOT NULL"
     )
-    return [Deployment(*row) for row in reversed(rows)]
+    rows = (history.tuples(question, DRIFT, *ids)[0] for ids in _ranges(ends, most))
+    return [ScoreBin(*row) for row in rows if row[2]]
 
 
 def timing_bins(history: History, stage: str, most: int = MOST_POINTS) -> list[TimingBin]:
     """The seconds of every real run of a stage, oldest first, in at most so many bins."""
     ends = history.tuples("SELECT min(id), max(id) FROM timings WHERE stage = ?", stage)[0]
-    found = [
-        history.tuples(
-            "SELECT min(at), max(at), count(*), avg(seconds), min(seconds), max(seconds),"
-            " (SELECT rows FROM timings WHERE stage = ? AND id <= ? ORDER BY id DESC LIMIT 1)"
-            " FROM timings WHERE stage = ? AND id BETWEEN ? AND ?",
-            *(stage, last, stage, first, last),
-        )
-        for first, last in _ranges(ends[0], ends[1], most)
-    ]
-    return [TimingBin(*row) for rows in found for row in rows if row[2]]
+    question = (
+        "SELECT min(at), max(at), count(*), avg(seconds), min(seconds), max(seconds),"
+        " (SELECT rows FROM timings WHERE stage = ? AND id <= ? ORDER BY id DESC LIMIT 1)"
+        " FROM timings WHERE stage = ? AND id BETWEEN ? AND ?"
+    )
+    rows = (
+        history.tuples(question, stage, last, stage, first, last)[0]
+        for first, last in _ranges(ends, most)
+    )
+    return [TimingBin(*row) for row in rows if row[2]]
+
+
+def _ranges(ends: Sequence[int | None], most: int) -> list[tuple[int, int]]:
+    """All ids from one end to the other in so many ranges, or fewer: first and last of each.
+
+    A question for each range takes half the time of one with GROUP BY, which sorts.
+    """
+    low, high = ends
+    if low is None or high is None:
+        return []
+    count = min(most, high + 1 - low)
+    edges = [low - (-(high + 1 - low) * i // count) for i in range(count + 1)]
+    return [(first, after - 1) for first, after in pairwise(edges)]
 
 
 def missing_samples(history: History, most: int = MOST_POINTS) -> list[Missing]:

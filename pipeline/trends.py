@@ -78,16 +78,13 @@ class Trends:
 def trends(history: History, most: int = MOST) -> Trends:
     """The last so many of each kind."""
     return Trends(
-        checks=tuple(_checks(history, most)),
-        deployments=tuple(
-            Deployment(**row)
-            for row in _last(history, "at, release, action, f1", "deployments", most)
-        ),
+        checks=last_checks(history, most),
+        deployments=last_deployments(history, most),
         missing=tuple(_missing(history, most)),
         timings=tuple(
             Timing(**row) for row in _last(history, "at, stage, seconds, rows", "timings", most)
         ),
-        refused=tuple(_refused(history, most)),
+        refused=last_refused(history, most),
     )
 
 
@@ -96,13 +93,20 @@ def _last(history: History, columns: str, table: str, most: int) -> list[dict[st
     return [dict(row) for row in reversed(rows)]
 
 
-def _checks(history: History, most: int) -> list[Check]:
+def last_checks(history: History, most: int) -> tuple[Check, ...]:
+    """The last batches that were judged, oldest first."""
     columns = (
         "at, rows, labelled, release, deployed_f1, new_f1, verdict, action, new_release,"
         " (SELECT count(*) FROM input_drift WHERE decision_id = decisions.id"
         " AND verdict = 'drift') AS drifted"
     )
-    return [Check(**row) for row in _last(history, columns, "decisions", most)]
+    return tuple(Check(**row) for row in _last(history, columns, "decisions", most))
+
+
+def last_deployments(history: History, most: int) -> tuple[Deployment, ...]:
+    """The last releases that went live, oldest first."""
+    rows = _last(history, "at, release, action, f1", "deployments", most)
+    return tuple(Deployment(**row) for row in rows)
 
 
 def _missing(history: History, most: int) -> list[Missing]:
@@ -118,10 +122,11 @@ def _missing(history: History, most: int) -> list[Missing]:
     return [Missing(at, percent) for at, percent in found.items()]
 
 
-def _refused(history: History, most: int) -> list[Refused]:
+def last_refused(history: History, most: int) -> tuple[Refused, ...]:
+    """The last files that were rejected, or of which rows were set aside, oldest first."""
     rows = history.query(
         "SELECT recorded_at AS at, name, rows, rejected AS set_aside, reason FROM files"
         " WHERE status = 'rejected' OR rejected > 0 ORDER BY id DESC LIMIT ?",
         most,
     )
-    return [Refused(**dict(row)) for row in reversed(rows)]
+    return tuple(Refused(**dict(row)) for row in reversed(rows))

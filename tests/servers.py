@@ -1,6 +1,5 @@
 """Real HTTP servers on free loopback ports: ours, and one that is not ours."""
 
-import logging
 import signal
 import socket
 import time
@@ -11,9 +10,9 @@ from threading import Thread
 from typing import Any
 
 import requests
-from werkzeug.serving import make_server
 
 from app import create_app
+from pipeline import loopback
 from pipeline.config import Config
 
 POLL = 0.02  # seconds; the default of half a second would be waited for at each end
@@ -24,16 +23,8 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 @contextmanager
 def serving(config: Config) -> Iterator[str]:
     """The base URL of our API for as long as the context lasts."""
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no line for each request
-    server = make_server("127.0.0.1", 0, create_app(config), threaded=True)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": POLL})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with loopback.serving(create_app(config)) as url:
+        yield url
 
 
 @contextmanager

@@ -15,11 +15,11 @@ from pipeline.trendbins import (
     MOST_POINTS,
     ScoreBin,
     TimingBin,
-    deployments_of,
     missing_samples,
     score_bins,
     timing_bins,
 )
+from pipeline.trends import last_deployments
 
 Row = tuple[Any, ...]
 SIZES = [1, 2, 99, 100, 101, 5_000]
@@ -180,7 +180,7 @@ def test_the_last_releases_are_told_oldest_first(history: History, count: int) -
     for i in range(count):
         history.insert("deployments", at=at(i), release=f"{i:06}-x", action="deploy", f1=i / 200)
 
-    found = deployments_of(history)
+    found = last_deployments(history, MOST_POINTS)
 
     assert [one.release for one in found] == [f"{i:06}-x" for i in range(count)][-MOST_POINTS:]
     assert (found[-1].at, found[-1].f1) == (at(count - 1), (count - 1) / 200)
@@ -190,7 +190,7 @@ def test_an_empty_history_has_no_points(history: History) -> None:
     assert score_bins(history) == []
     assert timing_bins(history, "training") == []
     assert missing_samples(history) == []
-    assert deployments_of(history) == []
+    assert last_deployments(history, MOST_POINTS) == ()
 
 
 def test_fewer_points_can_be_asked_for(history: History) -> None:
