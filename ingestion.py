@@ -1,5 +1,8 @@
 """Take in new client files: merge, check, drop identical rows, append to finaldata.csv.
 
+Where config.json names an engine for more than one process, rows go into buckets in place of
+finaldata.csv, which --export makes of them.
+
 Every .csv file of input_folder_path that is new, by name or content, is read. Rows that fail a
 check are set aside in rejectedrows.csv; a file that cannot be read as a client table, or of which
 more than a tenth is bad, is rejected whole. The files themselves stay where they are.
@@ -7,6 +10,7 @@ more than a tenth is bad, is rejected whole. The files themselves stay where the
 
 import argparse
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -55,12 +59,39 @@ def ingest(config: Config, *, rebuild: bool = False) -> Ingestion:
         rebuild = rebuild or ledger.rebuilding(history)
         found = inbox.list_input(config.input_folder_path)
         files = _in_first_order(history, found) if rebuild else inbox.new_files(history, found)
-        taken, rows = (_rebuild if rebuild else _append)(config, history, files)
+        take = _into_buckets if config.engine.bucketed else _into_file
+        taken, rows = take(config, history, files, rebuild)
         seconds = perf_counter() - started
         if taken:
             record_timing(history, "ingestion", seconds, sum(file.rows for file in taken))
         _write_records(config, history)
     return Ingestion(tuple(taken), rows, seconds)
+
+
+def _into_buckets(
+    config: Config, history: History, files: list[FoundFile], rebuild: bool
+) -> tuple[list[TakenFile], int]:
+    from pipeline.bucketing import ingest_files, leave_file
+    from pipeline.engine import open_engine
+
+    if rebuild:
+        ledger.begin_rebuild(history)
+        _warn_of_gone(history, files)
+    else:
+        check_master(config, history)
+    taken: list[TakenFile] = []
+    if files or rebuild:
+        size = sum(file.size for file in files if file.regular)
+        with open_engine(config) as engine, progress("taking in", size) as step:
+            taken = ingest_files(config, history, engine, files, rebuilt=rebuild, step=step)
+        leave_file(config)
+    return taken, ledger.master_size(history)[0]
+
+
+def _into_file(
+    config: Config, history: History, files: list[FoundFile], rebuild: bool
+) -> tuple[list[TakenFile], int]:
+    return (_rebuild if rebuild else _append)(config, history, files)
 
 
 def _append(
@@ -70,7 +101,7 @@ def _append(
 
     state = ledger.master_state(history)
     if state.bytes:
-        check_master(config.finaldata_path, config.schema, state.bytes)
+        check_master(config, history)
     if not files:
         return [], state.rows
     state = state if state.bytes else _begin(config, history)
@@ -108,8 +139,7 @@ def _rebuild(
     from pipeline.masterwriter import MasterWriter, key_path
 
     ledger.begin_rebuild(history)
-    for name in sorted(set(ledger.ingested_names(history)) - {file.name for file in files}):
-        log.warning("%s is no longer in the input folder: its rows are left out", name)
+    _warn_of_gone(history, files)
     temporary = config.finaldata_path.with_name(f".{config.finaldata_path.name}.tmp")
     with MasterWriter(temporary, config.schema) as master:
         taken = _take_all(config, files, master)
@@ -119,7 +149,13 @@ def _rebuild(
             key_path(temporary).replace(key_path(config.finaldata_path))
         sync_folder(config.output_folder_path)
         ledger.replace_files(history, taken, state)
-        return taken, master.rows
+    shutil.rmtree(config.buckets_path, ignore_errors=True)  # if rows were kept there before
+    return taken, state.rows
+
+
+def _warn_of_gone(history: History, files: list[FoundFile]) -> None:
+    for name in sorted(set(ledger.ingested_names(history)) - {file.name for file in files}):
+        log.warning("%s is no longer in the input folder: its rows are left out", name)
 
 
 def _in_first_order(history: History, found: list[FoundFile]) -> list[FoundFile]:
@@ -130,10 +166,15 @@ def _in_first_order(history: History, found: list[FoundFile]) -> list[FoundFile]
 
 
 def _take_all(config: Config, files: list[FoundFile], master: "MasterWriter") -> list[TakenFile]:
-    from pipeline.intake import take_in
+    from pipeline.intake import log_counts, take_in
 
+    taken = []
     with progress("taking in", sum(file.size for file in files if file.regular)) as step:
-        return [done for file in files if (done := take_in(config, file, master, step))]
+        for file in files:
+            if done := take_in(config, file, master, step):
+                log_counts(done)
+                taken.append(done)
+    return taken
 
 
 def _write_records(config: Config, history: History) -> None:
@@ -163,7 +204,7 @@ def told(config: Config, ingestion: Ingestion) -> list[str]:
             lines.append(f"{file.name}: {file.added:,} new of {file.rows:,} rows{aside}")
     if any(file.bad_rows for file in ingestion.files):
         lines.append(f"{config.shown(config.rejectedrows_path)}: the rows set aside, and why")
-    return [*lines, f"{config.shown(config.finaldata_path)}: {ingestion.total_rows:,} rows"]
+    return [*lines, f"{config.shown(config.master_path)}: {ingestion.total_rows:,} rows"]
 
 
 def as_object(config: Config, ingestion: Ingestion) -> dict[str, Any]:
@@ -173,7 +214,7 @@ def as_object(config: Config, ingestion: Ingestion) -> dict[str, Any]:
         "files": [_file_object(file) for file in ingestion.files],
         "added": ingestion.added,
         "total_rows": ingestion.total_rows,
-        "path": config.finaldata_path,
+        "path": config.master_path,
         "rejected_rows": config.rejectedrows_path if aside else None,
     }
 

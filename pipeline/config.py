@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.engineconfig import EngineConfig, read_engine
 from pipeline.errors import ConfigError
 from pipeline.jsonfile import ObjectReader, as_json, read_object
 from pipeline.policy import POLICY_KEYS, Policy, read_policy
@@ -21,6 +22,7 @@ OPTIONAL_KEYS = (
     "schema",
     "labels",
     *POLICY_KEYS,
+    "engine",
     "history_path",
     "keep_history_days",
     "report_formats",
@@ -70,6 +72,7 @@ class Config(NamedTuple):
     policy: Policy
     api_url: str | None
     heartbeat_url: str | None
+    engine: EngineConfig = EngineConfig()
 
     @property
     def root(self) -> Path:
@@ -80,6 +83,16 @@ class Config(NamedTuple):
     def finaldata_path(self) -> Path:
         """All unique client rows."""
         return self.output_folder_path / "finaldata.csv"
+
+    @property
+    def buckets_path(self) -> Path:
+        """The folder of all unique client rows, where an engine keeps them in buckets."""
+        return self.output_folder_path / "buckets"
+
+    @property
+    def master_path(self) -> Path:
+        """Where all unique client rows lie."""
+        return self.buckets_path if self.engine.bucketed else self.finaldata_path
 
     @property
     def ingestedfiles_path(self) -> Path:
@@ -146,6 +159,7 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
         risk_bands=_risk_bands(reader),
         labels=_labels(reader, schema),
         policy=read_policy(reader, schema.numeric),
+        engine=read_engine(reader, path.parent),
         **{**production, **trial} if practice else production,
     )
     _check_places(reader, production, trial)

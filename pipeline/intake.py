@@ -1,37 +1,59 @@
-"""One client file on its way into `finaldata.csv`: read, checked, and taken back if refused."""
+"""One client file on its way in: read, checked, and taken back if refused."""
 
 import io
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from time import time
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from pipeline.config import Config
 from pipeline.errors import DataError
 from pipeline.files import DigestReader
 from pipeline.inbox import UNREAD, FoundFile, mtime_of, plain
 from pipeline.ledger import BadRow, TakenFile
-from pipeline.masterwriter import BATCH_BYTES, BATCH_ROWS, MasterWriter
 from pipeline.progress import Step, unseen
 from pipeline.table import Table, some_of, too_many_bad
 
 log = logging.getLogger(__name__)
 
 COPYING_SECONDS = 60  # for so long after its last change, a file may still be being copied
+# what is held in memory at once, to look its keys up together
+BATCH_ROWS = 1 << 18
+BATCH_BYTES = 16 << 20
+
+M = TypeVar("M")
+
+
+class Sink(Protocol[M]):
+    """Where the rows of files go, and can be taken back from."""
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+
+    def append(self, lines: Sequence[bytes]) -> int:
+        """Add canonical lines, without their line ends; returns how many were not there yet."""
+
+    def mark(self) -> M:
+        """The state as it is now."""
+
+    def take_back(self, mark: M) -> None:
+        """Undo the appends since then."""
 
 
 def take_in(
-    config: Config, file: FoundFile, master: MasterWriter, step: Step = unseen
+    config: Config, file: FoundFile, master: Sink[M], step: Step = unseen
 ) -> TakenFile | None:
     """Read one file into the master; None if it has to wait for the next run.
 
     It is digested as it is read, so the ledger knows exactly the content that went in.
     """
-    mark, intake = master.mark(), _Intake()
+    mark, start, intake = master.mark(), master.size, _Intake()
     if not file.regular:
         intake.reason = "is a link or a special file; expected the file itself"
-        return intake.result(file, UNREAD, mark.size, mark.size)
+        return intake.result(file, UNREAD, start, start)
     sha256 = UNREAD
     try:
         with _opened(file, step) as raw:
@@ -48,7 +70,7 @@ def take_in(
     if waits:
         log.warning("%s %s: left for the next run", file.name, waits)
         return None
-    return intake.result(file, sha256, mark.size, master.size)
+    return intake.result(file, sha256, start, master.size)
 
 
 class _Unreadable(Exception):
@@ -101,7 +123,7 @@ class _Intake:
     reason: str | None = None
 
     def read(
-        self, config: Config, file: FoundFile, stream: io.BufferedReader, master: MasterWriter
+        self, config: Config, file: FoundFile, stream: io.BufferedReader, master: Sink[M]
     ) -> None:
         try:
             table = Table(stream, config.schema, config.schema.columns)
@@ -125,7 +147,7 @@ class _Intake:
         except DataError as error:
             self.reason = str(error)
 
-    def _append(self, lines: list[bytes], master: MasterWriter) -> None:
+    def _append(self, lines: list[bytes], master: Sink[M]) -> None:
         self.rows += len(lines)
         self.added += master.append(lines)
 
@@ -135,16 +157,21 @@ class _Intake:
             log.warning("%s is rejected: it %s", file.name, self.reason)
             return replace(known, start_byte=start, end_byte=start)
         added, bad = self.added, tuple(self.bad)
-        duplicates = self.rows - added - len(bad)
-        log.info(
-            "%s: %s rows: %s new, %s already known, %s set aside",
-            *(file.name, f"{self.rows:,}", f"{added:,}", f"{duplicates:,}", f"{len(bad):,}"),
-        )
         return replace(
             known,
             added=added,
-            duplicates=duplicates,
+            duplicates=self.rows - added - len(bad),
             start_byte=start,
             end_byte=end,
             bad_rows=bad,
+        )
+
+
+def log_counts(file: TakenFile) -> None:
+    """Log what became of the rows of a file that was taken in."""
+    if not file.reason:
+        log.info(
+            "%s: %s rows: %s new, %s already known, %s set aside",
+            *(file.name, f"{file.rows:,}", f"{file.added:,}", f"{file.duplicates:,}"),
+            f"{len(file.bad_rows):,}",
         )

@@ -17,8 +17,50 @@ if TYPE_CHECKING:
 REBUILD = "run `python ingestion.py --rebuild` to make it again from the input folder"
 
 
-def check_master(path: Path, schema: Schema, size: int) -> None:
-    """Raise `HistoryError` unless the file holds what the ledger counts on."""
+def check_rows(config: Config, history: History) -> None:
+    """Raise `HistoryError` unless all bytes that are on record are there, kept as config says."""
+    row = history.query("SELECT bytes, buckets FROM master")[0]
+    if not row["bytes"]:
+        return
+    _check_engine(config, row["buckets"])
+    if config.engine.bucketed:
+        from pipeline.bucketledger import check_buckets
+
+        check_buckets(config, history)
+    else:
+        check_size(config.finaldata_path, row["bytes"])
+
+
+def check_master(config: Config, history: History) -> None:
+    """`check_rows`, and that `finaldata.csv` has the columns of the schema."""
+    check_rows(config, history)
+    size = master_size(history)[1]
+    if size and not config.engine.bucketed:
+        check_file(config.finaldata_path, config.schema, size)
+
+
+def _check_engine(config: Config, buckets: int | None) -> None:
+    """Raise `HistoryError` if rows are kept in another way than the config's engine would."""
+    engine = config.engine
+    if buckets is None and engine.bucketed:
+        raise HistoryError(
+            f"the rows lie in {config.finaldata_path}; the engine that config.json names,"
+            f' "{engine.kind}", keeps them in buckets; {REBUILD}'
+        )
+    if buckets is not None and not engine.bucketed:
+        raise HistoryError(
+            f'the rows lie in {config.buckets_path}; the engine that config.json names, "files",'
+            f" keeps them in {config.finaldata_path.name}; {REBUILD}"
+        )
+    if buckets is not None and buckets != engine.buckets:
+        raise HistoryError(
+            f"the rows lie in {buckets} buckets, and config.json says {engine.buckets}: put"
+            f' "buckets": {buckets} back into "engine", or {REBUILD}'
+        )
+
+
+def check_file(path: Path, schema: Schema, size: int) -> None:
+    """Raise `HistoryError` unless `finaldata.csv` holds what the ledger counts on."""
     check_size(path, size)
     with path.open("rb") as file:
         header = file.readline().rstrip(b"\n").decode(errors="replace")
@@ -39,18 +81,18 @@ def check_size(path: Path, size: int) -> None:
 
 
 def counted_bytes(config: Config, history: History) -> int:
-    """How many bytes of `finaldata.csv` count, its header included.
+    """How many bytes of the rows count, the header of `finaldata.csv` included.
 
-    Raises `HistoryError` if the file is not what the ledger says, or has no rows yet.
+    Raises `HistoryError` if what is there is not what the ledger says, or has no rows yet.
     """
     rows, size = master_size(history)
     if rebuilding(history):
         raise HistoryError(
-            f"{config.finaldata_path} is being made again; run `python ingestion.py` to finish that"
+            f"{config.master_path} is being made again; run `python ingestion.py` to finish that"
         )
     if not rows:
-        raise HistoryError(f"{config.finaldata_path} has no rows yet: run `python ingestion.py`")
-    check_master(config.finaldata_path, config.schema, size)
+        raise HistoryError(f"{config.master_path} has no rows yet: run `python ingestion.py`")
+    check_master(config, history)
     return size
 
 

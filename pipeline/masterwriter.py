@@ -9,14 +9,12 @@ from typing import BinaryIO, Self
 
 from pipeline.errors import HistoryError
 from pipeline.files import naming, sync_folder
+from pipeline.intake import BATCH_BYTES
 from pipeline.ledger import MasterState
-from pipeline.master import REBUILD, check_master
+from pipeline.master import REBUILD, check_file
 from pipeline.rowkeys import RowKeys
 from pipeline.schema import Schema
 
-# what is held in memory at once, to look its keys up together
-BATCH_ROWS = 1 << 18
-BATCH_BYTES = 16 << 20
 NOTHING = MasterState(0, 0)
 
 
@@ -40,7 +38,7 @@ class MasterWriter:
         self.path, self.rows, size = path, on_record.rows, on_record.bytes
         path.parent.mkdir(parents=True, exist_ok=True)
         if size:
-            check_master(path, schema, size)
+            check_file(path, schema, size)
         self._file: BinaryIO = path.open("r+b" if size else "w+b")
         self._file.truncate(size)
         if size:

@@ -164,4 +164,20 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX client_risk_ranking ON client_risk (ranking_id);
     """,
+    """
+    -- where an engine keeps rows in buckets: how many there are (null: rows are in finaldata.csv),
+    -- the seed of their keys, and the number of the last ingestion
+    ALTER TABLE master ADD COLUMN buckets INTEGER;
+    ALTER TABLE master ADD COLUMN key_seed INTEGER;
+    ALTER TABLE master ADD COLUMN ingestion INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE buckets (        -- those that have rows: which file of each counts
+        bucket INTEGER NOT NULL UNIQUE,
+        file TEXT NOT NULL,
+        rows INTEGER NOT NULL,
+        bytes INTEGER NOT NULL
+    );
+    -- where a file's rows lie in the buckets: its ingestion, and its place in that
+    ALTER TABLE files ADD COLUMN ingestion INTEGER;
+    ALTER TABLE files ADD COLUMN position INTEGER;
+    """,
 )

@@ -12,20 +12,32 @@ CURRENT = "current"  # the link to the release that is live
 
 
 def work_waits(config: Config, history: History) -> bool:
-    """Whether there is anything to do; raises `HistoryError` if `finaldata.csv` lacks rows."""
+    """Whether there is anything to do; raises `HistoryError` if rows are not as on record."""
     if rebuilding(history):
         return True
-    if (size := master_size(history)[1]) and not _holds(config.finaldata_path, size):
-        from pipeline.master import check_size
+    if not _rows_are_there(config, history):
+        from pipeline.master import check_rows
 
-        check_size(config.finaldata_path, size)  # it says what is wrong
+        check_rows(config, history)  # it says what is wrong
     if new_in(config.input_folder_path, history) or reports_wait(history):
         return True
     return lacks_release(config, history) or unsettled_since(history) is not None
 
 
-def _holds(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size >= size
+def _rows_are_there(config: Config, history: History) -> bool:
+    row = history.query("SELECT bytes, buckets FROM master")[0]
+    if not row["bytes"]:
+        return True
+    if not config.engine.bucketed:
+        return row["buckets"] is None and _size(config.finaldata_path) >= row["bytes"]
+    if row["buckets"] != config.engine.buckets:
+        return False
+    files = history.tuples("SELECT file, bytes FROM buckets")
+    return all(_size(config.buckets_path / file) == size for file, size in files)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else -1
 
 
 def lacks_release(config: Config, history: History) -> bool:

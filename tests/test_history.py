@@ -57,6 +57,7 @@ def test_opening_makes_the_folder_and_all_tables(tmp_path: Path) -> None:
         tables = rows(history, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
         version = rows(history, "PRAGMA user_version")
     assert [name for (name,) in tables] == [
+        "buckets",
         "client_risk",
         "decisions",
         "deployments",

@@ -61,6 +61,8 @@ def test_what_was_taken_in_is_recorded_whole(history: History) -> None:
         "rejected": 1,
         "start_byte": 20,
         "end_byte": 90,
+        "ingestion": None,
+        "position": None,
         "recorded_at": "now",
         "judged_at": None,
         "reported_at": None,

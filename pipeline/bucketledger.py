@@ -1,0 +1,82 @@
+"""What the history knows of the buckets: how many there are, and which file of each counts."""
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.config import Config
+from pipeline.errors import HistoryError
+from pipeline.history import History
+from pipeline.ledger import MasterState, TakenFile, add_files, swap_files
+from pipeline.master import REBUILD
+
+
+class Bucket(NamedTuple):
+    """The file of a bucket that counts."""
+
+    number: int
+    path: Path
+    rows: int
+    bytes: int
+
+
+def begun(history: History) -> bool:
+    """Whether buckets were ever begun by this history."""
+    return history.query("SELECT key_seed FROM master")[0]["key_seed"] is not None
+
+
+def key_seed(history: History) -> int:
+    """The seed of the keys of rows, of this installation's own: see `RowKeys`."""
+    seed = history.query("SELECT key_seed FROM master")[0]["key_seed"]
+    if seed is None:
+        seed = secrets.randbits(62)
+        history.query("UPDATE master SET key_seed = ?", seed)
+    return int(seed)
+
+
+def last_ingestion(history: History) -> int:
+    """The number of the last ingestion into buckets; 0 before the first."""
+    return int(history.query("SELECT ingestion FROM master")[0]["ingestion"])
+
+
+def counted_buckets(config: Config, history: History) -> list[Bucket]:
+    """The buckets that have rows, by number, as far as they are on record."""
+    rows = history.query("SELECT bucket, file, rows, bytes FROM buckets ORDER BY bucket")
+    return [
+        Bucket(row["bucket"], config.buckets_path / row["file"], row["rows"], row["bytes"])
+        for row in rows
+    ]
+
+
+def check_buckets(config: Config, history: History) -> None:
+    """Raise `HistoryError` unless each file has the bytes that are on record."""
+    for bucket in counted_buckets(config, history):
+        if not bucket.path.is_file() or bucket.path.stat().st_size != bucket.bytes:
+            raise HistoryError(f"{bucket.path} is gone, or not what is on record; {REBUILD}")
+
+
+def record_ingestion(
+    history: History,
+    taken: list[TakenFile],
+    changed: Sequence[Bucket],
+    *,
+    buckets: int,
+    ingestion: int,
+    rebuilt: bool,
+) -> MasterState:
+    """Commit an ingestion: its files, and the buckets that it changed or, `rebuilt`, all."""
+    with history.transaction():
+        if rebuilt:
+            history.query("DELETE FROM buckets")
+        for bucket in changed:
+            history.query("DELETE FROM buckets WHERE bucket = ?", bucket.number)
+            history.query(
+                "INSERT INTO buckets (bucket, file, rows, bytes) VALUES (?, ?, ?, ?)",
+                *(bucket.number, bucket.path.name, bucket.rows, bucket.bytes),
+            )
+        found = history.query("SELECT rows, bytes FROM buckets")
+        state = MasterState(sum(row["rows"] for row in found), sum(row["bytes"] for row in found))
+        (swap_files if rebuilt else add_files)(history, taken, state)
+        history.query("UPDATE master SET buckets = ?, ingestion = ?", buckets, ingestion)
+    return state

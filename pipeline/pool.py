@@ -1,0 +1,96 @@
+"""A pool of processes on this machine."""
+
+import logging
+import multiprocessing
+import os
+import resource
+import sys
+from concurrent.futures import Executor, ProcessPoolExecutor
+from pathlib import Path
+from threading import Thread
+from typing import Self
+
+from pipeline.errors import EngineError
+
+SHARE = 0.7  # of the memory that is free now, for all workers together
+OWN = 200 << 20  # bytes that a worker takes before it has anything to do
+
+
+class Pool:
+    """The workers of a pool; a broken executor is replaced when the next is asked for."""
+
+    def __init__(self, workers: int | None) -> None:
+        self.workers = workers or len(os.sched_getaffinity(0))
+        self.memory = max(0, _memory_for_each(self.workers) - OWN)
+        self._executor: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._executor:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def executor(self) -> Executor:
+        """The executor; processes come with the first parts."""
+        if self._executor and getattr(self._executor, "_broken", False):
+            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._executor = None
+        if not self._executor:
+            # not by fork: libraries have threads here, which a fork would leave half alive
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(["pipeline.bucketmerge", "pipeline.pieces"])
+            self._executor = ProcessPoolExecutor(self.workers, context, _begin)
+        return self._executor
+
+    def check(self) -> None:
+        """Nothing to look at: a pool tells by itself when a process dies."""
+
+    def told(self, error: BaseException) -> EngineError | None:  # noqa: ARG002
+        """No error of a pool needs words, but those that the engine has."""
+        return None
+
+
+def _begin() -> None:
+    """What each worker does first."""
+    Thread(target=_end_with_parent, daemon=True).start()
+    limit_threads()
+    logging.getLogger().addHandler(logging.NullHandler())
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)
+
+
+def limit_threads() -> None:
+    """One thread a worker: there is a worker for each core."""
+    import pyarrow as pa
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1)
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+
+
+def _memory_for_each(workers: int) -> int:
+    """The bytes that each worker may take: its share of what is free, or what it is limited to."""
+    limits = [
+        limit
+        for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)
+        if (limit := resource.getrlimit(kind)[0]) != resource.RLIM_INFINITY
+    ]
+    return min([int(SHARE * _free_memory() / workers), *limits])
+
+
+def _free_memory() -> int:
+    """The bytes that may be taken without swapping, as the kernel estimates them."""
+    told = Path("/proc/meminfo")
+    if told.exists():
+        for line in told.read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) << 10
+    return sys.maxsize  # no Linux: the system itself will say when there is too little
