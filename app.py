@@ -103,7 +103,7 @@ def _serve_records(app: Flask, config: Config) -> None:
     @app.get("/summarystats")
     def summarystats() -> Response:
         with _records(config) as records:
-            key = (master_size(records), stamp(config.finaldata_path))
+            key = (master_size(records), stamp(config.master_path))
         return jsonify(summary.get(key, lambda: _summary(config)))
 
     @app.get("/diagnostics")
@@ -191,7 +191,7 @@ def _last_run(config: Config) -> dict[str, str | None] | None:
 
 def _summary(config: Config) -> dict[str, dict[str, float | None]]:
     """Column -> mean, median, std; null where there are too few numbers to tell."""
-    table = dataframe_summary(config)
+    table = dataframe_summary(config, here=True)
     return {
         str(column): {str(k): float(v) if math.isfinite(v) else None for k, v in row.items()}
         for column, row in table.iterrows()

@@ -32,10 +32,10 @@ from pipeline.history import (
     record_missing,
     record_packages,
 )
-from pipeline.master import read_master
 from pipeline.models import load_release, predictions_of
 from pipeline.packages import UNKNOWN, outdated_packages
 from pipeline.releases import live_release
+from pipeline.store import open_store
 from pipeline.trendlines import trend_lines
 from pipeline.trends import MOST, trends
 
@@ -80,30 +80,27 @@ def model_predictions(config: Config, frame: pd.DataFrame) -> list[int]:
     return [int(value) for value in predictions_of(model, frame)]
 
 
-def dataframe_summary(config: Config) -> pd.DataFrame:
+def dataframe_summary(config: Config, *, here: bool = False) -> pd.DataFrame:
     """Mean, median and standard deviation (of a sample) of each number column of finaldata.csv.
 
     Returns a frame with a row a column and the columns `mean`, `median`, `std`; missing numbers
-    are left out.
+    are left out. `here` asks no engine, but takes as long as it takes in this process.
     """
-    with History(config.history_path) as history:
-        frame = read_master(config, history)
-    return frame[list(config.schema.numeric)].agg(["mean", "median", "std"]).T
+    with History(config.history_path) as history, open_store(config, history, here=here) as store:
+        return store.summary()
 
 
 def missing_data(config: Config) -> dict[str, float]:
     """Column -> percent missing (0 to 100), for every column of finaldata.csv."""
-    with History(config.history_path) as history:
-        frame = read_master(config, history)
-    return {
-        column: float((frame[column].isna() | (frame[column] == "")).mean() * 100)
-        for column in config.schema.columns
-    }
+    with History(config.history_path) as history, open_store(config, history) as store:
+        return store.missing()
 
 
 def execution_time(config: Config) -> Timings:
     """Seconds of ingesting the whole input folder and of training on it, in a temporary place."""
-    with TemporaryDirectory(prefix="timing-") as folder:
+    # where an engine works, other machines must see the place: they see the folder of all outputs
+    near = config.output_folder_path.parent if config.engine.bucketed else None
+    with TemporaryDirectory(prefix=".timing-", dir=near) as folder:
         place = Path(folder)
         trial = config._replace(
             output_folder_path=place / "ingesteddata",
@@ -132,7 +129,7 @@ def diagnose(config: Config, say: cli.Say) -> Diagnostics:
     predictions = _predicted(config)
     say(_prediction_lines(release.id, predictions))
     table = dataframe_summary(config)
-    say([f"summary of {config.shown(config.finaldata_path)}", _summary_table(table)])
+    say([f"summary of {config.shown(config.master_path)}", _summary_table(table)])
     record(config)
     with History(config.history_path) as history:
         missing, packages = last_missing(history), last_packages(history)

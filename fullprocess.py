@@ -172,16 +172,17 @@ def check(
     from pipeline import decisions
     from pipeline.history import batch_scores, record_scores
     from pipeline.judging import judge_batch
-    from pipeline.master import read_spans
     from pipeline.models import load_release
     from pipeline.releases import live_release
+    from pipeline.store import open_store
 
     release = live_release(config.prod_deployment_path)
     model = load_release(release, config.schema)
     fresh = [file for file in batch if not decisions.learned(file, release.model)]
     if not fresh:
         return decisions.all_learned(batch, release), None
-    rows = read_spans(config, [file.span for file in fresh])
+    with open_store(config, history) as store:
+        rows = store.new_rows(fresh)
     judged = judge_batch(config, release, model, rows, batch_scores(history, release.id))
     if judged.scores:
         record_scores(history, release.model.sha256, "new rows", judged.scores)
@@ -205,9 +206,9 @@ def challenge(
     from pipeline import decisions
     from pipeline.frames import read_folder
     from pipeline.gate import compare
-    from pipeline.master import read_master
+    from pipeline.store import open_store
     from scoring import score
-    from training import train, train_model
+    from training import fit_without, train
 
     trained = train(config)
     score(config)
@@ -215,17 +216,17 @@ def challenge(
         return decisions.same_model(found)
     # what stands in for the challenger is of its kind, without choosing anew
     policy = config.policy._replace(model=trained.manifest.recipe.kind)
-    compared = compare(
-        champion,
-        trained.model,
-        partial(train_model, policy=policy),
-        gate=policy.gate,
-        seed=policy.seed,
-        schema=config.schema,
-        test=read_folder(config.test_data_path, config.schema),
-        new=new,
-        everything=read_master(config, history),
-    )
+    with open_store(config, history) as store:
+        compared = compare(
+            champion,
+            trained.model,
+            partial(fit_without, store, policy),
+            gate=policy.gate,
+            seed=policy.seed,
+            schema=config.schema,
+            test=read_folder(config.test_data_path, config.schema),
+            new=new,
+        )
     deployed = None
     if compared.deploy:
         deployed = deploy(config, decisions.challenge(compared, release, found.reason))
@@ -254,7 +255,7 @@ def report_lines(config: Config, reports: Reports) -> list[str]:
             _live_model(config),
             f"the live model, release {done.release}, F1 {reports.f1:.4f} on the test data",
         ),
-        (config.finaldata_path, "all unique client rows"),
+        (config.master_path, "all unique client rows"),
         (done.client_risk, f"{done.clients:,} clients, highest risk first"),
         (done.movers, done.moved),
         (done.confusion_matrix, "the live model on the test data"),
@@ -306,9 +307,9 @@ def api_server(config: Config) -> Iterator[str]:
 
 def as_object(config: Config, done: Tick) -> dict[str, Any]:
     """What a run of the chain came to, for a program; null or empty is what there was not."""
-    if not done.ingestion:
+    if not (done.ingestion and (done.ingestion.files or done.decision or done.reports)):
         told = {"files": [], "added": 0, "total_rows": done.total_rows}
-        told |= {"path": config.finaldata_path, "rejected_rows": None}
+        told |= {"path": config.master_path, "rejected_rows": None}
         return {"outcome": NOTHING_NEW, **told, "decision": None, "reports": None}
     import ingestion
     from pipeline.decisions import decision_object

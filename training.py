@@ -9,7 +9,7 @@ give the same bytes.
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -23,22 +23,23 @@ from pipeline.errors import ModelError
 from pipeline.estimators import fit_model
 from pipeline.features import features_of
 from pipeline.folds import Folds, folds_of
+from pipeline.gate import one_outcome
 from pipeline.history import History, record_timing
-from pipeline.ledger import last_file, master_size
+from pipeline.learning import FrameData, TrainingData, labelled_rows, thinned
+from pipeline.ledger import last_file
 from pipeline.linear import linear_of
-from pipeline.master import read_master, read_sample
 from pipeline.models import Model, TrainedModel, risk_of, save_model
 from pipeline.policy import Policy
 from pipeline.recipe import AUTO, BOOSTING, HALF, LOGISTIC, UNCALIBRATED, Recipe
 from pipeline.releases import manifest_object
 from pipeline.schema import DEFAULT_SCHEMA, Schema
 from pipeline.selection import select
+from pipeline.store import Store, open_store
 from pipeline.threads import threads_for
 from pipeline.threshold import f1_threshold, value_threshold, with_threshold
 
 log = logging.getLogger("training")
 
-MOST_CHECKED = 10_000  # labelled rows to cross-validate on; more would tell hardly more
 DEFAULT_POLICY = Policy()
 
 
@@ -62,35 +63,24 @@ def train_model(
     Rows whose outcome is NaN are left out. Raises `ModelError` unless both outcomes occur.
     """
     labelled = labelled_rows(frame, schema)
-    return fit(labelled, _thinned(labelled), schema, policy).model
+    return fit(FrameData(labelled, thinned(labelled), schema), policy).model
 
 
-def labelled_rows(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """The rows whose outcome is known; the frame itself if it has no others."""
-    known = frame[schema.outcome].notna()
-    return frame if known.all() else frame[known]
-
-
-def _thinned(labelled: pd.DataFrame) -> pd.DataFrame:
-    return labelled[:: max(1, -(-len(labelled) // MOST_CHECKED))]
-
-
-def fit(frame: pd.DataFrame, sample: pd.DataFrame, schema: Schema, policy: Policy) -> Fitted:
+def fit(data: TrainingData, policy: Policy) -> Fitted:
     """Choose by cross-validation on a sample, and fit what was chosen on all labelled rows.
 
-    `frame` has the feature columns and the outcome, `sample` the client as well. Where the sample
-    has too few clients of one outcome to be cut into folds, nothing is chosen: the model is
-    logistic unless the policy says boosting, uncalibrated, with 0.5 in place of a tuned threshold.
-    Raises `ModelError` unless both outcomes occur in `frame`.
+    Where the sample has too few clients of one outcome to be cut into folds, nothing is chosen: the
+    model is logistic unless the policy says boosting, uncalibrated, with 0.5 in place of a tuned
+    threshold. Raises `ModelError` unless both outcomes occur.
     """
-    _check_outcomes(frame, schema)
-    folds = folds_of(sample, schema, policy.seed)
+    check_outcomes(data)
+    folds = folds_of(data.sample, data.schema, policy.seed)
     if folds is None:
-        return _unchecked(frame, sample, schema, policy)
-    recipe, scores = _chosen(folds, schema, policy)
+        return _unchecked(data, policy)
+    recipe, scores = _chosen(folds, data.schema, policy)
     calibration = calibrate(folds, scores)
-    model = calibration.applied(fit_model(recipe.kind, frame, schema, policy.seed))
-    threshold, rule = _threshold(policy, frame)
+    model = calibration.applied(data.fit(recipe.kind, policy.seed))
+    threshold, rule = _threshold(policy, data)
     if threshold is None:
         threshold = f1_threshold(folds.outcomes, calibration.risk)
     recipe = replace(
@@ -98,32 +88,36 @@ def fit(frame: pd.DataFrame, sample: pd.DataFrame, schema: Schema, policy: Polic
         calibration=calibration.method,
         threshold=threshold,
         rule=rule,
-        evidence=recipe.evidence | calibration.evidence,
+        evidence=recipe.evidence | calibration.evidence | _rows_learned(data, recipe.kind),
     )
     return Fitted(with_threshold(model, threshold), recipe, calibration.risk)
 
 
-def _check_outcomes(labelled: pd.DataFrame, schema: Schema) -> None:
-    outcomes = labelled[schema.outcome].to_numpy()
-    if not 0 < outcomes.sum() < len(outcomes):
-        only = (
-            f"only clients with {schema.outcome} = {outcomes[0]:.0f}" if len(outcomes) else "none"
-        )
+def check_outcomes(data: TrainingData) -> None:
+    """Raise `ModelError` unless both outcomes occur."""
+    if not 0 < data.left < data.rows:
+        only = f"only clients with {data.schema.outcome} = {int(data.left > 0)}"
         raise ModelError(
             f"training needs clients who left and clients who stayed; among the"
-            f" {len(labelled):,} rows with a known outcome there are {only}"
+            f" {data.rows:,} rows with a known outcome there are {only if data.rows else 'none'}"
         )
 
 
-def _unchecked(frame: pd.DataFrame, sample: pd.DataFrame, schema: Schema, policy: Policy) -> Fitted:
+def _rows_learned(data: TrainingData, kind: str) -> dict[str, float]:
+    learned = data.learned(kind)
+    return {"rows_learned": float(learned)} if learned < data.rows else {}
+
+
+def _unchecked(data: TrainingData, policy: Policy) -> Fitted:
     """A model whose choices nothing can be said of."""
     log.info("too few clients of one outcome to cross-validate: nothing is tuned or calibrated")
     kind = BOOSTING if policy.model == BOOSTING else LOGISTIC
-    threshold, rule = _threshold(policy, frame)
+    threshold, rule = _threshold(policy, data)
     threshold = threshold or HALF
-    recipe = Recipe(kind=kind, threshold=threshold, rule=rule, seed=policy.seed)
-    model: Model = fit_model(kind, frame, schema, policy.seed)
-    return Fitted(with_threshold(model, threshold), recipe, risk_of(model, sample))
+    evidence = _rows_learned(data, kind)
+    recipe = Recipe(kind=kind, threshold=threshold, rule=rule, seed=policy.seed, evidence=evidence)
+    model: Model = data.fit(kind, policy.seed)
+    return Fitted(with_threshold(model, threshold), recipe, risk_of(model, data.sample))
 
 
 def _chosen(folds: Folds, schema: Schema, policy: Policy) -> tuple[Recipe, np.ndarray]:
@@ -158,50 +152,44 @@ def _out_of_fold(kind: str, folds: Folds, schema: Schema, seed: int) -> np.ndarr
     return folds.out_of_fold(score)
 
 
-def _threshold(policy: Policy, frame: pd.DataFrame) -> tuple[float | None, str]:
+def _threshold(policy: Policy, data: TrainingData) -> tuple[float | None, str]:
     """The threshold, None for the one that is tuned, and the rule it goes by."""
     if policy.threshold == "value":
-        found = value_threshold(policy.worth, frame)
+        found = value_threshold(policy.worth, data)
         return found.threshold, found.rule
     return (None, "f1") if isinstance(policy.threshold, str) else (policy.threshold, "fixed")
+
+
+def fit_without(store: Store, policy: Policy, clients: Collection[str]) -> Model | None:
+    """A model fitted without some clients, to predict them; None if no labelled row is left.
+
+    Where those have one outcome only, that outcome for everybody.
+    """
+    data = store.training_data(without=clients)
+    if not data.rows:
+        return None
+    return fit(data, policy).model if 0 < data.left < data.rows else one_outcome(data)
 
 
 def train(config: Config) -> TrainedModel:
     """Fit on finaldata.csv and save the model; raises `ModelError` if that cannot be done."""
     started = perf_counter()
     with History(config.history_path) as history:
-        labelled, sample = _read(config, history)
-        fitted = fit(labelled, sample, config.schema, config.policy)
-        trained = save_model(
-            fitted.model,
-            config.output_model_path,
-            frame=labelled,
-            risk=fitted.risk,
-            recipe=fitted.recipe,
-            last_file=last_file(history),
-            schema=config.schema,
-        )
+        with open_store(config, history) as store:
+            data = store.training_data()
+            fitted = fit(data, config.policy)
+            trained = save_model(
+                fitted.model,
+                config.output_model_path,
+                data=data,
+                risk=fitted.risk,
+                recipe=fitted.recipe,
+                last_file=last_file(history),
+            )
         seconds = perf_counter() - started
-        record_timing(history, "training", seconds, len(labelled))
-    log.info("trained on %s labelled rows in %.2f s", f"{len(labelled):,}", seconds)
+        record_timing(history, "training", seconds, data.rows)
+    log.info("trained on %s labelled rows in %.2f s", f"{data.rows:,}", seconds)
     return trained
-
-
-def _read(config: Config, history: History) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The labelled rows, and those of them to cross-validate on, with their clients.
-
-    Of many rows, the clients of a sample only are read: names take longer than numbers.
-    """
-    schema = config.schema
-    rows, _ = master_size(history)
-    if rows <= MOST_CHECKED:
-        labelled = labelled_rows(read_master(config, history), schema)
-        return labelled, labelled
-    labelled = labelled_rows(
-        read_master(config, history, (*schema.features, schema.outcome)), schema
-    )
-    wanted = MOST_CHECKED * rows // max(1, len(labelled))  # so that so many are labelled
-    return labelled, labelled_rows(read_sample(config, history, wanted), schema)
 
 
 def command(config: Config, args: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from pipeline.errors import HistoryError
 from pipeline.history import History
 from pipeline.ledger import MasterState, TakenFile, add_files, swap_files
 from pipeline.master import REBUILD
+from pipeline.schema import Schema
 
 
 class Bucket(NamedTuple):
@@ -54,6 +55,26 @@ def check_buckets(config: Config, history: History) -> None:
     for bucket in counted_buckets(config, history):
         if not bucket.path.is_file() or bucket.path.stat().st_size != bucket.bytes:
             raise HistoryError(f"{bucket.path} is gone, or not what is on record; {REBUILD}")
+
+
+def check_columns(buckets: Sequence[Bucket], schema: Schema) -> None:
+    """Raise `HistoryError` unless the files have the columns of the schema, in their roles."""
+    import pyarrow.parquet as pq  # not needed where nothing is new
+
+    from pipeline.buckets import arrow_schema
+
+    for bucket in buckets[:1]:  # all are written alike
+        found, expected = pq.read_schema(bucket.path), arrow_schema(schema)
+        if not found.equals(expected):
+            raise HistoryError(
+                f"{bucket.path} has the columns {', '.join(_own(found.names))};"
+                f" config.json says {', '.join(_own(expected.names))}, or gives one another role;"
+                f" {REBUILD}"
+            )
+
+
+def _own(names: Sequence[str]) -> list[str]:
+    return [name.removeprefix("#") for name in names if name[:1] != "#" or name[:2] == "##"]
 
 
 def record_ingestion(

@@ -67,9 +67,19 @@ def bucket_of(hashes: np.ndarray, buckets: int) -> np.ndarray:
     return (hashes % np.uint64(buckets)).astype("int64")
 
 
-def share_of(hashes: np.ndarray, buckets: int) -> np.ndarray:
-    """Where in [0, 1) each client lies by its hash, independent of its bucket: shape (rows,)."""
-    mixed = (hashes // np.uint64(buckets)) * np.uint64(0x9E3779B97F4A7C15)  # wraps around
+def drawn(table: pa.Table) -> np.ndarray:
+    """A number in [0, 1) for each row, to draw samples by: shape (rows,).
+
+    It is made of the row's place in the order first seen, so that the same rows are drawn whatever
+    the number of buckets. Source: the finalizer of SplitMix64, Steele, Lea and Flood, Fast
+    Splittable Pseudorandom Number Generators, OOPSLA 2014.
+    """
+    ingestion, file, row = (table[name].to_numpy().astype("uint64") for name in ORDER)
+    mixed = (ingestion << np.uint64(52)) ^ (file << np.uint64(32)) ^ row
+    mixed += np.uint64(0x9E3779B97F4A7C15)  # all of these wrap around
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
     share: np.ndarray = (mixed >> np.uint64(11)) / float(1 << 53)
     return share
 

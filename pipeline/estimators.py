@@ -4,6 +4,8 @@ A DataFrame of the feature columns goes in, 0 or 1 comes out. Missing numbers, m
 and ones never seen before are the pipeline's own business.
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
@@ -134,31 +136,57 @@ def _fit_columns(columns: ColumnTransformer, features: pd.DataFrame, schema: Sch
 
 def _summary(features: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """A few rows with the medians and the categories of all of them."""
-    medians = features[list(schema.numeric)].median()
-    categories = {column: features[column].unique() for column in schema.categorical}
-    count = max([1, *map(len, categories.values())])
-    return pd.DataFrame(
-        {column: np.full(count, medians[column]) for column in schema.numeric}
-        | {
-            column: pd.Series(values[np.arange(count) % len(values)], dtype=features[column].dtype)
-            for column, values in categories.items()
-        }
+    medians = features[list(schema.numeric)].median().to_dict()
+    return encoders_frame(
+        {str(column): median for column, median in medians.items()},
+        {column: features[column].unique().tolist() for column in schema.categorical},
     )
 
 
-def _fit_logistic(logistic: LogisticRegression, rows: np.ndarray, outcomes: np.ndarray) -> None:
-    """Fit on a sample of the rows, and from there on all of them.
+def encoders_frame(
+    medians: Mapping[str, float], categories: Mapping[str, Sequence[str]]
+) -> pd.DataFrame:
+    """Rows from which columns learn what they would of all: the medians, and each category."""
+    count = max([1, *map(len, categories.values())])
+    columns: dict[str, pd.Series[float] | pd.Series[str]] = {
+        column: pd.Series(np.full(count, median)) for column, median in medians.items()
+    }
+    for column, known in categories.items():
+        values = [known[i % len(known)] for i in range(count)]
+        columns[column] = pd.Series(values, dtype="str")
+    return pd.DataFrame(columns)
 
-    The same as `fit`, which goes through all rows for every step from nothing on, and does not
-    learn more by it.
+
+def fit_on_sample(
+    logistic: LogisticRegression,
+    columns: ColumnTransformer,
+    sample: pd.DataFrame,
+    schema: Schema,
+    width: int,
+) -> np.ndarray:
+    """Fit on some labelled rows, by columns that are fitted already; returns the weights.
+
+    The intercept is the last. Where the rows have one outcome only, all weights are zero.
+    """
+    outcomes = sample[schema.outcome].to_numpy().astype("int64")
+    if 0 < outcomes.sum() < len(outcomes):
+        logistic.fit(columns.transform(sample[list(schema.features)]), outcomes)
+    else:
+        logistic.fit(np.zeros((2, width)), [0, 1])
+    return np.append(logistic.coef_[0], logistic.intercept_)
+
+
+def _fit_logistic(logistic: LogisticRegression, rows: np.ndarray, outcomes: np.ndarray) -> None:
+    """Fit on a sample of the rows, and from there on all of them, down to the last digits.
+
+    The same as `fit`, which goes through all rows for every step from nothing on, and leaves out
+    the last step.
     """
     every = max(1, len(rows) // SAMPLE)
     # of both outcomes, however rare one is
     sample = np.concatenate([np.flatnonzero(outcomes == outcome)[::every] for outcome in (0, 1)])
     sample.sort()
     logistic.fit(rows[sample], outcomes[sample])
-    if every == 1:
-        return
     found = np.append(logistic.coef_[0], logistic.intercept_)
     for start in (found, np.zeros_like(found)):  # a rare category may lead a sample astray
         minimum = newton(rows, outcomes, start, penalty=1 / logistic.C, tol=logistic.tol)
@@ -167,4 +195,5 @@ def _fit_logistic(logistic: LogisticRegression, rows: np.ndarray, outcomes: np.n
             logistic.intercept_ = minimum.weights[-1:]
             logistic.n_iter_[:] = minimum.looks
             return
-    logistic.fit(rows, outcomes)
+    if every > 1:
+        logistic.fit(rows, outcomes)

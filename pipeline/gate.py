@@ -1,6 +1,6 @@
 """The decision to redeploy: champion and challenger on the same rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +9,14 @@ from sklearn.dummy import DummyClassifier
 from sklearn.metrics import f1_score
 
 from pipeline.bootstrap import Difference, paired_difference
+from pipeline.learning import TrainingData
 from pipeline.models import Model, predictions_of
 from pipeline.schema import Schema
 
 FOLDS = 5
 
-Fit = Callable[[pd.DataFrame, Schema], Model]
+# a model fitted on all rows but those of some clients; None if there is nothing to learn from
+FitWithout = Callable[[Collection[str]], Model | None]
 
 
 @dataclass(frozen=True)
@@ -53,28 +55,26 @@ class Comparison:
 def compare(
     champion: Model,
     challenger: Model,
-    fit: Fit,
+    fit_without: FitWithout,
     *,
     gate: str,
     seed: int,
     schema: Schema,
     test: pd.DataFrame,
     new: pd.DataFrame,
-    everything: pd.DataFrame,
 ) -> Comparison:
     """Score both models on the labelled test rows and new rows together.
 
-    `everything` is what the challenger was fitted on, the new rows among it: for these the
-    challenger is stood in for by models fitted without the client in question, so that it has
-    seen none of the rows it is judged on. The interval of the difference is the paired bootstrap's
-    (`pipeline.bootstrap`).
+    The challenger was fitted on the new rows, too: for these it is stood in for by models fitted
+    without the client in question, so that it has seen none of the rows it is judged on. The
+    interval of the difference is the paired bootstrap's (`pipeline.bootstrap`).
     """
     test, new = (frame[frame[schema.outcome].notna()] for frame in (test, new))
     both = pd.concat([frame[[schema.client, schema.outcome]] for frame in (test, new)])
     outcomes = both[schema.outcome].to_numpy().astype("int64")
     champion_says = np.concatenate([predictions_of(champion, frame) for frame in (test, new)])
     challenger_says = np.concatenate(
-        [predictions_of(challenger, test), out_of_fold(fit, new, everything, schema)]
+        [predictions_of(challenger, test), out_of_fold(fit_without, new, schema)]
     )
     clients = both[schema.client].to_numpy(dtype=object)
     return Comparison(
@@ -86,35 +86,29 @@ def compare(
     )
 
 
-def out_of_fold(
-    fit: Fit, rows: pd.DataFrame, everything: pd.DataFrame, schema: Schema
-) -> np.ndarray:
+def out_of_fold(fit_without: FitWithout, rows: pd.DataFrame, schema: Schema) -> np.ndarray:
     """Predict each row by a model that saw no row of its client.
 
-    `rows` (n) are cut into folds by client; each fold is predicted by a model fitted on all of
-    `everything` but the fold's clients. Returns 0 or 1: shape (n,). Source of the method: grouped
-    K-fold cross-validation, as in scikit-learn's `GroupKFold`.
+    `rows` (n) are cut into folds by client; each fold is predicted by a model fitted without the
+    fold's clients. Returns 0 or 1: shape (n,). Source of the method: grouped K-fold
+    cross-validation, as in scikit-learn's `GroupKFold`.
     """
     clients = pd.unique(rows[schema.client])
     fold_of = pd.Series(np.arange(len(clients)) % FOLDS, index=clients)
     folds = rows[schema.client].map(fold_of).to_numpy()
     predicted = np.zeros(len(rows), dtype="int64")
     for fold in np.unique(folds):
-        without = everything[~everything[schema.client].isin(fold_of.index[fold_of == fold])]
-        chosen = folds == fold
-        if not without[schema.outcome].notna().any():
-            continue  # nothing to learn from: nobody is predicted to leave
-        predicted[chosen] = predictions_of(_fitted(fit, without, schema), rows[chosen])
+        model = fit_without(fold_of.index[fold_of == fold].tolist())
+        if model:  # else there is nothing to learn from: nobody is predicted to leave
+            chosen = folds == fold
+            predicted[chosen] = predictions_of(model, rows[chosen])
     return predicted
 
 
-def _fitted(fit: Fit, frame: pd.DataFrame, schema: Schema) -> Model:
-    """A model of these rows; where they hold one outcome only, that outcome for everybody."""
-    labelled = frame[frame[schema.outcome].notna()]
-    if labelled[schema.outcome].nunique() > 1:
-        return fit(frame, schema)
-    features, outcomes = labelled[list(schema.features)], labelled[schema.outcome].astype("int64")
-    model: Model = DummyClassifier(strategy="most_frequent").fit(features, outcomes)
+def one_outcome(data: TrainingData) -> Model:
+    """The model of rows that all have the same outcome: that one for everybody."""
+    features = data.head(1)
+    model: Model = DummyClassifier(strategy="most_frequent").fit(features, [int(data.left > 0)])
     return model
 
 

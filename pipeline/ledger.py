@@ -59,6 +59,7 @@ class PendingFile:
     recorded_at: str
     span: tuple[int, int]  # the bytes of finaldata.csv that its new rows take
     place: tuple[int, int] | None = None  # in buckets: the ingestion, and the file's place in it
+    added: int = 0  # how many they are
 
 
 @dataclass(frozen=True)
@@ -205,6 +206,7 @@ def _pending(history: History) -> list[tuple[PendingFile, bool]]:
                 r["recorded_at"],
                 (r["start_byte"], r["end_byte"]),
                 None if r["ingestion"] is None else (r["ingestion"], r["position"]),
+                r["added"],
             ),
             r["judged_at"] is not None,
         )

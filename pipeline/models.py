@@ -19,11 +19,12 @@ from sklearn.exceptions import InconsistentVersionWarning
 
 from pipeline.anatomy import anatomy_of
 from pipeline.errors import ModelError, ReleaseError
-from pipeline.features import Row, usual_row
+from pipeline.features import Row
 from pipeline.files import sha256_of, utc_now, write_atomic
+from pipeline.learning import TrainingData
 from pipeline.linear import linear_of
 from pipeline.recipe import Recipe
-from pipeline.reference import reference_object, reference_of
+from pipeline.reference import reference_object
 from pipeline.releases import (
     MANIFEST,
     MODEL,
@@ -70,30 +71,29 @@ def save_model(
     model: Model,
     folder: Path,
     *,
-    frame: pd.DataFrame,
+    data: TrainingData,
     risk: np.ndarray,
     recipe: Recipe,
     last_file: int,
-    schema: Schema,
 ) -> TrainedModel:
     """Write a model, its manifest and its reference into a folder.
 
-    `frame` holds the rows it was fitted on; `risk`, of any length, the risks of such rows.
+    `data` are the rows it was fitted on; `risk`, of any length, the risks of such rows.
     """
     content = pickled(model)
     versions = {name: version(name) for name in ("scikit-learn", "numpy", "pandas")}
     manifest = ModelManifest(
         sha256=sha256(content).hexdigest(),
         trained_at=utc_now(),
-        rows=len(frame),
+        rows=data.rows,
         last_file=last_file,
-        schema=schema,
+        schema=data.schema,
         versions={"python": platform.python_version(), **versions},
-        self_check=_self_check(model, frame[list(schema.features)].head(CHECKED_ROWS)),
+        self_check=_self_check(model, data.head(CHECKED_ROWS)),
         recipe=recipe,
-        usual=_told_row(usual_row(frame, schema, _medians_in(model, frame, schema))),
+        usual=_told_row(data.usual(_medians_in(model))),
     )
-    reference = reference_object(reference_of(frame, risk, schema, recipe.seed))
+    reference = reference_object(data.reference(risk, recipe.seed))
     write_atomic(folder / MODEL, content)
     write_atomic(folder / REFERENCE, json.dumps(reference, ensure_ascii=False) + "\n")
     write_atomic(folder / MANIFEST, manifest_text(manifest))
@@ -119,14 +119,10 @@ def _self_check(model: Model, frame: pd.DataFrame) -> SelfCheck:
     return SelfCheck(tuple(rows), tuple(risk_of(model, frame).tolist()))
 
 
-def _medians_in(model: Model, frame: pd.DataFrame, schema: Schema) -> list[float] | None:
-    """The medians that a logistic model holds; NaN for a column without values, where it has 0."""
+def _medians_in(model: Model) -> list[float] | None:
+    """The medians that a logistic model holds; 0 for a column without values."""
     linear = linear_of(anatomy_of(model).core)
-    if linear is None:
-        return None
-    known = [frame[column].notna().any() for column in schema.numeric]
-    medians: list[float] = np.where(known, linear.medians, np.nan).tolist()
-    return medians
+    return None if linear is None else linear.medians.tolist()
 
 
 def _told_row(row: Row) -> tuple[float | str | None, ...]:

@@ -4,11 +4,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from sklearn.metrics import precision_recall_curve
 from sklearn.model_selection import FixedThresholdClassifier
 
 from pipeline.errors import ModelError
+from pipeline.learning import TrainingData
 from pipeline.models import Model
 from pipeline.policy import Worth
 from pipeline.recipe import HALF
@@ -37,7 +37,7 @@ class ValueThreshold:
     rule: str
 
 
-def value_threshold(worth: Worth, frame: pd.DataFrame) -> ValueThreshold:
+def value_threshold(worth: Worth, data: TrainingData) -> ValueThreshold:
     """The risk beyond which contacting a client pays: where risk * save_rate * value > cost.
 
     Of a value that each client has for itself, the median decides here, over the labelled rows of
@@ -48,7 +48,7 @@ def value_threshold(worth: Worth, frame: pd.DataFrame) -> ValueThreshold:
     cost, rate = worth.contact_cost, worth.save_rate
     if cost is None or rate is None or worth.client_value is None:
         raise ModelError('the threshold "value" needs contact_cost, client_value and save_rate')
-    values = np.array([worth.of_all]) if worth.of_all else frame[worth.column].to_numpy()
+    values = np.array([worth.of_all]) if worth.of_all else data.values(str(worth.column))
     pays = values[values * rate > cost]
     if not len(pays):
         whose = f'the "{worth.column}" of any labelled row' if worth.column else f"{worth.of_all:g}"

@@ -1,3 +1,4 @@
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import numpy as np
@@ -6,7 +7,9 @@ import pytest
 from sklearn.metrics import f1_score
 
 from pipeline.bootstrap import Difference, paired_difference
-from pipeline.gate import Comparison, compare, out_of_fold
+from pipeline.gate import Comparison, FitWithout, compare, one_outcome, out_of_fold
+from pipeline.learning import FrameData, labelled_rows
+from pipeline.models import Model
 from pipeline.schema import Schema
 from training import train_model
 
@@ -41,6 +44,23 @@ class Always(Memory):
         return np.full(len(frame), self.outcome)
 
 
+def refits(
+    fit: Callable[[pd.DataFrame, Schema], Model], everything: pd.DataFrame, schema: Schema = SCHEMA
+) -> FitWithout:
+    """Fits on all rows but those of some clients."""
+
+    def fit_without(clients: Collection[str]) -> Model | None:
+        frame = everything[~everything[schema.client].isin(list(clients))]
+        labelled = labelled_rows(frame, schema)
+        if labelled.empty:
+            return None
+        if labelled[schema.outcome].nunique() > 1:
+            return fit(frame, schema)
+        return one_outcome(FrameData(labelled, labelled, schema))
+
+    return fit_without
+
+
 class Fits:
     """A fit that memorises, and keeps what it was given."""
 
@@ -67,17 +87,17 @@ TEST = clients([100, 101, 102, 103], [1, 1, 0, 0])
 
 def test_a_model_that_knows_its_clients_by_heart_knows_none_out_of_fold() -> None:
     assert Memory(EVERYTHING).predict(NEW).sum() == 5
-    assert out_of_fold(Fits(), NEW, EVERYTHING, SCHEMA).tolist() == [0] * 15
+    assert out_of_fold(refits(Fits(), EVERYTHING), NEW, SCHEMA).tolist() == [0] * 15
 
 
 def test_nor_does_it_know_them_by_another_row_of_theirs() -> None:
     twice = pd.concat([EVERYTHING, EVERYTHING.assign(left=1.0)], ignore_index=True)
-    assert out_of_fold(Fits(), NEW, twice, SCHEMA).tolist() == [0] * 15
+    assert out_of_fold(refits(Fits(), twice), NEW, SCHEMA).tolist() == [0] * 15
 
 
 def test_each_client_is_left_out_of_one_fit_and_seen_by_the_others() -> None:
     fits = Fits()
-    out_of_fold(fits, NEW, EVERYTHING, SCHEMA)
+    out_of_fold(refits(fits, EVERYTHING), NEW, SCHEMA)
     left_out = [set(EVERYTHING["id"]) - set(frame["id"]) for frame in fits.frames]
     assert len(left_out) == 5
     assert sorted(client for fold in left_out for client in fold) == sorted(NEW["id"])
@@ -86,7 +106,7 @@ def test_each_client_is_left_out_of_one_fit_and_seen_by_the_others() -> None:
 def test_all_rows_of_a_client_lie_in_one_fold() -> None:
     new = pd.concat([NEW, NEW], ignore_index=True)
     fits = Fits()
-    predicted = out_of_fold(fits, new, pd.concat([EVERYTHING, NEW]), SCHEMA)
+    predicted = out_of_fold(refits(fits, pd.concat([EVERYTHING, NEW]), SCHEMA), new, SCHEMA)
     assert predicted.tolist() == [0] * 30
     assert len(fits.frames) == 5
 
@@ -95,25 +115,32 @@ def test_predictions_come_in_the_order_of_the_rows() -> None:
     everything = clients([1, 2, 3, 4, 5] * 10, [1, 0, 1, 0, 1] * 10)
     everything["id"] = [f"c{i}" for i in range(50)]
     new = everything.iloc[[31, 4, 17, 8, 40, 22]]
-    assert out_of_fold(Fits(), new, everything, SCHEMA).tolist() == [0, 1, 1, 0, 1, 1]
+    assert out_of_fold(refits(Fits(), everything), new, SCHEMA).tolist() == [
+        0,
+        1,
+        1,
+        0,
+        1,
+        1,
+    ]
 
 
 def test_of_no_rows_nothing_is_predicted() -> None:
     fits = Fits()
-    assert out_of_fold(fits, NEW[:0], EVERYTHING, SCHEMA).tolist() == []
+    assert out_of_fold(refits(fits, EVERYTHING), NEW[:0], SCHEMA).tolist() == []
     assert fits.frames == []
 
 
 @pytest.mark.parametrize("outcome", [0, 1])
 def test_where_the_other_clients_have_one_outcome_it_is_predicted(outcome: int) -> None:
     everything = clients([1, 2, 3, 4], [1 - outcome, outcome, outcome, outcome])
-    predicted = out_of_fold(train_model, everything[:1], everything, SCHEMA)
+    predicted = out_of_fold(refits(train_model, everything), everything[:1], SCHEMA)
     assert predicted.tolist() == [outcome]
 
 
 def test_where_no_other_client_is_labelled_somebody_stays() -> None:
     everything = clients([1, 2, 3], [1, None, None])
-    assert out_of_fold(train_model, everything[:1], everything, SCHEMA).tolist() == [0]
+    assert out_of_fold(refits(train_model, everything), everything[:1], SCHEMA).tolist() == [0]
 
 
 def test_out_of_fold_a_real_model_has_not_seen_the_rows() -> None:
@@ -125,7 +152,7 @@ def test_out_of_fold_a_real_model_has_not_seen_the_rows() -> None:
     frame["id"] = [str(i) for i in range(60)]
     frame["left"] = rng.integers(0, 2, 60).astype(float)
     seen = f1_score(frame["left"], train_model(frame, schema).predict(frame[list(features)]))
-    unseen = f1_score(frame["left"], out_of_fold(train_model, frame, frame, schema))
+    unseen = f1_score(frame["left"], out_of_fold(refits(train_model, frame, schema), frame, schema))
     assert seen > 0.85
     assert unseen < 0.65
 
@@ -134,13 +161,12 @@ def compared(champion: Memory, challenger: Memory, gate: str = "not_worse") -> C
     return compare(
         champion,
         challenger,
-        Fits(),
+        refits(Fits(), EVERYTHING),
         gate=gate,
         seed=3,
         schema=SCHEMA,
         test=TEST,
         new=NEW,
-        everything=EVERYTHING,
     )
 
 
@@ -184,13 +210,12 @@ def test_both_are_judged_on_the_same_rows_with_a_known_outcome() -> None:
     with_unknown = compare(
         Always(1),
         Always(1),
-        Fits(),
+        refits(Fits(), pd.concat([EVERYTHING, new[-3:]])),
         gate="not_worse",
         seed=3,
         schema=SCHEMA,
         test=test,
         new=new,
-        everything=pd.concat([EVERYTHING, new[-3:]]),
     )
     assert with_unknown == compared(Always(1), Always(1))
 
@@ -199,13 +224,12 @@ def test_without_new_rows_the_test_rows_decide() -> None:
     comparison = compare(
         Always(0),
         Memory(TEST),
-        Fits(),
+        refits(Fits(), EVERYTHING),
         gate="better",
         seed=3,
         schema=SCHEMA,
         test=TEST,
         new=NEW[:0],
-        everything=EVERYTHING,
     )
     # four clients, two of whom left: in one of 16 resamples nobody has, and both models have 0
     assert comparison == Comparison(

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import ModelError, ReleaseError
+from pipeline.learning import FrameData
 from pipeline.models import (
     Model,
     TrainedModel,
@@ -56,11 +57,10 @@ def saved_model(
     return save_model(
         model,
         folder,
-        frame=frame,
+        data=FrameData(frame, frame, schema),
         risk=risk_of(model, frame),
         recipe=RECIPE,
         last_file=last_file,
-        schema=schema,
     )
 
 

@@ -11,11 +11,18 @@ from sklearn.metrics import f1_score
 from pipeline.calibration import Calibration, fitted_calibrator
 from pipeline.errors import ModelError
 from pipeline.estimators import fit_model
+from pipeline.learning import FrameData
 from pipeline.models import predictions_of, risk_of
 from pipeline.policy import Worth
-from pipeline.threshold import f1_threshold, value_threshold, with_threshold
+from pipeline.schema import Schema
+from pipeline.threshold import ValueThreshold, f1_threshold, value_threshold, with_threshold
 
+SCHEMA = Schema("id", "left", ("balance",))
 FRAME = pd.DataFrame({"balance": [100.0, 200.0, 900.0, math.nan]})
+
+
+def found_for(worth: Worth, frame: pd.DataFrame) -> ValueThreshold:
+    return value_threshold(worth, FrameData(frame, frame, SCHEMA))
 
 
 @given(
@@ -42,15 +49,15 @@ def test_of_equally_good_thresholds_the_highest_is_taken() -> None:
 
 
 def test_the_line_lies_where_a_contact_pays() -> None:
-    found = value_threshold(Worth(1000.0, 50.0, 0.25), FRAME)
+    found = found_for(Worth(1000.0, 50.0, 0.25), FRAME)
     assert found.threshold == pytest.approx(0.2)
     assert found.rule == "where risk * 0.25 * 1000 exceeds 50"
     assert found.threshold > 0.2  # as much as the cost is not more than it
 
 
 def test_of_a_column_the_median_of_those_worth_a_contact_decides() -> None:
-    assert value_threshold(Worth("balance", 10.0, 0.5), FRAME).threshold == pytest.approx(0.1)
-    found = value_threshold(Worth("balance", 60.0, 0.5), FRAME)  # 100 is not worth it
+    assert found_for(Worth("balance", 10.0, 0.5), FRAME).threshold == pytest.approx(0.1)
+    found = found_for(Worth("balance", 60.0, 0.5), FRAME)  # 100 is not worth it
     assert found.threshold == pytest.approx(60 / (0.5 * 550))
     assert found.rule == 'where risk * 0.5 * 550 (the median "balance") exceeds 60'
 
@@ -58,7 +65,7 @@ def test_of_a_column_the_median_of_those_worth_a_contact_decides() -> None:
 @pytest.mark.parametrize("balance", [[0.0], [-5.0], [math.nan], [10.0]])
 def test_a_contact_that_never_pays_is_told(balance: list[float]) -> None:
     with pytest.raises(ModelError) as caught:
-        value_threshold(Worth("balance", 10.0, 0.5), pd.DataFrame({"balance": balance}))
+        found_for(Worth("balance", 10.0, 0.5), pd.DataFrame({"balance": balance}))
     assert str(caught.value) == (
         "no client is worth contacting: contact_cost 10 is no less than save_rate 0.5"
         ' * client_value (the "balance" of any labelled row)'

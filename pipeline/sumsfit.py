@@ -1,0 +1,196 @@
+"""Logistic regression of rows in buckets: Newton's method on sums over all of them.
+
+Scaling, imputation and encoding follow from counts, sums and medians; what comes out is the
+pipeline that scikit-learn would have fitted on the same rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing._data import _handle_zeros_in_scale, _is_constant_feature
+
+from pipeline.buckets import stored
+from pipeline.columnsums import BucketRows, ColumnSums, Moments, numbers_of
+from pipeline.engine import Engine
+from pipeline.errors import ModelError
+from pipeline.estimators import encoders_frame, fit_on_sample, untrained_model
+from pipeline.newton import BLOCK
+from pipeline.recipe import LOGISTIC
+from pipeline.schema import Schema
+
+MOST_STEPS = 100
+MOST_HALVINGS = 30  # of a step that would go too far
+
+
+class Encoding(NamedTuple):
+    """How rows become columns of a matrix: numbers scaled, categories one by one."""
+
+    medians: tuple[float, ...]  # in place of missing numbers
+    means: tuple[float, ...]
+    scales: tuple[float, ...]
+    categories: tuple[tuple[str, ...], ...]
+
+    @property
+    def width(self) -> int:
+        """The columns of the matrix, and one more for the intercept."""
+        return len(self.means) + sum(map(len, self.categories)) + 1
+
+    def matrix(self, table: pa.Table, schema: Schema) -> np.ndarray:
+        """The matrix of some rows, turned: shape (width, rows), the last row of ones."""
+        matrix = np.ones((self.width, len(table)))
+        at = len(self.means)
+        if at:
+            numbers = numbers_of(table, schema)
+            filled = np.where(np.isnan(numbers), self.medians, numbers)
+            matrix[:at] = ((filled - self.means) / self.scales).T
+        for column, known in zip(schema.categorical, self.categories, strict=True):
+            codes = pc.index_in(table[stored(column)], pa.array(known, pa.large_string()))
+            matrix[at : at + len(known)] = codes.to_numpy() == np.arange(len(known))[:, None]
+            at += len(known)
+        return matrix
+
+
+class Place(NamedTuple):
+    """Where a bucket is to be looked at: weights of the encoded columns, the intercept last."""
+
+    rows: BucketRows
+    encoding: Encoding
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Slope:
+    """The log loss of some rows at one place, its gradient and its Hessian, all summed."""
+
+    loss: float
+    gradient: np.ndarray
+    hessian: np.ndarray
+
+    def plus(self, other: "Slope") -> "Slope":
+        """That of both together."""
+        return Slope(
+            self.loss + other.loss, self.gradient + other.gradient, self.hessian + other.hessian
+        )
+
+
+def slope(place: Place) -> Slope:
+    """The slope of a bucket's labelled rows."""
+    schema, weights = place.rows.schema, np.array(place.weights)
+    size = len(weights)
+    found = Slope(0.0, np.zeros(size), np.zeros((size, size)))
+    for table in place.rows.groups((*schema.features, schema.outcome)):
+        for first in range(0, len(table), BLOCK):
+            block = table.slice(first, BLOCK)
+            outcomes = block[stored(schema.outcome)].to_numpy()
+            found = found.plus(_slope_of(place.encoding.matrix(block, schema), outcomes, weights))
+    return found
+
+
+def _slope_of(matrix: np.ndarray, outcomes: np.ndarray, weights: np.ndarray) -> Slope:
+    odds = weights @ matrix
+    with np.errstate(over="ignore"):  # exp(-z) is infinite where the risk is 0
+        risk = 1 / (1 + np.exp(-odds))
+    loss = float(np.logaddexp(0, np.where(outcomes == 1, -odds, odds)).sum())
+    return Slope(loss, matrix @ (risk - outcomes), (matrix * (risk * (1 - risk))) @ matrix.T)
+
+
+def fit_logistic(
+    engine: Engine,
+    parts: Sequence[BucketRows],
+    sums: ColumnSums,
+    medians: Sequence[float],
+    sample: pd.DataFrame,
+) -> Pipeline:
+    """The logistic pipeline fitted on all labelled rows of some buckets.
+
+    `sums` and `medians` are those of the rows; a fit on `sample`, some of them, is the start.
+    """
+    schema = parts[0].schema
+    model = untrained_model(LOGISTIC, schema)
+    encoding = _fit_columns(model, schema, sums, medians)
+    logistic = model["logistic"]
+    start = fit_on_sample(logistic, model["columns"], sample, schema, encoding.width - 1)
+    weights, looks = _minimum(engine, parts, encoding, start, sums.rows, logistic)
+    logistic.coef_, logistic.intercept_ = weights[None, :-1], weights[-1:]
+    logistic.n_iter_[:] = looks
+    return model
+
+
+def _fit_columns(
+    model: Pipeline, schema: Schema, sums: ColumnSums, medians: Sequence[float]
+) -> Encoding:
+    """Fit imputation, scaling and encoding by what is known of the columns."""
+    columns = model["columns"]
+    known = {
+        column: sorted(counts)
+        for column, counts in zip(schema.categorical, sums.categories, strict=True)
+    }
+    columns.fit(encoders_frame(dict(zip(schema.numeric, medians, strict=True)), known))
+    fills, means, scales = np.nan_to_num(np.array(medians, "float64")), np.empty(0), np.empty(0)
+    if schema.numeric:
+        filled = [
+            found.plus(Moments(sums.rows - found.count, float(fill), 0.0))
+            for found, fill in zip(sums.numbers, fills, strict=True)
+        ]
+        scaler = columns.named_transformers_["numbers"]["scale"]
+        means = scaler.mean_ = np.array([moments.mean for moments in filled])
+        scaler.var_ = np.array([moments.squares / moments.count for moments in filled])
+        scaler.n_samples_seen_ = np.int64(sums.rows)
+        constant = _is_constant_feature(scaler.var_, means, sums.rows)
+        scales = scaler.scale_ = _handle_zeros_in_scale(
+            np.sqrt(scaler.var_), copy=False, constant_mask=constant
+        )
+    return Encoding(
+        tuple(fills.tolist()),
+        tuple(means.tolist()),
+        tuple(scales.tolist()),
+        tuple(tuple(words) for words in known.values()),
+    )
+
+
+def _minimum(
+    engine: Engine,
+    parts: Sequence[BucketRows],
+    encoding: Encoding,
+    start: np.ndarray,
+    rows: int,
+    logistic: LogisticRegression,
+) -> tuple[np.ndarray, int]:
+    """Where the loss is least, and after how many looks at all rows.
+
+    A step that does not lower the loss is halved until it does, so the method converges from any
+    start: the loss is convex. Source: Boyd and Vandenberghe, Convex Optimization, 2004, 9.5.
+    """
+    penalties = np.append(np.full(len(start) - 1, 1 / logistic.C), 0.0)
+
+    def look(weights: np.ndarray) -> Slope:
+        places = [Place(part, encoding, tuple(weights.tolist())) for part in parts]
+        found = reduce(Slope.plus, engine.map(slope, places))
+        return Slope(
+            found.loss + float(penalties @ weights**2) / 2,
+            found.gradient + penalties * weights,
+            found.hessian + np.diag(penalties),
+        )
+
+    weights, here, looks = start, look(start), 1
+    for _ in range(MOST_STEPS):
+        step = np.linalg.lstsq(here.hessian, here.gradient)[0]
+        if np.abs(here.gradient).max() / rows <= logistic.tol:
+            return weights - step, looks  # the last one, which needs no look
+        for _ in range(MOST_HALVINGS):
+            there, looks = look(weights - step), looks + 1
+            if there.loss <= here.loss:
+                break
+            step = step / 2
+        else:
+            return weights, looks  # no digit of the loss is left to win
+        weights, here = weights - step, there
+    raise ModelError(f"the logistic regression did not converge in {MOST_STEPS} steps")
