@@ -80,7 +80,7 @@ def _serve_model(app: Flask, config: Config, live: LiveModel) -> None:
     def scoring() -> Response:
         served = live.get()
         key = (served.release.id, tuple(list_input(config.test_data_path)))
-        found = scores.get(key, lambda: scores_on_test_data(config, served.model))
+        found = scores.get(key, lambda: scores_on_test_data(config, served.model, here=True))
         return jsonify(**asdict(found), release=served.release.id)
 
     @app.get("/health")

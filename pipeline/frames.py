@@ -2,14 +2,14 @@
 
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import pandas as pd
 
 from pipeline.errors import DataError
-from pipeline.inbox import list_input, open_plain
+from pipeline.inbox import FoundFile, list_input, open_plain
 from pipeline.ledger import BadRow
 from pipeline.schema import Schema, csv_line
 from pipeline.table import GoodRows, Table, too_many_bad
@@ -42,22 +42,47 @@ def read_table(
 
     Raises `DataError` where the table as a whole is refused.
     """
-    good: list[str] = []
+    return frame_of_text("".join(_good_texts(stream, schema, columns, name)), schema, columns)
+
+
+def table_batches(
+    stream: io.BufferedReader, schema: Schema, name: str, characters: int
+) -> Iterator[pd.DataFrame]:
+    """The rows of one CSV text as `read_table` has them, in frames of about so many characters.
+
+    Raises `DataError` where the table as a whole is refused, which may be at its end.
+    """
+    texts: list[str] = []
+    size = 0
+    for text in _good_texts(stream, schema, schema.columns, name):
+        texts.append(text)
+        size += len(text)
+        if size >= characters:
+            yield frame_of_text("".join(texts), schema, schema.columns)
+            texts, size = [], 0
+    if texts:
+        yield frame_of_text("".join(texts), schema, schema.columns)
+
+
+def _good_texts(
+    stream: io.BufferedReader, schema: Schema, columns: Sequence[str], name: str
+) -> Iterator[str]:
+    """The canonical lines of the good rows; what is said of bad ones is said at the end."""
     bad: list[BadRow] = []
+    rows = 0
     try:
         for block in Table(stream, schema, columns).blocks():
             if isinstance(block, GoodRows):
-                good.append(block.text)
+                rows += block.text.count("\n")
+                yield block.text
             else:
                 bad.append(block)
-        text = "".join(good)
-        if why := too_many_bad(bad, text.count("\n") + len(bad)):
+        if why := too_many_bad(bad, rows + len(bad)):
             raise DataError(why)
     except DataError as error:
         raise DataError(f"{name} {error}") from None
     for row in bad:
         log.warning("%s: line %d is left out: %s", name, row.line, row.reason)
-    return frame_of_text(text, schema, columns)
 
 
 def frame_of_text(text: str, schema: Schema, columns: Sequence[str]) -> pd.DataFrame:
@@ -68,15 +93,24 @@ def frame_of_text(text: str, schema: Schema, columns: Sequence[str]) -> pd.DataF
 
 def read_folder(folder: Path, schema: Schema) -> pd.DataFrame:
     """All rows of the `.csv` files of a folder, file by file in order of name."""
+    frames = []
+    for file in tables_in(folder):
+        with open_table(file.path) as stream:
+            frames.append(read_table(stream, schema, schema.columns, str(file.path)))
+    return pd.concat(frames, ignore_index=True)
+
+
+def tables_in(folder: Path) -> list[FoundFile]:
+    """The `.csv` files of a folder in order of name; raises `DataError` if there is none."""
     files = [file for file in list_input(folder) if file.regular]
     if not files:
         raise DataError(f"{folder}: holds no .csv file")
-    frames = []
-    for file in files:
-        try:
-            stream: io.BufferedReader = io.BufferedReader(open_plain(file.path))
-        except OSError as error:
-            raise DataError(f"{file.path} cannot be read: {error.strerror}") from None
-        with stream:
-            frames.append(read_table(stream, schema, schema.columns, str(file.path)))
-    return pd.concat(frames, ignore_index=True)
+    return files
+
+
+def open_table(path: Path) -> io.BufferedReader:
+    """A file of client rows, open for reading; raises `DataError` if it cannot be read."""
+    try:
+        return io.BufferedReader(open_plain(path))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None

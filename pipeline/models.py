@@ -44,6 +44,7 @@ from pipeline.unpickling import unpickle
 log = logging.getLogger(__name__)
 
 CHECKED_ROWS = 5
+BLOCK_ROWS = 16  # a multiple of the rows that BLAS takes at a time
 TRAIN_AGAIN = "train again with the versions installed here, or install those of its manifest"
 
 
@@ -225,7 +226,7 @@ def risk_of(model: Model, frame: pd.DataFrame) -> np.ndarray:
     if frame.empty:
         return np.empty(0)
     with threads_for(len(frame)):
-        risk: np.ndarray = model.predict_proba(frame[list(model.feature_names_in_)])[:, 1]
+        risk: np.ndarray = model.predict_proba(_asked(model, frame))[: len(frame), 1]
     return risk
 
 
@@ -234,4 +235,17 @@ def predictions_of(model: Model, frame: pd.DataFrame) -> np.ndarray:
     if frame.empty:
         return np.empty(0, dtype="int64")
     with threads_for(len(frame)):
-        return model.predict(frame[list(model.feature_names_in_)])
+        return model.predict(_asked(model, frame))[: len(frame)]
+
+
+def _asked(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
+    """The features of the rows, the last one again until their number is whole.
+
+    BLAS rounds the few rows that are left over from its blocks otherwise than those within: so
+    that a client's risk is the same to the last bit whoever else is asked about, none is left over.
+    """
+    rows = frame[list(model.feature_names_in_)]
+    missing = -len(rows) % BLOCK_ROWS
+    if not missing:
+        return rows
+    return rows.take(np.minimum(np.arange(len(rows) + missing), len(rows) - 1))

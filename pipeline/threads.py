@@ -1,6 +1,6 @@
 """How many threads a model works in."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 
 from threadpoolctl import threadpool_limits
 
@@ -14,7 +14,7 @@ def threads_for(rows: int) -> AbstractContextManager[object]:
     are free, each meeting takes as long as the system lets others work: seconds for what takes
     milliseconds.
     """
-    limits: AbstractContextManager[object] = (
-        threadpool_limits(1, "openmp") if rows < MANY else nullcontext()
-    )
+    # BLAS has one in any case: what it does here is little, and where it cuts the rows into shares,
+    # their ends are rounded otherwise
+    limits: AbstractContextManager[object] = threadpool_limits(1, None if rows < MANY else "blas")
     return limits

@@ -201,6 +201,15 @@ def settled(source: Sandbox, kept_worlds: Path) -> Sandbox:
     return _run_once(source, kept_worlds / "settled", "fullprocess")
 
 
+@pytest.fixture(scope="session")
+def dask_address() -> Iterator[str]:
+    """The address of a scheduler with two workers of one thread, which all tests share."""
+    from engines import dask_cluster  # which imports this module
+
+    with dask_cluster(2) as cluster:
+        yield cluster.address
+
+
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
     """Fail what takes longer, even if it is blocked in a system call."""
