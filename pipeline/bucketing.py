@@ -4,6 +4,7 @@ What is on record counts and nothing else: files of buckets that are not yet, or
 record are swept away by the next ingestion.
 """
 
+import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,8 +20,10 @@ from pipeline.inbox import FoundFile
 from pipeline.intake import log_counts
 from pipeline.ledger import TakenFile
 from pipeline.masterwriter import key_path
-from pipeline.pieces import Pieces, PieceTask, cut, with_counts
+from pipeline.pieces import Pieces, PieceTask, cut, finished, with_counts
 from pipeline.progress import Step, unseen
+
+log = logging.getLogger(__name__)
 
 PIECES = ".pieces"  # the folder of pieces, beside the buckets
 TASK_BYTES = 8 << 20  # of small files that one task has
@@ -41,6 +44,8 @@ def ingest_files(
     """
     _check_lost(config, history)
     tasks = _tasks(config, bucketledger.key_seed(history), files)
+    if count := sum(finished(task) is not None for task in tasks):
+        log.info("%d of %d parts were finished by an earlier run", count, len(tasks))
     pieces = engine.map(cut, tasks, lambda done: step(sum(f.size for f in done.files if f)))
     ingestion = bucketledger.last_ingestion(history) + 1
     before = [] if rebuilt else bucketledger.counted_buckets(config, history)
