@@ -19,11 +19,12 @@ import pandas as pd
 from pipeline import cli
 from pipeline.calibration import calibrate
 from pipeline.config import Config
+from pipeline.database import History, open_history
 from pipeline.errors import ModelError
 from pipeline.estimators import fit_model
 from pipeline.features import features_of
 from pipeline.folds import Folds, folds_of
-from pipeline.history import History, record_timing
+from pipeline.history import record_timing
 from pipeline.ledger import last_file, master_size
 from pipeline.linear import linear_of
 from pipeline.master import read_master, read_sample
@@ -169,7 +170,7 @@ def _threshold(policy: Policy, frame: pd.DataFrame) -> tuple[float | None, str]:
 def train(config: Config) -> TrainedModel:
     """Fit on finaldata.csv and save the model; raises `ModelError` if that cannot be done."""
     started = perf_counter()
-    with History(config.history_path) as history:
+    with open_history(config.history_path) as history:
         labelled, sample = _read(config, history)
         fitted = fit(labelled, sample, config.schema, config.policy)
         trained = save_model(

@@ -1,0 +1,199 @@
+"""The history in a PostgreSQL database, asked and written to as the one of SQLite is."""
+
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from pipeline.database import History, Row
+from pipeline.databaseurl import DatabaseUrl
+from pipeline.errors import HistoryError
+from pipeline.migrations import MIGRATIONS
+from pipeline.serverrows import server_rows
+from pipeline.serversql import placeholders, statements
+
+try:
+    import psycopg
+    from psycopg.rows import tuple_row
+except ImportError as error:
+    raise HistoryError(
+        f"a history on a PostgreSQL server needs psycopg ({error}):"
+        " pip install -r pipeline/requirements-postgres.txt"
+    ) from None
+
+APPLICATION = "clientrisk: "  # and which process of which machine, for the server's tables to show
+MIGRATING = 0x7269736B, 0  # the key of the lock under which tables are made
+# a server or a network that is gone is noticed; what the URL says of these goes before
+WAITS = {"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10"}
+# what SQLite keeps in its header, and in the time of change of the run lock's folder
+STATE = """
+CREATE TABLE IF NOT EXISTS server_state (version INTEGER NOT NULL, last_active TEXT);
+INSERT INTO server_state (version) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM server_state)
+"""
+# no bugs either: read-only, no permission, idle in a transaction for longer than the server allows
+_NO_BUGS = ("25006", "42501", "25P03")
+
+# of the databases whose run lock this process holds: what raises `HistoryError` once it is lost
+guards: dict[DatabaseUrl, Callable[[History], None]] = {}
+
+
+class ServerHistory(History):
+    """An open history on a server."""
+
+    place: DatabaseUrl
+
+    def __init__(self, url: DatabaseUrl, *, make: bool = True) -> None:
+        self.place = url
+        self.connection = _connected(url)
+        try:
+            version = self._steps()
+            self.made = make or version is not None
+            if self.made and version != len(MIGRATIONS):
+                self._migrate()
+        except psycopg.Error as error:
+            self.close()
+            raise HistoryError(f"{url} is no history database of ours: {_told(error)}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything written inside counts together, or not at all.
+
+        Raises `HistoryError` where this process held the run lock and has lost it.
+        """
+        with self._errors_told():
+            self.connection.execute("BEGIN")
+            try:
+                self.check_lock()
+                yield
+                self.connection.execute("COMMIT")
+            except BaseException:
+                with suppress(psycopg.OperationalError):  # one that is lost was rolled back
+                    self.connection.execute("ROLLBACK")
+                raise
+
+    def check_lock(self) -> None:
+        """Raise `HistoryError` where this process held the run lock and has lost it."""
+        if check := guards.get(self.place):
+            check(self)
+
+    def query(self, sql: str, *values: Any) -> list[Row]:
+        """All rows of a query."""
+        with self._asked(sql, values, server_rows) as cursor:
+            return cursor.fetchall() if cursor.description else []
+
+    def tuples(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """All rows of a query as plain tuples."""
+        with self._asked(sql, values, tuple_row) as cursor:
+            return cursor.fetchall() if cursor.description else []
+
+    def one(self, sql: str, *values: Any) -> Row | None:
+        """The first row of a query, if there is one."""
+        with self._asked(sql, values, server_rows) as cursor:
+            row: Row | None = cursor.fetchone()
+            return row
+
+    def insert(self, table: str, **values: Any) -> int:
+        """Add one row; returns its id."""
+        given = {name: value for name, value in values.items() if (name, value) != ("id", None)}
+        marks = ", ".join("?" * len(given))
+        sql = f"INSERT INTO {table} ({', '.join(given)}) VALUES ({marks}) RETURNING *"
+        number: int = self.tuples(sql, *given.values())[0][0]  # it comes first in every table
+        if "id" in given:
+            self._go_on_after(table, number)
+        return number
+
+    def many(self, sql: str, values: Iterable[tuple[Any, ...]]) -> None:
+        """Run a statement with each of these values."""
+        with self._errors_told(), self.connection.cursor() as cursor:
+            cursor.executemany(placeholders(sql), map(_storable, values))
+
+    @contextmanager
+    def _asked(self, sql: str, values: tuple[Any, ...], rows: Any) -> Iterator[Any]:
+        with self._errors_told(), self.connection.cursor(row_factory=rows) as cursor:
+            yield cursor.execute(placeholders(sql), _storable(values))
+
+    def _go_on_after(self, table: str, number: int) -> None:
+        """Let the ids that a table gives by itself go on beyond one that was given."""
+        self.query(
+            "SELECT setval(ids, greatest(?, pg_sequence_last_value(ids))) FROM"
+            " (SELECT CAST(pg_get_serial_sequence(?, 'id') AS regclass) AS ids) AS of_table",
+            *(number, table),
+        )
+
+    @contextmanager
+    def _errors_told(self) -> Iterator[None]:
+        """Turn what a server that is gone or full does into a `HistoryError`; no bugs."""
+        try:
+            yield
+        except psycopg.Error as error:
+            if not isinstance(error, psycopg.OperationalError) and error.sqlstate not in _NO_BUGS:
+                raise
+            raise HistoryError(f"{self.place}: {_told(error)}") from error
+
+    def _steps(self) -> int | None:
+        """How many of our steps it has taken; None where it has no tables of ours."""
+        try:
+            return int(self.tuples("SELECT version FROM server_state")[0][0])
+        except psycopg.errors.UndefinedTable:
+            return None
+
+    def _migrate(self) -> None:
+        with self.transaction():
+            self.query("SELECT pg_advisory_xact_lock(?, ?)", *MIGRATING)
+            self._execute(STATE)
+            version = self._steps() or 0  # another process may have been first
+            if version > len(MIGRATIONS):
+                raise HistoryError(f"{self.place} was written by a newer version of this project")
+            for migration in MIGRATIONS[version:]:
+                self._execute(migration)
+            self.query("UPDATE server_state SET version = ?", len(MIGRATIONS))
+
+    def _execute(self, migration: str) -> None:
+        for statement in statements(migration):
+            self.connection.execute(statement)
+
+
+def recorded_history(url: DatabaseUrl) -> ServerHistory | None:
+    """The history for those who read it; None where its tables have not been made."""
+    history = ServerHistory(url, make=False)
+    if history.made:
+        return history
+    history.close()
+    return None
+
+
+def _connected(url: DatabaseUrl) -> "psycopg.Connection[Any]":
+    waits: dict[str, Any] = {k: v for k, v in WAITS.items() if k not in url.options}
+    process = f"process {os.getpid()} on {socket.gethostname()}"
+    try:
+        connection = psycopg.connect(
+            url.with_password,
+            autocommit=True,
+            cursor_factory=psycopg.ClientCursor,  # in which a value needs no type
+            client_encoding="utf8",
+            application_name=f"{APPLICATION}{process}"[:63],
+            **waits,
+        )
+    except psycopg.Error as error:
+        raise HistoryError(
+            f"{url} cannot be opened: {_told(error)}; see that the server runs, that it has this"
+            " database and user, and that the password is known (PGPASSWORD, ~/.pgpass)"
+        ) from error
+    if (encoding := connection.info.parameter_status("server_encoding")) != "UTF8":
+        connection.close()
+        raise HistoryError(f"{url} has the encoding {encoding}; make a database with UTF8")
+    return connection
+
+
+def _storable(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Values without the one character that PostgreSQL's texts cannot hold."""
+    return tuple(v.replace("\0", "\ufffd") if isinstance(v, str) else v for v in values)
+
+
+def _told(error: "psycopg.Error") -> str:
+    """What the server or its client says, on one line."""
+    return " ".join(str(error).split())
