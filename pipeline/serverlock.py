@@ -100,7 +100,8 @@ def _release(session: History, lock: Key) -> None:
 
 
 def _note(session: History) -> None:
-    session.query("UPDATE server_state SET last_active = ?", utc_now())
+    # to the second, as a folder's time of change is told
+    session.query("UPDATE server_state SET last_active = ?", f"{utc_now()[:19]}Z")
 
 
 def _lost(session: History) -> HistoryError:

@@ -232,6 +232,29 @@ def settled(source: Sandbox, kept_worlds: Path) -> Sandbox:
     return _run_once(source, kept_worlds / "settled", "fullprocess")
 
 
+@pytest.fixture
+def shared(source: Sandbox, database: str) -> Sandbox:
+    """A project with two client files, whose history is to lie on the server."""
+    source.configure(history_path=database)
+    return source
+
+
+@pytest.fixture
+def live(shared: Sandbox, postgresql: postgres.Server, kept_worlds: Path) -> Sandbox:
+    """Such a project whose first run of the whole chain is done; run once and copied."""
+    kept = kept_worlds / "on a server"
+    if not kept.exists():
+        result = shared.run("fullprocess")
+        assert result.code == 0, result.err
+        shutil.copytree(shared.root, kept, symlinks=True)
+        postgresql.execute("postgres", "CREATE DATABASE settled TEMPLATE bared")
+        return shared
+    shutil.copytree(kept, shared.root, symlinks=True, dirs_exist_ok=True)
+    postgresql.execute("postgres", "DROP DATABASE bared WITH (FORCE)")
+    postgresql.execute("postgres", "CREATE DATABASE bared TEMPLATE settled")
+    return shared
+
+
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
     """Fail what takes longer, even if it is blocked in a system call."""

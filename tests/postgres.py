@@ -120,6 +120,11 @@ class Server:
         self.execute(database, f"SET session_replication_role = replica; {deleted}; {ANEW}")
         return self.url(database)
 
+    def connected(self) -> int:
+        """How many connections of this project it has."""
+        question = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'clientrisk%'"
+        return int(self.execute("postgres", question)[0][0])
+
     def _command(self, program: str, *args: str) -> list[str]:
         """As another user where we are root, whom PostgreSQL refuses; it dies with us."""
         binaries = _binaries()
@@ -156,6 +161,6 @@ def server() -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def opened(place: Path | str) -> History:
+def opened(place: Path | DatabaseUrl | str) -> History:
     """A history by its path or URL."""
-    return open_history(place if isinstance(place, Path) else DatabaseUrl(place))
+    return open_history(DatabaseUrl(place) if isinstance(place, str) else place)
