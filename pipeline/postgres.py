@@ -1,7 +1,5 @@
 """The history in a PostgreSQL database, asked and written to as the one of SQLite is."""
 
-import os
-import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -10,30 +8,16 @@ from pipeline.database import History, Row
 from pipeline.databaseurl import DatabaseUrl
 from pipeline.errors import HistoryError
 from pipeline.migrations import MIGRATIONS
+from pipeline.serverconnection import connected, errors_told, psycopg, told, tuple_row
 from pipeline.serverrows import server_rows
 from pipeline.serversql import placeholders, statements
 
-try:
-    import psycopg
-    from psycopg.rows import tuple_row
-except ImportError as error:
-    raise HistoryError(
-        f"a history on a PostgreSQL server needs psycopg ({error}):"
-        " pip install -r pipeline/requirements-postgres.txt"
-    ) from None
-
-APPLICATION = "clientrisk: "  # and which process of which machine, for the server's tables to show
 MIGRATING = 0x7269736B, 0  # the key of the lock under which tables are made
-# a server or a network that is gone is noticed; what the URL says of these goes before
-WAITS = {"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10"}
 # what SQLite keeps in its header, and in the time of change of the run lock's folder
 STATE = """
 CREATE TABLE IF NOT EXISTS server_state (version INTEGER NOT NULL, last_active TEXT);
 INSERT INTO server_state (version) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM server_state)
 """
-# no bugs either: read-only, no permission, idle in a transaction for longer than the server allows
-_NO_BUGS = ("25006", "42501", "25P03")
-
 # of the databases whose run lock this process holds: what raises `HistoryError` once it is lost
 guards: dict[DatabaseUrl, Callable[[History], None]] = {}
 
@@ -45,7 +29,7 @@ class ServerHistory(History):
 
     def __init__(self, url: DatabaseUrl, *, make: bool = True) -> None:
         self.place = url
-        self.connection = _connected(url)
+        self.connection = connected(url)
         try:
             version = self._steps()
             self.made = make or version is not None
@@ -53,7 +37,7 @@ class ServerHistory(History):
                 self._migrate()
         except psycopg.Error as error:
             self.close()
-            raise HistoryError(f"{url} is no history database of ours: {_told(error)}") from error
+            raise HistoryError(f"{url} is no history database of ours: {told(error)}") from error
         except BaseException:
             self.close()
             raise
@@ -64,7 +48,7 @@ class ServerHistory(History):
 
         Raises `HistoryError` where this process held the run lock and has lost it.
         """
-        with self._errors_told():
+        with errors_told(self.place):
             self.connection.execute("BEGIN")
             try:
                 self.check_lock()
@@ -109,12 +93,12 @@ class ServerHistory(History):
     def many(self, sql: str, values: Iterable[tuple[Any, ...]]) -> None:
         """Run a statement with each of these values."""
         # this cursor lets the server prepare the statement once, which takes a fifth of the time
-        with self._errors_told(), psycopg.Cursor(self.connection) as cursor:
+        with errors_told(self.place), psycopg.Cursor(self.connection) as cursor:
             cursor.executemany(placeholders(sql), map(_storable, values))
 
     @contextmanager
     def _asked(self, sql: str, values: tuple[Any, ...], rows: Any) -> Iterator[Any]:
-        with self._errors_told(), self.connection.cursor(row_factory=rows) as cursor:
+        with errors_told(self.place), self.connection.cursor(row_factory=rows) as cursor:
             yield cursor.execute(placeholders(sql), _storable(values))
 
     def _go_on_after(self, table: str, number: int) -> None:
@@ -124,16 +108,6 @@ class ServerHistory(History):
             " (SELECT CAST(pg_get_serial_sequence(?, 'id') AS regclass) AS ids) AS of_table",
             *(number, table),
         )
-
-    @contextmanager
-    def _errors_told(self) -> Iterator[None]:
-        """Turn what a server that is gone or full does into a `HistoryError`; no bugs."""
-        try:
-            yield
-        except psycopg.Error as error:
-            if not isinstance(error, psycopg.OperationalError) and error.sqlstate not in _NO_BUGS:
-                raise
-            raise HistoryError(f"{self.place}: {_told(error)}") from error
 
     def _steps(self) -> int | None:
         """How many of our steps it has taken; None where it has no tables of ours."""
@@ -167,34 +141,6 @@ def recorded_history(url: DatabaseUrl) -> ServerHistory | None:
     return None
 
 
-def _connected(url: DatabaseUrl) -> "psycopg.Connection[Any]":
-    waits: dict[str, Any] = {k: v for k, v in WAITS.items() if k not in url.options}
-    process = f"process {os.getpid()} on {socket.gethostname()}"
-    try:
-        connection = psycopg.connect(
-            url.with_password,
-            autocommit=True,
-            cursor_factory=psycopg.ClientCursor,  # in which a value needs no type
-            client_encoding="utf8",
-            application_name=f"{APPLICATION}{process}"[:63],
-            **waits,
-        )
-    except psycopg.Error as error:
-        raise HistoryError(
-            f"{url} cannot be opened: {_told(error)}; see that the server runs, that it has this"
-            " database and user, and that the password is known (PGPASSWORD, ~/.pgpass)"
-        ) from error
-    if (encoding := connection.info.parameter_status("server_encoding")) != "UTF8":
-        connection.close()
-        raise HistoryError(f"{url} has the encoding {encoding}; make a database with UTF8")
-    return connection
-
-
 def _storable(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Values without the one character that PostgreSQL's texts cannot hold."""
     return tuple(v.replace("\0", "\ufffd") if isinstance(v, str) else v for v in values)
-
-
-def _told(error: "psycopg.Error") -> str:
-    """What the server or its client says, on one line."""
-    return " ".join((error.diag.message_primary or str(error)).split())

@@ -15,7 +15,8 @@ from pipeline.database import History
 from pipeline.databaseurl import DatabaseUrl
 from pipeline.errors import HistoryError, LockHeldError
 from pipeline.files import utc_now
-from pipeline.postgres import APPLICATION, ServerHistory, guards
+from pipeline.postgres import ServerHistory, guards
+from pipeline.serverconnection import APPLICATION
 
 CONSTANT = 0x7269736B  # of all keys of ours among a database's advisory locks
 
