@@ -134,8 +134,8 @@ def postgresql() -> Iterator[postgres.Server]:
     if why := postgres.missing():
         (pytest.fail if postgres.REQUIRED else pytest.skip)(why)
     with postgres.server() as started:
-        started.execute("postgres", "CREATE DATABASE emptied")
-        started.execute("postgres", "CREATE DATABASE bared")
+        for name in ("emptied", "bared"):
+            started.execute("postgres", f"CREATE DATABASE {name} {postgres.ENGLISH}")
         postgres.opened(started.url("emptied")).close()
         yield started
 

@@ -27,6 +27,8 @@ SETTINGS = {
     "max_connections": "60",
     **dict.fromkeys(("fsync", "full_page_writes", "synchronous_commit", "autovacuum"), "off"),
 }
+# as most servers order texts: not by bytes, as SQLite does
+ENGLISH = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
 ANEW = """
 UPDATE master SET bytes = 0, rows = 0, rebuilding = 0, key_file = NULL, key_bytes = 0;
 UPDATE server_state SET last_active = NULL;

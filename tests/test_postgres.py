@@ -318,6 +318,18 @@ def test_a_text_is_read_as_it_was_written(database: str, text: str) -> None:
     assert (row["id"], row["command"], row["detail"], row[1]) == (made, text, text, text)
 
 
+def test_texts_are_ordered_by_bytes(database: str) -> None:
+    texts = ["", "-a", "10", "9", "B", "_", "a", "a b", "ab", "Ä", "ä"]
+    with opened(database) as history:
+        for text in reversed(texts):
+            history.insert("runs", command="x", started_at=text)
+        found = history.tuples("SELECT started_at FROM runs ORDER BY started_at")
+        later = history.tuples("SELECT count(*) FROM runs WHERE started_at > 'B'")
+
+    assert [text for (text,) in found] == sorted(texts, key=str.encode)
+    assert later == [(6,)]
+
+
 # --- the tables ---
 
 
