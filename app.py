@@ -19,6 +19,7 @@ from pipeline import cli, replies
 from pipeline.answers import prediction_json
 from pipeline.clientrows import MOST_BYTES, RequestError, requested_rows
 from pipeline.config import Config
+from pipeline.database import open_recorded
 from pipeline.door import open_door
 from pipeline.driftrecords import Checked, last_checked
 from pipeline.errors import NotRecordedError
@@ -88,8 +89,7 @@ def _serve_model(app: Flask, config: Config, live: LiveModel) -> None:
         return jsonify(
             status="ok",
             release=live_id(config.prod_deployment_path),
-            last_run=_last_run(config),
-            last_active=last_active(config),
+            **_runs(config),
         )
 
     @app.get("/ready")
@@ -160,10 +160,10 @@ def _sorted(ranking: pd.DataFrame, by: str) -> pd.DataFrame:
 
 
 def _records(config: Config) -> History:
-    """The history, if there is one: opening it would make it."""
-    if not config.history_path.exists():
-        raise NotRecordedError("nothing has been recorded yet")
-    return History(config.history_path)
+    """The history, if there is one; raises `NotRecordedError`."""
+    if history := open_recorded(config.history_path):
+        return history
+    raise NotRecordedError("nothing has been recorded yet")
 
 
 def _drift(checked: Checked | None) -> dict[str, object] | None:
@@ -181,12 +181,14 @@ def _limit(default: int, most: int | None = None) -> int:
     return int(limit)
 
 
-def _last_run(config: Config) -> dict[str, str | None] | None:
-    if not config.history_path.exists():
-        return None
-    with History(config.history_path) as records:
-        run = last_run(records)
-    return asdict(run) if run else None
+def _runs(config: Config) -> dict[str, object]:
+    """The last run that had work, and when one last looked for some; null before the first."""
+    records = open_recorded(config.history_path)
+    if records is None:
+        return {"last_run": None, "last_active": last_active(config, None)}
+    with records:
+        run, active = last_run(records), last_active(config, records)
+    return {"last_run": asdict(run) if run else None, "last_active": active}
 
 
 def _summary(config: Config) -> dict[str, dict[str, float | None]]:

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from pipeline import cli
 from pipeline.config import Config
+from pipeline.database import History, open_history
 from pipeline.errors import ModelError, ReleaseError
 from pipeline.evaluation import evaluate
 from pipeline.files import sha256_of, sync_folder, utc_now, write_atomic
 from pipeline.frames import read_folder
 from pipeline.history import (
-    History,
     deployed_releases,
     last_decisions,
     record_deployment,
@@ -76,11 +76,12 @@ def deploy(config: Config, challenge: Challenge | None = None) -> Release:
         if not source.is_file():
             raise ReleaseError(f"{source} is missing: run ingestion, training and scoring first")
     _check_reference(sources[REFERENCE], manifest)
-    with History(config.history_path) as history:
+    with open_history(config.history_path) as history:
         f1 = _checked_score(config, manifest, history)
         card = _card(config, trained, f1, history)
         release = _build(production, sources, manifest, f1, challenge, card)
         load_release(release, config.schema)  # what cannot be read back does not go live
+        history.check_lock()
         _put_live(production, release.id)
         _prune(production, config.keep_releases)
         record_deployment(history, release.id, "deploy", f1)  # last: then nothing is left to do
@@ -98,7 +99,8 @@ def rollback(config: Config, release_id: str | None = None) -> Release:
     release = read_release(production, release_id)
     load_release(release, config.schema)
     if release.id != (left := live_id(production)):
-        with History(config.history_path) as history:
+        with open_history(config.history_path) as history:
+            history.check_lock()
             _put_live(production, release.id)
             record_deployment(history, release.id, "rollback", release.f1)
         log.info("rolled back from %s to %s, F1 %.4f", left, release.id, release.f1)
@@ -288,7 +290,7 @@ def show_releases(config: Config, args: argparse.Namespace) -> None:
 
 def command(config: Config, args: argparse.Namespace) -> None:
     """Deploy or roll back, and tell what came of it."""
-    with History(config.history_path) as history:
+    with open_history(config.history_path) as history:
         settled = settle(config, history)
     if args.rollback is None:
         release = deploy(config)

@@ -19,12 +19,12 @@ import training
 from ingestion import ingest
 from pipeline import cli
 from pipeline.config import Config
+from pipeline.database import open_history, open_recorded
 from pipeline.driftlines import drift_lines
 from pipeline.driftrecords import Checked, last_checked
 from pipeline.errors import HistoryError
 from pipeline.frames import read_folder
 from pipeline.history import (
-    History,
     Package,
     last_missing,
     last_packages,
@@ -86,13 +86,16 @@ def dataframe_summary(config: Config, *, here: bool = False) -> pd.DataFrame:
     Returns a frame with a row a column and the columns `mean`, `median`, `std`; missing numbers
     are left out. `here` asks no engine, but takes as long as it takes in this process.
     """
-    with History(config.history_path) as history, open_store(config, history, here=here) as store:
+    with (
+        open_history(config.history_path) as history,
+        open_store(config, history, here=here) as store,
+    ):
         return store.summary()
 
 
 def missing_data(config: Config) -> dict[str, float]:
     """Column -> percent missing (0 to 100), for every column of finaldata.csv."""
-    with History(config.history_path) as history, open_store(config, history) as store:
+    with open_history(config.history_path) as history, open_store(config, history) as store:
         return store.missing()
 
 
@@ -109,7 +112,7 @@ def execution_time(config: Config) -> Timings:
         )
         ingest(trial)
         training.train(trial)
-        with History(trial.history_path) as history:
+        with open_history(trial.history_path) as history:
             return Timings(**last_timings(history))
 
 
@@ -117,7 +120,7 @@ def record(config: Config, *, packages: bool = True) -> None:
     """Record the missing percentages and, if asked for, the packages, for the API to show."""
     percents = missing_data(config)
     table = outdated_packages() if packages else []
-    with History(config.history_path) as history:
+    with open_history(config.history_path) as history:
         record_missing(history, percents)
         if table:
             record_packages(history, table)
@@ -131,7 +134,7 @@ def diagnose(config: Config, say: cli.Say) -> Diagnostics:
     table = dataframe_summary(config)
     say([f"summary of {config.shown(config.master_path)}", _summary_table(table)])
     record(config)
-    with History(config.history_path) as history:
+    with open_history(config.history_path) as history:
         missing, packages = last_missing(history), last_packages(history)
         checked = last_checked(history)
     say(_missing_lines(missing))
@@ -208,9 +211,10 @@ def command(config: Config, args: argparse.Namespace) -> None:
 
 def show_trends(config: Config, args: argparse.Namespace) -> None:
     """Print what the history tells over time."""
-    if not config.history_path.exists():  # opening it would make it
+    history = open_recorded(config.history_path)
+    if history is None:
         raise HistoryError("nothing has been recorded yet: run `python fullprocess.py`")
-    with History(config.history_path) as history:
+    with history:
         found = trends(history, args.last)
     cli.tell(config, args, found, trend_lines(found))
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import cli
 from pipeline.config import Config
-from pipeline.database import History
+from pipeline.database import History, open_history
 from pipeline.files import run_lock
 from pipeline.heartbeat import heartbeat
 from pipeline.standing import lacks_release, live_id, master_size, work_waits
@@ -79,7 +79,7 @@ def tick(
     with (
         run_lock(config.lock_path),
         heartbeat(config.heartbeat_url),
-        History(config.history_path) as history,
+        open_history(config.history_path) as history,
     ):
         try:
             waits = work_waits(config, history)

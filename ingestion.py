@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import cli, inbox, ledger
 from pipeline.config import Config
+from pipeline.database import History, open_history
 from pipeline.errors import HistoryError
 from pipeline.files import sync_folder, write_atomic, write_if_changed
-from pipeline.history import History, record_timing
+from pipeline.history import record_timing
 from pipeline.inbox import FoundFile
 from pipeline.ledger import MasterState, TakenFile
 from pipeline.master import check_master
@@ -55,7 +56,7 @@ def ingest(config: Config, *, rebuild: bool = False) -> Ingestion:
     ledger says.
     """
     started = perf_counter()
-    with History(config.history_path) as history:
+    with open_history(config.history_path) as history:
         rebuild = rebuild or ledger.rebuilding(history)
         found = inbox.list_input(config.input_folder_path)
         files = _in_first_order(history, found) if rebuild else inbox.new_files(history, found)

@@ -18,10 +18,10 @@ from matplotlib.figure import Figure
 
 from pipeline import cli
 from pipeline.config import Config
+from pipeline.database import open_history
 from pipeline.evaluation import Tested, tested_on
 from pipeline.files import utc_now, write_atomic, writing
 from pipeline.frames import read_folder
-from pipeline.history import History
 from pipeline.latest import Latest
 from pipeline.master import read_master
 from pipeline.matrixchart import draw_matrix
@@ -105,7 +105,7 @@ def write_ranking(config: Config, release: Release, scorer: Scorer) -> Ranked:
 
     Whose risk changed goes into the history.
     """
-    with History(config.history_path) as history:
+    with open_history(config.history_path) as history:
         frame = read_master(config, history)
         ranking = rank_clients(scorer, frame, config.schema, config.policy)
         before = ranking_before(config.clientrisk_path, ranking.clients)

@@ -11,12 +11,13 @@ from dataclasses import asdict
 
 from pipeline import cli
 from pipeline.config import Config
+from pipeline.database import open_history
 from pipeline.engine import open_engine
 from pipeline.errors import DataError
 from pipeline.evaluation import SCORE_NAMES, score_model
 from pipeline.files import write_atomic
 from pipeline.frames import read_folder
-from pipeline.history import History, Scores, record_scores
+from pipeline.history import Scores, record_scores
 from pipeline.models import Model, load_trained
 from pipeline.scoringparts import scores_by_parts
 
@@ -54,7 +55,7 @@ def score(config: Config) -> Scores:
     """Score the trained model on the test data, write latestscore.txt and record it all."""
     trained = load_trained(config.output_model_path, config.schema)
     scores = scores_on_test_data(config, trained.model)
-    with History(config.history_path) as history:
+    with open_history(config.history_path) as history:
         record_scores(history, trained.manifest.sha256, "test data", scores)
     write_atomic(config.latestscore_path, f"{scores.f1}\n")
     log.info("F1 %.4f on %s rows of test data", scores.f1, f"{scores.rows:,}")

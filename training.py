@@ -19,12 +19,13 @@ import pandas as pd
 from pipeline import cli
 from pipeline.calibration import calibrate
 from pipeline.config import Config
+from pipeline.database import open_history
 from pipeline.errors import ModelError
 from pipeline.estimators import fit_model
 from pipeline.features import features_of
 from pipeline.folds import Folds, folds_of
 from pipeline.gate import one_outcome
-from pipeline.history import History, record_timing
+from pipeline.history import record_timing
 from pipeline.learning import FrameData, TrainingData, labelled_rows, thinned
 from pipeline.ledger import last_file
 from pipeline.linear import linear_of
@@ -174,7 +175,7 @@ def fit_without(store: Store, policy: Policy, clients: Collection[str]) -> Model
 def train(config: Config) -> TrainedModel:
     """Fit on finaldata.csv and save the model; raises `ModelError` if that cannot be done."""
     started = perf_counter()
-    with History(config.history_path) as history:
+    with open_history(config.history_path) as history:
         with open_store(config, history) as store:
             data = store.training_data()
             fitted = fit(data, config.policy)

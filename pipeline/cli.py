@@ -163,12 +163,13 @@ def _log_config(config: Config) -> None:
 
 def run_alone(name: str, command: Command, args: Any) -> int:
     """`run`, under the run lock and recorded in the history."""
-    from pipeline.history import History, recorded_run
+    from pipeline.database import open_history
+    from pipeline.history import recorded_run
 
     def recorded(config: Config, args: Any) -> None:
         with (
             run_lock(config.lock_path),
-            History(config.history_path) as history,
+            open_history(config.history_path) as history,
             recorded_run(history, name),
         ):
             command(config, args)

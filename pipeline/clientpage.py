@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pipeline.clientchart import client_chart
 from pipeline.config import Config
 from pipeline.content import Grid, Section
+from pipeline.database import open_recorded
 from pipeline.errors import NotRecordedError
 from pipeline.files import utc_now
-from pipeline.history import History
 from pipeline.releases import Release
 from pipeline.riskhistory import risk_over_time
 from pipeline.rowsearch import client_rows
@@ -28,9 +28,10 @@ def client_record(config: Config, release: Release | None, client: str) -> Clien
 
     Raises `NotRecordedError` if nothing has been recorded yet.
     """
-    if not config.history_path.exists():  # opening it would make it
+    history = open_recorded(config.history_path)
+    if history is None:
         raise NotRecordedError("nothing has been recorded yet")
-    with History(config.history_path) as history:
+    with history:
         points = risk_over_time(history, client)
         found = client_rows(config, history, client)
     if not (points or found.total):

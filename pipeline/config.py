@@ -3,13 +3,16 @@
 import os.path
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.engineconfig import EngineConfig, read_engine
 from pipeline.errors import ConfigError
 from pipeline.jsonfile import ObjectReader, as_json, read_object
 from pipeline.policy import POLICY_KEYS, Policy, read_policy
 from pipeline.schema import DEFAULT_LABELS, DEFAULT_SCHEMA, UNTELLABLE, Schema
+
+if TYPE_CHECKING:
+    from pipeline.databaseurl import DatabaseUrl
 
 PATH_KEYS = (
     "input_folder_path",
@@ -62,7 +65,7 @@ class Config(NamedTuple):
     test_data_path: Path
     output_model_path: Path
     prod_deployment_path: Path
-    history_path: Path
+    history_path: "Path | DatabaseUrl"
     schema: Schema
     keep_history_days: int
     report_formats: tuple[str, ...]
@@ -125,12 +128,14 @@ class Config(NamedTuple):
         return self.output_model_path / "movers.csv"
 
     @property
-    def lock_path(self) -> Path:
-        """The lock that one run holds at a time, in a folder of its own.
+    def lock_path(self) -> "Path | DatabaseUrl":
+        """The lock that one run holds at a time: in a folder of its own, or on the server.
 
         The folder's time of change tells when a run was last there: a tick without work leaves
         every file as it was.
         """
+        if not isinstance(self.history_path, Path):
+            return self.history_path
         return self.history_path.with_name(self.history_path.name + ".run") / "lock"
 
     def shown(self, path: Path) -> str:
@@ -170,7 +175,7 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
 
 def _paths(reader: ObjectReader, root: Path) -> dict[str, Any]:
     paths: dict[str, Any] = {key: _below(root, reader.text(key)) for key in PATH_KEYS}
-    paths["history_path"] = _below(root, reader.text("history_path", "history.db"))
+    paths["history_path"] = _history(reader, root, "history.db")
     paths["api_url"] = _url(reader, "api_url", DEFAULT_API_URL)
     paths["heartbeat_url"] = _url(reader, "heartbeat_url", None)
     return paths
@@ -185,14 +190,28 @@ def _practice(reader: ObjectReader, root: Path) -> dict[str, Any]:
         "output_folder_path": f"{models}/ingesteddata",
         "output_model_path": models,
         "prod_deployment_path": f"{models}/production_deployment",
-        "history_path": f"{models}/history.db",
     }
     paths: dict[str, Any] = {k: _below(root, part.text(k, v)) for k, v in defaults.items()}
+    paths["history_path"] = _history(part, root, f"{models}/history.db")
     paths["api_url"] = _url(part, "api_url", None)
     paths["heartbeat_url"] = _url(part, "heartbeat_url", None)
     if "test_data_path" in part.values:
         paths["test_data_path"] = _below(root, part.text("test_data_path"))
     return paths
+
+
+def _history(reader: ObjectReader, root: Path, default: str) -> "Path | DatabaseUrl":
+    """A file, or a database on a server; what is wrong with a URL is told without repeating it."""
+    text = reader.text("history_path", default)
+    if "://" not in text and not text.startswith(("postgresql:", "postgres:")):
+        return _below(root, text)
+    from pipeline.databaseurl import DatabaseUrl  # an empty tick on SQLite does without
+
+    try:
+        return DatabaseUrl(text)
+    except ValueError as error:
+        reader.problem("history_path", f"must be a path or a database's URL: {error}")
+        return _below(root, default)
 
 
 def _url(reader: ObjectReader, key: str, default: str | None) -> str | None:

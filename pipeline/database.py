@@ -1,5 +1,6 @@
-"""The SQLite database of the history: opened, brought up to date, asked and written to.
+"""The database of the history: opened, brought up to date, asked and written to.
 
+That of SQLite is here; one on a server, which answers the same questions, in `pipeline.postgres`.
 A part of its own, on little of the standard library: an empty tick asks the history and writes
 nothing into it.
 """
@@ -8,18 +9,35 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pipeline.errors import HistoryError
 from pipeline.migrations import MIGRATIONS
+
+if TYPE_CHECKING:
+    from pipeline.databaseurl import DatabaseUrl
+
+
+class Row(Protocol):
+    """A row of an answer: its values by name or number, as `sqlite3.Row` has them."""
+
+    def __getitem__(self, key: int | str, /) -> Any: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def keys(self) -> list[str]:  # noqa: D102
+        ...
 
 
 class History:
     """An open history database."""
 
+    place: "Path | DatabaseUrl"
+    connection: Any  # of sqlite3 or psycopg
+
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
+        self.place = path
         try:
             self.connection = sqlite3.connect(path, timeout=30, isolation_level=None)
         except sqlite3.OperationalError as error:
@@ -60,22 +78,30 @@ class History:
                     self.connection.execute("ROLLBACK")
                 raise
 
-    def query(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+    def check_lock(self) -> None:
+        """Raise `HistoryError` where this process held the run lock and has lost it.
+
+        That of a file is held as long as the process lives.
+        """
+
+    def query(self, sql: str, *values: Any) -> list[Row]:
         """All rows of a query."""
         with self._errors_told():
-            return self.connection.execute(sql, values).fetchall()
+            rows: list[Row] = self.connection.execute(sql, values).fetchall()
+            return rows
 
     def tuples(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """All rows of a query as plain tuples: quicker than `query` where they are many."""
         with self._errors_told():
             cursor = self.connection.cursor()
             cursor.row_factory = None
-            return cursor.execute(sql, values).fetchall()
+            rows: list[tuple[Any, ...]] = cursor.execute(sql, values).fetchall()
+            return rows
 
-    def one(self, sql: str, *values: Any) -> sqlite3.Row | None:
+    def one(self, sql: str, *values: Any) -> Row | None:
         """The first row of a query, if there is one."""
         with self._errors_told():
-            row: sqlite3.Row | None = self.connection.execute(sql, values).fetchone()
+            row: Row | None = self.connection.execute(sql, values).fetchone()
             return row
 
     def insert(self, table: str, **values: Any) -> int:
@@ -83,7 +109,8 @@ class History:
         marks = ", ".join("?" * len(values))
         sql = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})"
         with self._errors_told():
-            return self.connection.execute(sql, tuple(values.values())).lastrowid or 0
+            made: int = self.connection.execute(sql, tuple(values.values())).lastrowid
+            return made
 
     def many(self, sql: str, values: Iterable[tuple[Any, ...]]) -> None:
         """Run a statement with each of these values."""
@@ -99,7 +126,7 @@ class History:
             bug = isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError))
             if bug or _code(error) == sqlite3.SQLITE_ERROR:
                 raise
-            raise HistoryError(f"{self.path}: {error}") from error
+            raise HistoryError(f"{self.place}: {error}") from error
 
     def _migrate(self) -> None:
         if self._version() == len(MIGRATIONS):
@@ -107,7 +134,7 @@ class History:
         with self.transaction():
             version = self._version()  # another process may have been first
             if version > len(MIGRATIONS):
-                raise HistoryError(f"{self.path} was written by a newer version of this project")
+                raise HistoryError(f"{self.place} was written by a newer version of this project")
             for migration in MIGRATIONS[version:]:
                 for statement in migration.split(";\n"):
                     self.connection.execute(statement)
@@ -116,6 +143,24 @@ class History:
     def _version(self) -> int:
         version: int = self.connection.execute("PRAGMA user_version").fetchone()[0]
         return version
+
+
+def open_history(place: "Path | DatabaseUrl") -> History:
+    """The history in a file or on a server, made where there is none; raises `HistoryError`."""
+    if isinstance(place, Path):
+        return History(place)
+    from pipeline.postgres import ServerHistory  # a tick on SQLite does without
+
+    return ServerHistory(place)
+
+
+def open_recorded(place: "Path | DatabaseUrl") -> History | None:
+    """The history for those who read it; None where there is none: opening it would make it."""
+    if isinstance(place, Path):
+        return History(place) if place.exists() else None
+    from pipeline.postgres import recorded_history
+
+    return recorded_history(place)
 
 
 def _code(error: sqlite3.Error) -> int:

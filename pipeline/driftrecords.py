@@ -1,11 +1,10 @@
 """What drift checks found, in the history: every verdict with its numbers."""
 
 import json
-import sqlite3
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
-from pipeline.database import History
+from pipeline.database import History, Row
 from pipeline.drift import Verdict
 from pipeline.featuredrift import FeatureDrift
 
@@ -50,11 +49,11 @@ def last_checked(history: History) -> Checked | None:
             for row in _rows(history, "score_drift", decision["id"])
         ),
         input=tuple(
-            FeatureDrift(**{k: row[k] for k in row.keys() if k != "decision_id"})  # noqa: SIM118
+            FeatureDrift(**{field.name: row[field.name] for field in fields(FeatureDrift)})
             for row in _rows(history, "input_drift", decision["id"])
         ),
     )
 
 
-def _rows(history: History, table: str, decision_id: int) -> list[sqlite3.Row]:
+def _rows(history: History, table: str, decision_id: int) -> list[Row]:
     return history.query(f"SELECT * FROM {table} WHERE decision_id = ? ORDER BY rowid", decision_id)

@@ -9,9 +9,12 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import sleep
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.errors import LockHeldError
+
+if TYPE_CHECKING:
+    from pipeline.databaseurl import DatabaseUrl
 
 HOLDER_LOOKS = 100  # a hundredth of a second apart
 
@@ -119,8 +122,21 @@ class DigestReader(io.RawIOBase):
 
 
 @contextmanager
-def run_lock(path: Path) -> Iterator[None]:
-    """Hold the lock, or raise `LockHeldError` at once; a killed holder leaves it free.
+def run_lock(place: "Path | DatabaseUrl") -> Iterator[None]:
+    """Hold the lock, or raise `LockHeldError` at once; a killed holder leaves it free."""
+    if isinstance(place, Path):
+        lock = _file_lock(place)
+    else:
+        from pipeline.serverlock import server_lock
+
+        lock = server_lock(place)
+    with lock:
+        yield
+
+
+@contextmanager
+def _file_lock(path: Path) -> Iterator[None]:
+    """The lock in a file.
 
     The kernel holds the lock, not the file's existence: the file only says who holds it. It is
     gone when the lock is not held, so a tick that finds nothing new leaves no trace.

@@ -1,16 +1,16 @@
-"""The SQLite history: what ran, what was decided, and the numbers it was decided on.
+"""The history: what ran, what was decided, and the numbers it was decided on.
 
-Rows are written by the typed functions of this module and of `pipeline.ledger`; any SQLite tool
-may read them.
+Rows are written by the typed functions of this module and of `pipeline.ledger`; any SQLite
+tool may read them, or PostgreSQL's where a server keeps them.
 """
 
 import logging
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from pipeline.database import History as History
+from pipeline.database import Row
 from pipeline.errors import HistoryError
 from pipeline.files import utc_now
 
@@ -93,7 +93,8 @@ def record_scores(history: History, model_sha256: str, data: str, scores: Scores
 def recorded_f1(history: History, model_sha256: str) -> float | None:
     """The F1 on the test data that was recorded last for a model."""
     row = history.one(
-        "SELECT f1 FROM scores WHERE model_sha256 = ? AND data = 'test data' ORDER BY id DESC",
+        "SELECT f1 FROM scores WHERE model_sha256 = ? AND data = 'test data'"
+        " ORDER BY id DESC LIMIT 1",
         model_sha256,
     )
     return row["f1"] if row else None
@@ -103,7 +104,7 @@ def last_scores(history: History, model_sha256: str) -> Scores | None:
     """What a model reached on the test data when it was scored last."""
     row = history.one(
         "SELECT rows, f1, accuracy, precision, recall, roc_auc, average_precision, log_loss, brier"
-        " FROM scores WHERE model_sha256 = ? AND data = 'test data' ORDER BY id DESC",
+        " FROM scores WHERE model_sha256 = ? AND data = 'test data' ORDER BY id DESC LIMIT 1",
         model_sha256,
     )
     return Scores(**dict(row)) if row else None
@@ -114,7 +115,7 @@ def record_decision(history: History, decision: Decision) -> int:
     return history.insert("decisions", at=utc_now(), **asdict(decision))
 
 
-def last_decisions(history: History, most: int = 20) -> list[sqlite3.Row]:
+def last_decisions(history: History, most: int = 20) -> list[Row]:
     """The last decisions, latest first: `at`, `release`, `rows`, `new_f1`, `verdict`, `action`."""
     return history.query(
         "SELECT at, release, rows, new_f1, verdict, action FROM decisions ORDER BY id DESC LIMIT ?",

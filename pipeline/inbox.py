@@ -7,14 +7,13 @@ import errno
 import io
 import os
 import re
-import sqlite3
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from pipeline.database import History
+from pipeline.database import History, Row
 from pipeline.errors import DataError
 from pipeline.files import open_folder
 
@@ -134,7 +133,7 @@ def new_files(
     ]
 
 
-def _is_new(history: History, file: FoundFile, row: sqlite3.Row | None, *, remember: bool) -> bool:
+def _is_new(history: History, file: FoundFile, row: Row | None, *, remember: bool) -> bool:
     if row is None or row["size"] != file.size:
         return True
     if row["sha256"] == UNREAD:

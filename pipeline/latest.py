@@ -1,14 +1,19 @@
 """What the last run wrote for people, read again only when it has changed."""
 
+from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from pipeline.config import Config
+from pipeline.database import open_recorded
 from pipeline.errors import NotRecordedError
 from pipeline.rankingreader import read_movers, read_ranking
 from pipeline.serving import Remembered
+
+if TYPE_CHECKING:
+    from pipeline.databaseurl import DatabaseUrl
 
 Stamp = tuple[int, int, int]
 
@@ -20,6 +25,17 @@ def stamp(path: Path) -> Stamp | None:
     except FileNotFoundError:
         return None
     return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+def history_stamp(place: "Path | DatabaseUrl") -> Hashable:
+    """What tells one state of the history from another."""
+    if isinstance(place, Path):
+        return stamp(place)
+    history = open_recorded(place)
+    if history is None:
+        return None
+    with history:  # which transactions have written: the same, then all that is read is the same
+        return history.tuples("SELECT CAST(pg_current_snapshot() AS text)")[0]
 
 
 class Latest:

@@ -1,11 +1,10 @@
 """The ledger of ingested files: what was taken in, what is pending, how much data counts."""
 
 import json
-import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.database import History
+from pipeline.database import History, Row
 from pipeline.files import utc_now
 from pipeline.standing import master_size as master_size  # every tick asks these two
 from pipeline.standing import rebuilding as rebuilding
@@ -106,7 +105,7 @@ def swap_files(history: History, taken: list[TakenFile], master: MasterState) ->
     A name keeps the place of its first ingestion, and a content that was judged stays judged.
     """
     places: dict[str, int] = {}
-    before: dict[tuple[str, str], sqlite3.Row] = {}
+    before: dict[tuple[str, str], Row] = {}
     for row in history.query("SELECT * FROM files ORDER BY id"):
         if row["status"] == "ingested":
             places.setdefault(row["name"], row["id"])

@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from pipeline.config import Config
+from pipeline.database import open_recorded
 from pipeline.driftrecords import last_checked
 from pipeline.history import History, last_missing, last_timings
 from pipeline.releases import Release
@@ -42,8 +43,8 @@ class _Collector(Collector):
             yield from _release(now.release)
         yield from _files(now)
         yield from _last_run(now)
-        if self._config.history_path.exists():  # opening it would make it
-            with History(self._config.history_path) as history:
+        if history := open_recorded(self._config.history_path):
+            with history:
                 yield from _records(history)
 
 

@@ -3,7 +3,6 @@
 Source of the form: Mitchell and others, Model Cards for Model Reporting, FAT* 2019.
 """
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from textwrap import fill
@@ -11,6 +10,7 @@ from typing import Any
 
 from pipeline.anatomy import anatomy_of
 from pipeline.bootstrap import Interval
+from pipeline.database import Row
 from pipeline.evaluation import SCORE_NAMES, Evaluation, Segment
 from pipeline.ledger import Period
 from pipeline.models import Model
@@ -57,7 +57,7 @@ class Card:
     model: Model
     evaluation: Evaluation
     period: Period
-    decisions: Sequence[sqlite3.Row]  # the latest first
+    decisions: Sequence[Row]  # the latest first
 
 
 def card_text(release: Release, card: Card) -> str:
@@ -163,7 +163,7 @@ def _segments(segments: Sequence[Segment]) -> str:
     return "\n".join([note, "", *_table(header, rows)])
 
 
-def _decisions(decisions: Sequence[sqlite3.Row]) -> str:
+def _decisions(decisions: Sequence[Row]) -> str:
     if not decisions:
         return "None yet."
     rows = [

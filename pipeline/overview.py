@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.config import Config
 from pipeline.content import Section, State
-from pipeline.database import History
+from pipeline.database import open_history, open_recorded
 from pipeline.driftrecords import last_checked
 from pipeline.errors import HistoryError, NotRecordedError, PipelineError
 from pipeline.evaluation import Tested
@@ -41,8 +41,8 @@ def state_now(
     """
     checked = None
     now = status(config)
-    if config.history_path.exists():  # opening it would make it
-        with History(config.history_path) as history:
+    if history := open_recorded(config.history_path):
+        with history:
             checked = last_checked(history)
     risks, doubts = _risks_now(config, latest, now.release)
     return state_of(
@@ -88,8 +88,8 @@ def page_sections(config: Config, latest: Latest) -> tuple[Section, ...]:
     """What the page tells below the list of clients."""
     release = readable_release(config)
     sections = [*_risks(config, latest, release)]
-    if config.history_path.exists():  # opening it would make it
-        with History(config.history_path) as history:
+    if history := open_recorded(config.history_path):
+        with history:
             scores = last_scores(history, release.model.sha256) if release else None
             sections += [
                 score_section(history, scores),
@@ -106,7 +106,7 @@ def report_sections(
     config: Config, latest: Latest, release: Release, tested: Tested
 ) -> tuple[Section, ...]:
     """What the report tells of the live release."""
-    with History(config.history_path) as history:
+    with open_history(config.history_path) as history:
         score, drift = score_section(history, None), drift_section(last_checked(history))
         data = data_section(history, config.schema)
     return (

@@ -14,7 +14,7 @@ from pipeline.clientrows import MOST_BYTES, RequestError
 from pipeline.config import REPORT_FORMATS, Config
 from pipeline.content import Section
 from pipeline.errors import HistoryError, NotRecordedError
-from pipeline.latest import Latest, stamp
+from pipeline.latest import Latest, history_stamp, stamp
 from pipeline.openapi import description
 from pipeline.overview import page_sections, readable_release, state_now
 from pipeline.rankingfile import BANDS
@@ -85,8 +85,8 @@ def _serve_overview(app: Flask, config: Config, live: LiveModel, latest: Latest)
 def _state(config: Config) -> tuple[object, ...]:
     """What tells one state of all that the sections are made of from another."""
     release = readable_release(config)
-    written = (config.history_path, config.clientrisk_path, config.movers_path)
-    return (release.id if release else None, *map(stamp, written))
+    written = map(stamp, (config.clientrisk_path, config.movers_path))
+    return (release.id if release else None, history_stamp(config.history_path), *written)
 
 
 def _rendered_sections(config: Config, latest: Latest) -> tuple[tuple[Section, ...], str]:

@@ -45,14 +45,15 @@ def record_risks(
             "rankings", at=utc_now(), release=release, clients=clients, replaced=replaced
         )
         history.many(
-            "INSERT OR IGNORE INTO ranked_clients (client) VALUES (?)",
+            "INSERT INTO ranked_clients (client) VALUES (?) ON CONFLICT (client) DO NOTHING",
             ((client,) for client, risk in risks if risk is not None),
         )
         history.many(
             "INSERT INTO client_risk (client_id, ranking_id, risk)"
-            " SELECT known.id, ?, ? FROM ranked_clients AS known WHERE client = ? AND ? IS NOT"
-            " (SELECT risk FROM client_risk WHERE client_id = known.id"
-            " ORDER BY ranking_id DESC LIMIT 1)",
+            " SELECT known.id, ?, ? FROM ranked_clients AS known WHERE client = ?"
+            # no risk is below 0: so null differs from each, and is equal to null
+            " AND coalesce(?, -1) <> coalesce((SELECT risk FROM client_risk"
+            " WHERE client_id = known.id ORDER BY ranking_id DESC LIMIT 1), -1)",
             ((ranking, risk, client, risk) for client, risk in risks),
         )
         _forget_unless_referred_to(history, [ranking])

@@ -59,7 +59,7 @@ def rebuilding(history: History) -> bool:
 
 def reports_wait(history: History) -> bool:
     """Whether any file waits for its reports, judged or not."""
-    return history.one("SELECT 1 FROM files WHERE reported_at IS NULL") is not None
+    return history.one("SELECT 1 FROM files WHERE reported_at IS NULL LIMIT 1") is not None
 
 
 def unsettled_since(history: History) -> str | None:
@@ -68,7 +68,8 @@ def unsettled_since(history: History) -> str | None:
     What is newer may be half done. A run that is at work counts among them.
     """
     row = history.one(
-        "SELECT min(started_at) AS since FROM runs WHERE outcome IS NOT 'done' AND id > ("
+        "SELECT min(started_at) AS since FROM runs WHERE (outcome IS NULL OR outcome <> 'done')"
+        " AND id > ("
         "SELECT coalesce(max(id), 0) FROM runs WHERE outcome = 'done' AND command = 'fullprocess')"
     )
     return row["since"] if row else None

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.config import Config
+from pipeline.database import History, open_recorded
 from pipeline.errors import PipelineError
-from pipeline.history import History
 from pipeline.inbox import list_input, new_in
 from pipeline.ledger import rejected_files, unjudged, unreported
 from pipeline.releases import Release, live_id, live_release
@@ -55,10 +56,17 @@ def last_run(history: History) -> LastRun | None:
     )
 
 
-def last_active(config: Config) -> str | None:
-    """When a run last took or released the lock: a tick without work leaves no other trace."""
+def last_active(config: Config, history: History | None) -> str | None:
+    """When a run last took or released the lock: a tick without work leaves no other trace.
+
+    The folder of the lock tells, or the server that holds it.
+    """
+    lock = config.lock_path
+    if not isinstance(lock, Path):
+        row = history.one("SELECT last_active FROM server_state") if history else None
+        return row["last_active"] if row else None
     try:
-        seconds = config.lock_path.parent.stat().st_mtime
+        seconds = lock.parent.stat().st_mtime
     except FileNotFoundError:
         return None
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -67,15 +75,16 @@ def last_active(config: Config) -> str | None:
 def status(config: Config) -> Status:
     """Gather the state; raises `HistoryError` if the history cannot be read."""
     release = _tried(lambda: _release(config))
-    if not config.history_path.exists():  # opening it would make it
+    history = open_recorded(config.history_path)
+    if history is None:
         new = _tried(lambda: tuple(file.name for file in list_input(config.input_folder_path)))
-        return Status(release, None, last_active(config), new, (), (), None)
-    with History(config.history_path) as history:
+        return Status(release, None, last_active(config, None), new, (), (), None)
+    with history:
         verdict = history.one("SELECT at, verdict, reason FROM decisions ORDER BY id DESC LIMIT 1")
         return Status(
             release=release,
             last_run=last_run(history),
-            last_active=last_active(config),
+            last_active=last_active(config, history),
             new=_tried(lambda: _new(config, history)),
             pending=tuple(file.name for file in unreported(history)),
             rejected=tuple(rejected_files(history)),

@@ -42,7 +42,8 @@ def score_bins(history: History, most: int = MOST_POINTS) -> list[ScoreBin]:
     ends = history.tuples("SELECT min(id), max(id) FROM decisions")[0]
     question = (
         "SELECT min(at), max(at), count(*), avg(new_f1), min(new_f1), max(new_f1),"
-        " sum(verdict = ?) FROM decisions WHERE id BETWEEN ? AND ? AND new_f1 IS NOT NULL"
+        " sum(CASE WHEN verdict = ? THEN 1 ELSE 0 END) FROM decisions"
+        " WHERE id BETWEEN ? AND ? AND new_f1 IS NOT NULL"
     )
     rows = (history.tuples(question, DRIFT, *ids)[0] for ids in _ranges(ends, most))
     return [ScoreBin(*row) for row in rows if row[2]]
@@ -89,7 +90,7 @@ def missing_samples(history: History, most: int = MOST_POINTS) -> list[Missing]:
     places = {low + (high - low) * i // max(1, most - 1) for i in range(most)}
     found: dict[str, dict[str, float]] = {}
     for place in sorted(places):
-        row = history.one("SELECT at FROM missing WHERE rowid >= ? LIMIT 1", place)
+        row = history.one("SELECT at FROM missing WHERE rowid >= ? ORDER BY rowid LIMIT 1", place)
         if row and row["at"] not in found:
             found[row["at"]] = dict(
                 history.tuples(

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import postgres
 import pytest
 
 from pipeline.config import Config, load_config
-from pipeline.history import History
+from pipeline.database import History, open_history
 
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared" / "data"
@@ -92,7 +93,7 @@ class Sandbox:
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of the history."""
-        with History(self.config.history_path) as history:
+        with open_history(self.config.history_path) as history:
             return [tuple(row) for row in history.query(sql)]
 
     def files(self) -> dict[str, bytes]:
@@ -125,6 +126,36 @@ def logging_restored() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[postgres.Server]:
+    """A PostgreSQL server, started when a test first asks for it."""
+    if why := postgres.missing():
+        (pytest.fail if postgres.REQUIRED else pytest.skip)(why)
+    with postgres.server() as started:
+        for name in ("emptied", "bared"):
+            started.execute("postgres", f"CREATE DATABASE {name} {postgres.ENGLISH}")
+        postgres.opened(started.url("emptied")).close()
+        yield started
+
+
+@pytest.fixture
+def database(postgresql: postgres.Server) -> str:
+    """The URL of a database in which nothing has been made yet."""
+    return postgresql.bare("bared")
+
+
+@pytest.fixture(params=postgres.kinds())
+def history(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[History]:
+    """An open history with nothing in it, in a file and, where there is one, on a server."""
+    if request.param == "sqlite":
+        with History(tmp_path / "history.db") as history:
+            yield history
+        return
+    server = request.getfixturevalue("postgresql")
+    with postgres.opened(server.empty("emptied")) as history:
+        yield history
 
 
 @pytest.fixture
@@ -208,6 +239,29 @@ def dask_address() -> Iterator[str]:
 
     with dask_cluster(2) as cluster:
         yield cluster.address
+
+
+@pytest.fixture
+def shared(source: Sandbox, database: str) -> Sandbox:
+    """A project with two client files, whose history is to lie on the server."""
+    source.configure(history_path=database)
+    return source
+
+
+@pytest.fixture
+def live(shared: Sandbox, postgresql: postgres.Server, kept_worlds: Path) -> Sandbox:
+    """Such a project whose first run of the whole chain is done; run once and copied."""
+    kept = kept_worlds / "on a server"
+    if not kept.exists():
+        result = shared.run("fullprocess")
+        assert result.code == 0, result.err
+        shutil.copytree(shared.root, kept, symlinks=True)
+        postgresql.execute("postgres", "CREATE DATABASE settled TEMPLATE bared")
+        return shared
+    shutil.copytree(kept, shared.root, symlinks=True, dirs_exist_ok=True)
+    postgresql.execute("postgres", "DROP DATABASE bared WITH (FORCE)")
+    postgresql.execute("postgres", "CREATE DATABASE bared TEMPLATE settled")
+    return shared
 
 
 @contextmanager

@@ -1,8 +1,4 @@
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-
-import pytest
 
 from pipeline.drift import Verdict
 from pipeline.driftrecords import Checked, last_checked, record_drift
@@ -36,12 +32,6 @@ INPUT = (
     ),
     FeatureDrift("risk", "risk", 3, "ks", 0.0, 0.0, reason="too few rows"),
 )
-
-
-@pytest.fixture
-def history(tmp_path: Path) -> Iterator[History]:
-    with History(tmp_path / "history.db") as opened:
-        yield opened
 
 
 def record(history: History, decision: Decision, at: str = "2026-01-01T00:00:00.000Z") -> int:

@@ -1,10 +1,10 @@
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline import database as module
+from pipeline.database import open_history
 from pipeline.drift import Verdict
 from pipeline.driftrecords import record_drift
 from pipeline.errors import HistoryError
@@ -40,12 +40,6 @@ SCORES = Scores(
     brier=0.2,
 )
 UNDEFINED = Scores(3, None, 1.0, None, None, None, None, 0.1, 0.01)
-
-
-@pytest.fixture
-def history(tmp_path: Path) -> Iterator[History]:
-    with History(tmp_path / "history.db") as opened:
-        yield opened
 
 
 def rows(history: History, sql: str) -> list[tuple[object, ...]]:
@@ -196,7 +190,7 @@ def test_after_a_failed_transaction_another_one_goes_through(history: History) -
 
 
 def test_another_connection_sees_a_transaction_only_when_it_is_whole(history: History) -> None:
-    with History(history.path) as other:
+    with open_history(history.place) as other:
         with history.transaction():
             record_timing(history, "training", 1.5, 10)
             assert last_timings(other) == {}
@@ -204,8 +198,9 @@ def test_another_connection_sees_a_transaction_only_when_it_is_whole(history: Hi
 
 
 def test_rows_that_hang_on_nothing_are_refused(history: History) -> None:
-    with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+    with pytest.raises(Exception, match=r"(?i)foreign key constraint") as caught:
         history.insert("rejected_rows", file_id=7, line=1, reason="", row="")
+    assert not isinstance(caught.value, HistoryError)  # it is a bug
 
 
 def test_one_is_the_first_row_or_none(history: History) -> None:

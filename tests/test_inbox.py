@@ -1,7 +1,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,6 @@ from pipeline.files import sha256_of
 from pipeline.history import History
 from pipeline.inbox import UNREAD
 from pipeline.ledger import MasterState, TakenFile
-
-
-@pytest.fixture
-def history(tmp_path: Path) -> Iterator[History]:
-    with History(tmp_path / "state/history.db") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -254,6 +254,10 @@ class Redeployments:
 
 @pytest.fixture
 def redeployments(deployed: Sandbox) -> Redeployments:
+    return three_models(deployed)
+
+
+def three_models(deployed: Sandbox) -> Redeployments:
     """Three models that answer differently; one release of the first is live."""
     made = [shutil.copytree(deployed.root / "models", deployed.root / "models0").name]
     batches = [client_rows(300, 400, flipped=True), client_rows(2000, 700, noise=3)]

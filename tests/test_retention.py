@@ -1,5 +1,4 @@
-from collections.abc import Iterator
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -20,12 +19,6 @@ ROWS = {
     "packages": "INSERT INTO packages (at, position, package, installed, latest)"
     " VALUES (?, 0, 'p', '1', '1')",
 }
-
-
-@pytest.fixture
-def history(tmp_path: Path) -> Iterator[History]:
-    with History(tmp_path / "history.db") as opened:
-        yield opened
 
 
 def times(history: History, table: str) -> list[str]:
@@ -67,7 +60,9 @@ def test_the_ledger_is_kept_whole(history: History) -> None:
 
 def test_days_are_counted_from_now(history: History) -> None:
     history.query(ROWS["decisions"], "")
-    history.query("UPDATE decisions SET at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-36 hours')")
+    history.query(
+        "UPDATE decisions SET at = ?", f"{datetime.now(UTC) - timedelta(hours=36):%FT%TZ}"
+    )
     for at in (NEW, NEW):
         history.query(ROWS["decisions"], at)
     prune(history, 2)

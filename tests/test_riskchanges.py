@@ -1,11 +1,9 @@
 """Whose risk a ranking changed, and that every ranking that is written leaves it on record."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
 from conftest import Sandbox
 
 from pipeline.features import Features
@@ -68,12 +66,6 @@ def test_a_risk_is_the_same_whether_computed_or_read_from_the_file(tmp_path: Pat
 
 
 # --- what comes on record ---
-
-
-@pytest.fixture
-def history(tmp_path: Path) -> Iterator[History]:
-    with History(tmp_path / "history.db") as opened:
-        yield opened
 
 
 def test_of_the_first_ranking_all_clients_come_on_record(history: History) -> None:

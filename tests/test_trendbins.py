@@ -4,7 +4,6 @@ import random
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import groupby, pairwise
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -29,11 +28,11 @@ def at(number: int) -> str:
     return f"{datetime(2026, 1, 1) + timedelta(minutes=10 * number):%Y-%m-%dT%H:%M:%SZ}"
 
 
-@pytest.fixture
-def history(tmp_path: Path) -> Iterator[History]:
+@pytest.fixture(autouse=True)
+def at_once(history: History) -> Iterator[None]:
     # one transaction, so that nothing waits for the disk
-    with History(tmp_path / "history.db") as opened, opened.transaction():
-        yield opened
+    with history.transaction():
+        yield
 
 
 def decide(history: History, count: int) -> None:

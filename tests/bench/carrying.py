@@ -63,7 +63,7 @@ def carry(place: Path, rows: int) -> None:
 def measured(place: Path, rows: int) -> Unit:
     """The unit costs, from tables of so many rows and half of it."""
     few, many = (world(place / f"{count}", count, 4, 16) for count in (rows // 2, rows))
-    (map_few, _), (map_many, pieces) = (timed(lambda c=c: cut_all(c)) for c in (few, many))
+    (map_few, _), (map_many, _) = (timed(lambda c=c: cut_all(c)) for c in (few, many))
     map_row = (map_many - map_few) / (rows - rows // 2)
     piece = piece_cost(place)
     merges = []

@@ -1,0 +1,222 @@
+"""The run lock on a PostgreSQL server: who holds it, who is refused, and what if it is lost."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import postgres
+import pytest
+from conftest import PROJECT, Sandbox, client_rows
+from postgres import Server, opened
+from servers import wait_until
+from test_overlaps import held_at_start, run_at_work, start
+
+import deployment
+from pipeline.errors import HistoryError, LockHeldError
+from pipeline.files import run_lock
+from pipeline.history import last_timings, record_timing
+from pipeline.releases import live_id
+
+if (lacking := postgres.missing()) and not postgres.REQUIRED:
+    pytest.skip(lacking, allow_module_level=True)
+
+HELD = rf"error: another run is at work \(process {{}} on {re.escape(socket.gethostname()[:20])}"
+HELD += r"[^,]*, since \d{{4}}-\d\d-\d\dT[\d:.]+Z\); {}\n"
+
+
+@pytest.fixture(autouse=True)
+def pip_gives_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_PYTHON", "/nowhere")
+
+
+def held(child: int, world: Sandbox) -> re.Pattern[str]:
+    """What a second run says."""
+    return re.compile(HELD.format(child, re.escape(str(world.config.history_path))))
+
+
+# --- who holds it ---
+
+
+def test_a_second_run_leaves_with_75_and_names_the_first(live: Sandbox) -> None:
+    with run_at_work(live) as child:
+        before = live.files()
+        stages = ("ingestion", "training", "deployment", "reporting", "diagnostics", "fullprocess")
+        results = [live.run(stage) for stage in stages]
+        read = [live.run("fullprocess", "--status"), live.run("deployment", "--list")]
+        after = live.files()
+
+    assert {result.code for result in results} == {75}
+    assert {result.out for result in results} == {""}
+    line = held(child.pid, live)
+    assert [result.err for result in results if not line.fullmatch(result.err)] == []
+    assert [result.code for result in read] == [0, 0]
+    assert after == before
+
+
+def test_a_killed_run_leaves_the_lock_free(live: Sandbox, postgresql: Server) -> None:
+    with held_at_start(live) as (reached, _):
+        child = start(live)
+        assert reached.wait(60)
+        live.configure(heartbeat_url=None, practice=None)
+        assert live.run("fullprocess").code == 75
+        child.kill()
+        child.communicate(timeout=60)
+    wait_until(lambda: postgresql.connected() == 0, seconds=10)
+
+    result = live.run("fullprocess")
+
+    assert (result.code, result.out, result.err) == (0, "nothing new in sourcedata\n", "")
+
+
+def test_of_ten_runs_at_once_one_works_and_nine_name_it(shared: Sandbox) -> None:
+    with held_at_start(shared) as (reached, go_on):
+        runs = {child.pid: child for child in (start(shared) for _ in range(10))}
+        assert reached.wait(120)
+        wait_until(lambda: sum(run.poll() is None for run in runs.values()) == 1, seconds=120)
+        ((holder, _),) = [(pid, run) for pid, run in runs.items() if run.poll() is None]
+        go_on.set()
+        told = {pid: run.communicate(timeout=120) for pid, run in runs.items()}
+
+    out, log = told.pop(holder)
+    assert runs[holder].returncode == 0, log
+    assert "nothing deployed: trained on 120 rows" in out
+    assert {runs[pid].returncode for pid in told} == {75}
+    line = held(holder, shared)
+    assert [err for _, err in told.values() if not line.fullmatch(err)] == []
+    assert shared.query("SELECT command, outcome FROM runs") == [("fullprocess", "done")]
+
+
+def test_schemas_of_one_database_have_each_a_lock_of_their_own(
+    live: Sandbox, postgresql: Server
+) -> None:
+    postgresql.execute("bared", "CREATE SCHEMA trial")
+    elsewhere = f"{postgresql.url('bared')}?options=-csearch_path%3Dtrial"
+    live.write("practicedata/p.csv", client_rows(0, 60))
+    live.configure(practice={"history_path": elsewhere})
+    try:
+        with run_lock(live.config.lock_path), run_lock(live.practice.lock_path):
+            for config in (live.config, live.practice):
+                with pytest.raises(LockHeldError), run_lock(config.lock_path):
+                    pass
+    finally:
+        postgresql.execute("bared", "DROP SCHEMA trial CASCADE")
+
+
+# --- what if it is lost ---
+
+
+def ended(server: Server) -> None:
+    """End the session that holds the run lock, as an administrator or a firewall does."""
+    server.execute(
+        "bared",
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory'"
+        " AND mode = 'ExclusiveLock'",
+    )
+
+
+def test_a_run_that_has_lost_the_lock_writes_no_more(live: Sandbox, postgresql: Server) -> None:
+    lost = f"{live.config.history_path}: the run lock was lost with its connection"
+
+    def write() -> None:
+        with opened(live.config.history_path) as history:
+            with history.transaction():
+                record_timing(history, "training", 1.0, 1)
+            ended(postgresql)
+            with pytest.raises(HistoryError, match="the run lock was lost"):
+                history.check_lock()
+            with history.transaction():
+                record_timing(history, "training", 99.0, 1)
+
+    with pytest.raises(HistoryError) as caught, run_lock(live.config.lock_path):
+        write()
+    assert str(caught.value).startswith(lost)
+    with opened(live.config.history_path) as history:
+        assert last_timings(history)["training"] == 1.0
+
+
+def test_a_run_that_has_lost_the_lock_ends_so_though_it_had_no_more_to_write(
+    live: Sandbox, postgresql: Server
+) -> None:
+    with (
+        pytest.raises(HistoryError, match="the run lock was lost"),
+        run_lock(live.config.lock_path),
+    ):
+        ended(postgresql)
+    with run_lock(live.config.lock_path):
+        pass
+
+
+def test_a_run_that_has_lost_the_lock_puts_no_release_live(
+    live: Sandbox, postgresql: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = live_id(live.config.prod_deployment_path)
+    card = deployment._card
+
+    def slow(*args: Any) -> Any:
+        ended(postgresql)
+        return card(*args)
+
+    monkeypatch.setattr(deployment, "_card", slow)
+    result = live.run("deployment")
+
+    assert (result.code, result.out) == (1, "")
+    assert "the run lock was lost with its connection" in result.err.splitlines()[-1]
+    assert live_id(live.config.prod_deployment_path) == before
+    monkeypatch.undo()
+    assert live.run("deployment").code == 0
+
+
+NEXT = """
+import sys
+from pipeline.config import load_config
+from pipeline.database import open_history
+from pipeline.files import run_lock
+from pipeline.history import last_timings
+
+config = load_config(sys.argv[1])
+with run_lock(config.lock_path), open_history(config.history_path) as history:
+    print(last_timings(history)["training"])
+"""
+
+
+def test_the_next_run_waits_for_what_a_former_holder_is_writing(
+    live: Sandbox, postgresql: Server
+) -> None:
+    command = [sys.executable, "-c", NEXT, str(live.root / "config.json")]
+    runs = []
+
+    def former() -> None:
+        with (
+            run_lock(live.config.lock_path),
+            opened(live.config.history_path) as history,
+            history.transaction(),
+        ):
+            record_timing(history, "training", 5.0, 1)
+            ended(postgresql)
+            runs.append(subprocess.Popen(command, cwd=PROJECT, text=True, stdout=subprocess.PIPE))
+            wait_until(lambda: postgresql.execute("bared", waiting) == [(1,)])
+            assert runs[0].poll() is None
+
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with pytest.raises(HistoryError, match="the run lock was lost"):
+        former()
+    assert runs[0].communicate(timeout=60) == ("5.0\n", None)
+
+
+def test_a_stopped_process_holds_the_lock_and_a_killed_one_does_not(
+    live: Sandbox, postgresql: Server
+) -> None:
+    with held_at_start(live) as (reached, _):
+        child = start(live)
+        assert reached.wait(60)
+        os.kill(child.pid, signal.SIGSTOP)
+        live.configure(heartbeat_url=None, practice=None)
+        assert held(child.pid, live).fullmatch(live.run("training").err)
+        child.kill()
+        child.communicate(timeout=60)
+    wait_until(lambda: postgresql.connected() == 0, seconds=10)
+    assert live.run("training").code == 0
