@@ -5,15 +5,23 @@ that dies is Dask's to notice: what it was at goes to another.
 """
 
 import logging
-from collections.abc import Iterator
-from concurrent.futures import CancelledError, Executor
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.engineconfig import EngineConfig
 from pipeline.errors import EngineError
 
+log = logging.getLogger(__name__)
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+CHECK = "`python -m pipeline.engine --check`"
+NOISY = ("distributed", "distributed.client", "distributed.core", "tornado", "tornado.application")
 EXTRA = "pipeline/requirements-dask.txt"
 CONNECT_SECONDS = 10
 WORKERLESS_SECONDS = 60  # in which the first worker must come, or another one
@@ -26,29 +34,40 @@ class Cluster:
 
     def __init__(self, client: Any, address: str) -> None:
         self._client, self._address = client, address
-        self._executor: Executor = client.get_executor()
-        self._seen = monotonic()
+        self._executor = self._new_executor()
+        self._alone_since: float | None = None  # monotonic
         workers = self.found()
         self.workers = sum(worker["nthreads"] for worker in workers.values())
-        self.memory = max(0, min(map(_memory_for_each, workers.values())) - OWN)
+        self.memory = max(0, min(map(_memory_for_each, workers.values()), default=0) - OWN)
 
     def found(self) -> dict[str, Any]:
-        """Each worker that the scheduler knows, by its address."""
-        try:
-            workers: dict[str, Any] = self._client.scheduler_info(n_workers=-1)["workers"]
-        except (OSError, TimeoutError) as error:
-            raise self._lost() from error
+        """Each worker that the scheduler knows, by its address; raises `EngineError`."""
+        workers: dict[str, Any] = self._identity(-1)["workers"]
         return workers
+
+    def asked(self, function: Callable[[P], R], argument: P) -> dict[str, R | Exception]:
+        """What the function makes of something on each worker, once on each; or why it does not."""
+        said: dict[str, R | Exception] = self._client.run(function, argument, on_error="return")
+        return said
 
     def executor(self) -> Executor:
         """The executor of the client."""
         return self._executor
 
+    def cancel(self, futures: Collection[Future[Any]]) -> None:
+        """Have nobody begin what is left of a map."""
+        if futures and self._client.status == "running":
+            # all at once: by themselves, each would be a message that is waited for
+            self._executor.shutdown(wait=False)
+            self._executor = self._new_executor()
+
     def check(self) -> None:
         """Raise `EngineError` if the scheduler is gone, or has had no worker for a minute."""
-        if self.found():
-            self._seen = monotonic()
-        elif monotonic() - self._seen > WORKERLESS_SECONDS:
+        if self._identity(0)["n_workers"]:
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = monotonic()
+        elif monotonic() - self._alone_since > WORKERLESS_SECONDS:
             raise EngineError(
                 f"the scheduler at {self._address} has had no worker for {WORKERLESS_SECONDS}"
                 " seconds: start some; the next run goes on where this one stopped"
@@ -57,15 +76,38 @@ class Cluster:
     def told(self, error: BaseException) -> EngineError | None:
         """What an error means that is the cluster's own."""
         from distributed import KilledWorker
+        from distributed.client import ClosedClientError
 
-        if isinstance(error, CancelledError):
+        if isinstance(error, (CancelledError, ClosedClientError)):
             return self._lost()
         if isinstance(error, KilledWorker):
             return EngineError(
                 f"{error.allowed_failures + 1} workers died on the same part; too little memory is"
                 ' the usual reason: more "buckets" in config.json make smaller parts'
             )
+        if isinstance(error, ModuleNotFoundError):
+            return EngineError(f"a worker has no {error.name}: {CHECK} tells which, and what to do")
         return None
+
+    def _identity(self, workers: int) -> dict[str, Any]:
+        """What the scheduler says of itself, and of so many workers; -1: of all.
+
+        Not `client.scheduler_info`, which gives its last answer where there is none.
+        """
+        if self._client.status != "running":
+            raise self._lost()
+        try:
+            identity: dict[str, Any] = self._client.sync(
+                self._client.scheduler.identity, n_workers=workers, callback_timeout=CONNECT_SECONDS
+            )
+        except (OSError, TimeoutError) as error:
+            raise self._lost() from error
+        return identity
+
+    def _new_executor(self) -> Executor:
+        # each part for itself, however equal two may be
+        executor: Executor = self._client.get_executor(pure=False)
+        return executor
 
     def _lost(self) -> EngineError:
         return EngineError(
@@ -88,16 +130,17 @@ def connected(engine: EngineConfig) -> Iterator[Any]:
             f'"engine": "dask" needs more packages: pip install -r {EXTRA} ({error})'
         ) from None
     # what matters is told by us, in one line
-    for name in ("distributed", "distributed.client", "distributed.core"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:
-        client = distributed.Client(
-            engine.address,
-            timeout=CONNECT_SECONDS,
-            security=_security(engine),
-            set_as_default=False,
-            name="clientrisk",
-        )
+        with _versions_told():
+            client = distributed.Client(
+                engine.address,
+                timeout=CONNECT_SECONDS,
+                security=_security(engine),
+                set_as_default=False,
+                name="clientrisk",
+            )
     except (OSError, TimeoutError, ValueError) as error:
         raise EngineError(
             f"no scheduler answers at {engine.address}: start one, or mend"
@@ -107,6 +150,21 @@ def connected(engine: EngineConfig) -> Iterator[Any]:
         yield client
     finally:
         client.close(timeout=CONNECT_SECONDS)
+
+
+@contextmanager
+def _versions_told() -> Iterator[None]:
+    """Tell in one line that versions differ, of which Dask has a table."""
+    from distributed.versions import VersionMismatchWarning
+
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always", VersionMismatchWarning)
+        yield
+    warnings.simplefilter("ignore", VersionMismatchWarning)  # when it connects anew
+    if any(issubclass(one.category, VersionMismatchWarning) for one in noted):
+        log.warning(
+            "not all versions of packages are the same on the cluster: %s tells which", CHECK
+        )
 
 
 @contextmanager

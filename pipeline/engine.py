@@ -7,18 +7,18 @@ Run it by hand to learn whether engine, workers, versions and shared folders fit
 """
 
 import logging
+import pickle
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED as FIRST
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import contextmanager
-from functools import partial
-from typing import Protocol, TypeVar
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol, TypeVar
 
 from pipeline.config import Config
 from pipeline.engineconfig import DASK, FILES
 from pipeline.errors import EngineError
-from pipeline.overheard import Heard, heard, tell
+from pipeline.overheard import Heard, packed, tell
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,9 @@ class Crew(Protocol):
     def executor(self) -> Executor:
         """The executor, a new one if the last is broken."""
 
+    def cancel(self, futures: Collection[Future[Any]]) -> None:
+        """Have nobody begin what is left of a map."""
+
     def check(self) -> None:
         """Raise `EngineError` if nobody is left to work."""
 
@@ -114,25 +117,34 @@ class Crewed:
         self, function: Callable[[P], R], parts: Sequence[P], found: dict[int, R]
     ) -> Iterator[tuple[int, R]]:
         """The results of the parts that are not found yet, as they come."""
-        executor, call = self._crew.executor(), partial(heard, function)
         left: dict[Future[Heard[R]], int] = {}
+        # each comes by itself: to look through thousands for the next takes as long as its work
+        ended: SimpleQueue[Future[Heard[R]]] = SimpleQueue()
         try:
-            for place, part in enumerate(parts):
-                if place not in found:
-                    left[executor.submit(call, part)] = place
+            with self._meant():
+                executor = self._crew.executor()
+                for place, part in enumerate(parts):
+                    if place not in found:
+                        future = executor.submit(pickle.loads, packed(function, part))
+                        left[future] = place
+                        future.add_done_callback(ended.put)
             while left:
-                ended = wait(left, timeout=PATIENCE, return_when=FIRST).done
-                if not ended:
+                try:
+                    future = ended.get(timeout=PATIENCE)
+                except Empty:
                     self._crew.check()
-                for future in ended:
-                    yield left.pop(future), tell(self._result(future))
+                    continue
+                with self._meant():
+                    heard = future.result()
+                yield left.pop(future), tell(heard)
         finally:
-            for future in left:
-                future.cancel()
+            self._crew.cancel(left)
 
-    def _result(self, future: "Future[Heard[R]]") -> Heard[R]:
+    @contextmanager
+    def _meant(self) -> Iterator[None]:
+        """Errors of the executor in our words; those of a function as they are."""
         try:
-            return future.result()
+            yield
         except BrokenExecutor:
             raise
         except MemoryError as error:

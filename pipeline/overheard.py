@@ -1,14 +1,19 @@
 """What a function logs on a worker is told here, where people look."""
 
 import logging
-from collections.abc import Callable
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from threading import Lock, get_ident
+from typing import Any, Generic, TypeVar
 
 P = TypeVar("P")
 R = TypeVar("R")
 
 OURS = "pipeline"  # the logger above all that may speak on a worker
+
+_setting = Lock()  # of the logger, which all threads share
 
 
 @dataclass(frozen=True)
@@ -29,27 +34,59 @@ class Heard(Generic[R]):
 
 
 class _Listener(logging.Handler):
+    """Keeps what its own thread logs: a worker may do several parts at a time, a thread each."""
+
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[Line] = []
+        self._thread = get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(Line(record.name, record.levelno, record.getMessage()))
+        if record.thread == self._thread:
+            self.lines.append(Line(record.name, record.levelno, record.getMessage()))
+
+
+class _Call:
+    """A call that is made where its pickle is loaded."""
+
+    def __init__(self, function: Callable[[P], R], part: P) -> None:
+        self._arguments = function, part
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return heard, self._arguments
+
+
+def packed(function: Callable[[P], R], part: P) -> bytes:
+    """What makes `pickle.loads` on a worker call a function there, and listen.
+
+    To whoever hands it on, these are bytes: a scheduler need not know our code, and a worker that
+    does not know it fails at the call and not before, where it would be taken for dead.
+    """
+    return pickle.dumps(_Call(function, part))
 
 
 def heard(function: Callable[[P], R], part: P) -> Heard[R]:
     """Call a function on a worker and listen."""
+    with _listening() as lines:
+        return Heard(function(part), tuple(lines))
+
+
+@contextmanager
+def _listening() -> Iterator[list[Line]]:
+    """The lines of our log in this thread, which go nowhere else."""
     logger, listener = logging.getLogger(OURS), _Listener()
-    level, propagate = logger.level, logger.propagate
-    logger.addHandler(listener)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False  # or it would be told twice
+    with _setting:
+        logger.addHandler(listener)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False  # or it would be told twice
     try:
-        return Heard(function(part), tuple(listener.lines))
+        yield listener.lines
     finally:
-        logger.removeHandler(listener)
-        logger.setLevel(level)
-        logger.propagate = propagate
+        with _setting:
+            logger.removeHandler(listener)
+            if not any(isinstance(handler, _Listener) for handler in logger.handlers):
+                logger.setLevel(logging.NOTSET)
+                logger.propagate = True
 
 
 def tell(heard: Heard[R]) -> R:

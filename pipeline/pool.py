@@ -4,11 +4,13 @@ import logging
 import multiprocessing
 import os
 import resource
+import signal
 import sys
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections.abc import Collection
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from pathlib import Path
 from threading import Thread
-from typing import Self
+from typing import Any, Self
 
 from pipeline.errors import EngineError
 
@@ -27,8 +29,11 @@ class Pool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._executor:
+            if kind:  # nobody waits any more for what they are at
+                for process in [*(getattr(self._executor, "_processes", None) or {}).values()]:
+                    process.terminate()
             self._executor.shutdown(wait=True, cancel_futures=True)
 
     def executor(self) -> Executor:
@@ -43,6 +48,11 @@ class Pool:
             self._executor = ProcessPoolExecutor(self.workers, context, _begin)
         return self._executor
 
+    def cancel(self, futures: Collection[Future[Any]]) -> None:
+        """Have nobody begin what is left of a map."""
+        for future in futures:
+            future.cancel()
+
     def check(self) -> None:
         """Nothing to look at: a pool tells by itself when a process dies."""
 
@@ -53,6 +63,7 @@ class Pool:
 
 def _begin() -> None:
     """What each worker does first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # one who presses Ctrl-C speaks to the parent
     Thread(target=_end_with_parent, daemon=True).start()
     limit_threads()
     logging.getLogger().addHandler(logging.NullHandler())

@@ -88,13 +88,18 @@ class Cluster:
     address: str = field(init=False)
     workers: list[Program] = field(default_factory=list)
 
-    def start_scheduler(self, *args: str, port: int = 0) -> None:
-        """Start the scheduler on a free port, or on this one, and wait until it answers."""
+    def start_scheduler(self, *args: str, port: int = 0, **options: Any) -> None:
+        """Start the scheduler on a free port, or on this one, and wait until it answers.
+
+        Options are `cwd` and `env`, as of `launch_worker`.
+        """
         protocol = "tls" if self.security else "tcp"
         # without a dashboard there is still a page, whose usual port may be another's
         words = [*IDLE, "--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
         where = ["--host", "127.0.0.1", "--port", str(port), "--protocol", protocol]
-        self.scheduler = self._started("scheduler", *where, *words, *self.security, *args)
+        self.scheduler = self._started(
+            "scheduler", *where, *words, *self.security, *args, **options
+        )
         self.address = self.scheduler.await_log(r"Scheduler at:\s+(\S+)")[1]
 
     def start_worker(self, *args: str, **options: Any) -> Program:
@@ -152,12 +157,14 @@ def dask_cluster(
     threads: int = 1,
     memory: str = "1GiB",
     security: Sequence[str] = (),
+    scheduler_cwd: Path = PROJECT,
+    scheduler_env: Mapping[str, str] | None = None,
 ) -> Iterator[Cluster]:
     """A scheduler and so many workers, for as long as the context lasts."""
     with TemporaryDirectory(prefix="dask", ignore_cleanup_errors=True) as folder:
         cluster = Cluster(Path(folder), tuple(security))
         try:
-            cluster.start_scheduler()
+            cluster.start_scheduler(cwd=scheduler_cwd, env=scheduler_env)
             for _ in range(workers):
                 cluster.launch_worker(nanny=nanny, threads=threads, memory=memory)
             for worker in cluster.workers:
