@@ -103,6 +103,8 @@ def execution_time(config: Config) -> Timings:
     """Seconds of ingesting the whole input folder and of training on it, in a temporary place."""
     # where an engine works, other machines must see the place: they see the folder of all outputs
     near = config.output_folder_path.parent if config.engine.bucketed else None
+    if near:
+        near.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".timing-", dir=near) as folder:
         place = Path(folder)
         trial = config._replace(

@@ -31,7 +31,7 @@ from pipeline.ledger import last_file
 from pipeline.linear import linear_of
 from pipeline.models import Model, TrainedModel, risk_of, save_model
 from pipeline.policy import Policy
-from pipeline.recipe import AUTO, BOOSTING, HALF, LOGISTIC, UNCALIBRATED, Recipe
+from pipeline.recipe import AUTO, BOOSTING, HALF, LOGISTIC, ROWS_LEARNED, UNCALIBRATED, Recipe
 from pipeline.releases import manifest_object
 from pipeline.schema import DEFAULT_SCHEMA, Schema
 from pipeline.selection import select
@@ -106,7 +106,7 @@ def check_outcomes(data: TrainingData) -> None:
 
 def _rows_learned(data: TrainingData, kind: str) -> dict[str, float]:
     learned = data.learned(kind)
-    return {"rows_learned": float(learned)} if learned < data.rows else {}
+    return {ROWS_LEARNED: float(learned)} if learned < data.rows else {}
 
 
 def _unchecked(data: TrainingData, policy: Policy) -> Fitted:
@@ -199,7 +199,9 @@ def command(config: Config, args: argparse.Namespace) -> None:
     recipe = manifest.recipe
     curve = "" if recipe.calibration == UNCALIBRATED else f", {recipe.calibration} calibration"
     line = "" if recipe.threshold == HALF else f", threshold {recipe.threshold:.4f}"
-    made = f"{recipe.kind}{curve}{line}, trained on {manifest.rows:,} labelled rows"
+    learned = recipe.evidence.get(ROWS_LEARNED)
+    rows = f"{manifest.rows:,}" if learned is None else f"{learned:,.0f} of {manifest.rows:,}"
+    made = f"{recipe.kind}{curve}{line}, trained on {rows} labelled rows"
     path = config.trainedmodel_path
     result = {"path": path, **manifest_object(manifest)}
     cli.tell(config, args, result, [f"{config.shown(path)}: {made}"])

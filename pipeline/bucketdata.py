@@ -1,7 +1,7 @@
 """What a model learns from where rows lie in buckets: sums of all, and samples."""
 
 import logging
-from collections import Counter
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -20,21 +20,20 @@ from pipeline.features import Row
 from pipeline.learning import MOST_CHECKED
 from pipeline.medians import medians
 from pipeline.recipe import BOOSTING
-from pipeline.reference import Reference, reference_of
+from pipeline.reference import LARGEST_SAMPLE, Reference, reference_of
 from pipeline.schema import Schema
 from pipeline.sumsfit import fit_logistic
 
 log = logging.getLogger(__name__)
 
 MOST_BOOSTED = 1_000_000  # rows that boosted trees learn from: they are fitted in one process
-SPARE = 1.2  # times as many rows are drawn as are wanted, of which the first are taken
 
 
 class Draw(NamedTuple):
-    """Rows of a bucket to be gathered: those drawn below a share of all."""
+    """Rows of a bucket to be gathered: those drawn below the share of their outcome, 0 or 1."""
 
     rows: BucketRows
-    share: float
+    shares: tuple[float, float]
 
 
 class BucketData:
@@ -86,9 +85,11 @@ class BucketData:
         found = reference_of(self.sample, risk, self.schema, seed)
         if self.rows <= MOST_CHECKED:
             return found
-        numbers = {
+        numbers = found.numbers | {
             name: replace(found.numbers[name], rows=self.rows, missing=self.rows - moments.count)
             for name, moments in zip(self.schema.numeric, self._sums.numbers, strict=True)
+            # where few rows have a number, the counts are those of the sample, as the values are
+            if len(found.numbers[name].sample) == min(moments.count, LARGEST_SAMPLE)
         }
         counts = [dict(sorted(counted.items())) for counted in self._sums.categories]
         categories = dict(zip(self.schema.categorical, counts, strict=True))
@@ -97,34 +98,44 @@ class BucketData:
     def _gathered(self, most: int) -> pd.DataFrame:
         """All rows, or so many of them with the outcomes in proportion, in the order first seen."""
         columns = self.schema.columns
-        share = 1.0 if self.rows <= most else min(1.0, SPARE * most / self.rows + 1e-9)
-        tables = self._engine.map(gather, [Draw(rows, share) for rows in self._parts])
+        wanted = self._wanted(most)
+        shares = (_share(wanted[0], self.rows - self.left), _share(wanted[1], self.left))
+        tables = self._engine.map(gather, [Draw(rows, shares) for rows in self._parts])
         if not tables:
             return frame_of_rows(pa.table({}), self.schema, ())
         table = pa.concat_tables(tables)
         table = table.take(pa.array(order_of(table)))
         if self.rows > most:
-            table = table.take(pa.array(self._stratified(table, most)))
+            table = table.take(pa.array(self._stratified(table, wanted)))
         return frame_of_rows(table, self.schema, columns)
 
-    def _stratified(self, table: pa.Table, most: int) -> np.ndarray:
-        """The places of so many rows, drawn first of each outcome in proportion, in order."""
+    def _wanted(self, most: int) -> tuple[int, int]:
+        """How many rows of each outcome are wanted: in proportion, of a rare one at least one."""
+        if self.rows <= most:
+            return self.rows - self.left, self.left
+        left = min(max(round(most * self.left / self.rows), 1), most - 1)
+        return most - left, left
+
+    def _stratified(self, table: pa.Table, wanted: tuple[int, int]) -> np.ndarray:
+        """The places of so many rows of each outcome, those drawn first, in order."""
         outcomes, draws = table[stored(self.schema.outcome)].to_numpy(), drawn(table)
-        left = round(most * self.left / self.rows)
-        # however rare an outcome is, some rows of it
-        wanted = Counter({1: max(1, left), 0: max(1, most - left)})
         kept = []
-        for outcome, count in wanted.items():
+        for outcome, count in enumerate(wanted):
             places = np.flatnonzero(outcomes == outcome)
             kept.append(places[np.argsort(draws[places], kind="stable")[:count]])
         return np.sort(np.concatenate(kept))
 
 
+def _share(wanted: int, rows: int) -> float:
+    """The share of some rows to draw, so that chance leaves no fewer than are wanted."""
+    return min(1.0, (wanted + 10 * math.sqrt(wanted) + 30) / max(1, rows))
+
+
 def gather(draw: Draw) -> pa.Table:
     """The rows of a bucket that are drawn below the share: all columns, and their order."""
-    columns = draw.rows.schema.columns
+    schema, shares = draw.rows.schema, np.array(draw.shares)
     parts = []
-    for table in draw.rows.groups(columns, ORDER):
-        chosen = table if draw.share >= 1 else table.filter(pa.array(drawn(table) < draw.share))
-        parts.append(chosen)
+    for table in draw.rows.groups(schema.columns, ORDER):
+        below = drawn(table) < shares[table[stored(schema.outcome)].to_numpy()]
+        parts.append(table.filter(pa.array(below)))
     return pa.concat_tables(parts).combine_chunks()

@@ -13,7 +13,15 @@ import pyarrow.compute as pc
 
 from pipeline.bucketdata import BucketData
 from pipeline.bucketledger import Bucket, check_columns, counted_buckets
-from pipeline.buckets import ORDER, drawn, frame_of_rows, order_of, row_groups
+from pipeline.buckets import (
+    ORDER,
+    bucket_of,
+    client_hashes,
+    drawn,
+    frame_of_rows,
+    order_of,
+    row_groups,
+)
 from pipeline.columnsums import BucketRows, ColumnSums, all_sums, column_sums
 from pipeline.config import Config
 from pipeline.engine import Engine, InProcess, open_engine
@@ -42,8 +50,20 @@ class BucketStore:
 
     def rows(self, *, labelled: bool = False, without: Collection[str] = ()) -> list[BucketRows]:
         """The rows of each bucket: all, or some."""
-        schema, others = self.config.schema, frozenset(without)
-        return [BucketRows(bucket.path, schema, labelled, others) for bucket in self.buckets]
+        schema, others = self.config.schema, self._by_bucket(without)
+        return [
+            BucketRows(bucket.path, schema, labelled, frozenset(others.get(bucket.number, ())))
+            for bucket in self.buckets
+        ]
+
+    def _by_bucket(self, clients: Collection[str]) -> dict[int, list[str]]:
+        """Each bucket's own of some clients: there may be many, and they go to every worker."""
+        names = pa.array(clients, pa.large_string())
+        numbers = bucket_of(client_hashes(names), self.config.engine.buckets)
+        found: dict[int, list[str]] = {}
+        for number, client in zip(numbers.tolist(), clients, strict=True):
+            found.setdefault(number, []).append(client)
+        return found
 
     @cached_property
     def _sums(self) -> ColumnSums:
@@ -62,7 +82,9 @@ class BucketStore:
             for found, median in zip(numbers, middle, strict=True)
         ]
         columns = ["mean", "median", "std"]
-        return pd.DataFrame(rows, index=list(self.config.schema.numeric), columns=columns)
+        return pd.DataFrame(
+            rows, index=list(self.config.schema.numeric), columns=columns, dtype="float64"
+        )
 
     def missing(self) -> dict[str, float]:
         """Column -> percent missing."""
@@ -72,7 +94,7 @@ class BucketStore:
             lacking[column] = sums.rows - found.count
         for column, counts in zip(schema.categorical, sums.categories, strict=True):
             lacking[column] = counts.get("", 0)
-        return {column: 100 * lacking[column] / sums.rows for column in schema.columns}
+        return {column: lacking[column] / sums.rows * 100 for column in schema.columns}
 
     def new_rows(self, files: Sequence[PendingFile]) -> pd.DataFrame:
         """The rows that these files brought; of more than a million, so many, drawn evenly."""

@@ -42,11 +42,15 @@ class BucketRows(NamedTuple):
 
 @dataclass(frozen=True)
 class Moments:
-    """How many numbers there are, their mean, and the sum of their squared distances from it."""
+    """How many numbers there are, their mean, and the sum of their squared distances from it.
+
+    `rest` is what the mean is off: numbers that differ in their last digits only need it.
+    """
 
     count: int = 0
     mean: float = 0.0
     squares: float = 0.0
+    rest: float = 0.0
 
     def plus(self, other: "Moments") -> "Moments":
         """Those of both together.
@@ -54,14 +58,17 @@ class Moments:
         Source: Chan, Golub and LeVeque, Algorithms for Computing the Sample Variance, American
         Statistician 37(3), 1983.
         """
+        if not self.count or not other.count:
+            return self if self.count else other
         count = self.count + other.count
-        if not count:
-            return self
-        apart = other.mean - self.mean
+        apart = other.mean - self.mean + (other.rest - self.rest)
+        way = apart * other.count / count
+        mean = self.mean + way
         return Moments(
             count,
-            self.mean + apart * other.count / count,
+            mean,
             self.squares + other.squares + apart**2 * self.count * other.count / count,
+            self.rest + (way - (mean - self.mean)),
         )
 
 
@@ -132,7 +139,9 @@ def _moments(values: np.ndarray) -> Moments:
     if not len(present):
         return Moments()
     mean = float(present.mean())
-    return Moments(len(present), mean, float(((present - mean) ** 2).sum()))
+    apart = present - mean
+    rest = float(apart.mean())
+    return Moments(len(present), mean, float(((apart - rest) ** 2).sum()), rest)
 
 
 def _counts(texts: pa.ChunkedArray) -> dict[str, int]:

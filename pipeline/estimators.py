@@ -18,7 +18,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from pipeline.newton import newton
 from pipeline.recipe import BOOSTING
 from pipeline.schema import Schema
-from pipeline.threads import threads_for
+from pipeline.threads import one_thread, threads_for
 
 SAMPLE = 20_000  # rows that a logistic fit of many more begins with
 MOST_CATEGORIES = 254  # of a column, that boosting tells apart; the rarest beyond are one
@@ -42,7 +42,8 @@ def fit_model(kind: str, frame: pd.DataFrame, schema: Schema, seed: int = 0) -> 
         _lighten(model["boosting"])
         return model
     rows = _fit_columns(model["columns"], features, schema)
-    _fit_logistic(model["logistic"], rows, outcomes)
+    with one_thread():
+        _fit_logistic(model["logistic"], rows, outcomes)
     return model
 
 

@@ -91,13 +91,12 @@ def select(
 
 def within(look: Look) -> list[Within]:
     """What a bucket has of each bracket; one column at a time is in memory."""
+    asked = [bracket._replace(rank=0) for bracket in look.brackets]  # all ranks are told the same
     found: dict[Bracket, Within] = {}
-    for column in sorted({bracket.column for bracket in look.brackets}):
+    for column in sorted({bracket.column for bracket in asked}):
         values = _present(look.rows, look.rows.schema.numeric[column])
-        for bracket in look.brackets:
-            if bracket.column == column:
-                found[bracket] = _within(values, bracket)
-    return [found[bracket] for bracket in look.brackets]
+        found |= {b: _within(values, b) for b in set(asked) if b.column == column}
+    return [found[bracket] for bracket in asked]
 
 
 def _present(rows: BucketRows, column: str) -> np.ndarray:

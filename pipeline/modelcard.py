@@ -14,7 +14,7 @@ from pipeline.database import Row
 from pipeline.evaluation import SCORE_NAMES, Evaluation, Segment
 from pipeline.ledger import Period
 from pipeline.models import Model
-from pipeline.recipe import Recipe
+from pipeline.recipe import ROWS_LEARNED
 from pipeline.releases import ModelManifest, Release
 
 KINDS = {
@@ -66,7 +66,7 @@ def card_text(release: Release, card: Card) -> str:
     parts = [
         f"# Model card of release {release.id}\n\nDeployed {release.deployed_at} {_won(release)}.",
         _section("Data", _data(manifest, card.period)),
-        _section("Model", _model(manifest.recipe, card.model)),
+        _section("Model", _model(manifest, card.model)),
         _section("Scores on the test data", _scores(card.evaluation)),
         _section("Calibration on the test data", _calibration(card.evaluation)),
         _section("Segments", _segments(card.evaluation.segments)),
@@ -106,10 +106,11 @@ def _data(manifest: ModelManifest, period: Period) -> str:
     )
 
 
-def _model(recipe: Recipe, model: Model) -> str:
-    core = anatomy_of(model).core[-1]
+def _model(manifest: ModelManifest, model: Model) -> str:
+    recipe, core = manifest.recipe, anatomy_of(model).core[-1]
     told = [
         ("model", KINDS.get(recipe.kind, recipe.kind)),
+        ("learned from", _learned(manifest)),
         ("calibration", CURVES.get(recipe.calibration, recipe.calibration)),
         ("threshold", f"{recipe.threshold:.6g}: {RULES.get(recipe.rule, recipe.rule)}"),
         ("seed", str(recipe.seed)),
@@ -117,9 +118,17 @@ def _model(recipe: Recipe, model: Model) -> str:
         *(
             (f"cross-validated {EVIDENCE.get(k, k)}", f"{v:.5f}")
             for k, v in recipe.evidence.items()
+            if k != ROWS_LEARNED
         ),
     ]
     return "\n".join(_table(("what", "how"), told))
+
+
+def _learned(manifest: ModelManifest) -> str:
+    learned = manifest.recipe.evidence.get(ROWS_LEARNED)
+    if learned is None:
+        return f"all {manifest.rows:,} rows"
+    return f"{learned:,.0f} of {manifest.rows:,} rows, drawn with the outcomes in proportion"
 
 
 def _parameters(estimator: Any) -> list[tuple[str, Any]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 BLOCK = 16_384  # rows; larger and smaller ones are slower
+NEAR = 1e-6  # a step of no weight by more than that leads to the minimum itself, but for rounding
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,10 @@ def newton(
 
     `x` is (rows, columns), `y` (rows,) of 0 and 1, `start` (columns + 1,) with the intercept last,
     which is not penalised. Where no part of the gradient, divided by the rows, is beyond `tol`, the
-    step from there is the last. Returns None as soon as a step does not halve the gradient: the
-    start was too far off for steps of full length. Source of the method: iteratively reweighted
-    least squares, as in Hastie, Tibshirani and Friedman, The Elements of Statistical Learning,
-    4.4.1.
+    step from there is the last if it is a small one: a rare category may be far off and hardly be
+    seen in the gradient. Returns None as soon as a step does not halve the gradient: the start was
+    too far off for steps of full length. Source of the method: iteratively reweighted least
+    squares, as in Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 4.4.1.
     """
     penalties = np.append(np.full(x.shape[1], penalty), 0.0)
     weights, before, looks = start, np.inf, 0
@@ -37,13 +38,15 @@ def newton(
         gradient, hessian = _derivatives(x, y, weights)
         gradient += penalties * weights
         steepest, looks = np.abs(gradient).max() / len(y), looks + 1
+        flat = steepest <= tol
         if not steepest <= before / 2:  # nor if it is no number
-            return None
+            return Minimum(weights, looks) if flat else None  # no digit is left to win
         try:
-            weights = weights - np.linalg.solve(hessian + np.diag(penalties), gradient)
+            step = np.linalg.solve(hessian + np.diag(penalties), gradient)
         except np.linalg.LinAlgError:
             return None
-        if steepest <= tol:
+        weights = weights - step
+        if flat and np.abs(step).max() <= NEAR:
             return Minimum(weights, looks)
         before = steepest
 

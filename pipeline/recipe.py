@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 LOGISTIC, BOOSTING, AUTO = "logistic", "boosting", "auto"
 UNCALIBRATED, SIGMOID, ISOTONIC = "none", "sigmoid", "isotonic"
+ROWS_LEARNED = "rows_learned"  # where a model learned from a sample of the rows: how many
 HALF = 0.5  # the threshold of a classifier that says nothing of one
 
 
@@ -12,7 +13,7 @@ class Recipe:
     """What a model is made by.
 
     `evidence` holds the cross-validated figures that the choices rest on, by name; a name tells
-    the score and of what it is.
+    the score and of what it is. `ROWS_LEARNED` is among them where it says something.
     """
 
     kind: str = LOGISTIC  # or boosting

@@ -4,7 +4,7 @@ Scaling, imputation and encoding follow from counts, sums and medians; what come
 pipeline that scikit-learn would have fitted on the same rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import NamedTuple
@@ -22,12 +22,15 @@ from pipeline.columnsums import BucketRows, ColumnSums, Moments, numbers_of
 from pipeline.engine import Engine
 from pipeline.errors import ModelError
 from pipeline.estimators import encoders_frame, fit_on_sample, untrained_model
-from pipeline.newton import BLOCK
+from pipeline.newton import BLOCK, NEAR
 from pipeline.recipe import LOGISTIC
 from pipeline.schema import Schema
+from pipeline.threads import one_thread
 
 MOST_STEPS = 100
 MOST_HALVINGS = 30  # of a step that would go too far
+BLOCK_CELLS = 1 << 22  # of the matrix that are in memory at a time
+SLOPES_BYTES = 1 << 29  # for the slopes of all shares, which are in memory together
 
 
 class Encoding(NamedTuple):
@@ -59,9 +62,9 @@ class Encoding(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a bucket is to be looked at: weights of the encoded columns, the intercept last."""
+    """Where some buckets are to be looked at: weights of the columns, the intercept last."""
 
-    rows: BucketRows
+    buckets: tuple[BucketRows, ...]
     encoding: Encoding
     weights: tuple[float, ...]
 
@@ -74,6 +77,11 @@ class Slope:
     gradient: np.ndarray
     hessian: np.ndarray
 
+    @property
+    def steepest(self) -> float:
+        """The largest part of the gradient."""
+        return float(np.abs(self.gradient).max())
+
     def plus(self, other: "Slope") -> "Slope":
         """That of both together."""
         return Slope(
@@ -82,16 +90,25 @@ class Slope:
 
 
 def slope(place: Place) -> Slope:
-    """The slope of a bucket's labelled rows."""
-    schema, weights = place.rows.schema, np.array(place.weights)
+    """The slope of the labelled rows of some buckets."""
+    encoding, weights = place.encoding, np.array(place.weights)
     size = len(weights)
     found = Slope(0.0, np.zeros(size), np.zeros((size, size)))
-    for table in place.rows.groups((*schema.features, schema.outcome)):
-        for first in range(0, len(table), BLOCK):
-            block = table.slice(first, BLOCK)
-            outcomes = block[stored(schema.outcome)].to_numpy()
-            found = found.plus(_slope_of(place.encoding.matrix(block, schema), outcomes, weights))
+    with one_thread():
+        for rows in place.buckets:
+            for block in _blocks(rows, size):
+                outcomes = block[stored(rows.schema.outcome)].to_numpy()
+                matrix = encoding.matrix(block, rows.schema)
+                found = found.plus(_slope_of(matrix, outcomes, weights))
     return found
+
+
+def _blocks(rows: BucketRows, width: int) -> Iterator[pa.Table]:
+    """The rows in blocks that stay in the processor's cache, or in memory if they are wide."""
+    count = min(BLOCK, max(1, BLOCK_CELLS // width))
+    for table in rows.groups((*rows.schema.features, rows.schema.outcome)):
+        for first in range(0, len(table), count):
+            yield table.slice(first, count)
 
 
 def _slope_of(matrix: np.ndarray, outcomes: np.ndarray, weights: np.ndarray) -> Slope:
@@ -117,8 +134,9 @@ def fit_logistic(
     model = untrained_model(LOGISTIC, schema)
     encoding = _fit_columns(model, schema, sums, medians)
     logistic = model["logistic"]
-    start = fit_on_sample(logistic, model["columns"], sample, schema, encoding.width - 1)
-    weights, looks = _minimum(engine, parts, encoding, start, sums.rows, logistic)
+    with one_thread():
+        start = fit_on_sample(logistic, model["columns"], sample, schema, encoding.width - 1)
+        weights, looks = _minimum(engine, parts, encoding, start, sums.rows, logistic)
     logistic.coef_, logistic.intercept_ = weights[None, :-1], weights[-1:]
     logistic.n_iter_[:] = looks
     return model
@@ -166,13 +184,15 @@ def _minimum(
 ) -> tuple[np.ndarray, int]:
     """Where the loss is least, and after how many looks at all rows.
 
-    A step that does not lower the loss is halved until it does, so the method converges from any
-    start: the loss is convex. Source: Boyd and Vandenberghe, Convex Optimization, 2004, 9.5.
+    A step that lowers neither the loss nor, by half, its gradient is halved until it does, so the
+    method converges from any start: the loss is convex. Source: Boyd and Vandenberghe, Convex
+    Optimization, 2004, 9.5. The last step is as in `newton`.
     """
     penalties = np.append(np.full(len(start) - 1, 1 / logistic.C), 0.0)
+    shares = _shares(parts, encoding.width)
 
     def look(weights: np.ndarray) -> Slope:
-        places = [Place(part, encoding, tuple(weights.tolist())) for part in parts]
+        places = [Place(share, encoding, tuple(weights.tolist())) for share in shares]
         found = reduce(Slope.plus, engine.map(slope, places))
         return Slope(
             found.loss + float(penalties @ weights**2) / 2,
@@ -182,15 +202,30 @@ def _minimum(
 
     weights, here, looks = start, look(start), 1
     for _ in range(MOST_STEPS):
-        step = np.linalg.lstsq(here.hessian, here.gradient)[0]
-        if np.abs(here.gradient).max() / rows <= logistic.tol:
+        step = _step(here)
+        if here.steepest <= logistic.tol * rows and np.abs(step).max() <= NEAR:
             return weights - step, looks  # the last one, which needs no look
         for _ in range(MOST_HALVINGS):
             there, looks = look(weights - step), looks + 1
-            if there.loss <= here.loss:
+            if there.loss < here.loss or there.steepest <= here.steepest / 2:
                 break
             step = step / 2
         else:
             return weights, looks  # no digit of the loss is left to win
         weights, here = weights - step, there
     raise ModelError(f"the logistic regression did not converge in {MOST_STEPS} steps")
+
+
+def _step(here: Slope) -> np.ndarray:
+    """Newton's step; of weights that nothing tells apart the shortest."""
+    try:
+        step: np.ndarray = np.linalg.solve(here.hessian, here.gradient)
+    except np.linalg.LinAlgError:
+        step = np.linalg.lstsq(here.hessian, here.gradient)[0]
+    return step
+
+
+def _shares(parts: Sequence[BucketRows], width: int) -> list[tuple[BucketRows, ...]]:
+    """The buckets in as many shares as their slopes have room for, whoever works on them."""
+    count = max(1, min(len(parts), SLOPES_BYTES // (8 * width**2)))
+    return [tuple(parts[i::count]) for i in range(count)]

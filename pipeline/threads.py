@@ -1,8 +1,9 @@
 """How many threads a model works in."""
 
 from contextlib import AbstractContextManager
+from functools import cache
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 MANY = 100_000  # rows, from which on more threads save more than they cost
 
@@ -18,3 +19,15 @@ def threads_for(rows: int) -> AbstractContextManager[object]:
     # their ends are rounded otherwise
     limits: AbstractContextManager[object] = threadpool_limits(1, None if rows < MANY else "blas")
     return limits
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """BLAS in one thread, so that sums have the same digits whatever the number of cores."""
+    limits: AbstractContextManager[object] = _blas().limit(limits=1)
+    return limits
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """What is loaded of BLAS, which takes a while to find."""
+    return ThreadpoolController().select(user_api="blas")

@@ -90,6 +90,7 @@ Deployed 2026-01-02T00:01:00.000Z without a comparison: the first one, or by han
 | what | how |
 | --- | --- |
 | model | logistic regression on scaled numbers and one-hot categories |
+| learned from | all 8,400 rows |
 | calibration | isotonic, fitted on out-of-fold scores |
 | threshold | 0.25: the highest F1 on out-of-fold predictions |
 | seed | 7 |
@@ -266,6 +267,7 @@ def test_of_a_model_of_an_older_version_what_is_usual_is_not_told(logistic: Mode
     ]
     assert section(text, "Model")[2:] == [
         "| model | logistic regression on scaled numbers and one-hot categories |",
+        "| learned from | all 8,400 rows |",
         "| calibration | none: it did not lower the cross-validated Brier score,"
         " or the rows were too few |",
         "| threshold | 0.5: as config.json says |",
@@ -281,6 +283,7 @@ def test_boosting_tells_its_own_parameters() -> None:
     text = card_text(release, Card(boosting, EVALUATION, PERIOD, []))
     assert section(text, "Model")[2:] == [
         "| model | histogram gradient boosting of trees |",
+        "| learned from | all 8,400 rows |",
         "| calibration | none: it did not lower the cross-validated Brier score,"
         " or the rows were too few |",
         "| threshold | 0.5: as config.json says |",
