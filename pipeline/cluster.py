@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
-from pipeline.engineconfig import EngineConfig
+from pipeline.engineconfig import EXTRA, EngineConfig
 from pipeline.errors import EngineError
 
-EXTRA = "pipeline/requirements-dask.txt"
 CONNECT_SECONDS = 10
 WORKERLESS_SECONDS = 60  # in which the first worker must come, or another one
 SHARE = 0.6  # of a worker's memory, from which on Dask begins to write it to disk

@@ -1,6 +1,7 @@
 """What a function logs on a worker is told here, where people look."""
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -31,10 +32,12 @@ class Heard(Generic[R]):
 class _Listener(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
+        self._thread = threading.get_ident()  # another's part is heard by that one's listener
         self.lines: list[Line] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(Line(record.name, record.levelno, record.getMessage()))
+        if record.thread == self._thread:
+            self.lines.append(Line(record.name, record.levelno, record.getMessage()))
 
 
 def heard(function: Callable[[P], R], part: P) -> Heard[R]:
