@@ -10,7 +10,6 @@ more than a tenth is bad, is rejected whole. The files themselves stay where the
 
 import argparse
 import logging
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from pipeline import cli, inbox, ledger
 from pipeline.config import Config
 from pipeline.database import History, open_history
-from pipeline.errors import HistoryError
 from pipeline.files import sync_folder, write_atomic, write_if_changed
 from pipeline.history import record_timing
 from pipeline.inbox import FoundFile
@@ -72,20 +70,21 @@ def ingest(config: Config, *, rebuild: bool = False) -> Ingestion:
 def _into_buckets(
     config: Config, history: History, files: list[FoundFile], rebuild: bool
 ) -> tuple[list[TakenFile], int]:
-    from pipeline.bucketing import ingest_files, leave_file
     from pipeline.engine import open_engine
 
-    if rebuild:
-        ledger.begin_rebuild(history)
-        _warn_of_gone(history, files)
-    else:
+    if not rebuild:
         check_master(config, history)
-    taken: list[TakenFile] = []
-    if files or rebuild:
-        size = sum(file.size for file in files if file.regular)
-        with open_engine(config) as engine, progress("taking in", size) as step:
-            taken = ingest_files(config, history, engine, files, rebuilt=rebuild, step=step)
-        leave_file(config)
+        if not files:
+            return [], ledger.master_size(history)[0]
+    size = sum(file.size for file in files if file.regular)
+    with open_engine(config) as engine, progress("taking in", size) as step:
+        from pipeline.bucketing import ingest_files, leave_file
+
+        if rebuild:
+            ledger.begin_rebuild(history)
+            _warn_of_gone(history, files)
+        taken = ingest_files(config, history, engine, files, rebuilt=rebuild, step=step)
+    leave_file(config)
     return taken, ledger.master_size(history)[0]
 
 
@@ -118,12 +117,12 @@ def _begin(config: Config, history: History) -> MasterState:
     Rows that are there while nothing is on record are of a history that was lost: they are not
     overwritten, for their files may be gone.
     """
+    from pipeline.bucketledger import check_lost, lost
+
     path, header = config.finaldata_path, f"{config.schema.header}\n".encode()
     if path.exists() and path.stat().st_size > len(header):
-        raise HistoryError(
-            f"{path} has rows that {config.history_path.name} knows nothing of: if that was moved"
-            f" or lost, move {path.parent} away too; what the input folder has is taken in again"
-        )
+        raise lost(config, path)
+    check_lost(config, history)
     write_atomic(path, header)
     state = MasterState(0, len(header))
     ledger.record_files(history, [], state)
@@ -137,11 +136,12 @@ def _rebuild(
 
     The ledger notes the rebuild first, so that a run after a crash begins it again.
     """
-    from pipeline.masterwriter import MasterWriter, key_path
+    from pipeline.bucketledger import leave_buckets
+    from pipeline.masterwriter import MasterWriter, key_path, rebuilt_path
 
     ledger.begin_rebuild(history)
     _warn_of_gone(history, files)
-    temporary = config.finaldata_path.with_name(f".{config.finaldata_path.name}.tmp")
+    temporary = rebuilt_path(config.finaldata_path)
     with MasterWriter(temporary, config.schema) as master:
         taken = _take_all(config, files, master)
         state = master.save()
@@ -150,7 +150,7 @@ def _rebuild(
             key_path(temporary).replace(key_path(config.finaldata_path))
         sync_folder(config.output_folder_path)
         ledger.replace_files(history, taken, state)
-    shutil.rmtree(config.buckets_path, ignore_errors=True)  # if rows were kept there before
+    leave_buckets(config)
     return taken, state.rows
 
 

@@ -1,31 +1,30 @@
 """Ingestion into buckets: files are cut into pieces, pieces merged, all committed at once.
 
 What is on record counts and nothing else: files of buckets that are not yet, or no longer, on
-record are swept away by the next ingestion.
+record are swept away by the next ingestion. Until then, who began to read them can go on.
 """
 
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline import bucketledger
-from pipeline.bucketledger import Bucket
+from pipeline.bucketledger import Bucket, bucket_files, pieces_path
 from pipeline.bucketmerge import VOID, Merged, MergeTask, Piece, merge
 from pipeline.config import Config
 from pipeline.engine import Engine
-from pipeline.errors import HistoryError
 from pipeline.history import History
 from pipeline.inbox import FoundFile
 from pipeline.intake import log_counts
 from pipeline.ledger import TakenFile
-from pipeline.masterwriter import key_path
+from pipeline.masterwriter import key_path, rebuilt_path
 from pipeline.pieces import Pieces, PieceTask, cut, finished, with_counts
 from pipeline.progress import Step, unseen
 
 log = logging.getLogger(__name__)
 
-PIECES = ".pieces"  # the folder of pieces, beside the buckets
 TASK_BYTES = 8 << 20  # of small files that one task has
 
 
@@ -40,15 +39,21 @@ def ingest_files(
 ) -> list[TakenFile]:
     """Take files into the buckets, or (`rebuilt`) make all buckets of them anew.
 
-    Raises `EngineError` where a bucket is too large for a worker.
+    Raises `EngineError` where a bucket is too large for a worker, `HistoryError` where there are
+    rows of a history that was lost, or of another schema.
     """
-    _check_lost(config, history)
+    before: list[Bucket] = []
+    if not rebuilt:
+        bucketledger.check_lost(config, history)
+        before = bucketledger.counted_buckets(config, history)
+        bucketledger.check_columns(before, config.schema)
+    _sweep(config, history)
     tasks = _tasks(config, bucketledger.key_seed(history), files)
     if count := sum(finished(task) is not None for task in tasks):
         log.info("%d of %d parts were finished by an earlier run", count, len(tasks))
+    _keep_finished(config, tasks)
     pieces = engine.map(cut, tasks, lambda done: step(sum(f.size for f in done.files if f)))
     ingestion = bucketledger.last_ingestion(history) + 1
-    before = [] if rebuilt else bucketledger.counted_buckets(config, history)
     merged = engine.map(merge, _merge_tasks(config, engine.memory, before, pieces, ingestion))
     taken = _counted(pieces, merged, ingestion)
     if taken or rebuilt:
@@ -60,20 +65,10 @@ def ingest_files(
             ingestion=ingestion,
             rebuilt=rebuilt,
         )
-    sweep(config, history)
+    discard(pieces_path(config))
     for file in taken:
         log_counts(file)
     return taken
-
-
-def _check_lost(config: Config, history: History) -> None:
-    """Rows that are there while nothing is on record are of a history that was lost: they stay."""
-    if not bucketledger.begun(history) and any(_files(config.buckets_path)):
-        raise HistoryError(
-            f"{config.buckets_path} has rows that {config.history_path.name} knows nothing of: if"
-            f" that was moved or lost, move {config.output_folder_path} away too; what the input"
-            " folder has is taken in again"
-        )
 
 
 def _tasks(config: Config, seed: int, files: Sequence[FoundFile]) -> list[PieceTask]:
@@ -82,7 +77,7 @@ def _tasks(config: Config, seed: int, files: Sequence[FoundFile]) -> list[PieceT
     Which ones are together depends on the files alone, so that the next run finds what this one
     has finished.
     """
-    folder = config.output_folder_path / PIECES
+    folder = pieces_path(config)
     return [
         PieceTask(config, group, folder, config.engine.buckets, seed) for group in _groups(files)
     ]
@@ -120,7 +115,7 @@ def _merge_tasks(
             before=known.get(number),
             pieces=tuple(found),
             ingestion=ingestion,
-            path=config.buckets_path / f"{number:05d}-{ingestion:06d}.parquet",
+            folder=config.buckets_path,
             schema=config.schema,
             memory=memory,
         )
@@ -154,18 +149,32 @@ def _counted(pieces: Sequence[Pieces], merged: Sequence[Merged], ingestion: int)
 
 def leave_file(config: Config) -> None:
     """Delete `finaldata.csv` and its keys, if rows were kept there before."""
-    for path in (config.finaldata_path, key_path(config.finaldata_path)):
+    for path in (config.finaldata_path, rebuilt_path(config.finaldata_path)):
         path.unlink(missing_ok=True)
+        key_path(path).unlink(missing_ok=True)
 
 
-def sweep(config: Config, history: History) -> None:
-    """Delete what is not on record: pieces that were merged, buckets of before, what was killed."""
+def _sweep(config: Config, history: History) -> None:
+    """Delete files of buckets that are not on record: those of before, and what was killed."""
     counted = {bucket.path.name for bucket in bucketledger.counted_buckets(config, history)}
-    shutil.rmtree(config.output_folder_path / PIECES, ignore_errors=True)
-    for path in _files(config.buckets_path):
+    for path in bucket_files(config):
         if path.name not in counted:
             path.unlink(missing_ok=True)
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+def _keep_finished(config: Config, tasks: Sequence[PieceTask]) -> None:
+    """Delete all pieces but those that a task of this run would leave just so."""
+    kept = {task.name for task in tasks if (found := finished(task)) and found.settled}
+    folder = pieces_path(config)
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name not in kept:
+            discard(path)
+
+
+def discard(folder: Path) -> None:
+    """Delete a folder, which is there as a whole or not at all, whenever this is killed."""
+    gone = folder.with_name(f"{folder.name}.gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    with suppress(FileNotFoundError):
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)

@@ -1,6 +1,8 @@
 """What the history knows of the buckets: how many there are, and which file of each counts."""
 
+import re
 import secrets
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +13,8 @@ from pipeline.history import History
 from pipeline.ledger import MasterState, TakenFile, add_files, swap_files
 from pipeline.master import REBUILD
 from pipeline.schema import Schema
+
+_OURS = re.compile(r"\d+-\d+(-\w+)?\.parquet|\.\d+-\d+.*\.parquet.*\.tmp")
 
 
 class Bucket(NamedTuple):
@@ -57,6 +61,49 @@ def check_buckets(config: Config, history: History) -> None:
             raise HistoryError(f"{bucket.path} is gone, or not what is on record; {REBUILD}")
 
 
+def check_lost(config: Config, history: History) -> None:
+    """Rows that are there while nothing is on record are of a history that was lost: they stay."""
+    if begun(history):
+        return
+    if _has_rows(config.finaldata_path):
+        raise lost(config, config.finaldata_path)
+    if any(not path.name.startswith(".") for path in bucket_files(config)):
+        raise lost(config, config.buckets_path)
+
+
+def _has_rows(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return bool(file.readline() and file.readline())
+
+
+def lost(config: Config, path: Path) -> HistoryError:
+    """What is said of rows of a history that was lost."""
+    return HistoryError(
+        f"{path} has rows that {config.history_path.name} knows nothing of: if that was moved"
+        f" or lost, move {config.output_folder_path} away too; what the input folder has is taken"
+        " in again"
+    )
+
+
+def bucket_files(config: Config) -> list[Path]:
+    """All files of buckets, whether they count or not; what else lies in the folder is not ours."""
+    folder = config.buckets_path
+    return [] if not folder.is_dir() else [p for p in folder.iterdir() if _OURS.fullmatch(p.name)]
+
+
+def pieces_path(config: Config) -> Path:
+    """The folder of the pieces that are to be merged into buckets."""
+    return config.output_folder_path / ".pieces"
+
+
+def leave_buckets(config: Config) -> None:
+    """Delete all buckets and pieces, if rows were kept there before."""
+    for folder in (config.buckets_path, pieces_path(config)):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def check_columns(buckets: Sequence[Bucket], schema: Schema) -> None:
     """Raise `HistoryError` unless the files have the columns of the schema, in their roles."""
     import pyarrow.parquet as pq  # not needed where nothing is new
@@ -99,5 +146,6 @@ def record_ingestion(
         found = history.query("SELECT rows, bytes FROM buckets")
         state = MasterState(sum(row["rows"] for row in found), sum(row["bytes"] for row in found))
         (swap_files if rebuilt else add_files)(history, taken, state)
-        history.query("UPDATE master SET buckets = ?, ingestion = ?", buckets, ingestion)
+        told = buckets if found else None  # without rows, the next may be kept in another way
+        history.query("UPDATE master SET buckets = ?, ingestion = ?", told, ingestion)
     return state

@@ -5,6 +5,7 @@ of a bucket and not for its rows.
 """
 
 import os
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from pipeline.buckets import (
     row_groups,
 )
 from pipeline.errors import EngineError
-from pipeline.files import sync_folder
+from pipeline.files import naming, sync_folder
 from pipeline.rowkeys import RowKeys
 from pipeline.schema import Schema
 
@@ -42,13 +43,13 @@ class Piece(NamedTuple):
 
 
 class MergeTask(NamedTuple):
-    """A bucket, the new pieces in order, and where the merged one is to lie."""
+    """A bucket, the new pieces in order, and the folder in which the merged one is to lie."""
 
     number: int
     before: Bucket | None
     pieces: tuple[Piece, ...]
     ingestion: int
-    path: Path
+    folder: Path
     schema: Schema
     memory: int  # bytes that the task may take
 
@@ -73,16 +74,17 @@ def merge(task: MergeTask) -> Merged:
     new, added = _new_rows(task)
     if not new.any():
         return Merged(None, {})
-    # a name of its own: the same part may be at work on another machine
-    beside = task.path.with_name(f".{task.path.name}.{os.getpid()}.{id(task):x}.tmp")
-    task.path.parent.mkdir(parents=True, exist_ok=True)
+    # a name of its own: another worker, even of a run that was killed, may be at the same part
+    name = f"{task.number:05d}-{task.ingestion:06d}-{secrets.token_hex(4)}.parquet"
+    path, beside = task.folder / name, task.folder / f".{name}.tmp"
+    task.folder.mkdir(parents=True, exist_ok=True)
     try:
-        rows = _write(task, new, beside)
-        beside.replace(task.path)
+        rows, size = _write(task, new, beside)
+        beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-    sync_folder(task.path.parent)
-    return Merged(Bucket(task.number, task.path, rows, task.path.stat().st_size), added)
+    sync_folder(task.folder)
+    return Merged(Bucket(task.number, path, rows, size), added)
 
 
 def _check_memory(task: MergeTask) -> None:
@@ -127,19 +129,19 @@ def _words(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     return high, low
 
 
-def _write(task: MergeTask, new: np.ndarray, path: Path) -> int:
-    """Write the rows before and the new ones, durably; returns how many there are."""
+def _write(task: MergeTask, new: np.ndarray, path: Path) -> tuple[int, int]:
+    """Write the rows before and the new ones, durably; returns how many they are, and bytes."""
     arrow = arrow_schema(task.schema)
     options = parquet_options(arrow.names)
     rows = 0
-    with path.open("wb") as file:
+    with naming(path), path.open("wb") as file:
         with pq.ParquetWriter(file, arrow, **options) as writer:
             for table in _regrouped(_rows(task, new)):
                 writer.write_table(table, row_group_size=GROUP_ROWS)
                 rows += len(table)
         file.flush()
         os.fsync(file.fileno())
-    return rows
+        return rows, file.tell()
 
 
 def _rows(task: MergeTask, new: np.ndarray) -> Iterator[pa.Table]:

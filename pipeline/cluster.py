@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any, TypeVar
 
-from pipeline.engineconfig import EngineConfig
+from pipeline.engineconfig import EXTRA, EngineConfig
 from pipeline.errors import EngineError
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,6 @@ R = TypeVar("R")
 
 CHECK = "`python -m pipeline.engine --check`"
 NOISY = ("distributed", "distributed.client", "distributed.core", "tornado", "tornado.application")
-EXTRA = "pipeline/requirements-dask.txt"
 CONNECT_SECONDS = 10
 WORKERLESS_SECONDS = 60  # in which the first worker must come, or another one
 SHARE = 0.6  # of a worker's memory, from which on Dask begins to write it to disk

@@ -62,13 +62,13 @@ class Moments:
             return self if self.count else other
         count = self.count + other.count
         apart = other.mean - self.mean + (other.rest - self.rest)
-        way = apart * other.count / count
+        way = apart * other.count / count + self.rest
         mean = self.mean + way
         return Moments(
             count,
             mean,
             self.squares + other.squares + apart**2 * self.count * other.count / count,
-            self.rest + (way - (mean - self.mean)),
+            way - (mean - self.mean),
         )
 
 
@@ -138,10 +138,12 @@ def _moments(values: np.ndarray) -> Moments:
     present = values[~np.isnan(values)]
     if not len(present):
         return Moments()
-    mean = float(present.mean())
-    apart = present - mean
+    about = float(present.mean())
+    apart = present - about
     rest = float(apart.mean())
-    return Moments(len(present), mean, float(((apart - rest) ** 2).sum()), rest)
+    mean = about + rest
+    squares = float(((apart - rest) ** 2).sum())
+    return Moments(len(present), mean, squares, rest - (mean - about))
 
 
 def _counts(texts: pa.ChunkedArray) -> dict[str, int]:

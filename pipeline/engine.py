@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from pipeline.config import Config
-from pipeline.engineconfig import DASK, FILES
+from pipeline.engineconfig import DASK, EXTRA, FILES
 from pipeline.errors import EngineError
 from pipeline.overheard import Heard, packed, tell
 
@@ -167,7 +167,14 @@ def open_engine(config: Config) -> Iterator[Engine]:
     engine = config.engine
     if engine.kind == FILES:
         yield InProcess()
-    elif engine.kind == DASK:
+        return
+    try:
+        import pyarrow  # noqa: F401, workers need it to begin at all
+    except ImportError as error:
+        raise EngineError(
+            f'"engine": "{engine.kind}" needs more packages: pip install -r {EXTRA} ({error})'
+        ) from None
+    if engine.kind == DASK:
         from pipeline.cluster import cluster
 
         with cluster(engine) as crew:

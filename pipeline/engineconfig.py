@@ -7,6 +7,7 @@ from pipeline.jsonfile import ObjectReader, as_json
 
 FILES, POOL, DASK = "files", "pool", "dask"
 KINDS = (FILES, POOL, DASK)
+EXTRA = "pipeline/requirements-dask.txt"  # what all kinds but "files" need beside the requirements
 MOST_BUCKETS = 10_000
 MOST_WORKERS = 1_000
 SCHEMES = ("tcp://", "tls://")

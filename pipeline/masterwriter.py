@@ -115,6 +115,11 @@ class MasterWriter:
         return keys
 
 
+def rebuilt_path(path: Path) -> Path:
+    """Where a master is made again, beside the old one."""
+    return path.with_name(f".{path.name}.tmp")
+
+
 def key_path(path: Path) -> Path:
     """Where the keys of a master's rows lie."""
     return path.with_name(f".{path.name.lstrip('.')}.keys")

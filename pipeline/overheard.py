@@ -39,7 +39,7 @@ class _Listener(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[Line] = []
-        self._thread = get_ident()
+        self._thread = get_ident()  # another's part is heard by that one's listener
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.thread == self._thread:

@@ -9,14 +9,16 @@ by the next run.
 import io
 import json
 import os
+import resource
 import secrets
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from itertools import repeat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -35,14 +37,17 @@ from pipeline.buckets import (
     stored,
 )
 from pipeline.config import Config
-from pipeline.files import sync_folder, write_atomic
-from pipeline.inbox import FoundFile
+from pipeline.errors import EngineError
+from pipeline.files import naming, sync_folder, write_atomic
+from pipeline.inbox import UNREAD, FoundFile
 from pipeline.intake import take_in
 from pipeline.ledger import BadRow, TakenFile
 
 FORM = 1  # of what a task leaves; one of another form is not taken for finished
 DONE = "task.json"
-LARGEST_WHOLE = 2**53  # up to which a double holds every whole number
+FIRST_DOUBTFUL = 2**53  # a double that is also read from a whole number that it does not hold
+OPEN_FILES = 200  # beside the pieces: libraries, sockets, the log
+HEAD = b"#\n"  # a line that is skipped: of a first line, the CSV reader drops a byte order mark
 
 
 class PieceTask(NamedTuple):
@@ -79,6 +84,11 @@ class Pieces:
     files: tuple[TakenFile | None, ...]
     rows: dict[int, int]
 
+    @property
+    def settled(self) -> bool:
+        """Whether no file had to wait or could not be read, which may be otherwise by now."""
+        return all(file is not None and file.sha256 != UNREAD for file in self.files)
+
     def piece(self, bucket: int) -> Path:
         """The piece of a bucket; there is one if it has rows."""
         return self.folder / piece_name(bucket)
@@ -92,19 +102,21 @@ def piece_name(bucket: int) -> str:
 def cut(task: PieceTask) -> Pieces:
     """Read, check and cut the files of a task; what another worker has finished is taken as it is.
 
-    Raises `OSError` where the folder cannot be written.
+    Raises `OSError` where the folder cannot be written, `EngineError` where too few files may be
+    open for so many buckets.
     """
     if found := finished(task):
         return found
+    _allow_open_files(task.buckets + OPEN_FILES)
     place = task.folder / f".{task.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
     place.mkdir(parents=True)
     try:
-        writer = PieceWriter(task, place)
         taken = []
-        for position, file in enumerate(task.files):
-            writer.begin(position)
-            taken.append(take_in(task.config, file, writer))
-        write_atomic(place / DONE, json.dumps(_told(taken, writer.close())))
+        with PieceWriter(task, place) as writer:
+            for position, file in enumerate(task.files):
+                writer.begin(position)
+                taken.append(take_in(task.config, file, writer))
+        write_atomic(place / DONE, json.dumps(_told(taken, writer.rows)))
         sync_folder(place)
         try:
             place.rename(task.finished)
@@ -115,6 +127,19 @@ def cut(task: PieceTask) -> Pieces:
         shutil.rmtree(place, ignore_errors=True)
     sync_folder(task.folder)
     return read_pieces(task.finished)
+
+
+def _allow_open_files(count: int) -> None:
+    """A piece is open for each bucket; systems allow 1024 files unless asked for more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= count:
+        return
+    if hard != resource.RLIM_INFINITY and hard < count:
+        raise EngineError(
+            f"{count - OPEN_FILES:,} buckets take {count:,} open files, and a process may have"
+            f' {hard:,} here: allow more (ulimit -n), or put fewer "buckets" into config.json'
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
 def finished(task: PieceTask) -> Pieces | None:
@@ -146,10 +171,29 @@ class PieceWriter:
         self._task, self._place = task, place
         self._schema = task.config.schema
         self._arrow = arrow_schema(self._schema)
+        self._files = ExitStack()
+        self._open: dict[int, BinaryIO] = {}
         self._writers: dict[int, pq.ParquetWriter] = {}
-        self._rows: dict[int, int] = {}
-        self._lines: list[bytes] = []
+        self.rows: dict[int, int] = {}  # of each bucket, those of refused files included
         self._position = self._row = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        with naming(self._task.folder), self._files:
+            try:
+                if kind is None:
+                    self._end()
+            finally:
+                for writer in self._writers.values():
+                    writer.is_open = False  # else it would try again, when it is forgotten
+
+    def _end(self) -> None:
+        for bucket, writer in self._writers.items():
+            writer.close()
+            self._open[bucket].flush()
+            os.fsync(self._open[bucket].fileno())
 
     def begin(self, position: int) -> None:
         """Go on with the file at this place."""
@@ -168,20 +212,14 @@ class PieceWriter:
     def take_back(self, mark: None) -> None:
         """Nothing is undone: see `mark`."""
 
-    def close(self) -> dict[int, int]:
-        """End all pieces; returns how many rows each bucket has, refused ones included."""
-        for bucket, writer in self._writers.items():
-            writer.close()
-            with (self._place / piece_name(bucket)).open("rb") as file:
-                os.fsync(file.fileno())
-        return self._rows
-
     def _table(self, lines: Sequence[bytes]) -> pa.Table:
         columns = [stored(column) for column in self._schema.columns]
-        text = b"\n".join(lines)
+        text = HEAD + b"\n".join(lines)
         table = pa.csv.read_csv(
             io.BytesIO(text),
-            pa.csv.ReadOptions(column_names=columns, use_threads=False, block_size=len(text) + 1),
+            pa.csv.ReadOptions(
+                column_names=columns, skip_rows=1, use_threads=False, block_size=len(text) + 1
+            ),
             convert_options=pa.csv.ConvertOptions(
                 column_types={name: self._arrow.field(name).type for name in columns},
                 null_values=[""],
@@ -206,7 +244,7 @@ class PieceWriter:
         large = np.zeros(len(lines), np.bool_)
         for column in self._schema.numeric:
             with np.errstate(invalid="ignore"):
-                large |= np.abs(table[stored(column)].to_numpy()) > LARGEST_WHOLE
+                large |= np.abs(table[stored(column)].to_numpy()) >= FIRST_DOUBTFUL
         if not large.any():
             return pa.nulls(len(lines), self._arrow.field(EXACT).type)
         exact = [line.decode() if kept else None for line, kept in zip(lines, large, strict=True)]
@@ -220,16 +258,16 @@ class PieceWriter:
         ends = np.append(starts[1:], len(order))
         for bucket, start, end in zip(present.tolist(), starts, ends, strict=True):
             rows = table.take(pa.array(order[start:end]))
-            self._writer(bucket).write_table(rows)
-            self._rows[bucket] = self._rows.get(bucket, 0) + len(rows)
+            with naming(self._task.folder):
+                self._writer(bucket).write_table(rows)
+            self.rows[bucket] = self.rows.get(bucket, 0) + len(rows)
 
     def _writer(self, bucket: int) -> pq.ParquetWriter:
         if bucket not in self._writers:
-            self._writers[bucket] = pq.ParquetWriter(
-                self._place / piece_name(bucket),
-                self._arrow,
-                **parquet_options(self._arrow.names),
-            )
+            file = self._files.enter_context((self._place / piece_name(bucket)).open("wb"))
+            options = parquet_options(self._arrow.names)
+            self._open[bucket] = file
+            self._writers[bucket] = pq.ParquetWriter(file, self._arrow, **options)
         return self._writers[bucket]
 
 

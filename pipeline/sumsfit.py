@@ -4,6 +4,7 @@ Scaling, imputation and encoding follow from counts, sums and medians; what come
 pipeline that scikit-learn would have fitted on the same rows.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.linalg import LinAlgError, LinAlgWarning, lstsq, solve
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing._data import _handle_zeros_in_scale, _is_constant_feature
@@ -22,7 +24,7 @@ from pipeline.columnsums import BucketRows, ColumnSums, Moments, numbers_of
 from pipeline.engine import Engine
 from pipeline.errors import ModelError
 from pipeline.estimators import encoders_frame, fit_on_sample, untrained_model
-from pipeline.newton import BLOCK, NEAR
+from pipeline.newton import BLOCK, NEAR, Minimum
 from pipeline.recipe import LOGISTIC
 from pipeline.schema import Schema
 from pipeline.threads import one_thread
@@ -136,10 +138,14 @@ def fit_logistic(
     logistic = model["logistic"]
     with one_thread():
         start = fit_on_sample(logistic, model["columns"], sample, schema, encoding.width - 1)
-        weights, looks = _minimum(engine, parts, encoding, start, sums.rows, logistic)
-    logistic.coef_, logistic.intercept_ = weights[None, :-1], weights[-1:]
-    logistic.n_iter_[:] = looks
-    return model
+        for first in (start, np.zeros_like(start)):  # a sample may lead astray
+            minimum = _minimum(engine, parts, encoding, first, sums.rows, logistic)
+            if minimum:
+                logistic.coef_ = minimum.weights[None, :-1]
+                logistic.intercept_ = minimum.weights[-1:]
+                logistic.n_iter_[:] = minimum.looks
+                return model
+    raise ModelError("the logistic regression did not converge")
 
 
 def _fit_columns(
@@ -161,7 +167,7 @@ def _fit_columns(
         scaler = columns.named_transformers_["numbers"]["scale"]
         means = scaler.mean_ = np.array([moments.mean for moments in filled])
         scaler.var_ = np.array([moments.squares / moments.count for moments in filled])
-        scaler.n_samples_seen_ = np.int64(sums.rows)
+        scaler.n_samples_seen_ = np.float64(sums.rows)
         constant = _is_constant_feature(scaler.var_, means, sums.rows)
         scales = scaler.scale_ = _handle_zeros_in_scale(
             np.sqrt(scaler.var_), copy=False, constant_mask=constant
@@ -181,12 +187,12 @@ def _minimum(
     start: np.ndarray,
     rows: int,
     logistic: LogisticRegression,
-) -> tuple[np.ndarray, int]:
-    """Where the loss is least, and after how many looks at all rows.
+) -> Minimum | None:
+    """Where the loss is least; None where the start was so far off that it is not found.
 
-    A step that lowers neither the loss nor, by half, its gradient is halved until it does, so the
-    method converges from any start: the loss is convex. Source: Boyd and Vandenberghe, Convex
-    Optimization, 2004, 9.5. The last step is as in `newton`.
+    A step that lowers neither the loss nor, by half, its gradient is halved until it does: the loss
+    is convex. Source: Boyd and Vandenberghe, Convex Optimization, 2004, 9.5. The last step is as in
+    `newton`.
     """
     penalties = np.append(np.full(len(start) - 1, 1 / logistic.C), 0.0)
     shares = _shares(parts, encoding.width)
@@ -202,26 +208,31 @@ def _minimum(
 
     weights, here, looks = start, look(start), 1
     for _ in range(MOST_STEPS):
-        step = _step(here)
-        if here.steepest <= logistic.tol * rows and np.abs(step).max() <= NEAR:
-            return weights - step, looks  # the last one, which needs no look
+        step, flat = _step(here), here.steepest <= logistic.tol * rows
+        if flat and np.abs(step).max() <= NEAR:
+            return Minimum(weights - step, looks)
         for _ in range(MOST_HALVINGS):
             there, looks = look(weights - step), looks + 1
             if there.loss < here.loss or there.steepest <= here.steepest / 2:
                 break
+            if flat:
+                return Minimum(weights, looks)  # no digit is left to win
             step = step / 2
         else:
-            return weights, looks  # no digit of the loss is left to win
+            return None
         weights, here = weights - step, there
-    raise ModelError(f"the logistic regression did not converge in {MOST_STEPS} steps")
+    return None
 
 
 def _step(here: Slope) -> np.ndarray:
     """Newton's step; of weights that nothing tells apart the shortest."""
+    step: np.ndarray
     try:
-        step: np.ndarray = np.linalg.solve(here.hessian, here.gradient)
-    except np.linalg.LinAlgError:
-        step = np.linalg.lstsq(here.hessian, here.gradient)[0]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", LinAlgWarning)  # where the risks are all but certain
+            step = solve(here.hessian, here.gradient, assume_a="pos")
+    except (LinAlgError, LinAlgWarning):
+        step = lstsq(here.hessian, here.gradient)[0]
     return step
 
 

@@ -27,6 +27,7 @@ from pipeline.history import (
     recorded_run,
 )
 from pipeline.migrations import MIGRATIONS
+from pipeline.standing import unsettled_since
 
 SCORES = Scores(
     rows=10,
@@ -338,3 +339,18 @@ def test_packages_come_back_in_order(history: History) -> None:
 
 def test_before_the_first_record_there_is_nothing(history: History) -> None:
     assert (last_timings(history), last_missing(history), last_packages(history)) == ({}, {}, [])
+
+
+@pytest.mark.parametrize("outcome", [None, "failed"])
+def test_what_was_killed_or_failed_is_unsettled_until_the_chain_is_done(
+    history: History, outcome: str | None
+) -> None:
+    assert unsettled_since(history) is None
+    history.insert("runs", command="ingestion", started_at="1", outcome="done")
+    assert unsettled_since(history) is None
+    for started_at in ("2", "3"):
+        history.insert("runs", command="ingestion", started_at=started_at, outcome=outcome)
+    history.insert("runs", command="ingestion", started_at="4", outcome="done")
+    assert unsettled_since(history) == "2"
+    history.insert("runs", command="fullprocess", started_at="5", outcome="done")
+    assert unsettled_since(history) is None

@@ -58,6 +58,7 @@ def test_a_second_run_leaves_with_75_and_names_the_first(live: Sandbox) -> None:
 
 
 def test_a_killed_run_leaves_the_lock_free(live: Sandbox, postgresql: Server) -> None:
+    postgresql.execute("bared", "UPDATE server_state SET last_active = NULL")
     with held_at_start(live) as (reached, _):
         child = start(live)
         assert reached.wait(60)
@@ -66,6 +67,7 @@ def test_a_killed_run_leaves_the_lock_free(live: Sandbox, postgresql: Server) ->
         child.kill()
         child.communicate(timeout=60)
     wait_until(lambda: postgresql.connected() == 0, seconds=10)
+    assert live.query("SELECT 1 FROM server_state WHERE last_active > '2026'")  # it was there
 
     result = live.run("fullprocess")
 
