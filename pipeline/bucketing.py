@@ -49,9 +49,9 @@ def ingest_files(
         bucketledger.check_columns(before, config.schema)
     _sweep(config, history)
     tasks = _tasks(config, bucketledger.key_seed(history), files)
+    _keep_finished(config, tasks)
     if count := sum(finished(task) is not None for task in tasks):
         log.info("%d of %d parts were finished by an earlier run", count, len(tasks))
-    _keep_finished(config, tasks)
     pieces = engine.map(cut, tasks, lambda done: step(sum(f.size for f in done.files if f)))
     ingestion = bucketledger.last_ingestion(history) + 1
     merged = engine.map(merge, _merge_tasks(config, engine.memory, before, pieces, ingestion))
