@@ -4,8 +4,10 @@ import logging
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 from concurrent.futures import Executor, ProcessPoolExecutor
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from threading import Thread
 from typing import Self
@@ -27,8 +29,11 @@ class Pool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if self._executor:
+            if kind is KeyboardInterrupt:  # who interrupts does not want to wait
+                for process in list((self._executor._processes or {}).values()):
+                    process.terminate()
             self._executor.shutdown(wait=True, cancel_futures=True)
 
     def executor(self) -> Executor:
@@ -40,6 +45,7 @@ class Pool:
             # not by fork: libraries have threads here, which a fork would leave half alive
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(["pipeline.bucketmerge", "pipeline.pieces"])
+            _start_without_interrupts()
             self._executor = ProcessPoolExecutor(self.workers, context, _begin)
         return self._executor
 
@@ -49,6 +55,16 @@ class Pool:
     def told(self, error: BaseException) -> EngineError | None:  # noqa: ARG002
         """No error of a pool needs words, but those that the engine has."""
         return None
+
+
+def _start_without_interrupts() -> None:
+    """Start what forks the workers: neither sees Ctrl-C, which is for this process to tell."""
+    resource_tracker.ensure_running()  # it changes the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin() -> None:
