@@ -208,3 +208,36 @@ def test_an_interrupted_run_says_so_in_a_line(filled: Sandbox, phase: str) -> No
     assert "Traceback" not in err
     assert none_left(process.pid)
     check_good(filled)
+
+
+# the stage, where no file may have more than so many bytes, as with a quota
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+from ingestion import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", [".pieces", "buckets/.00000-000001-"])
+def test_without_room_a_run_says_where_and_the_next_goes_on(sandbox: Sandbox, place: str) -> None:
+    sandbox.configure(engine=pool(1))
+    whole = place == ".pieces"  # a single file, or two whose pieces have room
+    rows = [f"client{random.random()},{i},{i * 7},{i},0" for i in range(8_000)]
+    for name, part in (("a", rows[:4_000]), ("b", rows[4_000:])):
+        sandbox.write(f"sourcedata/{'a' if whole else name}.csv", rows if whole else part)
+    program = LIMITED.replace("from ing", "from pipeline import bucketing\nfrom ing").replace(
+        "sys.exit", "bucketing.TASK_BYTES = 1\nsys.exit"
+    )
+    told = ("--config", str(sandbox.root / "config.json"))
+    done = subprocess.run(
+        [sys.executable, "-c", program, *told], cwd=PROJECT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = (line for line in done.stderr.splitlines() if " INFO " not in line)
+    assert line.startswith(f"error: {sandbox.config.output_folder_path}/{place}")
+    assert line.endswith(": File too large")
+    assert not any(name.startswith(".") for name in bucket_names(sandbox))
+    run_to_the_end(sandbox)
+    assert rows_on_record(sandbox) == rows
