@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Collection
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from threading import Thread
 from typing import Any, Self
@@ -45,6 +46,7 @@ class Pool:
             # not by fork: libraries have threads here, which a fork would leave half alive
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(["pipeline.bucketmerge", "pipeline.pieces"])
+            _start_without_interrupts()
             self._executor = ProcessPoolExecutor(self.workers, context, _begin)
         return self._executor
 
@@ -59,6 +61,16 @@ class Pool:
     def told(self, error: BaseException) -> EngineError | None:  # noqa: ARG002
         """No error of a pool needs words, but those that the engine has."""
         return None
+
+
+def _start_without_interrupts() -> None:
+    """Start what forks the workers: neither sees Ctrl-C, which is for this process to tell."""
+    resource_tracker.ensure_running()  # it changes the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin() -> None:
