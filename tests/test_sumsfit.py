@@ -219,14 +219,17 @@ def test_where_it_is_not_found_that_is_told(
         fitted(config)
 
 
-def test_a_sample_that_leads_astray_is_forgotten(tmp_path: Path) -> None:
+def test_a_sample_that_leads_astray_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sumsfit, "MOST_HALVINGS", 1)
     config = kept_rows(tmp_path / "a", [messy_table(600)], MIXED, 3)
     expected = weights(fitted(config))
     with opened(config) as store:
         data = store.training_data()
         assert isinstance(data, BucketData)
-        # as if the numbers of the sample were others': all risks are certain where it leads
-        data.sample = data.sample.assign(age=1e-9 * data.sample["left"])
+        # as if the numbers of the sample were others': where it leads, most risks are certain
+        data.sample = data.sample.assign(age=100 - 3 * data.sample["left"])
         assert weights(data.fit("logistic", 0)) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
