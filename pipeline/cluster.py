@@ -6,6 +6,7 @@ that dies is Dask's to notice: what it was at goes to another.
 
 import asyncio
 import logging
+import ssl
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import CancelledError, Executor, Future
@@ -197,13 +198,26 @@ def cluster(engine: EngineConfig) -> Iterator[Cluster]:
 
 
 def _security(engine: EngineConfig) -> Any:
+    """How to know the scheduler, and be known; raises `EngineError` where files are of no use."""
     from distributed.security import Security
 
     if not engine.tls:
         return Security()
-    return Security(
+    for path in engine.tls:
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise EngineError(f'"engine.tls": {path} cannot be read: {error.strerror}') from None
+    security = Security(
         tls_ca_file=str(engine.tls.ca),
         tls_client_cert=str(engine.tls.cert),
         tls_client_key=str(engine.tls.key),
         require_encryption=True,
     )
+    try:
+        security.get_connection_args("client")
+    except ssl.SSLError as error:
+        raise EngineError(
+            f'"engine.tls": the files do not go together, or are no PEM files: {error}'
+        ) from error
+    return security
