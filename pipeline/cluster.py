@@ -4,16 +4,19 @@ Nothing of it is used but `Client(address).get_executor()` and what tells who is
 that dies is Dask's to notice: what it was at goes to another.
 """
 
+import asyncio
 import logging
+import ssl
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, TypeVar
 
 from pipeline.engineconfig import EXTRA, EngineConfig
 from pipeline.errors import EngineError
+from pipeline.overheard import Heard, packed, tell, unpacked
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +27,7 @@ CHECK = "`python -m pipeline.engine --check`"
 NOISY = ("distributed", "distributed.client", "distributed.core", "tornado", "tornado.application")
 CONNECT_SECONDS = 10
 WORKERLESS_SECONDS = 60  # in which the first worker must come, or another one
+POLL = 0.2  # seconds between two looks for the first worker
 SHARE = 0.6  # of a worker's memory, from which on Dask begins to write it to disk
 OWN = 200 << 20  # bytes that a worker takes before it has anything to do
 
@@ -46,8 +50,8 @@ class Cluster:
 
     def asked(self, function: Callable[[P], R], argument: P) -> dict[str, R | Exception]:
         """What the function makes of something on each worker, once on each; or why it does not."""
-        said: dict[str, R | Exception] = self._client.run(function, argument, on_error="return")
-        return said
+        said = self._client.run(unpacked, packed(function, argument), on_error="return")
+        return {name: tell(one) if isinstance(one, Heard) else one for name, one in said.items()}
 
     def executor(self) -> Executor:
         """The executor of the client."""
@@ -132,23 +136,36 @@ def connected(engine: EngineConfig) -> Iterator[Any]:
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:
+        security = _security(engine)
+        asyncio.run(asyncio.wait_for(_greet(engine.address, security), CONNECT_SECONDS + 2))
         with _versions_told():
             client = distributed.Client(
                 engine.address,
                 timeout=CONNECT_SECONDS,
-                security=_security(engine),
+                security=security,
                 set_as_default=False,
                 name="clientrisk",
             )
-    except (OSError, TimeoutError, ValueError) as error:
+    # whoever else listens there may say things that are taken for the length of a message
+    except (OSError, TimeoutError, ValueError, MemoryError) as error:
+        why = str(error) or "it accepts connections and says nothing that is understood"
         raise EngineError(
             f"no scheduler answers at {engine.address}: start one, or mend"
-            f' "engine.address" in config.json ({error})'
+            f' "engine.address" in config.json ({why})'
         ) from error
     try:
         yield client
     finally:
         client.close(timeout=CONNECT_SECONDS)
+
+
+async def _greet(address: str | None, security: Any) -> None:
+    """Connect and be greeted: a `Client` waits for that for ever."""
+    from distributed.comm import connect
+
+    options = security.get_connection_args("client")
+    comm = await connect(address, timeout=CONNECT_SECONDS, **options)
+    await comm.close()
 
 
 @contextmanager
@@ -170,23 +187,37 @@ def _versions_told() -> Iterator[None]:
 def cluster(engine: EngineConfig) -> Iterator[Cluster]:
     """The workers of the scheduler that the config names; raises `EngineError` without any."""
     with connected(engine) as client:
-        try:
-            client.wait_for_workers(1, timeout=WORKERLESS_SECONDS)
-        except TimeoutError:
-            raise EngineError(
-                f"the scheduler at {engine.address} has no worker: start one on each machine"
-            ) from None
-        yield Cluster(client, str(engine.address))
+        start = monotonic()
+        while not (crew := Cluster(client, str(engine.address))).workers:
+            if monotonic() - start > WORKERLESS_SECONDS:
+                raise EngineError(
+                    f"the scheduler at {engine.address} has no worker: start one on each machine"
+                )
+            sleep(POLL)
+        yield crew
 
 
 def _security(engine: EngineConfig) -> Any:
+    """How to know the scheduler, and be known; raises `EngineError` where files are of no use."""
     from distributed.security import Security
 
     if not engine.tls:
         return Security()
-    return Security(
+    for path in engine.tls:
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise EngineError(f'"engine.tls": {path} cannot be read: {error.strerror}') from None
+    security = Security(
         tls_ca_file=str(engine.tls.ca),
         tls_client_cert=str(engine.tls.cert),
         tls_client_key=str(engine.tls.key),
         require_encryption=True,
     )
+    try:
+        security.get_connection_args("client")
+    except ssl.SSLError as error:
+        raise EngineError(
+            f'"engine.tls": the files do not go together, or are no PEM files: {error}'
+        ) from error
+    return security

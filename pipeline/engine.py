@@ -7,7 +7,6 @@ Run it by hand to learn whether engine, workers, versions and shared folders fit
 """
 
 import logging
-import pickle
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
@@ -18,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 from pipeline.config import Config
 from pipeline.engineconfig import DASK, EXTRA, FILES
 from pipeline.errors import EngineError
-from pipeline.overheard import Heard, packed, tell
+from pipeline.overheard import Heard, packed, tell, unpacked
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +124,7 @@ class Crewed:
                 executor = self._crew.executor()
                 for place, part in enumerate(parts):
                     if place not in found:
-                        future = executor.submit(pickle.loads, packed(function, part))
+                        future = executor.submit(unpacked, packed(function, part))
                         left[future] = place
                         future.add_done_callback(ended.put)
             while left:

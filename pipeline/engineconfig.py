@@ -48,7 +48,7 @@ def read_engine(reader: ObjectReader, root: Path) -> EngineConfig:
         else None,
         tls=_tls(part, root) if "tls" in part.values else None,
     )
-    if engine.kind == DASK and "address" not in part.values:
+    if engine.kind == DASK and part.values.get("address") is None:
         part.problem(
             "address", 'is missing: "kind": "dask" needs the scheduler\'s, tcp://host:8786'
         )
@@ -59,9 +59,13 @@ def read_engine(reader: ObjectReader, root: Path) -> EngineConfig:
 
 def _address(part: ObjectReader) -> str | None:
     value = part.values.get("address")
-    if value is None or (isinstance(value, str) and value.startswith(SCHEMES)):
-        return value
-    part.problem("address", f"must be a tcp:// or tls:// address, not {as_json(value)}")
+    if value is None:
+        return None
+    if isinstance(value, str) and value.startswith(SCHEMES):
+        host, _, port = value[len(SCHEMES[0]) :].rpartition(":")
+        if host and port.isdecimal():
+            return value
+    part.problem("address", f"must be as tcp://host:8786 or tls://host:8786, not {as_json(value)}")
     return None
 
 

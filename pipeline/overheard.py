@@ -13,6 +13,9 @@ R = TypeVar("R")
 
 OURS = "pipeline"  # the logger above all that may speak on a worker
 
+# what a worker does with what is `packed`; the executor itself does so with all it hands on
+unpacked = pickle.loads
+
 _setting = Lock()  # of the logger, which all threads share
 
 
@@ -57,7 +60,7 @@ class _Call:
 
 
 def packed(function: Callable[[P], R], part: P) -> bytes:
-    """What makes `pickle.loads` on a worker call a function there, and listen.
+    """What makes `unpacked` on a worker call a function there, and listen.
 
     To whoever hands it on, these are bytes: a scheduler need not know our code, and a worker that
     does not know it fails at the call and not before, where it would be taken for dead.

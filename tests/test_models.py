@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import ModelError, ReleaseError
+from pipeline.estimators import fit_model
 from pipeline.learning import FrameData
 from pipeline.models import (
     Model,
@@ -291,3 +292,18 @@ def test_columns_of_a_frame_may_stand_in_any_order(model: Model, frame: pd.DataF
 def test_of_no_rows_there_are_no_predictions(model: Model, frame: pd.DataFrame) -> None:
     assert risk_of(model, frame[:0]).shape == (0,)
     assert predictions_of(model, frame[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("kind", ["logistic", "boosting"])
+def test_a_risk_does_not_depend_on_who_else_is_asked_about(kind: str) -> None:
+    random = np.random.default_rng(8)
+    schema = Schema("id", "left", tuple(f"x{i}" for i in range(17)))
+    frame = pd.DataFrame({name: random.normal(size=300) for name in schema.numeric})
+    frame["left"] = (frame["x0"] + random.normal(size=300) > 0).astype("float64")
+    model = fit_model(kind, frame, schema)
+    whole, predicted = risk_of(model, frame), predictions_of(model, frame)
+    for rows in (1, 2, 3, 5, 7, 63, 299):
+        for first in (0, 1, 290, 299):
+            part = frame.iloc[first : first + rows]
+            assert np.array_equal(risk_of(model, part), whole[first : first + rows])
+            assert np.array_equal(predictions_of(model, part), predicted[first : first + rows])
