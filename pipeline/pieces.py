@@ -42,7 +42,7 @@ from pipeline.ledger import BadRow, TakenFile
 
 FORM = 1  # of what a task leaves; one of another form is not taken for finished
 DONE = "task.json"
-LARGEST_WHOLE = 2**53  # up to which a double holds every whole number
+LARGEST_WHOLE = 2**53  # which also stands for the next one: a double holds those below
 
 
 class PieceTask(NamedTuple):
@@ -206,7 +206,7 @@ class PieceWriter:
         large = np.zeros(len(lines), np.bool_)
         for column in self._schema.numeric:
             with np.errstate(invalid="ignore"):
-                large |= np.abs(table[stored(column)].to_numpy()) > LARGEST_WHOLE
+                large |= np.abs(table[stored(column)].to_numpy()) >= LARGEST_WHOLE
         if not large.any():
             return pa.nulls(len(lines), self._arrow.field(EXACT).type)
         exact = [line.decode() if kept else None for line, kept in zip(lines, large, strict=True)]
