@@ -12,6 +12,7 @@ import argparse
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -232,8 +233,20 @@ def _file_object(file: TakenFile) -> dict[str, Any]:
     }
 
 
+def export(config: Config, args: argparse.Namespace) -> None:
+    """Write all rows into a file, and tell where they are."""
+    from pipeline.export import export_rows
+
+    with open_history(config.history_path) as history:
+        done = export_rows(config, history, args.export)
+    cli.tell(config, args, done, [f"{config.shown(done.path)}: {done.rows:,} rows"])
+
+
 def command(config: Config, args: argparse.Namespace) -> None:
-    """Ingest, and tell what came of it."""
+    """Ingest or export, and tell what came of it."""
+    if args.export:
+        export(config, args)
+        return
     done = ingest(config, rebuild=args.rebuild)
     cli.tell(config, args, as_object(config, done), told(config, done))
 
@@ -241,8 +254,15 @@ def command(config: Config, args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage from the command line."""
     parser = cli.result_parser(__doc__)
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
         "--rebuild", action="store_true", help="make finaldata.csv again from all the files"
+    )
+    instead.add_argument(
+        "--export",
+        type=Path,
+        metavar="PATH",
+        help="take in nothing; write all rows there, as finaldata.csv has them",
     )
     return cli.run_alone("ingestion", command, parser.parse_args(argv))
 

@@ -18,12 +18,12 @@ from matplotlib.figure import Figure
 
 from pipeline import cli
 from pipeline.config import Config
-from pipeline.database import open_history
+from pipeline.database import History, open_history
 from pipeline.evaluation import Tested, tested_on
 from pipeline.files import utc_now, write_atomic, writing
 from pipeline.frames import read_folder
 from pipeline.latest import Latest
-from pipeline.master import read_master
+from pipeline.master import counted_bytes, read_master
 from pipeline.matrixchart import draw_matrix
 from pipeline.models import load_release
 from pipeline.movers import update_movers
@@ -101,22 +101,38 @@ def write_report(config: Config, release: Release, tested: Tested) -> tuple[Path
 
 
 def write_ranking(config: Config, release: Release, scorer: Scorer) -> Ranked:
-    """Rank the clients of finaldata.csv into clientrisk.csv, and who moved into movers.csv.
+    """Rank all clients into clientrisk.csv, and who moved into movers.csv.
 
     Whose risk changed goes into the history.
     """
-    with open_history(config.history_path) as history:
-        frame = read_master(config, history)
-        ranking = rank_clients(scorer, frame, config.schema, config.policy)
-        before = ranking_before(config.clientrisk_path, ranking.clients)
-        record_changes(history, release.id, ranking, before)
     labels = [config.labels[column] for column in config.schema.features]
     explainer = Explainer(scorer, usual_client(release.model), labels)
+    rank = _rank_buckets if config.engine.bucketed else _rank_file
+    with open_history(config.history_path) as history:
+        return rank(config, history, release, explainer)
+
+
+def _rank_file(config: Config, history: History, release: Release, explainer: Explainer) -> Ranked:
+    frame = read_master(config, history)
+    ranking = rank_clients(explainer.scorer, frame, config.schema, config.policy)
+    before = ranking_before(config.clientrisk_path, ranking.clients)
+    record_changes(history, release.id, ranking, before)
     moved = update_movers(config.movers_path, before, ranking, release.id)
     with writing(config.clientrisk_path) as file:
         for text in ranking_text(ranking, explainer, config.risk_bands, release.id):
             file.write(text.encode())
     return Ranked(len(ranking.clients), moved)
+
+
+def _rank_buckets(
+    config: Config, history: History, release: Release, explainer: Explainer
+) -> Ranked:
+    from pipeline.bucketranking import rank_buckets
+    from pipeline.bucketstore import bucket_store
+
+    counted_bytes(config, history)
+    with bucket_store(config, history) as store:
+        return Ranked(*rank_buckets(store, history, release, explainer))
 
 
 def draw_confusion_matrix(tested: Tested, release: Release) -> bytes:

@@ -1,10 +1,10 @@
 """Client rows in buckets, and the engine that maps over them."""
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,12 +25,17 @@ from pipeline.buckets import (
 from pipeline.columnsums import BucketRows, ColumnSums, all_sums, column_sums
 from pipeline.config import Config
 from pipeline.engine import Engine, InProcess, open_engine
+from pipeline.errors import HistoryError
 from pipeline.history import History
 from pipeline.ledger import PendingFile
+from pipeline.master import counted_bytes
 from pipeline.medians import medians
+
+R = TypeVar("R")
 
 log = logging.getLogger(__name__)
 
+TRIES = 5  # of a reader, while ingestions replace what it reads
 MOST_JUDGED = 1_000_000  # rows of a batch that are looked at, in one process
 
 
@@ -146,3 +151,25 @@ def bucket_store(config: Config, history: History, *, here: bool = False) -> Ite
         return
     with open_engine(config) as engine:
         yield BucketStore(config, engine, buckets)
+
+
+def ask_here(
+    config: Config,
+    history: History,
+    question: Callable[[BucketStore], R],
+    *,
+    tries: int = TRIES,
+) -> R:
+    """What a question finds in the buckets, in this process: for what a server answers.
+
+    An ingestion may replace a bucket meanwhile: then all is asked again. Raises `HistoryError` as
+    `counted_bytes` does.
+    """
+    buckets = tuple(counted_buckets(config, history))
+    try:
+        counted_bytes(config, history)
+        return question(BucketStore(config, InProcess(), buckets))
+    except (OSError, HistoryError):
+        if tries == 1 or buckets == tuple(counted_buckets(config, history)):
+            raise
+    return ask_here(config, history, question, tries=tries - 1)

@@ -98,6 +98,18 @@ class History:
             rows: list[tuple[Any, ...]] = cursor.execute(sql, values).fetchall()
             return rows
 
+    def blocks(self, sql: str, rows: int) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of a query, so many at a time: for what need not fit into memory.
+
+        Nothing is to be written meanwhile.
+        """
+        with self._errors_told():
+            cursor = self.connection.cursor()
+            cursor.row_factory = None
+            cursor.execute(sql)
+            while found := cursor.fetchmany(rows):
+                yield found
+
     def one(self, sql: str, *values: Any) -> Row | None:
         """The first row of a query, if there is one."""
         with self._errors_told():

@@ -26,10 +26,17 @@ class Linear:
         """The log-odds of the outcome 1 for each row: shape (rows,).
 
         Numbers are scaled one by one, as the pipeline does, and not through one folded weight:
-        huge ones would lose other digits then.
+        huge ones would lose other digits then. They are added up column by column, as for one row:
+        in a product of matrices the last digit depends on which rows stand beside it.
         """
-        numbers = np.where(np.isnan(rows.numbers), self.medians, rows.numbers)
-        decision: np.ndarray = ((numbers - self.means) / self.scales) @ self.weights
+        decision = np.zeros(len(rows))
+        columns = zip(rows.numbers.T, self._columns, strict=True)
+        for numbers, (median, mean, scale, weight) in columns:
+            part = np.where(np.isnan(numbers), median, numbers)
+            part -= mean
+            part /= scale
+            part *= weight
+            decision += part
         for weights, values in zip(self.categories, rows.texts, strict=True):
             decision += [weights.get(value, 0.0) for value in values]
         decision += self.intercept

@@ -1,5 +1,6 @@
 """`movers.csv`: the clients whose risk rose or fell most since the ranking before."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,27 +37,62 @@ class Movers(NamedTuple):
     all_fell: int
 
 
+class Comparison(NamedTuple):
+    """What became of the ranking before."""
+
+    release: str  # it was by
+    unchanged: bool  # whether the same clients have the same risks
+    movers: Movers
+
+
 def update_movers(path: Path, before: Before | None, ranking: Ranking, release: str) -> str:
-    """Write the movers since the ranking before; tells who moved.
+    """`write_movers` of a ranking and the one before."""
+    if before is None:
+        return write_movers(path, None, release)
+    movers = movers_between(before.risk, ranking)
+    compared = Comparison(before.release, unchanged(before, ranking), movers)
+    return write_movers(path, compared, release)
+
+
+def write_movers(path: Path, compared: Comparison | None, release: str) -> str:
+    """Write the movers since the ranking before, None where there is none; tells who moved.
 
     To be called before the new ranking is written: a run that is killed in between compares with
     the same one again. Where nothing changed since, the movers stay as they are.
     """
-    if before is None:
+    if compared is None:
         write_if_changed(path, _HEADER + "\n")
         return "no ranking before to compare with"
-    if _unchanged(before, ranking, release) and path.is_file():
+    if compared.unchanged and compared.release == release and path.is_file():
         return "as before, no risk has changed"
-    movers = movers_between(before.risk, ranking)
-    write_if_changed(path, movers_text(movers, before.release, release))
+    movers = compared.movers
+    write_if_changed(path, movers_text(movers, compared.release, release))
     rose, fell = movers.all_rose, movers.all_fell
     return f"{rose:,} client{'s' * (rose != 1)} rose, {fell:,} fell by {LEAST_CHANGE} or more"
 
 
-def _unchanged(before: Before, ranking: Ranking, release: str) -> bool:
-    if before.release != release or before.gone:
+def unchanged(before: Before, ranking: Ranking) -> bool:
+    """Whether the same clients have the same risks as before."""
+    if before.gone:
         return False
     return bool((np.abs(ranking.risk - before.risk) < _SAME).all())  # not where one is new
+
+
+def together(parts: Iterable[Movers]) -> Movers:
+    """The movers of a ranking from those of its parts."""
+
+    def most(movers: list[Mover]) -> list[Mover]:
+        return sorted(movers, key=lambda m: (-abs(m.change), m.client))[:MOST_MOVERS]
+
+    found = Movers([], [], 0, 0)
+    for part in parts:
+        found = Movers(
+            most(found.rose + part.rose),
+            most(found.fell + part.fell),
+            found.all_rose + part.all_rose,
+            found.all_fell + part.all_fell,
+        )
+    return found
 
 
 def movers_between(before: np.ndarray, ranking: Ranking) -> Movers:

@@ -74,6 +74,12 @@ class ServerHistory(History):
         with self._asked(sql, values, tuple_row) as cursor:
             return cursor.fetchall() if cursor.description else []
 
+    def blocks(self, sql: str, rows: int) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of a query, so many at a time; all of them are fetched at once."""
+        with self._asked(sql, (), tuple_row) as cursor:
+            while found := cursor.fetchmany(rows):
+                yield found
+
     def one(self, sql: str, *values: Any) -> Row | None:
         """The first row of a query, if there is one."""
         with self._asked(sql, values, server_rows) as cursor:

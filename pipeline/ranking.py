@@ -1,5 +1,6 @@
 """The ranking of clients: who is in it, in which order, whom to contact, what is at stake."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,6 +24,7 @@ class Ranking:
     contact: np.ndarray  # whether to contact the client
     rows: Features
     loss: np.ndarray | None = None  # risk * value, to the cent, NaN where the value is missing
+    decision: np.ndarray | None = None  # the log-odds before calibration, by which equals stand
 
     @cached_property
     def loss_rank(self) -> np.ndarray:
@@ -51,7 +53,8 @@ def rank_clients(
     rows = features_of(frame, schema).at(here)
     predicted, risk = scorer.scores(rows)
     clients = frame[schema.client].to_numpy(dtype=object)[here]
-    order = _highest_first(risk, scorer.decision(rows), clients)
+    decision = scorer.decision(rows)
+    order = highest_first(risk, decision, lambda places: clients[places].tolist())
     rows, risk = rows.at(order), risk[order]
     values = _values(rows, schema, policy)
     return Ranking(
@@ -60,21 +63,28 @@ def rank_clients(
         contact=_contact(policy, predicted[order] == 1, risk, values),
         rows=rows,
         loss=None if values is None else np.round(risk * values, 2) + 0.0,  # no -0.0
+        decision=decision[order],
     )
 
 
-def _highest_first(risk: np.ndarray, decision: np.ndarray, clients: np.ndarray) -> np.ndarray:
+def highest_first(
+    risk: np.ndarray, decision: np.ndarray, names: Callable[[np.ndarray], list[str]]
+) -> np.ndarray:
     """The places of the rows in order of risk, of equal ones of decision, of equal ones of name.
 
-    Names are compared only where all else is equal: to compare them all takes several times as
-    long. So does a stable sort, unless what it sorts is all but sorted.
+    `names` tells the names at some places. They are compared only where all else is equal: to
+    compare them all takes several times as long. So does a stable sort, unless what it sorts is all
+    but sorted.
     """
     order = np.argsort(-decision)
     order = order[np.argsort(-risk[order], kind="stable")]
     changes = (np.diff(risk[order]) != 0) | (np.diff(decision[order]) != 0)
     changes = np.concatenate([[True], changes, [True]])
     equal = np.flatnonzero(~(changes[:-1] & changes[1:]))
-    order[equal] = sorted(order[equal], key=lambda i: (-risk[i], -decision[i], clients[i]))
+    places = order[equal]
+    numbers = (-risk[places]).tolist(), (-decision[places]).tolist()
+    keys = zip(*numbers, names(places), places.tolist(), strict=True)
+    order[equal] = [place for *_, place in sorted(keys)]
     return order
 
 

@@ -1,6 +1,7 @@
 """The ranking before: the file that still lies there, beside the ranking that is to replace it."""
 
 import logging
+from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from pipeline.errors import DataError
 from pipeline.spreadsheet import original
 
 log = logging.getLogger(__name__)
@@ -49,25 +51,50 @@ def beside(earlier: Earlier, clients: list[str]) -> Before:
 def earlier_ranking(path: Path) -> Earlier | None:
     """The ranking at a path; None where there is none, or people made another of it."""
     try:
+        return next(earlier_blocks(path), None)
+    except DataError as error:
+        log.warning("%s", error)
+        return None
+
+
+def earlier_blocks(path: Path, rows: int | None = None) -> Iterator[Earlier]:
+    """The ranking at a path as a whole, or in blocks of so many rows; nothing where there is none.
+
+    Raises `DataError`, after blocks perhaps, if people made another of it.
+    """
+    release = None
+    try:
         status = path.stat()
-        table = pd.read_csv(
-            path,
-            usecols=["client", "risk", "release"],
-            dtype={"client": "object", "risk": "float64", "release": "object"},
-            na_filter=False,
-        )
-        if table.empty:  # everybody had left
-            return None
-        releases = set(table["release"].tolist())
-        if len(releases) != 1 or not table["risk"].between(0, 1).all():
-            raise ValueError("it is not of one release with risks from 0 to 1")
+        for table in _tables(path, rows):
+            if table.empty:  # everybody had left
+                continue
+            releases = set(table["release"].tolist())
+            release = release or next(iter(releases))
+            if releases != {release} or not table["risk"].between(0, 1).all():
+                raise ValueError("it is not of one release with risks from 0 to 1")
+            clients = table["client"].tolist()
+            if "'" in "".join(clients):
+                clients = [original(client) for client in clients]
+            stamp = f"{status.st_ino}-{status.st_mtime_ns}"
+            yield Earlier(clients, table["risk"].to_numpy(), release, stamp)
     except FileNotFoundError:
-        return None
+        return
     except (OSError, ValueError) as error:
-        log.warning("%s is no ranking of ours, nothing to compare with: %s", path, error)
-        return None
-    clients = table["client"].tolist()
-    if "'" in "".join(clients):
-        clients = [original(client) for client in clients]
-    stamp = f"{status.st_ino}-{status.st_mtime_ns}"
-    return Earlier(clients, table["risk"].to_numpy(), releases.pop(), stamp)
+        raise DataError(
+            f"{path} is no ranking of ours, nothing to compare with: {error}"
+        ) from error
+
+
+def _tables(path: Path, rows: int | None) -> Iterator[pd.DataFrame]:
+    with pd.read_csv(
+        path,
+        usecols=["client", "risk", "release"],
+        dtype={"client": "object", "risk": "float64", "release": "object"},
+        na_filter=False,
+        iterator=True,
+        chunksize=rows,
+    ) as reader:
+        if rows is None:
+            yield reader.read()
+        else:
+            yield from reader

@@ -1,6 +1,6 @@
 """`clientrisk.csv`: the ranking as a file, for people and for the API."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -25,26 +25,50 @@ def ranking_text(
 
     Canonical CSV, in which no text is a formula.
     """
-    valued = ranking.loss is not None
-    yield ",".join(COLUMNS + LOSS_COLUMNS * valued) + "\n"
-    templates = np.array(_templates(release, valued), dtype=object)
+    yield header(valued=ranking.loss is not None)
+    yield from _blocks(ranking, explainer, bands, release, placed=True)
+
+
+def unplaced_lines(
+    ranking: Ranking, explainer: Explainer, bands: RiskBands, release: str
+) -> list[str]:
+    """The line of each client between its two places: the rank, and that by loss where it has one.
+
+    For what is one part of a ranking: the places are those among all.
+    """
+    blocks = _blocks(ranking, explainer, bands, release, placed=False)
+    return [line for text in blocks for line in text.split("\n")[:-1]]
+
+
+def header(*, valued: bool) -> str:
+    """The first line; `valued`: with expected losses."""
+    return ",".join(COLUMNS + LOSS_COLUMNS * valued) + "\n"
+
+
+def _blocks(
+    ranking: Ranking, explainer: Explainer, bands: RiskBands, release: str, *, placed: bool
+) -> Iterator[str]:
+    """The lines in blocks; unless `placed`, without the places that they begin and end with."""
+    templates = np.array(_templates(release, ranking.loss is not None, placed), dtype=object)
     for first in range(0, len(ranking.clients), BLOCK):
         places = slice(first, first + BLOCK)
         reasons = explainer.reasons(ranking.rows.at(np.arange(len(ranking.clients))[places]))
         kinds = _kinds(ranking, places, reasons, bands)
         # by one template for all rows: to put each together takes several times as long
-        yield "".join(templates[kinds].tolist()) % _values(ranking, places, reasons)
+        yield "".join(templates[kinds].tolist()) % _values(ranking, places, reasons, placed)
 
 
-def _templates(release: str, valued: bool) -> list[str]:
+def _templates(release: str, valued: bool, placed: bool) -> list[str]:
     """The line of each kind of row; what a kind does not show is cut to no characters."""
     templates = []
     for band, contact, count, lost in np.ndindex(_KINDS):
         reasons = SEPARATOR.join(["%s"] * count)
         reasons = (f'"{reasons}"' if count else "") + "%.0s" * (MOST - count)
-        loss = ("%.2f,%d" if lost else "%.0s,%.0s") if valued else ""
-        cells = ["%d,%s,%.6f", BANDS[band], release, ("no", "yes")[contact], reasons]
-        templates.append(",".join([*cells, loss] if valued else cells) + "\n")
+        cells = ["%d" if placed else "", "%s,%.6f", BANDS[band], release, ("no", "yes")[contact]]
+        cells.append(reasons)
+        if valued:
+            cells += ["%.2f" if lost else "%.0s", ("%d" if lost else "%.0s") if placed else ""]
+        templates.append(",".join(cells) + "\n")
     return templates
 
 
@@ -60,17 +84,19 @@ def _kinds(ranking: Ranking, places: slice, reasons: Reasons, bands: RiskBands) 
     return kinds
 
 
-def _values(ranking: Ranking, places: slice, reasons: Reasons) -> tuple[object, ...]:
+def _values(ranking: Ranking, places: slice, reasons: Reasons, placed: bool) -> tuple[object, ...]:
     """What the templates of these rows are filled with, row by row."""
     words = np.array([*_inner_cells(reasons.words), ""], dtype=object)
-    columns = [
-        list(range(places.start + 1, places.start + 1 + reasons.which.shape[1])),
+    rank = list(range(places.start + 1, places.start + 1 + reasons.which.shape[1]))
+    columns: list[Sequence[object]] = [
+        *([rank] if placed else []),
         _cells(ranking.clients[places]),
         ranking.risk[places].tolist(),
         *(words[which].tolist() for which in reasons.which),
     ]
     if ranking.loss is not None:
-        columns += [ranking.loss[places].tolist(), ranking.loss_rank[places].tolist()]
+        columns.append(ranking.loss[places].tolist())
+        columns += [ranking.loss_rank[places].tolist()] if placed else []
     values: list[object] = [None] * (len(columns) * len(columns[0]))
     for i, column in enumerate(columns):
         values[i :: len(columns)] = column

@@ -16,11 +16,21 @@ def record_changes(history: History, release: str, ranking: Ranking, before: Bef
     is on record, and where it still lies there because a run was killed that had recorded its own.
     """
     stamp = None if before is None else before.stamp
-    last = history.one("SELECT replaced FROM rankings ORDER BY id DESC LIMIT 1")
-    if before is None or last is None or last["replaced"] == stamp:
+    if before is None or not on_record(history, before.stamp):
         gone = sorted(set(ranked_clients(history)).difference(ranking.clients))
-        before = Before(np.full(len(ranking.clients), np.nan), gone, release, "")
+        before = unknown_before(len(ranking.clients), gone)
     record_risks(history, release, len(ranking.clients), changed_risks(ranking, before), stamp)
+
+
+def on_record(history: History, stamp: str) -> bool:
+    """Whether the ranking of this stamp, which lies there, is the one that the record tells of."""
+    last = history.one("SELECT replaced FROM rankings ORDER BY id DESC LIMIT 1")
+    return last is not None and last["replaced"] != stamp
+
+
+def unknown_before(clients: int, gone: list[str]) -> Before:
+    """What stands for the ranking before of so many clients where only the record can tell."""
+    return Before(np.full(clients, np.nan), gone, "", "")
 
 
 def changed_risks(ranking: Ranking, before: Before) -> list[ClientRisk]:

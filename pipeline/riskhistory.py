@@ -3,11 +3,14 @@
 A client's risk holds from one of its points to the next, however many rankings lie between.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import NamedTuple
 
 from pipeline.database import History
 from pipeline.files import utc_now
+
+CHUNK = 10_000  # clients that are recorded at a time
 
 
 class ClientRisk(NamedTuple):
@@ -29,39 +32,65 @@ def record_risks(
     history: History,
     release: str,
     clients: int,
-    risks: Sequence[ClientRisk],
+    risks: Iterable[ClientRisk],
     replaced: str | None = None,
 ) -> None:
     """Record the risks that are others than the last ones on record, and the ranking they are of.
 
     `clients` is how many the ranking has, `replaced` which file it is to take the place of. Where
     all are on record already, as after a run that was killed before it wrote its ranking, nothing
-    is added.
+    is added. It is quickest where clients come in order of name.
     """
-    if not risks:
+    chunks = _chunks(risks)
+    first = next(chunks, None)
+    if first is None:
         return
     with history.transaction():
         ranking = history.insert(
             "rankings", at=utc_now(), release=release, clients=clients, replaced=replaced
         )
-        history.many(
-            "INSERT INTO ranked_clients (client) VALUES (?) ON CONFLICT (client) DO NOTHING",
-            ((client,) for client, risk in risks if risk is not None),
-        )
-        history.many(
-            "INSERT INTO client_risk (client_id, ranking_id, risk)"
-            " SELECT known.id, ?, ? FROM ranked_clients AS known WHERE client = ?"
-            # no risk is below 0: so null differs from each, and is equal to null
-            " AND coalesce(?, -1) <> coalesce((SELECT risk FROM client_risk"
-            " WHERE client_id = known.id ORDER BY ranking_id DESC LIMIT 1), -1)",
-            ((ranking, risk, client, risk) for client, risk in risks),
-        )
+        history.query("CREATE TEMP TABLE told (client TEXT NOT NULL, risk DOUBLE PRECISION)")
+        for chunk in chain([first], chunks):
+            _record_chunk(history, ranking, chunk)
+        history.query("DROP TABLE told")
         _forget_unless_referred_to(history, [ranking])
+
+
+def _chunks(risks: Iterable[ClientRisk]) -> Iterator[list[ClientRisk]]:
+    left = iter(risks)
+    while chunk := list(islice(left, CHUNK)):
+        yield chunk
+
+
+def _record_chunk(history: History, ranking: int, risks: Sequence[ClientRisk]) -> None:
+    """Through a table of their own: to run the statements client by client takes twice as long."""
+    history.many("INSERT INTO told VALUES (?, ?)", risks)
+    history.query(
+        "INSERT INTO ranked_clients (client) SELECT client FROM told WHERE risk IS NOT NULL"
+        " ON CONFLICT (client) DO NOTHING"
+    )
+    history.query(
+        "INSERT INTO client_risk (client_id, ranking_id, risk)"
+        " SELECT known.id, ?, told.risk"
+        " FROM told CROSS JOIN ranked_clients AS known"  # in this order
+        " WHERE known.client = told.client"
+        # no risk is below 0: so null differs from each, and is equal to null
+        " AND coalesce(told.risk, -1) <> coalesce((SELECT risk FROM client_risk"
+        " WHERE client_id = known.id ORDER BY ranking_id DESC LIMIT 1), -1)",
+        ranking,
+    )
+    history.query("DELETE FROM told")
 
 
 def ranked_clients(history: History) -> list[str]:
     """Every client that is on record, those included that are not ranked any more."""
-    return [client for (client,) in history.tuples("SELECT client FROM ranked_clients")]
+    return [client for block in ranked_blocks(history, CHUNK) for client in block]
+
+
+def ranked_blocks(history: History, clients: int) -> Iterator[list[str]]:
+    """The same, so many at a time."""
+    for block in history.blocks("SELECT client FROM ranked_clients", clients):
+        yield [client for (client,) in block]
 
 
 def risk_over_time(history: History, client: str) -> tuple[RiskPoint, ...]:

@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from pipeline.estimators import fit_model, untrained_model
+from pipeline.features import Features
 from pipeline.linear import Linear, linear_of
 from pipeline.models import Model
 from pipeline.probes import Landmarks, probing_rows
@@ -178,3 +179,22 @@ def test_every_kind_of_row_is_among_those_compared() -> None:
         assert {*weights, ""} < set(texts)
     risk = ByNumbers(of).scores(probes).risk
     assert ((risk > 0.01) & (risk < 0.99)).mean() > 0.3
+
+
+@pytest.mark.parametrize("columns", [1, 3, 8, 20])
+def test_a_row_has_the_same_log_odds_to_the_last_digit_whoever_is_asked_with_it(
+    columns: int,
+) -> None:
+    draw = np.random.default_rng(columns)
+    part = [draw.normal(size=columns) for _ in range(4)]
+    core = Linear(part[0], part[1], np.abs(part[2]), part[3], (), 0.1)
+    rows = Features(draw.normal(size=(1_000, columns)), ())
+    rows.numbers[draw.random(rows.numbers.shape) < 0.05] = np.nan
+
+    whole = core.decision(rows)
+
+    for size in (1, 7, 333):
+        blocks = np.split(np.arange(1_000), range(size, 1_000, size))
+        parts = [core.decision(rows.at(block)) for block in blocks]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+    np.testing.assert_array_equal([core.decision_of_one(row) for row in rows.rows()], whole)

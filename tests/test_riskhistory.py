@@ -1,9 +1,11 @@
 """The risk of clients over time: what is recorded of it, what is read, what is forgotten."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pipeline import riskhistory
 from pipeline.history import History
 from pipeline.retention import prune
 from pipeline.riskhistory import (
@@ -64,6 +66,36 @@ def test_the_points_of_a_client_are_read_oldest_first(history: History) -> None:
     )
     assert points(history, "b") == [(OLDER, 0.1), (NEW, 0.2)]
     assert rankings(history) == [(OLDER, "r1", 3), (OLD, "r2", 3), (NEW, "r3", 3), (NEWER, "r3", 3)]
+
+
+def test_of_however_many_all_are_recorded_in_one_ranking(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(riskhistory, "CHUNK", 3)
+    for risk in (0.5, 0.7):
+        record_risks(history, "r1", 10, (ClientRisk(f"c{i}", risk) for i in range(10)))
+
+    assert [len(points(history, f"c{i}")) for i in range(10)] == [2] * 10
+    assert ranked_clients(history) == [f"c{i}" for i in range(10)]
+    assert len(rankings(history)) == 2
+
+
+def test_a_failure_on_the_way_records_nothing(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(riskhistory, "CHUNK", 1)
+
+    def risks() -> Iterator[ClientRisk]:
+        yield ClientRisk("a", 0.5)
+        yield ClientRisk("c", 0.5)
+        raise OSError("gone")
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="gone"):
+            record_risks(history, "r1", 10, risks())
+
+    record_risks(history, "r1", 1, [ClientRisk("b", 0.5)])
+    assert (ranked_clients(history), len(rankings(history))) == (["b"], 1)
 
 
 @pytest.mark.parametrize("name", ["Smith, Jones", 'The "Best"', "=1+1", "'=1", "株式", "a b  c"])
