@@ -19,16 +19,15 @@ from pipeline.earlierclients import BLOCK, ClientBlock, EarlierClients, split_cl
 from pipeline.errors import DataError
 from pipeline.files import writing
 from pipeline.history import History
-from pipeline.lossplaces import LossPlaces
+from pipeline.mergedlines import merged_lines
 from pipeline.movers import Comparison, together, write_movers
-from pipeline.ranking import highest_first
 from pipeline.rankingbefore import Earlier, earlier_blocks
 from pipeline.rankingfile import header
 from pipeline.reasons import Explainer
 from pipeline.releases import Release
 from pipeline.riskchanges import on_record
 from pipeline.riskhistory import ClientRisk, ranked_blocks, record_risks
-from pipeline.sortedmerge import batch_rows, batches, merged, runs_folder, text_of
+from pipeline.sortedmerge import batch_rows, merged, runs_folder
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +61,9 @@ def rank_buckets(
         valued = config.policy.worth.client_value is not None
         with writing(config.clientrisk_path) as file:
             file.write(header(valued=valued).encode())
-            for lines in _lines([path for part in done for path in part.lines], clients, valued):
+            for lines in merged_lines(
+                [path for part in done for path in part.lines], clients, valued
+            ):
                 file.write(lines)
     return clients, moved
 
@@ -136,43 +137,3 @@ def _changed(done: Sequence[RankedBucket]) -> Iterator[ClientRisk]:
 
     for table in merged([path for part in done for path in part.changes], by_name):
         yield from map(ClientRisk, table["client"].to_pylist(), table["risk"].to_pylist())
-
-
-def _lines(runs: Sequence[Path], clients: int, valued: bool) -> Iterator[pa.Buffer]:
-    """The lines of all clients, highest risk first, in blocks."""
-    places = LossPlaces(_losses(runs, clients)) if valued else None
-    ranked = 0
-    for table in merged(runs, _highest_first):
-        ranks = pa.array(np.arange(ranked + 1, ranked + 1 + len(table)))
-        ranked += len(table)
-        losses = None if places is None else places.of(table["loss"].to_numpy())
-        yield _text(ranks, table["line"], losses)
-
-
-def _losses(runs: Sequence[Path], clients: int) -> np.ndarray:
-    losses, at = np.empty(clients), 0
-    for path in runs:
-        for table in batches(path, ("loss",)):
-            losses[at : at + len(table)] = table["loss"].to_numpy()
-            at += len(table)
-    return losses
-
-
-def _highest_first(table: pa.Table) -> np.ndarray:
-    risk, decision = table["risk"].to_numpy(), table["decision"].to_numpy()
-    return highest_first(
-        risk, decision, lambda places: table["client"].take(pa.array(places)).to_pylist()
-    )
-
-
-def _text(ranks: pa.Array, lines: pa.ChunkedArray, losses: np.ndarray | None) -> pa.Buffer:
-    """Lines with their places, one after the other in one piece of memory."""
-    text = pa.large_string()
-    rest: pa.Array | pa.Scalar = pa.scalar("\n", text)
-    if losses is not None:
-        shown = pc.if_else(pa.array(losses != 0), pa.array(losses).cast(text), pa.scalar("", text))
-        rest = pc.binary_join_element_wise(shown, pa.scalar("\n", text), pa.scalar("", text))
-    whole = pc.binary_join_element_wise(
-        ranks.cast(text), lines.combine_chunks(), rest, pa.scalar("", text)
-    )
-    return text_of(whole)
