@@ -33,7 +33,10 @@ def messy_table(rows: int = 900, seed: int = 3) -> pd.DataFrame:
 def kept_rows(
     root: Path, frames: Sequence[pd.DataFrame], schema: Schema, buckets: int = 0, **keys: Any
 ) -> Config:
-    """A project whose files, one a frame, are taken in: into so many buckets, or into one file."""
+    """A project whose files, one a frame, are taken in: into so many buckets, or into one file.
+
+    The last one is taken in after the others.
+    """
     (root / "sourcedata").mkdir(parents=True)
     told: dict[str, Any] = {
         "input_folder_path": "sourcedata",
@@ -49,13 +52,15 @@ def kept_rows(
     (root / "config.json").write_text(json.dumps(told))
     config = load_config(root / "config.json")
     for i, frame in enumerate(frames):
-        take_in(config, f"f{i}.csv", frame)
+        if i and i == len(frames) - 1:
+            take_in(config)
+        frame.to_csv(config.input_folder_path / f"f{i}.csv", index=False)
+    take_in(config)
     return config
 
 
-def take_in(config: Config, name: str, frame: pd.DataFrame) -> None:
-    """Take one more file in, in this process."""
-    frame.to_csv(config.input_folder_path / name, index=False)
+def take_in(config: Config) -> None:
+    """Take in what is new, in this process."""
     if not config.engine.bucketed:
         ingestion.ingest(config)
         return

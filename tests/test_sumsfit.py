@@ -199,10 +199,17 @@ def test_from_a_start_far_off_it_finds_the_same(far: float, tmp_path: Path) -> N
     assert minimum.weights == pytest.approx(weights(fitted(config)), rel=1e-9, abs=1e-9)
 
 
-def minimum_from(far: float, config: Config) -> Minimum | None:
+def test_where_the_loss_shows_no_difference_any_more_the_gradient_does(tmp_path: Path) -> None:
+    config = kept_rows(tmp_path / "a", [messy_table(300)], MIXED, 2)
+    for tol in (1e-11, 1e-13):
+        assert minimum_from(0.0, config, tol) is not None
+
+
+def minimum_from(far: float, config: Config, tol: float = 1e-8) -> Minimum | None:
     with opened(config) as store:
         assert isinstance(store, BucketStore)
         data, model = store.training_data(), untrained_model("logistic", MIXED)
+        model["logistic"].set_params(tol=tol)
         encoding = sumsfit._fit_columns(model, MIXED, data._sums, data._medians)
         parts, start = store.rows(labelled=True), np.full(encoding.width, far)
         return sumsfit._minimum(InProcess(), parts, encoding, start, data.rows, model["logistic"])
