@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import bucketworlds
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import rankworlds
 from conftest import Sandbox, client_rows
 from test_movers import EDITED
 from test_riskchanges import POINTS
@@ -39,7 +39,7 @@ class Twins:
     """The same world twice: its rows in one file, and in buckets."""
 
     def __init__(self, world: Sandbox, place: Path, buckets: int) -> None:
-        self.file, self.buckets = world, bucketworlds.in_buckets(world, place, buckets)
+        self.file, self.buckets = world, rankworlds.in_buckets(world, place, buckets)
 
     def write(self, name: str, rows: list[str] | str) -> None:
         for world in (self.file, self.buckets):
@@ -47,7 +47,7 @@ class Twins:
 
     def take_in(self, *, rebuilt: bool = False) -> None:
         assert self.file.run("ingestion", *["--rebuild"] * rebuilt).code == 0
-        bucketworlds.take_in(self.buckets, rebuilt=rebuilt)
+        rankworlds.take_in(self.buckets, rebuilt=rebuilt)
 
     def rank(self, scorer: Scorer | None = None) -> str:
         """Rank both by the live release, or another scorer; both must say and leave the same."""
@@ -55,7 +55,7 @@ class Twins:
         release = live_release(config.prod_deployment_path)
         by_release = ByEstimator(load_release(release, config.schema), config.schema)
         told = write_ranking(config, release, scorer or by_release)
-        assert bucketworlds.rank(self.buckets, scorer or by_release) == told
+        assert rankworlds.rank(self.buckets, scorer or by_release) == told
         self.compare()
         return told.moved
 
@@ -246,7 +246,7 @@ def test_a_run_that_fails_leaves_the_ranking_and_nothing_beside_it(twins: Twins)
     in_the_way.mkdir()
 
     with pytest.raises(OSError, match="clientrisk"):
-        bucketworlds.rank(twins.buckets, LEVELS)
+        rankworlds.rank(twins.buckets, LEVELS)
 
     in_the_way.rmdir()
     assert (twins.buckets.root / RISKS).read_bytes() == before

@@ -1,8 +1,9 @@
 """The rows of one client in buckets, also while ingestions replace them."""
 
-import engines
+import needsengine  # noqa: F401
 import pyarrow.parquet as pq
 import pytest
+import rankworlds
 from conftest import Sandbox
 
 from pipeline import bucketmerge
@@ -36,7 +37,7 @@ def twins(
     rows = [csv_line((NAMES[i % 16], str(i), "9007199254740993", "", "")) for i in range(80)]
     sandbox.write("sourcedata/a.csv", [*rows, *(f"many,{i},1.50,2,0" for i in range(250))])
     assert sandbox.run("ingestion").code == 0
-    return sandbox, engines.in_buckets(sandbox, tmp_path_factory.mktemp("twin") / "world", 3)
+    return sandbox, rankworlds.in_buckets(sandbox, tmp_path_factory.mktemp("twin") / "world", 3)
 
 
 def test_what_is_found_is_what_is_found_in_the_file(twins: tuple[Sandbox, Sandbox]) -> None:
@@ -69,7 +70,7 @@ def test_a_bucket_that_is_replaced_meanwhile_is_looked_for_again(
         asked.append(store)
         if len(asked) <= 2:
             world.write(f"sourcedata/{len(asked)}.csv", [f"many,{len(asked)},7,7,1"])
-            engines.take_in(world)
+            rankworlds.take_in(world)
         return client_lines(store, "many", 1)
 
     with History(world.config.history_path) as history:
@@ -84,7 +85,7 @@ def test_it_is_not_looked_for_without_end(twins: tuple[Sandbox, Sandbox]) -> Non
     def question(store: BucketStore) -> tuple[int, list[str]]:
         asked.append(store)
         world.write(f"sourcedata/{len(asked)}.csv", [f"many,{len(asked)},7,7,1"])
-        engines.take_in(world)
+        rankworlds.take_in(world)
         return client_lines(store, "many", 1)
 
     with History(world.config.history_path) as history, pytest.raises(FileNotFoundError):

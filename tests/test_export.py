@@ -2,10 +2,10 @@
 
 import json
 
-import bucketworlds
 import pyarrow as pa
 import pyarrow.csv
 import pytest
+import rankworlds
 from conftest import Sandbox, client_rows
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -60,12 +60,12 @@ def twins(
     source.write("sourcedata/c.csv", [*HOSTILE, *client_rows(40, 40), *HOSTILE[:5]])
     assert source.run("ingestion").code == 0
     place = tmp_path_factory.mktemp("twin") / "world"
-    twin = bucketworlds.in_buckets(source, place, request.param)
+    twin = rankworlds.in_buckets(source, place, request.param)
     for name, rows in (("0.csv", client_rows(100, 60)), ("d.csv", [*HOSTILE[::-1], *HOSTILE])):
         for world in (source, twin):
             world.write(f"sourcedata/{name}", rows)
         assert source.run("ingestion").code == 0
-        bucketworlds.take_in(twin)
+        rankworlds.take_in(twin)
     return source, twin
 
 
