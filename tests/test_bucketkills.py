@@ -241,3 +241,14 @@ def test_without_room_a_run_says_where_and_the_next_goes_on(sandbox: Sandbox, pl
     assert not any(name.startswith(".") for name in bucket_names(sandbox))
     run_to_the_end(sandbox)
     assert rows_on_record(sandbox) == rows
+
+
+@pytest.mark.slow
+def test_workers_leave_an_interrupt_to_their_parent(filled: Sandbox) -> None:
+    process = started(filled)
+    await_phase(filled, process, cuts)
+    for pid in set(in_session(process.pid)) - {process.pid}:
+        os.kill(pid, signal.SIGINT)
+    _, err = process.communicate(timeout=SECONDS)
+    assert (process.returncode, "Traceback" in err, "worker died" in err) == (0, False, False), err
+    assert rows_on_record(filled) == expected_rows()
