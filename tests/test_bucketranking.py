@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import needsengine  # noqa: F401
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq

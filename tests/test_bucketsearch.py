@@ -60,6 +60,14 @@ def test_only_the_bucket_of_the_client_is_read(twins: tuple[Sandbox, Sandbox]) -
     assert found(world, "many").total == 250
 
 
+def replaced(world: Sandbox, number: int) -> None:
+    """Two ingestions: the files of a bucket stay until the one after it was replaced."""
+    for activity in (7, 8):
+        rows = [f"many,{number},{activity},7,1"]
+        world.write(f"sourcedata/{number}-{activity}.csv", rows)
+        rankworlds.take_in(world)
+
+
 def test_a_bucket_that_is_replaced_meanwhile_is_looked_for_again(
     twins: tuple[Sandbox, Sandbox],
 ) -> None:
@@ -69,12 +77,11 @@ def test_a_bucket_that_is_replaced_meanwhile_is_looked_for_again(
     def question(store: BucketStore) -> tuple[int, list[str]]:
         asked.append(store)
         if len(asked) <= 2:
-            world.write(f"sourcedata/{len(asked)}.csv", [f"many,{len(asked)},7,7,1"])
-            rankworlds.take_in(world)
+            replaced(world, len(asked))
         return client_lines(store, "many", 1)
 
     with History(world.config.history_path) as history:
-        assert ask_here(world.config, history, question) == (252, ["many,2,7,7,1"])
+        assert ask_here(world.config, history, question) == (254, ["many,2,8,7,1"])
     assert len(asked) == 3
 
 
@@ -84,8 +91,7 @@ def test_it_is_not_looked_for_without_end(twins: tuple[Sandbox, Sandbox]) -> Non
 
     def question(store: BucketStore) -> tuple[int, list[str]]:
         asked.append(store)
-        world.write(f"sourcedata/{len(asked)}.csv", [f"many,{len(asked)},7,7,1"])
-        rankworlds.take_in(world)
+        replaced(world, len(asked))
         return client_lines(store, "many", 1)
 
     with History(world.config.history_path) as history, pytest.raises(FileNotFoundError):

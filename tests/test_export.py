@@ -2,6 +2,7 @@
 
 import json
 
+import needsengine  # noqa: F401
 import pyarrow as pa
 import pyarrow.csv
 import pytest
