@@ -48,7 +48,7 @@ def ingest_files(
         before = bucketledger.counted_buckets(config, history)
         bucketledger.check_columns(before, config.schema)
     _sweep(config, history)
-    tasks = _tasks(config, bucketledger.key_seed(history), files)
+    tasks = piece_tasks(config, bucketledger.key_seed(history), files)
     _keep_finished(config, tasks)
     if count := sum(finished(task) is not None for task in tasks):
         log.info("%d of %d parts were finished by an earlier run", count, len(tasks))
@@ -71,7 +71,7 @@ def ingest_files(
     return taken
 
 
-def _tasks(config: Config, seed: int, files: Sequence[FoundFile]) -> list[PieceTask]:
+def piece_tasks(config: Config, seed: int, files: Sequence[FoundFile]) -> list[PieceTask]:
     """The files in tasks, in order: large ones alone, small ones together.
 
     Which ones are together depends on the files alone, so that the next run finds what this one
