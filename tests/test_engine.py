@@ -151,11 +151,10 @@ def test_after_an_error_the_engine_goes_on(engine: Engine) -> None:
 
 @needs_engine
 def test_where_memory_is_short_it_says_what_to_do(engine: Engine) -> None:
-    if isinstance(engine, InProcess):
-        pytest.skip("this process is no worker")
-    with pytest.raises(EngineError) as caught:
+    here = isinstance(engine, InProcess)  # no worker, so no words of workers
+    with pytest.raises(MemoryError if here else EngineError) as caught:
         engine.map(swallowing, [1])
-    assert str(caught.value) == (
+    assert here or str(caught.value) == (
         'a part does not fit into the memory of a worker: more "buckets" in config.json make'
         " smaller parts (400 MiB)"
     )
@@ -164,7 +163,7 @@ def test_where_memory_is_short_it_says_what_to_do(engine: Engine) -> None:
 @needs_engine
 @pytest.mark.slow
 def test_ten_thousand_parts_take_seconds(engine: Engine) -> None:
-    with within(60):
+    with within(240):
         assert engine.map(doubled, range(10_000)) == [2 * number for number in range(10_000)]
 
 
@@ -326,9 +325,9 @@ def test_an_interrupt_ends_it_at_once(
 def test_an_interrupt_makes_no_noise_of_who_waits_for_work(sandbox: Sandbox) -> None:
     sandbox.configure(engine=POOL)
     with started(sandbox, 2, "uneven") as process:
-        time.sleep(2)  # one worker has its part done
-        for pid in pids_below(process.pid):  # they hear of it before the parent does
-            os.kill(pid, signal.SIGINT)
+        time.sleep(2)  # it has its part done
+        (trace,) = (sandbox.root / "traces").iterdir()
+        os.kill(int(trace.suffix[1:]), signal.SIGINT)  # it hears of it before the parent does
         time.sleep(1)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
