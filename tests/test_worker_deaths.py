@@ -129,6 +129,9 @@ def test_a_worker_killed_in_ingestion_is_not_missed(
         end(run)
 
         assert rows_of(sandbox) == plain.config.finaldata_path.read_bytes()
+        # what it was at when it was killed goes with the next ingestion
+        sandbox.write("sourcedata/next.csv", ["One more Ltd,1,2,3,0"])
+        assert sandbox.run("ingestion").code == 0
     assert not list(sandbox.root.rglob("*.tmp"))
 
 
