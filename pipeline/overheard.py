@@ -17,6 +17,7 @@ OURS = "pipeline"  # the logger above all that may speak on a worker
 unpacked = pickle.loads
 
 _setting = Lock()  # of the logger, which all threads share
+_before: list[tuple[int, bool]] = []  # its level, and whether it speaks on, for each listener
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def _listening() -> Iterator[list[Line]]:
     """The lines of our log in this thread, which go nowhere else."""
     logger, listener = logging.getLogger(OURS), _Listener()
     with _setting:
+        _before.append((logger.level, logger.propagate))
         logger.addHandler(listener)
         logger.setLevel(logging.INFO)
         logger.propagate = False  # or it would be told twice
@@ -87,9 +89,10 @@ def _listening() -> Iterator[list[Line]]:
     finally:
         with _setting:
             logger.removeHandler(listener)
-            if not any(isinstance(handler, _Listener) for handler in logger.handlers):
-                logger.setLevel(logging.NOTSET)
-                logger.propagate = True
+            level, propagate = _before.pop()
+            if not _before:  # now they are what the first one found, and no other listens any more
+                logger.setLevel(level)
+                logger.propagate = propagate
 
 
 def tell(heard: Heard[R]) -> R:
