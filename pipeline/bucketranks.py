@@ -124,7 +124,7 @@ def _ranked_part(
         told = Earlier(earlier["client"].to_pylist(), earlier["risk"].to_numpy(), "", "")
         before = since = beside(told, ranking.clients)
     if known is not None:
-        gone = sorted(set(known["client"].to_pylist()).difference(ranking.clients))
+        gone = list(set(known["client"].to_pylist()).difference(ranking.clients))
         since = unknown_before(len(ranking.clients), gone)
     return RankedBucket(
         len(ranking.clients),

@@ -1,5 +1,7 @@
 """Whose risk a new ranking changed, in the whole percents that people read."""
 
+from operator import itemgetter
+
 import numpy as np
 
 from pipeline.database import History
@@ -17,9 +19,10 @@ def record_changes(history: History, release: str, ranking: Ranking, before: Bef
     """
     stamp = None if before is None else before.stamp
     if before is None or not on_record(history, before.stamp):
-        gone = sorted(set(ranked_clients(history)).difference(ranking.clients))
+        gone = list(set(ranked_clients(history)).difference(ranking.clients))
         before = unknown_before(len(ranking.clients), gone)
-    record_risks(history, release, len(ranking.clients), changed_risks(ranking, before), stamp)
+    changed = sorted(changed_risks(ranking, before), key=itemgetter(0))
+    record_risks(history, release, len(ranking.clients), changed, stamp)
 
 
 def on_record(history: History, stamp: str) -> bool:
