@@ -26,22 +26,20 @@ from pipeline.features import features_of
 from pipeline.folds import Folds, folds_of
 from pipeline.gate import one_outcome
 from pipeline.history import record_timing
-from pipeline.learning import FrameData, TrainingData, labelled_rows, thinned
+from pipeline.learning import TrainingData
 from pipeline.ledger import last_file
 from pipeline.linear import linear_of
 from pipeline.models import Model, TrainedModel, risk_of, save_model
 from pipeline.policy import Policy
 from pipeline.recipe import AUTO, BOOSTING, HALF, LOGISTIC, ROWS_LEARNED, UNCALIBRATED, Recipe
 from pipeline.releases import manifest_object
-from pipeline.schema import DEFAULT_SCHEMA, Schema
+from pipeline.schema import Schema
 from pipeline.selection import select
 from pipeline.store import Store, open_store
 from pipeline.threads import threads_for
 from pipeline.threshold import f1_threshold, value_threshold, with_threshold
 
 log = logging.getLogger("training")
-
-DEFAULT_POLICY = Policy()
 
 
 @dataclass(frozen=True)
@@ -54,17 +52,6 @@ class Fitted:
     model: Model
     recipe: Recipe
     risk: np.ndarray
-
-
-def train_model(
-    frame: pd.DataFrame, schema: Schema = DEFAULT_SCHEMA, policy: Policy = DEFAULT_POLICY
-) -> Model:
-    """Fit a model on the labelled rows of a frame with the schema's columns.
-
-    Rows whose outcome is NaN are left out. Raises `ModelError` unless both outcomes occur.
-    """
-    labelled = labelled_rows(frame, schema)
-    return fit(FrameData(labelled, thinned(labelled), schema), policy).model
 
 
 def fit(data: TrainingData, policy: Policy) -> Fitted:

@@ -13,14 +13,17 @@ from threadpoolctl import threadpool_limits
 from pipeline.calibration import Calibration, fitted_calibrator
 from pipeline.estimators import fit_model
 from pipeline.features import Features
+from pipeline.learning import FrameData, labelled_rows, thinned
 from pipeline.models import CHECKED_ROWS, Model, risk_of
+from pipeline.policy import Policy
 from pipeline.releases import ModelManifest, SelfCheck
 from pipeline.schema import DEFAULT_SCHEMA, LARGEST_NUMBER, Schema
 from pipeline.threshold import with_threshold
-from training import train_model
+from training import fit
 
 MIXED = Schema("client", "left", ("age", "balance"), ("place", "kind"))
 WORDS = Schema("client", "left", (), ("place", "kind"))
+DEFAULT_POLICY = Policy()
 SCHEMAS = {"numbers": DEFAULT_SCHEMA, "mixed": MIXED, "words": WORDS}
 PLACES, KINDS = ["north", "south", "", "Zürich", "NA"], ["a", "b"]
 # what models may be made of: the kind, its calibration, its threshold
@@ -47,6 +50,14 @@ def random_table(schema: Schema, rows: int = 400, seed: int = 7) -> pd.DataFrame
         columns[name] = pd.Series([words[i] for i in picked], dtype="str")
     columns[schema.outcome] = (odds > 0).astype("float64")
     return pd.DataFrame(columns)
+
+
+def train_model(
+    frame: pd.DataFrame, schema: Schema = DEFAULT_SCHEMA, policy: Policy = DEFAULT_POLICY
+) -> Model:
+    """The model that training makes of the labelled rows of a frame with the schema's columns."""
+    labelled = labelled_rows(frame, schema)
+    return fit(FrameData(labelled, thinned(labelled), schema), policy).model
 
 
 def fitted(schema: Schema) -> Model:

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from modelling import train_model
 from sklearn.metrics import f1_score
 
 from pipeline.bootstrap import Difference, paired_difference
@@ -11,7 +12,6 @@ from pipeline.gate import Comparison, FitWithout, compare, one_outcome, out_of_f
 from pipeline.learning import FrameData, labelled_rows
 from pipeline.models import Model
 from pipeline.schema import Schema
-from training import train_model
 
 # the client's number is a feature, so that a model can know its clients by heart
 SCHEMA = Schema("id", "left", ("number",))

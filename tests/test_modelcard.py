@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import Sandbox, client_rows
+from modelling import train_model
 
 from pipeline.bootstrap import Interval
 from pipeline.estimators import untrained_model
@@ -20,7 +21,6 @@ from pipeline.policy import Policy
 from pipeline.recipe import ROWS_LEARNED, Recipe
 from pipeline.releases import Challenge, ModelManifest, Release, SelfCheck, live_release
 from pipeline.schema import Schema
-from training import train_model
 
 SCHEMA = Schema("client", "left", ("age", "balance"), ("place",))
 SCORES = Scores(1200, 2 / 3, 0.75, 0.5, 1.0, 0.875, 0.625, 0.3, 0.1)

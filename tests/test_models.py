@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from modelling import train_model
 
 from pipeline.errors import ModelError, ReleaseError
 from pipeline.estimators import fit_model
@@ -27,7 +28,6 @@ from pipeline.recipe import Recipe
 from pipeline.reference import reference_from, reference_of
 from pipeline.releases import ModelManifest, Release, SelfCheck, manifest_text
 from pipeline.schema import Schema
-from training import train_model
 
 SCHEMA = Schema("id", "left", ("age", "spend"))
 RECIPE = Recipe(kind="boosting", threshold=0.25, rule="f1", evidence={"brier": 0.1})

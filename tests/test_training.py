@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import PROJECT, SHARED, Sandbox, client_rows, needs_shared
+from modelling import train_model
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
@@ -27,7 +28,6 @@ from pipeline.models import load_trained, pickled, predictions_of, risk_of, save
 from pipeline.recipe import Recipe
 from pipeline.sampledata import SEED, clients
 from pipeline.schema import DEFAULT_SCHEMA, Schema
-from training import train_model
 
 FEATURES = list(DEFAULT_SCHEMA.features)
 MIXED = Schema("id", "left", ("age", "spend"), ("land", "plan"))

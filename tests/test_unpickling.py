@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import sklearn.base
 from conftest import PROJECT
-from modelling import MAKES, made, random_table
+from modelling import MAKES, made, random_table, train_model
 from modelling import SCHEMAS as TABLES
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
@@ -25,7 +25,6 @@ from pipeline import unpickling
 from pipeline.errors import ModelError
 from pipeline.schema import Schema
 from pipeline.unpickling import ALLOWED, unpickle
-from training import train_model
 
 FRAME = pd.DataFrame(
     {
