@@ -10,9 +10,9 @@ latestscore.txt and ingestedfiles.txt of prod_deployment_path are read.
 import argparse
 import json
 import logging
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from pipeline import cli
@@ -20,7 +20,6 @@ from pipeline.config import Config
 from pipeline.database import History, open_history
 from pipeline.errors import ModelError, ReleaseError
 from pipeline.evaluation import evaluate
-from pipeline.files import sha256_of, sync_folder, utc_now, write_atomic
 from pipeline.frames import read_folder
 from pipeline.history import (
     deployed_releases,
@@ -29,32 +28,35 @@ from pipeline.history import (
     recorded_f1,
 )
 from pipeline.ledger import ingested_period
+from pipeline.manifests import ModelManifest
 from pipeline.modelcard import Card, card_text
 from pipeline.models import TrainedModel, load_release, load_trained
+from pipeline.production import (
+    clear,
+    hide,
+    make_release,
+    prune,
+    put_live,
+    release_before,
+)
 from pipeline.reference import reference_from
 from pipeline.releaselist import list_lines, list_releases
 from pipeline.releases import (
-    CARD,
-    MANIFEST,
     MODEL,
     RECORD,
     REFERENCE,
     SCORE,
     Challenge,
-    ModelManifest,
     Release,
     live_id,
     live_release,
     read_release,
     release_ids,
     release_object,
-    release_text,
 )
-from pipeline.standing import CURRENT, unsettled_since
+from pipeline.standing import unsettled_since
 
 log = logging.getLogger("deployment")
-
-NEW = ".new"  # a release while it is made
 
 
 def deploy(config: Config, challenge: Challenge | None = None) -> Release:
@@ -79,11 +81,18 @@ def deploy(config: Config, challenge: Challenge | None = None) -> Release:
     with open_history(config.history_path) as history:
         f1 = _checked_score(config, manifest, history)
         card = _card(config, trained, f1, history)
-        release = _build(production, sources, manifest, f1, challenge, card)
+        release = make_release(
+            production,
+            sources,
+            model=manifest,
+            f1=f1,
+            challenge=challenge,
+            card=partial(card_text, card=card),
+        )
         load_release(release, config.schema)  # what cannot be read back does not go live
         history.check_lock()
-        _put_live(production, release.id)
-        _prune(production, config.keep_releases)
+        put_live(production, release.id)
+        prune(production, config.keep_releases)
         record_deployment(history, release.id, "deploy", f1)  # last: then nothing is left to do
     log.info("release %s is live, F1 %.4f", release.id, f1)
     return release
@@ -95,13 +104,13 @@ def rollback(config: Config, release_id: str | None = None) -> Release:
     Raises `ReleaseError` or `ModelError`, and changes nothing, if it is missing or damaged.
     """
     production = config.prod_deployment_path
-    release_id = release_id or _before(production, live_release(production))
+    release_id = release_id or release_before(production, live_release(production))
     release = read_release(production, release_id)
     load_release(release, config.schema)
     if release.id != (left := live_id(production)):
         with open_history(config.history_path) as history:
             history.check_lock()
-            _put_live(production, release.id)
+            put_live(production, release.id)
             record_deployment(history, release.id, "rollback", release.f1)
         log.info("rolled back from %s to %s, F1 %.4f", left, release.id, release.f1)
     return release
@@ -118,8 +127,8 @@ def settle(config: Config, history: History) -> str | None:
     since = unsettled_since(history)
     for newest in release_ids(production)[-1:]:
         if since and newest not in (*recorded, live) and _made_since(production, newest, since):
-            _hide(production, newest)
-    _clear(production)
+            hide(production, newest)
+    clear(production)
     if live is None or live in recorded[-1:]:
         return None
     try:
@@ -129,7 +138,7 @@ def settle(config: Config, history: History) -> str | None:
         return None
     action = "rollback" if live in recorded else "deploy"
     if action == "deploy":
-        _prune(production, config.keep_releases)
+        prune(production, config.keep_releases)
     record_deployment(history, live, action, f1)
     log.info("release %s is live, which the run that put it there did not record", live)
     return action
@@ -181,105 +190,6 @@ def _card(config: Config, trained: TrainedModel, f1: float, history: History) ->
         )
     period = ingested_period(history, trained.manifest.last_file)
     return Card(trained.model, evaluation, period, last_decisions(history))
-
-
-def _build(
-    production: Path,
-    sources: dict[str, Path],
-    manifest: ModelManifest,
-    f1: float,
-    challenge: Challenge | None,
-    card: Card,
-) -> Release:
-    """Write a whole release under a hidden name, then give it its own."""
-    folder = production / "releases"
-    hidden = folder / NEW
-    shutil.rmtree(hidden, ignore_errors=True)  # what a killed run left
-    hidden.mkdir(parents=True)
-    for name, source in sources.items():
-        write_atomic(hidden / name, source.read_bytes())
-    now = utc_now()
-    release = Release(
-        id=_new_id(production, now),
-        path=hidden,
-        deployed_at=now,
-        f1=f1,
-        previous=live_id(production),
-        files={name: sha256_of(hidden / name) for name in sources},
-        model=manifest,
-        challenge=challenge,
-    )
-    write_atomic(hidden / CARD, card_text(release, card))
-    write_atomic(hidden / MANIFEST, release_text(release))
-    hidden.rename(folder / release.id)
-    sync_folder(folder)
-    return read_release(production, release.id)
-
-
-def _new_id(production: Path, now: str) -> str:
-    """A number that only grows, so that ids sort by age whatever the clock does, and the time."""
-    last = max((int(i.split("-")[0]) for i in release_ids(production)), default=0)
-    return f"{last + 1:06d}-{now[:19].replace('-', '').replace(':', '')}Z"
-
-
-def _put_live(production: Path, release_id: str) -> None:
-    """Point `current` at a release by one rename.
-
-    The three names lead through it; on the first deployment they come first, so that all three
-    files appear at the same moment.
-    """
-    for name in (MODEL, SCORE, RECORD):
-        target = Path(CURRENT) / name
-        link = production / name
-        if not link.is_symlink() or link.readlink() != target:
-            _replace_link(link, target)
-    _replace_link(production / CURRENT, Path("releases") / release_id)
-    sync_folder(production)
-
-
-def _replace_link(link: Path, target: Path) -> None:
-    temporary = link.with_name(f".{link.name}.tmp")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target)
-    temporary.replace(link)
-
-
-def _before(production: Path, live: Release) -> str:
-    """The release that was live before this one, else the next older one that is kept."""
-    ids = release_ids(production)
-    earlier = [i for i in ids if i < live.id]
-    if live.previous in earlier:
-        return live.previous
-    if not earlier:
-        raise ReleaseError(f"there is no release before {live.id} to go back to")
-    return earlier[-1]
-
-
-def _prune(production: Path, keep: int) -> None:
-    """Delete the oldest releases beyond `keep`, never the live one or the one before it."""
-    ids = release_ids(production)
-    live = live_release(production)
-    kept = {*ids[-keep:], live.id, live.previous, *[i for i in ids if i < live.id][-1:]}
-    for release_id in ids:
-        if release_id not in kept:
-            _hide(production, release_id)
-            log.info("release %s is pruned", release_id)
-    _clear(production)
-
-
-def _hide(production: Path, release_id: str) -> None:
-    """Take a release from sight before it is deleted, so that nobody lists one half gone."""
-    folder = production / "releases"
-    (folder / release_id).rename(folder / f".old-{release_id}")
-
-
-def _clear(production: Path) -> None:
-    """Delete what was hidden, and what a killed run has not finished."""
-    for name in (NEW, ".old-*"):
-        for hidden in production.glob(f"releases/{name}"):
-            shutil.rmtree(hidden)
-    for link in production.glob(".*.tmp"):
-        link.unlink()
 
 
 def show_releases(config: Config, args: argparse.Namespace) -> None:

@@ -29,10 +29,10 @@ from pipeline.history import record_timing
 from pipeline.learning import TrainingData
 from pipeline.ledger import last_file
 from pipeline.linear import linear_of
+from pipeline.manifests import manifest_object
 from pipeline.models import Model, TrainedModel, risk_of, save_model
 from pipeline.policy import Policy
 from pipeline.recipe import AUTO, BOOSTING, HALF, LOGISTIC, ROWS_LEARNED, UNCALIBRATED, Recipe
-from pipeline.releases import manifest_object
 from pipeline.schema import Schema
 from pipeline.selection import select
 from pipeline.store import Store, open_store

@@ -10,7 +10,8 @@ from pipeline.gate import Comparison
 from pipeline.history import Decision
 from pipeline.judging import Judgement
 from pipeline.ledger import PendingFile
-from pipeline.releases import Challenge, ModelManifest, Release
+from pipeline.manifests import ModelManifest
+from pipeline.releases import Challenge, Release
 
 NOTHING_DEPLOYED = "nothing deployed"
 DEPLOYED, KEPT = "deployed", "kept"

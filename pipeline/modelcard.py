@@ -13,9 +13,10 @@ from pipeline.bootstrap import Interval
 from pipeline.database import Row
 from pipeline.evaluation import SCORE_NAMES, Evaluation, Segment
 from pipeline.ledger import Period
+from pipeline.manifests import ModelManifest
 from pipeline.models import Model
 from pipeline.recipe import ROWS_LEARNED
-from pipeline.releases import ModelManifest, Release
+from pipeline.releases import Release
 
 KINDS = {
     "logistic": "logistic regression on scaled numbers and one-hot categories",

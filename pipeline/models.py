@@ -23,20 +23,10 @@ from pipeline.features import Row
 from pipeline.files import sha256_of, utc_now, write_atomic
 from pipeline.learning import TrainingData
 from pipeline.linear import linear_of
+from pipeline.manifests import ModelManifest, SelfCheck, manifest_text, read_manifest
 from pipeline.recipe import Recipe
 from pipeline.reference import reference_object
-from pipeline.releases import (
-    MANIFEST,
-    MODEL,
-    RECORD,
-    REFERENCE,
-    SCORE,
-    ModelManifest,
-    Release,
-    SelfCheck,
-    manifest_text,
-    read_manifest,
-)
+from pipeline.releases import MANIFEST, MODEL, RECORD, REFERENCE, SCORE, Release
 from pipeline.schema import Schema
 from pipeline.threads import threads_for
 from pipeline.unpickling import unpickle

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.features import Features
-from pipeline.releases import ModelManifest
+from pipeline.manifests import ModelManifest
 from pipeline.schema import LARGEST_NUMBER
 
 PROBES = 200

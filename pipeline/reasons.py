@@ -15,7 +15,7 @@ import pandas as pd
 
 from pipeline.features import Features, Row
 from pipeline.linear import Linear
-from pipeline.releases import ModelManifest
+from pipeline.manifests import ModelManifest
 from pipeline.scorers import ByNumbers, Scorer
 from pipeline.wording import category_words, number_words
 

@@ -11,10 +11,10 @@ from pipeline.anatomy import anatomy_of
 from pipeline.curves import PLAIN, Curve, curve_of
 from pipeline.features import Features, Row
 from pipeline.linear import linear_of
+from pipeline.manifests import ModelManifest
 from pipeline.models import Model, predictions_of, risk_of
 from pipeline.probes import Landmarks, probing_rows
 from pipeline.recipe import HALF
-from pipeline.releases import ModelManifest
 from pipeline.schema import Schema
 from pipeline.threads import threads_for
 from pipeline.treetables import trees_of

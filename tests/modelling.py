@@ -14,9 +14,9 @@ from pipeline.calibration import Calibration, fitted_calibrator
 from pipeline.estimators import fit_model
 from pipeline.features import Features
 from pipeline.learning import FrameData, labelled_rows, thinned
+from pipeline.manifests import ModelManifest, SelfCheck
 from pipeline.models import CHECKED_ROWS, Model, risk_of
 from pipeline.policy import Policy
-from pipeline.releases import ModelManifest, SelfCheck
 from pipeline.schema import DEFAULT_SCHEMA, LARGEST_NUMBER, Schema
 from pipeline.threshold import with_threshold
 from training import fit

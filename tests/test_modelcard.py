@@ -15,11 +15,12 @@ from pipeline.estimators import untrained_model
 from pipeline.evaluation import CalibrationBin, Evaluation, Segment
 from pipeline.history import Decision, History, Scores, last_decisions, record_decision
 from pipeline.ledger import Period
+from pipeline.manifests import ModelManifest, SelfCheck
 from pipeline.modelcard import Card, card_text
 from pipeline.models import Model
 from pipeline.policy import Policy
 from pipeline.recipe import ROWS_LEARNED, Recipe
-from pipeline.releases import Challenge, ModelManifest, Release, SelfCheck, live_release
+from pipeline.releases import Challenge, Release, live_release
 from pipeline.schema import Schema
 
 SCHEMA = Schema("client", "left", ("age", "balance"), ("place",))

@@ -15,6 +15,7 @@ from modelling import train_model
 from pipeline.errors import ModelError, ReleaseError
 from pipeline.estimators import fit_model
 from pipeline.learning import FrameData
+from pipeline.manifests import ModelManifest, SelfCheck, manifest_text
 from pipeline.models import (
     Model,
     TrainedModel,
@@ -26,7 +27,7 @@ from pipeline.models import (
 )
 from pipeline.recipe import Recipe
 from pipeline.reference import reference_from, reference_of
-from pipeline.releases import ModelManifest, Release, SelfCheck, manifest_text
+from pipeline.releases import Release
 from pipeline.schema import Schema
 
 SCHEMA = Schema("id", "left", ("age", "spend"))

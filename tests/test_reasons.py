@@ -13,6 +13,7 @@ from pipeline.calibration import Calibration, fitted_calibrator
 from pipeline.estimators import fit_model
 from pipeline.features import Features, Row, features_of, usual_row
 from pipeline.linear import Linear, linear_of
+from pipeline.manifests import ModelManifest, SelfCheck
 from pipeline.reasons import (
     LEAST,
     Explainer,
@@ -24,7 +25,6 @@ from pipeline.reasons import (
     usual_client,
 )
 from pipeline.recipe import BOOSTING, LOGISTIC, SIGMOID
-from pipeline.releases import ModelManifest, SelfCheck
 from pipeline.schema import Schema
 from pipeline.scorers import ByEstimator, ByNumbers
 from pipeline.threshold import with_threshold

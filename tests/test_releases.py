@@ -4,14 +4,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ModelError, ReleaseError
+from pipeline.manifests import ModelManifest, SelfCheck, manifest_text, read_manifest
 from pipeline.releases import (
-    ModelManifest,
     Release,
-    SelfCheck,
     live_id,
     live_release,
-    manifest_text,
-    read_manifest,
     read_release,
     release_ids,
     release_text,
