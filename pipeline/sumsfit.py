@@ -5,120 +5,28 @@ pipeline that scikit-learn would have fitted on the same rows.
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import reduce
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 from scipy.linalg import LinAlgError, LinAlgWarning, lstsq, solve
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing._data import _handle_zeros_in_scale, _is_constant_feature
 
-from pipeline.buckets import stored
-from pipeline.columnsums import BucketRows, ColumnSums, Moments, numbers_of
+from pipeline.columnsums import BucketRows, ColumnSums, Moments
 from pipeline.engine import Engine
 from pipeline.errors import ModelError
 from pipeline.estimators import encoders_frame, fit_on_sample, untrained_model
-from pipeline.newton import BLOCK, NEAR, Minimum
+from pipeline.newton import NEAR, Minimum
 from pipeline.recipe import LOGISTIC
 from pipeline.schema import Schema
+from pipeline.slopes import Encoding, Place, Slope, slope
 from pipeline.threads import one_thread
 
 MOST_STEPS = 100
 MOST_HALVINGS = 30  # of a step that would go too far
-BLOCK_CELLS = 1 << 22  # of the matrix that are in memory at a time
 SLOPES_BYTES = 1 << 29  # for the slopes of all shares, which are in memory together
-
-
-class Encoding(NamedTuple):
-    """How rows become columns of a matrix: numbers scaled, categories one by one."""
-
-    medians: tuple[float, ...]  # in place of missing numbers
-    means: tuple[float, ...]
-    scales: tuple[float, ...]
-    categories: tuple[tuple[str, ...], ...]
-
-    @property
-    def width(self) -> int:
-        """The columns of the matrix, and one more for the intercept."""
-        return len(self.means) + sum(map(len, self.categories)) + 1
-
-    def matrix(self, table: pa.Table, schema: Schema) -> np.ndarray:
-        """The matrix of some rows, turned: shape (width, rows), the last row of ones."""
-        matrix = np.ones((self.width, len(table)))
-        at = len(self.means)
-        if at:
-            numbers = numbers_of(table, schema)
-            filled = np.where(np.isnan(numbers), self.medians, numbers)
-            matrix[:at] = ((filled - self.means) / self.scales).T
-        for column, known in zip(schema.categorical, self.categories, strict=True):
-            codes = pc.index_in(table[stored(column)], pa.array(known, pa.large_string()))
-            matrix[at : at + len(known)] = codes.to_numpy() == np.arange(len(known))[:, None]
-            at += len(known)
-        return matrix
-
-
-class Place(NamedTuple):
-    """Where some buckets are to be looked at: weights of the columns, the intercept last."""
-
-    buckets: tuple[BucketRows, ...]
-    encoding: Encoding
-    weights: tuple[float, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Slope:
-    """The log loss of some rows at one place, its gradient and its Hessian, all summed."""
-
-    loss: float
-    gradient: np.ndarray
-    hessian: np.ndarray
-
-    @property
-    def steepest(self) -> float:
-        """The largest part of the gradient."""
-        return float(np.abs(self.gradient).max())
-
-    def plus(self, other: "Slope") -> "Slope":
-        """That of both together."""
-        return Slope(
-            self.loss + other.loss, self.gradient + other.gradient, self.hessian + other.hessian
-        )
-
-
-def slope(place: Place) -> Slope:
-    """The slope of the labelled rows of some buckets."""
-    encoding, weights = place.encoding, np.array(place.weights)
-    size = len(weights)
-    found = Slope(0.0, np.zeros(size), np.zeros((size, size)))
-    with one_thread():
-        for rows in place.buckets:
-            for block in _blocks(rows, size):
-                outcomes = block[stored(rows.schema.outcome)].to_numpy()
-                matrix = encoding.matrix(block, rows.schema)
-                found = found.plus(_slope_of(matrix, outcomes, weights))
-    return found
-
-
-def _blocks(rows: BucketRows, width: int) -> Iterator[pa.Table]:
-    """The rows in blocks that stay in the processor's cache, or in memory if they are wide."""
-    count = min(BLOCK, max(1, BLOCK_CELLS // width))
-    for table in rows.groups((*rows.schema.features, rows.schema.outcome)):
-        for first in range(0, len(table), count):
-            yield table.slice(first, count)
-
-
-def _slope_of(matrix: np.ndarray, outcomes: np.ndarray, weights: np.ndarray) -> Slope:
-    odds = weights @ matrix
-    with np.errstate(over="ignore"):  # exp(-z) is infinite where the risk is 0
-        risk = 1 / (1 + np.exp(-odds))
-    loss = float(np.logaddexp(0, np.where(outcomes == 1, -odds, odds)).sum())
-    return Slope(loss, matrix @ (risk - outcomes), (matrix * (risk * (1 - risk))) @ matrix.T)
 
 
 def fit_logistic(
@@ -168,16 +76,24 @@ def _fit_columns(
         means = scaler.mean_ = np.array([moments.mean for moments in filled])
         scaler.var_ = np.array([moments.squares / moments.count for moments in filled])
         scaler.n_samples_seen_ = np.float64(sums.rows)
-        constant = _is_constant_feature(scaler.var_, means, sums.rows)
-        scales = scaler.scale_ = _handle_zeros_in_scale(
-            np.sqrt(scaler.var_), copy=False, constant_mask=constant
-        )
+        scales = scaler.scale_ = _scales(scaler.var_, means, sums.rows)
     return Encoding(
         tuple(fills.tolist()),
         tuple(means.tolist()),
         tuple(scales.tolist()),
         tuple(tuple(words) for words in known.values()),
     )
+
+
+def _scales(variances: np.ndarray, means: np.ndarray, rows: int) -> np.ndarray:
+    """The deviation of each column; 1 where the variance may be all rounding, as of a constant.
+
+    Source: the bound on the error of two passes in Chan, Golub and LeVeque, Algorithms for
+    Computing the Sample Variance, The American Statistician 37, 1983; `StandardScaler` goes by it.
+    """
+    unit = np.finfo("float64").eps
+    rounding = rows * unit * variances + (rows * unit * means) ** 2
+    return np.where(variances > rounding, np.sqrt(variances), 1.0)
 
 
 def _minimum(

@@ -4,6 +4,7 @@
 import needsengine  # noqa: F401
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy.optimize import check_grad
 from sklearn.pipeline import Pipeline
 from storeworlds import kept_rows, messy_table, opened
 
-from pipeline import bucketdata, sumsfit
+from pipeline import bucketdata, slopes, sumsfit
 from pipeline.bucketstore import BucketStore
 from pipeline.bucketdata import BucketData
 from pipeline.config import Config
@@ -25,7 +26,7 @@ from pipeline.estimators import fit_model, untrained_model
 from pipeline.learning import labelled_rows
 from pipeline.models import risk_of
 from pipeline.schema import Schema
-from pipeline.sumsfit import Encoding, Place, slope
+from pipeline.slopes import Encoding, Place, Slope, slope
 
 WORDS = Schema("client", "left", (), ("place", "kind"))
 NUMBERS = Schema("client", "left", ("age", "balance"))
@@ -136,13 +137,16 @@ def test_texts_in_the_model_are_those_of_python(tmp_path: Path) -> None:
     assert sorted(texts) == sorted(["", "NA", "Zürich", "north", "south", "a", "b"])
 
 
-@pytest.mark.parametrize(("name", "least"), [("BLOCK_CELLS", 1), ("BLOCK", 7), ("SLOPES_BYTES", 1)])
+@pytest.mark.parametrize(
+    ("module", "name", "least"),
+    [(slopes, "BLOCK_CELLS", 1), (slopes, "BLOCK", 7), (sumsfit, "SLOPES_BYTES", 1)],
+)
 def test_the_model_is_the_same_however_little_memory_is_taken(
-    name: str, least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module: ModuleType, name: str, least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = kept_rows(tmp_path / "a", [messy_table(300)], MIXED, 4)
     expected = fitted(config)
-    monkeypatch.setattr(sumsfit, name, least)
+    monkeypatch.setattr(module, name, least)
     assert weights(fitted(config)) == pytest.approx(weights(expected), rel=0, abs=1e-12)
 
 
@@ -157,11 +161,11 @@ def test_slopes_are_gathered_in_as_many_shares_as_there_is_room_for(
     assert sorted(part for share in shares for part in share) == parts
 
 
-@pytest.mark.parametrize("least", [1, sumsfit.BLOCK_CELLS])
+@pytest.mark.parametrize("least", [1, slopes.BLOCK_CELLS])
 def test_gradient_and_hessian_are_those_of_the_loss(
     least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sumsfit, "BLOCK_CELLS", least)
+    monkeypatch.setattr(slopes, "BLOCK_CELLS", least)
     frame = random_table(MIXED, 60)
     words = tuple(tuple(sorted(set(frame[column]))) for column in MIXED.categorical)
     encoding = Encoding((100.0, 900.0), (90.0, 1000.0), (70.0, 700.0), words)
@@ -170,7 +174,7 @@ def test_gradient_and_hessian_are_those_of_the_loss(
         parts = tuple(store.rows(labelled=True))
     start = np.linspace(-0.5, 0.5, encoding.width)
 
-    def at(weights: np.ndarray) -> sumsfit.Slope:
+    def at(weights: np.ndarray) -> Slope:
         return slope(Place(parts, encoding, tuple(weights.tolist())))
 
     assert check_grad(lambda w: at(w).loss, lambda w: at(w).gradient, start) < 1e-4
@@ -252,5 +256,5 @@ def test_a_sample_of_one_outcome_is_a_start_too(tmp_path: Path) -> None:
 
 
 def test_of_weights_that_nothing_tells_apart_the_shortest_step_is_taken() -> None:
-    flat = sumsfit.Slope(0.0, np.array([2.0, 2.0]), np.ones((2, 2)))
+    flat = Slope(0.0, np.array([2.0, 2.0]), np.ones((2, 2)))
     assert sumsfit._step(flat) == pytest.approx([1.0, 1.0])
