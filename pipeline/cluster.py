@@ -26,6 +26,7 @@ R = TypeVar("R")
 CHECK = "`python -m pipeline.engine --check`"
 NOISY = ("distributed", "distributed.client", "distributed.core", "tornado", "tornado.application")
 CONNECT_SECONDS = 10
+ANSWER_SECONDS = 30  # for which a worker may say nothing when it is asked
 WORKERLESS_SECONDS = 60  # in which the first worker must come, or another one
 POLL = 0.2  # seconds between two looks for the first worker
 SHARE = 0.6  # of a worker's memory, from which on Dask begins to write it to disk
@@ -48,10 +49,28 @@ class Cluster:
         workers: dict[str, Any] = self._identity(-1)["workers"]
         return workers
 
-    def asked(self, function: Callable[[P], R], argument: P) -> dict[str, R | Exception]:
-        """What the function makes of something on each worker, once on each; or why it does not."""
-        said = self._client.run(unpacked, packed(function, argument), on_error="return")
-        return {name: tell(one) if isinstance(one, Heard) else one for name, one in said.items()}
+    def asked(
+        self, function: Callable[[P], R], argument: P, workers: Collection[str]
+    ) -> dict[str, R | BaseException]:
+        """What the function makes of something, once on each of these workers; or why it does not.
+
+        It is called beside their work. Whoever is hung gets `TimeoutError`, and holds up nobody.
+        """
+        call = packed(function, argument)
+
+        async def ask(worker: str) -> R:
+            answering = self._client.run(unpacked, call, workers=[worker])
+            try:
+                said: dict[str, Heard[R]] = await asyncio.wait_for(answering, ANSWER_SECONDS)
+            except TimeoutError:
+                told = f"it has said nothing for {ANSWER_SECONDS} seconds"
+                raise TimeoutError(told) from None
+            return tell(said[worker])
+
+        async def ask_all() -> list[R | BaseException]:
+            return await asyncio.gather(*map(ask, workers), return_exceptions=True)
+
+        return dict(zip(workers, self._client.sync(ask_all), strict=True))
 
     def executor(self) -> Executor:
         """The executor of the client."""

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from conftest import PROJECT, Sandbox
 from engines import Cluster, dask_cluster, needs_engine
 
 from pipeline import enginecheck
+from pipeline.enginelines import Line, clock_lines, folder_lines, shown_lines
 from pipeline.engineprobe import Answer, Place, Question, answer
 
 
@@ -161,6 +163,29 @@ def test_a_worker_from_before_a_change_of_code_is_to_be_started_again(
     assert any(line.endswith("project's code changed: start it again") for line in lines)
 
 
+@needs_engine
+@pytest.mark.slow
+def test_a_worker_that_is_hung_is_named_and_holds_up_nobody(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.cluster.ANSWER_SECONDS", 5)
+    with dask_cluster(2) as cluster:
+        hung, well = (address_of(cluster, number) for number in range(2))
+        sandbox.configure(engine={"kind": "dask", "address": cluster.address})
+        os.kill(cluster.workers[0].process.pid, signal.SIGSTOP)
+        try:
+            code, lines, err = checked(sandbox)
+        finally:
+            os.kill(cluster.workers[0].process.pid, signal.SIGCONT)
+    assert (code, err) == (1, "error: the engine has 1 problem, told above\n")
+    told = "is hung, or its machine is: it has said nothing for 5 seconds"
+    assert [line.split(maxsplit=2)[2] for line in said_of(hung, lines) if "problem" in line] == [
+        told
+    ]
+    assert {line.split()[0] for line in said_of(well, lines)} == {"ok"}
+    assert any("this project is the same everywhere" in line for line in lines)
+
+
 # folders and clocks, as workers elsewhere would see them
 
 
@@ -181,7 +206,7 @@ def test_a_folder_that_is_another_there_is_told(sandbox: Sandbox, asked: Questio
     there = Question(asked.name, "another token", asked.places)
     assert set(answer(there).problems.values()) == {"is another place there"}
     (sandbox.root / "testdata" / asked.name).unlink()
-    found = enginecheck._folder_lines(sandbox.config, asked, {"tcp://w": answer(asked)})
+    found = folder_lines(sandbox.config, asked, {"tcp://w": answer(asked)})
     assert [line for line in found if line.state == "problem"] == [
         ("problem", "tcp://w", "testdata is another place there")
     ]
@@ -194,7 +219,7 @@ def test_what_is_written_there_must_show_here(sandbox: Sandbox, asked: Question)
     assert folder == sandbox.root  # where the output folder will be made
     assert path.read_text() == asked.token
     path.unlink()
-    found = enginecheck._folder_lines(sandbox.config, asked, {"tcp://w": there})
+    found = folder_lines(sandbox.config, asked, {"tcp://w": there})
     (line,) = (line for line in found if line.state == "problem")
     assert line.text == f"{sandbox.root} does not show here what is written there ({path})"
 
@@ -216,7 +241,7 @@ def test_a_folder_that_workers_cannot_use_is_told(sandbox: Sandbox, asked: Quest
 def test_a_clock_that_is_wrong_is_told(asked: Question, by: float, text: str | None) -> None:
     now = time.time()
     there = of_another_machine(asked, now=now + by)
-    (line,) = enginecheck._clock_lines(now, now + 0.01, {"tcp://w": there})
+    (line,) = clock_lines(now, now + 0.01, {"tcp://w": there})
     if text:
         assert line == ("problem", "tcp://w", f"has a clock that is {text}")
     else:
@@ -242,5 +267,5 @@ def test_each_folder_is_asked_about_once(sandbox: Sandbox) -> None:
 
 
 def test_lines_stand_in_columns() -> None:
-    lines = [enginecheck.Line("ok", "a", "b c"), enginecheck.Line("problem", "longer", "d")]
-    assert enginecheck.shown_lines(lines) == ["ok       a       b c", "problem  longer  d"]
+    lines = [Line("ok", "a", "b c"), Line("problem", "longer", "d")]
+    assert shown_lines(lines) == ["ok       a       b c", "problem  longer  d"]
