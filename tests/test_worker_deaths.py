@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import PROJECT, Sandbox
 from engines import alive, dask_cluster, needs_engine, pids_below
+from servers import wait_until
 
 from pipeline import sampledata
 from pipeline.anatomy import anatomy_of
@@ -133,6 +134,25 @@ def test_a_worker_killed_in_ingestion_is_not_missed(
         sandbox.write("sourcedata/next.csv", ["One more Ltd,1,2,3,0"])
         assert sandbox.run("ingestion").code == 0
     assert not list(sandbox.root.rglob("*.tmp"))
+
+
+def test_a_worker_that_hangs_is_given_up_and_does_no_harm_when_it_wakes(
+    sandbox: Sandbox, plain: Sandbox, tables: Path
+) -> None:
+    patience = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "15s"}
+    with dask_cluster(2, scheduler_env=patience) as cluster:
+        engine = {"kind": "dask", "address": cluster.address, "buckets": 4}
+        linked(sandbox, tables).configure(engine=engine)
+        hung = cluster.workers[0].process
+        run = start(sandbox, "ingestion")
+        when(run, pieces_begun(sandbox), lambda: hung.send_signal(signal.SIGSTOP))
+        end(run)
+        assert rows_of(sandbox) == plain.config.finaldata_path.read_bytes()
+
+        before = at_work([hung.pid], 0.2)
+        hung.send_signal(signal.SIGCONT)
+        wait_until(lambda: before() or hung.poll() is not None, 30)
+        assert rows_of(sandbox) == plain.config.finaldata_path.read_bytes()
 
 
 def test_a_worker_killed_in_training_is_not_missed(
