@@ -58,6 +58,8 @@ from pipeline.standing import unsettled_since
 
 log = logging.getLogger("deployment")
 
+RANKED_LATER = "it ranks the clients from the next batch on; `python reporting.py` does so at once"
+
 
 def deploy(config: Config, challenge: Challenge | None = None) -> Release:
     """Make a release of the trained model, its score and the record of files, and put it live.
@@ -208,8 +210,10 @@ def command(config: Config, args: argparse.Namespace) -> None:
         release = live_release(config.prod_deployment_path)  # what was asked for is done by now
     else:
         release = rollback(config, args.rollback or None)
-    line = f"{config.shown(config.prod_deployment_path)}: {release.id} is live, F1 {release.f1}"
-    cli.tell(config, args, {"path": release.path, **release_object(release)}, [line])
+    lines = [f"{config.shown(config.prod_deployment_path)}: {release.id} is live, F1 {release.f1}"]
+    if args.rollback is not None:
+        lines.append(RANKED_LATER)
+    cli.tell(config, args, {"path": release.path, **release_object(release)}, lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -388,7 +388,10 @@ def test_going_back_puts_the_release_before_live(scored: Sandbox) -> None:
     result = scored.run("deployment", "--rollback")
     f1 = before["latestscore.txt"].decode().strip()
     assert result.code == 0
-    assert result.out == f"production_deployment: {first} is live, F1 {f1}\n"
+    assert result.out == (
+        f"production_deployment: {first} is live, F1 {f1}\n"
+        "it ranks the clients from the next batch on; `python reporting.py` does so at once\n"
+    )
     assert live_files(scored) == before
     assert ids(scored) == [first, second]
     assert deployments(scored)[-1] == (first, "rollback", float(f1))
