@@ -106,7 +106,7 @@ def _append(
     if not files:
         return [], state.rows
     state = state if state.bytes else _begin(config, history)
-    with MasterWriter(config.finaldata_path, config.schema, state) as master:
+    with MasterWriter(config.finaldata_path, config.schema, state, history.check_lock) as master:
         taken = _take_all(config, files, master)
         ledger.record_files(history, taken, master.save())
         return taken, master.rows
@@ -124,6 +124,7 @@ def _begin(config: Config, history: History) -> MasterState:
     if path.exists() and path.stat().st_size > len(header):
         raise lost(config, path)
     check_lost(config, history)
+    history.check_lock()
     write_atomic(path, header)
     state = MasterState(0, len(header))
     ledger.record_files(history, [], state)
@@ -143,7 +144,7 @@ def _rebuild(
     ledger.begin_rebuild(history)
     _warn_of_gone(history, files)
     temporary = rebuilt_path(config.finaldata_path)
-    with MasterWriter(temporary, config.schema) as master:
+    with MasterWriter(temporary, config.schema, check=history.check_lock) as master:
         taken = _take_all(config, files, master)
         state = master.save()
         temporary.replace(config.finaldata_path)

@@ -1,5 +1,6 @@
 """Atomic writes, digests, and the lock that one run holds at a time."""
 
+import errno
 import fcntl
 import io
 import json
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.databaseurl import DatabaseUrl
 
 HOLDER_LOOKS = 100  # a hundredth of a second apart
+LOCKLESS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # what shares without locks say
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -189,3 +191,25 @@ def _holder(descriptor: int) -> str:
 def _is_at(descriptor: int, path: Path) -> bool:
     ours, there = os.fstat(descriptor), path.stat()
     return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+
+
+def open_alone(path: Path) -> BinaryIO:
+    """A file for reading and writing, made if need be, that nobody else has open by this.
+
+    Raises `LockHeldError` where somebody has. On a share that knows no such locks, nobody is asked.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise LockHeldError(f"another run is still writing {path}") from None
+        except OSError as error:
+            if error.errno not in LOCKLESS:
+                os.close(descriptor)
+                raise
+        with suppress(FileNotFoundError):
+            if _is_at(descriptor, path):
+                return os.fdopen(descriptor, "r+b")
+        os.close(descriptor)  # another file has come to lie there

@@ -1,14 +1,14 @@
 """Appending to `finaldata.csv`."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from pipeline.errors import HistoryError
-from pipeline.files import naming, sync_folder
+from pipeline.files import naming, open_alone, sync_folder
 from pipeline.intake import BATCH_BYTES
 from pipeline.ledger import MasterState
 from pipeline.master import REBUILD, check_file
@@ -32,24 +32,33 @@ class MasterWriter:
 
     Only what the ledger has committed counts: opening cuts off whatever a killed run wrote beyond
     that. Rows are told apart by 128 bits of their hash.
+
+    Nobody else writes meanwhile, though this run may lose a lock that a server holds, and another
+    begin: opening raises `LockHeldError` then. `check` is called before anything is changed, and
+    raises where that lock is lost already.
     """
 
-    def __init__(self, path: Path, schema: Schema, on_record: MasterState = NOTHING) -> None:
+    def __init__(
+        self,
+        path: Path,
+        schema: Schema,
+        on_record: MasterState = NOTHING,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self.path, self.rows, size = path, on_record.rows, on_record.bytes
         path.parent.mkdir(parents=True, exist_ok=True)
         if size:
             check_file(path, schema, size)
-        self._file: BinaryIO = path.open("r+b" if size else "w+b")
-        self._file.truncate(size)
-        if size:
-            try:
-                self._keys = self._loaded_keys(on_record)
-            except BaseException:
-                self._file.close()
-                raise
-            self._file.seek(size)
-        else:
-            self._keys = RowKeys()
+        self._file: BinaryIO = open_alone(path)
+        try:
+            check()
+            self._file.truncate(size)
+            self._keys = self._loaded_keys(on_record) if size else RowKeys()
+        except BaseException:
+            self._file.close()
+            raise
+        self._file.seek(size)
+        if not size:
             self._file.write(schema.header.encode() + b"\n")
 
     def __enter__(self) -> Self:

@@ -1,10 +1,12 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from conftest import HEADER, client_rows
+from conftest import HEADER, PROJECT, client_rows
 
-from pipeline.errors import HistoryError
+from pipeline.errors import HistoryError, LockHeldError
 from pipeline.ledger import KeyFile, MasterState
 from pipeline.masterwriter import NOTHING, MasterWriter, key_path
 from pipeline.schema import DEFAULT_SCHEMA, Schema
@@ -209,3 +211,53 @@ def test_a_long_name_of_any_characters_is_one_row(path: Path) -> None:
     with opened(path, state) as master:
         assert master.rows == len(rows)
         assert append(master, *rows) == 0
+
+
+def test_nobody_else_writes_meanwhile(path: Path) -> None:
+    on_record = MasterState(1, len(text(A)))
+    path.parent.mkdir()
+    path.write_text(text(A))
+    with opened(path, on_record) as master:
+        append(master, B)
+        master.save()
+        for state in (on_record, NOTHING):
+            with pytest.raises(LockHeldError) as caught:
+                opened(path, state)
+            assert str(caught.value) == f"another run is still writing {path}"
+        assert path.read_text() == text(A, B)
+    with opened(path, on_record):
+        pass
+
+
+def test_a_writer_that_was_killed_is_in_nobodys_way(path: Path) -> None:
+    program = (
+        "import sys, time\nfrom pathlib import Path\nfrom pipeline.files import open_alone\n"
+        "file = open_alone(Path(sys.argv[1]))\nprint(flush=True)\ntime.sleep(60)"
+    )
+    path.parent.mkdir()
+    command = [sys.executable, "-c", program, str(path)]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout
+        writer.stdout.readline()
+        with pytest.raises(LockHeldError):
+            opened(path)
+        writer.kill()
+        writer.wait()
+    with opened(path) as master:
+        append(master, A)
+    assert path.read_text() == text(A)
+
+
+def test_without_the_run_lock_nothing_is_changed(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text(text(A, B))
+
+    def lost() -> None:
+        raise HistoryError("the run lock was lost")
+
+    with pytest.raises(HistoryError, match="the run lock was lost"):
+        MasterWriter(path, DEFAULT_SCHEMA, MasterState(1, len(text(A))), lost)
+
+    assert path.read_text() == text(A, B)
+    with opened(path, MasterState(2, len(text(A, B)))) as master:  # it was let go
+        assert append(master, C) == 1

@@ -16,9 +16,11 @@ from servers import wait_until
 from test_overlaps import held_at_start, run_at_work, start
 
 import deployment
+from pipeline import ledger
 from pipeline.errors import HistoryError, LockHeldError
 from pipeline.files import run_lock
 from pipeline.history import last_timings, record_timing
+from pipeline.masterwriter import MasterWriter
 from pipeline.releases import live_id
 
 if (lacking := postgres.missing()) and not postgres.REQUIRED:
@@ -207,6 +209,54 @@ def test_the_next_run_waits_for_what_a_former_holder_is_writing(
     with pytest.raises(HistoryError, match="the run lock was lost"):
         former()
     assert runs[0].communicate(timeout=60) == ("5.0\n", None)
+
+
+def ingested_elsewhere(world: Sandbox) -> "subprocess.CompletedProcess[str]":
+    """`ingestion.py` as another machine runs it."""
+    command = [sys.executable, "ingestion.py", "--config", str(world.root / "config.json")]
+    return subprocess.run(command, cwd=PROJECT, text=True, capture_output=True, timeout=60)
+
+
+def test_the_next_run_leaves_the_rows_alone_that_a_former_holder_still_writes(
+    live: Sandbox, postgresql: Server
+) -> None:
+    config = live.config
+    live.write("sourcedata/next.csv", ["Next Ltd,1,2,3,0"])
+
+    def former() -> None:
+        with run_lock(config.lock_path), opened(config.history_path) as history:
+            state = ledger.master_state(history)
+            with MasterWriter(config.finaldata_path, config.schema, state, history.check_lock):
+                ended(postgresql)
+                before = config.finaldata_path.read_bytes()
+                refused = ingested_elsewhere(live)
+                line = f"error: another run is still writing {config.finaldata_path}\n"
+                assert (refused.returncode, refused.stderr) == (75, line)
+                assert config.finaldata_path.read_bytes() == before
+
+    with pytest.raises(HistoryError, match="the run lock was lost"):
+        former()
+    assert ingested_elsewhere(live).returncode == 0
+    assert config.finaldata_path.read_text().endswith("\nNext Ltd,1,2,3,0\n")
+
+
+def test_a_former_holder_does_not_cut_off_what_the_next_run_has_written(
+    live: Sandbox, postgresql: Server
+) -> None:
+    config = live.config
+    live.write("sourcedata/next.csv", ["Next Ltd,1,2,3,0"])
+
+    def former() -> None:
+        with run_lock(config.lock_path), opened(config.history_path) as history:
+            state = ledger.master_state(history)
+            ended(postgresql)
+            assert ingested_elsewhere(live).returncode == 0
+            MasterWriter(config.finaldata_path, config.schema, state, history.check_lock)
+
+    with pytest.raises(HistoryError, match="the run lock was lost"):
+        former()
+    assert config.finaldata_path.read_text().endswith("\nNext Ltd,1,2,3,0\n")
+    assert live.run("ingestion").out.startswith("nothing new")
 
 
 def test_a_stopped_process_holds_the_lock_and_a_killed_one_does_not(
