@@ -19,7 +19,7 @@ from worlds import DRIFTED, STABLE
 from app import create_app
 from pipeline.anatomy import anatomy_of
 from pipeline.linear import linear_of
-from pipeline.models import load_release
+from pipeline.models import Model, load_release
 from pipeline.releases import live_release
 
 pytestmark = needs_engine
@@ -59,10 +59,13 @@ def without_times(text: str) -> str:
     return RELEASE.sub("RELEASE", text)
 
 
+def live_model(world: Sandbox) -> Model:
+    return load_release(live_release(world.config.prod_deployment_path), world.config.schema)
+
+
 def linear(world: Sandbox) -> np.ndarray:
     """All numbers of the live model."""
-    model = load_release(live_release(world.config.prod_deployment_path), world.config.schema)
-    found = linear_of(anatomy_of(model).core)
+    found = linear_of(anatomy_of(live_model(world)).core)
     assert found
     parts = (found.medians, found.means, found.scales, found.weights, [found.intercept])
     return np.concatenate(parts)
@@ -75,7 +78,8 @@ def ranking(world: Sandbox) -> pd.DataFrame:
 
 DECISIONS = (
     "SELECT files, rows, labelled, verdict, action, deployed_f1, new_f1, champion_f1,"
-    " challenger_f1, difference_low, difference_high FROM decisions ORDER BY id"
+    " challenger_f1, difference_low, difference_high, substr(release, 1, 6),"
+    " substr(new_release, 1, 6) FROM decisions ORDER BY id"
 )
 FILES = "SELECT id, name, status, rows, added, duplicates, rejected, reason FROM files ORDER BY id"
 RECORDS = (
@@ -83,8 +87,9 @@ RECORDS = (
     FILES,
     "SELECT line, reason, row FROM rejected_rows ORDER BY file_id, line",
     "SELECT rows FROM master",
-    "SELECT action FROM deployments ORDER BY id",
-    "SELECT data, rows, f1, accuracy, precision, recall FROM scores ORDER BY id",
+    "SELECT action, f1, substr(release, 1, 6) FROM deployments ORDER BY id",
+    "SELECT data, rows, f1, accuracy, precision, recall, roc_auc, average_precision"
+    " FROM scores ORDER BY id",
     "SELECT client, risk FROM client_risk JOIN ranked_clients ON ranked_clients.id = client_id"
     " ORDER BY client, ranking_id",
     "SELECT test, verdict FROM score_drift",
@@ -130,6 +135,9 @@ def test_weeks_end_alike(
     assert exported.read_bytes() == plain.config.finaldata_path.read_bytes()
     np.testing.assert_allclose(linear(sandbox), linear(plain), rtol=0, atol=1e-8)
     np.testing.assert_allclose(linear(sandbox), linear(plain), rtol=1e-8)
+    tested = pd.read_csv(plain.root / "testdata/testdata.csv")
+    ours, theirs = (live_model(world).predict(tested) for world in (sandbox, plain))
+    assert ours.tolist() == theirs.tolist()
     pd.testing.assert_frame_equal(ranking(sandbox), ranking(plain))
     for question in RECORDS:
         assert sandbox.query(question) == [pytest.approx(row) for row in plain.query(question)]

@@ -115,7 +115,7 @@ def test_without_workers_it_says_how_to_start_one(sandbox: Sandbox) -> None:
     assert (code, err) == (1, "error: the engine has 1 problem, told above\n")
     assert lines[-1] == (
         "problem  workers    there is none: in this project's folder, start"
-        f" `python -m dask worker {cluster.address} --nthreads 1`"
+        f" `PYTHONPATH=$PWD python -m dask worker {cluster.address} --nthreads 1`"
     )
 
 

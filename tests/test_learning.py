@@ -207,9 +207,10 @@ def test_workers_make_the_model_that_one_process_makes(tmp_path: Path, sandbox: 
     assert (model_in(config), reference_in(config)) == expected
 
 
-def test_the_model_loads_where_no_engine_is_installed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["logistic", "boosting"])
+def test_the_model_loads_where_no_engine_is_installed(kind: str, tmp_path: Path) -> None:
     frame = messy_table(200)
-    config = kept_rows(tmp_path / "a", [frame], MIXED, 3, model="logistic")
+    config = kept_rows(tmp_path / "a", [frame], MIXED, 3, model=kind)
     trained = train_here(config)
     assert b"pyarrow" not in model_in(config)
     features = frame[list(MIXED.features)].head(9)

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 import postgres
 import pytest
 import requests
 from conftest import PROJECT, Sandbox, client_rows
+from engines import needs_engine
 from flask.testing import FlaskClient
 from gunicorns import gunicorn
 from postgres import CAREFUL, PASSWORD, Server, opened
@@ -81,7 +82,7 @@ def alike(text: str) -> str:
 
 def history_of(world: Sandbox) -> dict[str, list[str]]:
     """Every table of the history, but for when things happened and how long they took."""
-    passed_over = {"seconds", "rowid", "mtime_ns", "key_file", "replaced"}
+    passed_over = {"seconds", "rowid", "mtime_ns", "key_file", "key_seed", "replaced"}
     with opened(world.config.history_path) as history:
         return {
             table: sorted(
@@ -121,25 +122,49 @@ ASKED = (
 )
 
 
-def test_all_of_it_is_as_with_a_history_in_a_file(twins: tuple[Sandbox, Sandbox]) -> None:
-    told = []
-    for world in twins:
-        results = [(command, world.run(*command)) for command in life(world)]
-        assert [(c, r.code, r.err) for c, r in results if r.code] == []
-        out = [alike(result.out) for _, result in results]
-        told.append((out, history_of(world), (world.config.finaldata_path).read_bytes()))
-    on_file, on_server = told
+class Lived(NamedTuple):
+    """What a project has gone through: its words, its history, all its rows."""
 
-    assert on_server[0] == on_file[0]
-    assert on_server[1] == on_file[1]
-    assert on_server[2] == on_file[2]
-    assert {len(rows) > 0 for rows in on_file[1].values()} == {True}
+    said: list[str]
+    history: dict[str, list[str]]
+    rows: bytes
+
+
+def lived(world: Sandbox) -> Lived:
+    """A project's life, in which all goes well."""
+    results = [(command, world.run(*command)) for command in life(world)]
+    assert [(c, r.code, r.err) for c, r in results if r.code] == []
+    said, history = [alike(result.out) for _, result in results], history_of(world)
+    assert world.run("ingestion", "--export", str(world.root / "rows.csv")).code == 0
+    return Lived(said, history, (world.root / "rows.csv").read_bytes())
+
+
+def test_all_of_it_is_as_with_a_history_in_a_file(twins: tuple[Sandbox, Sandbox]) -> None:
+    on_file, on_server = map(lived, twins)
+
+    assert on_server.said == on_file.said
+    assert on_server.history == on_file.history
+    assert on_server.rows == on_file.rows
+    assert {len(rows) > 0 for rows in on_file.history.values()} == {True}
 
     first, second = (create_app(world.config).test_client() for world in twins)
     for path in ASKED:
         one, other = first.get(path), second.get(path)
         assert (path, other.status_code) == (path, one.status_code)
         assert words(other.get_data(as_text=True)) == words(one.get_data(as_text=True)), path
+
+
+@needs_engine
+@pytest.mark.slow
+def test_so_it_is_where_rows_lie_in_buckets(twins: tuple[Sandbox, Sandbox]) -> None:
+    for world in twins:
+        world.configure(engine={"kind": "pool", "workers": 2, "buckets": 3})
+    on_file, on_server = map(lived, twins)
+
+    assert on_server.said == on_file.said
+    assert on_server.history == on_file.history
+    assert on_server.rows == on_file.rows
+    assert not twins[1].config.finaldata_path.exists()
 
 
 def words(text: str) -> str:

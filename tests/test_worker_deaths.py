@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,20 @@ def merging(world: Sandbox) -> Callable[[], object]:
     return lambda: list(world.config.buckets_path.glob("*.tmp"))
 
 
+def has_open(pid: int, folder: Path, ending: str = "") -> Callable[[], object]:
+    """Whether a process has a file in or below a folder open: it is at a part."""
+
+    def found() -> bool:
+        for number in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):  # it was closed meanwhile
+                path = str(number.readlink())
+                if path.startswith(f"{folder}/") and path.endswith(ending):
+                    return True
+        return False
+
+    return found
+
+
 def at_work(pids: list[int], seconds: float) -> Callable[[], object]:
     """Whether these processes have used so much more of a processor by now."""
 
@@ -115,18 +130,17 @@ def weights(world: Sandbox) -> np.ndarray:
     return np.concatenate([found.weights, [found.intercept], found.medians, found.means])
 
 
-@pytest.mark.parametrize("moment", [pieces_begun, merging])
+@pytest.mark.parametrize(("folder", "ending"), [(".pieces", ".parquet"), ("buckets", ".tmp")])
 def test_a_worker_killed_in_ingestion_is_not_missed(
-    moment: Callable[[Sandbox], Callable[[], object]],
-    sandbox: Sandbox,
-    plain: Sandbox,
-    tables: Path,
+    folder: str, ending: str, sandbox: Sandbox, plain: Sandbox, tables: Path
 ) -> None:
     with dask_cluster(2) as cluster:
         engine = {"kind": "dask", "address": cluster.address, "buckets": 4}
         linked(sandbox, tables).configure(engine=engine)
+        worker = cluster.workers[0]
+        place = sandbox.config.output_folder_path / folder
         run = start(sandbox, "ingestion")
-        when(run, moment(sandbox), cluster.workers[0].kill)
+        when(run, has_open(worker.process.pid, place, ending), worker.kill)
         end(run)
 
         assert rows_of(sandbox) == plain.config.finaldata_path.read_bytes()
@@ -163,9 +177,10 @@ def test_a_worker_killed_in_training_is_not_missed(
         linked(sandbox, tables).configure(engine=engine)
         assert sandbox.run("ingestion").code == 0
         worker = cluster.workers[0]
-        moment = at_work([worker.process.pid], 0.15)
+        busy = at_work([worker.process.pid], 0.15)
+        reading = has_open(worker.process.pid, sandbox.config.buckets_path)
         run = start(sandbox, "training")
-        when(run, moment, worker.kill)
+        when(run, lambda: busy() and reading(), worker.kill)
         end(run)
 
     np.testing.assert_allclose(weights(sandbox), weights(plain), rtol=1e-8)
@@ -248,4 +263,5 @@ def test_a_bucket_too_large_for_a_worker_is_refused(sandbox: Sandbox, tables: Pa
         assert 'put more "buckets" into config.json' in err
         assert all(worker.process.poll() is None for worker in cluster.workers)
         sandbox.configure(engine={**engine, "buckets": 16})
-        end(start(sandbox, "ingestion"))
+        end(start(sandbox, "fullprocess"))
+        assert all(worker.process.poll() is None for worker in cluster.workers)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from time import process_time
 from typing import NamedTuple, TypeVar
@@ -17,12 +18,14 @@ import pyarrow as pa
 
 from pipeline import bucketing, sampledata
 from pipeline.bucketledger import counted_buckets, key_seed
-from pipeline.bucketmerge import KEY_BYTES
+from pipeline.bucketmerge import GROUP_BYTES, KEY_BYTES
 from pipeline.bucketranks import LINES
+from pipeline.cluster import OWN, SHARE
 from pipeline.columnsums import BucketRows, column_sums
 from pipeline.config import Config, load_config
 from pipeline.database import open_history
 from pipeline.engine import InProcess
+from pipeline.engineconfig import MOST_BUCKETS
 from pipeline.history import History
 from pipeline.inbox import FoundFile, list_input
 from pipeline.mergedlines import merged_lines
@@ -37,6 +40,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 SIZES = (1e7, 1e8, 1e9, 1e10, 1e11)
 CORES = 100
 ROW_BYTES, FILE_BYTES = 35, 256e6  # of client files
+UNEVEN = 1.05  # the largest bucket beside one of average size
 GIB = 2**30
 ADDED = 1_000  # rows, to all that are there
 
@@ -108,18 +112,19 @@ def measured(place: Path, rows: int) -> Unit:
 def carried(unit: Unit) -> tuple[list[str], list[list[str]]]:
     """Minutes of a cold start by a hundred cores, part by part, by the size of the table.
 
-    The last two parts are the work of one process; of ten rows, one is another client's. The last
-    column is the ingestion of one per cent more.
+    A file is cut by one core; of ten rows, one is another client's. `ranked` and `recorded` are the
+    work of one process. The last column is the ingestion of one per cent more.
     """
-    header = ["rows", "GB", "buckets", "pieces", "cut", "their files", "merged", "10 looks"]
-    header += ["ranked", "recorded", "1 % more"]
+    header = ["rows", "GB", "buckets", "GiB a worker", "pieces", "cut", "their files", "merged"]
+    header += ["10 looks", "ranked", "recorded", "1 % more"]
     lines = []
     for rows in SIZES:
-        buckets = max(16, round(rows * KEY_BYTES / (0.4 * GIB)))  # for workers of 1 GiB
-        tasks = max(CORES, rows * ROW_BYTES / FILE_BYTES)
+        buckets, memory = divided(rows)
+        files = max(20, rows * ROW_BYTES / FILE_BYTES)
+        cutting = min(CORES, files)
         seconds = [
-            rows * unit.map_row / CORES,
-            tasks * buckets * unit.piece / CORES,
+            rows * unit.map_row / cutting,
+            files * buckets * unit.piece / cutting,
             rows * unit.merge_new / CORES,
             10 * rows * unit.look / CORES,
             rows / 10 * unit.ranked,
@@ -131,11 +136,23 @@ def carried(unit: Unit) -> tuple[list[str], list[list[str]]]:
                 f"{rows:,.0f}",
                 f"{rows * unit.bytes_row / 1e9:,.1f}",
                 f"{buckets:,}",
-                f"{tasks * buckets:,.0f}",
+                f"{memory:.1f}",
+                f"{files * buckets:,.0f}",
                 *(f"{part / 60:,.2f}" for part in seconds),
             ]
         )
     return header, lines
+
+
+def divided(rows: float) -> tuple[int, float]:
+    """How many buckets such a table takes, and GiB of memory for a worker that merges one.
+
+    A worker has 1 GiB, or more where there cannot be more buckets; buckets are not all of a size.
+    """
+    room = SHARE * GIB - OWN - GROUP_BYTES
+    buckets = min(MOST_BUCKETS, max(16, ceil(UNEVEN * rows * KEY_BYTES / room)))
+    needed = UNEVEN * rows / buckets * KEY_BYTES + GROUP_BYTES + OWN
+    return buckets, max(1, needed / SHARE / GIB)
 
 
 def world(place: Path, rows: int, files: int, buckets: int) -> Config:
@@ -201,7 +218,7 @@ def merge_cost(place: Path, clients: int = 400_000, runs: int = 8) -> float:
 
 def record_cost(place: Path, clients: int = 200_000) -> float:
     """The seconds of a client whose risk goes on record, in SQLite."""
-    risks = (ClientRisk(f"client {i:09}", 0.5) for i in range(clients))
+    risks = [ClientRisk(f"client {i:09}", 0.5) for i in range(clients)]
     with open_history(place / "recorded.db") as history:
         seconds, _ = timed(lambda: record_risks(history, "a release", clients, risks))
     return seconds / clients
