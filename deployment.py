@@ -83,6 +83,7 @@ def deploy(config: Config, challenge: Challenge | None = None) -> Release:
     with open_history(config.history_path) as history:
         f1 = _checked_score(config, manifest, history)
         card = _card(config, trained, f1, history)
+        history.check_lock()
         release = make_release(
             production,
             sources,
@@ -202,6 +203,7 @@ def show_releases(config: Config, args: argparse.Namespace) -> None:
 
 def command(config: Config, args: argparse.Namespace) -> None:
     """Deploy or roll back, and tell what came of it."""
+    before = live_id(config.prod_deployment_path)
     with open_history(config.history_path) as history:
         settled = settle(config, history)
     if args.rollback is None:
@@ -211,7 +213,7 @@ def command(config: Config, args: argparse.Namespace) -> None:
     else:
         release = rollback(config, args.rollback or None)
     lines = [f"{config.shown(config.prod_deployment_path)}: {release.id} is live, F1 {release.f1}"]
-    if args.rollback is not None:
+    if args.rollback is not None and release.id != before:
         lines.append(RANKED_LATER)
     cli.tell(config, args, {"path": release.path, **release_object(release)}, lines)
 

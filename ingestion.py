@@ -174,7 +174,7 @@ def _take_all(config: Config, files: list[FoundFile], master: "MasterWriter") ->
     taken = []
     with progress("taking in", sum(file.size for file in files if file.regular)) as step:
         for file in files:
-            if done := take_in(config, file, master, step):
+            if done := take_in(config.schema, file, master, step):
                 log_counts(done)
                 taken.append(done)
     return taken

@@ -47,9 +47,10 @@ def ingest_files(
         bucketledger.check_lost(config, history)
         before = bucketledger.counted_buckets(config, history)
         bucketledger.check_columns(before, config.schema)
-    _sweep(config, history)
-    tasks = piece_tasks(config, bucketledger.key_seed(history), files)
-    _keep_finished(config, tasks)
+    with history.transaction():  # who has lost a server's lock deletes nothing of the next run
+        _sweep(config, history)
+        tasks = piece_tasks(config, bucketledger.key_seed(history), files)
+        _keep_finished(config, tasks)
     if count := sum(finished(task) is not None for task in tasks):
         log.info("%d of %d parts were finished by an earlier run", count, len(tasks))
     pieces = engine.map(cut, tasks, lambda done: step(sum(f.size for f in done.files if f)))
@@ -65,7 +66,8 @@ def ingest_files(
             ingestion=ingestion,
             rebuilt=rebuilt,
         )
-    discard(pieces_path(config))
+    with history.transaction():
+        discard(pieces_path(config))
     for file in taken:
         log_counts(file)
     return taken
@@ -79,7 +81,8 @@ def piece_tasks(config: Config, seed: int, files: Sequence[FoundFile]) -> list[P
     """
     folder = pieces_path(config)
     return [
-        PieceTask(config, group, folder, config.engine.buckets, seed) for group in _groups(files)
+        PieceTask(config.schema, group, folder, config.engine.buckets, seed)
+        for group in _groups(files)
     ]
 
 

@@ -132,7 +132,7 @@ def record_ingestion(
     buckets: int,
     ingestion: int,
     rebuilt: bool,
-) -> MasterState:
+) -> None:
     """Commit an ingestion: its files, and the buckets that it changed or, `rebuilt`, all."""
     with history.transaction():
         if rebuilt:
@@ -148,4 +148,3 @@ def record_ingestion(
         (swap_files if rebuilt else add_files)(history, taken, state)
         told = buckets if found else None  # without rows, the next may be kept in another way
         history.query("UPDATE master SET buckets = ?, ingestion = ?", told, ingestion)
-    return state

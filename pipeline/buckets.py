@@ -14,6 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.errors import HistoryError
+from pipeline.master import REBUILD
 from pipeline.schema import Schema
 
 ORDER = ("#ingestion", "#file", "#row")
@@ -85,11 +87,19 @@ def drawn(table: pa.Table) -> np.ndarray:
 
 
 def row_groups(path: Path, columns: Sequence[str], ours: Sequence[str] = ()) -> Iterator[pa.Table]:
-    """A bucket's rows of these columns, and of ours, a group at a time and in order."""
+    """A bucket's rows of these columns, and of ours, a group at a time and in order.
+
+    Raises `HistoryError` where the file is damaged.
+    """
     names = [*map(stored, columns), *ours]
-    with pq.ParquetFile(path, memory_map=False, pre_buffer=False) as file:
-        for group in range(file.num_row_groups):
-            yield file.read_row_group(group, columns=names, use_threads=False)
+    try:
+        with pq.ParquetFile(path, memory_map=False, pre_buffer=False) as file:
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group, columns=names, use_threads=False)
+    except FileNotFoundError:
+        raise
+    except (OSError, pa.ArrowInvalid) as error:
+        raise HistoryError(f"{path} cannot be read ({error}); {REBUILD}") from error
 
 
 def frame_of_rows(table: pa.Table, schema: Schema, columns: Sequence[str]) -> pd.DataFrame:

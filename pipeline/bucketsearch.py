@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.bucketledger import check_columns
 from pipeline.buckets import EXACT, bucket_of, client_hashes, stored
 from pipeline.bucketstore import BucketStore
 from pipeline.canonicallines import canonical_lines
@@ -13,7 +14,10 @@ from pipeline.schema import Schema
 
 
 def client_lines(store: BucketStore, client: str, most: int) -> tuple[int, list[str]]:
-    """How many rows a client has, and the canonical lines of the last ones, oldest first."""
+    """How many rows a client has, and the canonical lines of the last ones, oldest first.
+
+    Raises `HistoryError` where its bucket has other columns than the config names.
+    """
     try:
         name = pa.array([client], pa.large_string())
     except UnicodeEncodeError:  # what is no text is nobody's name
@@ -21,6 +25,7 @@ def client_lines(store: BucketStore, client: str, most: int) -> tuple[int, list[
     own = bucket_of(client_hashes(name), store.config.engine.buckets).item()
     for bucket in store.buckets:
         if bucket.number == own:
+            check_columns([bucket], store.config.schema)
             return _lines_in(bucket.path, store.config.schema, name[0], most)
     return 0, []
 

@@ -1,7 +1,7 @@
 """A cluster of Dask's workers, as an executor of our own functions; the one room that names it.
 
-Nothing of it is used but `Client(address).get_executor()` and what tells who is there. A worker
-that dies is Dask's to notice: what it was at goes to another.
+Nothing of it is used but `Client(address).get_executor()`, and what tells who is there and asks
+each. A worker that dies is Dask's to notice: what it was at goes to another.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
-from pipeline.engineconfig import EXTRA, EngineConfig
+from pipeline.engineconfig import EXTRA, WORKER_BYTES, EngineConfig
 from pipeline.errors import EngineError
 from pipeline.overheard import Heard, packed, tell, unpacked
 
@@ -30,7 +30,6 @@ ANSWER_SECONDS = 30  # for which a worker may say nothing when it is asked
 WORKERLESS_SECONDS = 60  # in which the first worker must come, or another one
 POLL = 0.2  # seconds between two looks for the first worker
 SHARE = 0.6  # of a worker's memory, from which on Dask begins to write it to disk
-OWN = 200 << 20  # bytes that a worker takes before it has anything to do
 
 
 class Cluster:
@@ -42,7 +41,7 @@ class Cluster:
         self._alone_since: float | None = None  # monotonic
         workers = self.found()
         self.workers = sum(worker["nthreads"] for worker in workers.values())
-        self.memory = max(0, min(map(_memory_for_each, workers.values()), default=0) - OWN)
+        self.memory = max(0, min(map(_memory_for_each, workers.values()), default=0) - WORKER_BYTES)
 
     def found(self) -> dict[str, Any]:
         """Each worker that the scheduler knows, by its address; raises `EngineError`."""
@@ -75,6 +74,10 @@ class Cluster:
     def executor(self) -> Executor:
         """The executor of the client."""
         return self._executor
+
+    def worked(self) -> None:
+        """Note that there is somebody at work."""
+        self._alone_since = None
 
     def cancel(self, futures: Collection[Future[Any]]) -> None:
         """Have nobody begin what is left of a map."""

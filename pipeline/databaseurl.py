@@ -1,6 +1,7 @@
 """The URL of a PostgreSQL database, as `history_path` may name one: shown without its password."""
 
 import re
+from typing import NoReturn
 from urllib.parse import parse_qsl, unquote, urlencode
 
 FORM = "postgresql://user@host:port/database, with special characters as %XX"
@@ -36,6 +37,10 @@ class DatabaseUrl:
             self.options.get("dbname") or unquote(database),
             self.options.get("options", ""),  # may name a schema
         )
+
+    def __reduce__(self) -> NoReturn:
+        # who writes it down elsewhere, or sends it to a worker, would give the password away
+        raise TypeError("the URL of a database stays in its process")
 
     def __str__(self) -> str:
         return self.name

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.buckets import bucket_of, client_hashes
+from pipeline.files import naming
 
 BLOCK = 200_000  # clients that are in memory at a time
 _SCHEMA = pa.schema([("client", pa.large_string()), ("risk", pa.float64())])
@@ -58,7 +59,11 @@ def split_clients(blocks: Iterable[ClientBlock], folder: Path, buckets: int) -> 
 def _write(path: Path, table: pa.Table, counts: np.ndarray) -> None:
     ends = np.cumsum(counts)
     table = table.combine_chunks()
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
+    with (
+        naming(path),
+        pa.OSFile(str(path), "wb") as file,
+        pa.ipc.new_file(file, _SCHEMA) as writer,
+    ):
         for start, rows in zip((ends - counts).tolist(), counts.tolist(), strict=True):
             found = table.slice(start, rows).to_batches()
             writer.write_batch(found[0] if found else _SCHEMA.empty_table().to_batches()[0])

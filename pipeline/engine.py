@@ -76,6 +76,9 @@ class Crew(Protocol):
     def cancel(self, futures: Collection[Future[Any]]) -> None:
         """Have nobody begin what is left of a map."""
 
+    def worked(self) -> None:
+        """Be told that a part was done."""
+
     def check(self) -> None:
         """Raise `EngineError` if nobody is left to work."""
 
@@ -135,6 +138,7 @@ class Crewed:
                     continue
                 with self._meant():
                     heard = future.result()
+                self._crew.worked()
                 yield left.pop(future), tell(heard)
         finally:
             self._crew.cancel(left)

@@ -10,6 +10,7 @@ KINDS = (FILES, POOL, DASK)
 EXTRA = "pipeline/requirements-dask.txt"  # what all kinds but "files" need beside the requirements
 MOST_BUCKETS = 10_000
 MOST_WORKERS = 1_000
+WORKER_BYTES = 200 << 20  # that a worker takes before it has anything to do
 SCHEMES = ("tcp://", "tls://")
 
 

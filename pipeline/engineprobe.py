@@ -1,4 +1,4 @@
-"""What a process of the engine tells of itself: the standard library is all that it takes.
+"""What a process of the engine tells of itself: the standard library and psutil are all it takes.
 
 The same function runs here and on each worker, so that answers can be compared.
 """

@@ -54,10 +54,17 @@ def write_if_changed(path: Path, content: str) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let the system's errors name the file that they are about: those of writing do not."""
+    """Let the system's errors name the file that they are about: those of writing do not.
+
+    Others stay as they are: those about a file elsewhere, and those of libraries, in words.
+    """
     try:
         yield
     except OSError as error:
+        named = error.filename if isinstance(error.filename, (str, bytes)) else None
+        elsewhere = named and Path(os.fsdecode(named)).parent != path.parent
+        if elsewhere or error.errno is None:
+            raise
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 

@@ -143,9 +143,11 @@ def _is_new(history: History, file: FoundFile, row: Row | None, *, remember: boo
     if row["sha256"] != _digest(file):
         return True
     if remember:
-        history.query(
-            "UPDATE files SET mtime_ns = ? WHERE name = ? AND current = 1", file.mtime_ns, file.name
-        )
+        with history.transaction():
+            history.query(
+                "UPDATE files SET mtime_ns = ? WHERE name = ? AND current = 1",
+                *(file.mtime_ns, file.name),
+            )
     return False
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from time import time
 from typing import Any, Protocol, TypeVar
 
-from pipeline.config import Config
 from pipeline.errors import DataError
 from pipeline.files import DigestReader
 from pipeline.inbox import UNREAD, FoundFile, mtime_of, plain
 from pipeline.ledger import BadRow, TakenFile
 from pipeline.progress import Step, unseen
+from pipeline.schema import Schema
 from pipeline.table import Table, some_of, too_many_bad
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Sink(Protocol[M]):
 
 
 def take_in(
-    config: Config, file: FoundFile, master: Sink[M], step: Step = unseen
+    schema: Schema, file: FoundFile, master: Sink[M], step: Step = unseen
 ) -> TakenFile | None:
     """Read one file into the master; None if it has to wait for the next run.
 
@@ -58,7 +58,7 @@ def take_in(
     try:
         with _opened(file, step) as raw:
             digest = DigestReader(raw)
-            intake.read(config, file, io.BufferedReader(digest), master)
+            intake.read(schema, file, io.BufferedReader(digest), master)
             sha256 = digest.finish()
             waits = _must_wait(file, os.fstat(raw.fileno()), digest)
     except PermissionError:
@@ -123,10 +123,10 @@ class _Intake:
     reason: str | None = None
 
     def read(
-        self, config: Config, file: FoundFile, stream: io.BufferedReader, master: Sink[M]
+        self, schema: Schema, file: FoundFile, stream: io.BufferedReader, master: Sink[M]
     ) -> None:
         try:
-            table = Table(stream, config.schema, config.schema.columns)
+            table = Table(stream, schema, schema.columns)
             if table.extra_columns:
                 log.info("%s: left out columns: %s", file.name, some_of(table.extra_columns))
             lines: list[bytes] = []

@@ -167,7 +167,8 @@ def master_state(history: History) -> MasterState:
 
 def begin_rebuild(history: History) -> None:
     """Note that `finaldata.csv` is being made again; whoever runs next must finish it."""
-    history.query("UPDATE master SET rebuilding = 1")
+    with history.transaction():
+        history.query("UPDATE master SET rebuilding = 1")
 
 
 def last_file(history: History) -> int:

@@ -17,13 +17,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.config import Config
 from pipeline.errors import EngineError
 from pipeline.files import sync_folder, write_atomic
 from pipeline.inbox import UNREAD, FoundFile
 from pipeline.intake import take_in
 from pipeline.ledger import BadRow, TakenFile
 from pipeline.piecewriter import PieceWriter, piece_name
+from pipeline.schema import Schema
 
 FORM = 1  # of what a task leaves; one of another form is not taken for finished
 DONE = "task.json"
@@ -33,7 +33,7 @@ OPEN_FILES = 200  # beside the pieces: libraries, sockets, the log
 class PieceTask(NamedTuple):
     """Files to cut into pieces: where to, for how many buckets, by which keys."""
 
-    config: Config
+    schema: Schema
     files: tuple[FoundFile, ...]
     folder: Path  # of all pieces
     buckets: int
@@ -42,7 +42,7 @@ class PieceTask(NamedTuple):
     @property
     def name(self) -> str:
         """The name of its folder: another for other files, columns, buckets or keys."""
-        told = [FORM, self.config.schema, self.buckets, self.seed]
+        told = [FORM, self.schema, self.buckets, self.seed]
         listed = [(file.name, file.size, file.mtime_ns) for file in self.files]
         return sha256(json.dumps([told, listed]).encode()).hexdigest()[:32]
 
@@ -53,7 +53,7 @@ class PieceTask(NamedTuple):
 
     def writer(self, place: Path) -> PieceWriter:
         """What cuts its rows into pieces there."""
-        return PieceWriter(place, self.config.schema, self.buckets, self.seed)
+        return PieceWriter(place, self.schema, self.buckets, self.seed)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def cut(task: PieceTask) -> Pieces:
         with task.writer(place) as writer:
             for position, file in enumerate(task.files):
                 writer.begin(position)
-                taken.append(take_in(task.config, file, writer))
+                taken.append(take_in(task.schema, file, writer))
         write_atomic(place / DONE, json.dumps(_told(taken, writer.rows)))
         sync_folder(place)
         try:

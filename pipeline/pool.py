@@ -13,10 +13,11 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Self
 
+from pipeline.engineconfig import WORKER_BYTES
 from pipeline.errors import EngineError
 
+CONTAINER = Path("/sys/fs/cgroup")  # where it sees its limits: Linux, control groups v2
 SHARE = 0.7  # of the memory that is free now, for all workers together
-OWN = 200 << 20  # bytes that a worker takes before it has anything to do
 
 
 class Pool:
@@ -24,7 +25,7 @@ class Pool:
 
     def __init__(self, workers: int | None) -> None:
         self.workers = workers or len(os.sched_getaffinity(0))
-        self.memory = max(0, _memory_for_each(self.workers) - OWN)
+        self.memory = max(0, _memory_for_each(self.workers) - WORKER_BYTES)
         self._executor: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
@@ -54,6 +55,9 @@ class Pool:
         """Have nobody begin what is left of a map."""
         for future in futures:
             future.cancel()
+
+    def worked(self) -> None:
+        """Nothing to note: see `check`."""
 
     def check(self) -> None:
         """Nothing to look at: a pool tells by itself when a process dies."""
@@ -111,9 +115,27 @@ def _memory_for_each(workers: int) -> int:
 
 def _free_memory() -> int:
     """The bytes that may be taken without swapping, as the kernel estimates them."""
-    told = Path("/proc/meminfo")
-    if told.exists():
-        for line in told.read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) << 10
-    return sys.maxsize  # no Linux: the system itself will say when there is too little
+    told = _told(Path("/proc/meminfo"))
+    if "MemAvailable:" not in told:
+        return sys.maxsize  # no Linux: the system itself will say when there is too little
+    return min(told["MemAvailable:"] << 10, _left_to_container(CONTAINER))
+
+
+def _left_to_container(folder: Path) -> int:
+    """The bytes that a container may still take; files that the kernel keeps it can drop."""
+    try:
+        most = (folder / "memory.max").read_text(encoding="ascii").strip()
+        if most == "max":
+            return sys.maxsize
+        used = int((folder / "memory.current").read_text(encoding="ascii"))
+    except OSError:  # not in one, or of an older kernel
+        return sys.maxsize
+    return max(0, int(most) - used + _told(folder / "memory.stat").get("inactive_file", 0))
+
+
+def _told(path: Path) -> dict[str, int]:
+    """Numbers by name, as the kernel writes them; none where there is no such file."""
+    if not path.exists():
+        return {}
+    words = (line.split() for line in path.read_text(encoding="ascii").splitlines())
+    return {word[0]: int(word[1]) for word in words}

@@ -88,6 +88,9 @@ class ServerHistory(History):
 
     def insert(self, table: str, **values: Any) -> int:
         """Add one row; returns its id."""
+        if self.connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+            with self.transaction():  # which asks whether the run lock is still held
+                return self.insert(table, **values)
         given = {name: value for name, value in values.items() if (name, value) != ("id", None)}
         marks = ", ".join("?" * len(given))
         sql = f"INSERT INTO {table} ({', '.join(given)}) VALUES ({marks}) RETURNING *"

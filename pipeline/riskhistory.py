@@ -4,13 +4,16 @@ A client's risk holds from one of its points to the next, however many rankings 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
-from typing import NamedTuple
+from itertools import islice
+from typing import NamedTuple, TypeVar
 
 from pipeline.database import History
 from pipeline.files import utc_now
 
 CHUNK = 10_000  # clients that are recorded at a time
+TOGETHER = 10  # chunks that are committed at a time
+
+T = TypeVar("T")
 
 
 class ClientRisk(NamedTuple):
@@ -40,23 +43,28 @@ def record_risks(
     `clients` is how many the ranking has, `replaced` which file it is to take the place of. Where
     all are on record already, as after a run that was killed before it wrote its ranking, nothing
     is added. It is quickest where clients come in order of name.
+
+    Of very many clients not all are committed together, for whoever reads waits meanwhile: what a
+    killed run has recorded of a ranking is right, and the next one adds the rest.
     """
-    chunks = _chunks(risks)
-    first = next(chunks, None)
-    if first is None:
-        return
-    with history.transaction():
-        ranking = history.insert(
-            "rankings", at=utc_now(), release=release, clients=clients, replaced=replaced
-        )
-        for chunk in chain([first], chunks):
-            _record_chunk(history, ranking, chunk)
-        _forget_unless_referred_to(history, [ranking])
+    parts = _chunks(_chunks(risks, CHUNK), TOGETHER)
+    part, ranking = next(parts, None), None
+    while part:
+        following = next(parts, None)  # whatever that takes, nobody waits for it
+        with history.transaction():
+            ranking = ranking or history.insert(
+                "rankings", at=utc_now(), release=release, clients=clients, replaced=replaced
+            )
+            for chunk in part:
+                _record_chunk(history, ranking, chunk)
+            if not following:
+                _forget_unless_referred_to(history, [ranking])
+        part = following
 
 
-def _chunks(risks: Iterable[ClientRisk]) -> Iterator[list[ClientRisk]]:
-    left = iter(risks)
-    while chunk := list(islice(left, CHUNK)):
+def _chunks(things: Iterable[T], size: int) -> Iterator[list[T]]:
+    left = iter(things)
+    while chunk := list(islice(left, size)):
         yield chunk
 
 

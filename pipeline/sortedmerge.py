@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from pipeline.files import naming
+
 POOL_ROWS = 1 << 17  # of all runs together that are in memory, up to twice as many at times
 MOST, LEAST = 1 << 15, 64  # rows of a batch
 
@@ -48,6 +50,7 @@ def write_run(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, rows: i
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     try:
         with (
+            naming(path),
             pa.OSFile(str(beside), "wb") as file,
             pa.ipc.new_file(file, schema, options=options) as writer,
         ):

@@ -83,7 +83,7 @@ def task_of(world: Sandbox, *, buckets: int = 3, seed: int = 7) -> PieceTask:
     """All files of the input folder in one task."""
     config = world.config
     files = tuple(list_input(config.input_folder_path))
-    return PieceTask(config, files, pieces_path(config), buckets, seed)
+    return PieceTask(config.schema, files, pieces_path(config), buckets, seed)
 
 
 def found_file(path: Path) -> FoundFile:

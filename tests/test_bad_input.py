@@ -822,7 +822,7 @@ def test_a_file_that_is_replaced_after_it_was_listed_waits(
     file = listed(world)
     path.unlink()
     replace(path)
-    assert take_in(world.config, file, master) is None
+    assert take_in(world.config.schema, file, master) is None
     assert caplog.messages == [f"m.csv {why}: left for the next run"]
     assert master.rows == 0
 
@@ -848,7 +848,7 @@ def test_a_file_that_grows_as_fast_as_it_is_read_waits(
     file = listed(world)
     os.truncate(path, 2**40)  # more than could ever be read
     size = master.size
-    assert take_in(world.config, file, master) is None
+    assert take_in(world.config.schema, file, master) is None
     assert caplog.messages == ["m.csv changed while it was read: left for the next run"]
     assert (master.rows, master.size) == (0, size)
 
@@ -857,7 +857,7 @@ def test_a_file_that_a_disk_cannot_give_back_waits(
     world: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = FoundFile(Path("/proc/self/mem"), 100, 0)  # reading its first byte is an I/O error
-    assert take_in(world.config, broken, master) is None
+    assert take_in(world.config.schema, broken, master) is None
     assert caplog.messages == ["mem cannot be read: Input/output error: left for the next run"]
 
 

@@ -68,8 +68,8 @@ def test_an_ingestion_counts_what_it_changed_and_keeps_the_rest(
 ) -> None:
     first = [bucket(world, 0, 1), bucket(world, 2, 1, 7)]
     told = {"buckets": 3, "rebuilt": False}
-    state = record_ingestion(history, [taken("a.csv")], first, ingestion=1, **told)
-    assert state == MasterState(12, 12) == master_state(history)
+    record_ingestion(history, [taken("a.csv")], first, ingestion=1, **told)
+    assert master_state(history) == MasterState(12, 12)
     changed = bucket(world, 2, 2, 9)
     record_ingestion(history, [taken("b.csv", 2)], [changed], ingestion=2, **told)
     assert counted_buckets(world.config, history) == [first[0], changed]

@@ -16,8 +16,10 @@ from pipeline import bucketmerge
 from pipeline.bucketledger import Bucket
 from pipeline.bucketmerge import GROUP_BYTES, KEY_BYTES, VOID, Merged, MergeTask, Piece, merge
 from pipeline.buckets import ORDER
-from pipeline.errors import EngineError
+from pipeline.errors import EngineError, HistoryError
 from pipeline.pieces import cut
+
+DAMAGED = b"\x00" * 200
 
 Cut = Callable[..., Piece]
 
@@ -192,3 +194,15 @@ def test_it_keeps_what_a_dict_keeps(
         assert rows_of(sandbox, done) == list(known)
         assert places_of(done) == list(known.values())
         assert isinstance(pq.read_table(before.path), pa.Table)
+
+
+def test_a_damaged_bucket_is_named_with_what_to_do(sandbox: Sandbox, piece: Cut) -> None:
+    rows = client_rows(0, 500)
+    before = bucket_of(merge(task(sandbox, piece(rows))))
+    content = before.path.read_bytes()
+    for damaged in (content[:4] + DAMAGED + content[4 + len(DAMAGED) :], content[:-8] + b"8" * 8):
+        before.path.write_bytes(damaged)
+        with pytest.raises(HistoryError) as caught:
+            merge(task(sandbox, piece(client_rows(500, 5)), before=before, ingestion=2))
+        assert str(caught.value).startswith(f"{before.path} cannot be read (")
+        assert str(caught.value).endswith("to make it again from the input folder")

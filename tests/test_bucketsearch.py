@@ -49,6 +49,22 @@ def test_what_is_found_is_what_is_found_in_the_file(twins: tuple[Sandbox, Sandbo
     assert found(buckets, "a").rows[0][2] == "9007199254740993"
 
 
+@pytest.mark.parametrize("how", ["more", "role", "client"])
+def test_a_config_with_other_columns_is_told(how: str, twins: tuple[Sandbox, Sandbox]) -> None:
+    _, world = twins
+    schema = world.config.schema._asdict()
+    last, *others = schema["numeric"]
+    changed = {
+        "more": {"numeric": [last, *others, "more"]},
+        "role": {"numeric": others, "categorical": [last]},
+        "client": {"client": "name"},
+    }
+    world.configure(schema=schema | changed[how])
+
+    with pytest.raises(HistoryError, match=r"has the columns .*; config\.json says "):
+        found(world, "many")
+
+
 def test_only_the_bucket_of_the_client_is_read(twins: tuple[Sandbox, Sandbox]) -> None:
     _, world = twins
     with History(world.config.history_path) as history:

@@ -1,6 +1,7 @@
 """A URL in `history_path`: what is one, which two are the same place, who sees its password."""
 
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,14 @@ def test_a_config_shows_no_password(sandbox: Sandbox) -> None:
 
     assert SECRET not in f"{sandbox.config} {sandbox.config!r} {sandbox.config.history_path}"
     assert "postgresql://risk@db.example:5433/history" in repr(sandbox.config)
+
+
+def test_it_is_not_sent_to_a_worker_nor_written_down(sandbox: Sandbox) -> None:
+    sandbox.configure(history_path=URL)
+
+    for thing in (sandbox.config, sandbox.config.history_path):
+        with pytest.raises(TypeError, match="stays in its process"):
+            pickle.dumps(thing)
 
 
 WITHOUT_PSYCOPG = """

@@ -380,6 +380,13 @@ def test_a_folder_that_is_no_release_stops_nothing(twice: Sandbox, args: tuple[s
 # --rollback
 
 
+def test_going_back_to_what_is_live_says_no_more_than_that(scored: Sandbox) -> None:
+    only = release(scored)
+    f1 = scored.config.latestscore_path.read_text().strip()
+    result = scored.run("deployment", "--rollback", only)
+    assert (result.code, result.out) == (0, f"production_deployment: {only} is live, F1 {f1}\n")
+
+
 def test_going_back_puts_the_release_before_live(scored: Sandbox) -> None:
     first = release(scored)
     before = live_files(scored)

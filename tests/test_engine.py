@@ -416,6 +416,41 @@ def test_without_a_worker_it_says_so(sandbox: Sandbox, monkeypatch: pytest.Monke
     )
 
 
+@needs_engine
+@pytest.mark.slow
+def test_workers_that_were_at_work_since_may_be_gone_again(
+    monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox
+) -> None:
+    from pipeline.cluster import cluster as cluster_of
+
+    monkeypatch.setattr("pipeline.cluster.WORKERLESS_SECONDS", 1)
+    with dask_cluster(1) as running:
+        sandbox.configure(engine=at(running.address))
+        with cluster_of(sandbox.config.engine) as crew:
+            running.workers[0].kill()
+            wait_until(lambda: not crew.found())
+            crew.check()
+            time.sleep(1.1)
+            crew.worked()
+            crew.check()  # since when there is nobody, counts anew
+            time.sleep(1.1)
+            with pytest.raises(EngineError, match="has had no worker for 1 seconds"):
+                crew.check()
+
+
+def test_a_container_has_what_it_is_allowed(tmp_path: Path) -> None:
+    from pipeline.pool import _left_to_container
+
+    assert _left_to_container(tmp_path) == sys.maxsize
+    (tmp_path / "memory.max").write_text("max\n")
+    assert _left_to_container(tmp_path) == sys.maxsize
+    (tmp_path / "memory.max").write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("700000\n")
+    assert _left_to_container(tmp_path) == 300_000
+    (tmp_path / "memory.stat").write_text("anon 400000\ninactive_file 250000\n")
+    assert _left_to_container(tmp_path) == 550_000
+
+
 @contextmanager
 def meanwhile(action: Any) -> Iterator[None]:
     """Do something in another thread, and wait for it."""

@@ -14,6 +14,7 @@ from conftest import PROJECT
 from pipeline.errors import LockHeldError
 from pipeline.files import (
     DigestReader,
+    naming,
     run_lock,
     sha256_of,
     utc_now,
@@ -140,6 +141,17 @@ def test_where_a_folder_is_in_the_way_it_is_named_and_nothing_is_left(tmp_path: 
         write_atomic(tmp_path / "file", "new")
     assert caught.value.filename == str(tmp_path / "file")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_error_names_the_file_unless_it_says_by_itself_what_is_wrong(tmp_path: Path) -> None:
+    bare, named, words = OSError(28, "full"), OSError(2, "gone", "/other/file"), OSError("damaged")
+    told = []
+    for error in (bare, named, words):
+        with pytest.raises(OSError) as caught, naming(tmp_path):  # noqa: PT011
+            raise error
+        told.append(str(caught.value))
+
+    assert told == [f"[Errno 28] full: '{tmp_path}'", "[Errno 2] gone: '/other/file'", "damaged"]
 
 
 def test_the_same_content_is_not_written_again(tmp_path: Path) -> None:

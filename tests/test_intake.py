@@ -56,7 +56,7 @@ def forbidden(path: Path) -> Iterator[None]:
 def test_what_was_taken_in_is_told_whole(sandbox: Sandbox, master: MasterWriter) -> None:
     file = written(sandbox, [KNOWN, *client_rows(0, 10), "x,y,2,3,0"])
     start = master.size
-    assert take_in(sandbox.config, file, master) == TakenFile(
+    assert take_in(sandbox.config.schema, file, master) == TakenFile(
         name="a.csv",
         size=file.path.stat().st_size,
         mtime_ns=file.path.stat().st_mtime_ns,
@@ -75,7 +75,7 @@ def test_what_was_taken_in_is_told_whole(sandbox: Sandbox, master: MasterWriter)
 def test_of_a_rejected_file_nothing_is_kept(sandbox: Sandbox, master: MasterWriter) -> None:
     file = written(sandbox, [*client_rows(0, 5), "x,y,2,3,0"])
     start = master.size
-    taken = take_in(sandbox.config, file, master)
+    taken = take_in(sandbox.config.schema, file, master)
     assert taken == TakenFile(
         name="a.csv",
         size=file.size,
@@ -93,8 +93,8 @@ def test_of_a_rejected_file_nothing_is_kept(sandbox: Sandbox, master: MasterWrit
 def test_rows_of_a_rejected_file_may_come_in_another_one(
     sandbox: Sandbox, master: MasterWriter
 ) -> None:
-    take_in(sandbox.config, written(sandbox, [*client_rows(0, 5), "x,y,2,3,0"]), master)
-    taken = take_in(sandbox.config, written(sandbox, client_rows(3, 5)), master)
+    take_in(sandbox.config.schema, written(sandbox, [*client_rows(0, 5), "x,y,2,3,0"]), master)
+    taken = take_in(sandbox.config.schema, written(sandbox, client_rows(3, 5)), master)
     assert taken
     assert (taken.added, taken.duplicates) == (5, 0)
     assert rows_of(master) == [KNOWN, *client_rows(3, 5)]
@@ -104,7 +104,7 @@ def test_a_large_rejected_file_is_digested_to_its_end(
     sandbox: Sandbox, master: MasterWriter
 ) -> None:
     file = written(sandbox, "no table\n" * 100_000)
-    taken = take_in(sandbox.config, file, master)
+    taken = take_in(sandbox.config.schema, file, master)
     assert taken
     assert taken.sha256 == hashlib.sha256(file.path.read_bytes()).hexdigest()
 
@@ -113,7 +113,7 @@ def test_a_large_rejected_file_is_digested_to_its_end(
 def test_a_link_is_rejected(sandbox: Sandbox, master: MasterWriter, target: str) -> None:
     sandbox.write("sourcedata/plain.csv", client_rows(0, 5))
     (sandbox.root / "sourcedata/a.csv").symlink_to(target)
-    taken = take_in(sandbox.config, found(sandbox, "a.csv"), master)
+    taken = take_in(sandbox.config.schema, found(sandbox, "a.csv"), master)
     assert taken
     assert taken.sha256 == UNREAD
     assert taken.reason == "is a link or a special file; expected the file itself"
@@ -122,7 +122,7 @@ def test_a_link_is_rejected(sandbox: Sandbox, master: MasterWriter, target: str)
 
 def test_a_pipe_is_rejected_and_blocks_nothing(sandbox: Sandbox, master: MasterWriter) -> None:
     os.mkfifo(sandbox.root / "sourcedata/a.csv")
-    taken = take_in(sandbox.config, found(sandbox, "a.csv"), master)
+    taken = take_in(sandbox.config.schema, found(sandbox, "a.csv"), master)
     assert taken
     assert taken.reason == "is a link or a special file; expected the file itself"
 
@@ -130,7 +130,7 @@ def test_a_pipe_is_rejected_and_blocks_nothing(sandbox: Sandbox, master: MasterW
 def test_a_file_that_may_not_be_read_is_rejected(sandbox: Sandbox, master: MasterWriter) -> None:
     config, file = sandbox.config, written(sandbox, client_rows(0, 5))
     with forbidden(file.path):
-        taken = take_in(config, file, master)
+        taken = take_in(config.schema, file, master)
     assert taken
     assert (taken.sha256, taken.reason) == (UNREAD, "cannot be read: this user has no permission")
 
@@ -139,7 +139,7 @@ def waits(
     world: Sandbox, file: FoundFile, master: MasterWriter, caplog: pytest.LogCaptureFixture
 ) -> str:
     """Why a file has to wait for the next run, of which nothing is kept until then."""
-    assert take_in(world.config, file, master) is None
+    assert take_in(world.config.schema, file, master) is None
     assert rows_of(master) == [KNOWN]
     assert master.rows == 1
     return caplog.messages[-1]
@@ -189,7 +189,7 @@ def test_a_file_that_ends_with_a_line_end_does_not_wait(
     sandbox: Sandbox, master: MasterWriter, end: str
 ) -> None:
     (sandbox.root / "sourcedata/a.csv").write_bytes(f"{HEADER}{end}a,1,2,3,0{end}".encode())
-    assert take_in(sandbox.config, found(sandbox, "a.csv"), master)
+    assert take_in(sandbox.config.schema, found(sandbox, "a.csv"), master)
     assert rows_of(master) == [KNOWN, "a,1,2,3,0"]
 
 
@@ -198,5 +198,5 @@ def test_a_file_that_was_left_alone_for_a_minute_does_not_wait(
 ) -> None:
     path = written(sandbox, f"{HEADER}\na,1,2,3,0").path
     os.utime(path, (0, time.time() - 61))
-    assert take_in(sandbox.config, found(sandbox, "a.csv"), master)
+    assert take_in(sandbox.config.schema, found(sandbox, "a.csv"), master)
     assert rows_of(master) == [KNOWN, "a,1,2,3,0"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import riskhistory
+from pipeline.database import open_history
 from pipeline.history import History
 from pipeline.retention import prune
 from pipeline.riskhistory import (
@@ -78,6 +79,48 @@ def test_of_however_many_all_are_recorded_in_one_ranking(
     assert [len(points(history, f"c{i}")) for i in range(10)] == [2] * 10
     assert ranked_clients(history) == [f"c{i}" for i in range(10)]
     assert len(rankings(history)) == 2
+
+
+def test_whoever_reads_waits_for_a_part_at_most(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(riskhistory, "TOGETHER", 1)
+    count, looks = 6 * riskhistory.CHUNK, []
+
+    def risks() -> Iterator[ClientRisk]:
+        for i in range(count):
+            if i % riskhistory.CHUNK == 0:
+                with open_history(history.place) as reader:
+                    if isinstance(history.place, Path):
+                        reader.connection.execute("PRAGMA busy_timeout = 0")
+                    looks.append(reader.tuples("SELECT count(*) FROM client_risk")[0][0])
+            yield ClientRisk(f"a client whose name is a long one, number {i:09}", 0.5)
+
+    record_risks(history, "r1", count, risks())
+
+    # the next part is ready before one is recorded
+    assert looks == [max(0, i - 1) * riskhistory.CHUNK for i in range(6)]
+    assert history.tuples("SELECT count(*) FROM client_risk") == [(count,)]
+    assert len(rankings(history)) == 1
+
+
+def test_a_killed_run_leaves_what_it_recorded_and_the_next_adds_the_rest(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(riskhistory, "CHUNK", 1)
+    monkeypatch.setattr(riskhistory, "TOGETHER", 1)
+    told = [ClientRisk(name, 0.5) for name in "abc"]
+
+    def killed() -> Iterator[ClientRisk]:
+        yield from told[:2]
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        record_risks(history, "r1", 3, killed())
+    record_risks(history, "r1", 3, told)
+
+    assert [len(points(history, name)) for name in "abc"] == [1, 1, 1]
+    assert ranked_clients(history) == ["a", "b", "c"]
 
 
 def test_a_failure_on_the_way_records_nothing(

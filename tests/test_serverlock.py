@@ -132,8 +132,7 @@ def test_a_run_that_has_lost_the_lock_writes_no_more(live: Sandbox, postgresql: 
             ended(postgresql)
             with pytest.raises(HistoryError, match="the run lock was lost"):
                 history.check_lock()
-            with history.transaction():
-                record_timing(history, "training", 99.0, 1)
+            record_timing(history, "training", 99.0, 1)
 
     with pytest.raises(HistoryError) as caught, run_lock(live.config.lock_path):
         write()
@@ -257,6 +256,32 @@ def test_a_former_holder_does_not_cut_off_what_the_next_run_has_written(
         former()
     assert config.finaldata_path.read_text().endswith("\nNext Ltd,1,2,3,0\n")
     assert live.run("ingestion").out.startswith("nothing new")
+
+
+def test_a_former_holder_deletes_no_bucket_and_no_piece_of_the_next_run(
+    live: Sandbox, postgresql: Server
+) -> None:
+    pytest.importorskip("pyarrow", reason="needs pipeline/requirements-dask.txt")
+    from pipeline.bucketing import ingest_files
+    from pipeline.engine import InProcess
+
+    live.configure(engine={"kind": "pool", "workers": 1, "buckets": 2})
+    assert live.run("ingestion", "--rebuild").code == 0
+    config = live.config
+    made = [config.buckets_path / "00001-000099-abcd.parquet"]
+    made += [config.output_folder_path / ".pieces" / "0123" / "task.json"]
+    made[1].parent.mkdir(parents=True)
+
+    def former() -> None:
+        with run_lock(config.lock_path), opened(config.history_path) as history:
+            ended(postgresql)
+            for path in made:  # by the next run, which has not committed yet
+                path.write_text("{}")
+            ingest_files(config, history, InProcess(), [])
+
+    with pytest.raises(HistoryError, match="the run lock was lost"):
+        former()
+    assert all(path.exists() for path in made)
 
 
 def test_a_stopped_process_holds_the_lock_and_a_killed_one_does_not(

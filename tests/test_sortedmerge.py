@@ -1,5 +1,8 @@
 """Sorted runs on disk, merged as a stream, against sorting all at once."""
 
+import errno
+import resource
+import secrets
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,6 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from test_pieces import limited
 
 from pipeline.features import Features
 from pipeline.lossplaces import LossPlaces
@@ -166,3 +170,14 @@ def test_highest_first_is_by_risk_then_decision_then_name(
 
     expected = sorted(range(len(rows)), key=lambda i: (-risk[i], -decision[i], rows[i][2]))
     assert order.tolist() == expected
+
+
+def test_a_run_for_which_there_is_no_room_is_named(tmp_path: Path) -> None:
+    table = pa.table({"name": [secrets.token_hex(20) for _ in range(9_000)]})
+    path = tmp_path / "run"
+
+    with limited(resource.RLIMIT_FSIZE, 100_000), pytest.raises(OSError, match="large") as caught:
+        write_run(path, [table], table.schema, 1_000)
+
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(path))
+    assert not list(tmp_path.iterdir())

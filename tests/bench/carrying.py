@@ -20,12 +20,12 @@ from pipeline import bucketing, sampledata
 from pipeline.bucketledger import counted_buckets, key_seed
 from pipeline.bucketmerge import GROUP_BYTES, KEY_BYTES
 from pipeline.bucketranks import LINES
-from pipeline.cluster import OWN, SHARE
+from pipeline.cluster import SHARE
 from pipeline.columnsums import BucketRows, column_sums
 from pipeline.config import Config, load_config
 from pipeline.database import open_history
 from pipeline.engine import InProcess
-from pipeline.engineconfig import MOST_BUCKETS
+from pipeline.engineconfig import MOST_BUCKETS, WORKER_BYTES
 from pipeline.history import History
 from pipeline.inbox import FoundFile, list_input
 from pipeline.mergedlines import merged_lines
@@ -149,9 +149,9 @@ def divided(rows: float) -> tuple[int, float]:
 
     A worker has 1 GiB, or more where there cannot be more buckets; buckets are not all of a size.
     """
-    room = SHARE * GIB - OWN - GROUP_BYTES
+    room = SHARE * GIB - WORKER_BYTES - GROUP_BYTES
     buckets = min(MOST_BUCKETS, max(16, ceil(UNEVEN * rows * KEY_BYTES / room)))
-    needed = UNEVEN * rows / buckets * KEY_BYTES + GROUP_BYTES + OWN
+    needed = UNEVEN * rows / buckets * KEY_BYTES + GROUP_BYTES + WORKER_BYTES
     return buckets, max(1, needed / SHARE / GIB)
 
 
