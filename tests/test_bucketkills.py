@@ -17,6 +17,7 @@ import pytest
 from bucketworlds import bucket_names, names_on_record, pool, rows_on_record
 from conftest import PROJECT, Sandbox, client_rows
 from engines import alive, pids_below
+from servers import interruptible
 
 BUCKETS = 12
 SECONDS = 100  # within which every run must end
@@ -199,7 +200,8 @@ def _parent(pid: int) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("phase", ["map", "reduce"])
 def test_an_interrupted_run_says_so_in_a_line(filled: Sandbox, phase: str) -> None:
-    process = started(filled)
+    with interruptible():
+        process = started(filled)
     await_phase(filled, process, PHASES[phase])
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     out, err = process.communicate(timeout=SECONDS)
