@@ -8,7 +8,6 @@ from pipeline.engineprobe import Answer, Place, Question
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 LEAST_MEMORY = 512 << 20  # bytes a thread, below which parts of a usual size do not fit
-START = "PYTHONPATH=$PWD python -m dask worker {} --nthreads 1"
 CLOCK_SECONDS = 2.0  # by which clocks may differ: files' times of change are compared
 
 
@@ -28,7 +27,8 @@ def shown_lines(lines: Sequence[Line]) -> list[str]:
 
 def starting(address: str) -> str:
     """How workers are started."""
-    return f"in this project's folder, start `{START.format(address)}`"
+    command = f"PYTHONPATH=$PWD python -m dask worker {address} --nthreads 1"
+    return f"in this project's folder, start `{command}`"
 
 
 def worker_lines(name: str, worker: dict[str, Any]) -> Iterator[Line]:

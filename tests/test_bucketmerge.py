@@ -19,8 +19,6 @@ from pipeline.buckets import ORDER
 from pipeline.errors import EngineError, HistoryError
 from pipeline.pieces import cut
 
-DAMAGED = b"\x00" * 200
-
 Cut = Callable[..., Piece]
 
 
@@ -200,7 +198,7 @@ def test_a_damaged_bucket_is_named_with_what_to_do(sandbox: Sandbox, piece: Cut)
     rows = client_rows(0, 500)
     before = bucket_of(merge(task(sandbox, piece(rows))))
     content = before.path.read_bytes()
-    for damaged in (content[:4] + DAMAGED + content[4 + len(DAMAGED) :], content[:-8] + b"8" * 8):
+    for damaged in (content[:4] + bytes(200) + content[204:], content[:-8] + bytes(8)):
         before.path.write_bytes(damaged)
         with pytest.raises(HistoryError) as caught:
             merge(task(sandbox, piece(client_rows(500, 5)), before=before, ingestion=2))

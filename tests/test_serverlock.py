@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import postgres
@@ -17,9 +19,11 @@ from test_overlaps import held_at_start, run_at_work, start
 
 import deployment
 from pipeline import ledger
+from pipeline.database import History
 from pipeline.errors import HistoryError, LockHeldError
 from pipeline.files import run_lock
 from pipeline.history import last_timings, record_timing
+from pipeline.ledger import MasterState
 from pipeline.masterwriter import MasterWriter
 from pipeline.releases import live_id
 
@@ -216,46 +220,57 @@ def ingested_elsewhere(world: Sandbox) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=PROJECT, text=True, capture_output=True, timeout=60)
 
 
-def test_the_next_run_leaves_the_rows_alone_that_a_former_holder_still_writes(
-    live: Sandbox, postgresql: Server
-) -> None:
-    config = live.config
+@contextmanager
+def former_holder(world: Sandbox) -> Iterator[History]:
+    """A run that loses the lock on its way, and is told so."""
+    with (
+        pytest.raises(HistoryError, match="the run lock was lost"),
+        run_lock(world.config.lock_path),
+        opened(world.config.history_path) as history,
+    ):
+        yield history
+
+
+@pytest.fixture
+def waiting(live: Sandbox) -> Sandbox:
+    """A row waits to be taken in."""
     live.write("sourcedata/next.csv", ["Next Ltd,1,2,3,0"])
+    return live
 
-    def former() -> None:
-        with run_lock(config.lock_path), opened(config.history_path) as history:
-            state = ledger.master_state(history)
-            with MasterWriter(config.finaldata_path, config.schema, state, history.check_lock):
-                ended(postgresql)
-                before = config.finaldata_path.read_bytes()
-                refused = ingested_elsewhere(live)
-                line = f"error: another run is still writing {config.finaldata_path}\n"
-                assert (refused.returncode, refused.stderr) == (75, line)
-                assert config.finaldata_path.read_bytes() == before
 
-    with pytest.raises(HistoryError, match="the run lock was lost"):
-        former()
-    assert ingested_elsewhere(live).returncode == 0
-    assert config.finaldata_path.read_text().endswith("\nNext Ltd,1,2,3,0\n")
+def writer(world: Sandbox, history: History, state: MasterState) -> MasterWriter:
+    config = world.config
+    return MasterWriter(config.finaldata_path, config.schema, state, history.check_lock)
+
+
+def test_the_next_run_leaves_the_rows_alone_that_a_former_holder_still_writes(
+    waiting: Sandbox, postgresql: Server
+) -> None:
+    rows = waiting.config.finaldata_path
+    with former_holder(waiting) as history, writer(waiting, history, ledger.master_state(history)):
+        ended(postgresql)
+        before = rows.read_bytes()
+        refused = ingested_elsewhere(waiting)
+        line = f"error: another run is still writing {rows}\n"
+        assert (refused.returncode, refused.stderr) == (75, line)
+        assert rows.read_bytes() == before
+
+    assert ingested_elsewhere(waiting).returncode == 0
+    assert rows.read_text().endswith("\nNext Ltd,1,2,3,0\n")
 
 
 def test_a_former_holder_does_not_cut_off_what_the_next_run_has_written(
-    live: Sandbox, postgresql: Server
+    waiting: Sandbox, postgresql: Server
 ) -> None:
-    config = live.config
-    live.write("sourcedata/next.csv", ["Next Ltd,1,2,3,0"])
+    with former_holder(waiting) as history:
+        state = ledger.master_state(history)
+        ended(postgresql)
+        assert ingested_elsewhere(waiting).returncode == 0
+        with pytest.raises(HistoryError, match="the run lock was lost"):
+            writer(waiting, history, state)
 
-    def former() -> None:
-        with run_lock(config.lock_path), opened(config.history_path) as history:
-            state = ledger.master_state(history)
-            ended(postgresql)
-            assert ingested_elsewhere(live).returncode == 0
-            MasterWriter(config.finaldata_path, config.schema, state, history.check_lock)
-
-    with pytest.raises(HistoryError, match="the run lock was lost"):
-        former()
-    assert config.finaldata_path.read_text().endswith("\nNext Ltd,1,2,3,0\n")
-    assert live.run("ingestion").out.startswith("nothing new")
+    assert waiting.config.finaldata_path.read_text().endswith("\nNext Ltd,1,2,3,0\n")
+    assert waiting.run("ingestion").out.startswith("nothing new")
 
 
 def test_a_former_holder_deletes_no_bucket_and_no_piece_of_the_next_run(
@@ -272,15 +287,13 @@ def test_a_former_holder_deletes_no_bucket_and_no_piece_of_the_next_run(
     made += [config.output_folder_path / ".pieces" / "0123" / "task.json"]
     made[1].parent.mkdir(parents=True)
 
-    def former() -> None:
-        with run_lock(config.lock_path), opened(config.history_path) as history:
-            ended(postgresql)
-            for path in made:  # by the next run, which has not committed yet
-                path.write_text("{}")
+    with former_holder(live) as history:
+        ended(postgresql)
+        for path in made:  # by the next run, which has not committed yet
+            path.write_text("{}")
+        with pytest.raises(HistoryError, match="the run lock was lost"):
             ingest_files(config, history, InProcess(), [])
 
-    with pytest.raises(HistoryError, match="the run lock was lost"):
-        former()
     assert all(path.exists() for path in made)
 
 
