@@ -15,27 +15,31 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from werkzeug.routing import BaseConverter
 
 from diagnostics import dataframe_summary
-from pipeline import cli, replies
+from pipeline import cli
 from pipeline.answers import prediction_json
-from pipeline.clientrows import MOST_BYTES, RequestError, requested_rows
-from pipeline.config import Config
-from pipeline.database import open_recorded
+from pipeline.core.cache import KeyedCache
+from pipeline.core.config import Config
+from pipeline.core.errors import NotRecordedError
+from pipeline.data.input_files import list_input
 from pipeline.door import open_door
-from pipeline.driftrecords import Checked, last_checked
-from pipeline.errors import NotRecordedError
-from pipeline.guard import check_address
-from pipeline.history import History, Scores, last_missing, last_packages, last_timings
-from pipeline.inbox import list_input
-from pipeline.latest import Latest, stamp
-from pipeline.ledger import master_size
-from pipeline.metrics import metrics_text
-from pipeline.openapi import description
-from pipeline.pages import open_pages
-from pipeline.rankingreader import by_loss, has_losses, told_rows
-from pipeline.releases import live_id
-from pipeline.serving import LiveModel, Remembered
-from pipeline.status import last_active, last_run
-from pipeline.trends import MOST, MOST_TRENDS, trends
+from pipeline.monitoring.scores import Scores
+from pipeline.ranking.current_ranking import Latest, stamp
+from pipeline.ranking.rankingreader import by_loss, has_losses, told_rows
+from pipeline.registry.live_model import LiveModel
+from pipeline.registry.releases import live_id
+from pipeline.reporting.status import last_active, last_run
+from pipeline.storage.database import History
+from pipeline.storage.driftrecords import Checked, last_checked
+from pipeline.storage.history import open_recorded
+from pipeline.storage.ledger import master_size
+from pipeline.storage.records import last_missing, last_packages, last_timings
+from pipeline.storage.trends import MOST, MOST_TRENDS, trends
+from pipeline.web import error_handlers
+from pipeline.web.auth import check_address
+from pipeline.web.openapi import description
+from pipeline.web.pages import open_pages
+from pipeline.web.prometheus import metrics_text
+from pipeline.web.request_rows import MOST_BYTES, RequestError, requested_rows
 from scoring import scores_on_test_data
 
 
@@ -62,12 +66,12 @@ def create_app(config: Config) -> Flask:
     _serve_trends(app, config)
     open_pages(app, config, live, latest)
     open_door(app, live, config.schema)
-    replies.guard(app)  # last: what it adds to answers is for those of the door, too
+    error_handlers.guard(app)  # last: what it adds to answers is for those of the door, too
     return app
 
 
 def _serve_model(app: Flask, config: Config, live: LiveModel) -> None:
-    scores = Remembered[Scores]()
+    scores = KeyedCache[Scores]()
 
     @app.route("/prediction", methods=["GET", "POST"])
     def prediction() -> Response:
@@ -98,7 +102,7 @@ def _serve_model(app: Flask, config: Config, live: LiveModel) -> None:
 
 
 def _serve_records(app: Flask, config: Config) -> None:
-    summary = Remembered[dict[str, dict[str, float | None]]]()
+    summary = KeyedCache[dict[str, dict[str, float | None]]]()
 
     @app.get("/summarystats")
     def summarystats() -> Response:

@@ -18,26 +18,26 @@ import pandas as pd
 import training
 from ingestion import ingest
 from pipeline import cli
-from pipeline.config import Config
-from pipeline.database import open_history, open_recorded
-from pipeline.driftlines import drift_lines
-from pipeline.driftrecords import Checked, last_checked
-from pipeline.errors import HistoryError
-from pipeline.frames import read_folder
-from pipeline.history import (
-    Package,
+from pipeline.core.config import Config
+from pipeline.core.errors import HistoryError
+from pipeline.data.frames import read_folder
+from pipeline.models.persistence import predictions_of
+from pipeline.monitoring.packages import UNKNOWN, Package, outdated_packages
+from pipeline.registry.live_model import load_release
+from pipeline.registry.releases import live_release
+from pipeline.reporting.driftlines import drift_lines
+from pipeline.reporting.text_tables import trend_lines
+from pipeline.storage.driftrecords import Checked, last_checked
+from pipeline.storage.history import open_history, open_recorded
+from pipeline.storage.records import (
     last_missing,
     last_packages,
     last_timings,
     record_missing,
     record_packages,
 )
-from pipeline.models import load_release, predictions_of
-from pipeline.packages import UNKNOWN, outdated_packages
-from pipeline.releases import live_release
-from pipeline.store import open_store
-from pipeline.trendlines import trend_lines
-from pipeline.trends import MOST, trends
+from pipeline.storage.rows import open_store
+from pipeline.storage.trends import MOST, trends
 
 
 @dataclass(frozen=True)

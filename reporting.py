@@ -17,28 +17,30 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from pipeline import cli
-from pipeline.config import Config
-from pipeline.database import History, open_history
-from pipeline.evaluation import Tested, tested_on
-from pipeline.files import utc_now, write_atomic, writing
-from pipeline.frames import read_folder
-from pipeline.latest import Latest
-from pipeline.master import read_master
-from pipeline.matrixchart import draw_matrix
-from pipeline.models import load_release
-from pipeline.movers import update_movers
-from pipeline.overview import report_sections, state_now
-from pipeline.plotstyle import new_figure, png_of, styled
-from pipeline.ranking import rank_clients
-from pipeline.rankingbefore import ranking_before
-from pipeline.rankingfile import ranking_text
-from pipeline.reasons import Explainer, usual_client
-from pipeline.releases import CARD, Release, live_release
-from pipeline.reportfiles import forget_reports, write_reports
-from pipeline.reportpage import ReportContent
-from pipeline.riskchanges import record_changes
-from pipeline.scorers import Scorer, scorer_of
-from pipeline.words import counted, minute, score
+from pipeline.core.config import Config
+from pipeline.core.files import utc_now, write_atomic, writing
+from pipeline.core.formatting import counted, minute, score
+from pipeline.data.frames import read_folder
+from pipeline.models.manifest import CARD
+from pipeline.models.scorer import Scorer, scorer_of
+from pipeline.monitoring.metrics import Tested, tested_on
+from pipeline.ranking.current_ranking import Latest
+from pipeline.ranking.explanations import Explainer, usual_client
+from pipeline.ranking.movers import update_movers
+from pipeline.ranking.previous_ranking import ranking_before
+from pipeline.ranking.rank import rank_clients
+from pipeline.ranking.ranking_file import ranking_text
+from pipeline.ranking.riskchanges import record_changes
+from pipeline.registry.live_model import load_release
+from pipeline.registry.releases import Release, live_release
+from pipeline.reporting.charts.matrixchart import draw_matrix
+from pipeline.reporting.charts.style import new_figure, png_of, styled
+from pipeline.reporting.html import ReportContent
+from pipeline.reporting.overview import report_sections, state_now
+from pipeline.reporting.report_files import forget_reports, write_reports
+from pipeline.storage.database import History
+from pipeline.storage.history import open_history
+from pipeline.storage.master import read_master
 
 log = logging.getLogger("reporting")
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.ledger import BadRow
-from pipeline.scorers import Scores
+from pipeline.data.csv_reader import BadRow
+from pipeline.models.scorer import Scores
 
 DECIMALS = 6  # of a probability
 _WHOLE = 10**DECIMALS

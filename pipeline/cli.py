@@ -9,9 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config import Config, load_config
-from pipeline.errors import PipelineError
-from pipeline.files import run_lock
+from pipeline.core.config import Config, load_config
+from pipeline.core.errors import PipelineError
+from pipeline.storage.history import run_lock
 
 # What an empty tick does without is imported in the functions that need it: argparse and logging
 # would cost it a quarter of its time.
@@ -163,8 +163,8 @@ def _log_config(config: Config) -> None:
 
 def run_alone(name: str, command: Command, args: Any) -> int:
     """`run`, under the run lock and recorded in the history."""
-    from pipeline.database import open_history
-    from pipeline.history import recorded_run
+    from pipeline.storage.history import open_history
+    from pipeline.storage.records import recorded_run
 
     def recorded(config: Config, args: Any) -> None:
         with (

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 
 from pipeline.answers import one_prediction_json
-from pipeline.clientrows import MOST_COLUMNS
-from pipeline.errors import PipelineError
-from pipeline.guard import api_token, authorized
+from pipeline.core.errors import PipelineError
+from pipeline.core.schema import Schema
+from pipeline.models.scorer import ByNumbers
 from pipeline.plainjson import read_one
-from pipeline.schema import Schema
-from pipeline.scorers import ByNumbers
-from pipeline.serving import LiveModel
+from pipeline.registry.live_model import LiveModel
+from pipeline.web.auth import api_token, authorized
+from pipeline.web.request_rows import MOST_COLUMNS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

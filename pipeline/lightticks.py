@@ -9,7 +9,7 @@ from matplotlib.axis import Axis
 from matplotlib.collections import LineCollection
 from matplotlib.ticker import NullLocator
 
-from pipeline.plotstyle import GRID, INK
+from pipeline.reporting.charts.style import GRID, INK
 
 _OUT = 3.0  # points that a mark sticks out, and as many to its label
 _BEHIND = 0.5  # the order of drawing: before the data

@@ -1,6 +1,6 @@
 """Reading a CSV text all at once, where it is as plain as most are.
 
-`pipeline/table.py` is the rule for what a text holds: it looks at each row and tells what is wrong
+`pipeline/data/csv_reader.py` is the rule for what a text holds: it looks at each row and tells what is wrong
 with it. Here nothing is told. A text is read with the speed of C where a few looks at the whole of
 it show that the rule would take every row, and would read the same values; any doubt leaves it to
 the rule. A test holds the two together.
@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from pipeline.features import Features
-from pipeline.schema import LARGEST_NUMBER, Schema, canonical_number
+from pipeline.core.schema import LARGEST_NUMBER, Schema, canonical_number
+from pipeline.data.features import Features
 
 MOST_FIELDS = 5_000_000  # 40 MB of places; tables beyond are read row by row, in little memory
 MOST_ODD = 10_000  # rows in which a number has other letters than numbers have

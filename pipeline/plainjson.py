@@ -1,6 +1,6 @@
 """Reading clients in JSON all at once, where nothing is wrong with them.
 
-`pipeline/clientrows.py` is the rule for what JSON may hold, and tells what is wrong with it. Here
+`pipeline/web/request_rows.py` is the rule for what JSON may hold, and tells what is wrong with it. Here
 nothing is told: any doubt leaves a text to the rule. A test holds the two together.
 """
 
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from pipeline.features import Features, Row
-from pipeline.schema import LARGEST_NUMBER, Schema
+from pipeline.core.schema import LARGEST_NUMBER, Schema
+from pipeline.data.features import Features, Row
 
 NUMBERS, TEXTS = {int, float, type(None)}, {str, type(None)}
 QUOTE = ord('"')

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.answers import one_prediction_json, prediction_json
-from pipeline.ledger import BadRow
-from pipeline.scorers import Scores
+from pipeline.data.csv_reader import BadRow
+from pipeline.models.scorer import Scores
 
 RELEASE = "000001-20261122T090000Z"
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Sandbox, client_rows
 from flask import Flask, request_started
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sandbox import Sandbox, client_rows
 
 from app import create_app
+from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.door import MOST_BYTES
-from pipeline.guard import TOKEN_VARIABLE
-from pipeline.schema import DEFAULT_SCHEMA
+from pipeline.web.auth import TOKEN_VARIABLE
 
 CLIENT: dict[str, Any] = {
     "lastmonth_activity": 20,

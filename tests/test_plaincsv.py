@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from modelling import MIXED, SCHEMAS
 
 from pipeline import plaincsv
-from pipeline.clientrows import MOST_COLUMNS, MOST_ROWS, RequestError, checked_csv, from_csv
-from pipeline.features import Features
-from pipeline.schema import DEFAULT_SCHEMA, Schema
+from pipeline.core.schema import DEFAULT_SCHEMA, Schema
+from pipeline.data.features import Features
+from pipeline.web.request_rows import MOST_COLUMNS, MOST_ROWS, RequestError, checked_csv, from_csv
 
 HEADER = ",".join(DEFAULT_SCHEMA.features)
 

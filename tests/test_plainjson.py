@@ -9,10 +9,10 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from modelling import MIXED, SCHEMAS
 
-from pipeline.clientrows import MOST_COLUMNS, MOST_ROWS, RequestError, from_json, parsed
-from pipeline.features import Features
+from pipeline.core.schema import DEFAULT_SCHEMA, Schema
+from pipeline.data.features import Features
 from pipeline.plainjson import read_one, read_plain
-from pipeline.schema import DEFAULT_SCHEMA, Schema
+from pipeline.web.request_rows import MOST_COLUMNS, MOST_ROWS, RequestError, from_json, parsed
 
 CLIENT: dict[str, Any] = dict.fromkeys(DEFAULT_SCHEMA.features, 20)
 
