@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
+import orjson
 import pandas as pd
 from flask import Flask, Response, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -16,11 +17,9 @@ from werkzeug.routing import BaseConverter
 
 from diagnostics import dataframe_summary
 from pipeline import cli, replies
-from pipeline.answers import prediction_json
 from pipeline.clientrows import MOST_BYTES, RequestError, requested_rows
 from pipeline.config import Config
 from pipeline.database import open_recorded
-from pipeline.door import open_door
 from pipeline.driftrecords import Checked, last_checked
 from pipeline.errors import NotRecordedError
 from pipeline.guard import check_address
@@ -37,6 +36,9 @@ from pipeline.serving import LiveModel, Remembered
 from pipeline.status import last_active, last_run
 from pipeline.trends import MOST, MOST_TRENDS, trends
 from scoring import scores_on_test_data
+
+
+DECIMALS = 6  # of a probability
 
 
 class AnyText(BaseConverter):
@@ -61,8 +63,7 @@ def create_app(config: Config) -> Flask:
     _serve_ranking(app, latest)
     _serve_trends(app, config)
     open_pages(app, config, live, latest)
-    open_door(app, live, config.schema)
-    replies.guard(app)  # last: what it adds to answers is for those of the door, too
+    replies.guard(app)
     return app
 
 
@@ -73,9 +74,17 @@ def _serve_model(app: Flask, config: Config, live: LiveModel) -> None:
     def prediction() -> Response:
         served = live.get()
         rows = requested_rows(config)
-        scores = served.scorer.scores(rows.features)
-        answer = prediction_json(scores, rows.bad, served.release.id)
-        return Response(answer, content_type="application/json")
+        found = served.scorer.scores(rows.features)
+        answer: dict[str, object] = {
+            "predictions": rows.in_order(found.outcomes.tolist()),
+            "risk": rows.in_order(found.risk.round(DECIMALS).tolist()),
+            "release": served.release.id,
+        }
+        if rows.bad:
+            answer["bad_rows"] = [{"line": r.line, "reason": r.reason} for r in rows.bad.values()]
+        # of 10,000 rows in 0.5 ms, where `jsonify` takes 3
+        content = orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)
+        return Response(content, content_type="application/json")
 
     @app.get("/scoring")
     def scoring() -> Response:
