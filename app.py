@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
+import orjson
 import pandas as pd
 from flask import Flask, Response, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -16,12 +17,10 @@ from werkzeug.routing import BaseConverter
 
 from diagnostics import dataframe_summary
 from pipeline import cli
-from pipeline.answers import prediction_json
 from pipeline.core.cache import KeyedCache
 from pipeline.core.config import Config
 from pipeline.core.errors import NotRecordedError
 from pipeline.data.input_files import list_input
-from pipeline.door import open_door
 from pipeline.monitoring.scores import Scores
 from pipeline.ranking.current_ranking import Latest, stamp
 from pipeline.ranking.rankingreader import by_loss, has_losses, told_rows
@@ -41,6 +40,8 @@ from pipeline.web.pages import open_pages
 from pipeline.web.prometheus import metrics_text
 from pipeline.web.request_rows import MOST_BYTES, RequestError, requested_rows
 from scoring import scores_on_test_data
+
+DECIMALS = 6  # of a probability
 
 
 class AnyText(BaseConverter):
@@ -65,8 +66,7 @@ def create_app(config: Config) -> Flask:
     _serve_ranking(app, latest)
     _serve_trends(app, config)
     open_pages(app, config, live, latest)
-    open_door(app, live, config.schema)
-    error_handlers.guard(app)  # last: what it adds to answers is for those of the door, too
+    error_handlers.guard(app)
     return app
 
 
@@ -77,9 +77,17 @@ def _serve_model(app: Flask, config: Config, live: LiveModel) -> None:
     def prediction() -> Response:
         served = live.get()
         rows = requested_rows(config)
-        scores = served.scorer.scores(rows.features)
-        answer = prediction_json(scores, rows.bad, served.release.id)
-        return Response(answer, content_type="application/json")
+        found = served.scorer.scores(rows.features)
+        answer: dict[str, object] = {
+            "predictions": rows.in_order(found.outcomes.tolist()),
+            "risk": rows.in_order(found.risk.round(DECIMALS).tolist()),
+            "release": served.release.id,
+        }
+        if rows.bad:
+            answer["bad_rows"] = [{"line": r.line, "reason": r.reason} for r in rows.bad.values()]
+        # of 10,000 rows in 0.5 ms, where `jsonify` takes 3
+        content = orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)
+        return Response(content, content_type="application/json")
 
     @app.get("/scoring")
     def scoring() -> Response:

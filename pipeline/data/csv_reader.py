@@ -171,39 +171,41 @@ class Table:
 
 
 class PlainRows:
-    """The rows of a file with this header that are canonical as they stand, but for their order.
+    """The rows of a file with this header that are canonical, but for their order and for a `.0`.
 
     Nothing in them is quoted, so a line is a row.
     """
 
     def __init__(self, header: Sequence[str], columns: Sequence[str], schema: Schema) -> None:
-        self._places: list[int] | None = None
         if len(header) > WIDEST_PLAIN:  # a pattern of so many columns takes seconds to make
             self.run = re.compile("")
             return
         longest = max(1, min(LONGEST_PLAIN, LONGEST_ROW // len(header) - 1))
-        fields = {
-            name: schema.plain(name, longest) if name in columns else PLAIN_OTHER % longest
+        fields = (
+            schema.plain(name, longest) if name in columns else PLAIN_OTHER % longest
             for name in header
-        }
+        )
         # a line with nothing on it is no row, even where the only field may be empty
-        row = rf"(?!\r?\n){','.join(fields[name] for name in header)}\r?\n"
-        self.run = re.compile(f"(?:{row})*+")
-        if tuple(header) != tuple(columns):
-            picked = [name for name in header if name in columns]
-            self._places = [picked.index(name) for name in columns]
-            groups = (f"({fields[name]})" if name in picked else fields[name] for name in header)
-            # with one group more, always empty, a single column is found as a tuple too
-            self._row = re.compile(",".join(groups) + r"()\n")
+        self.run = re.compile(rf"(?:(?!\r?\n){','.join(fields)}\r?\n)*+")
+        texts = {schema.client, *schema.categorical}
+        self._picks = [(header.index(name), name in texts) for name in columns]
+        self._in_order = tuple(header) == tuple(columns)
+        self._numbers_only = self._in_order and texts.isdisjoint(columns)
 
     def canonical(self, run: str) -> str:
         """The canonical lines of rows that `run` matched."""
         if "\r" in run:
             run = run.replace("\r\n", "\n")
-        if self._places is None:
+        if self._numbers_only:
+            return run.replace(".0,", ",").replace(".0\n", "\n")
+        if self._in_order and ".0," not in run and ".0\n" not in run:
             return run
-        rows = self._row.findall(run)
-        return "".join([",".join([row[i] for i in self._places]) + "\n" for row in rows])
+        fields = list(zip(*csv.reader(io.StringIO(run)), strict=True))
+        columns = (
+            fields[place] if text else [field.removesuffix(".0") for field in fields[place]]
+            for place, text in self._picks
+        )
+        return "\n".join(map(",".join, zip(*columns, strict=True))) + "\n"
 
 
 def too_many_bad(bad: Sequence[BadRow], rows: int) -> str | None:

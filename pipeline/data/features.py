@@ -29,11 +29,6 @@ class Features:
         texts = tuple([values[i] for i in picked] for values in self.texts)
         return Features(self.numbers[places], texts)
 
-    def rows(self) -> list["Row"]:
-        """The same rows one by one."""
-        numbers = self.numbers.tolist()
-        return [Row(n, [texts[i] for texts in self.texts]) for i, n in enumerate(numbers)]
-
     def frame(self, schema: Schema) -> pd.DataFrame:
         """The same rows as a DataFrame of the schema's feature columns."""
         columns: dict[str, pd.Series[float] | pd.Series[str]] = {}
@@ -45,7 +40,7 @@ class Features:
 
 
 class Row(NamedTuple):
-    """The feature columns of one row: for one, arrays take longer than the work itself."""
+    """The feature columns of one row."""
 
     numbers: list[float]  # NaN where missing
     texts: list[str]

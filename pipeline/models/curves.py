@@ -1,9 +1,6 @@
 """From log-odds to the probability of leaving: a fitted calibrator, reduced to its numbers."""
 
-import math
-from bisect import bisect_right
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,9 +13,6 @@ class Curve(Protocol):
 
     def risk(self, decision: np.ndarray) -> np.ndarray:
         """The risk for each of some log-odds: both of shape (rows,)."""
-
-    def risk_of_one(self, decision: float) -> float:
-        """The same for one row."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +33,6 @@ class Sigmoid:
         )
         return told
 
-    def risk_of_one(self, decision: float) -> float:
-        """By itself."""
-        return 1 / (1 + math.exp(min(self.slope * decision + self.offset, FURTHEST)))
-
 
 PLAIN = Sigmoid(-1.0, 0.0)  # of log-odds that are taken at their word
 
@@ -58,21 +48,6 @@ class Isotonic:
         """All at once."""
         risk: np.ndarray = np.interp(decision, self.decisions, self.risks)
         return risk
-
-    def risk_of_one(self, decision: float) -> float:
-        """By itself, in the same steps, so that the last digit is the same, too."""
-        decisions, risks = self._points
-        at = bisect_right(decisions, decision) - 1
-        if at < 0:
-            return risks[0]
-        if at == len(decisions) - 1 or decisions[at] == decision:
-            return risks[at]
-        slope = (risks[at + 1] - risks[at]) / (decisions[at + 1] - decisions[at])
-        return slope * (decision - decisions[at]) + risks[at]
-
-    @cached_property
-    def _points(self) -> tuple[list[float], list[float]]:
-        return self.decisions.tolist(), self.risks.tolist()
 
 
 def curve_of(calibrator: Any) -> Curve:

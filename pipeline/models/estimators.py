@@ -4,8 +4,6 @@ A DataFrame of the feature columns goes in, 0 or 1 comes out. Missing numbers, m
 and ones never seen before are the pipeline's own business.
 """
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
@@ -18,9 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from pipeline.core.schema import Schema
 from pipeline.core.threads import one_thread, threads_for
 from pipeline.models.recipe import BOOSTING
-from pipeline.newton import newton
 
-SAMPLE = 20_000  # rows that a logistic fit of many more begins with
 MOST_CATEGORIES = 254  # of a column, that boosting tells apart; the rarest beyond are one
 
 
@@ -41,9 +37,8 @@ def fit_model(kind: str, frame: pd.DataFrame, schema: Schema, seed: int = 0) -> 
             model.fit(features.fillna(dict.fromkeys(empty, 0.0)), outcomes)
         _lighten(model["boosting"])
         return model
-    rows = _fit_columns(model["columns"], features, schema)
     with one_thread():
-        _fit_logistic(model["logistic"], rows, outcomes)
+        model.fit(features, outcomes)
     return model
 
 
@@ -116,85 +111,3 @@ def _lighten(boosting: HistGradientBoostingClassifier) -> None:
     boosting._bin_mapper.n_threads = 1  # of use in fitting only, and other on another machine
     boosting._feature_subsample_rng = None
     boosting._label_encoder = None
-
-
-def _fit_columns(columns: ColumnTransformer, features: pd.DataFrame, schema: Schema) -> np.ndarray:
-    """Fit the scaling and encoding of columns; returns what it makes of all rows.
-
-    The same as `fit_transform`, which takes several times as long over the medians of many rows.
-    """
-    columns.fit(_summary(features, schema))
-    parts = []
-    if schema.numeric:
-        numbers = columns.named_transformers_["numbers"]
-        filled = numbers["impute"].transform(features[list(schema.numeric)])
-        parts.append(numbers["scale"].fit_transform(filled))
-    if schema.categorical:
-        categories = columns.named_transformers_["categories"]
-        parts.append(categories.transform(features[list(schema.categorical)]))
-    return parts[0] if len(parts) == 1 else np.hstack(parts)
-
-
-def _summary(features: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """A few rows with the medians and the categories of all of them."""
-    medians = features[list(schema.numeric)].median().to_dict()
-    return encoders_frame(
-        {str(column): median for column, median in medians.items()},
-        {column: features[column].unique().tolist() for column in schema.categorical},
-    )
-
-
-def encoders_frame(
-    medians: Mapping[str, float], categories: Mapping[str, Sequence[str]]
-) -> pd.DataFrame:
-    """Rows from which columns learn what they would of all: the medians, and each category."""
-    count = max([1, *map(len, categories.values())])
-    columns: dict[str, pd.Series[float] | pd.Series[str]] = {
-        column: pd.Series(np.full(count, median)) for column, median in medians.items()
-    }
-    for column, known in categories.items():
-        values = [known[i % len(known)] for i in range(count)]
-        columns[column] = pd.Series(values, dtype="str")
-    return pd.DataFrame(columns)
-
-
-def fit_on_sample(
-    logistic: LogisticRegression,
-    columns: ColumnTransformer,
-    sample: pd.DataFrame,
-    schema: Schema,
-    width: int,
-) -> np.ndarray:
-    """Fit on some labelled rows, by columns that are fitted already; returns the weights.
-
-    The intercept is the last. Where the rows have one outcome only, all weights are zero.
-    """
-    outcomes = sample[schema.outcome].to_numpy().astype("int64")
-    if 0 < outcomes.sum() < len(outcomes):
-        logistic.fit(columns.transform(sample[list(schema.features)]), outcomes)
-    else:
-        logistic.fit(np.zeros((2, width)), [0, 1])
-    return np.append(logistic.coef_[0], logistic.intercept_)
-
-
-def _fit_logistic(logistic: LogisticRegression, rows: np.ndarray, outcomes: np.ndarray) -> None:
-    """Fit on a sample of the rows, and from there on all of them, down to the last digits.
-
-    The same as `fit`, which goes through all rows for every step from nothing on, and leaves out
-    the last step.
-    """
-    every = max(1, len(rows) // SAMPLE)
-    # of both outcomes, however rare one is
-    sample = np.concatenate([np.flatnonzero(outcomes == outcome)[::every] for outcome in (0, 1)])
-    sample.sort()
-    logistic.fit(rows[sample], outcomes[sample])
-    found = np.append(logistic.coef_[0], logistic.intercept_)
-    for start in (found, np.zeros_like(found)):  # a rare category may lead a sample astray
-        minimum = newton(rows, outcomes, start, penalty=1 / logistic.C, tol=logistic.tol)
-        if minimum:
-            logistic.coef_ = minimum.weights[None, :-1]
-            logistic.intercept_ = minimum.weights[-1:]
-            logistic.n_iter_[:] = minimum.looks
-            return
-    if every > 1:
-        logistic.fit(rows, outcomes)

@@ -1,13 +1,12 @@
 """A fitted logistic pipeline of scikit-learn, reduced to its numbers."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from pipeline.core.schema import LARGEST_NUMBER
-from pipeline.data.features import Features, Row
+from pipeline.data.features import Features
 from pipeline.models.probes import Landmarks
 
 
@@ -26,40 +25,25 @@ class Linear:
         """The log-odds of the outcome 1 for each row: shape (rows,).
 
         Numbers are scaled one by one, as the pipeline does, and not through one folded weight:
-        huge ones would lose other digits then. They are added up column by column, as for one row:
-        in a product of matrices the last digit depends on which rows stand beside it.
+        huge ones would lose other digits then. They are added up column by column: in a product of
+        matrices the last digit depends on which rows are scored together.
         """
+        parts = np.where(np.isnan(rows.numbers), self.medians, rows.numbers)
+        parts -= self.means
+        parts /= self.scales
+        parts *= self.weights
         decision = np.zeros(len(rows))
-        columns = zip(rows.numbers.T, self._columns, strict=True)
-        for numbers, (median, mean, scale, weight) in columns:
-            part = np.where(np.isnan(numbers), median, numbers)
-            part -= mean
-            part /= scale
-            part *= weight
+        for part in parts.T:
             decision += part
         for weights, values in zip(self.categories, rows.texts, strict=True):
             decision += [weights.get(value, 0.0) for value in values]
         decision += self.intercept
         return decision
 
-    def decision_of_one(self, row: Row) -> float:
-        """The same for one row, number by number."""
-        decision = 0.0
-        for number, (median, mean, scale, weight) in zip(row.numbers, self._columns, strict=True):
-            decision += ((median if number != number else number) - mean) / scale * weight
-        for weights, value in zip(self.categories, row.texts, strict=True):
-            decision += weights.get(value, 0.0)
-        return decision + self.intercept
-
     @property
     def landmarks(self) -> Landmarks:
         """The categories that are known; numbers have no edges."""
         return Landmarks((), tuple(list(weights) for weights in self.categories))
-
-    @cached_property
-    def _columns(self) -> list[tuple[float, float, float, float]]:
-        parts = (self.medians, self.means, self.scales, self.weights)
-        return list(zip(*(part.tolist() for part in parts), strict=True))
 
 
 def linear_of(model: Any) -> Linear | None:

@@ -6,14 +6,13 @@ after all columns is one leaf a tree. Source: Lucchese et al., QuickScorer, SIGI
 it differs in that a tree has few leaves and a column few values that are told apart.
 """
 
-from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.data.features import Features, Row
+from pipeline.data.features import Features
 from pipeline.models.probes import Landmarks
 
 LEAVES = 16  # of a tree at most: bits of an entry
@@ -77,21 +76,11 @@ class Trees:
             decision[block] = _added_up(self.values.take(leaves.T))
         return decision
 
-    def decision_of_one(self, row: Row) -> float:
-        """The same for one row."""
-        left = []
-        for (edges, table), number in zip(self._edges, row.numbers, strict=True):
-            left.append(table[bisect_left(edges, number) if number == number else -1])
-        for words, text in zip(self.words, row.texts, strict=True):
-            left.append(words.open[words.codes.get(text, -1)])
-        leaves = self._leaves(reduce(np.bitwise_and, left))
-        return float(_added_up(self.values.take(leaves[:, None]))[0])
-
     @property
     def landmarks(self) -> Landmarks:
         """The edges of numbers and the categories that are told apart."""
         return Landmarks(
-            tuple(edges for edges, _ in self._edges),
+            tuple(table.edges.tolist() for table in self.numbers),
             tuple(list(table.codes) for table in self.words),
         )
 
@@ -107,10 +96,6 @@ class Trees:
     @cached_property
     def _first(self) -> np.ndarray:
         return np.arange(0, len(self.values), LEAVES, dtype="int32") - 127
-
-    @cached_property
-    def _edges(self) -> list[tuple[list[float], np.ndarray]]:
-        return [(table.edges.tolist(), table.open) for table in self.numbers]
 
 
 def _added_up(values: np.ndarray) -> np.ndarray:

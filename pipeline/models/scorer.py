@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.core.schema import Schema
 from pipeline.core.threads import threads_for
-from pipeline.data.features import Features, Row
+from pipeline.data.features import Features
 from pipeline.models.anatomy import anatomy_of
 from pipeline.models.curves import PLAIN, Curve, curve_of
 from pipeline.models.fast_linear import linear_of
@@ -53,9 +53,6 @@ class Core(Protocol):
 
     def decision(self, rows: Features) -> np.ndarray:
         """The log-odds of the outcome 1 for each row: shape (rows,)."""
-
-    def decision_of_one(self, row: Row) -> float:
-        """The same for one row."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +106,8 @@ class ByNumbers:
         """Work it out for all rows at once."""
         return self.core.decision(rows)
 
-    def score(self, row: Row) -> tuple[int, float]:
-        """The outcome and the risk of one row."""
-        decision = self.core.decision_of_one(row)
-        risk = (self.curve or PLAIN).risk_of_one(decision)
-        return int(self.leaves(decision, risk)), risk
-
-    def leaves(self, decision: Any, risk: Any) -> Any:
-        """Whether the outcome 1 is predicted, for a row or an array of them.
+    def leaves(self, decision: np.ndarray, risk: np.ndarray) -> np.ndarray:
+        """Whether the outcome 1 is predicted: shape (rows,).
 
         As the estimators of scikit-learn have it, each in its own way: a pipeline by log-odds
         above 0, a calibrated one by a risk above a half, a threshold by a risk that is no less.
@@ -167,11 +158,9 @@ def agrees(quick: ByNumbers, estimator: ByEstimator, probes: Features) -> bool:
         log.warning("the model cannot be compared with its numbers: %r", error)
         return False
     curve = quick.curve or PLAIN
-    alone = np.array([quick.core.decision_of_one(row) for row in probes.rows()])
-    alone_risk = np.array([curve.risk_of_one(one) for one in decision.tolist()])
     return bool(
-        all(_same_decision(found, decision) for found in (quick.decision(probes), alone))
-        and all(_near(found, theirs.risk) for found in (curve.risk(decision), alone_risk))
+        _same_decision(quick.decision(probes), decision)
+        and _near(curve.risk(decision), theirs.risk)
         and (ours.outcomes == theirs.outcomes).all()
     )
 

@@ -12,11 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from flask import Request
-from flask.globals import request_ctx
-from werkzeug.exceptions import ClientDisconnected
+from flask import request
 
-from pipeline import plaincsv, plainjson
 from pipeline.core.config import Config
 from pipeline.core.errors import DataError, PipelineError
 from pipeline.core.schema import LARGEST_NUMBER, Schema
@@ -30,6 +27,7 @@ MOST_JSON_BYTES = 16 * 2**20  # parsed, JSON takes up to 30 times its size in me
 MOST_ROWS = 100_000
 MOST_LINES = 10 * MOST_ROWS  # blank ones and those within quotes included
 MOST_COLUMNS = 1_000
+NUMBERS = (int, float)  # not `bool`, which is an `int`, too
 
 
 class RequestError(PipelineError):
@@ -47,27 +45,31 @@ class ClientRows:
     features: Features
     bad: dict[int, BadRow]  # by position among all rows
 
+    def in_order(self, values: list[Any]) -> list[Any]:
+        """One value a row: those of the good rows in their places, None for the bad ones."""
+        if not self.bad:
+            return values
+        good = iter(values)
+        total = len(values) + len(self.bad)
+        return [None if place in self.bad else next(good) for place in range(total)]
+
 
 def requested_rows(config: Config) -> ClientRows:
     """The client rows that the request being answered names or holds; raises `RequestError`."""
-    asked = request_ctx.request  # itself, where `request` looks for it each time
-    if asked.method != "POST":
-        name = asked.args.get("filename", asked.args.get("filepath"))
+    if request.method != "POST":
+        name = request.args.get("filename", request.args.get("filepath"))
         return from_csv(named_file(name, config), config.schema)
-    if asked.mimetype == "application/json":
-        return _rows_of_json(_body(asked, MOST_JSON_BYTES), config)
-    if "file" in asked.files:
-        with closing(asked.files["file"]) as upload:
+    if request.mimetype == "application/json":
+        return _rows_of_json(_body(MOST_JSON_BYTES), config)
+    if "file" in request.files:
+        with closing(request.files["file"]) as upload:
             return from_csv(upload.read(), config.schema)
-    if asked.mimetype == "text/csv":
-        return from_csv(_body(asked, MOST_BYTES), config.schema)
+    if request.mimetype == "text/csv":
+        return from_csv(_body(MOST_BYTES), config.schema)
     raise RequestError(415, 'send JSON, text/csv, or a CSV file as the form field "file"')
 
 
 def _rows_of_json(body: bytes, config: Config) -> ClientRows:
-    plain = plainjson.read_plain(body, config.schema, MOST_ROWS, MOST_COLUMNS)
-    if plain is not None:
-        return ClientRows(plain, {})
     asked = parsed(body)
     if isinstance(asked, dict):
         for key in ("filepath", "filename"):
@@ -78,26 +80,12 @@ def _rows_of_json(body: bytes, config: Config) -> ClientRows:
     raise RequestError(422, 'expected an object with "filepath", "filename" or "clients"')
 
 
-def _body(asked: Request, most: int) -> bytes:
+def _body(most: int) -> bytes:
     """The body; one that comes in pieces does not say how long it is, and is cut at the limit."""
-    asked.max_content_length = most = min(most, asked.max_content_length or most)
-    length = asked.content_length
-    if length is not None and length < most:
-        return _body_of(asked, length)
-    body = asked.get_data()
+    request.max_content_length = most = min(most, request.max_content_length or most)
+    body = request.get_data(cache=False)
     if len(body) == most:
         raise _too_many_bytes(most)
-    return body
-
-
-def _body_of(asked: Request, length: int) -> bytes:
-    """A body of a length that is known and right, read at once: Flask would do it bit by bit."""
-    try:
-        body: bytes = asked.environ["wsgi.input"].read(length)
-    except OSError:
-        raise ClientDisconnected from None
-    if len(body) < length:
-        raise ClientDisconnected
     return body
 
 
@@ -128,24 +116,6 @@ def from_csv(content: bytes, schema: Schema) -> ClientRows:
     Raises `RequestError` where the text as a whole is refused.
     """
     check_lines(content)
-    plain = plaincsv.read_plain(content, schema, MOST_ROWS, MOST_COLUMNS)
-    if plain is not None:
-        return ClientRows(plain, {})
-    return checked_csv(content, schema)
-
-
-def check_lines(content: bytes) -> None:
-    """Raise `RequestError` where a text has too many lines to be looked through."""
-    # what is shorter cannot hold as many, and need not be counted
-    if len(content) > MOST_LINES and content.count(b"\n") + content.count(b"\r") > MOST_LINES:
-        raise RequestError(413, f"at most {MOST_LINES:,} lines at a time")
-
-
-def checked_csv(content: bytes, schema: Schema) -> ClientRows:
-    """The rows of a CSV text, by the rule.
-
-    Raises `RequestError` where the text as a whole is refused.
-    """
     good: list[str] = []
     bad: dict[int, BadRow] = {}
     rows = 0
@@ -153,7 +123,8 @@ def checked_csv(content: bytes, schema: Schema) -> ClientRows:
         table = Table(
             io.BufferedReader(io.BytesIO(content)), schema, schema.features, quote_values=False
         )
-        _check_size(columns=table.width)
+        if table.width > MOST_COLUMNS:
+            raise _too_large()
         for block in table.blocks():
             if isinstance(block, GoodRows):
                 good.append(block.text)
@@ -161,7 +132,8 @@ def checked_csv(content: bytes, schema: Schema) -> ClientRows:
             else:
                 bad[rows] = block
                 rows += 1
-            _check_size(rows=rows)
+            if rows > MOST_ROWS:
+                raise _too_large()
         if why := too_many_bad(list(bad.values()), rows):
             raise DataError(why)
     except DataError as error:
@@ -171,9 +143,15 @@ def checked_csv(content: bytes, schema: Schema) -> ClientRows:
     )
 
 
-def _check_size(*, rows: int = 0, columns: int = 0) -> None:
-    if rows > MOST_ROWS or columns > MOST_COLUMNS:
-        raise RequestError(413, f"at most {MOST_ROWS:,} rows of {MOST_COLUMNS:,} columns at a time")
+def check_lines(content: bytes) -> None:
+    """Raise `RequestError` where a text has too many lines to be looked through."""
+    # what is shorter cannot hold as many, and need not be counted
+    if len(content) > MOST_LINES and content.count(b"\n") + content.count(b"\r") > MOST_LINES:
+        raise RequestError(413, f"at most {MOST_LINES:,} lines at a time")
+
+
+def _too_large() -> RequestError:
+    return RequestError(413, f"at most {MOST_ROWS:,} rows of {MOST_COLUMNS:,} columns at a time")
 
 
 def from_json(clients: Any, schema: Schema) -> ClientRows:
@@ -183,39 +161,52 @@ def from_json(clients: Any, schema: Schema) -> ClientRows:
     """
     if not isinstance(clients, list) or not clients:
         raise RequestError(422, '"clients" must be a list of at least one object')
-    _check_size(rows=len(clients))
+    if len(clients) > MOST_ROWS:
+        raise _too_large()
+    numbers: list[float] = []
+    texts: list[str] = []
     for number, client in enumerate(clients, start=1):
         if not isinstance(client, dict):
             raise RequestError(422, f"client {number} must be an object")
-        _check_size(columns=len(client))
-        if lacking := [column for column in schema.features if column not in client]:
-            raise RequestError(422, f"client {number} lacks {', '.join(lacking)}")
-    numbers = np.empty((len(clients), len(schema.numeric)))
-    for i, column in enumerate(schema.numeric):
-        numbers[:, i] = _numbers(column, [client[column] for client in clients])
-    texts = (
-        _texts(column, [client[column] for client in clients]) for column in schema.categorical
+        if len(client) > MOST_COLUMNS:
+            raise _too_large()
+        try:
+            for column in schema.numeric:
+                numbers.append(_number(client[column]))
+            for column in schema.categorical:
+                texts.append(_text(client[column]))
+        except KeyError:
+            lacking = ", ".join(column for column in schema.features if column not in client)
+            raise RequestError(422, f"client {number} lacks {lacking}") from None
+        except ValueError as error:
+            raise RequestError(422, f"client {number}: {column} {error}") from None
+    shape = (len(clients), len(schema.numeric))
+    columns = len(schema.categorical)
+    return ClientRows(
+        Features(
+            np.array(numbers, dtype="float64").reshape(shape),
+            tuple(texts[place::columns] for place in range(columns)),
+        ),
+        {},
     )
-    return ClientRows(Features(numbers, tuple(texts)), {})
 
 
-def _numbers(column: str, values: list[Any]) -> list[float]:
-    numbers = []
-    for number, value in enumerate(values, start=1):
-        if value is None:
-            numbers.append(math.nan)
-        elif type(value) in (int, float) and abs(value) <= LARGEST_NUMBER:
-            numbers.append(float(value))
-        else:
-            raise RequestError(422, f"client {number}: {column} must be a finite number or null")
-    return numbers
+def _number(value: Any) -> float:
+    """A number of a client, NaN for null; raises `ValueError`."""
+    if value is None:
+        return math.nan
+    if type(value) in NUMBERS and abs(value) <= LARGEST_NUMBER:
+        return float(value)
+    raise ValueError("must be a finite number or null")
 
 
-def _texts(column: str, values: list[Any]) -> list[str]:
-    for number, value in enumerate(values, start=1):
-        if not (value is None or isinstance(value, str)):
-            raise RequestError(422, f"client {number}: {column} must be a text or null")
-    return [(value or "").strip() for value in values]
+def _text(value: Any) -> str:
+    """A category of a client, empty for null; raises `ValueError`."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value.strip()
+    raise ValueError("must be a text or null")
 
 
 def named_file(name: Any, config: Config) -> bytes:

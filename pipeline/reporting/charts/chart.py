@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from pipeline.lightticks import lighten
 from pipeline.reporting.charts.inlinesvg import inline_svg
 from pipeline.reporting.charts.style import new_figure, styled, svg_of
 
@@ -35,6 +34,4 @@ class Chart:
         with styled(**{"svg.fonttype": letters}):
             figure = new_figure()
             self.draw(figure)
-            for axes in figure.axes:
-                lighten(axes)
             return svg_of(figure)
