@@ -143,7 +143,7 @@ def command(config: Config, args: argparse.Namespace) -> None:
     path = config.output_model_path / args.output
     write_answers(answers, path)
     lines = [f"{answer.call}: {answer.status}" for answer in answers]
-    cli.tell(config, args, as_object(path, answers), [*lines, config.shown(path)])
+    cli.print_result(config, args, as_object(path, answers), [*lines, config.shown(path)])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

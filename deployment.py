@@ -195,7 +195,7 @@ def _card(config: Config, trained: TrainedModel, f1: float, history: History) ->
 def show_releases(config: Config, args: argparse.Namespace) -> None:
     """List the releases."""
     found = list_releases(config.prod_deployment_path)
-    cli.tell(config, args, found, list_lines(found))
+    cli.print_result(config, args, found, list_lines(found))
 
 
 def command(config: Config, args: argparse.Namespace) -> None:
@@ -212,7 +212,7 @@ def command(config: Config, args: argparse.Namespace) -> None:
     lines = [f"{config.shown(config.prod_deployment_path)}: {release.id} is live, F1 {release.f1}"]
     if args.rollback is not None and release.id != before:
         lines.append(RANKED_LATER)
-    cli.tell(config, args, {"path": release.path, **release_object(release)}, lines)
+    cli.print_result(config, args, {"path": release.path, **release_object(release)}, lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import cli
 from pipeline.core.config import Config
 from pipeline.heartbeat import heartbeat
-from pipeline.pending import lacks_release, work_waits
+from pipeline.pending import has_work, lacks_release
 from pipeline.registry.releases import live_id
 from pipeline.storage.database import History
 from pipeline.storage.history import open_history, run_lock
@@ -69,7 +69,7 @@ class Tick:
 
 
 def tick(
-    config: Config, say: cli.Say = cli.say, start_log: Callable[[], None] = lambda: None
+    config: Config, say: cli.Printer = cli.print_lines, start_log: Callable[[], None] = lambda: None
 ) -> Tick:
     """One run of the chain; raises `LockHeldError` if another one is at work.
 
@@ -84,7 +84,7 @@ def tick(
         open_history(config.history_path) as history,
     ):
         try:
-            waits = work_waits(config, history)
+            waits = has_work(config, history)
         except Exception:
             with _on_record(history, start_log):
                 raise
@@ -103,7 +103,7 @@ def _on_record(history: History, start_log: Callable[[], None]) -> AbstractConte
     return recorded_run(history, "fullprocess")
 
 
-def work(config: Config, history: History, say: cli.Say) -> Tick:
+def work(config: Config, history: History, say: cli.Printer) -> Tick:
     """Ingest, judge what no drift check has seen, report, and forget what is long past."""
     from deployment import settle
     from ingestion import ingest, told
@@ -360,9 +360,9 @@ def command(config: Config, args: Any) -> None:
         from pipeline.reporting.status import status, status_lines, status_object
 
         now = status(config)
-        cli.tell(config, args, status_object(now), status_lines(now))
+        cli.print_result(config, args, status_object(now), status_lines(now))
         return
-    done = tick(config, cli.sayer(args), partial(cli.set_up_logging, args.verbose))
+    done = tick(config, cli.printer_for(args), partial(cli.set_up_logging, args.verbose))
     if args.json:
         cli.print_json(config, as_object(config, done))
 

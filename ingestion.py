@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import cli
 from pipeline.core.config import Config
-from pipeline.core.csv_format import neutral
+from pipeline.core.csv_format import escape_formula
 from pipeline.core.errors import HistoryError
 from pipeline.core.files import sync_folder, write_atomic, write_if_changed
 from pipeline.core.schema import csv_line
@@ -161,7 +161,12 @@ def _write_records(config: Config, history: History) -> None:
     if rejected or config.rejectedrows_path.exists():
         lines = [["file", "line", "reason", "row"]]
         lines += [
-            [neutral(name), str(bad.line), neutral(bad.reason), neutral(bad.row)]
+            [
+                escape_formula(name),
+                str(bad.line),
+                escape_formula(bad.reason),
+                escape_formula(bad.row),
+            ]
             for name, bad in rejected
         ]
         write_if_changed(config.rejectedrows_path, "".join(csv_line(line) + "\n" for line in lines))
@@ -213,7 +218,7 @@ def export(config: Config, args: argparse.Namespace) -> None:
 
     with open_history(config.history_path) as history:
         done = export_rows(config, history, args.export)
-    cli.tell(config, args, done, [f"{config.shown(done.path)}: {done.rows:,} rows"])
+    cli.print_result(config, args, done, [f"{config.shown(done.path)}: {done.rows:,} rows"])
 
 
 def command(config: Config, args: argparse.Namespace) -> None:
@@ -222,7 +227,7 @@ def command(config: Config, args: argparse.Namespace) -> None:
         export(config, args)
         return
     done = ingest(config, rebuild=args.rebuild)
-    cli.tell(config, args, as_object(config, done), told(config, done))
+    cli.print_result(config, args, as_object(config, done), told(config, done))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -64,7 +64,7 @@ def command(config: Config, args: argparse.Namespace) -> None:
     scores = score(config)
     path = config.latestscore_path
     first = f"{config.shown(path)}: F1 {scores.f1} on {scores.rows:,} rows"
-    cli.tell(config, args, {"path": path, **asdict(scores)}, [first, *score_lines(scores)])
+    cli.print_result(config, args, {"path": path, **asdict(scores)}, [first, *score_lines(scores)])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

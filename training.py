@@ -182,7 +182,7 @@ def command(config: Config, args: argparse.Namespace) -> None:
     made = f"{recipe.kind}{curve}{line}, trained on {manifest.rows:,} labelled rows"
     path = config.trainedmodel_path
     result = {"path": path, **manifest_object(manifest)}
-    cli.tell(config, args, result, [f"{config.shown(path)}: {made}"])
+    cli.print_result(config, args, result, [f"{config.shown(path)}: {made}"])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

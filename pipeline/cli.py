@@ -36,7 +36,7 @@ OUR_LOGGERS = (
 )
 
 Command = Callable[[Config, Any], None]  # the arguments are a namespace
-Say = Callable[[Iterable[str]], None]
+Printer = Callable[[Iterable[str]], None]
 
 
 def stage_parser(manual: str | None) -> "argparse.ArgumentParser":
@@ -84,7 +84,7 @@ def plain_arguments(argv: Sequence[str], *flags: str) -> SimpleNamespace | None:
     return SimpleNamespace(config=config, **given)
 
 
-def say(lines: Iterable[str]) -> None:
+def print_lines(lines: Iterable[str]) -> None:
     """Print what a person is told."""
     _print("\n".join(lines))
 
@@ -100,17 +100,17 @@ def _print(text: str) -> None:
         os.close(nowhere)
 
 
-def sayer(args: Any) -> Say:
+def printer_for(args: Any) -> Printer:
     """How to tell a person what is known so far; a program gets its one object at the end."""
-    return (lambda _: None) if args.json else say
+    return (lambda _: None) if args.json else print_lines
 
 
-def tell(config: Config, args: Any, result: Any, lines: Iterable[str]) -> None:
+def print_result(config: Config, args: Any, result: Any, lines: Iterable[str]) -> None:
     """Print a result: as JSON where that is asked for, else in lines for a person."""
     if args.json:
         print_json(config, result)
     else:
-        say(lines)
+        print_lines(lines)
 
 
 def print_json(config: Config, result: Any) -> None:

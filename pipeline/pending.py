@@ -4,21 +4,21 @@ from pipeline.core.config import Config
 from pipeline.registry.releases import live_id
 from pipeline.storage.database import History
 from pipeline.storage.ledger import (
+    has_unreported,
     master_size,
     new_in,
     rebuilding,
-    reports_wait,
     unsettled_since,
 )
 from pipeline.storage.master import check_rows
 
 
-def work_waits(config: Config, history: History) -> bool:
+def has_work(config: Config, history: History) -> bool:
     """Whether there is anything to do; raises `HistoryError` if rows are not as on record."""
     if rebuilding(history):
         return True
     check_rows(config, history)
-    if new_in(config.input_folder_path, history) or reports_wait(history):
+    if new_in(config.input_folder_path, history) or has_unreported(history):
         return True
     return lacks_release(config, history) or unsettled_since(history) is not None
 

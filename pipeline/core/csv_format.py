@@ -12,11 +12,11 @@ _BEFORE = re.compile(rf"^(?='*[\t\r\n])|(?:^|(?<=[;\t\r\n])){_FORMULA}")
 _MARK = re.compile(rf"^'(?='*[\t\r\n])|(?:^|(?<=[;\t\r\n]))'{_FORMULA}")
 
 
-def neutral(text: str) -> str:
+def escape_formula(text: str) -> str:
     """The text as it may stand in a cell."""
     return _BEFORE.sub("'", text)
 
 
-def original(cell: str) -> str:
-    """The text that `neutral` made this cell of."""
+def unescape_formula(cell: str) -> str:
+    """The text that `escape_formula` made this cell of."""
     return _MARK.sub("", cell)

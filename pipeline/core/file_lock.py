@@ -11,7 +11,7 @@ from time import sleep
 from typing import BinaryIO
 
 from pipeline.core.errors import LockHeldError
-from pipeline.core.files import naming, utc_now
+from pipeline.core.files import errors_with_path, utc_now
 
 HOLDER_LOOKS = 100  # a hundredth of a second apart
 LOCKLESS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # what shares without locks say
@@ -27,7 +27,7 @@ def file_lock(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = _acquire(path)
     try:
-        with naming(path):
+        with errors_with_path(path):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "since": utc_now()}).encode(), 0)
         yield

@@ -11,18 +11,18 @@ from typing import BinaryIO
 
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Replace a file in one step, so that a reader sees the old content or the new."""
-    with writing(path) as file:
+    with atomic_writer(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
+def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     """A file to write, which is put in the place of the old one when it is whole and durable."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # one name for each target, so that what a killed run leaves is overwritten by the next
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with naming(path):
+        with errors_with_path(path):
             with temporary.open("wb") as file:
                 yield file
                 file.flush()
@@ -41,7 +41,7 @@ def write_if_changed(path: Path, content: str) -> None:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def errors_with_path(path: Path) -> Iterator[None]:
     """Let the system's errors name the file that they are about: those of writing do not.
 
     Others stay as they are: those about a file elsewhere, and those of libraries, in words.

@@ -13,7 +13,7 @@ from pipeline.core.files import DigestReader
 from pipeline.core.schema import Schema
 from pipeline.data.csv_reader import BadRow, Table, some_of, too_many_bad
 from pipeline.data.input_files import UNREAD, FoundFile, mtime_of, plain
-from pipeline.data.progress import Step, unseen
+from pipeline.data.progress import Step, no_progress
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Sink(Protocol[M]):
 
 
 def take_in(
-    schema: Schema, file: FoundFile, master: Sink[M], step: Step = unseen
+    schema: Schema, file: FoundFile, master: Sink[M], step: Step = no_progress
 ) -> TakenFile | None:
     """Read one file into the master; None if it has to wait for the next run.
 

@@ -8,7 +8,7 @@ Step = Callable[[int], object]
 SECONDS = 1.0  # what takes no longer shows nothing
 
 
-def unseen(_: int) -> None:
+def no_progress(_: int) -> None:
     """Show nothing."""
 
 
@@ -19,7 +19,7 @@ def progress(what: str, size: int) -> Iterator[Step]:
     Log lines that come meanwhile stand above it.
     """
     if not sys.stderr.isatty():
-        yield unseen
+        yield no_progress
         return
     from tqdm import tqdm  # only here: nobody looks at what cron runs
     from tqdm.contrib.logging import logging_redirect_tqdm

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 CURVES = {"sigmoid", "isotonic"}
 
 
-class Anatomy(NamedTuple):
+class ModelParts(NamedTuple):
     """The parts of a fitted model.
 
     `core` gives log-odds by `decision_function`, if it has one; it is the whole model where that
@@ -18,11 +18,11 @@ class Anatomy(NamedTuple):
     threshold: float | None  # the least risk that is predicted to leave; None for the usual half
 
 
-def anatomy_of(model: Any) -> Anatomy:
+def unwrap_model(model: Any) -> ModelParts:
     """The parts of a model as `training.py` puts them together: by names and shapes only."""
     core, threshold = _without_threshold(model)
     core, calibrator = _without_curve(core)
-    return Anatomy(core, calibrator, threshold)
+    return ModelParts(core, calibrator, threshold)
 
 
 def _without_threshold(model: Any) -> tuple[Any, float | None]:

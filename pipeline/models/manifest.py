@@ -9,12 +9,12 @@ from pipeline.core.errors import ModelError
 from pipeline.core.schema import Schema
 from pipeline.models.manifestjson import (
     UNREADABLE,
+    get,
+    get_list,
+    get_texts,
     is_one_of,
     json_text,
-    one,
-    several,
-    texts,
-    told_object,
+    load_object,
 )
 from pipeline.models.recipe import Recipe
 
@@ -56,7 +56,7 @@ class ModelManifest:
 def read_manifest(path: Path) -> ModelManifest:
     """The manifest beside a trained model; raises `ModelError` if it is missing or damaged."""
     try:
-        return manifest_of(told_object(path))
+        return manifest_of(load_object(path))
     except FileNotFoundError:
         raise ModelError(f"{path} is missing: run `python training.py` first") from None
     except UNREADABLE as error:
@@ -75,42 +75,42 @@ def manifest_object(manifest: ModelManifest) -> dict[str, Any]:
 
 def manifest_of(told: dict[str, Any]) -> ModelManifest:
     """The manifest that an object tells; raises `ValueError` where it is none."""
-    roles = one(told, "schema", dict)
+    roles = get(told, "schema", dict)
     schema = Schema(
-        client=one(roles, "client", str),
-        outcome=one(roles, "outcome", str),
-        numeric=several(roles, "numeric", str),
-        categorical=several(roles, "categorical", str),
+        client=get(roles, "client", str),
+        outcome=get(roles, "outcome", str),
+        numeric=get_list(roles, "numeric", str),
+        categorical=get_list(roles, "categorical", str),
     )
     return ModelManifest(
-        sha256=one(told, "sha256", str),
-        trained_at=one(told, "trained_at", str),
-        rows=one(told, "rows", int),
-        last_file=one(told, "last_file", int),
+        sha256=get(told, "sha256", str),
+        trained_at=get(told, "trained_at", str),
+        rows=get(told, "rows", int),
+        last_file=get(told, "last_file", int),
         schema=schema,
-        versions=texts(told, "versions"),
-        self_check=_self_check_of(one(told, "self_check", dict), schema),
-        recipe=_recipe_of(one(told, "recipe", dict)) if "recipe" in told else Recipe(),
+        versions=get_texts(told, "versions"),
+        self_check=_self_check_of(get(told, "self_check", dict), schema),
+        recipe=_recipe_of(get(told, "recipe", dict)) if "recipe" in told else Recipe(),
         usual=_usual_of(told, schema) if "usual" in told else (),
     )
 
 
 def _recipe_of(told: dict[str, Any]) -> Recipe:
-    evidence = one(told, "evidence", dict)
+    evidence = get(told, "evidence", dict)
     if not all(is_one_of(value, (float, int)) for value in evidence.values()):
         raise ValueError('"evidence" holds something else than numbers')
     return Recipe(
-        kind=one(told, "kind", str),
-        calibration=one(told, "calibration", str),
-        threshold=one(told, "threshold", float, int),
-        rule=one(told, "rule", str),
-        seed=one(told, "seed", int),
+        kind=get(told, "kind", str),
+        calibration=get(told, "calibration", str),
+        threshold=get(told, "threshold", float, int),
+        rule=get(told, "rule", str),
+        seed=get(told, "seed", int),
         evidence=evidence,
     )
 
 
 def _usual_of(told: dict[str, Any], schema: Schema) -> tuple[float | str | None, ...]:
-    values = tuple(one(told, "usual", list))
+    values = tuple(get(told, "usual", list))
     if not values:
         return values
     if len(values) != len(schema.features) or not all(map(_fits, values, _kinds(schema))):
@@ -119,7 +119,7 @@ def _usual_of(told: dict[str, Any], schema: Schema) -> tuple[float | str | None,
 
 
 def _self_check_of(told: dict[str, Any], schema: Schema) -> SelfCheck:
-    rows, risk = several(told, "rows", list), several(told, "risk", float, int)
+    rows, risk = get_list(told, "rows", list), get_list(told, "risk", float, int)
     kinds = _kinds(schema)
     for row in rows:
         if len(row) != len(kinds) or not all(map(_fits, row, kinds)):

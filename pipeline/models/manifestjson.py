@@ -12,7 +12,7 @@ from pipeline.core.schema import UNTELLABLE
 UNREADABLE = (OSError, ValueError, OverflowError, RecursionError)  # whatever a manifest holds
 
 
-def told_object(path: Path) -> dict[str, Any]:
+def load_object(path: Path) -> dict[str, Any]:
     """The object that a manifest holds; raises one of `UNREADABLE`."""
     told = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     if type(told) is not dict:
@@ -24,7 +24,7 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number")
 
 
-def one(told: dict[str, Any], key: str, *kinds: type) -> Any:
+def get(told: dict[str, Any], key: str, *kinds: type) -> Any:
     """A value, of one of these types."""
     if key not in told:
         raise ValueError(f'"{key}" is missing')
@@ -33,17 +33,17 @@ def one(told: dict[str, Any], key: str, *kinds: type) -> Any:
     return told[key]
 
 
-def several(told: dict[str, Any], key: str, *kinds: type) -> tuple[Any, ...]:
+def get_list(told: dict[str, Any], key: str, *kinds: type) -> tuple[Any, ...]:
     """The values of an array, each of one of these types."""
-    values = one(told, key, list)
+    values = get(told, key, list)
     if not all(is_one_of(value, kinds) for value in values):
         raise ValueError(f'"{key}" holds something else than it should')
     return tuple(values)
 
 
-def texts(told: dict[str, Any], key: str) -> dict[str, str]:
+def get_texts(told: dict[str, Any], key: str) -> dict[str, str]:
     """An object of texts."""
-    values: dict[str, str] = one(told, key, dict)
+    values: dict[str, str] = get(told, key, dict)
     if not all(is_one_of(value, (str,)) for value in values.values()):
         raise ValueError(f'"{key}" holds something else than texts')
     return values

@@ -23,7 +23,7 @@ from pipeline.core.schema import Schema
 from pipeline.core.threads import threads_for
 from pipeline.data.features import Row
 from pipeline.data.reference import reference_object
-from pipeline.models.anatomy import anatomy_of
+from pipeline.models.anatomy import unwrap_model
 from pipeline.models.fast_linear import linear_of
 from pipeline.models.manifest import (
     MANIFEST,
@@ -119,7 +119,7 @@ def _self_check(model: Model, frame: pd.DataFrame) -> SelfCheck:
 
 def _medians_in(model: Model) -> list[float] | None:
     """The medians that a logistic model holds; 0 for a column without values."""
-    linear = linear_of(anatomy_of(model).core)
+    linear = linear_of(unwrap_model(model).core)
     return None if linear is None else linear.medians.tolist()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.core.schema import Schema
 from pipeline.core.threads import threads_for
 from pipeline.data.features import Features
-from pipeline.models.anatomy import anatomy_of
+from pipeline.models.anatomy import unwrap_model
 from pipeline.models.curves import PLAIN, Curve, curve_of
 from pipeline.models.fast_linear import linear_of
 from pipeline.models.manifest import ModelManifest
@@ -85,7 +85,7 @@ class ByEstimator:
 
     @cached_property
     def _core(self) -> Any:
-        return anatomy_of(self.model).core
+        return unwrap_model(self.model).core
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def numbers_of(model: Model) -> ByNumbers | None:
     find out, by comparing what both give.
     """
     try:
-        core, calibrator, threshold = anatomy_of(model)
+        core, calibrator, threshold = unwrap_model(model)
         curve = None if calibrator is None else curve_of(calibrator)
     except (AttributeError, IndexError, TypeError, ValueError):  # made in another way
         return None

@@ -63,6 +63,6 @@ def labelled_rows(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     return frame if known.all() else frame[known]
 
 
-def thinned(labelled: pd.DataFrame) -> pd.DataFrame:
+def subsample(labelled: pd.DataFrame) -> pd.DataFrame:
     """Every so many-th row, so that no more than `MOST_CHECKED` are left."""
     return labelled[:: max(1, -(-len(labelled) // MOST_CHECKED))]

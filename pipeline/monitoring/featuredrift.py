@@ -8,7 +8,7 @@ from scipy import stats
 
 from pipeline.data.reference import Numbers
 from pipeline.monitoring.psi import (
-    MOST_BINS,
+    MAX_BINS,
     VALUES_PER_BIN,
     binned,
     psi,
@@ -76,7 +76,7 @@ def compare_numbers(
     if fewest < ROWS:
         return replace(found, reason=_too_few(len(present), len(before.sample)))
     sample = np.array(before.sample)
-    edges = quantile_edges(sample, min(MOST_BINS, fewest // VALUES_PER_BIN))
+    edges = quantile_edges(sample, min(MAX_BINS, fewest // VALUES_PER_BIN))
     found = _with_psi(found, binned(sample, edges), binned(present, edges), level)
     # the exact method takes long for many rows and gives up on some
     test = stats.ks_2samp(sample, present, method="asymp")

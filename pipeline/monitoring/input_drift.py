@@ -33,12 +33,12 @@ from pipeline.monitoring.featuredrift import (
     compare_categories,
     compare_numbers,
 )
-from pipeline.monitoring.psi import MATTERS
+from pipeline.monitoring.psi import MIN_PSI
 from pipeline.monitoring.score_drift import DRIFT, NO_DRIFT
 
 LEVEL = 0.05
-WAYS = 2  # to be evident: by PSI's limit and by a p-value
-SHARE_MATTERS = 0.05
+N_CRITERIA = 2  # to be evident: by PSI's limit and by a p-value
+MIN_SHARE_CHANGE = 0.05
 NAMES = {"ks": "Kolmogorov-Smirnov", "chi2": "chi-squared"}
 P_VALUES = ("p_value", "missing_p_value", "unseen_p_value")
 
@@ -56,7 +56,7 @@ def compare_input(
     if lacking:
         raise ValueError(f"the reference has no column {', '.join(sorted(lacking))}")
     features = features_of(frame, schema)
-    level = LEVEL / WAYS / (len(schema.features) + 1)
+    level = LEVEL / N_CRITERIA / (len(schema.features) + 1)
     found = [
         compare_numbers(name, NUMBER, reference.numbers[name], features.numbers[:, i], level)
         for i, name in enumerate(schema.numeric)
@@ -76,14 +76,14 @@ def _corrected(found: list[FeatureDrift]) -> list[FeatureDrift]:
     if not places:
         return found
     values = stats.false_discovery_control([getattr(found[i], key) for i, key in places])
-    for (i, key), value in zip(places, np.minimum(1, WAYS * values).tolist(), strict=True):
+    for (i, key), value in zip(places, np.minimum(1, N_CRITERIA * values).tolist(), strict=True):
         found[i] = replace(found[i], **{key: value})
     return found
 
 
 def _judged(found: FeatureDrift) -> FeatureDrift:
     """The same with the verdict, and the reason in words."""
-    if ways := _ways(found):
+    if ways := _findings(found):
         return replace(found, verdict=DRIFT, reason="; ".join(ways))
     if found.psi is None or found.psi_limit is None:
         return found
@@ -91,19 +91,19 @@ def _judged(found: FeatureDrift) -> FeatureDrift:
     return replace(found, verdict=NO_DRIFT, reason=reason)
 
 
-def _ways(found: FeatureDrift) -> list[str]:
+def _findings(found: FeatureDrift) -> list[str]:
     """In which ways it has drifted."""
     ways = []
     if found.psi is not None and found.psi_limit is not None:
         if found.psi > found.psi_limit:
             ways.append(f"PSI {found.psi:.3f} above its limit {found.psi_limit:.3f}")
-        elif found.psi > MATTERS and _evident(found.p_value):
+        elif found.psi > MIN_PSI and _evident(found.p_value):
             name, p_value = NAMES[found.test], found.p_value
-            ways.append(f"PSI {found.psi:.3f} above {MATTERS:g}, {name} test p {p_value:.2g}")
+            ways.append(f"PSI {found.psi:.3f} above {MIN_PSI:g}, {name} test p {p_value:.2g}")
     change = abs(found.missing - found.missing_before)
-    if change >= SHARE_MATTERS and _evident(found.missing_p_value):
+    if change >= MIN_SHARE_CHANGE and _evident(found.missing_p_value):
         ways.append(f"missing {_percent(found.missing)}, before {_percent(found.missing_before)}")
-    if (found.unseen or 0) >= SHARE_MATTERS and _evident(found.unseen_p_value):
+    if (found.unseen or 0) >= MIN_SHARE_CHANGE and _evident(found.unseen_p_value):
         ways.append(f"{_percent(found.unseen)} in categories that the training data lack")
     return ways
 

@@ -8,8 +8,8 @@ chi-squared variable of k - 1 degrees of freedom. The usual fixed limit of 0.1 k
 import numpy as np
 from scipy import stats
 
-MATTERS = 0.1  # what is smaller is taken for no change worth telling, however sure it is
-MOST_BINS = 10
+MIN_PSI = 0.1  # what is smaller is taken for no change worth telling, however sure it is
+MAX_BINS = 10
 VALUES_PER_BIN = 5  # of fewer, chi-squared does not describe PSI (Cochran, Biometrics, 1954)
 SMOOTHING = 0.5  # added to every count, so that an empty bin has a logarithm (Anscombe, 1956)
 
@@ -44,4 +44,4 @@ def psi_limit(before: int, now: int, bins: int, level: float) -> float:
     It is no less than what matters.
     """
     by_chance = stats.chi2.isf(level, bins - 1) if bins > 1 else 0.0
-    return max(MATTERS, float(by_chance) * (1 / before + 1 / now))
+    return max(MIN_PSI, float(by_chance) * (1 / before + 1 / now))

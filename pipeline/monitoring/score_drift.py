@@ -29,20 +29,20 @@ DRIFT, NO_DRIFT, NO_EVIDENCE = "drift", "no drift", "not enough evidence"
 RAW, PARAMETRIC, NONPARAMETRIC, BOOTSTRAP = "raw", "parametric", "nonparametric", "bootstrap"
 SCORE_TESTS = (RAW, PARAMETRIC, NONPARAMETRIC, BOOTSTRAP)
 
-DEVIATIONS = 2.0
-RANGES = 1.5
+MAX_DEVIATIONS = 2.0
+MAX_RANGES = 1.5
 
 # The F1 of fewer rows has a handful of possible values. With 5 rows no test gives more false alarms
 # than with 25; it only finds less.
-ROWS = 5
+MIN_ROWS = 5
 # Without any change, in batches of 25 rows, parametric alarms in 12 % after 5 earlier scores and in
 # 18 % after 3; nonparametric in 16 % and 19 %. After 20 both do in 6 %.
-EARLIER = 5
+MIN_EARLIER_SCORES = 5
 # Clients who left, in each of the two samples. Where all of a few are missed, every resample has an
 # F1 of 0 and the interval no length: asked for one of them only, bootstrap alarms in 16 % of
 # unchanged batches of 8 rows, and as often in those of 25 where 5 % leave; asked for 5, in 3 % and
 # less.
-LEAVERS = 5
+MIN_LEAVERS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +102,10 @@ def parametric(evidence: Evidence) -> Verdict:
     # exact sums: the mean of equal scores is that score to the last digit, their deviation 0
     mean, deviation = float(statistics.mean(earlier)), float(statistics.stdev(earlier))
     numbers |= {"mean": mean, "standard_deviation": deviation}
-    words = f"{{limit:.4f}}, {DEVIATIONS:g} standard deviations below the mean of earlier scores"
-    return _against(PARAMETRIC, evidence, mean - DEVIATIONS * deviation, words, numbers)
+    words = (
+        f"{{limit:.4f}}, {MAX_DEVIATIONS:g} standard deviations below the mean of earlier scores"
+    )
+    return _against(PARAMETRIC, evidence, mean - MAX_DEVIATIONS * deviation, words, numbers)
 
 
 def nonparametric(evidence: Evidence) -> Verdict:
@@ -114,9 +116,10 @@ def nonparametric(evidence: Evidence) -> Verdict:
     lower, upper = map(float, np.percentile(evidence.earlier, [25, 75]))
     numbers |= {"percentile_25": lower, "percentile_75": upper}
     words = (
-        f"{{limit:.4f}}, {RANGES:g} interquartile ranges below the 25th percentile of earlier ones"
+        f"{{limit:.4f}}, {MAX_RANGES:g} interquartile ranges below the 25th percentile of earlier"
+        " ones"
     )
-    return _against(NONPARAMETRIC, evidence, lower - RANGES * (upper - lower), words, numbers)
+    return _against(NONPARAMETRIC, evidence, lower - MAX_RANGES * (upper - lower), words, numbers)
 
 
 def bootstrap(evidence: Evidence, seed: int) -> Verdict:
@@ -161,8 +164,8 @@ def _verdict(
 
 def _lack_of_rows(evidence: Evidence) -> str:
     outcomes = evidence.new.outcomes
-    if len(outcomes) < ROWS:
-        return f"new rows with a known outcome: {len(outcomes)}, at least {ROWS} are needed"
+    if len(outcomes) < MIN_ROWS:
+        return f"new rows with a known outcome: {len(outcomes)}, at least {MIN_ROWS} are needed"
     if not 0 < np.count_nonzero(outcomes) < len(outcomes):
         who = "left" if outcomes[0] else "stayed"
         return f"all {len(outcomes):,} new rows with a known outcome are of clients who {who}"
@@ -171,12 +174,16 @@ def _lack_of_rows(evidence: Evidence) -> str:
 
 def _lack_of_earlier(evidence: Evidence) -> str:
     count = len(evidence.earlier)
-    return f"earlier scores: {count}, at least {EARLIER} are needed" if count < EARLIER else ""
+    return (
+        f"earlier scores: {count}, at least {MIN_EARLIER_SCORES} are needed"
+        if count < MIN_EARLIER_SCORES
+        else ""
+    )
 
 
 def _lack_of_leavers(evidence: Evidence) -> str:
     for sample, name in ((evidence.new, "new rows"), (evidence.test, "test data")):
         left = len(set(sample.clients[sample.outcomes == 1]))
-        if left < LEAVERS:
-            return f"clients who left in the {name}: {left}, at least {LEAVERS} are needed"
+        if left < MIN_LEAVERS:
+            return f"clients who left in the {name}: {left}, at least {MIN_LEAVERS} are needed"
     return ""

@@ -10,7 +10,7 @@ from pipeline.core.cache import KeyedCache
 from pipeline.core.config import Config
 from pipeline.core.errors import NotRecordedError
 from pipeline.ranking.rankingreader import read_movers, read_ranking
-from pipeline.storage.history import open_recorded
+from pipeline.storage.history import open_existing_history
 
 if TYPE_CHECKING:
     from pipeline.core.database_url import DatabaseUrl
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Stamp = tuple[int, int, int]
 
 
-def stamp(path: Path) -> Stamp | None:
+def file_stamp(path: Path) -> Stamp | None:
     """What tells one state of a file from another; None if it is not there."""
     try:
         stat = path.stat()
@@ -30,15 +30,15 @@ def stamp(path: Path) -> Stamp | None:
 def history_stamp(place: "Path | DatabaseUrl") -> Hashable:
     """What tells one state of the history from another."""
     if isinstance(place, Path):
-        return stamp(place)
-    history = open_recorded(place)
+        return file_stamp(place)
+    history = open_existing_history(place)
     if history is None:
         return None
     with history:  # which transactions have written: the same, then all that is read is the same
         return history.tuples("SELECT CAST(pg_current_snapshot() AS text)")[0]
 
 
-class Latest:
+class CurrentRanking:
     """The ranking and the movers as they lie there now."""
 
     def __init__(self, config: Config) -> None:
@@ -49,11 +49,11 @@ class Latest:
     def ranking(self) -> pd.DataFrame:
         """The ranking; raises `NotRecordedError` before the first."""
         path = self._config.clientrisk_path
-        if not (key := stamp(path)):
+        if not (key := file_stamp(path)):
             raise NotRecordedError("no ranking has been written yet")
         return self._ranking.get(key, lambda: read_ranking(path))
 
     def movers(self) -> dict[str, Any]:
         """The movers; raises `HistoryError` if there are none of ours."""
         path = self._config.movers_path
-        return self._movers.get(stamp(path), lambda: read_movers(path))
+        return self._movers.get(file_stamp(path), lambda: read_movers(path))

@@ -19,8 +19,8 @@ from pipeline.models.manifest import ModelManifest
 from pipeline.models.scorer import ByNumbers, Scorer
 from pipeline.ranking.wording import category_words, number_words
 
-MOST = 3  # reasons of a client
-LEAST = 0.01  # log-odds: less moves no risk by more than a quarter of a percentage point
+MAX_REASONS = 3  # reasons of a client
+MIN_CONTRIBUTION = 0.01  # log-odds: less moves no risk by more than a quarter of a percentage point
 SEPARATOR = "; "
 
 
@@ -50,7 +50,7 @@ class Explainer:
     def reasons(self, rows: Features) -> Reasons:
         """The reasons of each row."""
         if self.usual is None or not len(rows):
-            return Reasons([], np.full((MOST, len(rows)), -1))
+            return Reasons([], np.full((MAX_REASONS, len(rows)), -1))
         top = strongest(contributions(self.scorer, rows, self.usual))
         words: list[str] = []
         which = np.full(top.size, -1)
@@ -62,7 +62,7 @@ class Explainer:
         return Reasons(words, which.reshape(top.shape))
 
 
-def usual_client(manifest: ModelManifest) -> Row | None:
+def baseline_row(manifest: ModelManifest) -> Row | None:
     """The usual value of each feature in a model's training data; None if that was not kept."""
     if not manifest.usual:
         return None
@@ -116,16 +116,16 @@ def strongest(found: np.ndarray) -> np.ndarray:
     """The features that raise each row's log-odds most, strongest first.
 
     From contributions (features, rows) to places of features (MOST, rows), -1 where no more reach
-    `LEAST`; of equal ones the first in the schema.
+    `MIN_CONTRIBUTION`; of equal ones the first in the schema.
     """
     left, row = found.copy(), np.arange(found.shape[1])
-    top = np.full((MOST, found.shape[1]), -1)
+    top = np.full((MAX_REASONS, found.shape[1]), -1)
     for place in top[: len(found)]:
         most = left.max(axis=0)
         for feature in reversed(range(len(found))):  # argmax over so short an axis takes longer
             place[left[feature] == most] = feature
         left[place, row] = -np.inf
-        place[most < LEAST] = -1
+        place[most < MIN_CONTRIBUTION] = -1
     return top
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.csv_format import neutral
+from pipeline.core.csv_format import escape_formula
 from pipeline.core.files import write_if_changed
 from pipeline.core.schema import csv_line
 from pipeline.ranking.previous_ranking import DECIMALS, Before
@@ -122,9 +122,9 @@ def movers_between(before: np.ndarray, ranking: Ranking) -> Movers:
 
 def movers_text(movers: Movers, release_before: str, release: str) -> str:
     """The movers as `movers.csv` holds them: who rose, then who fell; no text is a formula."""
-    releases = csv_line((neutral(release_before), release))
+    releases = csv_line((escape_formula(release_before), release))
     lines = [
-        f"{csv_line((neutral(client),))},{before:.6f},{risk:.6f},{change:.6f},{releases}"
+        f"{csv_line((escape_formula(client),))},{before:.6f},{risk:.6f},{change:.6f},{releases}"
         for client, before, risk, change in (*movers.rose, *movers.fell)
     ]
     return "\n".join([_HEADER, *lines]) + "\n"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.csv_format import original
+from pipeline.core.csv_format import unescape_formula
 from pipeline.core.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def earlier_blocks(path: Path, rows: int | None = None) -> Iterator[Earlier]:
                 raise ValueError("it is not of one release with risks from 0 to 1")
             clients = table["client"].tolist()
             if "'" in "".join(clients):
-                clients = [original(client) for client in clients]
+                clients = [unescape_formula(client) for client in clients]
             stamp = f"{status.st_ino}-{status.st_mtime_ns}"
             yield Earlier(clients, table["risk"].to_numpy(), release, stamp)
     except FileNotFoundError:

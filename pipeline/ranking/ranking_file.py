@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from pipeline.core.config import RiskBands
-from pipeline.core.csv_format import neutral
+from pipeline.core.csv_format import escape_formula
 from pipeline.core.schema import csv_line
-from pipeline.ranking.explanations import MOST, SEPARATOR, Explainer, Reasons
+from pipeline.ranking.explanations import MAX_REASONS, SEPARATOR, Explainer, Reasons
 from pipeline.ranking.rank import Ranking
 
 COLUMNS = ("rank", "client", "risk", "band", "release", "contact", "reasons")
@@ -15,7 +15,12 @@ LOSS_COLUMNS = ("expected_loss", "loss_rank")  # where the config says what clie
 BANDS = ("high", "medium", "low")
 BLOCK = 50_000  # clients whose reasons and lines are in memory at a time
 _MARKS = '=+-@\t\r\n,"'  # only a text with one of these may need an apostrophe or quotes
-_KINDS = (len(BANDS), 2, MOST + 1, 2)  # of rows: band, contact, number of reasons, whether a loss
+_KINDS = (
+    len(BANDS),
+    2,
+    MAX_REASONS + 1,
+    2,
+)  # of rows: band, contact, number of reasons, whether a loss
 
 
 def ranking_text(
@@ -52,7 +57,7 @@ def _templates(release: str, valued: bool, placed: bool) -> list[str]:
     templates = []
     for band, contact, count, lost in np.ndindex(_KINDS):
         reasons = SEPARATOR.join(["%s"] * count)
-        reasons = (f'"{reasons}"' if count else "") + "%.0s" * (MOST - count)
+        reasons = (f'"{reasons}"' if count else "") + "%.0s" * (MAX_REASONS - count)
         cells = ["%d" if placed else "", "%s,%.6f", BANDS[band], release, ("no", "yes")[contact]]
         cells.append(reasons)
         if valued:
@@ -96,14 +101,14 @@ def _cells(texts: list[str]) -> list[str]:
     """Texts as cells of their own."""
     if not _marked(texts):
         return texts
-    return [csv_line((neutral(text),)) if _marked([text]) else text for text in texts]
+    return [csv_line((escape_formula(text),)) if _marked([text]) else text for text in texts]
 
 
 def _inner_cells(words: list[str]) -> list[str]:
     """Texts as parts of a cell in quotes."""
     if not _marked(words, _MARKS.replace(",", "")):
         return words
-    return [neutral(text).replace('"', '""') for text in words]
+    return [escape_formula(text).replace('"', '""') for text in words]
 
 
 def _marked(texts: list[str], marks: str = _MARKS) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.csv_format import original
+from pipeline.core.csv_format import unescape_formula
 from pipeline.core.errors import HistoryError, NotRecordedError
 from pipeline.ranking.explanations import SEPARATOR
 from pipeline.ranking.movers import COLUMNS as MOVER_COLUMNS
@@ -36,7 +36,7 @@ def read_ranking(path: Path) -> pd.DataFrame:
             ranking = ranking.astype(dict.fromkeys(LOSS_COLUMNS, "float64"))
         if not ranking["risk"].between(0, 1).all() or not ranking["contact"].isin(CONTACT).all():
             raise ValueError("a risk is none from 0 to 1, or a contact neither yes nor no")
-        ranking["client"] = [original(client) for client in ranking["client"]]
+        ranking["client"] = [unescape_formula(client) for client in ranking["client"]]
     except (ValueError, KeyError) as error:  # people open this file, and may have saved it
         raise HistoryError(f"{path} is no ranking of ours: {error!r}") from error
     return ranking
@@ -52,7 +52,7 @@ def by_loss(ranking: pd.DataFrame) -> pd.DataFrame:
     return ranking.sort_values("loss_rank", kind="stable")
 
 
-def told_rows(ranking: pd.DataFrame) -> list[dict[str, Any]]:
+def ranking_to_dicts(ranking: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows of a ranking as the API tells them; null where there is no expected loss."""
     return [_told(row) for row in ranking.to_dict(orient="records")]
 
@@ -62,7 +62,7 @@ def _told(row: dict[Any, Any]) -> dict[str, Any]:
     return {
         **row,
         "contact": row["contact"] == "yes",
-        "reasons": [original(text) for text in row["reasons"].split(SEPARATOR) if text],
+        "reasons": [unescape_formula(text) for text in row["reasons"].split(SEPARATOR) if text],
         "expected_loss": None if np.isnan(loss) else loss,
         "loss_rank": None if np.isnan(place) else int(place),
     }
@@ -78,7 +78,7 @@ def read_movers(path: Path) -> dict[str, Any]:
         if tuple(table.columns) != MOVER_COLUMNS:
             raise ValueError(f"it has the columns {', '.join(table.columns)}")
         table = table.astype(dict.fromkeys(("before", "risk", "change"), "float64"))
-        table["client"] = [original(client) for client in table["client"]]
+        table["client"] = [unescape_formula(client) for client in table["client"]]
         rose, fell = table["change"] > 0, table["change"] < 0
     except FileNotFoundError:
         raise NotRecordedError("no movers have been written yet") from None

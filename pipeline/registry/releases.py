@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.core.errors import ReleaseError
 from pipeline.models.manifest import MANIFEST, ModelManifest, manifest_object, manifest_of
-from pipeline.models.manifestjson import UNREADABLE, json_text, one, texts, told_object
+from pipeline.models.manifestjson import UNREADABLE, get, get_texts, json_text, load_object
 
 CURRENT = "current"  # the link to the release that is live
 _ID = re.compile(r"\d+-\w+")
@@ -81,15 +81,15 @@ def read_release(production: Path, release_id: str) -> Release:
         raise ReleaseError(f"{production}: there is no release {release_id}")
     path = production / "releases" / release_id
     try:
-        told = told_object(path / MANIFEST)
+        told = load_object(path / MANIFEST)
         return Release(
             id=release_id,
             path=path,
-            deployed_at=one(told, "deployed_at", str),
-            f1=float(one(told, "f1", float, int)),
-            previous=one(told, "previous", str, NoneType),
-            files=texts(told, "files"),
-            model=manifest_of(one(told, "model", dict)),
+            deployed_at=get(told, "deployed_at", str),
+            f1=float(get(told, "f1", float, int)),
+            previous=get(told, "previous", str, NoneType),
+            files=get_texts(told, "files"),
+            model=manifest_of(get(told, "model", dict)),
             challenge=_challenge_of(told),
         )
     except UNREADABLE as error:
@@ -112,11 +112,11 @@ def _challenge_of(told: dict[str, Any]) -> Challenge | None:
     found = told.get("challenge")
     if found is None:
         return None
-    found = one(told, "challenge", dict)
+    found = get(told, "challenge", dict)
     return Challenge(
-        **{key: one(found, key, str) for key in ("gate", "champion", "reason")},
+        **{key: get(found, key, str) for key in ("gate", "champion", "reason")},
         **{
-            key: one(found, key, float, int)
+            key: get(found, key, float, int)
             for key in ("rows", "champion_f1", "challenger_f1", "low", "high")
         },
     )

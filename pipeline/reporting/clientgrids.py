@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.csv_format import original
-from pipeline.core.formatting import amount, percent, release_number
+from pipeline.core.csv_format import unescape_formula
+from pipeline.core.formatting import format_amount, format_percent, format_release_number
 from pipeline.ranking.explanations import SEPARATOR
 from pipeline.reporting.document import Grid
 
 MOVERS = 10  # clients, of those who rose and of those who fell
-TOP = 20  # clients
+TOP_CLIENTS = 20  # clients
 _LONGEST = {"client": 40, "reasons": 150}  # characters on paper
 
 
@@ -19,15 +19,17 @@ def top_grid(ranking: pd.DataFrame) -> Grid:
     """The clients at the highest risk, and why."""
     valued = "expected_loss" in ranking
     rows = []
-    for row in ranking.head(TOP).to_dict(orient="records"):
+    for row in ranking.head(TOP_CLIENTS).to_dict(orient="records"):
         loss = row.get("expected_loss", np.nan)
-        reasons = "; ".join(original(text) for text in row["reasons"].split(SEPARATOR) if text)
+        reasons = "; ".join(
+            unescape_formula(text) for text in row["reasons"].split(SEPARATOR) if text
+        )
         rows.append(
             (
                 f"{row['rank']}",
                 row["client"],
-                percent(row["risk"]),
-                *((("-" if np.isnan(loss) else amount(loss)),) if valued else ()),
+                format_percent(row["risk"]),
+                *((("-" if np.isnan(loss) else format_amount(loss)),) if valued else ()),
                 reasons or "-",
             )
         )
@@ -36,12 +38,14 @@ def top_grid(ranking: pd.DataFrame) -> Grid:
     caption = "Highest risk first"
     numbers = (0, 2, 3) if valued else (0, 2)
     longest = tuple(_LONGEST.get(name, 20) for name in header)
-    return Grid(caption, header, tuple(rows), numbers, widths=widths, longest=longest, on_paper=TOP)
+    return Grid(
+        caption, header, tuple(rows), numbers, widths=widths, longest=longest, on_paper=TOP_CLIENTS
+    )
 
 
 def mover_grids(movers: dict[str, Any]) -> tuple[Grid, ...]:
     """Whose risk rose most, and whose fell most."""
-    before, now = (release_number(movers[key]) for key in ("release_before", "release"))
+    before, now = (format_release_number(movers[key]) for key in ("release_before", "release"))
     mind = f" (release {before} then, {now} now)" if before != now else ""
     return tuple(
         Grid(
@@ -50,8 +54,8 @@ def mover_grids(movers: dict[str, Any]) -> tuple[Grid, ...]:
             tuple(
                 (
                     one["client"],
-                    percent(one["before"]),
-                    percent(one["risk"]),
+                    format_percent(one["before"]),
+                    format_percent(one["risk"]),
                     f"{100 * one['change']:+.1f}",
                 )
                 for one in movers[what][:MOVERS]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.core.formatting import shortened
+from pipeline.core.formatting import truncate
 from pipeline.reporting.charts.chart import Chart, Row
 
 GOOD, WARNING, BAD = "good", "warning", "bad"
@@ -28,7 +28,7 @@ class Grid:
         """The rows that stand on paper, the header first, their cells cut short."""
         most = self.longest or (LONGEST,) * len(self.header)
         rows = [
-            tuple(shortened(cell, at_most) for cell, at_most in zip(row, most, strict=True))
+            tuple(truncate(cell, at_most) for cell, at_most in zip(row, most, strict=True))
             for row in self.rows[: self.on_paper]
         ]
         if more := len(self.rows) - len(rows):

@@ -8,7 +8,14 @@ import pandas as pd
 
 from pipeline.core.config import Config
 from pipeline.core.errors import PipelineError
-from pipeline.core.formatting import ago, counted, day, minute, release_number, score
+from pipeline.core.formatting import (
+    format_age,
+    format_day,
+    format_minute,
+    format_release_number,
+    format_score,
+    pluralize,
+)
 from pipeline.monitoring.score_drift import DRIFT
 from pipeline.registry.releases import Release
 from pipeline.reporting.document import BAD, GOOD, WARNING, Fact, State
@@ -80,14 +87,14 @@ def _doubts(status: Status, now: datetime) -> list[str]:
         told.append("no release is live yet: run python fullprocess.py")
     run = status.last_run
     if run and run.ended_at is None and _seconds(run.started_at, now) > AT_WORK:
-        told.append(f"the last run, begun {ago(run.started_at, now)}, has not ended")
+        told.append(f"the last run, begun {format_age(run.started_at, now)}, has not ended")
     if status.last_active and _seconds(status.last_active, now) > LATE:
-        told.append(f"nothing has run for {ago(status.last_active, now)[:-4]}")
+        told.append(f"nothing has run for {format_age(status.last_active, now)[:-4]}")
     last = status.last_verdict
     if last and last.verdict == DRIFT and "stays live" in last.reason:
         told.append("the last batch drifted, and no better model was found")
     if status.rejected:
-        told.append(f"{counted(len(status.rejected), 'file')} in the input folder cannot be read")
+        told.append(f"{pluralize(len(status.rejected), 'file')} in the input folder cannot be read")
     return told
 
 
@@ -109,19 +116,19 @@ def _live(status: Status) -> str:
     if not isinstance(release, Release):
         return ""
     return (
-        f"release {release_number(release.id)}, live since {_since(status, release)}, has an F1 of"
-        f" {score(release.f1)} on the test data"
+        f"release {format_release_number(release.id)}, live since {_since(status, release)},"
+        f" has an F1 of {format_score(release.f1)} on the test data"
     )
 
 
 def _since(status: Status, release: Release) -> str:
-    return day(status.live_since or release.deployed_at)
+    return format_day(status.live_since or release.deployed_at)
 
 
 def _looked(last_active: str | None, now: datetime) -> list[str]:
     if not last_active or _seconds(last_active, now) > LATE:
         return []
-    return [f"a stage last ran {ago(last_active, now)}"]
+    return [f"a stage last ran {format_age(last_active, now)}"]
 
 
 def _seconds(at: str, now: datetime) -> float:
@@ -133,12 +140,20 @@ def _facts(status: Status, risks: Risks | None) -> list[Fact]:
     facts = []
     if isinstance(release, Release):
         facts += [
-            Fact("Live release", release_number(release.id), f"since {_since(status, release)}"),
-            Fact("F1 on the test data", score(release.f1), f"{release.model.rows:,} rows learned"),
+            Fact(
+                "Live release",
+                format_release_number(release.id),
+                f"since {_since(status, release)}",
+            ),
+            Fact(
+                "F1 on the test data",
+                format_score(release.f1),
+                f"{release.model.rows:,} rows learned",
+            ),
         ]
     if risks:
         facts += [
-            Fact("At high risk", f"{risks.high:,}", f"of {counted(risks.clients, 'client')}"),
+            Fact("At high risk", f"{risks.high:,}", f"of {pluralize(risks.clients, 'client')}"),
             Fact("To be contacted", f"{risks.contact:,}", risks.why),
         ]
     return facts
@@ -153,7 +168,9 @@ def _run_fact(run: LastRun | None, now: datetime) -> Fact:
         return Fact("Last run with work", "none", "")
     outcome = run.outcome or "at work"
     return Fact(
-        "Last run with work", outcome, f"{ago(run.started_at, now)}, {minute(run.started_at)} UTC"
+        "Last run with work",
+        outcome,
+        f"{format_age(run.started_at, now)}, {format_minute(run.started_at)} UTC",
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from textwrap import fill
 from typing import Any
 
-from pipeline.models.anatomy import anatomy_of
+from pipeline.models.anatomy import unwrap_model
 from pipeline.models.manifest import ModelManifest
 from pipeline.models.persistence import Model
 from pipeline.monitoring.bootstrap import Interval
@@ -108,7 +108,7 @@ def _data(manifest: ModelManifest, period: Period) -> str:
 
 
 def _model(manifest: ModelManifest, model: Model) -> str:
-    recipe, core = manifest.recipe, anatomy_of(model).core[-1]
+    recipe, core = manifest.recipe, unwrap_model(model).core[-1]
     told = [
         ("model", KINDS.get(recipe.kind, recipe.kind)),
         ("learned from", f"all {manifest.rows:,} rows"),

@@ -5,10 +5,10 @@ from typing import Any
 
 from pipeline.core.config import Config
 from pipeline.core.errors import HistoryError, NotRecordedError, PipelineError
-from pipeline.core.formatting import release_number
+from pipeline.core.formatting import format_release_number
 from pipeline.monitoring.intervals import score_intervals
 from pipeline.monitoring.metrics import Tested
-from pipeline.ranking.current_ranking import Latest
+from pipeline.ranking.current_ranking import CurrentRanking
 from pipeline.registry.live_model import LiveModel
 from pipeline.registry.releases import Release, live_id, live_release
 from pipeline.reporting.document import Section, State
@@ -26,14 +26,18 @@ from pipeline.reporting.sections import (
 from pipeline.reporting.status import status
 from pipeline.reporting.tables import Intervals
 from pipeline.storage.driftrecords import last_checked
-from pipeline.storage.history import open_history, open_recorded
+from pipeline.storage.history import open_existing_history, open_history
 from pipeline.storage.records import last_scores
 
 log = logging.getLogger(__name__)
 
 
-def state_now(
-    config: Config, latest: Latest, live: LiveModel | None = None, *, within_run: bool = False
+def current_state(
+    config: Config,
+    latest: CurrentRanking,
+    live: LiveModel | None = None,
+    *,
+    within_run: bool = False,
 ) -> State:
     """How the system stands; `live` is what a server answers from.
 
@@ -41,7 +45,7 @@ def state_now(
     """
     checked = None
     now = status(config)
-    if history := open_recorded(config.history_path):
+    if history := open_existing_history(config.history_path):
         with history:
             checked = last_checked(history)
     risks, doubts = _risks_now(config, latest, now.release)
@@ -63,13 +67,16 @@ def _unserved(release: object, live: LiveModel | None) -> list[str]:
         served = live.get().release
     except PipelineError as error:
         log.error("release %s cannot be served: %s", release.id, error)
-        return [f"release {release_number(release.id)} cannot be served: the log says why"]
+        return [f"release {format_release_number(release.id)} cannot be served: the log says why"]
     if served.id == release.id:
         return []
-    return [f"release {release_number(release.id)} is refused, {release_number(served.id)} goes on"]
+    refused, goes_on = format_release_number(release.id), format_release_number(served.id)
+    return [f"release {refused} is refused, {goes_on} goes on"]
 
 
-def _risks_now(config: Config, latest: Latest, release: object) -> tuple[Risks | None, list[str]]:
+def _risks_now(
+    config: Config, latest: CurrentRanking, release: object
+) -> tuple[Risks | None, list[str]]:
     """The counts of the ranking, and what speaks against it."""
     try:
         ranking = latest.ranking()
@@ -80,15 +87,15 @@ def _risks_now(config: Config, latest: Latest, release: object) -> tuple[Risks |
         return None, ["the ranking is not as it was written: run python reporting.py"]
     by = set(ranking["release"])
     stale = isinstance(release, Release) and bool(by - {release.id})
-    told = f"the ranking is by release {release_number(max(by, default=None))}"
+    told = f"the ranking is by release {format_release_number(max(by, default=None))}"
     return risks_of(config, ranking), [f"{told}: run python reporting.py"] * stale
 
 
-def page_sections(config: Config, latest: Latest) -> tuple[Section, ...]:
+def page_sections(config: Config, latest: CurrentRanking) -> tuple[Section, ...]:
     """What the page tells below the list of clients."""
     release = readable_release(config)
     sections = [*_risks(config, latest, release)]
-    if history := open_recorded(config.history_path):
+    if history := open_existing_history(config.history_path):
         with history:
             scores = last_scores(history, release.model.sha256) if release else None
             sections += [
@@ -103,7 +110,7 @@ def page_sections(config: Config, latest: Latest) -> tuple[Section, ...]:
 
 
 def report_sections(
-    config: Config, latest: Latest, release: Release, tested: Tested
+    config: Config, latest: CurrentRanking, release: Release, tested: Tested
 ) -> tuple[Section, ...]:
     """What the report tells of the live release."""
     with open_history(config.history_path) as history:
@@ -134,7 +141,7 @@ def readable_release(config: Config) -> Release | None:
         return None
 
 
-def _risks(config: Config, latest: Latest, release: Release | None) -> list[Section]:
+def _risks(config: Config, latest: CurrentRanking, release: Release | None) -> list[Section]:
     try:
         ranking = latest.ranking()
     except HistoryError:
@@ -144,7 +151,7 @@ def _risks(config: Config, latest: Latest, release: Release | None) -> list[Sect
     return [risks_section(config, ranking, _movers(latest), threshold)]
 
 
-def _movers(latest: Latest) -> dict[str, Any] | None:
+def _movers(latest: CurrentRanking) -> dict[str, Any] | None:
     try:
         return latest.movers()
     except HistoryError:

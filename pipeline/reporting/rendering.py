@@ -6,7 +6,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.core.formatting import counted, minute, percent, release_number, score
+from pipeline.core.formatting import (
+    format_minute,
+    format_percent,
+    format_release_number,
+    format_score,
+    pluralize,
+)
 from pipeline.reporting.charts.chart import Chart
 
 HERE = Path(__file__).resolve().parent
@@ -21,11 +27,11 @@ _ENVIRONMENT = Environment(
 )
 _ENVIRONMENT.filters.update(
     svg=lambda chart: _svg(chart),
-    percent=percent,
-    score=score,
-    minute=minute,
-    counted=counted,
-    release_number=release_number,
+    percent=format_percent,
+    score=format_score,
+    minute=format_minute,
+    counted=pluralize,
+    release_number=format_release_number,
 )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.core.config import Config
-from pipeline.core.formatting import day, minute, release_number
+from pipeline.core.formatting import format_day, format_minute, format_release_number
 from pipeline.core.schema import Schema
 from pipeline.monitoring.metrics import Tested
 from pipeline.monitoring.scores import Scores
@@ -15,7 +15,7 @@ from pipeline.reporting.charts.model_charts import model_charts, tested_words
 from pipeline.reporting.charts.risk_charts import distribution_chart
 from pipeline.reporting.charts.scorechart import score_chart
 from pipeline.reporting.charts.time_charts import missing_chart, timing_chart
-from pipeline.reporting.clientgrids import TOP, mover_grids, top_grid
+from pipeline.reporting.clientgrids import TOP_CLIENTS, mover_grids, top_grid
 from pipeline.reporting.document import Grid, Section
 from pipeline.reporting.model_card import CURVES, KINDS, NOT_FOR, RULES
 from pipeline.reporting.tables import (
@@ -67,7 +67,7 @@ def top_section(ranking: pd.DataFrame) -> Section:
     if ranking.empty:
         lead = "There is no client whose outcome is still open."
         return Section(key="top", title="Nobody is at risk", lead=lead)
-    count = min(TOP, len(ranking))
+    count = min(TOP_CLIENTS, len(ranking))
     return Section(
         key="top",
         title=f"The {count} clients at the highest risk" if count > 1 else "The client at risk",
@@ -102,9 +102,9 @@ def drift_section(checked: Checked | None) -> Section:
     return Section(
         key="drift",
         title=title,
-        lead=f"The last check, {minute(checked.at)} UTC, of release"
-        f" {release_number(checked.release)}.",
-        charts=(input_chart(checked.input, release_number(checked.release)),)
+        lead=f"The last check, {format_minute(checked.at)} UTC, of release"
+        f" {format_release_number(checked.release)}.",
+        charts=(input_chart(checked.input, format_release_number(checked.release)),)
         if checked.input
         else (),
         grids=(Grid("By score", ("test", "verdict", "why"), rows, widths=(4, 3, 9), beside=True),),
@@ -138,12 +138,12 @@ def card_section(release: Release) -> Section:
     manifest, recipe = release.model, release.model.recipe
     made = "the first one, or by hand" if release.challenge is None else release.challenge.reason
     rows = (
-        ("release", f"{release.id}, deployed {day(release.deployed_at)}"),
+        ("release", f"{release.id}, deployed {format_day(release.deployed_at)}"),
         ("why it went live", made),
         ("model", KINDS.get(recipe.kind, recipe.kind)),
         (
             "learned from",
-            f"{manifest.rows:,} rows with a known outcome, {day(manifest.trained_at)}",
+            f"{manifest.rows:,} rows with a known outcome, {format_day(manifest.trained_at)}",
         ),
         ("features", ", ".join(manifest.schema.features)),
         ("calibration", CURVES.get(recipe.calibration, recipe.calibration)),

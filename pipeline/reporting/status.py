@@ -11,7 +11,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.data.input_files import list_input
 from pipeline.registry.releases import Release, live_id, live_release
 from pipeline.storage.database import History
-from pipeline.storage.history import open_recorded
+from pipeline.storage.history import open_existing_history
 from pipeline.storage.ledger import new_in, rejected_files, unjudged, unreported
 
 
@@ -76,7 +76,7 @@ def last_active(config: Config, history: History | None) -> str | None:
 def status(config: Config) -> Status:
     """Gather the state; raises `HistoryError` if the history cannot be read."""
     release = _tried(lambda: _release(config))
-    history = open_recorded(config.history_path)
+    history = open_existing_history(config.history_path)
     if history is None:
         new = _tried(lambda: tuple(file.name for file in list_input(config.input_folder_path)))
         return Status(release, None, last_active(config, None), new, (), (), None)

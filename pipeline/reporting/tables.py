@@ -3,7 +3,12 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from pipeline.core.formatting import minute, release_number, score, three_digits
+from pipeline.core.formatting import (
+    format_minute,
+    format_release_number,
+    format_score,
+    format_significant,
+)
 from pipeline.monitoring.bootstrap import Interval
 from pipeline.monitoring.scores import SCORE_NAMES, Scores
 from pipeline.reporting.document import Grid
@@ -24,7 +29,7 @@ def score_grid(scores: Scores, intervals: Intervals | None) -> Grid:
         tuple(
             (
                 label,
-                score(getattr(scores, key)),
+                format_score(getattr(scores, key)),
                 *((_interval(intervals.get(key)),) if intervals else ()),
             )
             for key, label in SCORE_NAMES.items()
@@ -45,12 +50,12 @@ def checks_grid(checks: Sequence[Check]) -> Grid:
         ("when (UTC)", "release", "rows", "outcomes known", "F1", "verdict", "what was done"),
         tuple(
             (
-                minute(one.at),
-                release_number(one.release),
+                format_minute(one.at),
+                format_release_number(one.release),
                 *(f"{one.rows:,}", f"{one.labelled:,}"),
-                score(one.new_f1) if one.new_f1 is not None else "-",
+                format_score(one.new_f1) if one.new_f1 is not None else "-",
                 one.verdict,
-                f"{one.action} {release_number(one.new_release)}"
+                f"{one.action} {format_release_number(one.new_release)}"
                 if one.new_release
                 else one.action,
             )
@@ -67,7 +72,12 @@ def deployments_grid(deployments: Sequence[Deployment]) -> Grid:
         "Releases that went live",
         ("when (UTC)", "release", "F1", "how"),
         tuple(
-            (minute(one.at), release_number(one.release), score(one.f1), one.action)
+            (
+                format_minute(one.at),
+                format_release_number(one.release),
+                format_score(one.f1),
+                one.action,
+            )
             for one in reversed(deployments)
         ),
         numbers=(1, 2),
@@ -81,7 +91,7 @@ def refused_grid(history: History) -> Grid:
     rows = tuple(
         (
             one.name,
-            minute(one.at),
+            format_minute(one.at),
             f"{one.rows:,}",
             f"{one.set_aside:,}",
             f"rejected: it {one.reason}" if one.reason else "taken in without the bad rows",
@@ -131,7 +141,7 @@ def runs_grid(history: History) -> Grid:
         ("begun (UTC)", "command", "outcome", "seconds", "error"),
         tuple(
             (
-                minute(at),
+                format_minute(at),
                 command,
                 outcome or "not ended",
                 _took(at, ended),
@@ -149,4 +159,4 @@ def _took(begun: str, ended: str | None) -> str:
     if not ended:
         return "-"
     span = datetime.fromisoformat(ended) - datetime.fromisoformat(begun)
-    return three_digits(span.total_seconds())
+    return format_significant(span.total_seconds())

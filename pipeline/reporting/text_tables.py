@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from pipeline.core.formatting import counted, minute, release_number
+from pipeline.core.formatting import format_minute, format_release_number, pluralize
 from pipeline.storage.trends import Trends
 
 LONGEST = 60  # cells of a reason or a name; the rest is in `--json`
@@ -63,10 +63,15 @@ def _checks(found: Trends) -> list[str]:
     header = (*names, "drifted features", "verdict, action")
     rows = [
         (
-            *(minute(c.at), release_number(c.release), f"{c.rows:,}", f"{c.labelled:,}"),
+            *(
+                format_minute(c.at),
+                format_release_number(c.release),
+                f"{c.rows:,}",
+                f"{c.labelled:,}",
+            ),
             *(_score(c.deployed_f1), _score(c.new_f1), str(c.drifted)),
             f"{c.verdict}, {c.action}"
-            + (f" {release_number(c.new_release)}" if c.new_release else ""),
+            + (f" {format_release_number(c.new_release)}" if c.new_release else ""),
         )
         for c in found.checks
     ]
@@ -74,7 +79,7 @@ def _checks(found: Trends) -> list[str]:
 
 
 def _deployments(found: Trends) -> list[str]:
-    rows = [(minute(d.at), d.release, _score(d.f1), d.action) for d in found.deployments]
+    rows = [(format_minute(d.at), d.release, _score(d.f1), d.action) for d in found.deployments]
     return aligned(("when", "release", "F1", "how"), rows, left=2)
 
 
@@ -85,12 +90,12 @@ def _missing(found: Trends) -> list[str]:
     told = []
     for names in _blocks(lacking):
         rows = [
-            (minute(one.at), *(_percent(one.percent.get(name)) for name in names), "")
+            (format_minute(one.at), *(_percent(one.percent.get(name)) for name in names), "")
             for one in found.missing
         ]
         told += aligned(("when", *map(_short, names), ""), rows)
     if whole := len(columns) - len(lacking):
-        told.append(f"{counted(whole, 'column')} never lacked a value")
+        told.append(f"{pluralize(whole, 'column')} never lacked a value")
     return told
 
 
@@ -110,14 +115,16 @@ def _blocks(columns: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _timings(found: Trends) -> list[str]:
-    rows = [(minute(t.at), f"{t.seconds:.3f}", f"{t.rows:,}", t.stage) for t in found.timings]
+    rows = [
+        (format_minute(t.at), f"{t.seconds:.3f}", f"{t.rows:,}", t.stage) for t in found.timings
+    ]
     return aligned(("when", "seconds", "rows", "stage"), rows)
 
 
 def _refused(found: Trends) -> list[str]:
     rows = [
         (
-            *(minute(r.at), _short(r.name), f"{r.rows:,}", f"{r.set_aside:,}"),
+            *(format_minute(r.at), _short(r.name), f"{r.rows:,}", f"{r.set_aside:,}"),
             _short(r.reason) if r.reason else "taken in without them",
         )
         for r in found.refused

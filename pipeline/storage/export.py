@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.core.config import Config, load_config
 from pipeline.core.errors import DataError
-from pipeline.core.files import writing
+from pipeline.core.files import atomic_writer
 from pipeline.storage.database import History
 from pipeline.storage.ledger import master_size
 from pipeline.storage.master import counted_bytes
@@ -30,7 +30,7 @@ def export_rows(config: Config, history: History, path: Path) -> Exported:
     """
     check_place(config, path)
     size = counted_bytes(config, history)
-    with writing(path) as file:
+    with atomic_writer(path) as file:
         for block in _head(config.finaldata_path, size):
             file.write(block)
     return Exported(path, master_size(history)[0])

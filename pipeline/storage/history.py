@@ -34,10 +34,10 @@ def run_lock(place: Path | DatabaseUrl) -> Iterator[None]:
         yield
 
 
-def open_recorded(place: Path | DatabaseUrl) -> History | None:
+def open_existing_history(place: Path | DatabaseUrl) -> History | None:
     """The history for those who read it; None where there is none: opening it would make it."""
     if isinstance(place, Path):
         return History(place) if place.exists() else None
-    from pipeline.storage.postgres import recorded_history
+    from pipeline.storage.postgres import existing_history
 
-    return recorded_history(place)
+    return existing_history(place)

@@ -213,7 +213,7 @@ def rebuilding(history: History) -> bool:
     return bool(history.query("SELECT rebuilding FROM master")[0]["rebuilding"])
 
 
-def reports_wait(history: History) -> bool:
+def has_unreported(history: History) -> bool:
     """Whether any file waits for its reports, judged or not."""
     return history.one("SELECT 1 FROM files WHERE reported_at IS NULL LIMIT 1") is not None
 

@@ -9,7 +9,7 @@ from typing import BinaryIO, Self
 
 from pipeline.core.errors import HistoryError
 from pipeline.core.file_lock import open_alone
-from pipeline.core.files import naming, sync_folder
+from pipeline.core.files import errors_with_path, sync_folder
 from pipeline.core.schema import Schema
 from pipeline.data.loader import BATCH_BYTES
 from pipeline.storage.ledger import MasterState
@@ -66,7 +66,7 @@ class MasterWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with naming(self.path):
+        with errors_with_path(self.path):
             self._file.close()
 
     @property
@@ -79,7 +79,7 @@ class MasterWriter:
         new = self._keys.add(lines)
         added = list(compress(lines, new.tolist()))
         if added:
-            with naming(self.path):
+            with errors_with_path(self.path):
                 self._file.write(b"\n".join(added) + b"\n")
         self.rows += len(added)
         return len(added)
@@ -90,7 +90,7 @@ class MasterWriter:
 
     def take_back(self, mark: Mark) -> None:
         """Undo the appends since then."""
-        with naming(self.path):
+        with errors_with_path(self.path):
             self._file.seek(mark.size)
             self._file.truncate()
         self.rows = mark.rows
@@ -98,7 +98,7 @@ class MasterWriter:
 
     def save(self) -> MasterState:
         """Make what was appended durable; returns what is to be put on record."""
-        with naming(self.path):
+        with errors_with_path(self.path):
             self._file.flush()
             os.fsync(self._file.fileno())
         sync_folder(self.path.parent)

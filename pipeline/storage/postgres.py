@@ -8,7 +8,13 @@ from pipeline.core.database_url import DatabaseUrl
 from pipeline.core.errors import HistoryError
 from pipeline.storage.database import History, Row
 from pipeline.storage.migrations import MIGRATIONS
-from pipeline.storage.serverconnection import connected, errors_told, psycopg, told, tuple_row
+from pipeline.storage.serverconnection import (
+    connected,
+    error_text,
+    psycopg,
+    tuple_row,
+    wrap_db_errors,
+)
 from pipeline.storage.serverrows import server_rows
 from pipeline.storage.serversql import placeholders, statements
 
@@ -37,7 +43,9 @@ class ServerHistory(History):
                 self._migrate()
         except psycopg.Error as error:
             self.close()
-            raise HistoryError(f"{url} is no history database of ours: {told(error)}") from error
+            raise HistoryError(
+                f"{url} is no history database of ours: {error_text(error)}"
+            ) from error
         except BaseException:
             self.close()
             raise
@@ -48,7 +56,7 @@ class ServerHistory(History):
 
         Raises `HistoryError` where this process held the run lock and has lost it.
         """
-        with errors_told(self.place):
+        with wrap_db_errors(self.place):
             self.connection.execute("BEGIN")
             try:
                 self.check_lock()
@@ -102,14 +110,14 @@ class ServerHistory(History):
     def many(self, sql: str, values: Iterable[tuple[Any, ...]]) -> None:
         """Run a statement with each of these values."""
         # this cursor lets the server prepare the statement once, which takes a fifth of the time
-        with errors_told(self.place), psycopg.Cursor(self.connection) as cursor:
+        with wrap_db_errors(self.place), psycopg.Cursor(self.connection) as cursor:
             cursor.executemany(placeholders(sql), map(_storable, values))
 
     def fill(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
         """Add many rows as one stream."""
         sql = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
         with (
-            errors_told(self.place),
+            wrap_db_errors(self.place),
             self.connection.cursor() as cursor,
             cursor.copy(sql) as stream,
         ):
@@ -118,7 +126,7 @@ class ServerHistory(History):
 
     @contextmanager
     def _asked(self, sql: str, values: tuple[Any, ...], rows: Any) -> Iterator[Any]:
-        with errors_told(self.place), self.connection.cursor(row_factory=rows) as cursor:
+        with wrap_db_errors(self.place), self.connection.cursor(row_factory=rows) as cursor:
             yield cursor.execute(placeholders(sql), _storable(values))
 
     def _go_on_after(self, table: str, number: int) -> None:
@@ -152,7 +160,7 @@ class ServerHistory(History):
             self.connection.execute(statement)
 
 
-def recorded_history(url: DatabaseUrl) -> ServerHistory | None:
+def existing_history(url: DatabaseUrl) -> ServerHistory | None:
     """The history for those who read it; None where its tables have not been made."""
     history = ServerHistory(url, make=False)
     if history.made:

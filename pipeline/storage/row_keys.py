@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_128_digest
 
-from pipeline.core.files import naming, writing
+from pipeline.core.files import atomic_writer, errors_with_path
 from pipeline.storage.ledger import KeyFile
 
 Words = NDArray[np.uint64]
@@ -162,7 +162,7 @@ class RowKeys:
         return on_record
 
     def _append(self, path: Path, on_record: KeyFile, runs: Sequence[Run]) -> KeyFile:
-        with naming(path), path.open("r+b") as file:
+        with errors_with_path(path), path.open("r+b") as file:
             file.truncate(on_record.bytes)
             file.seek(on_record.bytes)
             _write_runs(file, runs)
@@ -173,7 +173,7 @@ class RowKeys:
     def _write(self, path: Path) -> KeyFile:
         # a new id, for what is on record does not tell what this file holds
         identity = secrets.randbits(63)
-        with writing(path) as file:
+        with atomic_writer(path) as file:
             file.write(np.array([_MAGIC, identity, self._seed], _WORD).data)
             _write_runs(file, self._runs)
             return KeyFile(f"{identity:x}", file.tell())

@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.core.config import Config
 from pipeline.data.loader import PendingFile
-from pipeline.models.training_data import MOST_CHECKED, TrainingData, labelled_rows, thinned
+from pipeline.models.training_data import MOST_CHECKED, TrainingData, labelled_rows, subsample
 from pipeline.storage.database import History
 from pipeline.storage.ledger import master_size
 from pipeline.storage.master import counted_bytes, read_master, read_sample, read_spans
@@ -47,7 +47,7 @@ class Store:
             return self._all_training_data()
         frame = self._frame
         labelled = labelled_rows(frame[~frame[schema.client].isin(list(without))], schema)
-        return TrainingData(labelled, thinned(labelled), schema)
+        return TrainingData(labelled, subsample(labelled), schema)
 
     def _all_training_data(self) -> TrainingData:
         """Of many rows, the clients of a sample only are read: names take longer than numbers."""

@@ -11,7 +11,7 @@ from pipeline.core.schema import csv_line
 from pipeline.storage.database import History
 from pipeline.storage.master import counted_bytes
 
-MOST = 100
+MAX_CLIENT_ROWS = 100
 _BLOCK = 1 << 18  # bytes; small enough for a processor's cache
 
 
@@ -24,7 +24,9 @@ class ClientRows:
     total: int
 
 
-def client_rows(config: Config, history: History, client: str, most: int = MOST) -> ClientRows:
+def client_rows(
+    config: Config, history: History, client: str, most: int = MAX_CLIENT_ROWS
+) -> ClientRows:
     """The last rows of a client, which is named as in the table.
 
     Raises `HistoryError` as `counted_bytes` does.

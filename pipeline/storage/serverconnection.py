@@ -40,8 +40,8 @@ def connected(url: DatabaseUrl) -> "psycopg.Connection[Any]":
         )
     except psycopg.Error as error:
         raise HistoryError(
-            f"{url} cannot be opened: {told(error)}; see that the server runs, that it has this"
-            " database and user, and that the password is known (PGPASSWORD, ~/.pgpass)"
+            f"{url} cannot be opened: {error_text(error)}; see that the server runs, that it has"
+            " this database and user, and that the password is known (PGPASSWORD, ~/.pgpass)"
         ) from error
     if (encoding := connection.info.parameter_status("server_encoding")) != "UTF8":
         connection.close()
@@ -50,16 +50,16 @@ def connected(url: DatabaseUrl) -> "psycopg.Connection[Any]":
 
 
 @contextmanager
-def errors_told(url: DatabaseUrl) -> Iterator[None]:
+def wrap_db_errors(url: DatabaseUrl) -> Iterator[None]:
     """Turn what a server that is gone or full does into a `HistoryError`; no bugs."""
     try:
         yield
     except psycopg.Error as error:
         if not isinstance(error, psycopg.OperationalError) and error.sqlstate not in _NO_BUGS:
             raise
-        raise HistoryError(f"{url}: {told(error)}") from error
+        raise HistoryError(f"{url}: {error_text(error)}") from error
 
 
-def told(error: "psycopg.Error") -> str:
+def error_text(error: "psycopg.Error") -> str:
     """What the server or its client says, on one line."""
     return " ".join((error.diag.message_primary or str(error)).split())

@@ -5,8 +5,8 @@ from typing import Any
 
 from pipeline.storage.database import History
 
-MOST = 100  # of each kind, if nobody says how many
-MOST_TRENDS = 10_000  # of each kind in one answer of the API
+DEFAULT_TRENDS = 100  # of each kind, if nobody says how many
+MAX_TRENDS = 10_000  # of each kind in one answer of the API
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Trends:
     refused: tuple[Refused, ...]
 
 
-def trends(history: History, most: int = MOST) -> Trends:
+def trends(history: History, most: int = DEFAULT_TRENDS) -> Trends:
     """The last so many of each kind."""
     return Trends(
         checks=last_checks(history, most),

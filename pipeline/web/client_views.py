@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import pandas as pd
 
 from pipeline.ranking.ranking_file import BANDS
-from pipeline.ranking.rankingreader import has_losses, told_rows
+from pipeline.ranking.rankingreader import has_losses, ranking_to_dicts
 from pipeline.web.request_rows import RequestError
 
 PAGE = 25  # clients
@@ -86,7 +86,7 @@ def listing(ranking: pd.DataFrame, query: Query) -> Listing:
     if query.sort != "risk":
         found = _sorted(found, query.sort)
     start = (query.page - 1) * PAGE
-    rows = told_rows(found.iloc[start : start + PAGE])
+    rows = ranking_to_dicts(found.iloc[start : start + PAGE])
     return Listing(query, len(found), pages, valued, tuple(rows))
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pipeline.core.config import Config
 from pipeline.core.errors import NotRecordedError
 from pipeline.core.files import utc_now
-from pipeline.core.formatting import counted
+from pipeline.core.formatting import pluralize
 from pipeline.registry.releases import Release
 from pipeline.reporting.charts.clientchart import client_chart
 from pipeline.reporting.document import Grid, Section
-from pipeline.storage.history import open_recorded
+from pipeline.storage.history import open_existing_history
 from pipeline.storage.risk_history import risk_over_time
 from pipeline.storage.rowsearch import client_rows
 
@@ -28,7 +28,7 @@ def client_record(config: Config, release: Release | None, client: str) -> Clien
 
     Raises `NotRecordedError` if nothing has been recorded yet.
     """
-    history = open_recorded(config.history_path)
+    history = open_existing_history(config.history_path)
     if history is None:
         raise NotRecordedError("nothing has been recorded yet")
     with history:
@@ -39,7 +39,7 @@ def client_record(config: Config, release: Release | None, client: str) -> Clien
     threshold = release.model.recipe.threshold if release else None
     note = f", the last {len(found.rows):,}" if found.total > len(found.rows) else ""
     shown = Grid(
-        f"{counted(found.total, 'row')} of this client{note}, the latest first",
+        f"{pluralize(found.total, 'row')} of this client{note}, the latest first",
         found.columns,
         tuple(reversed(found.rows)),
         numbers=tuple(range(1, 1 + len(config.schema.numeric))),

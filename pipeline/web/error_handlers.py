@@ -24,7 +24,7 @@ BASIC = 'Basic realm="Clients about to leave: the token is the password", charse
 OPEN = "/health"  # asked by monitors, which hold no token
 
 
-def guard(app: Flask) -> None:
+def register_error_handlers(app: Flask) -> None:
     """Ask for the token, if one is set, and give every error and every answer its form."""
     if token := api_token():
         _ask_for_token(app, token)

@@ -6,8 +6,8 @@ from io import StringIO
 from typing import Any
 
 from pipeline.core.schema import LARGEST_NUMBER, Schema
-from pipeline.ranking.explanations import MOST as MOST_REASONS
-from pipeline.storage.trends import MOST, MOST_TRENDS
+from pipeline.ranking.explanations import MAX_REASONS as MOST_REASONS
+from pipeline.storage.trends import DEFAULT_TRENDS, MAX_TRENDS
 from pipeline.web.request_rows import MOST_COLUMNS, MOST_ROWS
 
 Described = dict[str, Any]
@@ -164,7 +164,7 @@ def _diagnostics() -> Described:
 
 def _history() -> Described:
     """What `pipeline.storage.trends` tells, oldest first."""
-    limit = {"type": "integer", "minimum": 1, "maximum": MOST_TRENDS, "default": MOST}
+    limit = {"type": "integer", "minimum": 1, "maximum": MAX_TRENDS, "default": DEFAULT_TRENDS}
     check = _object(
         at=TEXT,
         rows=COUNT,

@@ -10,12 +10,12 @@ from markupsafe import Markup
 from pipeline.core.cache import KeyedCache
 from pipeline.core.config import REPORT_FORMATS, Config
 from pipeline.core.errors import HistoryError, NotRecordedError
-from pipeline.ranking.current_ranking import Latest, history_stamp, stamp
+from pipeline.ranking.current_ranking import CurrentRanking, file_stamp, history_stamp
 from pipeline.ranking.ranking_file import BANDS
-from pipeline.ranking.rankingreader import told_rows
+from pipeline.ranking.rankingreader import ranking_to_dicts
 from pipeline.registry.live_model import LiveModel
 from pipeline.reporting.document import Section
-from pipeline.reporting.overview import page_sections, readable_release, state_now
+from pipeline.reporting.overview import current_state, page_sections, readable_release
 from pipeline.reporting.rendering import rendered, static
 from pipeline.web.api_docs import documented
 from pipeline.web.client_views import listing, query_of
@@ -43,7 +43,7 @@ PAGES = (  # asked for by people
 TYPES = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
 
 
-def open_pages(app: Flask, config: Config, live: LiveModel, latest: Latest) -> None:
+def open_pages(app: Flask, config: Config, live: LiveModel, latest: CurrentRanking) -> None:
     """Serve the pages of a config."""
     _serve_overview(app, config, live, latest)
     _serve_client(app, config, latest)
@@ -56,7 +56,7 @@ def open_pages(app: Flask, config: Config, live: LiveModel, latest: Latest) -> N
         app.get(f"/{name}", endpoint=name)(partial(_static, name))
 
 
-def _serve_overview(app: Flask, config: Config, live: LiveModel, latest: Latest) -> None:
+def _serve_overview(app: Flask, config: Config, live: LiveModel, latest: CurrentRanking) -> None:
     kept = KeyedCache[tuple[tuple[Section, ...], str]]()
 
     @app.get("/")
@@ -64,7 +64,7 @@ def _serve_overview(app: Flask, config: Config, live: LiveModel, latest: Latest)
         sections, told = kept.get(_state(config), lambda: _rendered_sections(config, latest))
         return page(
             "index.html",
-            state=state_now(config, latest, live),
+            state=current_state(config, latest, live),
             **_listed(latest),
             bands=BANDS,
             contents=[(section.key, section.title) for section in sections],
@@ -86,16 +86,16 @@ def _serve_overview(app: Flask, config: Config, live: LiveModel, latest: Latest)
 def _state(config: Config) -> tuple[object, ...]:
     """What tells one state of all that the sections are made of from another."""
     release = readable_release(config)
-    written = map(stamp, (config.clientrisk_path, config.movers_path))
+    written = map(file_stamp, (config.clientrisk_path, config.movers_path))
     return (release.id if release else None, history_stamp(config.history_path), *written)
 
 
-def _rendered_sections(config: Config, latest: Latest) -> tuple[tuple[Section, ...], str]:
+def _rendered_sections(config: Config, latest: CurrentRanking) -> tuple[tuple[Section, ...], str]:
     sections = page_sections(config, latest)
     return sections, rendered("sections.html", sections=sections)
 
 
-def _listed(latest: Latest) -> dict[str, object]:
+def _listed(latest: CurrentRanking) -> dict[str, object]:
     """The part of the ranking that is asked for, or why there is none."""
     query = query_of(request.args.to_dict())
     try:
@@ -108,7 +108,7 @@ def _listed(latest: Latest) -> dict[str, object]:
     return {"listing": None, "unlisted": why}
 
 
-def _serve_client(app: Flask, config: Config, latest: Latest) -> None:
+def _serve_client(app: Flask, config: Config, latest: CurrentRanking) -> None:
     @app.get("/client")
     def client() -> Response:
         name = request.args.get("name", "")
@@ -119,7 +119,7 @@ def _serve_client(app: Flask, config: Config, latest: Latest) -> None:
         return page(
             "client.html",
             name=name,
-            row=None if found.empty else told_rows(found)[0],
+            row=None if found.empty else ranking_to_dicts(found)[0],
             total=len(ranking),
             record=record,
         )

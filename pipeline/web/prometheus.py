@@ -15,7 +15,7 @@ from pipeline.registry.releases import Release
 from pipeline.reporting.status import Status, status
 from pipeline.storage.database import History
 from pipeline.storage.driftrecords import last_checked
-from pipeline.storage.history import open_recorded
+from pipeline.storage.history import open_existing_history
 from pipeline.storage.ledger import master_size
 from pipeline.storage.records import last_missing, last_timings
 
@@ -44,7 +44,7 @@ class _Collector(Collector):
             yield from _release(now.release)
         yield from _files(now)
         yield from _last_run(now)
-        if history := open_recorded(self._config.history_path):
+        if history := open_existing_history(self._config.history_path):
             with history:
                 yield from _records(history)
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.core.config import Config
-from pipeline.core.csv_format import neutral
+from pipeline.core.csv_format import escape_formula
 from pipeline.core.errors import DataError
-from pipeline.core.formatting import counted, percent
+from pipeline.core.formatting import format_percent, pluralize
 from pipeline.core.schema import Schema, csv_line
 from pipeline.data.csv_reader import BadRow, GoodRows, Table, too_many_bad
 from pipeline.data.features import Features, features_of
 from pipeline.data.frames import frame_of_text
-from pipeline.ranking.explanations import Explainer, usual_client
+from pipeline.ranking.explanations import Explainer, baseline_row
 from pipeline.registry.live_model import Live
 from pipeline.reporting.document import Grid
 from pipeline.web.request_rows import MOST_COLUMNS, MOST_ROWS, RequestError, check_lines
@@ -92,7 +92,7 @@ def _scored(rows: _Rows, lines: list[int], live: Live, config: Config) -> Iterat
     if not lines:
         return
     labels = [config.labels[column] for column in config.schema.features]
-    explainer = Explainer(live.scorer, usual_client(live.release.model), labels)
+    explainer = Explainer(live.scorer, baseline_row(live.release.model), labels)
     outcomes, risk = live.scorer.scores(rows.features)
     reasons = explainer.reasons(rows.features).texts()
     for place, (line, client) in enumerate(zip(lines, rows.clients, strict=True)):
@@ -107,11 +107,11 @@ def scored_csv(rows: list[ScoredRow]) -> Iterator[str]:
     for row in rows:
         cells = (
             str(row.line),
-            neutral(row.client),
+            escape_formula(row.client),
             "" if row.risk is None else f"{row.risk:.6f}",
             "" if row.predicted is None else str(row.predicted),
-            neutral("; ".join(row.reasons)),
-            neutral(row.problem),
+            escape_formula("; ".join(row.reasons)),
+            escape_formula(row.problem),
         )
         yield f"{csv_line(cells)}\n"
 
@@ -121,8 +121,8 @@ def scored_words(rows: list[ScoredRow], live: Live) -> str:
     good = [row for row in rows if row.risk is not None]
     leave = sum(row.predicted or 0 for row in good)
     bad = len(rows) - len(good)
-    told = f"{counted(len(good), 'client')} scored by release {live.release.id}:"
-    problems = f" {counted(bad, 'row')} could not be read." if bad else ""
+    told = f"{pluralize(len(good), 'client')} scored by release {live.release.id}:"
+    problems = f" {pluralize(bad, 'row')} could not be read." if bad else ""
     return f"{told} {leave:,} predicted to leave.{problems} Nothing was kept."
 
 
@@ -140,7 +140,7 @@ def scored_grids(rows: list[ScoredRow]) -> list[Grid]:
                 (
                     row.client or "-",
                     f"{row.line:,}",
-                    percent(row.risk),
+                    format_percent(row.risk),
                     "yes" if row.predicted else "no",
                     "; ".join(row.reasons) or "-",
                 )

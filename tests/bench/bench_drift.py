@@ -29,7 +29,7 @@ from pipeline.data.reference import reference_of
 from pipeline.monitoring import score_drift
 from pipeline.monitoring.bootstrap import Predictions, f1_of
 from pipeline.monitoring.input_drift import compare_input
-from pipeline.monitoring.psi import MATTERS, binned, quantile_edges
+from pipeline.monitoring.psi import MIN_PSI, binned, quantile_edges
 from pipeline.monitoring.score_drift import DRIFT, NO_EVIDENCE, Evidence
 from tests.bench.measuring import table
 
@@ -129,9 +129,11 @@ def below_the_least(random: np.random.Generator, rows: int, leave: float) -> dic
             "bootstrap, 1 leaver": score_drift.bootstrap(found, seed),
         }
     said |= {
-        f"parametric, {score_drift.EARLIER} earlier": score_drift.parametric(found),
-        f"nonparametric, {score_drift.EARLIER} earlier": score_drift.nonparametric(found),
-        f"bootstrap, {score_drift.LEAVERS} leavers": score_drift.bootstrap(found, seed),
+        f"parametric, {score_drift.MIN_EARLIER_SCORES} earlier": score_drift.parametric(found),
+        f"nonparametric, {score_drift.MIN_EARLIER_SCORES} earlier": score_drift.nonparametric(
+            found
+        ),
+        f"bootstrap, {score_drift.MIN_LEAVERS} leavers": score_drift.bootstrap(found, seed),
     }
     return {name: said[name].verdict == DRIFT for name in sorted(said, key=str.casefold)}
 
@@ -168,7 +170,7 @@ def input_alarms(
     assert one.psi_limit is not None
     assert one.p_value is not None
     return {
-        "PSI of ten bins above 0.1": usual_psi(before, new["changes"].to_numpy()) > MATTERS,
+        "PSI of ten bins above 0.1": usual_psi(before, new["changes"].to_numpy()) > MIN_PSI,
         "PSI above our limit": one.psi > one.psi_limit,
         "Kolmogorov-Smirnov, corrected p below 0.05": one.p_value <= 0.05,
         "our verdict on the column": one.verdict == DRIFT,

@@ -25,7 +25,7 @@ from pipeline.core.files import write_atomic
 from pipeline.models.persistence import TrainedModel, risk_of
 from pipeline.models.recipe import BOOSTING
 from pipeline.models.scorer import scorer_of
-from pipeline.ranking.explanations import Explainer, contributions, usual_client
+from pipeline.ranking.explanations import Explainer, baseline_row, contributions
 from pipeline.ranking.movers import update_movers
 from pipeline.ranking.previous_ranking import earlier_ranking, ranking_before
 from pipeline.ranking.rank import rank_clients
@@ -77,7 +77,7 @@ def measured(config: Config, repeat: int) -> Times:
     here = frame[frame[config.schema.outcome] != 1]
     scorer = scorer_of(trained.model, trained.manifest)
     ranking = rank_clients(scorer, frame, config.schema, config.policy)
-    usual = usual_client(trained.manifest)
+    usual = baseline_row(trained.manifest)
     assert usual is not None
     explainer = Explainer(scorer, usual, list(config.labels.values()))
     text = "".join(ranking_text(ranking, explainer, config.risk_bands, release.id))

@@ -18,7 +18,7 @@ from pipeline.models.estimators import fit_model
 from pipeline.models.manifest import ModelManifest, SelfCheck
 from pipeline.models.persistence import CHECKED_ROWS, Model, risk_of
 from pipeline.models.threshold import with_threshold
-from pipeline.models.training_data import TrainingData, labelled_rows, thinned
+from pipeline.models.training_data import TrainingData, labelled_rows, subsample
 from training import fit
 
 MIXED = Schema("client", "left", ("age", "balance"), ("place", "kind"))
@@ -57,7 +57,7 @@ def train_model(
 ) -> Model:
     """The model that training makes of the labelled rows of a frame with the schema's columns."""
     labelled = labelled_rows(frame, schema)
-    return fit(TrainingData(labelled, thinned(labelled), schema), policy).model
+    return fit(TrainingData(labelled, subsample(labelled), schema), policy).model
 
 
 def fitted(schema: Schema) -> Model:

@@ -14,12 +14,12 @@ from pipeline.monitoring.bootstrap import Predictions
 from pipeline.monitoring.featuredrift import FeatureDrift
 from pipeline.monitoring.intervals import score_intervals
 from pipeline.monitoring.score_drift import Verdict
-from pipeline.ranking.current_ranking import Latest
+from pipeline.ranking.current_ranking import CurrentRanking
 from pipeline.ranking.ranking_file import COLUMNS
 from pipeline.registry.releases import Release, live_release
 from pipeline.reporting.document import Section
 from pipeline.reporting.html import ReportContent
-from pipeline.reporting.overview import state_now
+from pipeline.reporting.overview import current_state
 from pipeline.reporting.sections import (
     card_section,
     data_section,
@@ -129,7 +129,7 @@ def content_of(
     return ReportContent(
         made_at=MADE_AT,
         release=live.id,
-        state=state_now(config, Latest(config), within_run=True),
+        state=current_state(config, CurrentRanking(config), within_run=True),
         sections=sections,
         card=live.path / CARD,
     )

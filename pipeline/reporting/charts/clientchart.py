@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.core.formatting import (
-    minute,
-    percent,
+    format_minute,
+    format_percent,
 )
 from pipeline.reporting.charts.chart import Chart
 from pipeline.reporting.charts.style import ALARM, MAIN, SMALL
@@ -20,7 +20,7 @@ def client_chart(points: Sequence[RiskPoint], threshold: float | None, until: st
     """One client's risk over time: it holds until the next point, the last one until `until`."""
     told = [point for point in points if point.risk is not None]
     ranked = bool(points) and points[-1].risk is not None
-    last = percent(told[-1].risk, 0) if told else "none on record"
+    last = format_percent(told[-1].risk, 0) if told else "none on record"
     if told:
         last += " at last" if ranked else ", then no longer ranked"
     return Chart(
@@ -30,8 +30,8 @@ def client_chart(points: Sequence[RiskPoint], threshold: float | None, until: st
         header=("when", "risk", "release"),
         rows=tuple(
             (
-                minute(point.at),
-                "not ranked" if point.risk is None else percent(point.risk, 0),
+                format_minute(point.at),
+                "not ranked" if point.risk is None else format_percent(point.risk, 0),
                 point.release,
             )
             for point in reversed(points)

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn import metrics
 
-from pipeline.core.formatting import percent, score
+from pipeline.core.formatting import format_percent, format_score
 from pipeline.monitoring.metrics import Tested, top_lift
 from pipeline.reporting.charts.chart import Chart
 from pipeline.reporting.charts.style import MAIN, MUTED, SMALL, mark_diagonal, percent_axes
@@ -26,7 +26,7 @@ def roc_chart(tested: Tested) -> Chart:
 
     return Chart(
         key="roc",
-        title=f"ROC curve: area {score(float(area))} of 1 (0.5 by chance)",
+        title=f"ROC curve: area {format_score(float(area))} of 1 (0.5 by chance)",
         summary=(
             "For every threshold: the percent of leaving clients that are found, over the percent"
             " of staying ones that are taken for leaving. The further to the upper left the better."
@@ -55,7 +55,7 @@ def recall_chart(tested: Tested) -> Chart:
 
     return Chart(
         key="precision-recall",
-        title=f"Precision and recall: average precision {score(float(area))}"
+        title=f"Precision and recall: average precision {format_score(float(area))}"
         f" ({base:.3f} by chance)",
         summary=(
             "For every threshold: how many of the clients named did leave, over how many of those"
@@ -63,7 +63,7 @@ def recall_chart(tested: Tested) -> Chart:
         ),
         header=("recall, at least", "precision"),
         rows=tuple(
-            (percent(share, 0), percent(precision[recall >= share - 1e-9][-1]))
+            (format_percent(share, 0), format_percent(precision[recall >= share - 1e-9][-1]))
             for share in _TENTHS[1:]
         ),
         draw=draw,
@@ -84,7 +84,7 @@ def gain_chart(tested: Tested) -> Chart:
     rows = []
     for share in _TENTHS[1:]:
         gain = float(np.interp(share, asked, found))
-        rows.append((percent(share, 0), percent(gain), f"{gain / share:.2f}"))
+        rows.append((format_percent(share, 0), format_percent(gain), f"{gain / share:.2f}"))
     return Chart(
         key="gain",
         title=f"Gain and lift: {told or 'too few rows to tell'}",
@@ -124,4 +124,6 @@ def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _at_tenths(x: np.ndarray, y: np.ndarray) -> tuple[tuple[str, str], ...]:
     """A curve, x rising from 0 to 1, read at every tenth."""
-    return tuple((percent(at, 0), percent(float(np.interp(at, x, y)))) for at in _TENTHS)
+    return tuple(
+        (format_percent(at, 0), format_percent(float(np.interp(at, x, y)))) for at in _TENTHS
+    )

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.core.formatting import percent, shortened
+from pipeline.core.formatting import format_percent, truncate
 from pipeline.monitoring.featuredrift import FeatureDrift
 from pipeline.monitoring.score_drift import DRIFT
 from pipeline.reporting.charts.chart import Chart
@@ -40,7 +40,7 @@ def input_chart(found: Sequence[FeatureDrift], release: str) -> Chart:
                 _number(one.psi, ".3f"),
                 _number(one.psi_limit, ".3f"),
                 _number(one.p_value, ".2g"),
-                *(percent(share) for share in (one.missing, one.missing_before, one.unseen)),
+                *(format_percent(share) for share in (one.missing, one.missing_before, one.unseen)),
                 one.verdict,
             )
             for one in found
@@ -59,7 +59,7 @@ def _draw(shown: Sequence[FeatureDrift], figure: Figure) -> None:
         axes.text(0.5, 0.5, "too few rows", transform=axes.transAxes, ha="center")
     room = 2.6 if any(map(_cause, shown)) else 1.25  # for the words at the longest bar
     axes.set_xlim(0, room * max(1.0, *map(_ratio, shown), 0.0))
-    axes.set_yticks(np.array(places), [shortened(one.name, 22) for one in shown])
+    axes.set_yticks(np.array(places), [truncate(one.name, 22) for one in shown])
     axes.set_ylim(-0.7, max(len(shown), 1) - 0.3)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("PSI, as a multiple of its limit")
@@ -90,8 +90,8 @@ def _ratio(one: FeatureDrift) -> float:
 def _cause(one: FeatureDrift) -> str:
     """What of a feature drifted, if not its values."""
     if one.reason.startswith("missing"):
-        return f": {percent(one.missing)} missing"
-    return f": {percent(one.unseen)} unseen" if "in categories" in one.reason else ""
+        return f": {format_percent(one.missing)} missing"
+    return f": {format_percent(one.unseen)} unseen" if "in categories" in one.reason else ""
 
 
 def _number(value: float | None, form: str) -> str:

@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from pipeline.core.formatting import counted, percent
+from pipeline.core.formatting import format_percent, pluralize
 from pipeline.monitoring.metrics import Tested, calibration_bins, calibration_error
 from pipeline.reporting.charts.chart import Chart
 from pipeline.reporting.charts.curvecharts import gain_chart, recall_chart, roc_chart
@@ -40,13 +40,13 @@ def calibration_chart(tested: Tested) -> Chart:
 
     return Chart(
         key="calibration",
-        title=f"Calibration: risk and outcome are {percent(error)} apart on average",
+        title=f"Calibration: risk and outcome are {format_percent(error)} apart on average",
         summary=(
             "Clients in ten groups by risk: the percent that left, over the percent predicted."
             " Points on the dotted line are right; larger ones stand for more clients."
         ),
         header=("clients", "predicted to leave", "left"),
-        rows=tuple((f"{p.rows:,}", percent(p.risk), percent(p.left)) for p in bins),
+        rows=tuple((f"{p.rows:,}", format_percent(p.risk), format_percent(p.left)) for p in bins),
         draw=draw,
     )
 
@@ -54,4 +54,4 @@ def calibration_chart(tested: Tested) -> Chart:
 def tested_words(tested: Tested) -> str:
     """What the rows are: how many, and how many of them left."""
     left = int(tested.outcomes.sum())
-    return f"{counted(len(tested.outcomes), 'client')} of the test data, of whom {left:,} left"
+    return f"{pluralize(len(tested.outcomes), 'client')} of the test data, of whom {left:,} left"

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.core.config import RiskBands
-from pipeline.core.formatting import counted
+from pipeline.core.formatting import pluralize
 from pipeline.reporting.charts.chart import Chart
 from pipeline.reporting.charts.style import ALARM, MUTED, QUIET, SERIES, SMALL, plain_axes
 
@@ -27,7 +27,9 @@ def distribution_chart(risk: np.ndarray, bands: RiskBands, threshold: float | No
     band = (risk >= bands.medium).astype(int) + (risk >= bands.high)
     split = np.array([np.histogram(risk[band == place], edges)[0] for place in range(len(_BANDS))])
     high, medium = int((risk >= bands.high).sum()), int((risk >= bands.medium).sum())
-    title = f"{counted(high, 'client')} at high risk, {medium - high:,} at medium, of {len(risk):,}"
+    title = (
+        f"{pluralize(high, 'client')} at high risk, {medium - high:,} at medium, of {len(risk):,}"
+    )
 
     return Chart(
         key="distribution",

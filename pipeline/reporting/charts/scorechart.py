@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from pipeline.core.formatting import counted, release_number, score
+from pipeline.core.formatting import format_release_number, format_score, pluralize
 from pipeline.reporting.charts.chart import Chart
 from pipeline.reporting.charts.style import ALARM, MAIN, MUTED, QUIET, SMALL
 from pipeline.reporting.charts.timeaxis import (
@@ -29,8 +29,8 @@ def score_chart(bins: Sequence[ScoreBin], releases: Sequence[Deployment]) -> Cha
     """The live model's F1 on each batch, with what drifted and when a release went live."""
     drifted = sum(part.drifted for part in bins)
     batches = sum(part.batches for part in bins)
-    last = f"{score(bins[-1].f1)} at last; " if bins else ""
-    found = f"drift in {drifted:,} of {counted(batches, 'batch', 'batches')}"
+    last = f"{format_score(bins[-1].f1)} at last; " if bins else ""
+    found = f"drift in {drifted:,} of {pluralize(batches, 'batch', 'batches')}"
     title = f"F1 of the live model on new rows: {last}{found if batches else 'none judged yet'}"
     return Chart(
         key="score",
@@ -41,7 +41,7 @@ def score_chart(bins: Sequence[ScoreBin], releases: Sequence[Deployment]) -> Cha
             (
                 span_words(part.first, part.last),
                 f"{part.batches:,}",
-                *(score(value) for value in (part.f1, part.low, part.high)),
+                *(format_score(value) for value in (part.f1, part.low, part.high)),
                 f"{part.drifted:,}",
             )
             for part in reversed(bins)
@@ -111,7 +111,7 @@ def _mark_releases(axes: Axes, releases: Sequence[Deployment]) -> None:
     axes.add_collection(marks, autolim=False)
     for at, one in zip(places, releases, strict=True):
         axes.annotate(
-            release_number(one.release),
+            format_release_number(one.release),
             (at, 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(2, -10),

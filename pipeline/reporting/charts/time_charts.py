@@ -6,7 +6,7 @@ from functools import partial
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from pipeline.core.formatting import minute, seconds, shortened, three_digits
+from pipeline.core.formatting import format_minute, format_seconds, format_significant, truncate
 from pipeline.reporting.charts.chart import Chart
 from pipeline.reporting.charts.style import LINES, SERIES
 from pipeline.reporting.charts.timeaxis import (
@@ -31,14 +31,14 @@ def missing_chart(samples: Sequence[Missing], outcome: str) -> Chart:
     lacking = [name for name in order if any(one.percent.get(name) for one in samples)]
     most = next((name for name in order if name != outcome), None)
     told = (
-        f"{shortened(most, MOST_LETTERS)} most, {now[most]:.1f} %"
+        f"{truncate(most, MOST_LETTERS)} most, {now[most]:.1f} %"
         if most and now[most]
         else "none now"
     )
     shown = {
-        name: f"{shortened(name, 14)} (not known yet)"
+        name: f"{truncate(name, 14)} (not known yet)"
         if name == outcome
-        else shortened(name, MOST_LETTERS)
+        else truncate(name, MOST_LETTERS)
         for name in lacking[:MOST_LINES]
     }
     return Chart(
@@ -50,7 +50,7 @@ def missing_chart(samples: Sequence[Missing], outcome: str) -> Chart:
         ),
         header=("when", *order),
         rows=tuple(
-            (minute(one.at), *(_percent(one.percent.get(name)) for name in order))
+            (format_minute(one.at), *(_percent(one.percent.get(name)) for name in order))
             for one in reversed(samples)
         ),
         draw=partial(_draw_missing, samples, shown),
@@ -74,7 +74,9 @@ def _draw_missing(samples: Sequence[Missing], shown: Mapping[str, str], figure: 
 
 def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
     """How long each stage took over time, on a logarithmic scale."""
-    last = ", ".join(f"{stage} {seconds(bins[-1].seconds)}" for stage, bins in stages.items())
+    last = ", ".join(
+        f"{stage} {format_seconds(bins[-1].seconds)}" for stage, bins in stages.items()
+    )
     return Chart(
         key="timings",
         title=f"Seconds of the last runs: {last or 'none yet'}",
@@ -85,7 +87,7 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
                 span_words(part.first, part.last),
                 stage,
                 f"{part.runs:,}",
-                *(three_digits(value) for value in (part.seconds, part.low, part.high)),
+                *(format_significant(value) for value in (part.seconds, part.low, part.high)),
                 f"{part.rows:,}",
             )
             for stage, bins in stages.items()

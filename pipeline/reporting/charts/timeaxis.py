@@ -8,7 +8,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
-from pipeline.core.formatting import minute
+from pipeline.core.formatting import format_minute
 from pipeline.reporting.charts.style import MUTED, plain_axes
 
 FEW = 40  # points; more than these are a line without marks
@@ -58,4 +58,8 @@ def set_span(axes: Axes, moments: Iterable[str]) -> None:
 
 def span_words(first: str, last: str) -> str:
     """From when to when, for a table."""
-    return minute(first) if first == last else f"{minute(first)} to {minute(last)}"
+    return (
+        format_minute(first)
+        if first == last
+        else f"{format_minute(first)} to {format_minute(last)}"
+    )

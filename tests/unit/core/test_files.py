@@ -14,7 +14,7 @@ from sandbox import PROJECT
 from pipeline.core.errors import LockHeldError
 from pipeline.core.files import (
     DigestReader,
-    naming,
+    errors_with_path,
     sha256_of,
     utc_now,
     write_atomic,
@@ -147,7 +147,7 @@ def test_an_error_names_the_file_unless_it_says_by_itself_what_is_wrong(tmp_path
     bare, named, words = OSError(28, "full"), OSError(2, "gone", "/other/file"), OSError("damaged")
     told = []
     for error in (bare, named, words):
-        with pytest.raises(OSError) as caught, naming(tmp_path):  # noqa: PT011
+        with pytest.raises(OSError) as caught, errors_with_path(tmp_path):  # noqa: PT011
             raise error
         told.append(str(caught.value))
 

@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 import pytest
 
 from pipeline.core.formatting import (
-    ago,
-    counted,
-    day,
-    minute,
-    percent,
-    release_number,
-    score,
-    seconds,
+    format_age,
+    format_day,
+    format_minute,
+    format_percent,
+    format_release_number,
+    format_score,
+    format_seconds,
+    pluralize,
 )
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -33,32 +33,32 @@ NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
     ],
 )
 def test_ago_is_told_to_the_unit_that_matters(at: str, told: str) -> None:
-    assert ago(at, NOW) == told
+    assert format_age(at, NOW) == told
 
 
 def test_ago_is_from_now_unless_told_otherwise() -> None:
-    assert ago(datetime.now(UTC).isoformat()) == "just now"
+    assert format_age(datetime.now(UTC).isoformat()) == "just now"
 
 
 @pytest.mark.parametrize(
     ("count", "told"), [(0, "0 files"), (1, "1 file"), (2, "2 files"), (2000, "2,000 files")]
 )
 def test_one_is_told_apart_from_several(count: int, told: str) -> None:
-    assert counted(count, "file") == told
+    assert pluralize(count, "file") == told
 
 
 def test_an_odd_plural_can_be_told() -> None:
-    assert [counted(n, "batch", "batches") for n in (1, 2)] == ["1 batch", "2 batches"]
+    assert [pluralize(n, "batch", "batches") for n in (1, 2)] == ["1 batch", "2 batches"]
 
 
 def test_times_are_told_to_the_minute_and_to_the_day() -> None:
-    assert minute("2026-11-02T09:59:59.999Z") == "2026-11-02 09:59"
-    assert day("2026-11-02T23:59:59.999Z") == "2 November 2026"
-    assert day("2026-01-31T00:00:00Z") == "31 January 2026"
+    assert format_minute("2026-11-02T09:59:59.999Z") == "2026-11-02 09:59"
+    assert format_day("2026-11-02T23:59:59.999Z") == "2 November 2026"
+    assert format_day("2026-01-31T00:00:00Z") == "31 January 2026"
 
 
 def test_a_day_is_told_in_utc() -> None:
-    assert day("2026-11-02T01:30:00+02:00") == "1 November 2026"
+    assert format_day("2026-11-02T01:30:00+02:00") == "1 November 2026"
 
 
 @pytest.mark.parametrize(
@@ -73,15 +73,15 @@ def test_a_day_is_told_in_utc() -> None:
     ],
 )
 def test_a_share_is_told_in_percent(share: float | None, told: str) -> None:
-    assert percent(share) == told
+    assert format_percent(share) == told
 
 
 def test_percent_and_scores_may_have_other_decimals() -> None:
-    assert (percent(0.5, 0), score(0.76739, 4)) == ("50 %", "0.7674")
+    assert (format_percent(0.5, 0), format_score(0.76739, 4)) == ("50 %", "0.7674")
 
 
 def test_a_score_that_is_none_is_undefined() -> None:
-    assert [score(value) for value in (None, 0.0, 1.0)] == ["undefined", "0.000", "1.000"]
+    assert [format_score(value) for value in (None, 0.0, 1.0)] == ["undefined", "0.000", "1.000"]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_score_that_is_none_is_undefined() -> None:
     ],
 )
 def test_seconds_are_told_to_three_digits_or_whole(value: float, told: str) -> None:
-    assert seconds(value) == told
+    assert format_seconds(value) == told
 
 
 @pytest.mark.parametrize(
@@ -110,4 +110,4 @@ def test_seconds_are_told_to_three_digits_or_whole(value: float, told: str) -> N
     ],
 )
 def test_a_release_is_called_by_its_number(release: str | None, told: str) -> None:
-    assert release_number(release) == told
+    assert format_release_number(release) == told

@@ -12,7 +12,7 @@ from sklearn.naive_bayes import GaussianNB
 
 from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.data.features import Features, features_of
-from pipeline.models.anatomy import Anatomy, anatomy_of
+from pipeline.models.anatomy import ModelParts, unwrap_model
 from pipeline.models.calibration import Calibration, fitted_calibrator
 from pipeline.models.persistence import Model
 from pipeline.models.scorer import ByEstimator
@@ -32,10 +32,10 @@ def bayes() -> Any:
 
 
 def test_a_model_is_taken_apart() -> None:
-    assert anatomy_of(CORE) == Anatomy(CORE, None, None)
-    assert anatomy_of(CURVED) == Anatomy(CORE, CALIBRATOR, None)
-    assert anatomy_of(with_threshold(CORE, 0.3)) == Anatomy(CORE, None, 0.3)
-    assert anatomy_of(with_threshold(CURVED, 0.3)) == Anatomy(CORE, CALIBRATOR, 0.3)
+    assert unwrap_model(CORE) == ModelParts(CORE, None, None)
+    assert unwrap_model(CURVED) == ModelParts(CORE, CALIBRATOR, None)
+    assert unwrap_model(with_threshold(CORE, 0.3)) == ModelParts(CORE, None, 0.3)
+    assert unwrap_model(with_threshold(CURVED, 0.3)) == ModelParts(CORE, CALIBRATOR, 0.3)
 
 
 UNKNOWN: dict[str, Any] = {
@@ -56,7 +56,7 @@ UNKNOWN: dict[str, Any] = {
 
 @pytest.mark.parametrize("model", UNKNOWN.values(), ids=UNKNOWN)
 def test_what_is_put_together_in_another_way_stays_whole(model: Any) -> None:
-    assert anatomy_of(model) == Anatomy(model, None, None)
+    assert unwrap_model(model) == ModelParts(model, None, None)
 
 
 @pytest.mark.parametrize("model", [CORE, CURVED, with_threshold(CURVED, 0.3)])

@@ -19,14 +19,14 @@ from pipeline.models.recipe import BOOSTING, LOGISTIC, SIGMOID
 from pipeline.models.scorer import ByEstimator, ByNumbers
 from pipeline.models.threshold import with_threshold
 from pipeline.ranking.explanations import (
-    LEAST,
+    MIN_CONTRIBUTION,
     Explainer,
     Reasons,
+    baseline_row,
     contributions,
     exchanged_contributions,
     linear_contributions,
     strongest,
-    usual_client,
 )
 
 MODELS = {
@@ -132,7 +132,9 @@ def test_the_three_strongest_come_first() -> None:
 
 
 def test_what_lowers_the_risk_or_hardly_raises_it_is_left_out() -> None:
-    found = np.array([[LEAST, -1.0, 0.0], [LEAST * 0.99, 0.5, -0.0], [0.0, 0.2, 0.009]])
+    found = np.array(
+        [[MIN_CONTRIBUTION, -1.0, 0.0], [MIN_CONTRIBUTION * 0.99, 0.5, -0.0], [0.0, 0.2, 0.009]]
+    )
 
     assert strongest(found).T.tolist() == [[0, -1, -1], [1, 2, -1], [-1, -1, -1]]
 
@@ -151,7 +153,8 @@ def test_they_are_those_a_sort_gives(rows: list[list[float]]) -> None:
     found = np.array(rows, dtype="float64").reshape(len(rows), 4).T
 
     expected = [
-        [i for i in sorted(range(4), key=lambda i: -row[i]) if row[i] >= LEAST][:3] for row in rows
+        [i for i in sorted(range(4), key=lambda i: -row[i]) if row[i] >= MIN_CONTRIBUTION][:3]
+        for row in rows
     ]
     told = [[i for i in row if i >= 0] for row in strongest(found).T.tolist()]
     assert told == expected
@@ -231,7 +234,7 @@ def manifest(usual: tuple[float | str | None, ...]) -> ModelManifest:
 
 
 def test_the_usual_client_is_that_of_the_manifest() -> None:
-    found = usual_client(manifest((3, None, "north", None)))
+    found = baseline_row(manifest((3, None, "north", None)))
 
     assert found is not None
     assert (found.numbers[0], found.texts) == (3.0, ["north", ""])
@@ -239,7 +242,7 @@ def test_the_usual_client_is_that_of_the_manifest() -> None:
 
 
 def test_an_older_manifest_knows_none() -> None:
-    assert usual_client(manifest(())) is None
+    assert baseline_row(manifest(())) is None
 
 
 def test_features_of_some_places_are_those_rows() -> None:

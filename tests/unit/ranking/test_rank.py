@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sandbox import Sandbox, client_rows
 
 from pipeline.core.config import RiskBands
-from pipeline.core.csv_format import neutral
+from pipeline.core.csv_format import escape_formula
 from pipeline.core.errors import HistoryError
 from pipeline.core.policy import Policy, Worth
 from pipeline.core.schema import DEFAULT_SCHEMA, canonical_text
@@ -25,7 +25,7 @@ from pipeline.ranking import ranking_file
 from pipeline.ranking.explanations import Explainer
 from pipeline.ranking.rank import Ranking, rank_clients
 from pipeline.ranking.ranking_file import ranking_text
-from pipeline.ranking.rankingreader import read_ranking, told_rows
+from pipeline.ranking.rankingreader import ranking_to_dicts, read_ranking
 from pipeline.registry.releases import Release, live_release
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
@@ -301,7 +301,7 @@ def plain_text(frame: pd.DataFrame, bands: RiskBands, worth: Worth) -> str:
     table = ranking[["client", "risk"]].copy()
     table.insert(0, "rank", range(1, len(ranking) + 1))
     table["band"] = [bands.band(risk) for risk in ranking["risk"]]
-    table["client"] = [neutral(client) for client in ranking["client"]]
+    table["client"] = [escape_formula(client) for client in ranking["client"]]
     table["release"] = RELEASE
     table["contact"] = ["yes" if round(risk) else "no" for risk in ranking["risk"]]
     table["reasons"] = ""
@@ -388,7 +388,7 @@ def test_no_reason_is_a_formula_and_each_is_read_back_as_it_was(tmp_path: Path) 
     (tmp_path / "clientrisk.csv").write_text(of_categories(values, labels))
 
     cells = pd.read_csv(tmp_path / "clientrisk.csv", keep_default_na=False)["reasons"].tolist()
-    found = [row["reasons"] for row in told_rows(read_ranking(tmp_path / "clientrisk.csv"))]
+    found = [row["reasons"] for row in ranking_to_dicts(read_ranking(tmp_path / "clientrisk.csv"))]
 
     number = "=cmd|'/c calc'!A1 3, usual 40"
     assert cells[0] == f'\'{number}; \'@"place" =1+1,"x", usual unknown'

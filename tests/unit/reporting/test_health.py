@@ -8,13 +8,13 @@ import pytest
 from sandbox import Sandbox
 
 from pipeline.core.errors import DataError, ReleaseError
-from pipeline.core.formatting import day, score
+from pipeline.core.formatting import format_day, format_score
 from pipeline.monitoring.featuredrift import FeatureDrift
-from pipeline.ranking.current_ranking import Latest
+from pipeline.ranking.current_ranking import CurrentRanking
 from pipeline.registry.releases import Release
 from pipeline.reporting.document import BAD, GOOD, WARNING, Fact, State
 from pipeline.reporting.health import Risks, risks_of, state_of
-from pipeline.reporting.overview import state_now
+from pipeline.reporting.overview import current_state
 from pipeline.reporting.status import LastRun, LastVerdict, Status, status
 from pipeline.storage.driftrecords import Checked
 
@@ -36,8 +36,8 @@ def live_words(now: Status) -> str:
     release = now.release
     assert isinstance(release, Release)
     return (
-        f"release 1, live since {day(release.deployed_at)}, has an F1 of {score(release.f1)} on the"
-        " test data"
+        f"release 1, live since {format_day(release.deployed_at)}, has an F1 of"
+        f" {format_score(release.f1)} on the test data"
     )
 
 
@@ -57,8 +57,8 @@ def test_the_figures_are_told_with_what_they_are(well: Status) -> None:
     assert isinstance(release, Release)
 
     assert told(well).facts == (
-        Fact("Live release", "1", f"since {day(release.deployed_at)}"),
-        Fact("F1 on the test data", score(release.f1), "120 rows learned"),
+        Fact("Live release", "1", f"since {format_day(release.deployed_at)}"),
+        Fact("F1 on the test data", format_score(release.f1), "120 rows learned"),
         Fact("At high risk", "1", "of 10,000 clients"),
         Fact("To be contacted", "1,234", "by the threshold of the release"),
         Fact("Last run with work", "done", "3 hours ago, 2026-11-22 06:00 UTC"),
@@ -188,7 +188,7 @@ def test_within_a_run_nothing_is_said_of_that_run(well: Status) -> None:
 
 
 def test_the_real_state_counts_the_ranking(settled: Sandbox) -> None:
-    found = state_now(settled.config, Latest(settled.config))
+    found = current_state(settled.config, CurrentRanking(settled.config))
     lines = (settled.root / "models/clientrisk.csv").read_text().splitlines()[1:]
     high = sum(line.split(",")[3] == "high" for line in lines)
 

@@ -17,7 +17,7 @@ from reportworlds import (
 )
 from sandbox import Sandbox
 
-from pipeline.core.formatting import shortened
+from pipeline.core.formatting import truncate
 from pipeline.registry.releases import Challenge, live_release
 from pipeline.reporting.document import Grid, Section, State
 from pipeline.reporting.html import ReportContent
@@ -195,7 +195,7 @@ def test_letters_that_the_font_lacks_are_told(paper: Callable[[str], Paper]) -> 
 def test_long_names_and_huge_numbers_are_cut_short(paper: Callable[[str], Paper]) -> None:
     told = paper("long names").words
 
-    assert f"1 {shortened(LONG.format(0), 40)} 99.0 % 1e+61 " in told
+    assert f"1 {truncate(LONG.format(0), 40)} 99.0 % 1e+61 " in told
     assert told.count("…") >= 40
 
 

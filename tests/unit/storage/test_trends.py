@@ -9,7 +9,7 @@ from sandbox import Sandbox, client_rows
 from app import create_app
 from pipeline.reporting.text_tables import LONGEST, WIDEST, aligned, trend_lines, width
 from pipeline.storage.database import History
-from pipeline.storage.trends import MOST_TRENDS, Missing, Refused, Trends, trends
+from pipeline.storage.trends import MAX_TRENDS, Missing, Refused, Trends, trends
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_the_api_tells_the_same(lived: Sandbox) -> None:
     [
         ("0", "limit must be a whole number of at least 1"),
         ("x", "limit must be a whole number of at least 1"),
-        (str(MOST_TRENDS + 1), "limit must not be above 10,000"),
+        (str(MAX_TRENDS + 1), "limit must not be above 10,000"),
     ],
 )
 def test_a_limit_of_the_api_is_checked(settled: Sandbox, limit: str, error: str) -> None:
