@@ -28,10 +28,15 @@ from pipeline.registry.live_model import LiveModel
 from pipeline.registry.releases import live_id
 from pipeline.reporting.status import last_active, last_run
 from pipeline.storage.database import History
-from pipeline.storage.driftrecords import Checked, last_checked
 from pipeline.storage.history import open_existing_history
 from pipeline.storage.ledger import master_size
-from pipeline.storage.records import last_missing, last_packages, last_timings
+from pipeline.storage.records import (
+    Checked,
+    last_checked,
+    last_missing,
+    last_packages,
+    last_timings,
+)
 from pipeline.storage.trends import DEFAULT_TRENDS, MAX_TRENDS, trends
 from pipeline.web import error_handlers
 from pipeline.web.auth import check_address

@@ -27,9 +27,10 @@ from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import live_release
 from pipeline.reporting.driftlines import drift_lines
 from pipeline.reporting.text_tables import trend_lines
-from pipeline.storage.driftrecords import Checked, last_checked
 from pipeline.storage.history import open_existing_history, open_history
 from pipeline.storage.records import (
+    Checked,
+    last_checked,
     last_missing,
     last_packages,
     last_timings,

@@ -109,7 +109,7 @@ def work(config: Config, history: History, say: cli.Printer) -> Tick:
     from ingestion import ingest, told
     from pipeline.monitoring.score_drift import NO_DRIFT
     from pipeline.storage import ledger
-    from pipeline.storage.retention import prune
+    from pipeline.storage.records import prune
 
     settle(config, history)
     ingestion = ingest(config)
@@ -137,8 +137,7 @@ def judge(config: Config, history: History) -> Decision:
     """
     from pipeline.monitoring import decisions
     from pipeline.storage import ledger
-    from pipeline.storage.driftrecords import record_drift
-    from pipeline.storage.records import record_decision
+    from pipeline.storage.records import record_decision, record_drift
 
     batch = ledger.unjudged(history)
     judged = None

@@ -25,9 +25,8 @@ from pipeline.reporting.sections import (
 )
 from pipeline.reporting.status import status
 from pipeline.reporting.tables import Intervals
-from pipeline.storage.driftrecords import last_checked
 from pipeline.storage.history import open_existing_history, open_history
-from pipeline.storage.records import last_scores
+from pipeline.storage.records import last_checked, last_scores
 
 log = logging.getLogger(__name__)
 

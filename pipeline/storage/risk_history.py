@@ -94,13 +94,7 @@ def _record_chunk(history: History, ranking: int, risks: Sequence[ClientRisk]) -
 
 def ranked_clients(history: History) -> list[str]:
     """Every client that is on record, those included that are not ranked any more."""
-    return [client for block in ranked_blocks(history, CHUNK) for client in block]
-
-
-def ranked_blocks(history: History, clients: int) -> Iterator[list[str]]:
-    """The same, so many at a time."""
-    for block in history.blocks("SELECT client FROM ranked_clients", clients):
-        yield [client for (client,) in block]
+    return [client for (client,) in history.tuples("SELECT client FROM ranked_clients")]
 
 
 def risk_over_time(history: History, client: str) -> tuple[RiskPoint, ...]:

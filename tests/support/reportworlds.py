@@ -30,7 +30,7 @@ from pipeline.reporting.sections import (
     top_section,
 )
 from pipeline.storage.database import History
-from pipeline.storage.driftrecords import Checked, last_checked
+from pipeline.storage.records import Checked, last_checked
 
 MADE_AT = "2026-11-22 09:00"
 YEAR = 50_000  # runs of one a ten minutes

@@ -294,7 +294,7 @@ def test_an_interrupted_script_ends_with_130(deployed: Sandbox) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from pipeline.core.files import run_lock
+from pipeline.storage.history import run_lock
 
 with run_lock(Path(sys.argv[1])):
     print("held", flush=True)

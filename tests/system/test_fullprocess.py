@@ -29,8 +29,7 @@ from pipeline.monitoring.decisions import Decision
 from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import Challenge, Release, live_id, live_release
 from pipeline.storage.database import History
-from pipeline.storage.driftrecords import Checked, last_checked
-from pipeline.storage.records import record_decision
+from pipeline.storage.records import Checked, last_checked, record_decision
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 NOTHING_NEW = "nothing new in sourcedata\n"
@@ -893,7 +892,7 @@ def test_the_card_of_a_challenger_tells_what_it_replaced(settled: Sandbox, run_o
     new = live(settled)
     assert new.challenge
     card = (new.path / "modelcard.md").read_text(encoding="utf-8")
-    at = settled.query("SELECT at FROM decisions ORDER BY id")[0][0]
+    at = settled.tuples("SELECT at FROM decisions ORDER BY id")[0][0]
     assert card.splitlines()[2] == (
         f"Deployed {new.deployed_at} in place of {new.challenge.champion}: {new.challenge.reason}."
     )

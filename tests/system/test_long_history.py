@@ -61,7 +61,7 @@ def test_a_run_with_work_forgets_what_is_old(settled: Sandbox) -> None:
     ran(settled)
 
     # the last of its kind is kept: no drift, so nothing was trained, deployed or asked of pip
-    packages = settled.query("SELECT count(*) FROM packages")[0][0]
+    packages = settled.tuples("SELECT count(*) FROM packages")[0][0]
     assert old_rows(settled) == {
         "scores": 1,  # of the live model, on the test data
         "deployments": 1,
@@ -85,7 +85,7 @@ def test_the_score_of_the_trained_model_is_kept_so_that_it_can_be_deployed_by_ha
 def test_scores_of_models_that_are_long_gone_are_forgotten(settled: Sandbox) -> None:
     with History(settled.config.history_path) as history:
         fill(history, 20)
-        gone = history.query("SELECT model_sha256 FROM scores ORDER BY id LIMIT 1 OFFSET 5")[0][0]
+        gone = history.tuples("SELECT model_sha256 FROM scores ORDER BY id LIMIT 1 OFFSET 5")[0][0]
     age(settled)
     settled.write("sourcedata/c.csv", client_rows(300, 60))
 

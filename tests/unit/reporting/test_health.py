@@ -16,7 +16,7 @@ from pipeline.reporting.document import BAD, GOOD, WARNING, Fact, State
 from pipeline.reporting.health import Risks, risks_of, state_of
 from pipeline.reporting.overview import current_state
 from pipeline.reporting.status import LastRun, LastVerdict, Status, status
-from pipeline.storage.driftrecords import Checked
+from pipeline.storage.records import Checked
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 RECENTLY = "2026-11-22T08:55:00Z"

@@ -8,7 +8,7 @@ import pytest
 from pipeline.storage import risk_history
 from pipeline.storage.database import History
 from pipeline.storage.history import open_history
-from pipeline.storage.retention import prune
+from pipeline.storage.records import prune
 from pipeline.storage.risk_history import (
     ClientRisk,
     RiskPoint,
