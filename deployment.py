@@ -32,15 +32,16 @@ from pipeline.registry.release_store import (
     put_live,
     release_before,
 )
-from pipeline.registry.releaselist import list_lines, list_releases
 from pipeline.registry.releases import (
     Challenge,
     Release,
+    list_lines,
+    list_releases,
     live_id,
     live_release,
     read_release,
     release_ids,
-    release_object,
+    release_to_dict,
 )
 from pipeline.reporting.model_card import Card, card_text
 from pipeline.storage.database import History
@@ -212,7 +213,7 @@ def command(config: Config, args: argparse.Namespace) -> None:
     lines = [f"{config.shown(config.prod_deployment_path)}: {release.id} is live, F1 {release.f1}"]
     if args.rollback is not None and release.id != before:
         lines.append(RANKED_LATER)
-    cli.print_result(config, args, {"path": release.path, **release_object(release)}, lines)
+    cli.print_result(config, args, {"path": release.path, **release_to_dict(release)}, lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,7 +9,7 @@ is at least as good on the same rows. Reports follow each judged batch.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from ingestion import Ingestion
     from pipeline.data.loader import PendingFile
-    from pipeline.models.persistence import Model
+    from pipeline.models.estimators import Model
     from pipeline.monitoring.batch_check import Judgement
     from pipeline.monitoring.decisions import Decision
     from pipeline.registry.releases import Release
@@ -206,11 +206,12 @@ def challenge(
     """Retrain on everything, compare on the same rows, and deploy what the gate lets pass."""
     from deployment import deploy
     from pipeline.data.frames import read_folder
+    from pipeline.models.training import fit_stand_in
     from pipeline.monitoring import decisions
     from pipeline.monitoring.gate import compare
     from pipeline.storage.rows import open_store
     from scoring import score
-    from training import fit_without, train
+    from training import train
 
     trained = train(config)
     score(config)
@@ -218,10 +219,15 @@ def challenge(
         return decisions.same_model(found)
     # what stands in for the challenger is of its kind, without choosing anew
     policy = config.policy._replace(model=trained.manifest.recipe.kind)
+    store = open_store(config, history)
+
+    def fit_without(clients: Collection[str]) -> Model | None:
+        return fit_stand_in(store.training_data(without=clients), policy)
+
     compared = compare(
         champion,
         trained.model,
-        partial(fit_without, open_store(config, history), policy),
+        fit_without,
         gate=policy.gate,
         seed=policy.seed,
         schema=config.schema,

@@ -14,7 +14,8 @@ from pipeline.core.config import Config
 from pipeline.core.errors import DataError
 from pipeline.core.files import write_atomic
 from pipeline.data.frames import read_folder
-from pipeline.models.persistence import Model, load_trained
+from pipeline.models.estimators import Model
+from pipeline.models.persistence import load_trained
 from pipeline.monitoring.metrics import score_model
 from pipeline.monitoring.scores import SCORE_NAMES, Scores
 from pipeline.storage.history import open_history
