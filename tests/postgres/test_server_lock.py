@@ -13,9 +13,9 @@ from typing import Any
 import postgres
 import pytest
 from postgres import Server, opened
+from runs import held_at_start, run_at_work, start
 from sandbox import PROJECT, Sandbox, client_rows
 from servers import wait_until
-from test_overlaps import held_at_start, run_at_work, start
 
 import deployment
 from pipeline.core.errors import HistoryError, LockHeldError
@@ -32,11 +32,6 @@ if (lacking := postgres.missing()) and not postgres.REQUIRED:
 
 HELD = rf"error: another run is at work \(process {{}} on {re.escape(socket.gethostname()[:20])}"
 HELD += r"[^,]*, since \d{{4}}-\d\d-\d\dT[\d:.]+Z\); {}\n"
-
-
-@pytest.fixture(autouse=True)
-def pip_gives_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_PYTHON", "/nowhere")
 
 
 def held(child: int, world: Sandbox) -> re.Pattern[str]:
