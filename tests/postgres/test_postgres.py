@@ -336,7 +336,7 @@ def test_texts_are_ordered_by_bytes(database: str) -> None:
 
 OPEN = """
 import os, sys
-from pipeline.storage.database import open_history
+from pipeline.storage.history import open_history
 from pipeline.core.database_url import DatabaseUrl
 import pipeline.storage.postgres
 while not os.path.exists(sys.argv[2]):

@@ -175,8 +175,8 @@ def test_a_run_that_has_lost_the_lock_puts_no_release_live(
 NEXT = """
 import sys
 from pipeline.core.config import load_config
-from pipeline.storage.database import open_history
-from pipeline.core.files import run_lock
+from pipeline.storage.history import open_history
+from pipeline.storage.history import run_lock
 from pipeline.storage.records import last_timings
 
 config = load_config(sys.argv[1])
