@@ -15,7 +15,6 @@ from flask import Flask, Response, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST
 from werkzeug.routing import BaseConverter
 
-from diagnostics import dataframe_summary
 from pipeline import cli
 from pipeline.core.cache import KeyedCache
 from pipeline.core.config import Config
@@ -27,6 +26,8 @@ from pipeline.ranking.rankingreader import by_loss, has_losses, ranking_to_dicts
 from pipeline.registry.live_model import LiveModel
 from pipeline.registry.releases import live_id
 from pipeline.reporting.status import last_active, last_run
+from pipeline.stages.diagnostics import dataframe_summary
+from pipeline.stages.scoring import scores_on_test_data
 from pipeline.storage.database import History
 from pipeline.storage.driftrecords import Checked, last_checked
 from pipeline.storage.history import open_existing_history
@@ -39,7 +40,6 @@ from pipeline.web.openapi import description
 from pipeline.web.pages import open_pages
 from pipeline.web.prometheus import metrics_text
 from pipeline.web.request_rows import MOST_BYTES, RequestError, requested_rows
-from scoring import scores_on_test_data
 
 DECIMALS = 6  # of a probability
 

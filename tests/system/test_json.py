@@ -12,10 +12,10 @@ from sandbox import PROJECT, Result, Sandbox, client_rows
 from servers import serving
 
 from apicalls import call_api
-from diagnostics import Predicted, missing_data, model_predictions
 from pipeline import cli
 from pipeline.monitoring.packages import Package
 from pipeline.registry.releases import live_release
+from pipeline.stages.diagnostics import Predicted, missing_data, model_predictions
 from pipeline.storage.database import History
 from pipeline.storage.records import last_packages
 
