@@ -4,45 +4,19 @@ Logistic regression or boosted trees, as config.json says or as cross-validation
 probabilities calibrated where that helps, the threshold as config.json says: one pickled
 scikit-learn estimator. It goes to output_model_path as trainedmodel.pkl, beside a manifest.json
 that says what it is made of and from, and reference.json, what its data were like. The same data
-give the same bytes.
-"""
+give the same bytes."""
 
 import argparse
-import logging
 from collections.abc import Sequence
-from time import perf_counter
 
 from pipeline import cli
 from pipeline.core.config import Config
-from pipeline.models.manifest import HALF, UNCALIBRATED, manifest_to_dict
-from pipeline.models.persistence import TrainedModel, save_model
-from pipeline.models.training import fit
-from pipeline.storage.history import open_history
-from pipeline.storage.ledger import last_file
-from pipeline.storage.records import record_timing
-from pipeline.storage.rows import open_store
-
-log = logging.getLogger("training")
-
-
-def train(config: Config) -> TrainedModel:
-    """Fit on finaldata.csv and save the model; raises `ModelError` if that cannot be done."""
-    started = perf_counter()
-    with open_history(config.history_path) as history:
-        data = open_store(config, history).training_data()
-        fitted = fit(data, config.policy)
-        trained = save_model(
-            fitted.model,
-            config.output_model_path,
-            data=data,
-            risk=fitted.risk,
-            recipe=fitted.recipe,
-            last_file=last_file(history),
-        )
-        seconds = perf_counter() - started
-        record_timing(history, "training", seconds, data.rows)
-    log.info("trained on %s labelled rows in %.2f s", f"{data.rows:,}", seconds)
-    return trained
+from pipeline.models.manifest import (
+    HALF,
+    UNCALIBRATED,
+    manifest_to_dict,
+)
+from pipeline.stages.training import train
 
 
 def command(config: Config, args: argparse.Namespace) -> None:

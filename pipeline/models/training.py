@@ -60,8 +60,8 @@ def fit(data: TrainingData, policy: Policy) -> Fitted:
     return Fitted(with_threshold(model, threshold), recipe, calibration.risk)
 
 
-def fit_stand_in(data: TrainingData, policy: Policy) -> Model | None:
-    """A model fitted on what may be too few rows: None if there are none.
+def fit_without(data: TrainingData, policy: Policy) -> Model | None:
+    """A model fitted on the rows that are left without some clients; None if there are none.
 
     If all have the same outcome, it predicts that for everybody.
     """

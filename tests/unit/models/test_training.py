@@ -18,7 +18,7 @@ from pipeline.core.policy import Policy
 from pipeline.core.schema import DEFAULT_SCHEMA, Schema
 from pipeline.data.frames import frame_of_text
 from pipeline.models.estimators import fit_model, predictions_of, risk_of
-from pipeline.models.training import Selection, _log_losses, fit_stand_in, select
+from pipeline.models.training import Selection, _log_losses, fit_without, select
 from pipeline.models.training_data import TrainingData
 from pipeline.sample_data import SEED, clients
 
@@ -168,24 +168,24 @@ def test_training_needs_both_outcomes(outcomes: list[float], reason: str) -> Non
     )
 
 
-def stand_in(outcomes: list[float]) -> Any:
+def left_over(outcomes: list[float]) -> Any:
     frame = sample(len(outcomes)).assign(exited=outcomes)
-    return fit_stand_in(TrainingData(frame, frame, DEFAULT_SCHEMA), Policy())
+    return fit_without(TrainingData(frame, frame, DEFAULT_SCHEMA), Policy())
 
 
 @pytest.mark.parametrize("outcome", [0.0, 1.0])
-def test_a_stand_in_of_one_outcome_predicts_that_for_everybody(outcome: float) -> None:
-    assert set(predictions_of(stand_in([outcome] * 3), sample(20))) == {outcome}
+def test_rows_of_one_outcome_make_a_model_that_predicts_that_for_everybody(outcome: float) -> None:
+    assert set(predictions_of(left_over([outcome] * 3), sample(20))) == {outcome}
 
 
-def test_a_stand_in_of_both_outcomes_is_a_model_as_any_other() -> None:
+def test_rows_of_both_outcomes_make_a_model_as_any_others() -> None:
     frame = sample(300)
     expected = risk_of(train_model(frame), frame)
-    assert np.array_equal(risk_of(stand_in(frame["exited"].tolist()), frame), expected)
+    assert np.array_equal(risk_of(left_over(frame["exited"].tolist()), frame), expected)
 
 
-def test_of_no_rows_there_is_no_stand_in() -> None:
-    assert stand_in([]) is None
+def test_no_rows_make_no_model() -> None:
+    assert left_over([]) is None
 
 
 # the kind of model
