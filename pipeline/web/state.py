@@ -41,7 +41,7 @@ def new_state(config: Config) -> ServerState:
     """The state of a server that has answered nothing yet."""
     return ServerState(
         config,
-        LiveModel(config),
+        LiveModel(config.prod_deployment_path, config.schema),
         CurrentRanking(config),
         ClientFiles((config.test_data_path, config.input_folder_path), config.root),
     )
