@@ -141,7 +141,7 @@ def test_threads_that_ask_at_once_share_one_model(deployed: Sandbox) -> None:
     live, together = LiveModel(deployed.config), Barrier(8)
 
     def asked(_: int) -> int:
-        together.wait(30)
+        together.wait(600)
         return id(live.get().model)
 
     with ThreadPoolExecutor(8) as pool:
@@ -187,7 +187,7 @@ def test_threads_that_ask_at_once_make_an_answer_once() -> None:
         return len(made)
 
     def asked(_: int) -> int:
-        together.wait(30)
+        together.wait(600)
         return remembered.get("a", make)
 
     with ThreadPoolExecutor(8) as pool:
