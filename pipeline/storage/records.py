@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pipeline.core.errors import HistoryError
 from pipeline.core.files import utc_now
 from pipeline.monitoring.decisions import Decision
-from pipeline.monitoring.featuredrift import FeatureDrift
+from pipeline.monitoring.input_drift import FeatureDrift
 from pipeline.monitoring.packages import Package
 from pipeline.monitoring.score_drift import Verdict
 from pipeline.monitoring.scores import Scores

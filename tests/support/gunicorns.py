@@ -6,9 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import requests
 from sandbox import PROJECT, Sandbox
-from servers import free_port, wait_until
+from servers import answers, free_port, wait_until
 
 COMMAND = (sys.executable, "-m", "gunicorn", "wsgi:app")
 
@@ -17,14 +16,6 @@ def environment(world: Sandbox, variables: dict[str, str]) -> dict[str, str]:
     """The environment of a server of this world: gunicorn keeps its control socket in HOME."""
     own = {"RISK_CONFIG": str(world.root / "config.json"), "HOME": str(world.root)}
     return {**os.environ, **own, **variables}
-
-
-def healthy(url: str) -> bool:
-    """Whether the API answers there; gunicorn listens before its workers have booted."""
-    try:
-        return requests.get(f"{url}/health", timeout=2).ok
-    except requests.RequestException:
-        return False
 
 
 @contextmanager
@@ -40,11 +31,11 @@ def gunicorn(world: Sandbox, *args: str, **variables: str) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until(lambda: healthy(f"http://127.0.0.1:{port}"), seconds=60)
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"))
         yield f"http://127.0.0.1:{port}"
     finally:
         child.terminate()
-        child.wait(timeout=30)
+        child.wait(timeout=600)
 
 
 def refused(world: Sandbox, *args: str, **variables: str) -> tuple[int, str]:
@@ -55,7 +46,7 @@ def refused(world: Sandbox, *args: str, **variables: str) -> tuple[int, str]:
         env=environment(world, variables),
         text=True,
         stderr=subprocess.PIPE,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     return done.returncode, done.stderr

@@ -94,12 +94,6 @@ def production(world: Sandbox) -> dict[str, tuple[bytes, int]]:
     return {n: (files[n], stamps[n]) for n in files if n.startswith("production_deployment/")}
 
 
-@pytest.fixture(autouse=True)
-def pip_gives_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many runs here ask pip; what it answers is for the tests of diagnostics."""
-    monkeypatch.setenv("PIP_PYTHON", "/nowhere")
-
-
 @pytest.fixture(scope="module")
 def results() -> dict[str, Result]:
     """What the runs that several tests look at have said."""
@@ -892,7 +886,7 @@ def test_the_card_of_a_challenger_tells_what_it_replaced(settled: Sandbox, run_o
     new = live(settled)
     assert new.challenge
     card = (new.path / "modelcard.md").read_text(encoding="utf-8")
-    at = settled.tuples("SELECT at FROM decisions ORDER BY id")[0][0]
+    at = settled.query("SELECT at FROM decisions ORDER BY id")[0][0]
     assert card.splitlines()[2] == (
         f"Deployed {new.deployed_at} in place of {new.challenge.champion}: {new.challenge.reason}."
     )
@@ -1129,7 +1123,7 @@ def test_a_bad_row_in_the_test_data_does_not_fail_the_run(source: Sandbox) -> No
 def test_test_data_beyond_what_the_api_takes_at_a_time_do_not_fail_the_run(
     source: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.web.request_rows.MOST_ROWS", 50)
+    monkeypatch.setattr("pipeline.web.request_rows.MAX_ROWS", 50)
 
     first, second = source.run("fullprocess"), source.run("fullprocess")
 

@@ -146,7 +146,7 @@ def ranked_again(world: Sandbox, *rows: str) -> list[tuple[str, float | None]]:
 def test_the_first_ranking_puts_the_risk_of_every_client_on_record(deployed: Sandbox) -> None:
     assert last_points(deployed) == on_file(deployed)
     assert deployed.query("SELECT release, clients FROM rankings") == [
-        (deployed.tuples("SELECT release FROM deployments")[0][0], len(on_file(deployed)))
+        (deployed.query("SELECT release FROM deployments")[0][0], len(on_file(deployed)))
     ]
 
 

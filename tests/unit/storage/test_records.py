@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.data.loader import TakenFile
 from pipeline.monitoring.decisions import Decision
-from pipeline.monitoring.featuredrift import FeatureDrift
+from pipeline.monitoring.input_drift import FeatureDrift
 from pipeline.monitoring.packages import Package
 from pipeline.monitoring.score_drift import Verdict
 from pipeline.monitoring.scores import Scores

@@ -5,13 +5,13 @@ import io
 import json
 import re
 import subprocess
-from html.parser import HTMLParser
 from typing import Any
 
 import pandas as pd
 import pytest
 import requests
 from flask.testing import FlaskClient
+from html_reading import Read
 from sandbox import HEADER, Sandbox, client_rows
 from servers import serving
 from werkzeug.test import TestResponse
@@ -20,9 +20,9 @@ from app import create_app
 from pipeline.core.schema import Schema
 from pipeline.registry.releases import live_release
 from pipeline.storage.database import History
+from pipeline.web.api import api_description
 from pipeline.web.api_docs import SERVER, documented
 from pipeline.web.auth import HEADERS, TOKEN_VARIABLE
-from pipeline.web.openapi import description
 from pipeline.web.pages import PAGES, POLICY, REPORT_POLICY
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -38,47 +38,6 @@ def without_token(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def client(settled: Sandbox) -> FlaskClient:
     return create_app(settled.config).test_client()
-
-
-class Read(HTMLParser):
-    """The tags of a page, its words and its links; fails where tags do not nest."""
-
-    VOID = ("meta", "link", "input", "br", "img")
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.links: list[str] = []
-        self.ids: list[str] = []
-        self.words = ""
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.words += " " * (tag in ("th", "td"))
-        told = dict(attrs)
-        assert len(told) == len(attrs), f"{tag} has an attribute twice"
-        assert "style" not in told
-        assert not [name for name in told if name.startswith("on")]
-        names = ("href", "src", "action", "data")
-        self.links += [link for name in names if (link := told.get(name)) is not None]
-        self.ids += [told["id"] or ""] if "id" in told else []
-        if tag not in self.VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in self.VOID:
-            self._open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.words += data
 
 
 def page(answer: TestResponse, status: int = 200) -> Read:
@@ -187,7 +146,7 @@ def test_the_ranking_is_downloaded_as_it_lies_there(settled: Sandbox, client: Fl
 def test_the_docs_tell_all_that_can_be_asked(settled: Sandbox, client: FlaskClient) -> None:
     words = re.sub(r"\s+", " ", page(client.get("/docs")).words)
 
-    for path, operations in description(settled.config.schema)["paths"].items():
+    for path, operations in api_description(settled.config.schema)["paths"].items():
         for method, told in operations.items():
             assert words.count(f"{method.upper()} {path}") >= 2
             errors = words.split(f"Errors of {method.upper()} {path} ")[1].split("Errors of")[0]
@@ -198,9 +157,9 @@ def test_the_docs_tell_all_that_can_be_asked(settled: Sandbox, client: FlaskClie
 
 
 def test_the_examples_of_the_docs_can_be_pasted(settled: Sandbox) -> None:
-    told = documented(description(settled.config.schema))["operations"]
+    told = documented(api_description(settled.config.schema))
     examples = [one.example for one in told if one.example]
-    examples += [body.example for one in told for body in one.asked]
+    examples += [body.example for one in told for body in one.requests]
     assert len(examples) == len(told) + 2  # rows can be sent in three forms
     first = pd.read_csv(settled.config.clientrisk_path)["client"][0]
     with serving(settled.config) as url:
@@ -215,12 +174,12 @@ def test_the_examples_of_the_docs_can_be_pasted(settled: Sandbox) -> None:
 
 def test_examples_have_the_columns_of_the_schema() -> None:
     schema = Schema("kunde", "weg", ("it's",), ("a, b", "$x"))
-    told = documented(description(schema))["operations"]
+    told = documented(api_description(schema))
     (post,) = [one for one in told if one.method == "POST"]
     typed = """printf '%s\\n' 'it'"'"'s,"a, b",$x' 1,a,a | """
     sent = "http://127.0.0.1:8000/prediction"
     clients = """'{"clients": [{"it'"'"'s": 1, "a, b": "a", "$x": "a"}]}'"""
-    assert [body.example for body in post.asked] == [
+    assert [body.example for body in post.requests] == [
         f"curl -H 'Content-Type: application/json' -d {clients} {sent}",
         f"{typed}curl -H 'Content-Type: text/csv' --data-binary @- {sent}",
         f"{typed}curl -F 'file=@-;filename=clients.csv' {sent}",
@@ -480,5 +439,5 @@ def test_a_file_of_too_many_lines_or_columns_is_refused_at_once(settled: Sandbox
     wide = names + "".join(f",c{i}" for i in range(100_000)) + "\nx\n"
     with serving(settled.config) as url:
         for text in (f"{names}\n" + "\n" * 1_000_001, wide):
-            answer = requests.post(f"{url}/score", files={"file": ("a.csv", text)}, timeout=60)
+            answer = requests.post(f"{url}/score", files={"file": ("a.csv", text)}, timeout=600)
             assert answer.status_code == 413
