@@ -23,7 +23,8 @@ from pipeline.core.errors import NotRecordedError
 from pipeline.data.input_files import list_input
 from pipeline.monitoring.scores import Scores
 from pipeline.ranking.current_ranking import CurrentRanking, file_stamp
-from pipeline.ranking.rankingreader import by_loss, has_losses, ranking_to_dicts
+from pipeline.ranking.movers import movers_to_dict
+from pipeline.ranking.ranking_file import by_loss, has_losses, ranking_to_dicts
 from pipeline.registry.live_model import LiveModel
 from pipeline.registry.releases import live_id
 from pipeline.reporting.status import last_active, last_run
@@ -60,7 +61,7 @@ def create_app(config: Config) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.converters["text"] = AnyText
     app.get("/openapi.json")(lambda: jsonify(description(config.schema)))
-    live, latest = LiveModel(config), CurrentRanking(config)
+    live, latest = LiveModel(config), CurrentRanking(config.clientrisk_path, config.history_path)
     _serve_model(app, config, live)
     _serve_records(app, config)
     _serve_ranking(app, latest)
@@ -158,7 +159,7 @@ def _serve_ranking(app: Flask, latest: CurrentRanking) -> None:
 
     @app.get("/movers")
     def movers() -> Response:
-        return jsonify(latest.movers())
+        return jsonify(movers_to_dict(latest.movers()))
 
 
 def _sorted(ranking: pd.DataFrame, by: str) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from pipeline import cli
 from pipeline.core.config import Config
-from pipeline.core.files import atomic_writer, utc_now, write_atomic
+from pipeline.core.files import utc_now, write_atomic
 from pipeline.core.formatting import format_minute, format_score, pluralize
 from pipeline.data.frames import read_folder
 from pipeline.models.manifest import CARD
@@ -27,10 +27,9 @@ from pipeline.monitoring.metrics import Tested, tested_on
 from pipeline.ranking.current_ranking import CurrentRanking
 from pipeline.ranking.explanations import Explainer, baseline_row
 from pipeline.ranking.movers import update_movers
-from pipeline.ranking.previous_ranking import ranking_before
 from pipeline.ranking.rank import rank_clients
-from pipeline.ranking.ranking_file import ranking_text
-from pipeline.ranking.riskchanges import record_changes
+from pipeline.ranking.ranking_file import ranking_table
+from pipeline.ranking.ranking_file import write_ranking as write_ranking_file
 from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import Release, live_release
 from pipeline.reporting.charts.matrixchart import draw_matrix
@@ -38,7 +37,6 @@ from pipeline.reporting.charts.style import new_figure, png_of, styled
 from pipeline.reporting.html import ReportContent
 from pipeline.reporting.overview import current_state, report_sections
 from pipeline.reporting.report_files import forget_reports, write_reports
-from pipeline.storage.database import History
 from pipeline.storage.history import open_history
 from pipeline.storage.master import read_master
 
@@ -91,7 +89,7 @@ def write_report(config: Config, release: Release, tested: Tested) -> tuple[Path
     if not config.report_formats:
         forget_reports(config)
         return ()
-    latest = CurrentRanking(config)
+    latest = CurrentRanking(config.clientrisk_path, config.history_path)
     content = ReportContent(
         made_at=format_minute(utc_now()),
         release=release.id,
@@ -110,18 +108,12 @@ def write_ranking(config: Config, release: Release, scorer: Scorer) -> Ranked:
     labels = [config.labels[column] for column in config.schema.features]
     explainer = Explainer(scorer, baseline_row(release.model), labels)
     with open_history(config.history_path) as history:
-        return _rank_file(config, history, release, explainer)
-
-
-def _rank_file(config: Config, history: History, release: Release, explainer: Explainer) -> Ranked:
-    frame = read_master(config, history)
-    ranking = rank_clients(explainer.scorer, frame, config.schema, config.policy)
-    before = ranking_before(config.clientrisk_path, ranking.clients)
-    record_changes(history, release.id, ranking, before)
-    moved = update_movers(config.movers_path, before, ranking, release.id)
-    with atomic_writer(config.clientrisk_path) as file:
-        for text in ranking_text(ranking, explainer, config.risk_bands, release.id):
-            file.write(text.encode())
+        frame = read_master(config, history)
+        ranking = rank_clients(scorer, frame, config.schema, config.policy)
+        _, moved = update_movers(history, config.movers_path, ranking, release.id)
+    write_ranking_file(
+        config.clientrisk_path, ranking_table(ranking, explainer, config.risk_bands, release.id)
+    )
     return Ranked(len(ranking.clients), moved)
 
 

@@ -7,8 +7,7 @@ from urllib.parse import urlencode
 
 import pandas as pd
 
-from pipeline.ranking.ranking_file import BANDS
-from pipeline.ranking.rankingreader import has_losses, ranking_to_dicts
+from pipeline.ranking.ranking_file import BANDS, has_losses, ranking_to_dicts
 from pipeline.web.request_rows import RequestError
 
 PAGE = 25  # clients

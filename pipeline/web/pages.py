@@ -11,8 +11,7 @@ from pipeline.core.cache import KeyedCache
 from pipeline.core.config import REPORT_FORMATS, Config
 from pipeline.core.errors import HistoryError, NotRecordedError
 from pipeline.ranking.current_ranking import CurrentRanking, file_stamp, history_stamp
-from pipeline.ranking.ranking_file import BANDS
-from pipeline.ranking.rankingreader import ranking_to_dicts
+from pipeline.ranking.ranking_file import BANDS, ranking_to_dicts
 from pipeline.registry.live_model import LiveModel
 from pipeline.reporting.document import Section
 from pipeline.reporting.overview import current_state, page_sections, readable_release
@@ -86,8 +85,8 @@ def _serve_overview(app: Flask, config: Config, live: LiveModel, latest: Current
 def _state(config: Config) -> tuple[object, ...]:
     """What tells one state of all that the sections are made of from another."""
     release = readable_release(config)
-    written = map(file_stamp, (config.clientrisk_path, config.movers_path))
-    return (release.id if release else None, history_stamp(config.history_path), *written)
+    ranking, history = file_stamp(config.clientrisk_path), history_stamp(config.history_path)
+    return (release.id if release else None, history, ranking)
 
 
 def _rendered_sections(config: Config, latest: CurrentRanking) -> tuple[tuple[Section, ...], str]:

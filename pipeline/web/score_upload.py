@@ -94,7 +94,7 @@ def _scored(rows: _Rows, lines: list[int], live: Live, config: Config) -> Iterat
     labels = [config.labels[column] for column in config.schema.features]
     explainer = Explainer(live.scorer, baseline_row(live.release.model), labels)
     outcomes, risk = live.scorer.scores(rows.features)
-    reasons = explainer.reasons(rows.features).texts()
+    reasons = explainer.reasons(rows.features)
     for place, (line, client) in enumerate(zip(lines, rows.clients, strict=True)):
         yield ScoredRow(
             line, client, float(risk[place]), int(outcomes[place]), tuple(reasons[place])
