@@ -569,7 +569,7 @@ def test_a_server_that_stops_in_the_midst_ends_the_run_and_the_next_goes_on(
 def test_a_server_that_stops_while_work_is_done_ends_the_run(
     source: Sandbox, own: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import training
+    from pipeline.stages import training
 
     source.configure(history_path=own.url("postgres"))
     fit = training.fit

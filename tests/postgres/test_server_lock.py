@@ -17,9 +17,9 @@ from sandbox import PROJECT, Sandbox, client_rows
 from servers import wait_until
 from test_overlaps import held_at_start, run_at_work, start
 
-import deployment
 from pipeline.core.errors import HistoryError, LockHeldError
 from pipeline.registry.releases import live_id
+from pipeline.stages import deployment
 from pipeline.storage import ledger
 from pipeline.storage.database import History
 from pipeline.storage.history import run_lock

@@ -12,17 +12,17 @@ import pandas as pd
 import pytest
 from sandbox import PROJECT, Sandbox, client_rows
 
-import diagnostics
-from diagnostics import (
+from pipeline.core.errors import HistoryError, ModelError, ReleaseError
+from pipeline.monitoring.packages import Package
+from pipeline.registry.releases import live_release
+from pipeline.stages import diagnostics
+from pipeline.stages.diagnostics import (
     dataframe_summary,
     execution_time,
     missing_data,
     model_predictions,
     outdated_packages,
 )
-from pipeline.core.errors import HistoryError, ModelError, ReleaseError
-from pipeline.monitoring.packages import Package
-from pipeline.registry.releases import live_release
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 INDEX = {key: os.environ.get(key) for key in ("PIP_INDEX_URL", "PIP_NO_INDEX")}

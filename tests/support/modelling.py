@@ -19,8 +19,8 @@ from pipeline.models.manifest import ModelManifest, SelfCheck
 from pipeline.models.persistence import CHECKED_ROWS, Model, risk_of
 from pipeline.models.scorer import ByEstimator
 from pipeline.models.threshold import with_threshold
+from pipeline.models.training import fit
 from pipeline.models.training_data import TrainingData, labelled_rows, subsample
-from training import fit
 
 MIXED = Schema("client", "left", ("age", "balance"), ("place", "kind"))
 WORDS = Schema("client", "left", (), ("place", "kind"))

@@ -129,7 +129,9 @@ def content_of(
     return ReportContent(
         made_at=MADE_AT,
         release=live.id,
-        state=current_state(config, CurrentRanking(config), within_run=True),
+        state=current_state(
+            config, CurrentRanking(config.clientrisk_path, config.history_path), within_run=True
+        ),
         sections=sections,
         card=live.path / CARD,
     )

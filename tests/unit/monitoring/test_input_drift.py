@@ -11,11 +11,11 @@ from pipeline.core.policy import Policy
 from pipeline.core.schema import Schema
 from pipeline.data.reference import Numbers, Reference, reference_of
 from pipeline.models.persistence import risk_of
+from pipeline.models.training import fit
 from pipeline.models.training_data import TrainingData
 from pipeline.monitoring.featuredrift import FeatureDrift
 from pipeline.monitoring.input_drift import compare_input
 from pipeline.monitoring.psi import psi_limit
-from training import fit
 
 SCHEMA = Schema("id", "left", ("age",), ("place",))
 PLACES = ("north", "south", "west", "east")
