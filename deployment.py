@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 from pipeline import cli
 from pipeline.core.config import Config
-from pipeline.registry.releaselist import list_lines, list_releases
 from pipeline.registry.releases import (
+    list_lines,
+    list_releases,
     live_id,
     live_release,
-    release_object,
+    release_to_dict,
 )
 from pipeline.stages.deployment import (
     deploy,
@@ -49,7 +50,7 @@ def command(config: Config, args: argparse.Namespace) -> None:
     lines = [f"{config.shown(config.prod_deployment_path)}: {release.id} is live, F1 {release.f1}"]
     if args.rollback is not None and release.id != before:
         lines.append(RANKED_LATER)
-    cli.print_result(config, args, {"path": release.path, **release_object(release)}, lines)
+    cli.print_result(config, args, {"path": release.path, **release_to_dict(release)}, lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pipeline.data.loader import PendingFile
-    from pipeline.models.persistence import Model
+    from pipeline.models.estimators import Model
     from pipeline.monitoring.batch_check import Judgement
     from pipeline.monitoring.decisions import Decision
     from pipeline.registry.releases import Release

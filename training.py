@@ -11,8 +11,11 @@ from collections.abc import Sequence
 
 from pipeline import cli
 from pipeline.core.config import Config
-from pipeline.models.manifest import manifest_object
-from pipeline.models.recipe import HALF, UNCALIBRATED
+from pipeline.models.manifest import (
+    HALF,
+    UNCALIBRATED,
+    manifest_to_dict,
+)
 from pipeline.stages.training import train
 
 
@@ -24,7 +27,7 @@ def command(config: Config, args: argparse.Namespace) -> None:
     line = "" if recipe.threshold == HALF else f", threshold {recipe.threshold:.4f}"
     made = f"{recipe.kind}{curve}{line}, trained on {manifest.rows:,} labelled rows"
     path = config.trainedmodel_path
-    result = {"path": path, **manifest_object(manifest)}
+    result = {"path": path, **manifest_to_dict(manifest)}
     cli.print_result(config, args, result, [f"{config.shown(path)}: {made}"])
 
 

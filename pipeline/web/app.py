@@ -56,7 +56,8 @@ def create_app(config: Config) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.converters["text"] = AnyText
     app.get("/openapi.json")(lambda: jsonify(description(config.schema)))
-    live, latest = LiveModel(config), CurrentRanking(config.clientrisk_path, config.history_path)
+    live = LiveModel(config.prod_deployment_path, config.schema)
+    latest = CurrentRanking(config.clientrisk_path, config.history_path)
     _serve_model(app, config, live)
     _serve_records(app, config)
     _serve_ranking(app, latest)
