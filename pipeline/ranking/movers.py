@@ -1,9 +1,8 @@
 """Who moved: the clients whose risk rose or fell most since the ranking before; `movers.csv`."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -106,17 +105,3 @@ def _csv(movers: Movers) -> str:
         for client, before, risk, change in (*movers.rose, *movers.fell)
     ]
     return "\n".join([",".join(COLUMNS), *lines]) + "\n"
-
-
-def movers_to_dict(movers: Movers) -> dict[str, Any]:
-    """The movers as the API returns them."""
-    return {
-        "release_before": movers.release_before,
-        "release": movers.release,
-        "rose": _to_dicts(movers.rose),
-        "fell": _to_dicts(movers.fell),
-    }
-
-
-def _to_dicts(movers: Iterable[Mover]) -> list[dict[str, Any]]:
-    return [mover._asdict() for mover in movers]

@@ -12,7 +12,6 @@ from pipeline.ranking.movers import (
     Mover,
     Movers,
     movers_on_record,
-    movers_to_dict,
     update_movers,
     whole_percents,
 )
@@ -141,17 +140,6 @@ def test_no_name_is_a_formula(rank: Ranked, name: str, cell: str) -> None:
 
     assert rank.text == f"{HEADER}{cell},0.50,0.80,0.30,{OLD},{NEW}\n"
     assert [mover.client for mover in rank.movers.rose] == [name]
-
-
-def test_the_api_gets_them_as_dicts() -> None:
-    movers = Movers(OLD, NEW, (Mover("a", 0.5, 0.8, 0.3),), (), 1, 0)
-
-    assert movers_to_dict(movers) == {
-        "release_before": OLD,
-        "release": NEW,
-        "rose": [{"client": "a", "before": 0.5, "risk": 0.8, "change": 0.3}],
-        "fell": [],
-    }
 
 
 # --- the first ranking, and the same one again ---
