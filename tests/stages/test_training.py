@@ -435,7 +435,7 @@ def test_the_same_data_give_the_same_bytes_again(source: Sandbox) -> None:
 AFTER_A_LOAD = """
 import sys
 from pipeline.core.config import load_config
-from pipeline.models.persistence import load_release
+from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import live_release
 from pipeline.stages.training import train
 config = load_config(sys.argv[1])
