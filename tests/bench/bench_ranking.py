@@ -33,10 +33,10 @@ from pipeline.ranking.ranking_file import ranking_text
 from pipeline.ranking.riskchanges import record_changes
 from pipeline.registry.releases import Release
 from pipeline.stages.reporting import Ranked, write_ranking
-from pipeline.stages.training import train
 from pipeline.storage.database import History
 from pipeline.storage.master import read_master
 from tests.bench.measuring import interleaved, machine, peak_of, table, world
+from tests.support.stagecalls import train
 
 CLIENTS = (1_000, 10_000, 100_000, 1_000_000)
 MOST_BOOSTED = 100_000

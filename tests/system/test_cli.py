@@ -18,7 +18,6 @@ import pytest
 from sandbox import PROJECT, Sandbox, client_rows
 from servers import foreign, interruptible
 
-import fullprocess
 from pipeline import cli
 from pipeline.core.config import Config
 from pipeline.core.errors import DataError, LockHeldError
@@ -89,31 +88,6 @@ def test_a_config_that_is_not_there_is_one_clear_line(
 
 def test_the_config_beside_the_scripts_is_the_default() -> None:
     assert cli.stage_parser("").parse_args([]).config == PROJECT / "config.json"
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        *("", "--status", "--config x.json", "--practice --config /a/b --status --verbose"),
-        *("--config a --config b", "--json", "--json --status"),
-    ],
-)
-def test_plain_arguments_are_what_the_parser_makes_of_them(given: str) -> None:
-    plain = cli.plain_arguments(given.split(), "status")
-
-    assert plain
-    assert vars(plain) == vars(fullprocess.parser().parse_args(given.split()))
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        *("-h", "--help", "-v", "--stat", "--config=x", "--config", "--config -v", "x", "--"),
-        *("--status=1", "--config x y", "--nonsense"),
-    ],
-)
-def test_what_is_not_plain_is_left_to_the_parser(given: str) -> None:
-    assert cli.plain_arguments(given.split(), "status") is None
 
 
 def test_every_problem_of_a_config_is_told_at_once(sandbox: Sandbox) -> None:

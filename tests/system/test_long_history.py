@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sandbox import Sandbox, client_rows
 
+import fullprocess
 from app import create_app
-from fullprocess import tick
 from pipeline.reporting.status import status, status_lines
 from pipeline.storage.database import History
 from pipeline.storage.records import recorded_f1
@@ -190,7 +190,7 @@ def questions(world: Sandbox) -> dict[str, Callable[[], object]]:
 
     return {
         "the status": lambda: status_lines(status(world.config)),
-        "an empty tick": lambda: tick(world.config),
+        "an empty tick": lambda: fullprocess.main(["--config", str(world.root / "config.json")]),
         **{path: ask(path) for path in (*paths, "/prediction?filename=testdata.csv")},
         "the risk of a client over time": risks,
         "/risk/<client>": ask(f"/risk/{client_at_risk}"),
