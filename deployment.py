@@ -14,8 +14,13 @@ from pipeline.core.config import Config
 from pipeline.data.frames import read_folder
 from pipeline.models.persistence import load_trained
 from pipeline.monitoring.metrics import evaluate
-from pipeline.registry.releaselist import list_lines, list_releases
-from pipeline.registry.releases import live_id, live_release, release_object
+from pipeline.registry.releases import (
+    list_lines,
+    list_releases,
+    live_id,
+    live_release,
+    release_to_dict,
+)
 from pipeline.stages.deployment import deploy, recover_interrupted, rollback
 from pipeline.storage.database import History
 
@@ -44,7 +49,7 @@ def command(config: Config, history: History, args: argparse.Namespace) -> None:
     lines = [f"{config.shown(config.prod_deployment_path)}: {release.id} is live, F1 {release.f1}"]
     if args.rollback is not None and release.id != before:
         lines.append(RANKED_LATER)
-    cli.print_result(config, args, {"path": release.path, **release_object(release)}, lines)
+    cli.print_result(config, args, {"path": release.path, **release_to_dict(release)}, lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

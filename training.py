@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 from pipeline import cli
 from pipeline.core.config import Config
-from pipeline.models.manifest import manifest_object
-from pipeline.models.recipe import HALF, UNCALIBRATED
+from pipeline.models.manifest import HALF, UNCALIBRATED, manifest_to_dict
 from pipeline.stages.training import train
 from pipeline.storage.database import History
 from pipeline.storage.rows import open_store
@@ -25,7 +24,7 @@ def command(config: Config, history: History, args: argparse.Namespace) -> None:
     curve = "" if recipe.calibration == UNCALIBRATED else f", {recipe.calibration} calibration"
     line = "" if recipe.threshold == HALF else f", threshold {recipe.threshold:.4f}"
     made = f"{recipe.kind}{curve}{line}, trained on {manifest.rows:,} labelled rows"
-    result = {"path": path, **manifest_object(manifest)}
+    result = {"path": path, **manifest_to_dict(manifest)}
     cli.print_result(config, args, result, [f"{config.shown(path)}: {made}"])
 
 

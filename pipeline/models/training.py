@@ -1,4 +1,4 @@
-"""Fitting a model: kind, calibration and threshold chosen on out-of-fold predictions."""
+"""Fitting a model: its kind, calibration and threshold chosen by cross-validation."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -11,14 +11,10 @@ from pipeline.core.errors import ModelError
 from pipeline.core.policy import Policy
 from pipeline.core.schema import Schema
 from pipeline.core.threads import threads_for
-from pipeline.data.features import features_of
 from pipeline.models.calibration import calibrate
 from pipeline.models.cross_validation import Folds, folds_of
-from pipeline.models.estimators import fit_model
-from pipeline.models.fast_linear import linear_of
-from pipeline.models.persistence import Model, risk_of
-from pipeline.models.recipe import AUTO, BOOSTING, HALF, LOGISTIC, Recipe
-from pipeline.models.selection import select
+from pipeline.models.estimators import Model, fit_model, risk_of
+from pipeline.models.manifest import AUTO, BOOSTING, HALF, LOGISTIC, Recipe
 from pipeline.models.threshold import f1_threshold, value_threshold, with_threshold
 from pipeline.models.training_data import TrainingData
 
@@ -27,7 +23,7 @@ log = logging.getLogger("training")
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model, how it was made, and the risk of rows of its data: out of fold, if there are folds.
+    """A model, how it was made, and the risks of the sample: out of fold, if there are folds.
 
     `risk` has the shape (rows of the sample,).
     """
@@ -38,20 +34,20 @@ class Fitted:
 
 
 def fit(data: TrainingData, policy: Policy) -> Fitted:
-    """Choose by cross-validation on a sample, and fit what was chosen on all labelled rows.
+    """Choose by cross-validation on the sample, and fit what was chosen on all labelled rows.
 
-    Where the sample has too few clients of one outcome to be cut into folds, nothing is chosen: the
-    model is logistic unless the policy says boosting, uncalibrated, with 0.5 in place of a tuned
-    threshold. Raises `ModelError` unless both outcomes occur.
+    If the sample has too few clients of one outcome for folds, nothing is chosen: the model is
+    logistic unless the policy says boosting, uncalibrated, with 0.5 in place of a tuned threshold.
+    Raises `ModelError` unless both outcomes occur.
     """
-    check_outcomes(data)
+    _check_outcomes(data)
     folds = folds_of(data.sample, data.schema, policy.seed)
     if folds is None:
-        return _unchecked(data, policy)
+        return _without_folds(data, policy)
     recipe, scores = _chosen(folds, data.schema, policy)
     calibration = calibrate(folds, scores)
-    model = calibration.applied(data.fit(recipe.kind, policy.seed))
-    threshold, rule = _threshold(policy, data)
+    model = calibration.apply(fit_model(recipe.kind, data.frame, data.schema, policy.seed))
+    threshold, rule = _threshold(policy, data.frame)
     if threshold is None:
         threshold = f1_threshold(folds.outcomes, calibration.risk)
     recipe = replace(
@@ -64,8 +60,21 @@ def fit(data: TrainingData, policy: Policy) -> Fitted:
     return Fitted(with_threshold(model, threshold), recipe, calibration.risk)
 
 
-def check_outcomes(data: TrainingData) -> None:
-    """Raise `ModelError` unless both outcomes occur."""
+def fit_without(data: TrainingData, policy: Policy) -> Model | None:
+    """A model fitted on the rows that are left without some clients; None if there are none.
+
+    If all have the same outcome, it predicts that for everybody.
+    """
+    if not data.rows:
+        return None
+    if 0 < data.left < data.rows:
+        return fit(data, policy).model
+    features = data.frame[list(data.schema.features)].head(1)
+    model: Model = DummyClassifier(strategy="most_frequent").fit(features, [int(data.left > 0)])
+    return model
+
+
+def _check_outcomes(data: TrainingData) -> None:
     if not 0 < data.left < data.rows:
         only = f"only clients with {data.schema.outcome} = {int(data.left > 0)}"
         raise ModelError(
@@ -74,29 +83,18 @@ def check_outcomes(data: TrainingData) -> None:
         )
 
 
-def fit_without(data: TrainingData, policy: Policy) -> Model | None:
-    """A model of the rows that are left without some clients; None if no labelled row is left.
-
-    Where those have one outcome only, that outcome for everybody.
-    """
-    if not data.rows:
-        return None
-    return fit(data, policy).model if 0 < data.left < data.rows else _one_outcome(data)
-
-
-def _unchecked(data: TrainingData, policy: Policy) -> Fitted:
-    """A model whose choices nothing can be said of."""
+def _without_folds(data: TrainingData, policy: Policy) -> Fitted:
     log.info("too few clients of one outcome to cross-validate: nothing is tuned or calibrated")
     kind = BOOSTING if policy.model == BOOSTING else LOGISTIC
-    threshold, rule = _threshold(policy, data)
+    threshold, rule = _threshold(policy, data.frame)
     threshold = threshold or HALF
     recipe = Recipe(kind=kind, threshold=threshold, rule=rule, seed=policy.seed)
-    model: Model = data.fit(kind, policy.seed)
+    model: Model = fit_model(kind, data.frame, data.schema, policy.seed)
     return Fitted(with_threshold(model, threshold), recipe, risk_of(model, data.sample))
 
 
 def _chosen(folds: Folds, schema: Schema, policy: Policy) -> tuple[Recipe, np.ndarray]:
-    """The kind of model, and its log-odds for each row by a model that saw none of the client's."""
+    """The kind of model, and the out-of-fold log-odds of each row by models of that kind."""
     kinds = (LOGISTIC, BOOSTING) if policy.model == AUTO else (policy.model,)
     scores = {kind: _out_of_fold(kind, folds, schema, policy.seed) for kind in kinds}
     recipe = Recipe(kind=policy.model, seed=policy.seed)
@@ -118,8 +116,6 @@ def _chosen(folds: Folds, schema: Schema, policy: Policy) -> tuple[Recipe, np.nd
 def _out_of_fold(kind: str, folds: Folds, schema: Schema, seed: int) -> np.ndarray:
     def score(known: pd.DataFrame, held_out: pd.DataFrame) -> np.ndarray:
         model = fit_model(kind, known, schema, seed)
-        if linear := linear_of(model):  # the same, in a tenth of the time
-            return linear.decision(features_of(held_out, schema))
         with threads_for(len(held_out)):
             scores: np.ndarray = model.decision_function(held_out[list(schema.features)])
         return scores
@@ -127,16 +123,47 @@ def _out_of_fold(kind: str, folds: Folds, schema: Schema, seed: int) -> np.ndarr
     return folds.out_of_fold(score)
 
 
-def _threshold(policy: Policy, data: TrainingData) -> tuple[float | None, str]:
-    """The threshold, None for the one that is tuned, and the rule it goes by."""
+def _threshold(policy: Policy, frame: pd.DataFrame) -> tuple[float | None, str]:
+    """The threshold, None if it is to be tuned, and the rule behind it."""
     if policy.threshold == "value":
-        found = value_threshold(policy.worth, data)
+        found = value_threshold(policy.worth, frame)
         return found.threshold, found.rule
     return (None, "f1") if isinstance(policy.threshold, str) else (policy.threshold, "fixed")
 
 
-def _one_outcome(data: TrainingData) -> Model:
-    """The model of rows that all have the same outcome: that one for everybody."""
-    features = data.head(1)
-    model: Model = DummyClassifier(strategy="most_frequent").fit(features, [int(data.left > 0)])
-    return model
+@dataclass(frozen=True)
+class Selection:
+    """Logistic regression and boosting on the same rows: their mean out-of-fold log loss."""
+
+    logistic: float
+    boosting: float
+    standard_error: float  # of the difference
+
+    @property
+    def kind(self) -> str:
+        """Boosting, if it is better by more than the standard error; else the simpler one."""
+        better = self.logistic - self.boosting > self.standard_error
+        return BOOSTING if better else LOGISTIC
+
+
+def select(
+    outcomes: np.ndarray, clients: np.ndarray, logistic: np.ndarray, boosting: np.ndarray
+) -> Selection:
+    """Compare the out-of-fold log-odds of both kinds; every array has the shape (rows,).
+
+    `clients` numbers the client of each row: the rows of one client are not independent, so the
+    standard error is that of sums by client. Sources: the rule of one standard error, Breiman,
+    Friedman, Olshen and Stone, Classification and Regression Trees, 1984, 3.4.3; the error of
+    clustered rows, Cameron and Miller, Journal of Human Resources 50(2), 2015.
+    """
+    losses = [_log_losses(outcomes, scores) for scores in (logistic, boosting)]
+    difference = losses[0] - losses[1]
+    by_client = np.bincount(clients, weights=difference - difference.mean())
+    error = float(np.sqrt((by_client**2).sum()) / len(difference))
+    return Selection(float(losses[0].mean()), float(losses[1].mean()), error)
+
+
+def _log_losses(outcomes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """The log loss of each row, in nats, from log-odds: shape (rows,)."""
+    losses: np.ndarray = np.logaddexp(0, np.where(outcomes == 1, -scores, scores))
+    return losses

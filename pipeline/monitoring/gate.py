@@ -8,7 +8,10 @@ import pandas as pd
 from sklearn.metrics import f1_score
 
 from pipeline.core.schema import Schema
-from pipeline.models.persistence import Model, predictions_of
+from pipeline.models.estimators import (
+    Model,
+    predictions_of,
+)
 from pipeline.monitoring.bootstrap import Difference, paired_difference
 
 FOLDS = 5

@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.core.config import Config
 from pipeline.core.formatting import Printer
 from pipeline.data.frames import read_folder
-from pipeline.models.persistence import predictions_of
+from pipeline.models.estimators import predictions_of
 from pipeline.monitoring.packages import UNKNOWN, Package, outdated_packages
 from pipeline.registry.live_model import Live, load_live
 from pipeline.reporting.driftlines import drift_lines

@@ -22,8 +22,9 @@ import pandas as pd
 
 from pipeline.core.config import Config
 from pipeline.core.files import write_atomic
-from pipeline.models.persistence import TrainedModel, risk_of
-from pipeline.models.recipe import BOOSTING
+from pipeline.models.estimators import risk_of
+from pipeline.models.manifest import BOOSTING
+from pipeline.models.persistence import TrainedModel
 from pipeline.models.scorer import scorer_of
 from pipeline.ranking.explanations import Explainer, baseline_row, contributions
 from pipeline.ranking.movers import update_movers
