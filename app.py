@@ -37,7 +37,6 @@ from pipeline.status import last_active, last_run
 from pipeline.trends import MOST, MOST_TRENDS, trends
 from scoring import scores_on_test_data
 
-
 DECIMALS = 6  # of a probability
 
 

@@ -783,9 +783,8 @@ def test_a_damaged_file_of_the_server_s_is_told_in_its_log_only(
 
 API = ["app.py", "wsgi.py", "pipeline/clientrows.py", "pipeline/replies.py", "pipeline/guard.py"]
 API += ["pipeline/openapi.py", "pipeline/serving.py", "pipeline/table.py", "pipeline/schema.py"]
-API += [f"pipeline/{room}.py" for room in ("answers", "door", "features", "linear", "scorers")]
+API += [f"pipeline/{room}.py" for room in ("features", "linear", "scorers")]
 API += [f"pipeline/{room}.py" for room in ("anatomy", "curves", "probes", "trees", "treetables")]
-API += ["pipeline/plaincsv.py", "pipeline/plainjson.py"]
 RUNS_WHAT_IT_READS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml"}
 RUNS_WHAT_IT_READS |= {"jinja2", "mako", "subprocess", "importlib", "runpy", "code"}
 CALLS = {"eval", "exec", "__import__", "read_pickle", "query", "system", "render_template"}
@@ -822,8 +821,7 @@ def test_only_one_place_of_the_project_unpickles() -> None:
         p.name for p in files if names_in(p)[1] & {"Unpickler", "read_pickle", "load_pickle"}
     }
 
-    # what a process says to its own workers is no file, and nobody else's
-    assert importing == {"models.py", "unpickling.py", "overheard.py"}
+    assert importing == {"models.py", "unpickling.py"}
     assert loading <= {"unpickling.py"}
     assert "pickle.load" not in (PROJECT / "pipeline/models.py").read_text(encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""A calibrator's numbers against the calibrator, for many rows and for one."""
+"""A calibrator's numbers against the calibrator."""
 
 from typing import Any
 
@@ -43,30 +43,18 @@ def test_without_a_calibrator_log_odds_are_taken_at_their_word(decisions: list[f
     )
 
 
-@pytest.mark.parametrize("name", CURVES)
-@settings(deadline=None)
-@given(st.lists(DECISIONS, min_size=1, max_size=9))
-def test_one_row_alone_has_the_same_risk(name: str, decisions: list[float]) -> None:
-    alone = [CURVES[name].risk_of_one(decision) for decision in decisions]
-
-    expected = CURVES[name].risk(np.array(decisions))
-    np.testing.assert_allclose(alone, expected, rtol=0, atol=1e-15)
-
-
 def test_the_points_of_a_curve_are_met_to_the_last_digit() -> None:
     curve = CURVES["isotonic"]
     assert isinstance(curve, Isotonic)
     points = curve.decisions
 
     assert curve.risk(points).tolist() == curve.risks.tolist()
-    assert [curve.risk_of_one(point) for point in points.tolist()] == curve.risks.tolist()
 
 
 def test_a_curve_of_one_point_is_level() -> None:
     curve = curve_of(IsotonicRegression(out_of_bounds="clip").fit([2.0, 2.0], [0.0, 1.0]))
 
     assert curve.risk(np.array([-9.0, 2.0, 9.0])).tolist() == [0.5, 0.5, 0.5]
-    assert [curve.risk_of_one(x) for x in (-9.0, 2.0, 9.0)] == [0.5, 0.5, 0.5]
 
 
 def test_a_curve_that_ends_is_refused() -> None:

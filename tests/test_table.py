@@ -322,7 +322,10 @@ def client_tables(draw: st.DrawFn) -> str:
     plain = st.sampled_from(["1", "0", "1.0", ""])
     cells = {"left": plain, "id": st.sampled_from(["a", "b.0", "c d"]), "more": CELLS}
     usual = st.tuples(
-        *(cells.get(name, st.sampled_from(["1", "25", "-3.5", "40.0", "0.0", ""])) for name in header)
+        *(
+            cells.get(name, st.sampled_from(["1", "25", "-3.5", "40.0", "0.0", ""]))
+            for name in header
+        )
     )
     odd = st.lists(CELLS, max_size=len(header) + 1).map(tuple)
     almost = st.tuples(usual, st.integers(0, len(header) - 1), CELLS).map(
