@@ -15,11 +15,11 @@ from typing import Any
 import requests
 
 from pipeline import cli
-from pipeline.config import DEFAULT_API_URL, Config
-from pipeline.errors import PipelineError
-from pipeline.files import write_atomic
-from pipeline.guard import api_token
-from pipeline.inbox import list_input
+from pipeline.core.config import DEFAULT_API_URL, Config
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import write_atomic
+from pipeline.data.input_files import list_input
+from pipeline.web.auth import api_token
 
 log = logging.getLogger("apicalls")
 
@@ -143,7 +143,7 @@ def command(config: Config, args: argparse.Namespace) -> None:
     path = config.output_model_path / args.output
     write_answers(answers, path)
     lines = [f"{answer.call}: {answer.status}" for answer in answers]
-    cli.tell(config, args, as_object(path, answers), [*lines, config.shown(path)])
+    cli.print_result(config, args, as_object(path, answers), [*lines, config.shown(path)])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,25 +16,29 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from werkzeug.routing import BaseConverter
 
 from diagnostics import dataframe_summary
-from pipeline import cli, replies
-from pipeline.clientrows import MOST_BYTES, RequestError, requested_rows
-from pipeline.config import Config
-from pipeline.database import open_recorded
-from pipeline.driftrecords import Checked, last_checked
-from pipeline.errors import NotRecordedError
-from pipeline.guard import check_address
-from pipeline.history import History, Scores, last_missing, last_packages, last_timings
-from pipeline.inbox import list_input
-from pipeline.latest import Latest, stamp
-from pipeline.ledger import master_size
-from pipeline.metrics import metrics_text
-from pipeline.openapi import description
-from pipeline.pages import open_pages
-from pipeline.rankingreader import by_loss, has_losses, told_rows
-from pipeline.releases import live_id
-from pipeline.serving import LiveModel, Remembered
-from pipeline.status import last_active, last_run
-from pipeline.trends import MOST, MOST_TRENDS, trends
+from pipeline import cli
+from pipeline.core.cache import KeyedCache
+from pipeline.core.config import Config
+from pipeline.core.errors import NotRecordedError
+from pipeline.data.input_files import list_input
+from pipeline.monitoring.scores import Scores
+from pipeline.ranking.current_ranking import CurrentRanking, file_stamp
+from pipeline.ranking.rankingreader import by_loss, has_losses, ranking_to_dicts
+from pipeline.registry.live_model import LiveModel
+from pipeline.registry.releases import live_id
+from pipeline.reporting.status import last_active, last_run
+from pipeline.storage.database import History
+from pipeline.storage.driftrecords import Checked, last_checked
+from pipeline.storage.history import open_existing_history
+from pipeline.storage.ledger import master_size
+from pipeline.storage.records import last_missing, last_packages, last_timings
+from pipeline.storage.trends import DEFAULT_TRENDS, MAX_TRENDS, trends
+from pipeline.web import error_handlers
+from pipeline.web.auth import check_address
+from pipeline.web.openapi import description
+from pipeline.web.pages import open_pages
+from pipeline.web.prometheus import metrics_text
+from pipeline.web.request_rows import MOST_BYTES, RequestError, requested_rows
 from scoring import scores_on_test_data
 
 DECIMALS = 6  # of a probability
@@ -56,18 +60,18 @@ def create_app(config: Config) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.converters["text"] = AnyText
     app.get("/openapi.json")(lambda: jsonify(description(config.schema)))
-    live, latest = LiveModel(config), Latest(config)
+    live, latest = LiveModel(config), CurrentRanking(config)
     _serve_model(app, config, live)
     _serve_records(app, config)
     _serve_ranking(app, latest)
     _serve_trends(app, config)
     open_pages(app, config, live, latest)
-    replies.guard(app)
+    error_handlers.register_error_handlers(app)
     return app
 
 
 def _serve_model(app: Flask, config: Config, live: LiveModel) -> None:
-    scores = Remembered[Scores]()
+    scores = KeyedCache[Scores]()
 
     @app.route("/prediction", methods=["GET", "POST"])
     def prediction() -> Response:
@@ -106,12 +110,12 @@ def _serve_model(app: Flask, config: Config, live: LiveModel) -> None:
 
 
 def _serve_records(app: Flask, config: Config) -> None:
-    summary = Remembered[dict[str, dict[str, float | None]]]()
+    summary = KeyedCache[dict[str, dict[str, float | None]]]()
 
     @app.get("/summarystats")
     def summarystats() -> Response:
         with _records(config) as records:
-            key = (master_size(records), stamp(config.finaldata_path))
+            key = (master_size(records), file_stamp(config.finaldata_path))
         return jsonify(summary.get(key, lambda: _summary(config)))
 
     @app.get("/diagnostics")
@@ -128,7 +132,7 @@ def _serve_records(app: Flask, config: Config) -> None:
 def _serve_trends(app: Flask, config: Config) -> None:
     @app.get("/history")
     def history() -> Response:
-        limit = _limit(MOST, MOST_TRENDS)
+        limit = _limit(DEFAULT_TRENDS, MAX_TRENDS)
         with _records(config) as records:
             return jsonify(asdict(trends(records, limit)))
 
@@ -137,12 +141,12 @@ def _serve_trends(app: Flask, config: Config) -> None:
         return Response(metrics_text(config), content_type=CONTENT_TYPE_LATEST)
 
 
-def _serve_ranking(app: Flask, latest: Latest) -> None:
+def _serve_ranking(app: Flask, latest: CurrentRanking) -> None:
     @app.get("/risk")
     def risk() -> Response:
         limit = _limit(50)
         clients = _sorted(latest.ranking(), request.args.get("sort", "risk"))
-        return jsonify(total=len(clients), clients=told_rows(clients.head(limit)))
+        return jsonify(total=len(clients), clients=ranking_to_dicts(clients.head(limit)))
 
     @app.get("/risk/<text:client>")
     def client_risk(client: str) -> Response:
@@ -150,7 +154,7 @@ def _serve_ranking(app: Flask, latest: Latest) -> None:
         found = clients[clients["client"] == client]
         if found.empty:
             raise RequestError(404, "no client of that name is in the ranking")
-        return jsonify(told_rows(found)[0])
+        return jsonify(ranking_to_dicts(found)[0])
 
     @app.get("/movers")
     def movers() -> Response:
@@ -169,7 +173,7 @@ def _sorted(ranking: pd.DataFrame, by: str) -> pd.DataFrame:
 
 def _records(config: Config) -> History:
     """The history, if there is one; raises `NotRecordedError`."""
-    if history := open_recorded(config.history_path):
+    if history := open_existing_history(config.history_path):
         return history
     raise NotRecordedError("nothing has been recorded yet")
 
@@ -191,7 +195,7 @@ def _limit(default: int, most: int | None = None) -> int:
 
 def _runs(config: Config) -> dict[str, object]:
     """The last run that had work, and when one last looked for some; null before the first."""
-    records = open_recorded(config.history_path)
+    records = open_existing_history(config.history_path)
     if records is None:
         return {"last_run": None, "last_active": last_active(config, None)}
     with records:

@@ -16,22 +16,15 @@ from functools import partial
 from pathlib import Path
 
 from pipeline import cli
-from pipeline.config import Config
-from pipeline.database import History, open_history
-from pipeline.errors import ModelError, ReleaseError
-from pipeline.evaluation import evaluate
-from pipeline.frames import read_folder
-from pipeline.history import (
-    deployed_releases,
-    last_decisions,
-    record_deployment,
-    recorded_f1,
-)
-from pipeline.ledger import ingested_period
-from pipeline.manifests import ModelManifest
-from pipeline.modelcard import Card, card_text
-from pipeline.models import TrainedModel, load_release, load_trained
-from pipeline.production import (
+from pipeline.core.config import Config
+from pipeline.core.errors import ModelError, ReleaseError
+from pipeline.data.frames import read_folder
+from pipeline.data.reference import reference_from
+from pipeline.models.manifest import MODEL, RECORD, REFERENCE, SCORE, ModelManifest
+from pipeline.models.persistence import TrainedModel, load_trained
+from pipeline.monitoring.metrics import evaluate
+from pipeline.registry.live_model import load_release
+from pipeline.registry.release_store import (
     clear,
     hide,
     make_release,
@@ -39,13 +32,8 @@ from pipeline.production import (
     put_live,
     release_before,
 )
-from pipeline.reference import reference_from
-from pipeline.releaselist import list_lines, list_releases
-from pipeline.releases import (
-    MODEL,
-    RECORD,
-    REFERENCE,
-    SCORE,
+from pipeline.registry.releaselist import list_lines, list_releases
+from pipeline.registry.releases import (
     Challenge,
     Release,
     live_id,
@@ -54,7 +42,16 @@ from pipeline.releases import (
     release_ids,
     release_object,
 )
-from pipeline.standing import unsettled_since
+from pipeline.reporting.model_card import Card, card_text
+from pipeline.storage.database import History
+from pipeline.storage.history import open_history
+from pipeline.storage.ledger import ingested_period, unsettled_since
+from pipeline.storage.records import (
+    deployed_releases,
+    last_decisions,
+    record_deployment,
+    recorded_f1,
+)
 
 log = logging.getLogger("deployment")
 
@@ -198,7 +195,7 @@ def _card(config: Config, trained: TrainedModel, f1: float, history: History) ->
 def show_releases(config: Config, args: argparse.Namespace) -> None:
     """List the releases."""
     found = list_releases(config.prod_deployment_path)
-    cli.tell(config, args, found, list_lines(found))
+    cli.print_result(config, args, found, list_lines(found))
 
 
 def command(config: Config, args: argparse.Namespace) -> None:
@@ -215,7 +212,7 @@ def command(config: Config, args: argparse.Namespace) -> None:
     lines = [f"{config.shown(config.prod_deployment_path)}: {release.id} is live, F1 {release.f1}"]
     if args.rollback is not None and release.id != before:
         lines.append(RANKED_LATER)
-    cli.tell(config, args, {"path": release.path, **release_object(release)}, lines)
+    cli.print_result(config, args, {"path": release.path, **release_object(release)}, lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

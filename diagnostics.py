@@ -18,26 +18,26 @@ import pandas as pd
 import training
 from ingestion import ingest
 from pipeline import cli
-from pipeline.config import Config
-from pipeline.database import open_history, open_recorded
-from pipeline.driftlines import drift_lines
-from pipeline.driftrecords import Checked, last_checked
-from pipeline.errors import HistoryError
-from pipeline.frames import read_folder
-from pipeline.history import (
-    Package,
+from pipeline.core.config import Config
+from pipeline.core.errors import HistoryError
+from pipeline.data.frames import read_folder
+from pipeline.models.persistence import predictions_of
+from pipeline.monitoring.packages import UNKNOWN, Package, outdated_packages
+from pipeline.registry.live_model import load_release
+from pipeline.registry.releases import live_release
+from pipeline.reporting.driftlines import drift_lines
+from pipeline.reporting.text_tables import trend_lines
+from pipeline.storage.driftrecords import Checked, last_checked
+from pipeline.storage.history import open_existing_history, open_history
+from pipeline.storage.records import (
     last_missing,
     last_packages,
     last_timings,
     record_missing,
     record_packages,
 )
-from pipeline.models import load_release, predictions_of
-from pipeline.packages import UNKNOWN, outdated_packages
-from pipeline.releases import live_release
-from pipeline.store import open_store
-from pipeline.trendlines import trend_lines
-from pipeline.trends import MOST, trends
+from pipeline.storage.rows import open_store
+from pipeline.storage.trends import DEFAULT_TRENDS, trends
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def record(config: Config, *, packages: bool = True) -> None:
             record_packages(history, table)
 
 
-def diagnose(config: Config, say: cli.Say) -> Diagnostics:
+def diagnose(config: Config, say: cli.Printer) -> Diagnostics:
     """All diagnostics of now, each told as soon as it is known: pip may take a minute to answer."""
     release = live_release(config.prod_deployment_path)
     predictions = _predicted(config)
@@ -199,19 +199,19 @@ def _package_lines(packages: list[Package]) -> list[str]:
 
 def command(config: Config, args: argparse.Namespace) -> None:
     """Tell all diagnostics of now."""
-    found = diagnose(config, cli.sayer(args))
+    found = diagnose(config, cli.printer_for(args))
     if args.json:
         cli.print_json(config, found)
 
 
 def show_trends(config: Config, args: argparse.Namespace) -> None:
     """Print what the history tells over time."""
-    history = open_recorded(config.history_path)
+    history = open_existing_history(config.history_path)
     if history is None:
         raise HistoryError("nothing has been recorded yet: run `python fullprocess.py`")
     with history:
         found = trends(history, args.last)
-    cli.tell(config, args, found, trend_lines(found))
+    cli.print_result(config, args, found, trend_lines(found))
 
 
 def _count(text: str) -> int:
@@ -225,12 +225,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = cli.result_parser(__doc__)
     parser.add_argument("--history", action="store_true", help="show what is on record over time")
     parser.add_argument(
-        "--last", type=_count, default=MOST, metavar="N", help="with --history: so many of each"
+        "--last",
+        type=_count,
+        default=DEFAULT_TRENDS,
+        metavar="N",
+        help="with --history: so many of each",
     )
     args = parser.parse_args(argv)
     if args.history:
         return cli.run(show_trends, args)
-    if args.last != MOST:
+    if args.last != DEFAULT_TRENDS:
         parser.error("--last goes with --history")
     return cli.run_alone("diagnostics", command, args)
 

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import cli
-from pipeline.config import Config
-from pipeline.database import History, open_history
-from pipeline.files import run_lock
+from pipeline.core.config import Config
 from pipeline.heartbeat import heartbeat
-from pipeline.standing import lacks_release, live_id, master_size, work_waits
+from pipeline.pending import has_work, lacks_release
+from pipeline.registry.releases import live_id
+from pipeline.storage.database import History
+from pipeline.storage.history import open_history, run_lock
+from pipeline.storage.ledger import master_size
 
 # Most ticks find nothing to do, and are to cost next to nothing: a few modules of the standard
 # library are all they import. All else is imported in the functions that have work for it.
@@ -30,11 +32,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ingestion import Ingestion
-    from pipeline.history import Decision
-    from pipeline.judging import Judgement
-    from pipeline.ledger import PendingFile
-    from pipeline.models import Model
-    from pipeline.releases import Release
+    from pipeline.data.loader import PendingFile
+    from pipeline.models.persistence import Model
+    from pipeline.monitoring.batch_check import Judgement
+    from pipeline.monitoring.decisions import Decision
+    from pipeline.registry.releases import Release
     from reporting import Report
 
 NOTHING_NEW, DONE = "nothing new", "done"
@@ -67,7 +69,7 @@ class Tick:
 
 
 def tick(
-    config: Config, say: cli.Say = cli.say, start_log: Callable[[], None] = lambda: None
+    config: Config, say: cli.Printer = cli.print_lines, start_log: Callable[[], None] = lambda: None
 ) -> Tick:
     """One run of the chain; raises `LockHeldError` if another one is at work.
 
@@ -82,7 +84,7 @@ def tick(
         open_history(config.history_path) as history,
     ):
         try:
-            waits = work_waits(config, history)
+            waits = has_work(config, history)
         except Exception:
             with _on_record(history, start_log):
                 raise
@@ -95,19 +97,19 @@ def tick(
 
 def _on_record(history: History, start_log: Callable[[], None]) -> AbstractContextManager[None]:
     """A run that is recorded and logged; one that finds no work is neither."""
-    from pipeline.history import recorded_run
+    from pipeline.storage.records import recorded_run
 
     start_log()
     return recorded_run(history, "fullprocess")
 
 
-def work(config: Config, history: History, say: cli.Say) -> Tick:
+def work(config: Config, history: History, say: cli.Printer) -> Tick:
     """Ingest, judge what no drift check has seen, report, and forget what is long past."""
     from deployment import settle
     from ingestion import ingest, told
-    from pipeline import ledger
-    from pipeline.drift import NO_DRIFT
-    from pipeline.retention import prune
+    from pipeline.monitoring.score_drift import NO_DRIFT
+    from pipeline.storage import ledger
+    from pipeline.storage.retention import prune
 
     settle(config, history)
     ingestion = ingest(config)
@@ -133,9 +135,10 @@ def judge(config: Config, history: History) -> Decision:
     The batch counts as judged only once all that is done: a run killed before leaves it to the
     next one.
     """
-    from pipeline import decisions, ledger
-    from pipeline.driftrecords import record_drift
-    from pipeline.history import record_decision
+    from pipeline.monitoring import decisions
+    from pipeline.storage import ledger
+    from pipeline.storage.driftrecords import record_drift
+    from pipeline.storage.records import record_decision
 
     batch = ledger.unjudged(history)
     judged = None
@@ -169,12 +172,12 @@ def check(
     """Judge the live model on the rows it has not learned from; on drift, challenge it."""
     from dataclasses import replace
 
-    from pipeline import decisions
-    from pipeline.history import batch_scores, record_scores
-    from pipeline.judging import judge_batch
-    from pipeline.models import load_release
-    from pipeline.releases import live_release
-    from pipeline.store import open_store
+    from pipeline.monitoring import decisions
+    from pipeline.monitoring.batch_check import judge_batch
+    from pipeline.registry.live_model import load_release
+    from pipeline.registry.releases import live_release
+    from pipeline.storage.records import batch_scores, record_scores
+    from pipeline.storage.rows import open_store
 
     release = live_release(config.prod_deployment_path)
     model = load_release(release, config.schema)
@@ -202,10 +205,10 @@ def challenge(
 ) -> Decision:
     """Retrain on everything, compare on the same rows, and deploy what the gate lets pass."""
     from deployment import deploy
-    from pipeline import decisions
-    from pipeline.frames import read_folder
-    from pipeline.gate import compare
-    from pipeline.store import open_store
+    from pipeline.data.frames import read_folder
+    from pipeline.monitoring import decisions
+    from pipeline.monitoring.gate import compare
+    from pipeline.storage.rows import open_store
     from scoring import score
     from training import fit_without, train
 
@@ -235,7 +238,7 @@ def report(config: Config, *, in_full: bool) -> Reports:
     """Write the reports; in full, ask the API and pip as well."""
     import diagnostics
     import reporting
-    from pipeline.releases import read_release
+    from pipeline.registry.releases import read_release
 
     diagnostics.record(config, packages=in_full)  # the report tells them
     done = reporting.report(config, "confusionmatrix2.png")
@@ -297,7 +300,7 @@ def api_server(config: Config) -> Iterator[str]:
         yield config.api_url
         return
     from app import create_app
-    from pipeline.loopback import serving
+    from pipeline.web.local_server import serving
 
     with serving(create_app(config)) as url:
         yield url
@@ -310,7 +313,7 @@ def as_object(config: Config, done: Tick) -> dict[str, Any]:
         told |= {"path": config.finaldata_path, "rejected_rows": None}
         return {"outcome": NOTHING_NEW, **told, "decision": None, "reports": None}
     import ingestion
-    from pipeline.decisions import decision_object
+    from pipeline.monitoring.decisions import decision_object
 
     return {
         "outcome": DONE,
@@ -354,12 +357,12 @@ def parser() -> argparse.ArgumentParser:
 def command(config: Config, args: Any) -> None:
     """Run the chain, or show how it stands."""
     if args.status:
-        from pipeline.status import status, status_lines, status_object
+        from pipeline.reporting.status import status, status_lines, status_object
 
         now = status(config)
-        cli.tell(config, args, status_object(now), status_lines(now))
+        cli.print_result(config, args, status_object(now), status_lines(now))
         return
-    done = tick(config, cli.sayer(args), partial(cli.set_up_logging, args.verbose))
+    done = tick(config, cli.printer_for(args), partial(cli.set_up_logging, args.verbose))
     if args.json:
         cli.print_json(config, as_object(config, done))
 

@@ -13,21 +13,25 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from pipeline import cli, inbox, ledger
-from pipeline.config import Config
-from pipeline.database import History, open_history
-from pipeline.errors import HistoryError
-from pipeline.files import sync_folder, write_atomic, write_if_changed
-from pipeline.history import record_timing
-from pipeline.inbox import FoundFile
-from pipeline.ledger import MasterState, TakenFile
-from pipeline.master import check_master
-from pipeline.progress import progress
-from pipeline.schema import csv_line
-from pipeline.spreadsheet import neutral
+from pipeline import cli
+from pipeline.core.config import Config
+from pipeline.core.csv_format import escape_formula
+from pipeline.core.errors import HistoryError
+from pipeline.core.files import sync_folder, write_atomic, write_if_changed
+from pipeline.core.schema import csv_line
+from pipeline.data import input_files
+from pipeline.data.input_files import FoundFile
+from pipeline.data.loader import TakenFile
+from pipeline.data.progress import progress
+from pipeline.storage import ledger
+from pipeline.storage.database import History
+from pipeline.storage.history import open_history
+from pipeline.storage.ledger import MasterState
+from pipeline.storage.master import check_master
+from pipeline.storage.records import record_timing
 
 if TYPE_CHECKING:  # numpy comes in only where there is a file to take in
-    from pipeline.masterwriter import MasterWriter
+    from pipeline.storage.master_writer import MasterWriter
 
 log = logging.getLogger("ingestion")
 
@@ -55,8 +59,8 @@ def ingest(config: Config, *, rebuild: bool = False) -> Ingestion:
     started = perf_counter()
     with open_history(config.history_path) as history:
         rebuild = rebuild or ledger.rebuilding(history)
-        found = inbox.list_input(config.input_folder_path)
-        files = _in_first_order(history, found) if rebuild else inbox.new_files(history, found)
+        found = input_files.list_input(config.input_folder_path)
+        files = _in_first_order(history, found) if rebuild else ledger.new_files(history, found)
         taken, rows = (_rebuild if rebuild else _append)(config, history, files)
         seconds = perf_counter() - started
         if taken:
@@ -68,7 +72,7 @@ def ingest(config: Config, *, rebuild: bool = False) -> Ingestion:
 def _append(
     config: Config, history: History, files: list[FoundFile]
 ) -> tuple[list[TakenFile], int]:
-    from pipeline.masterwriter import MasterWriter
+    from pipeline.storage.master_writer import MasterWriter
 
     state = ledger.master_state(history)
     if state.bytes:
@@ -109,7 +113,7 @@ def _rebuild(
 
     The ledger notes the rebuild first, so that a run after a crash begins it again.
     """
-    from pipeline.masterwriter import MasterWriter, key_path, rebuilt_path
+    from pipeline.storage.master_writer import MasterWriter, key_path, rebuilt_path
 
     ledger.begin_rebuild(history)
     _warn_of_gone(history, files)
@@ -138,7 +142,7 @@ def _in_first_order(history: History, found: list[FoundFile]) -> list[FoundFile]
 
 
 def _take_all(config: Config, files: list[FoundFile], master: "MasterWriter") -> list[TakenFile]:
-    from pipeline.intake import log_counts, take_in
+    from pipeline.data.loader import log_counts, take_in
 
     taken = []
     with progress("taking in", sum(file.size for file in files if file.regular)) as step:
@@ -157,7 +161,12 @@ def _write_records(config: Config, history: History) -> None:
     if rejected or config.rejectedrows_path.exists():
         lines = [["file", "line", "reason", "row"]]
         lines += [
-            [neutral(name), str(bad.line), neutral(bad.reason), neutral(bad.row)]
+            [
+                escape_formula(name),
+                str(bad.line),
+                escape_formula(bad.reason),
+                escape_formula(bad.row),
+            ]
             for name, bad in rejected
         ]
         write_if_changed(config.rejectedrows_path, "".join(csv_line(line) + "\n" for line in lines))
@@ -205,11 +214,11 @@ def _file_object(file: TakenFile) -> dict[str, Any]:
 
 def export(config: Config, args: argparse.Namespace) -> None:
     """Write all rows into a file, and tell where they are."""
-    from pipeline.export import export_rows
+    from pipeline.storage.export import export_rows
 
     with open_history(config.history_path) as history:
         done = export_rows(config, history, args.export)
-    cli.tell(config, args, done, [f"{config.shown(done.path)}: {done.rows:,} rows"])
+    cli.print_result(config, args, done, [f"{config.shown(done.path)}: {done.rows:,} rows"])
 
 
 def command(config: Config, args: argparse.Namespace) -> None:
@@ -218,7 +227,7 @@ def command(config: Config, args: argparse.Namespace) -> None:
         export(config, args)
         return
     done = ingest(config, rebuild=args.rebuild)
-    cli.tell(config, args, as_object(config, done), told(config, done))
+    cli.print_result(config, args, as_object(config, done), told(config, done))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,28 +17,30 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from pipeline import cli
-from pipeline.config import Config
-from pipeline.database import History, open_history
-from pipeline.evaluation import Tested, tested_on
-from pipeline.files import utc_now, write_atomic, writing
-from pipeline.frames import read_folder
-from pipeline.latest import Latest
-from pipeline.master import read_master
-from pipeline.matrixchart import draw_matrix
-from pipeline.models import load_release
-from pipeline.movers import update_movers
-from pipeline.overview import report_sections, state_now
-from pipeline.plotstyle import new_figure, png_of, styled
-from pipeline.ranking import rank_clients
-from pipeline.rankingbefore import ranking_before
-from pipeline.rankingfile import ranking_text
-from pipeline.reasons import Explainer, usual_client
-from pipeline.releases import CARD, Release, live_release
-from pipeline.reportfiles import forget_reports, write_reports
-from pipeline.reportpage import ReportContent
-from pipeline.riskchanges import record_changes
-from pipeline.scorers import Scorer, scorer_of
-from pipeline.words import counted, minute, score
+from pipeline.core.config import Config
+from pipeline.core.files import atomic_writer, utc_now, write_atomic
+from pipeline.core.formatting import format_minute, format_score, pluralize
+from pipeline.data.frames import read_folder
+from pipeline.models.manifest import CARD
+from pipeline.models.scorer import Scorer, scorer_of
+from pipeline.monitoring.metrics import Tested, tested_on
+from pipeline.ranking.current_ranking import CurrentRanking
+from pipeline.ranking.explanations import Explainer, baseline_row
+from pipeline.ranking.movers import update_movers
+from pipeline.ranking.previous_ranking import ranking_before
+from pipeline.ranking.rank import rank_clients
+from pipeline.ranking.ranking_file import ranking_text
+from pipeline.ranking.riskchanges import record_changes
+from pipeline.registry.live_model import load_release
+from pipeline.registry.releases import Release, live_release
+from pipeline.reporting.charts.matrixchart import draw_matrix
+from pipeline.reporting.charts.style import new_figure, png_of, styled
+from pipeline.reporting.html import ReportContent
+from pipeline.reporting.overview import current_state, report_sections
+from pipeline.reporting.report_files import forget_reports, write_reports
+from pipeline.storage.database import History
+from pipeline.storage.history import open_history
+from pipeline.storage.master import read_master
 
 log = logging.getLogger("reporting")
 
@@ -89,11 +91,11 @@ def write_report(config: Config, release: Release, tested: Tested) -> tuple[Path
     if not config.report_formats:
         forget_reports(config)
         return ()
-    latest = Latest(config)
+    latest = CurrentRanking(config)
     content = ReportContent(
-        made_at=minute(utc_now()),
+        made_at=format_minute(utc_now()),
         release=release.id,
-        state=state_now(config, latest, within_run=True),
+        state=current_state(config, latest, within_run=True),
         sections=report_sections(config, latest, release, tested),
         card=release.path / CARD,
     )
@@ -106,7 +108,7 @@ def write_ranking(config: Config, release: Release, scorer: Scorer) -> Ranked:
     Whose risk changed goes into the history.
     """
     labels = [config.labels[column] for column in config.schema.features]
-    explainer = Explainer(scorer, usual_client(release.model), labels)
+    explainer = Explainer(scorer, baseline_row(release.model), labels)
     with open_history(config.history_path) as history:
         return _rank_file(config, history, release, explainer)
 
@@ -117,7 +119,7 @@ def _rank_file(config: Config, history: History, release: Release, explainer: Ex
     before = ranking_before(config.clientrisk_path, ranking.clients)
     record_changes(history, release.id, ranking, before)
     moved = update_movers(config.movers_path, before, ranking, release.id)
-    with writing(config.clientrisk_path) as file:
+    with atomic_writer(config.clientrisk_path) as file:
         for text in ranking_text(ranking, explainer, config.risk_bands, release.id):
             file.write(text.encode())
     return Ranked(len(ranking.clients), moved)
@@ -138,7 +140,7 @@ def matrix_figure(tested: Tested, release: Release) -> Figure:
     axes.set_aspect("equal")
     draw_matrix(axes, tested.counts, size=15, scale="percent of the clients with that outcome")
     axes.set_title(
-        f"F1 {score(scores.f1)} on {counted(scores.rows, 'client')} of the test data\n"
+        f"F1 {format_score(scores.f1)} on {pluralize(scores.rows, 'client')} of the test data\n"
         f"release {release.id}",
     )
     return figure
@@ -153,7 +155,7 @@ def command(config: Config, args: argparse.Namespace) -> None:
         f"{config.shown(done.movers)}: {done.moved}",
         *(f"{config.shown(path)}: how it all stands, for people" for path in done.documents),
     ]
-    cli.tell(config, args, done, lines)
+    cli.print_result(config, args, done, lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

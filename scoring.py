@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from pipeline import cli
-from pipeline.config import Config
-from pipeline.database import open_history
-from pipeline.errors import DataError
-from pipeline.evaluation import SCORE_NAMES, score_model
-from pipeline.files import write_atomic
-from pipeline.frames import read_folder
-from pipeline.history import Scores, record_scores
-from pipeline.models import Model, load_trained
+from pipeline.core.config import Config
+from pipeline.core.errors import DataError
+from pipeline.core.files import write_atomic
+from pipeline.data.frames import read_folder
+from pipeline.models.persistence import Model, load_trained
+from pipeline.monitoring.metrics import score_model
+from pipeline.monitoring.scores import SCORE_NAMES, Scores
+from pipeline.storage.history import open_history
+from pipeline.storage.records import record_scores
 
 log = logging.getLogger("scoring")
 
@@ -63,7 +64,7 @@ def command(config: Config, args: argparse.Namespace) -> None:
     scores = score(config)
     path = config.latestscore_path
     first = f"{config.shown(path)}: F1 {scores.f1} on {scores.rows:,} rows"
-    cli.tell(config, args, {"path": path, **asdict(scores)}, [first, *score_lines(scores)])
+    cli.print_result(config, args, {"path": path, **asdict(scores)}, [first, *score_lines(scores)])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,27 +17,27 @@ import numpy as np
 import pandas as pd
 
 from pipeline import cli
-from pipeline.calibration import calibrate
-from pipeline.config import Config
-from pipeline.database import open_history
-from pipeline.errors import ModelError
-from pipeline.estimators import fit_model
-from pipeline.features import features_of
-from pipeline.folds import Folds, folds_of
-from pipeline.gate import one_outcome
-from pipeline.history import record_timing
-from pipeline.learning import TrainingData
-from pipeline.ledger import last_file
-from pipeline.linear import linear_of
-from pipeline.manifests import manifest_object
-from pipeline.models import Model, TrainedModel, risk_of, save_model
-from pipeline.policy import Policy
-from pipeline.recipe import AUTO, BOOSTING, HALF, LOGISTIC, UNCALIBRATED, Recipe
-from pipeline.schema import Schema
-from pipeline.selection import select
-from pipeline.store import Store, open_store
-from pipeline.threads import threads_for
-from pipeline.threshold import f1_threshold, value_threshold, with_threshold
+from pipeline.core.config import Config
+from pipeline.core.errors import ModelError
+from pipeline.core.policy import Policy
+from pipeline.core.schema import Schema
+from pipeline.core.threads import threads_for
+from pipeline.data.features import features_of
+from pipeline.models.calibration import calibrate
+from pipeline.models.cross_validation import Folds, folds_of
+from pipeline.models.estimators import fit_model
+from pipeline.models.fast_linear import linear_of
+from pipeline.models.manifest import manifest_object
+from pipeline.models.persistence import Model, TrainedModel, risk_of, save_model
+from pipeline.models.recipe import AUTO, BOOSTING, HALF, LOGISTIC, UNCALIBRATED, Recipe
+from pipeline.models.selection import select
+from pipeline.models.threshold import f1_threshold, value_threshold, with_threshold
+from pipeline.models.training_data import TrainingData
+from pipeline.monitoring.gate import one_outcome
+from pipeline.storage.history import open_history
+from pipeline.storage.ledger import last_file
+from pipeline.storage.records import record_timing
+from pipeline.storage.rows import Store, open_store
 
 log = logging.getLogger("training")
 
@@ -182,7 +182,7 @@ def command(config: Config, args: argparse.Namespace) -> None:
     made = f"{recipe.kind}{curve}{line}, trained on {manifest.rows:,} labelled rows"
     path = config.trainedmodel_path
     result = {"path": path, **manifest_object(manifest)}
-    cli.tell(config, args, result, [f"{config.shown(path)}: {made}"])
+    cli.print_result(config, args, result, [f"{config.shown(path)}: {made}"])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

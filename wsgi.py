@@ -10,9 +10,9 @@ import sys
 from flask import Flask
 
 from pipeline import cli
-from pipeline.config import load_config
-from pipeline.errors import PipelineError
-from pipeline.guard import check_address, listening_hosts
+from pipeline.core.config import load_config
+from pipeline.core.errors import PipelineError
+from pipeline.web.auth import check_address, listening_hosts
 
 BOOT_FAILED = 3  # a worker that leaves with this makes gunicorn stop instead of starting another
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config import Config, load_config
-from pipeline.errors import PipelineError
-from pipeline.files import run_lock
+from pipeline.core.config import Config, load_config
+from pipeline.core.errors import PipelineError
+from pipeline.storage.history import run_lock
 
 # What an empty tick does without is imported in the functions that need it: argparse and logging
 # would cost it a quarter of its time.
@@ -36,7 +36,7 @@ OUR_LOGGERS = (
 )
 
 Command = Callable[[Config, Any], None]  # the arguments are a namespace
-Say = Callable[[Iterable[str]], None]
+Printer = Callable[[Iterable[str]], None]
 
 
 def stage_parser(manual: str | None) -> "argparse.ArgumentParser":
@@ -84,7 +84,7 @@ def plain_arguments(argv: Sequence[str], *flags: str) -> SimpleNamespace | None:
     return SimpleNamespace(config=config, **given)
 
 
-def say(lines: Iterable[str]) -> None:
+def print_lines(lines: Iterable[str]) -> None:
     """Print what a person is told."""
     _print("\n".join(lines))
 
@@ -100,17 +100,17 @@ def _print(text: str) -> None:
         os.close(nowhere)
 
 
-def sayer(args: Any) -> Say:
+def printer_for(args: Any) -> Printer:
     """How to tell a person what is known so far; a program gets its one object at the end."""
-    return (lambda _: None) if args.json else say
+    return (lambda _: None) if args.json else print_lines
 
 
-def tell(config: Config, args: Any, result: Any, lines: Iterable[str]) -> None:
+def print_result(config: Config, args: Any, result: Any, lines: Iterable[str]) -> None:
     """Print a result: as JSON where that is asked for, else in lines for a person."""
     if args.json:
         print_json(config, result)
     else:
-        say(lines)
+        print_lines(lines)
 
 
 def print_json(config: Config, result: Any) -> None:
@@ -163,8 +163,8 @@ def _log_config(config: Config) -> None:
 
 def run_alone(name: str, command: Command, args: Any) -> int:
     """`run`, under the run lock and recorded in the history."""
-    from pipeline.database import open_history
-    from pipeline.history import recorded_run
+    from pipeline.storage.history import open_history
+    from pipeline.storage.records import recorded_run
 
     def recorded(config: Config, args: Any) -> None:
         with (

@@ -20,20 +20,20 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from pipeline.config import Config
-from pipeline.files import write_atomic
-from pipeline.history import History
-from pipeline.master import read_master
-from pipeline.models import TrainedModel, risk_of
-from pipeline.movers import update_movers
-from pipeline.ranking import rank_clients
-from pipeline.rankingbefore import earlier_ranking, ranking_before
-from pipeline.rankingfile import ranking_text
-from pipeline.reasons import Explainer, contributions, usual_client
-from pipeline.recipe import BOOSTING
-from pipeline.releases import Release
-from pipeline.riskchanges import record_changes
-from pipeline.scorers import scorer_of
+from pipeline.core.config import Config
+from pipeline.core.files import write_atomic
+from pipeline.models.persistence import TrainedModel, risk_of
+from pipeline.models.recipe import BOOSTING
+from pipeline.models.scorer import scorer_of
+from pipeline.ranking.explanations import Explainer, baseline_row, contributions
+from pipeline.ranking.movers import update_movers
+from pipeline.ranking.previous_ranking import earlier_ranking, ranking_before
+from pipeline.ranking.rank import rank_clients
+from pipeline.ranking.ranking_file import ranking_text
+from pipeline.ranking.riskchanges import record_changes
+from pipeline.registry.releases import Release
+from pipeline.storage.database import History
+from pipeline.storage.master import read_master
 from reporting import Ranked, write_ranking
 from tests.bench.measuring import interleaved, machine, peak_of, table, world
 from training import train
@@ -77,7 +77,7 @@ def measured(config: Config, repeat: int) -> Times:
     here = frame[frame[config.schema.outcome] != 1]
     scorer = scorer_of(trained.model, trained.manifest)
     ranking = rank_clients(scorer, frame, config.schema, config.policy)
-    usual = usual_client(trained.manifest)
+    usual = baseline_row(trained.manifest)
     assert usual is not None
     explainer = Explainer(scorer, usual, list(config.labels.values()))
     text = "".join(ranking_text(ranking, explainer, config.risk_bands, release.id))
@@ -128,8 +128,9 @@ def peak(config: Config) -> tuple[float, float, float]:
     """MiB before and at most, and seconds, of a ranking in a process of its own."""
     return peak_of(
         config,
-        imports="from pipeline.models import load_trained\nfrom pipeline.releases import Release\n"
-        "from pipeline.scorers import scorer_of\nfrom reporting import write_ranking",
+        imports="from pipeline.models.persistence import load_trained\n"
+        "from pipeline.registry.releases import Release\n"
+        "from pipeline.models.scorer import scorer_of\nfrom reporting import write_ranking",
         before=_BEFORE,
         work="write_ranking(config, release, scorer)",
     )

@@ -16,9 +16,10 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from pipeline.database import History, open_history
-from pipeline.databaseurl import DatabaseUrl
-from pipeline.riskhistory import ClientRisk, record_risks
+from pipeline.core.database_url import DatabaseUrl
+from pipeline.storage.database import History
+from pipeline.storage.history import open_history
+from pipeline.storage.risk_history import ClientRisk, record_risks
 from tests.bench.measuring import machine, table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where a real server is started

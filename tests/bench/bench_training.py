@@ -22,8 +22,8 @@ import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from pipeline.config import Config
-from pipeline.estimators import untrained_model
+from pipeline.core.config import Config
+from pipeline.models.estimators import untrained_model
 from tests.bench.measuring import interleaved, machine, peak_of, table, world
 from training import train
 

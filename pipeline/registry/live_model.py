@@ -1,0 +1,99 @@
+"""Loading a release's model after checking every file, and following the live one."""
+
+import logging
+from dataclasses import dataclass
+from threading import Lock
+
+from pipeline.core.config import Config
+from pipeline.core.errors import PipelineError, ReleaseError
+from pipeline.core.files import sha256_of
+from pipeline.core.schema import Schema
+from pipeline.models.manifest import MODEL, RECORD, SCORE
+from pipeline.models.persistence import Model, load_model
+from pipeline.models.scorer import Scorer, scorer_of
+from pipeline.registry.releases import Release, live_id, read_release
+
+log = logging.getLogger(__name__)
+
+
+def load_release(release: Release, schema: Schema) -> Model:
+    """Verify a release file by file and load its model.
+
+    Raises `ReleaseError` or `ModelError` if it is damaged or of another schema.
+    """
+    for name in sorted({MODEL, SCORE, RECORD, *release.files}):
+        file = release.path / name
+        try:
+            whole = file.is_file() and sha256_of(file) == release.files.get(name)
+        except OSError as error:
+            raise ReleaseError(
+                f"release {release.id} cannot be read: {name}: {error.strerror}"
+            ) from None
+        if not whole:
+            raise ReleaseError(f"release {release.id} is damaged: {name} is not what was deployed")
+    return load_model(release.path / MODEL, release.model, schema)
+
+
+@dataclass(frozen=True)
+class Live:
+    """The release being served."""
+
+    release: Release
+    model: Model
+    scorer: Scorer
+
+
+class LiveModel:
+    """The live release's model, loaded again whenever another release goes live."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._lock = Lock()
+        self._live: Live | None = None
+        self._refused: str | None = None
+        self._link_told = False  # that it is none
+
+    def get(self) -> Live:
+        """The live release and its model; raises `ReleaseError` if there is none to serve.
+
+        A release that does not verify is logged and not served, nor is none at all, nor something
+        else in place of the link: the one loaded before goes on.
+        """
+        live = self._live
+        try:
+            live_now = live_id(self._config.prod_deployment_path)
+        except ReleaseError as error:
+            return self._without_link(error)
+        self._link_told = False
+        if live and live_now in (live.release.id, self._refused, None):
+            return live
+        with self._lock:
+            return self._load(live_now)
+
+    def _without_link(self, error: ReleaseError) -> Live:
+        with self._lock:
+            if not self._live:
+                raise error
+            if not self._link_told:
+                log.error("%s; %s goes on", error, self._live.release.id)
+                self._link_told = True
+            return self._live
+
+    def _load(self, release_id: str | None) -> Live:
+        if not release_id:
+            raise ReleaseError("nothing is deployed yet")
+        if self._live and release_id in (self._live.release.id, self._refused):
+            return self._live  # another thread was first
+        try:
+            release = read_release(self._config.prod_deployment_path, release_id)
+            model = load_release(release, self._config.schema)
+            self._live = Live(release, model, scorer_of(model, release.model))
+            self._refused = None
+        except PipelineError as error:
+            if not self._live:
+                raise
+            log.error(
+                "release %s is refused, %s goes on: %s", release_id, self._live.release.id, error
+            )
+            self._refused = release_id
+        return self._live

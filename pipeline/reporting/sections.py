@@ -1,0 +1,168 @@
+"""The sections that page, report and PDF share, each made of the history or a release."""
+
+from typing import Any
+
+import pandas as pd
+
+from pipeline.core.config import Config
+from pipeline.core.formatting import format_day, format_minute, format_release_number
+from pipeline.core.schema import Schema
+from pipeline.monitoring.metrics import Tested
+from pipeline.monitoring.scores import Scores
+from pipeline.registry.releases import Release
+from pipeline.reporting.charts.inputchart import input_chart
+from pipeline.reporting.charts.model_charts import model_charts, tested_words
+from pipeline.reporting.charts.risk_charts import distribution_chart
+from pipeline.reporting.charts.scorechart import score_chart
+from pipeline.reporting.charts.time_charts import missing_chart, timing_chart
+from pipeline.reporting.clientgrids import TOP_CLIENTS, mover_grids, top_grid
+from pipeline.reporting.document import Grid, Section
+from pipeline.reporting.model_card import CURVES, KINDS, NOT_FOR, RULES
+from pipeline.reporting.tables import (
+    LAST,
+    Intervals,
+    checks_grid,
+    deployments_grid,
+    refused_grid,
+    runs_grid,
+    score_grid,
+    set_aside_grid,
+)
+from pipeline.storage.database import History
+from pipeline.storage.driftrecords import Checked
+from pipeline.storage.trendbins import MOST_POINTS, missing_samples, score_bins, timing_bins
+from pipeline.storage.trends import last_checks, last_deployments
+
+STAGES = ("ingestion", "training")
+
+
+def score_section(history: History, scores: Scores | None) -> Section:
+    """The score over time, the decisions, and what the live model reached on the test data."""
+    releases = last_deployments(history, MOST_POINTS)
+    grids = [checks_grid(last_checks(history, LAST)), deployments_grid(releases[-LAST:])]
+    return Section(
+        key="scores",
+        title="Score over time",
+        lead="Every batch with known outcomes is first predicted by the live model, then compared"
+        " with what came.",
+        charts=(score_chart(score_bins(history), releases),),
+        grids=(*((score_grid(scores, None),) if scores else ()), *grids),
+    )
+
+
+def model_section(tested: Tested, intervals: Intervals | None) -> Section:
+    """How the live model does on the test data; `intervals` by the name of the score."""
+    alike = " There are no curves: all of these rows have the same outcome."
+    return Section(
+        key="model",
+        title="How good the model is",
+        lead=f"On {tested_words(tested)}.{'' if tested.both else alike}",
+        charts=model_charts(tested),
+        grids=(score_grid(tested.scores, intervals),),
+    )
+
+
+def top_section(ranking: pd.DataFrame) -> Section:
+    """The clients most likely to leave, and why."""
+    if ranking.empty:
+        lead = "There is no client whose outcome is still open."
+        return Section(key="top", title="Nobody is at risk", lead=lead)
+    count = min(TOP_CLIENTS, len(ranking))
+    return Section(
+        key="top",
+        title=f"The {count} clients at the highest risk" if count > 1 else "The client at risk",
+        lead="Reasons are what raises the model's risk most, beside the usual value; they are not"
+        " causes, and a high risk does not say that a contact helps.",
+        grids=(top_grid(ranking),),
+    )
+
+
+def risks_section(
+    config: Config, ranking: pd.DataFrame, movers: dict[str, Any] | None, threshold: float | None
+) -> Section:
+    """How many clients are at which risk, and who moved."""
+    chart = distribution_chart(ranking["risk"].to_numpy(), config.risk_bands, threshold)
+    return Section(
+        key="risks",
+        title="Risks, and who moved",
+        charts=(chart,),
+        grids=mover_grids(movers) if movers else (),
+    )
+
+
+def drift_section(checked: Checked | None) -> Section:
+    """What the last drift check found."""
+    title = "Drift"
+    if checked is None:
+        return Section(key="drift", title=title, lead="No batch was checked for drift yet.")
+    rows = tuple(
+        (f"{one.test}{' (decides)' * (one.test == checked.drift_test)}", one.verdict, one.reason)
+        for one in checked.scores
+    )
+    return Section(
+        key="drift",
+        title=title,
+        lead=f"The last check, {format_minute(checked.at)} UTC, of release"
+        f" {format_release_number(checked.release)}.",
+        charts=(input_chart(checked.input, format_release_number(checked.release)),)
+        if checked.input
+        else (),
+        grids=(Grid("By score", ("test", "verdict", "why"), rows, widths=(4, 3, 9), beside=True),),
+    )
+
+
+def data_section(history: History, schema: Schema) -> Section:
+    """Missing values, refused files and rows, over time."""
+    return Section(
+        key="data",
+        title="Data quality",
+        charts=(missing_chart(missing_samples(history), schema.outcome),),
+        grids=(refused_grid(history), set_aside_grid(history)),
+    )
+
+
+def runs_section(history: History) -> Section:
+    """How long the stages took, and the last runs."""
+    bins = {stage: found for stage in STAGES if (found := timing_bins(history, stage))}
+    return Section(
+        key="runs",
+        title="Runs",
+        lead="Runs that found nothing new leave no record.",
+        charts=(timing_chart(bins),),
+        grids=(runs_grid(history),),
+    )
+
+
+def card_section(release: Release) -> Section:
+    """The model card in short."""
+    manifest, recipe = release.model, release.model.recipe
+    made = "the first one, or by hand" if release.challenge is None else release.challenge.reason
+    rows = (
+        ("release", f"{release.id}, deployed {format_day(release.deployed_at)}"),
+        ("why it went live", made),
+        ("model", KINDS.get(recipe.kind, recipe.kind)),
+        (
+            "learned from",
+            f"{manifest.rows:,} rows with a known outcome, {format_day(manifest.trained_at)}",
+        ),
+        ("features", ", ".join(manifest.schema.features)),
+        ("calibration", CURVES.get(recipe.calibration, recipe.calibration)),
+        ("threshold", f"{recipe.threshold:.3g}: {RULES.get(recipe.rule, recipe.rule)}"),
+        ("SHA-256 of the model", manifest.sha256),
+    )
+    return Section(
+        key="card",
+        title="Model card",
+        lead="The whole card is modelcard.md in the release's folder.",
+        grids=(
+            Grid(
+                "What is live",
+                ("what", "how"),
+                rows,
+                widths=(2, 8),
+                longest=(40, 1000),
+                on_paper=len(rows),
+            ),
+        ),
+        notes=("It must not be used for:", *NOT_FOR),
+    )

@@ -1,0 +1,132 @@
+"""The quick way to ask a model against the model itself, for every make of model."""
+
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from modelling import MAKES, MIXED, SCHEMAS, made, manifest_of, random_table, rows_of
+from sklearn.isotonic import IsotonicRegression
+
+from pipeline.data.features import features_of
+from pipeline.models.calibration import Calibration
+from pipeline.models.curves import Sigmoid
+from pipeline.models.probes import probing_rows
+from pipeline.models.scorer import ByEstimator, ByNumbers, agrees, numbers_of, scorer_of
+
+EVERY = [(name, *make) for name, make in product(SCHEMAS, MAKES)]
+# numbers and words together every day, either alone among the longer harnesses
+BY_TURNS = [
+    pytest.param(*make, marks=[] if make[0] == "mixed" else pytest.mark.slow) for make in EVERY
+]
+
+
+def numbers(model: Any) -> ByNumbers:
+    found = numbers_of(model)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(("name", "kind", "method", "threshold"), BY_TURNS)
+@settings(max_examples=15, deadline=None)
+@given(st.data())
+def test_the_numbers_give_what_the_model_gives(
+    name: str, kind: str, method: str, threshold: float, data: st.DataObject
+) -> None:
+    schema = SCHEMAS[name]
+    model = made(schema, kind, method, threshold)
+    quick, estimator = numbers(model), ByEstimator(model, schema)
+    rows = data.draw(rows_of(schema))
+
+    ours, theirs = quick.scores(rows), estimator.scores(rows)
+
+    # a steep piece of a curve makes more of the last digit of sums in another order
+    within = 1e-10 if (kind, method) == ("logistic", "isotonic") else 1e-12
+    np.testing.assert_allclose(ours.risk, theirs.risk, rtol=0, atol=within)
+    assert ours.outcomes.tolist() == theirs.outcomes.tolist()
+    assert ours.outcomes.dtype == theirs.outcomes.dtype
+    np.testing.assert_allclose(quick.decision(rows), estimator.decision(rows), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "kind", "method", "threshold"), EVERY)
+def test_every_make_of_model_goes_the_quick_way(
+    name: str, kind: str, method: str, threshold: float
+) -> None:
+    model = made(SCHEMAS[name], kind, method, threshold)
+
+    scorer = scorer_of(model, manifest_of(model, SCHEMAS[name]))
+
+    assert isinstance(scorer, ByNumbers)
+    assert (scorer.curve is None, scorer.threshold) == (
+        method == "none",
+        None if threshold == 0.5 and method == "none" else threshold,
+    )
+
+
+@pytest.mark.parametrize("kind", ["logistic", "boosting"])
+def test_a_risk_at_the_threshold_is_predicted_to_leave(kind: str) -> None:
+    rows = features_of(random_table(MIXED), MIXED)
+    risk = numbers(made(MIXED, kind, "isotonic")).scores(rows).risk
+    values, counts = np.unique(risk, return_counts=True)
+    level = float(values[counts.argmax()])  # many rows have this very risk
+    model = made(MIXED, kind, "isotonic", level)
+
+    ours, theirs = numbers(model).scores(rows), ByEstimator(model, MIXED).scores(rows)
+
+    assert (ours.risk == level).sum() > 10
+    assert (ours.outcomes[ours.risk == level] == 1).all()
+    assert ours.outcomes.tolist() == theirs.outcomes.tolist()
+
+
+def test_a_calibrated_risk_of_one_half_is_predicted_to_stay() -> None:
+    half = IsotonicRegression(out_of_bounds="clip").fit([-1.0, 1.0], [0.5, 0.5])
+    model = Calibration("isotonic", half, np.empty(0), {}).applied(made(MIXED, "boosting"))
+    rows = features_of(random_table(MIXED), MIXED)
+
+    ours = numbers(model).scores(rows)
+
+    assert set(ours.risk) == {0.5}
+    assert ours.outcomes.tolist() == ByEstimator(model, MIXED).scores(rows).outcomes.tolist()
+    assert not ours.outcomes.any()
+
+
+BROKEN: dict[str, Any] = {
+    "slope": lambda of: replace(of, curve=replace(of.curve, slope=of.curve.slope * (1 + 1e-9))),
+    "offset": lambda of: replace(of, curve=replace(of.curve, offset=of.curve.offset + 1e-9)),
+    "no curve": lambda of: replace(of, curve=None),
+    "threshold": lambda of: replace(of, threshold=0.35),
+    "no threshold": lambda of: replace(of, threshold=None),
+    "a point": lambda of: replace(of, curve=replace(of.curve, risks=of.curve.risks * (1 - 1e-9))),
+}
+
+
+@pytest.mark.parametrize("kind", ["logistic", "boosting"])
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_wrong_number_is_noticed(what: str, kind: str) -> None:
+    model = made(MIXED, kind, "isotonic" if what == "a point" else "sigmoid", 0.3)
+    right, estimator = numbers(model), ByEstimator(model, MIXED)
+    probes = probing_rows(right.core.landmarks, manifest_of(model, MIXED))
+
+    assert agrees(right, estimator, probes)
+    assert not agrees(BROKEN[what](right), estimator, probes)
+
+
+def test_a_curve_that_is_not_what_it_looks_like_is_not_relied_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Flat:
+        """It has the coefficients of a sigmoid, and does not use them."""
+
+        a_, b_ = -1.0, 0.0
+
+        def predict(self, scores: np.ndarray) -> np.ndarray:
+            return np.full(len(scores), 0.25)
+
+    model = Calibration("sigmoid", Flat(), np.empty(0), {}).applied(made(MIXED, "logistic"))
+    assert numbers(model).curve == Sigmoid(-1.0, 0.0)
+
+    assert isinstance(scorer_of(model, manifest_of(model, MIXED)), ByEstimator)
+    assert "do not give what the model gives" in caplog.text

@@ -1,0 +1,202 @@
+"""Long trends in few points, beside a brute-force recomputation."""
+
+import random
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import groupby, pairwise
+from statistics import fmean
+from typing import Any
+
+import pytest
+
+from pipeline.storage.database import History
+from pipeline.storage.trendbins import (
+    MOST_POINTS,
+    ScoreBin,
+    TimingBin,
+    missing_samples,
+    score_bins,
+    timing_bins,
+)
+from pipeline.storage.trends import last_deployments
+
+Row = tuple[Any, ...]
+SIZES = [1, 2, 99, 100, 101, 5_000]
+
+
+def at(number: int) -> str:
+    return f"{datetime(2026, 1, 1) + timedelta(minutes=10 * number):%Y-%m-%dT%H:%M:%SZ}"
+
+
+@pytest.fixture(autouse=True)
+def at_once(history: History) -> Iterator[None]:
+    # one transaction, so that nothing waits for the disk
+    with history.transaction():
+        yield
+
+
+def decide(history: History, count: int) -> None:
+    """Decisions of which every third has no F1 and some drifted."""
+    lot = random.Random(count)
+    history.many(
+        "INSERT INTO decisions (id, at, files, rows, labelled, new_f1, verdict, action, reason)"
+        " VALUES (?, ?, '[]', 1, 1, ?, ?, 'kept', '')",
+        (
+            (i, at(i), None if i % 3 == 2 else lot.random(), lot.choice(("drift", "no drift")))
+            for i in range(1, count + 1)
+        ),
+    )
+
+
+def time_stages(history: History, count: int) -> None:
+    lot = random.Random(count)
+    history.many(
+        "INSERT INTO timings (id, at, stage, seconds, rows) VALUES (?, ?, ?, ?, ?)",
+        (
+            (i, at(i), ("training", "ingestion")[i % 2], lot.random(), lot.randrange(9_999))
+            for i in range(1, count + 1)
+        ),
+    )
+
+
+def prune(history: History, table: str) -> None:
+    """Leave gaps in the ids, at the start and in between; the last one stays."""
+    history.query(
+        f"DELETE FROM {table} WHERE (id < (SELECT max(id) / 3 FROM {table}) OR id % 7 = 3)"
+        f" AND id < (SELECT max(id) FROM {table})"
+    )
+
+
+def binned(rows: list[Row], most: int) -> list[list[Row]]:
+    """Rows, whose id comes first, in parts of the span of ids."""
+    if not rows:
+        return []
+    low = rows[0][0]
+    wide = rows[-1][0] + 1 - low
+    return [
+        list(part)
+        for _, part in groupby(rows, lambda row: (row[0] - low) * min(most, wide) // wide)
+    ]
+
+
+def scores_recomputed(history: History) -> list[ScoreBin]:
+    rows = history.tuples("SELECT id, at, new_f1, verdict FROM decisions ORDER BY id")
+    parts = [[row for row in part if row[2] is not None] for part in binned(rows, MOST_POINTS)]
+    return [
+        ScoreBin(
+            first=part[0][1],
+            last=part[-1][1],
+            batches=len(part),
+            f1=pytest.approx(fmean(row[2] for row in part), abs=1e-12),
+            low=min(row[2] for row in part),
+            high=max(row[2] for row in part),
+            drifted=sum(row[3] == "drift" for row in part),
+        )
+        for part in parts
+        if part
+    ]
+
+
+def timings_recomputed(history: History, stage: str) -> list[TimingBin]:
+    rows = history.tuples(
+        "SELECT id, at, seconds, rows FROM timings WHERE stage = ? ORDER BY id", stage
+    )
+    return [
+        TimingBin(
+            first=part[0][1],
+            last=part[-1][1],
+            runs=len(part),
+            seconds=pytest.approx(fmean(row[2] for row in part), abs=1e-12),
+            low=min(row[2] for row in part),
+            high=max(row[2] for row in part),
+            rows=part[-1][3],
+        )
+        for part in binned(rows, MOST_POINTS)
+    ]
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+@pytest.mark.parametrize("count", SIZES)
+def test_scores_are_binned_as_by_brute_force(history: History, count: int, pruned: bool) -> None:
+    decide(history, count)
+    if pruned:
+        prune(history, "decisions")
+
+    found = score_bins(history)
+
+    assert found == scores_recomputed(history)
+    assert len(found) <= MOST_POINTS
+    ((last,),) = history.tuples("SELECT max(at) FROM decisions WHERE new_f1 IS NOT NULL")
+    assert last == (found[-1].last if found else None)
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+@pytest.mark.parametrize("count", SIZES)
+def test_timings_are_binned_as_by_brute_force(history: History, count: int, pruned: bool) -> None:
+    time_stages(history, count)
+    if pruned:
+        prune(history, "timings")
+
+    for stage in ("ingestion", "training"):
+        found = timing_bins(history, stage)
+        assert found == timings_recomputed(history, stage)
+        assert len(found) <= MOST_POINTS
+
+
+def record_missing(history: History, count: int) -> None:
+    history.many(
+        "INSERT INTO missing (at, position, column_name, percent) VALUES (?, ?, ?, ?)",
+        ((at(i), j, f"column{j}", i + j / 10) for i in range(count) for j in range(5)),
+    )
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+@pytest.mark.parametrize("count", SIZES)
+def test_missing_percentages_are_whole_records_evenly_spread(
+    history: History, count: int, pruned: bool
+) -> None:
+    record_missing(history, count)
+    if pruned:
+        history.query("DELETE FROM missing WHERE at < ?", at(count // 3))
+
+    found = missing_samples(history)
+
+    start = count // 3 if pruned else 0
+    places = [int(one.percent["column0"]) for one in found]
+    assert len(found) == min(MOST_POINTS, count - start)
+    assert (places[0], places[-1]) == (start, count - 1)
+    gaps = {after - before for before, after in pairwise(places)}
+    assert not gaps or max(gaps) - min(gaps) <= 1
+    assert all(one.at == at(i) for one, i in zip(found, places, strict=True))
+    assert all(
+        one.percent == {f"column{j}": i + j / 10 for j in range(5)}
+        for one, i in zip(found, places, strict=True)
+    )
+
+
+@pytest.mark.parametrize("count", [1, 99, 100, 101])
+def test_the_last_releases_are_told_oldest_first(history: History, count: int) -> None:
+    for i in range(count):
+        history.insert("deployments", at=at(i), release=f"{i:06}-x", action="deploy", f1=i / 200)
+
+    found = last_deployments(history, MOST_POINTS)
+
+    assert [one.release for one in found] == [f"{i:06}-x" for i in range(count)][-MOST_POINTS:]
+    assert (found[-1].at, found[-1].f1) == (at(count - 1), (count - 1) / 200)
+
+
+def test_an_empty_history_has_no_points(history: History) -> None:
+    assert score_bins(history) == []
+    assert timing_bins(history, "training") == []
+    assert missing_samples(history) == []
+    assert last_deployments(history, MOST_POINTS) == ()
+
+
+def test_fewer_points_can_be_asked_for(history: History) -> None:
+    decide(history, 100)
+    time_stages(history, 100)
+    record_missing(history, 100)
+
+    assert [part.batches for part in score_bins(history, 4)] == [17, 16, 17, 17]
+    assert [part.runs for part in timing_bins(history, "training", 1)] == [50]
+    assert [one.at for one in missing_samples(history, 3)] == [at(0), at(49), at(99)]
