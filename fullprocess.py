@@ -276,7 +276,7 @@ def ask_api(config: Config, path: Path) -> None:
     """
     import logging
 
-    from apicalls import ApiError, call_api, check, default_file, write_answers
+    from pipeline.web.api_client import ApiError, call_api, check, default_file, write_answers
 
     with api_server(config) as url:
         answers = call_api(url, default_file(config))
@@ -294,12 +294,12 @@ def api_server(config: Config) -> Iterator[str]:
 
     That one listens on a free loopback port for as long as the context lasts.
     """
-    from apicalls import release_served
+    from pipeline.web.api_client import release_served
 
     if config.api_url and release_served(config.api_url) == live_id(config.prod_deployment_path):
         yield config.api_url
         return
-    from app import create_app
+    from pipeline.web.app import create_app
     from pipeline.web.local_server import serving
 
     with serving(create_app(config)) as url:

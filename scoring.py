@@ -11,11 +11,9 @@ from dataclasses import asdict
 
 from pipeline import cli
 from pipeline.core.config import Config
-from pipeline.core.errors import DataError
 from pipeline.core.files import write_atomic
-from pipeline.data.frames import read_folder
-from pipeline.models.persistence import Model, load_trained
-from pipeline.monitoring.metrics import score_model
+from pipeline.models.persistence import load_trained
+from pipeline.monitoring.metrics import scores_on_test_data
 from pipeline.monitoring.scores import SCORE_NAMES, Scores
 from pipeline.storage.history import open_history
 from pipeline.storage.records import record_scores
@@ -23,26 +21,10 @@ from pipeline.storage.records import record_scores
 log = logging.getLogger("scoring")
 
 
-def scores_on_test_data(config: Config, model: Model) -> Scores:
-    """The scores of a model on the test data, whose F1 is defined.
-
-    Raises `DataError` if there are none to be had.
-    """
-    frame = read_folder(config.test_data_path, config.schema)
-    if not frame[config.schema.outcome].notna().any():
-        raise DataError(f"{config.test_data_path}: no row has a known outcome to score against")
-    scores = score_model(model, frame, config.schema)
-    if scores.f1 is None:
-        raise DataError(
-            f"{config.test_data_path}: F1 is undefined: nobody left, and nobody was predicted to"
-        )
-    return scores
-
-
 def score(config: Config) -> Scores:
     """Score the trained model on the test data, write latestscore.txt and record it all."""
     trained = load_trained(config.output_model_path, config.schema)
-    scores = scores_on_test_data(config, trained.model)
+    scores = scores_on_test_data(config.test_data_path, config.schema, trained.model)
     with open_history(config.history_path) as history:
         record_scores(history, trained.manifest.sha256, "test data", scores)
     write_atomic(config.latestscore_path, f"{scores.f1}\n")

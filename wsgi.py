@@ -23,7 +23,9 @@ def make_app() -> Flask:
     try:
         check_addresses()
         config = load_config(os.environ.get("RISK_CONFIG") or cli.PROJECT / "config.json")
-        from app import create_app  # heavy, and for nothing in a server that may not start
+        from pipeline.web.app import (
+            create_app,  # heavy, and for nothing in a server that may not start
+        )
 
         return create_app(config)
     except PipelineError as error:

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from sklearn import metrics
 
 from pipeline.core.errors import DataError
 from pipeline.core.schema import DEFAULT_SCHEMA, Schema
+from pipeline.data.frames import read_folder
 from pipeline.models.persistence import Model, predictions_of, risk_of
 from pipeline.monitoring.bootstrap import Interval, Predictions
 from pipeline.monitoring.intervals import score_intervals
@@ -100,6 +102,20 @@ def tested_on(model: Model, frame: pd.DataFrame, schema: Schema) -> Tested:
         risk=risk_of(model, labelled),
         clients=labelled[schema.client].to_numpy(dtype=object),
     )
+
+
+def scores_on_test_data(folder: Path, schema: Schema, model: Model) -> Scores:
+    """The scores of a model on the client files of a folder.
+
+    Raises `DataError` if there are none, or if F1 is undefined.
+    """
+    frame = read_folder(folder, schema)
+    if not frame[schema.outcome].notna().any():
+        raise DataError(f"{folder}: no row has a known outcome to score against")
+    scores = score_model(model, frame, schema)
+    if scores.f1 is None:
+        raise DataError(f"{folder}: F1 is undefined: nobody left, and nobody was predicted to")
+    return scores
 
 
 def score_model(model: Model, frame: pd.DataFrame, schema: Schema = DEFAULT_SCHEMA) -> Scores:

@@ -10,9 +10,9 @@ import pytest
 from sandbox import Sandbox, client_rows
 from servers import foreign, free_port, saying, serving
 
-from apicalls import ApiError, call_api, default_file, release_served
 from pipeline.core.errors import PipelineError
 from pipeline.registry.releases import live_id
+from pipeline.web.api_client import ApiError, call_api, default_file, release_served
 
 TEST_DATA = "testdata.csv"
 

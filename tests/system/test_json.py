@@ -11,13 +11,13 @@ import pytest
 from sandbox import PROJECT, Result, Sandbox, client_rows
 from servers import serving
 
-from apicalls import call_api
 from diagnostics import Predicted, missing_data, model_predictions
 from pipeline import cli
 from pipeline.monitoring.packages import Package
 from pipeline.registry.releases import live_release
 from pipeline.storage.database import History
 from pipeline.storage.records import last_packages
+from pipeline.web.api_client import call_api
 
 NUMBERS = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 INGESTED = ["files", "added", "total_rows", "path", "rejected_rows"]

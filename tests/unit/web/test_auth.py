@@ -22,11 +22,11 @@ from gunicorns import gunicorn, refused
 from sandbox import PROJECT, Sandbox, client_rows, within
 from servers import foreign, free_port, serving, wait_until
 
-from apicalls import release_served
 from app import create_app
 from pipeline.core.errors import PipelineError
 from pipeline.registry.releases import live_id
 from pipeline.web import auth
+from pipeline.web.api_client import release_served
 from pipeline.web.auth import (
     TOKEN_VARIABLE,
     api_token,
