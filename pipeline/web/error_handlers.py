@@ -44,7 +44,7 @@ def _ask_for_token(app: Flask, token: str) -> None:
 
 
 def _with_headers(answering: "WSGIApplication") -> "WSGIApplication":
-    """Add the security headers to all answers, here at the door where it costs least."""
+    """Add the security headers to all answers, around Flask, where it costs least."""
     added = list(HEADERS.items())
 
     def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
