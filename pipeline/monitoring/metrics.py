@@ -72,7 +72,7 @@ class Segment:
 class Evaluation:
     """All that is told of a model on labelled rows."""
 
-    tested: Tested
+    tested: Tested = field(compare=False, repr=False)
     scores: Scores
     intervals: dict[str, Interval | None]  # by the name of the score, 95 %
     bins: tuple[CalibrationBin, ...]
