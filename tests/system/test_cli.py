@@ -255,7 +255,7 @@ def test_a_bug_is_recorded_too(sandbox: Sandbox) -> None:
         raise ZeroDivisionError("a bug")
 
     with pytest.raises(ZeroDivisionError):
-        cli.run_alone("broken", command, arguments(sandbox))
+        cli.run_stage("broken", command, arguments(sandbox))
 
     assert sandbox.query("SELECT command, outcome, detail FROM runs") == [
         ("broken", "failed", "ZeroDivisionError: a bug")
@@ -312,7 +312,7 @@ def test_logging_is_set_up_anew_by_each_command(sandbox: Sandbox) -> None:
     for _ in range(3):
         cli.set_up_logging(verbose=False)
 
-    cli.run(lambda *_: importlib.import_module("ingestion").log.warning("once"), arguments(sandbox))
+    cli.run(lambda *_: logging.getLogger("ingestion").warning("once"), arguments(sandbox))
 
     assert sandbox.capsys.readouterr().err.count("once") == 1
 
