@@ -8,17 +8,15 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from pipeline.core.config import Config
-from pipeline.core.files import atomic_writer, utc_now, write_atomic
+from pipeline.core.files import utc_now, write_atomic
 from pipeline.core.formatting import format_minute, format_score, pluralize
 from pipeline.models.manifest import CARD
 from pipeline.monitoring.metrics import Evaluation, Tested
 from pipeline.ranking.current_ranking import CurrentRanking
 from pipeline.ranking.explanations import Explainer, baseline_row
 from pipeline.ranking.movers import update_movers
-from pipeline.ranking.previous_ranking import ranking_before
 from pipeline.ranking.rank import rank_clients
-from pipeline.ranking.ranking_file import ranking_text
-from pipeline.ranking.riskchanges import record_changes
+from pipeline.ranking.ranking_file import ranking_table, write_ranking
 from pipeline.registry.live_model import Live
 from pipeline.registry.releases import Release
 from pipeline.reporting.charts.matrixchart import draw_matrix
@@ -64,7 +62,7 @@ def report(
     release, tested = live.release, evaluation.tested
     matrix_path = config.output_model_path / matrix_name
     write_atomic(matrix_path, draw_confusion_matrix(tested, release))
-    clients, moved = write_ranking(config, history, live, rows)
+    clients, moved = update_ranking(config, history, live, rows)
     log.info("ranked %s clients by release %s: %s", f"{clients:,}", release.id, moved)
     return Report(
         release=release.id,
@@ -82,7 +80,7 @@ def write_report(config: Config, release: Release, tested: Tested) -> tuple[Path
     if not config.report_formats:
         forget_reports(config)
         return ()
-    latest = CurrentRanking(config)
+    latest = CurrentRanking(config.clientrisk_path, config.history_path)
     content = ReportContent(
         made_at=format_minute(utc_now()),
         release=release.id,
@@ -93,7 +91,7 @@ def write_report(config: Config, release: Release, tested: Tested) -> tuple[Path
     return write_reports(config, content)
 
 
-def write_ranking(config: Config, history: History, live: Live, rows: Store) -> Ranked:
+def update_ranking(config: Config, history: History, live: Live, rows: Store) -> Ranked:
     """Rank all clients into clientrisk.csv, and who moved into movers.csv.
 
     Whose risk changed goes into the history.
@@ -102,12 +100,10 @@ def write_ranking(config: Config, history: History, live: Live, rows: Store) -> 
     labels = [config.labels[column] for column in config.schema.features]
     explainer = Explainer(live.scorer, baseline_row(release.model), labels)
     ranking = rank_clients(live.scorer, rows.frame, config.schema, config.policy)
-    before = ranking_before(config.clientrisk_path, ranking.clients)
-    record_changes(history, release.id, ranking, before)
-    moved = update_movers(config.movers_path, before, ranking, release.id)
-    with atomic_writer(config.clientrisk_path) as file:
-        for text in ranking_text(ranking, explainer, config.risk_bands, release.id):
-            file.write(text.encode())
+    _, moved = update_movers(history, config.movers_path, ranking, release.id)
+    write_ranking(
+        config.clientrisk_path, ranking_table(ranking, explainer, config.risk_bands, release.id)
+    )
     return Ranked(len(ranking.clients), moved)
 
 
