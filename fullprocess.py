@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from ingestion import Ingestion
     from pipeline.data.loader import PendingFile
-    from pipeline.models.persistence import Model
+    from pipeline.models.estimators import Model
     from pipeline.monitoring.batch_check import Judgement
     from pipeline.monitoring.decisions import Decision
     from pipeline.registry.releases import Release
-    from reporting import Report
+    from pipeline.stages.ingestion import Ingestion
+    from pipeline.stages.reporting import Report
 
 NOTHING_NEW, DONE = "nothing new", "done"
 
@@ -105,9 +105,9 @@ def _on_record(history: History, start_log: Callable[[], None]) -> AbstractConte
 
 def work(config: Config, history: History, say: cli.Printer) -> Tick:
     """Ingest, judge what no drift check has seen, report, and forget what is long past."""
-    from deployment import settle
-    from ingestion import ingest, told
     from pipeline.monitoring.score_drift import NO_DRIFT
+    from pipeline.stages.deployment import settle
+    from pipeline.stages.ingestion import ingest, told
     from pipeline.storage import ledger
     from pipeline.storage.retention import prune
 
@@ -157,9 +157,9 @@ def judge(config: Config, history: History) -> Decision:
 
 def retrain_and_deploy(config: Config) -> Release:
     """Train on everything, score on the test data, and put that live."""
-    from deployment import deploy
-    from scoring import score
-    from training import train
+    from pipeline.stages.deployment import deploy
+    from pipeline.stages.scoring import score
+    from pipeline.stages.training import train
 
     train(config)
     score(config)
@@ -204,13 +204,14 @@ def challenge(
     found: Decision,
 ) -> Decision:
     """Retrain on everything, compare on the same rows, and deploy what the gate lets pass."""
-    from deployment import deploy
     from pipeline.data.frames import read_folder
+    from pipeline.models.training import fit_without
     from pipeline.monitoring import decisions
     from pipeline.monitoring.gate import compare
+    from pipeline.stages.deployment import deploy
+    from pipeline.stages.scoring import score
+    from pipeline.stages.training import train
     from pipeline.storage.rows import open_store
-    from scoring import score
-    from training import fit_without, train
 
     trained = train(config)
     score(config)
@@ -218,10 +219,11 @@ def challenge(
         return decisions.same_model(found)
     # what stands in for the challenger is of its kind, without choosing anew
     policy = config.policy._replace(model=trained.manifest.recipe.kind)
+    store = open_store(config, history)
     compared = compare(
         champion,
         trained.model,
-        partial(fit_without, open_store(config, history), policy),
+        lambda clients: fit_without(store.training_data(without=clients), policy),
         gate=policy.gate,
         seed=policy.seed,
         schema=config.schema,
@@ -236,9 +238,8 @@ def challenge(
 
 def report(config: Config, *, in_full: bool) -> Reports:
     """Write the reports; in full, ask the API and pip as well."""
-    import diagnostics
-    import reporting
     from pipeline.registry.releases import read_release
+    from pipeline.stages import diagnostics, reporting
 
     diagnostics.record(config, packages=in_full)  # the report tells them
     done = reporting.report(config, "confusionmatrix2.png")
@@ -312,8 +313,8 @@ def as_object(config: Config, done: Tick) -> dict[str, Any]:
         told = {"files": [], "added": 0, "total_rows": done.total_rows}
         told |= {"path": config.finaldata_path, "rejected_rows": None}
         return {"outcome": NOTHING_NEW, **told, "decision": None, "reports": None}
-    import ingestion
     from pipeline.monitoring.decisions import decision_object
+    from pipeline.stages import ingestion
 
     return {
         "outcome": DONE,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.core.config import Config, load_config
 from pipeline.core.errors import PipelineError
+from pipeline.core.formatting import Printer as Printer
 from pipeline.storage.history import run_lock
 
 # What an empty tick does without is imported in the functions that need it: argparse and logging
@@ -36,7 +37,6 @@ OUR_LOGGERS = (
 )
 
 Command = Callable[[Config, Any], None]  # the arguments are a namespace
-Printer = Callable[[Iterable[str]], None]
 
 
 def stage_parser(manual: str | None) -> "argparse.ArgumentParser":

@@ -1,23 +1,42 @@
 """Fixtures: worlds in several states, run once and copied; histories in a file and on a server."""
 
+import fcntl
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import postgres
 import pytest
+from hypothesis import settings
 from sandbox import NOISE, Sandbox, client_rows
 
 from pipeline.storage.database import History
 
+# one thread each: pytest's workers and what they start share the cores already
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+# pip gives up at once, so that no test waits for an index; those that ask for it set it back
+NO_PIP = {"PIP_PYTHON": "/nowhere", "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_NO_INDEX": "1"}
 
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """pip finds no index, so that no test waits for one; those that ask for it set it back."""
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
+# Chosen by count, never by time: a busy machine is no failure.
+settings.register_profile("everyday", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("everyday")
+
+
+def pytest_configure() -> None:
+    """Before numpy is imported, here or in a worker."""
+    os.environ.update(THREADS)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_pip() -> Iterator[None]:
+    """No run asks a package index."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in NO_PIP.items():
+            environment.setenv(name, value)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +51,7 @@ def logging_restored() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[postgres.Server]:
-    """A PostgreSQL server, started when a test first asks for it."""
+    """A PostgreSQL server of this worker's own, started when a test first asks for it."""
     if why := postgres.missing():
         (pytest.fail if postgres.REQUIRED else pytest.skip)(why)
     with postgres.server() as started:
@@ -93,19 +112,30 @@ def source(sandbox: Sandbox) -> Sandbox:
 
 @pytest.fixture(scope="session")
 def kept_worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of finished worlds: what many tests begin with is run once and copied."""
-    return tmp_path_factory.mktemp("worlds")
+    """A folder of finished worlds: what many tests begin with is run once and copied.
+
+    All workers of pytest share it.
+    """
+    own = tmp_path_factory.getbasetemp()
+    place = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "worlds"
+    place.mkdir(exist_ok=True)
+    return place
 
 
 def _run_once(world: Sandbox, kept: Path, *stages: str) -> Sandbox:
     """Run stages on a world, or lay over it what the same stages left of the same world before."""
-    if kept.exists():
-        shutil.copytree(kept, world.root, symlinks=True, dirs_exist_ok=True)
-        return world
-    for stage in stages:
-        result = world.run(stage)
-        assert result.code == 0, result.err
-    shutil.copytree(world.root, kept, symlinks=True)
+    with kept.with_name(f"{kept.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be about to make it
+        if not kept.exists():
+            for stage in stages:
+                result = world.run(stage)
+                assert result.code == 0, result.err
+            made = kept.with_name(f"{kept.name}.new")
+            shutil.rmtree(made, ignore_errors=True)
+            shutil.copytree(world.root, made, symlinks=True)
+            made.rename(kept)
+            return world
+    shutil.copytree(kept, world.root, symlinks=True, dirs_exist_ok=True)
     return world
 
 
@@ -142,9 +172,11 @@ def shared(source: Sandbox, database: str) -> Sandbox:
 
 
 @pytest.fixture
-def live(shared: Sandbox, postgresql: postgres.Server, kept_worlds: Path) -> Sandbox:
-    """Such a project whose first run of the whole chain is done; run once and copied."""
-    kept = kept_worlds / "on a server"
+def live(
+    shared: Sandbox, postgresql: postgres.Server, tmp_path_factory: pytest.TempPathFactory
+) -> Sandbox:
+    """Such a project whose first run of the whole chain is done; run once a server and copied."""
+    kept = tmp_path_factory.getbasetemp() / "on a server"
     if not kept.exists():
         result = shared.run("fullprocess")
         assert result.code == 0, result.err

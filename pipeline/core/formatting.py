@@ -1,9 +1,12 @@
 """Times, numbers and names in the words that the page and the reports share."""
 
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
 _HUGE = 1e12
+
+Printer = Callable[[Iterable[str]], None]  # takes lines for a person as soon as they are known
 
 
 def format_minute(at: str) -> str:

@@ -52,13 +52,9 @@ def features_of(frame: pd.DataFrame, schema: Schema) -> Features:
     return Features(numbers, tuple(frame[name].tolist() for name in schema.categorical))
 
 
-def usual_row(frame: pd.DataFrame, schema: Schema, medians: list[float] | None = None) -> Row:
-    """The median of each number and the most frequent category: what is usual in these rows.
-
-    Medians that are known already are taken as they are.
-    """
-    if medians is None:
-        medians = frame[list(schema.numeric)].median().tolist()
+def usual_row(frame: pd.DataFrame, schema: Schema) -> Row:
+    """The median of each number and the most frequent category of each other feature."""
+    medians = frame[list(schema.numeric)].median().tolist()
     modes = (frame[name].value_counts(sort=False) for name in schema.categorical)
     # of equally frequent ones the first by name
     return Row(medians, [min(counts.index[counts == counts.max()]) for counts in modes])

@@ -1,7 +1,7 @@
-"""Calibrated probabilities: of those a model gives 0.3, three in ten leave.
+"""Calibrated probabilities: of the clients with a risk of 0.3, three in ten leave.
 
 A calibrator is a rising curve from a model's log-odds to the probability. It is fitted on
-out-of-fold scores, so that it sees a model as good as it is on clients it does not know.
+out-of-fold scores, which are as good as the model's are on clients it has not seen.
 """
 
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ from sklearn.metrics import brier_score_loss
 from sklearn.pipeline import Pipeline
 
 from pipeline.models.cross_validation import Folds
-from pipeline.models.persistence import Model
-from pipeline.models.recipe import ISOTONIC, SIGMOID, UNCALIBRATED
+from pipeline.models.estimators import Model
+from pipeline.models.manifest import ISOTONIC, SIGMOID, UNCALIBRATED
 
-ISOTONIC_FROM = 1_000  # labelled rows; of fewer, a curve of free shape learns the noise
-CALIBRATED_FROM = 100  # labelled rows; fewer cannot tell whether a calibration helps
+MIN_CALIBRATED_ROWS = 100  # labelled; fewer cannot show whether calibration helps
+MIN_ISOTONIC_ROWS = 1_000  # labelled; on fewer, a curve of free shape fits the noise
 
 
 class Calibrator(Protocol):
@@ -36,15 +36,15 @@ class Calibrator(Protocol):
 
 @dataclass(frozen=True)
 class Calibration:
-    """Whether risks are calibrated and how, and what that rests on."""
+    """Whether risks are calibrated and how, and on which evidence."""
 
     method: str  # none, sigmoid or isotonic
     calibrator: Calibrator | None
-    risk: np.ndarray  # of each row, out of fold and calibrated or not
+    risk: np.ndarray  # of each row, out of fold, calibrated or not
     evidence: dict[str, float]  # the Brier scores, out of fold
 
-    def applied(self, pipeline: Pipeline) -> Model:
-        """A fitted pipeline with its curve, if it is to have one."""
+    def apply(self, pipeline: Pipeline) -> Model:
+        """The fitted pipeline with the calibrator, if there is one."""
         if self.calibrator is None:
             plain: Model = pipeline
             return plain
@@ -55,11 +55,11 @@ class Calibration:
 def calibrate(folds: Folds, scores: np.ndarray) -> Calibration:
     """Calibrate where that lowers the cross-validated Brier score.
 
-    `scores` are the out-of-fold log-odds of the rows, shape (rows,). The curve that is compared
-    saw no row of the client; the one that is kept has seen all.
+    `scores` are the out-of-fold log-odds of the rows, shape (rows,). The score is that of curves
+    which saw no row of the client; the curve that is kept has seen all rows.
     """
     risk: np.ndarray = expit(scores)
-    if len(scores) < CALIBRATED_FROM:
+    if len(scores) < MIN_CALIBRATED_ROWS:
         return Calibration(UNCALIBRATED, None, risk, {})
     method = method_for(len(scores))
     curved = cross_calibrated(folds, scores, method)
@@ -68,23 +68,23 @@ def calibrate(folds: Folds, scores: np.ndarray) -> Calibration:
         f"brier_{method}": brier(folds.outcomes, curved),
     }
     calibrator = fitted_calibrator(method, scores, folds.outcomes)
-    if evidence[f"brier_{method}"] >= evidence["brier"] or _falls(calibrator):
+    if evidence[f"brier_{method}"] >= evidence["brier"] or _is_falling(calibrator):
         return Calibration(UNCALIBRATED, None, risk, evidence)
-    # by the curve that is kept: risks by five others are not spread as those it will give
+    # risks by the five other curves are distributed differently from those of the one kept
     return Calibration(method, calibrator, calibrator.predict(scores), evidence)
 
 
-def _falls(calibrator: Calibrator) -> bool:
-    """Whether the curve turns the ranking upside down.
+def _is_falling(calibrator: Calibrator) -> bool:
+    """Whether the curve reverses the ranking.
 
-    Scores that say next to nothing run against the outcome out of fold, and a sigmoid follows them.
+    Scores with next to no signal run against the outcome out of fold, and a sigmoid follows them.
     """
     return isinstance(calibrator, _SigmoidCalibration) and calibrator.a_ >= 0
 
 
 def method_for(rows: int) -> str:
-    """The kind of curve for so many labelled rows: `sigmoid` or `isotonic`."""
-    return SIGMOID if rows < ISOTONIC_FROM else ISOTONIC
+    """The kind of curve for this number of labelled rows: `sigmoid` or `isotonic`."""
+    return SIGMOID if rows < MIN_ISOTONIC_ROWS else ISOTONIC
 
 
 def fitted_calibrator(method: str, scores: np.ndarray, outcomes: np.ndarray) -> Calibrator:
@@ -118,12 +118,11 @@ def brier(outcomes: np.ndarray, risk: np.ndarray) -> float:
 
 
 def _with_curve(pipeline: Pipeline, method: str, calibrator: Calibrator) -> CalibratedClassifierCV:
-    """A fitted pipeline and its curve as one estimator of scikit-learn's.
+    """A fitted pipeline and its calibrator as one scikit-learn estimator.
 
-    It is put together here because scikit-learn's own `fit` would fit the pipeline once more for
-    each fold, and knows nothing of clients.
+    scikit-learn's own `fit` would fit the pipeline again for each fold, and ignore clients.
     """
-    untrained = clone(pipeline)  # what a fitted one holds is in the pickle once, not twice
+    untrained = clone(pipeline)  # so that the fitted parts are in the pickle once, not twice
     model = CalibratedClassifierCV(untrained, method=method, ensemble=False)
     model.classes_ = pipeline.classes_
     model.n_features_in_ = pipeline.n_features_in_

@@ -1,8 +1,10 @@
-"""The two kinds of model, unfitted and fitted: a pickled scikit-learn pipeline each.
+"""The two kinds of model, unfitted and fitted, and their predictions: scikit-learn pipelines.
 
-A DataFrame of the feature columns goes in, 0 or 1 comes out. Missing numbers, missing categories
-and ones never seen before are the pipeline's own business.
+A DataFrame of the feature columns goes in, 0 or 1 comes out. The pipeline itself deals with missing
+numbers, missing categories and categories it has never seen.
 """
+
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -15,9 +17,22 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from pipeline.core.schema import Schema
 from pipeline.core.threads import one_thread, threads_for
-from pipeline.models.recipe import BOOSTING
+from pipeline.models.manifest import BOOSTING
 
-MOST_CATEGORIES = 254  # of a column, that boosting tells apart; the rarest beyond are one
+MAX_CATEGORIES = 254  # of a column in boosting, which treats the rarest beyond as one
+BLOCK_ROWS = 16  # a multiple of the rows that BLAS takes at a time
+
+
+class Model(Protocol):
+    """A fitted binary classifier, as scikit-learn makes them."""
+
+    feature_names_in_: Any
+
+    def predict(self, frame: pd.DataFrame) -> np.ndarray:
+        """The class of each row, 0 or 1: shape (rows,)."""
+
+    def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
+        """The probability of each class: shape (rows, 2), of the outcome 1 last."""
 
 
 def untrained_model(kind: str, schema: Schema, seed: int = 0) -> Pipeline:
@@ -31,11 +46,11 @@ def fit_model(kind: str, frame: pd.DataFrame, schema: Schema, seed: int = 0) -> 
     features = frame[list(schema.features)]
     outcomes = frame[schema.outcome].to_numpy().astype("int64")
     if kind == BOOSTING:
-        # it fails on a column without any value, and has nothing to learn from one
+        # boosting fails on a column without any value, and learns nothing from a constant
         empty = [column for column in schema.numeric if features[column].isna().all()]
         with threads_for(len(frame)):
             model.fit(features.fillna(dict.fromkeys(empty, 0.0)), outcomes)
-        _lighten(model["boosting"])
+        _strip(model["boosting"])
         return model
     with one_thread():
         model.fit(features, outcomes)
@@ -60,14 +75,14 @@ def _logistic(schema: Schema) -> Pipeline:
 
 
 def _boosting(schema: Schema, seed: int) -> Pipeline:
-    """Histogram gradient boosting, whose trees take missing and unknown values as they are.
+    """Histogram gradient boosting, whose trees handle missing and unknown values themselves.
 
-    Small trees, slowly: 200 of up to 15 leaves at a rate of 0.05. No early stopping, which would
-    set rows aside without a look at whose they are. Sources of the method: Friedman, Greedy
+    200 small trees of up to 15 leaves, learning rate 0.05. No early stopping, which would hold out
+    rows regardless of their clients. Sources of the method: Friedman, Greedy
     Function Approximation, Annals of Statistics 29(5), 2001; Ke and others, LightGBM, NIPS 2017.
     """
     encode = OrdinalEncoder(
-        handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=MOST_CATEGORIES
+        handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=MAX_CATEGORIES
     )
     boosting = HistGradientBoostingClassifier(
         learning_rate=0.05,
@@ -77,10 +92,10 @@ def _boosting(schema: Schema, seed: int) -> Pipeline:
         early_stopping=False,
         random_state=seed,
     )
-    # numbers as they are: "passthrough" would leave them to an estimator that holds any function
-    as_they_are = StandardScaler(with_mean=False, with_std=False)
-    columns = _columns(schema, as_they_are, encode)
-    columns.transformers.reverse()  # categories first, where the booster has them within
+    # "passthrough" becomes a FunctionTransformer, which may hold any function: not to be unpickled
+    unchanged = StandardScaler(with_mean=False, with_std=False)
+    columns = _columns(schema, unchanged, encode)
+    columns.transformers.reverse()  # categories first, the order that the booster uses internally
     return Pipeline([("columns", columns), ("boosting", boosting)])
 
 
@@ -95,12 +110,11 @@ def _columns(
     return ColumnTransformer(parts)
 
 
-def _lighten(boosting: HistGradientBoostingClassifier) -> None:
-    """Take away what a fitted booster needs no more.
+def _strip(boosting: HistGradientBoostingClassifier) -> None:
+    """Remove what a fitted booster needs only for fitting, and its second encoding of categories.
 
-    It encodes categories a second time, and moves them to the front, where they are: what comes
-    out is what went in, after several times as long as the trees take for one row. Without that
-    and what only fitting asks for, a pickle of it names no function and no generator of numbers.
+    The encoding maps the codes 0, 1, … to themselves, yet takes several times as long as the trees
+    do for one row. Without these parts a pickle names no function and no random generator.
     """
     encoded = boosting._preprocessor
     if encoded is not None:
@@ -108,6 +122,36 @@ def _lighten(boosting: HistGradientBoostingClassifier) -> None:
             if not np.array_equal(codes, np.arange(len(codes))):
                 raise ValueError(f"codes that are not in order: {codes}")
     boosting._preprocessor = None
-    boosting._bin_mapper.n_threads = 1  # of use in fitting only, and other on another machine
+    boosting._bin_mapper.n_threads = 1  # depends on the machine, and only fitting uses it
     boosting._feature_subsample_rng = None
     boosting._label_encoder = None
+
+
+def risk_of(model: Model, frame: pd.DataFrame) -> np.ndarray:
+    """The probability of leaving for each row: shape (rows,), float64 from 0 to 1."""
+    if frame.empty:
+        return np.empty(0)
+    with threads_for(len(frame)):
+        risk: np.ndarray = model.predict_proba(_padded(model, frame))[: len(frame), 1]
+    return risk
+
+
+def predictions_of(model: Model, frame: pd.DataFrame) -> np.ndarray:
+    """The predicted outcome of each row: shape (rows,), 0 or 1."""
+    if frame.empty:
+        return np.empty(0, dtype="int64")
+    with threads_for(len(frame)):
+        return model.predict(_padded(model, frame))[: len(frame)]
+
+
+def _padded(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
+    """The features of the rows, the last one repeated until their number is a whole block.
+
+    BLAS rounds the rows left over from its blocks differently from those within. Padding makes a
+    client's risk the same to the last bit, whichever other rows are predicted with it.
+    """
+    rows = frame[list(model.feature_names_in_)]
+    missing = -len(rows) % BLOCK_ROWS
+    if not missing:
+        return rows
+    return rows.take(np.minimum(np.arange(len(rows) + missing), len(rows) - 1))

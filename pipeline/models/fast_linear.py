@@ -1,4 +1,4 @@
-"""A fitted logistic pipeline of scikit-learn, reduced to its numbers."""
+"""Log-odds of a fitted logistic pipeline from its coefficients, without DataFrames."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,12 +7,12 @@ import numpy as np
 
 from pipeline.core.schema import LARGEST_NUMBER
 from pipeline.data.features import Features
-from pipeline.models.probes import Landmarks
+from pipeline.models.model_parts import Landmarks
 
 
 @dataclass(frozen=True)
 class Linear:
-    """What a linear model adds up; the arrays have an entry for each numeric column."""
+    """The numbers of a linear model; the arrays have an entry for each numeric column."""
 
     medians: np.ndarray  # in place of missing numbers
     means: np.ndarray
@@ -24,9 +24,9 @@ class Linear:
     def decision(self, rows: Features) -> np.ndarray:
         """The log-odds of the outcome 1 for each row: shape (rows,).
 
-        Numbers are scaled one by one, as the pipeline does, and not through one folded weight:
-        huge ones would lose other digits then. They are added up column by column: in a product of
-        matrices the last digit depends on which rows are scored together.
+        Numbers are scaled as in the pipeline; with scale and weight folded into one factor, huge
+        ones would lose other digits. They are added up column by column: in a product of matrices
+        the last digit depends on which rows are scored together.
         """
         parts = np.where(np.isnan(rows.numbers), self.medians, rows.numbers)
         parts -= self.means
@@ -42,15 +42,14 @@ class Linear:
 
     @property
     def landmarks(self) -> Landmarks:
-        """The categories that are known; numbers have no edges."""
+        """The known categories; a linear model has no edges."""
         return Landmarks((), tuple(list(weights) for weights in self.categories))
 
 
 def linear_of(model: Any) -> Linear | None:
-    """The numbers of a pipeline as `training.py` makes them; None for any other model.
+    """The numbers of a logistic pipeline as training makes it; None for any other model.
 
-    It goes by names and shapes only. Whether the model is what it looks like is for its caller to
-    find out, by comparing what both give.
+    It is recognised by names and shapes only: the caller must compare the results of both.
     """
     try:
         columns, logistic = model[0], model[1]
@@ -61,7 +60,13 @@ def linear_of(model: Any) -> Linear | None:
         if not fitted.keys() <= {"numbers", "categories"}:
             return None
         linear = _linear(fitted, weights[0], float(logistic.intercept_[0]))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError):  # made in another way
+    except (
+        AttributeError,
+        IndexError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ):  # put together differently
         return None
     return linear if _stays_finite(linear) else None
 
@@ -80,12 +85,12 @@ def _linear(fitted: dict[str, Any], weights: np.ndarray, intercept: float) -> Li
         categories.append(dict(zip(words.tolist(), given, strict=True)))
         at += len(words)
     if at != len(weights) or not len(medians) == len(means) == len(scales):
-        raise ValueError("the weights are not one for each column")
+        raise ValueError("there is not one weight per column")
     return Linear(medians, means, scales, weights[: len(medians)], tuple(categories), intercept)
 
 
 def _stays_finite(linear: Linear) -> bool:
-    """Whether no row that is taken can lead beyond the numbers: the pipeline refuses those."""
+    """Whether no accepted row can overflow: the pipeline refuses infinite numbers."""
     with np.errstate(over="ignore", invalid="ignore"):
         furthest = (LARGEST_NUMBER + np.abs(linear.means)) / linear.scales
         reach = np.abs(linear.weights) @ np.abs(furthest)

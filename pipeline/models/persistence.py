@@ -1,4 +1,8 @@
-"""Saving a model with its manifest, loading it after checking it, and asking it."""
+"""Saving a model with its manifest, and loading it after checking it.
+
+A pickle may name any function to be called. Ours may name nothing but the parts of our estimators;
+whatever else one names is refused before anything of it runs.
+"""
 
 import io
 import json
@@ -11,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,41 +24,57 @@ from sklearn.exceptions import InconsistentVersionWarning
 from pipeline.core.errors import ModelError
 from pipeline.core.files import utc_now, write_atomic
 from pipeline.core.schema import Schema
-from pipeline.core.threads import threads_for
-from pipeline.data.features import Row
-from pipeline.data.reference import reference_object
-from pipeline.models.anatomy import unwrap_model
-from pipeline.models.fast_linear import linear_of
+from pipeline.data.features import usual_row
+from pipeline.data.reference import reference_object, reference_of
+from pipeline.models.estimators import Model, risk_of
 from pipeline.models.manifest import (
     MANIFEST,
     MODEL,
     REFERENCE,
     ModelManifest,
+    Recipe,
     SelfCheck,
     manifest_text,
     read_manifest,
 )
-from pipeline.models.recipe import Recipe
 from pipeline.models.training_data import TrainingData
-from pipeline.models.unpickling import unpickle
 
 log = logging.getLogger(__name__)
 
 CHECKED_ROWS = 5
-BLOCK_ROWS = 16  # a multiple of the rows that BLAS takes at a time
 TRAIN_AGAIN = "train again with the versions installed here, or install those of its manifest"
 
-
-class Model(Protocol):
-    """A fitted binary classifier, as scikit-learn makes them."""
-
-    feature_names_in_: Any
-
-    def predict(self, frame: pd.DataFrame) -> np.ndarray:
-        """The class of each row, 0 or 1: shape (rows,)."""
-
-    def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
-        """The probability of each class: shape (rows, 2), of the outcome 1 last."""
+# What a pickle may name. In code, never beside the artefact that it protects against.
+ALLOWED = frozenset(
+    {
+        "builtins.slice",
+        "numpy.dtype",
+        "numpy.float64",
+        "numpy.ndarray",
+        "numpy._core.multiarray._reconstruct",
+        "numpy._core.multiarray.scalar",
+        "numpy._core.numeric._frombuffer",
+        "sklearn._loss._loss.CyHalfBinomialLoss",
+        "sklearn._loss.link.Interval",
+        "sklearn._loss.link.LogitLink",
+        "sklearn._loss.loss.HalfBinomialLoss",
+        "sklearn.calibration.CalibratedClassifierCV",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        "sklearn.compose._column_transformer.ColumnTransformer",
+        "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+        "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.impute._base.SimpleImputer",
+        "sklearn.isotonic.IsotonicRegression",
+        "sklearn.linear_model._logistic.LogisticRegression",
+        "sklearn.model_selection._classification_threshold.FixedThresholdClassifier",
+        "sklearn.pipeline.Pipeline",
+        "sklearn.preprocessing._data.StandardScaler",
+        "sklearn.preprocessing._encoders.OneHotEncoder",
+        "sklearn.preprocessing._encoders.OrdinalEncoder",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -79,6 +99,7 @@ def save_model(
     `data` are the rows it was fitted on; `risk`, of any length, the risks of such rows.
     """
     content = pickled(model)
+    usual = usual_row(data.frame, data.schema)
     versions = {name: version(name) for name in ("scikit-learn", "numpy", "pandas")}
     manifest = ModelManifest(
         sha256=sha256(content).hexdigest(),
@@ -87,11 +108,11 @@ def save_model(
         last_file=last_file,
         schema=data.schema,
         versions={"python": platform.python_version(), **versions},
-        self_check=_self_check(model, data.head(CHECKED_ROWS)),
+        self_check=_self_check(model, data.frame[list(data.schema.features)].head(CHECKED_ROWS)),
         recipe=recipe,
-        usual=_told_row(data.usual(_medians_in(model))),
+        usual=_without_nan([*usual.numbers, *usual.texts]),
     )
-    reference = reference_object(data.reference(risk, recipe.seed))
+    reference = reference_object(reference_of(data.frame, risk, data.schema, recipe.seed))
     write_atomic(folder / MODEL, content)
     write_atomic(folder / REFERENCE, json.dumps(reference, ensure_ascii=False) + "\n")
     write_atomic(folder / MANIFEST, manifest_text(manifest))
@@ -101,9 +122,9 @@ def save_model(
 def pickled(model: Model) -> bytes:
     """The same bytes for the same model, whatever else this process has done.
 
-    The usual pickle notes which equal texts are one object in memory, and that depends on what was
-    loaded before. Without its memo, only values count; a fitted estimator has no loops, which that
-    could not write.
+    An ordinary pickle notes which equal texts are one object in memory, which depends on what was
+    loaded before. Without its memo only values count; fitted estimators hold no reference cycles,
+    which that could not write.
     """
     content = io.BytesIO()
     pickler = pickle.Pickler(content, protocol=5)
@@ -117,16 +138,6 @@ def _self_check(model: Model, frame: pd.DataFrame) -> SelfCheck:
     return SelfCheck(tuple(rows), tuple(risk_of(model, frame).tolist()))
 
 
-def _medians_in(model: Model) -> list[float] | None:
-    """The medians that a logistic model holds; 0 for a column without values."""
-    linear = linear_of(unwrap_model(model).core)
-    return None if linear is None else linear.medians.tolist()
-
-
-def _told_row(row: Row) -> tuple[float | str | None, ...]:
-    return _without_nan([*row.numbers, *row.texts])
-
-
 def _without_nan(values: Iterable[Any]) -> tuple[float | str | None, ...]:
     return tuple(None if pd.isna(value) else value for value in values)
 
@@ -138,7 +149,11 @@ def load_trained(folder: Path, schema: Schema) -> TrainedModel:
 
 
 def load_model(path: Path, manifest: ModelManifest, schema: Schema) -> Model:
-    """The one place that unpickles: the same bytes that were digested, after they proved right."""
+    """A model whose file is as its manifest says; the one place that unpickles.
+
+    The bytes that are unpickled are those whose digest was checked. Raises `ModelError` if the file
+    is missing, damaged, of another schema, or does not predict here what it did when it was made.
+    """
     content = _content(path)
     if sha256(content).hexdigest() != manifest.sha256:
         raise ModelError(f"{path} is not the model that its manifest describes: train again")
@@ -175,7 +190,7 @@ def _unpickled(path: Path, content: bytes, manifest: ModelManifest) -> Model:
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", InconsistentVersionWarning)  # told just above
+            warnings.simplefilter("ignore", InconsistentVersionWarning)  # logged just above
             model: Model = unpickle(content)
     except ModelError as error:
         log.error("%s is refused: %s", path, error)
@@ -183,48 +198,49 @@ def _unpickled(path: Path, content: bytes, manifest: ModelManifest) -> Model:
     return model
 
 
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        # a name with dots leads on from what is allowed to its attributes
+        if "." in name or f"{module}.{name}" not in ALLOWED:
+            raise ModelError(
+                f"it names {_printable(f'{module}.{name}')}, which no model of ours needs"
+            )
+        return super().find_class(module, name)
+
+
+def unpickle(content: bytes) -> Any:
+    """The object in a pickle of ours.
+
+    Raises `ModelError` if it names anything that is not allowed, or cannot be read with the
+    packages installed here.
+    """
+    try:
+        return _Unpickler(io.BytesIO(content)).load()
+    except ModelError:
+        raise
+    except Exception as error:  # a pickle of other versions may fail in any way
+        raise ModelError(
+            f"it cannot be unpickled here ({type(error).__name__}: {_printable(str(error))})"
+        ) from error
+
+
+def _printable(text: str) -> str:
+    """Text from a pickle, which may hold anything, on one line."""
+    return repr(text[:200])[1:-1]
+
+
 def _check_itself(path: Path, model: Model, manifest: ModelManifest) -> None:
-    """Ask the model what it was asked when it was made: another version may answer otherwise."""
+    """Repeat the predictions of the manifest: under other package versions they may differ."""
     check = manifest.self_check
     try:
         rows = pd.DataFrame(check.rows, columns=list(manifest.schema.features))
         rows = rows.astype(dict.fromkeys(manifest.schema.numeric, "float64"))
         risk = risk_of(model, rows)
         same = np.allclose(risk, check.risk, rtol=0, atol=1e-6)
-    except Exception as error:  # whatever it is, the model is of no use here
+    except Exception as error:  # whatever it is, the model cannot be used here
         raise ModelError(f"{path} fails its self-check: {error!r}: {TRAIN_AGAIN}") from error
     if not same:
         raise ModelError(
             f"{path} fails its self-check: it gives {risk.tolist()} where it gave"
             f" {list(check.risk)} when it was made: {TRAIN_AGAIN}"
         )
-
-
-def risk_of(model: Model, frame: pd.DataFrame) -> np.ndarray:
-    """The probability of leaving for each row: shape (rows,), float64 from 0 to 1."""
-    if frame.empty:
-        return np.empty(0)
-    with threads_for(len(frame)):
-        risk: np.ndarray = model.predict_proba(_asked(model, frame))[: len(frame), 1]
-    return risk
-
-
-def predictions_of(model: Model, frame: pd.DataFrame) -> np.ndarray:
-    """The predicted outcome of each row: shape (rows,), 0 or 1."""
-    if frame.empty:
-        return np.empty(0, dtype="int64")
-    with threads_for(len(frame)):
-        return model.predict(_asked(model, frame))[: len(frame)]
-
-
-def _asked(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
-    """The features of the rows, the last one again until their number is whole.
-
-    BLAS rounds the few rows that are left over from its blocks otherwise than those within: so
-    that a client's risk is the same to the last bit whoever else is asked about, none is left over.
-    """
-    rows = frame[list(model.feature_names_in_)]
-    missing = -len(rows) % BLOCK_ROWS
-    if not missing:
-        return rows
-    return rows.take(np.minimum(np.arange(len(rows) + missing), len(rows) - 1))

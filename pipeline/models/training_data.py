@@ -1,23 +1,21 @@
-"""What a model learns from: the labelled rows, in one frame."""
+"""The labelled rows that a model is trained on."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
-from sklearn.pipeline import Pipeline
 
 from pipeline.core.schema import Schema
-from pipeline.data.features import Row, usual_row
-from pipeline.data.reference import Reference, reference_of
-from pipeline.models.estimators import fit_model
 
-MOST_CHECKED = 10_000  # labelled rows to cross-validate on; more would tell hardly more
+MAX_CHECKED = 10_000  # labelled rows to cross-validate on; more would hardly change what is chosen
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Labelled rows in a frame: `frame` has features and outcome, `sample` the client as well."""
+    """Labelled rows.
+
+    `frame` holds the features and outcomes of all of them; `sample`, which may be the same frame,
+    those of at most about `MAX_CHECKED` with the client column.
+    """
 
     frame: pd.DataFrame
     sample: pd.DataFrame
@@ -25,44 +23,21 @@ class TrainingData:
 
     @property
     def rows(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return len(self.frame)
 
     @property
     def left(self) -> int:
-        """How many of them are of clients who left."""
+        """The number of rows whose outcome is 1."""
         return int(self.frame[self.schema.outcome].sum())
-
-    def fit(self, kind: str, seed: int) -> Pipeline:
-        """Fit on all rows."""
-        return fit_model(kind, self.frame, self.schema, seed)
-
-    def head(self, count: int) -> pd.DataFrame:
-        """The first rows."""
-        return self.frame[list(self.schema.features)].head(count)
-
-    def values(self, column: str) -> np.ndarray:
-        """The numbers of all rows."""
-        return self.frame[column].to_numpy()
-
-    def usual(self, medians: Sequence[float] | None) -> Row:
-        """What is usual in all rows."""
-        if medians is None:
-            return usual_row(self.frame, self.schema)
-        known = [self.frame[column].notna().any() for column in self.schema.numeric]
-        return usual_row(self.frame, self.schema, np.where(known, medians, np.nan).tolist())
-
-    def reference(self, risk: np.ndarray, seed: int) -> Reference:
-        """What all rows are like."""
-        return reference_of(self.frame, risk, self.schema, seed)
 
 
 def labelled_rows(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """The rows whose outcome is known; the frame itself if it has no others."""
+    """The rows whose outcome is known; the frame itself if all are."""
     known = frame[schema.outcome].notna()
     return frame if known.all() else frame[known]
 
 
 def subsample(labelled: pd.DataFrame) -> pd.DataFrame:
-    """Every so many-th row, so that no more than `MOST_CHECKED` are left."""
-    return labelled[:: max(1, -(-len(labelled) // MOST_CHECKED))]
+    """Every nth row, so that at most `MAX_CHECKED` are left."""
+    return labelled[:: max(1, -(-len(labelled) // MAX_CHECKED))]

@@ -11,11 +11,14 @@ from pipeline.core.config import Config
 from pipeline.core.errors import ReleaseError
 from pipeline.data.frames import read_folder
 from pipeline.data.reference import Reference, reference_from
+from pipeline.models.estimators import (
+    Model,
+    predictions_of,
+    risk_of,
+)
 from pipeline.models.manifest import REFERENCE
-from pipeline.models.persistence import Model, predictions_of, risk_of
 from pipeline.monitoring.bootstrap import Predictions
-from pipeline.monitoring.featuredrift import FeatureDrift
-from pipeline.monitoring.input_drift import compare_input
+from pipeline.monitoring.input_drift import FeatureDrift, compare_input
 from pipeline.monitoring.metrics import score_predictions
 from pipeline.monitoring.score_drift import DRIFT, Evidence, Verdict, check_scores
 from pipeline.monitoring.scores import Scores

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.dummy import DummyClassifier
 from sklearn.metrics import f1_score
 
 from pipeline.core.schema import Schema
-from pipeline.models.persistence import Model, predictions_of
-from pipeline.models.training_data import TrainingData
+from pipeline.models.estimators import (
+    Model,
+    predictions_of,
+)
 from pipeline.monitoring.bootstrap import Difference, paired_difference
 
 FOLDS = 5
@@ -103,13 +104,6 @@ def out_of_fold(fit_without: FitWithout, rows: pd.DataFrame, schema: Schema) -> 
             chosen = folds == fold
             predicted[chosen] = predictions_of(model, rows[chosen])
     return predicted
-
-
-def one_outcome(data: TrainingData) -> Model:
-    """The model of rows that all have the same outcome: that one for everybody."""
-    features = data.head(1)
-    model: Model = DummyClassifier(strategy="most_frequent").fit(features, [int(data.left > 0)])
-    return model
 
 
 def _f1(outcomes: np.ndarray, predicted: np.ndarray) -> float:

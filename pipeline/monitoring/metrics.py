@@ -12,9 +12,12 @@ from sklearn import metrics
 from pipeline.core.errors import DataError
 from pipeline.core.schema import DEFAULT_SCHEMA, Schema
 from pipeline.data.frames import read_folder
-from pipeline.models.persistence import Model, predictions_of, risk_of
-from pipeline.monitoring.bootstrap import Interval, Predictions
-from pipeline.monitoring.intervals import score_intervals
+from pipeline.models.estimators import (
+    Model,
+    predictions_of,
+    risk_of,
+)
+from pipeline.monitoring.bootstrap import Interval, Predictions, score_intervals
 from pipeline.monitoring.scores import Scores
 
 BINS = 10  # of equal width, for the calibration

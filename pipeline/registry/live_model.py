@@ -1,15 +1,16 @@
-"""Loading a release's model after checking every file, and following the live one."""
+"""Loading a release's model after checking every file, and keeping the live one loaded."""
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 
-from pipeline.core.config import Config
 from pipeline.core.errors import PipelineError, ReleaseError
 from pipeline.core.files import sha256_of
 from pipeline.core.schema import Schema
+from pipeline.models.estimators import Model
 from pipeline.models.manifest import MODEL, RECORD, SCORE
-from pipeline.models.persistence import Model, load_model
+from pipeline.models.persistence import load_model
 from pipeline.models.scorer import Scorer, scorer_of
 from pipeline.registry.releases import Release, live_id, read_release
 
@@ -46,25 +47,25 @@ class Live:
 class LiveModel:
     """The live release's model, loaded again whenever another release goes live."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    def __init__(self, production: Path, schema: Schema) -> None:
+        self._production, self._schema = production, schema
         self._lock = Lock()
         self._live: Live | None = None
         self._refused: str | None = None
-        self._link_told = False  # that it is none
+        self._link_logged = False  # that it is none
 
     def get(self) -> Live:
         """The live release and its model; raises `ReleaseError` if there is none to serve.
 
-        A release that does not verify is logged and not served, nor is none at all, nor something
-        else in place of the link: the one loaded before goes on.
+        A release that does not verify, or a `current` that is no link, is logged; the one loaded
+        before is still served then, and if nothing is live any more.
         """
         live = self._live
         try:
-            live_now = live_id(self._config.prod_deployment_path)
+            live_now = live_id(self._production)
         except ReleaseError as error:
             return self._without_link(error)
-        self._link_told = False
+        self._link_logged = False
         if live and live_now in (live.release.id, self._refused, None):
             return live
         with self._lock:
@@ -74,9 +75,9 @@ class LiveModel:
         with self._lock:
             if not self._live:
                 raise error
-            if not self._link_told:
+            if not self._link_logged:
                 log.error("%s; %s goes on", error, self._live.release.id)
-                self._link_told = True
+                self._link_logged = True
             return self._live
 
     def _load(self, release_id: str | None) -> Live:
@@ -85,8 +86,8 @@ class LiveModel:
         if self._live and release_id in (self._live.release.id, self._refused):
             return self._live  # another thread was first
         try:
-            release = read_release(self._config.prod_deployment_path, release_id)
-            model = load_release(release, self._config.schema)
+            release = read_release(self._production, release_id)
+            model = load_release(release, self._schema)
             self._live = Live(release, model, scorer_of(model, release.model))
             self._refused = None
         except PipelineError as error:

@@ -1,6 +1,6 @@
-"""Releases as they lie in production: made whole, put live by one rename, pruned.
+"""Changing the releases of a production folder: making one, putting one live, pruning.
 
-A release is a folder below `releases` that is complete before anybody can see it. It goes live by
+A release is a folder below `releases` that is complete before it becomes visible. It goes live by
 one rename of the link `current`, through which its files are read.
 """
 
@@ -25,7 +25,7 @@ from pipeline.registry.releases import (
 
 log = logging.getLogger(__name__)
 
-NEW = ".new"  # a release while it is made
+NEW = ".new"  # a release in the making
 
 
 def make_release(
@@ -37,9 +37,9 @@ def make_release(
     challenge: Challenge | None,
     card: Callable[[Release], str],
 ) -> Release:
-    """Write a whole release under a hidden name, then give it its own.
+    """Write a complete release under a hidden name, then rename it.
 
-    `sources` has the file for each name, `card` the text of its model card.
+    `sources` maps the names of its files to what to copy; `card` makes the text of its model card.
     """
     folder = production / "releases"
     hidden = folder / NEW
@@ -74,8 +74,8 @@ def _new_id(production: Path, now: str) -> str:
 def put_live(production: Path, release_id: str) -> None:
     """Point `current` at a release by one rename.
 
-    The three names lead through it; on the first deployment they come first, so that all three
-    files appear at the same moment.
+    The links to the three files lead through it. On the first deployment they are made before it,
+    so that all three files appear at the same moment.
     """
     for name in (MODEL, SCORE, RECORD):
         target = Path(CURRENT) / name
@@ -94,7 +94,7 @@ def _replace_link(link: Path, target: Path) -> None:
 
 
 def release_before(production: Path, live: Release) -> str:
-    """The release that was live before this one, else the next older one that is kept."""
+    """The id of the release that was live before this one, else of the next older one."""
     ids = release_ids(production)
     earlier = [i for i in ids if i < live.id]
     if live.previous in earlier:
@@ -117,13 +117,13 @@ def prune(production: Path, keep: int) -> None:
 
 
 def hide(production: Path, release_id: str) -> None:
-    """Take a release from sight before it is deleted, so that nobody lists one half gone."""
+    """Hide a release before it is deleted, so that nobody lists one that is half deleted."""
     folder = production / "releases"
     (folder / release_id).rename(folder / f".old-{release_id}")
 
 
 def clear(production: Path) -> None:
-    """Delete what was hidden, and what a killed run has not finished."""
+    """Delete hidden releases, and what a killed run left unfinished."""
     for name in (NEW, ".old-*"):
         for hidden in production.glob(f"releases/{name}"):
             shutil.rmtree(hidden)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from textwrap import fill
 from typing import Any
 
-from pipeline.models.anatomy import unwrap_model
+from pipeline.models.estimators import Model
 from pipeline.models.manifest import ModelManifest
-from pipeline.models.persistence import Model
+from pipeline.models.model_parts import unwrap_model
 from pipeline.monitoring.bootstrap import Interval
 from pipeline.monitoring.metrics import Evaluation, Segment
 from pipeline.monitoring.scores import SCORE_NAMES

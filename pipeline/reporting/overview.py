@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.core.config import Config
 from pipeline.core.errors import HistoryError, NotRecordedError, PipelineError
 from pipeline.core.formatting import format_release_number
-from pipeline.monitoring.intervals import score_intervals
+from pipeline.monitoring.bootstrap import score_intervals
 from pipeline.monitoring.metrics import Tested
 from pipeline.ranking.current_ranking import CurrentRanking
 from pipeline.registry.live_model import LiveModel

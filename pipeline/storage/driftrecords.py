@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 
-from pipeline.monitoring.featuredrift import FeatureDrift
+from pipeline.monitoring.input_drift import FeatureDrift
 from pipeline.monitoring.score_drift import Verdict
 from pipeline.storage.database import History, Row
 

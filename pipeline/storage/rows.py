@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.core.config import Config
 from pipeline.data.loader import PendingFile
-from pipeline.models.training_data import MOST_CHECKED, TrainingData, labelled_rows, subsample
+from pipeline.models.training_data import MAX_CHECKED, TrainingData, labelled_rows, subsample
 from pipeline.storage.database import History
 from pipeline.storage.ledger import master_size
 from pipeline.storage.master import counted_bytes, read_master, read_sample, read_spans
@@ -53,12 +53,12 @@ class Store:
         """Of many rows, the clients of a sample only are read: names take longer than numbers."""
         config, schema = self._config, self._config.schema
         rows, _ = master_size(self._history)
-        if rows <= MOST_CHECKED:
+        if rows <= MAX_CHECKED:
             labelled = labelled_rows(self._frame, schema)
             return TrainingData(labelled, labelled, schema)
         columns = (*schema.features, schema.outcome)
         labelled = labelled_rows(read_master(config, self._history, columns), schema)
-        wanted = MOST_CHECKED * rows // max(1, len(labelled))  # so that so many are labelled
+        wanted = MAX_CHECKED * rows // max(1, len(labelled))  # so that so many are labelled
         sample = read_sample(config, self._history, wanted)
         return TrainingData(labelled, labelled_rows(sample, schema), schema)
 

@@ -55,7 +55,7 @@ def create_app(config: Config) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.converters["text"] = AnyText
     app.get("/openapi.json")(lambda: jsonify(description(config.schema)))
-    live, latest = LiveModel(config), CurrentRanking(config)
+    live, latest = LiveModel(config.prod_deployment_path, config.schema), CurrentRanking(config)
     _serve_model(app, config, live)
     _serve_records(app, config)
     _serve_ranking(app, latest)

@@ -25,8 +25,8 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from ingestion import ingest
 from pipeline.core.config import Config, load_config
+from pipeline.stages.ingestion import ingest
 from tests.bench.measuring import machine, run, table
 from tests.bench.processes import Cost
 

@@ -27,7 +27,11 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from pipeline.core.policy import Policy
 from pipeline.core.schema import DEFAULT_SCHEMA, Schema
 from pipeline.models.cross_validation import folds_of
-from pipeline.models.persistence import predictions_of, risk_of
+from pipeline.models.estimators import (
+    predictions_of,
+    risk_of,
+)
+from pipeline.models.training import fit
 from pipeline.models.training_data import TrainingData
 from pipeline.monitoring.metrics import (
     calibration_bins,
@@ -37,7 +41,6 @@ from pipeline.monitoring.metrics import (
 )
 from pipeline.sample_data import SEED, clients
 from tests.bench.measuring import machine, table
-from training import fit
 
 TABLES = Path(__file__).resolve().parents[3] / "shared/data/public"
 BANK = Schema(

@@ -20,13 +20,13 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from urllib.parse import quote
 
-import reporting
 from app import create_app
 from pipeline.core.config import Config, load_config
 from pipeline.data.frames import read_folder
 from pipeline.monitoring.metrics import tested_on
 from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import live_release
+from pipeline.stages import reporting
 from pipeline.storage.database import History
 from tests.bench.bench_history import asked, fill, first_world
 

@@ -22,8 +22,9 @@ import pandas as pd
 
 from pipeline.core.config import Config
 from pipeline.core.files import write_atomic
-from pipeline.models.persistence import TrainedModel, risk_of
-from pipeline.models.recipe import BOOSTING
+from pipeline.models.estimators import risk_of
+from pipeline.models.manifest import BOOSTING
+from pipeline.models.persistence import TrainedModel
 from pipeline.models.scorer import scorer_of
 from pipeline.ranking.explanations import Explainer, baseline_row, contributions
 from pipeline.ranking.movers import update_movers
@@ -32,11 +33,11 @@ from pipeline.ranking.rank import rank_clients
 from pipeline.ranking.ranking_file import ranking_text
 from pipeline.ranking.riskchanges import record_changes
 from pipeline.registry.releases import Release
+from pipeline.stages.reporting import Ranked, write_ranking
+from pipeline.stages.training import train
 from pipeline.storage.database import History
 from pipeline.storage.master import read_master
-from reporting import Ranked, write_ranking
 from tests.bench.measuring import interleaved, machine, peak_of, table, world
-from training import train
 
 CLIENTS = (1_000, 10_000, 100_000, 1_000_000)
 MOST_BOOSTED = 100_000
@@ -130,7 +131,8 @@ def peak(config: Config) -> tuple[float, float, float]:
         config,
         imports="from pipeline.models.persistence import load_trained\n"
         "from pipeline.registry.releases import Release\n"
-        "from pipeline.models.scorer import scorer_of\nfrom reporting import write_ranking",
+        "from pipeline.models.scorer import scorer_of\n"
+        "from pipeline.stages.reporting import write_ranking",
         before=_BEFORE,
         work="write_ranking(config, release, scorer)",
     )

@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
 
-from ingestion import ingest
 from pipeline import sample_data
 from pipeline.core.config import Config, load_config
+from pipeline.stages.ingestion import ingest
 from tests.bench import processes
 from tests.bench.processes import Cost
 

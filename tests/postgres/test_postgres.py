@@ -17,16 +17,10 @@ import requests
 from flask.testing import FlaskClient
 from gunicorns import gunicorn
 from postgres import CAREFUL, PASSWORD, Server, opened
+from redeployments import Callers, check_answers, releases_served, three_models
+from runs import held_at_start, start
 from sandbox import PROJECT, Sandbox, client_rows
 from servers import free_port, wait_until
-from test_overlaps import (
-    Callers,
-    check_answers,
-    held_at_start,
-    start,
-    three_models,
-)
-from test_wsgi import releases_served
 
 from app import create_app
 from pipeline.core.errors import HistoryError
@@ -47,11 +41,6 @@ TABLES = (
     # by name: a client's number may leave a gap on a server
     "(SELECT client, ranking_id, risk FROM client_risk JOIN ranked_clients ON id = client_id) AS r",
 )
-
-
-@pytest.fixture(autouse=True)
-def pip_gives_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_PYTHON", "/nowhere")
 
 
 # --- the whole system, beside the same on SQLite ---
@@ -347,7 +336,7 @@ def test_texts_are_ordered_by_bytes(database: str) -> None:
 
 OPEN = """
 import os, sys
-from pipeline.storage.database import open_history
+from pipeline.storage.history import open_history
 from pipeline.core.database_url import DatabaseUrl
 import pipeline.storage.postgres
 while not os.path.exists(sys.argv[2]):
@@ -569,7 +558,7 @@ def test_a_server_that_stops_in_the_midst_ends_the_run_and_the_next_goes_on(
 def test_a_server_that_stops_while_work_is_done_ends_the_run(
     source: Sandbox, own: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import training
+    from pipeline.stages import training
 
     source.configure(history_path=own.url("postgres"))
     fit = training.fit

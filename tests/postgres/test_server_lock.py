@@ -13,13 +13,13 @@ from typing import Any
 import postgres
 import pytest
 from postgres import Server, opened
+from runs import held_at_start, run_at_work, start
 from sandbox import PROJECT, Sandbox, client_rows
 from servers import wait_until
-from test_overlaps import held_at_start, run_at_work, start
 
-import deployment
 from pipeline.core.errors import HistoryError, LockHeldError
 from pipeline.registry.releases import live_id
+from pipeline.stages import deployment
 from pipeline.storage import ledger
 from pipeline.storage.database import History
 from pipeline.storage.history import run_lock
@@ -32,11 +32,6 @@ if (lacking := postgres.missing()) and not postgres.REQUIRED:
 
 HELD = rf"error: another run is at work \(process {{}} on {re.escape(socket.gethostname()[:20])}"
 HELD += r"[^,]*, since \d{{4}}-\d\d-\d\dT[\d:.]+Z\); {}\n"
-
-
-@pytest.fixture(autouse=True)
-def pip_gives_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_PYTHON", "/nowhere")
 
 
 def held(child: int, world: Sandbox) -> re.Pattern[str]:
@@ -180,8 +175,8 @@ def test_a_run_that_has_lost_the_lock_puts_no_release_live(
 NEXT = """
 import sys
 from pipeline.core.config import load_config
-from pipeline.storage.database import open_history
-from pipeline.core.files import run_lock
+from pipeline.storage.history import open_history
+from pipeline.storage.history import run_lock
 from pipeline.storage.records import last_timings
 
 config = load_config(sys.argv[1])

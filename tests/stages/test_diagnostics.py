@@ -12,20 +12,20 @@ import pandas as pd
 import pytest
 from sandbox import PROJECT, Sandbox, client_rows
 
-import diagnostics
-from diagnostics import (
+from pipeline.core.errors import HistoryError, ModelError, ReleaseError
+from pipeline.monitoring.packages import Package
+from pipeline.registry.releases import live_release
+from pipeline.stages import diagnostics
+from pipeline.stages.diagnostics import (
     dataframe_summary,
     execution_time,
     missing_data,
     model_predictions,
     outdated_packages,
 )
-from pipeline.core.errors import HistoryError, ModelError, ReleaseError
-from pipeline.monitoring.packages import Package
-from pipeline.registry.releases import live_release
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
-INDEX = {key: os.environ.get(key) for key in ("PIP_INDEX_URL", "PIP_NO_INDEX")}
+INDEX = {key: os.environ.get(key) for key in ("PIP_PYTHON", "PIP_INDEX_URL", "PIP_NO_INDEX")}
 REQUIRED = ["pandas", "numpy", "xxhash", "tqdm", "scikit-learn", "scipy", "threadpoolctl"]
 REQUIRED += ["flask", "jinja2", "orjson", "prometheus_client", "requests", "matplotlib"]
 REQUIRED += ["seaborn", "fpdf2", "pytest", "gunicorn"]

@@ -1,6 +1,5 @@
 import hashlib
 import json
-import math
 import os
 import pickle
 import platform
@@ -15,21 +14,13 @@ from unittest.mock import ANY
 import numpy as np
 import pandas as pd
 import pytest
-from modelling import train_model
+from modelling import MIXED, random_table
 from sandbox import PROJECT, SHARED, Sandbox, client_rows, needs_shared
-from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
 
-from pipeline.core.errors import ModelError
-from pipeline.core.schema import DEFAULT_SCHEMA, Schema
-from pipeline.core.threads import one_thread
-from pipeline.data.frames import frame_of, frame_of_text
-from pipeline.models.estimators import fit_model, untrained_model
-from pipeline.models.persistence import pickled, predictions_of, risk_of
-from pipeline.sample_data import SEED, clients
+from pipeline.core.schema import DEFAULT_SCHEMA
+from pipeline.data.frames import frame_of
 
 FEATURES = list(DEFAULT_SCHEMA.features)
-MIXED = Schema("id", "left", ("age", "spend"), ("land", "plan"))
 
 PREDICT_ELSEWHERE = """
 import json, pickle, sys
@@ -45,39 +36,6 @@ print(json.dumps({
 """
 
 
-def sample(rows: int = 4000) -> pd.DataFrame:
-    table = clients(rows, SEED)
-    numbers = table[[*FEATURES, "exited"]].astype("float64")
-    return pd.concat([table[["corporation"]], numbers], axis=1)
-
-
-def mixed(rows: int = 400) -> pd.DataFrame:
-    rng = np.random.default_rng(4)
-    frame = pd.DataFrame(
-        {
-            "id": [f"c{i}" for i in range(rows)],
-            "age": rng.integers(18, 90, rows).astype(float),
-            "spend": rng.lognormal(8, 2, rows),
-            "land": rng.choice(["France", "Spain", ""], rows),
-            "plan": rng.choice(["basic", "plus"], rows),
-        }
-    )
-    leaning = (frame["age"] - 50) / 20 + (frame["land"] == "Spain") - (frame["plan"] == "plus")
-    frame["left"] = (leaning + rng.logistic(size=rows) > 0).astype(float)
-    frame.loc[::9, "age"] = math.nan
-    return frame
-
-
-def independent_risk(frame: pd.DataFrame) -> np.ndarray:
-    """The same model by other means: numpy for the columns, a long lbfgs fit for the rest."""
-    raw = frame[FEATURES].to_numpy()
-    filled = np.where(np.isnan(raw), np.nanmedian(raw, axis=0), raw)
-    scaled = (filled - filled.mean(axis=0)) / filled.std(axis=0)
-    lbfgs = LogisticRegression(C=100, solver="lbfgs", tol=1e-10, max_iter=100_000)
-    risk: np.ndarray = lbfgs.fit(scaled, frame["exited"]).predict_proba(scaled)[:, 1]
-    return risk
-
-
 def prepared(world: Sandbox, rows: list[str] | None = None) -> Sandbox:
     world.write("sourcedata/a.csv", client_rows(0, 60, noise=10) if rows is None else rows)
     assert world.run("ingestion").code == 0
@@ -88,149 +46,6 @@ def trained_bytes(world: Sandbox) -> bytes:
     result = world.run("training")
     assert result.code == 0, result.err
     return world.config.trainedmodel_path.read_bytes()
-
-
-# the fit
-
-
-def test_the_fit_has_converged() -> None:
-    frame = sample()
-    assert frame[FEATURES].isna().sum().min() > 0
-    risk = risk_of(fit_model("logistic", frame, DEFAULT_SCHEMA), frame)
-    assert np.abs(risk - independent_risk(frame)).max() < 1e-6
-
-
-@pytest.mark.parametrize("scale", [1e-6, 1e6])
-def test_the_fit_converges_whatever_the_units(scale: float) -> None:
-    frame = sample()
-    scaled = frame.assign(lastmonth_activity=frame["lastmonth_activity"] * scale)
-    risk, same = risk_of(train_model(scaled), scaled), risk_of(train_model(frame), frame)
-    assert np.abs(risk - same).max() < 1e-9
-
-
-def test_a_missing_number_stands_at_the_median_of_the_labelled_rows() -> None:
-    frame = sample()
-    frame.loc[:500, "exited"] = math.nan
-    model = train_model(frame)
-    median = frame.loc[501:, "number_of_employees"].median()
-    rows = frame[FEATURES]
-    gap, filled = (rows.assign(number_of_employees=value) for value in (math.nan, median))
-    assert np.array_equal(risk_of(model, gap), risk_of(model, filled))
-
-
-def test_a_column_without_any_value_is_borne() -> None:
-    frame = sample(500).assign(lastyear_activity=math.nan)
-    assert np.isfinite(risk_of(train_model(frame), frame)).all()
-
-
-def test_a_column_with_one_value_only_is_borne() -> None:
-    frame = sample(500).assign(lastyear_activity=7.0)
-    assert np.isfinite(risk_of(train_model(frame), frame)).all()
-
-
-def test_classes_that_can_be_told_apart_are_borne() -> None:
-    frame = frame_of_text(
-        "\n".join([*client_rows(0, 60), ""]), DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns
-    )
-    assert np.array_equal(predictions_of(train_model(frame), frame), frame["exited"])
-
-
-def test_rows_without_a_known_outcome_are_left_out() -> None:
-    frame = sample(500)
-    unknown = sample(500).assign(exited=math.nan, number_of_employees=1e6)
-    both = pd.concat([unknown[:250], frame, unknown[250:]], ignore_index=True)
-    assert pickle.dumps(train_model(both)) == pickle.dumps(train_model(frame))
-
-
-def test_the_frame_is_left_as_it_was() -> None:
-    frame = sample(500)
-    before = frame.copy(deep=True)
-    train_model(frame)
-    pd.testing.assert_frame_equal(frame, before)
-
-
-def test_categories_are_learned() -> None:
-    frame = mixed()
-    risk = risk_of(train_model(frame, MIXED), frame.assign(age=50.0, spend=3000.0))
-    by_land = pd.Series(risk).groupby(frame["land"]).mean()
-    assert by_land["Spain"] > by_land["France"] + 0.1
-
-
-@pytest.mark.parametrize("roles", [{"numeric": ("age",)}, {"categorical": ("land",)}])
-def test_numbers_or_categories_alone_are_enough(roles: dict[str, Any]) -> None:
-    frame = mixed()
-    schema = Schema("id", "left", **{"numeric": (), "categorical": (), **roles})
-    assert np.isfinite(risk_of(train_model(frame, schema), frame)).all()
-
-
-def test_an_unseen_category_counts_as_none_of_those_seen() -> None:
-    frame = mixed()
-    model = train_model(frame, MIXED)
-    one = frame[["age", "spend", "land", "plan"]].head(1)
-    risks = [risk_of(model, one.assign(land=land))[0] for land in ("Spain", "Atlantis", "Mu", "")]
-    assert risks[1] == risks[2]
-    assert len(set(risks)) == 3
-
-
-@pytest.mark.parametrize("missing", [None, math.nan, ""])
-def test_a_missing_category_is_a_category_of_its_own(missing: object) -> None:
-    frame = mixed()
-    model = train_model(frame, MIXED)
-    rows = frame[["age", "spend", "land", "plan"]].head(2)
-    known = risk_of(model, rows.assign(land=["", "Spain"]))
-    gap = rows.assign(land=pd.Series([missing, "Spain"], dtype="str"))
-    assert np.array_equal(risk_of(model, gap), known)
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "reason"),
-    [
-        (
-            [1, 1, math.nan],
-            "the 2 rows with a known outcome there are only clients with exited = 1",
-        ),
-        ([0, 0, 0], "the 3 rows with a known outcome there are only clients with exited = 0"),
-        ([math.nan] * 3, "the 0 rows with a known outcome there are none"),
-    ],
-)
-def test_training_needs_both_outcomes(outcomes: list[float], reason: str) -> None:
-    frame = sample(3).assign(exited=outcomes)
-    with pytest.raises(ModelError) as caught:
-        train_model(frame)
-    assert str(caught.value) == (
-        f"training needs clients who left and clients who stayed; among {reason}"
-    )
-
-
-# the fit is scikit-learn's
-
-
-@pytest.mark.parametrize(
-    ("numeric", "categorical"),
-    [(("age", "spend"), ("land", "plan")), (("age", "spend"), ()), ((), ("land", "plan"))],
-)
-def test_the_model_is_what_the_pipeline_s_own_fit_gives(
-    numeric: tuple[str, ...], categorical: tuple[str, ...]
-) -> None:
-    schema, frame = Schema("id", "left", numeric, categorical), mixed(3001)
-    features, outcomes = frame[list(schema.features)], frame["left"].astype("int64")
-
-    with one_thread():
-        theirs = untrained_model("logistic", schema).fit(features, outcomes)
-
-    assert pickled(train_model(frame, schema)) == pickled(theirs)
-
-
-def test_the_same_rows_give_the_same_bytes_however_many_threads_blas_has() -> None:
-    made = []
-    for count in (1, 2):
-        with threadpool_limits(count, "blas"):
-            made.append(pickled(train_model(mixed(20_000), MIXED)))
-
-    assert made[0] == made[1]
-
-
-# the stage
 
 
 def test_it_tells_what_it_trained(source: Sandbox) -> None:
@@ -348,9 +163,9 @@ def test_the_same_data_give_the_same_bytes_again(source: Sandbox) -> None:
 AFTER_A_LOAD = """
 import sys
 from pipeline.core.config import load_config
-from pipeline.models.persistence import load_release
+from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import live_release
-from training import train
+from pipeline.stages.training import train
 config = load_config(sys.argv[1])
 if sys.argv[2:]:
     load_release(live_release(config.prod_deployment_path), config.schema)
@@ -369,12 +184,8 @@ def test_the_same_data_give_the_same_bytes_after_a_model_was_loaded(deployed: Sa
 
 
 def test_the_same_data_give_the_same_bytes_in_separate_processes(sandbox: Sandbox) -> None:
-    frame = mixed()
-    (sandbox.root / "sourcedata/a.csv").write_text(frame.to_csv(index=False))
-    schema = {"client": "id", "outcome": "left"}
-    sandbox.configure(
-        schema={**schema, "numeric": ["age", "spend"], "categorical": ["land", "plan"]}
-    )
+    (sandbox.root / "sourcedata/a.csv").write_text(random_table(MIXED).to_csv(index=False))
+    sandbox.configure(schema=MIXED._asdict())
     sandbox.run("ingestion")
     twin = sandbox.root.parent / f"{sandbox.root.name}-twin"
     shutil.copytree(sandbox.root, twin)
@@ -470,9 +281,9 @@ def test_the_original_practice_rows_give_the_reference_f1(
 
 
 def fifths(world: Sandbox, table: Path, rows: int) -> pd.DataFrame:
-    """A fifth of the rows, drawn by lot, becomes test data; the rest is taken in."""
+    """A fifth of the rows, drawn at random, becomes test data; the rest is taken in."""
     frame = pd.read_csv(table, nrows=rows)
-    drawn = np.random.default_rng(0).permutation(rows) % 5 == 0  # their order is not by chance
+    drawn = np.random.default_rng(0).permutation(rows) % 5 == 0  # their order is not random
     (world.root / "testdata/testdata.csv").write_text(frame[drawn].to_csv(index=False))
     (world.root / "sourcedata/a.csv").write_text(frame[~drawn].to_csv(index=False))
     return frame

@@ -1,8 +1,8 @@
 """Run the real commands on small worlds, kill them or take their disk away, and see what is left.
 
-`python tests/crashes.py KIND SCENARIO SHARE OF FOLDER` does one share of the cases of a kind, in
-the folder, and prints what it found as JSON. The commands run in children that are forked from
-this one process, which has imported everything and has one thread.
+`python tests/support/crashes.py KIND SCENARIO SHARE OF FOLDER` does one share of the cases of a
+kind, in the folder, and prints what it found as JSON. The commands run in children that are forked
+from this one process, which has imported everything and has one thread.
 """
 
 import ctypes

@@ -6,9 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import requests
 from sandbox import PROJECT, Sandbox
-from servers import free_port, wait_until
+from servers import answers, free_port, wait_until
 
 COMMAND = (sys.executable, "-m", "gunicorn", "wsgi:app")
 
@@ -17,14 +16,6 @@ def environment(world: Sandbox, variables: dict[str, str]) -> dict[str, str]:
     """The environment of a server of this world: gunicorn keeps its control socket in HOME."""
     own = {"RISK_CONFIG": str(world.root / "config.json"), "HOME": str(world.root)}
     return {**os.environ, **own, **variables}
-
-
-def healthy(url: str) -> bool:
-    """Whether the API answers there; gunicorn listens before its workers have booted."""
-    try:
-        return requests.get(f"{url}/health", timeout=2).ok
-    except requests.RequestException:
-        return False
 
 
 @contextmanager
@@ -40,7 +31,7 @@ def gunicorn(world: Sandbox, *args: str, **variables: str) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until(lambda: healthy(f"http://127.0.0.1:{port}"), seconds=60)
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"), seconds=60)
         yield f"http://127.0.0.1:{port}"
     finally:
         child.terminate()

@@ -14,12 +14,16 @@ from pipeline.core.policy import Policy
 from pipeline.core.schema import DEFAULT_SCHEMA, LARGEST_NUMBER, Schema
 from pipeline.data.features import Features
 from pipeline.models.calibration import Calibration, fitted_calibrator
-from pipeline.models.estimators import fit_model
+from pipeline.models.estimators import (
+    Model,
+    fit_model,
+    risk_of,
+)
 from pipeline.models.manifest import ModelManifest, SelfCheck
-from pipeline.models.persistence import CHECKED_ROWS, Model, risk_of
+from pipeline.models.persistence import CHECKED_ROWS
 from pipeline.models.threshold import with_threshold
+from pipeline.models.training import fit
 from pipeline.models.training_data import TrainingData, labelled_rows, subsample
-from training import fit
 
 MIXED = Schema("client", "left", ("age", "balance"), ("place", "kind"))
 WORDS = Schema("client", "left", (), ("place", "kind"))
@@ -80,7 +84,7 @@ def made(schema: Schema, kind: str, method: str = "none", threshold: float = 0.5
         other = random_table(schema, rows=600, seed=8)
         scores = core.decision_function(other[list(schema.features)])
         calibrator = fitted_calibrator(method, scores, other[schema.outcome].to_numpy())
-    model = Calibration(method, calibrator, np.empty(0), {}).applied(core)
+    model = Calibration(method, calibrator, np.empty(0), {}).apply(core)
     return with_threshold(model, threshold)
 
 

@@ -91,7 +91,7 @@ def check_production(world: World) -> None:
     if live_id(config.prod_deployment_path) is None:
         return
     from pipeline.data.frames import read_folder
-    from pipeline.models.persistence import predictions_of
+    from pipeline.models.estimators import predictions_of
     from pipeline.registry.live_model import load_release
 
     try:

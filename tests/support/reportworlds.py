@@ -10,9 +10,8 @@ import pandas as pd
 from pipeline.core.config import Config
 from pipeline.models.manifest import CARD
 from pipeline.monitoring import metrics
-from pipeline.monitoring.bootstrap import Predictions
-from pipeline.monitoring.featuredrift import FeatureDrift
-from pipeline.monitoring.intervals import score_intervals
+from pipeline.monitoring.bootstrap import Predictions, score_intervals
+from pipeline.monitoring.input_drift import FeatureDrift
 from pipeline.monitoring.score_drift import Verdict
 from pipeline.ranking.current_ranking import CurrentRanking
 from pipeline.ranking.ranking_file import COLUMNS

@@ -26,13 +26,13 @@ from sandbox import HEADER, Result, Sandbox, client_rows, within
 from tables import RowTable
 
 from app import create_app
-from ingestion import ingest, told
 from pipeline.core.config import PATH_KEYS, Config, load_config
 from pipeline.core.errors import DataError
 from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.data.frames import frame_of
 from pipeline.data.input_files import FoundFile, list_input
 from pipeline.data.loader import take_in
+from pipeline.stages.ingestion import ingest, told
 from pipeline.storage.database import History
 from pipeline.storage.ledger import new_files
 from pipeline.storage.master_writer import MasterWriter

@@ -218,7 +218,7 @@ from pipeline import cli
 
 def command(config, args):
     for number in range(100_000):
-        cli.say([str(number)])
+        cli.print_lines([str(number)])
     print("the end", file=sys.stderr)
 
 raise SystemExit(cli.run(command, cli.stage_parser("").parse_args()))
@@ -294,7 +294,7 @@ def test_an_interrupted_script_ends_with_130(deployed: Sandbox) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from pipeline.core.files import run_lock
+from pipeline.storage.history import run_lock
 
 with run_lock(Path(sys.argv[1])):
     print("held", flush=True)

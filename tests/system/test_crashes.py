@@ -60,7 +60,7 @@ def _told(kind: str, scenario: str, workers: int, shares: int) -> list[str]:
             words = [kind, scenario, str(share), str(shares), str(folder)]
             at_work.append(
                 subprocess.Popen(
-                    [sys.executable, str(PROJECT / "tests/crashes.py"), *words],
+                    [sys.executable, str(PROJECT / "tests/support/crashes.py"), *words],
                     cwd=PROJECT,
                     env=environment,
                     text=True,

@@ -95,12 +95,6 @@ def production(world: Sandbox) -> dict[str, tuple[bytes, int]]:
     return {n: (files[n], stamps[n]) for n in files if n.startswith("production_deployment/")}
 
 
-@pytest.fixture(autouse=True)
-def pip_gives_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many runs here ask pip; what it answers is for the tests of diagnostics."""
-    monkeypatch.setenv("PIP_PYTHON", "/nowhere")
-
-
 @pytest.fixture(scope="module")
 def results() -> dict[str, Result]:
     """What the runs that several tests look at have said."""

@@ -465,10 +465,10 @@ def test_a_damaged_manifest_of_a_release_is_told_or_does_no_harm(deployed: Sandb
     ("text", "why"),
     [
         ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-        ("[]", "it holds no object"),
+        ("[]", "it is not a JSON object"),
         ("{}", '"schema" is missing'),
-        ('{"schema": []}', '"schema" is not what it should be'),
-        ('{"schema": {"client": NaN}}', "NaN is no number"),
+        ('{"schema": []}', '"schema" has the wrong type'),
+        ('{"schema": {"client": NaN}}', "NaN is not a number"),
     ],
 )
 def test_what_is_wrong_with_a_manifest_is_told(deployed: Sandbox, text: str, why: str) -> None:
@@ -481,7 +481,7 @@ def test_what_is_wrong_with_a_manifest_is_told(deployed: Sandbox, text: str, why
 
 def test_a_self_check_of_no_rows_checks_nothing_and_is_refused(deployed: Sandbox) -> None:
     edit_manifest(models(deployed), lambda model: model.update(self_check={"rows": [], "risk": []}))
-    with pytest.raises(ModelError, match=r'"self_check" has not one risk for each row'):
+    with pytest.raises(ModelError, match=r'"self_check" does not have one risk per row'):
         load_trained(models(deployed), deployed.config.schema)
 
 

@@ -832,8 +832,8 @@ def test_only_one_place_of_the_project_unpickles() -> None:
         p.name for p in files if names_in(p)[1] & {"Unpickler", "read_pickle", "load_pickle"}
     }
 
-    assert importing == {"persistence.py", "unpickling.py"}  # the first writes models
-    assert loading <= {"unpickling.py"}
+    assert importing == {"persistence.py"}
+    assert loading == {"persistence.py"}
 
 
 # --- under gunicorn, where bodies come in pieces ---

@@ -23,9 +23,9 @@ from servers import answers, free_port, interruptible, serving, wait_until
 from sklearn import metrics
 from werkzeug.test import TestResponse
 
-import diagnostics
 from app import create_app
 from pipeline.registry.releases import Release, live_release
+from pipeline.stages import diagnostics
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 HEADER = ",".join(FEATURES)

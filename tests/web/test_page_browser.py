@@ -93,10 +93,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/")
-        environment.setenv("PIP_NO_INDEX", "1")
-        config = made_world(tmp_path_factory.mktemp("page"))
+    config = made_world(tmp_path_factory.mktemp("page"))
     with serving(config) as url:
         yield Site(config, url)
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.core.formatting import format_percent, truncate
-from pipeline.monitoring.featuredrift import FeatureDrift
+from pipeline.monitoring.input_drift import FeatureDrift
 from pipeline.monitoring.score_drift import DRIFT
 from pipeline.reporting.charts.chart import Chart
 from pipeline.reporting.charts.style import ALARM, MUTED, QUIET, SMALL, plain_axes

@@ -25,7 +25,7 @@ from pipeline.storage.history import run_lock
 HOLDER = """
 import sys
 from pathlib import Path
-from pipeline.core.files import run_lock
+from pipeline.storage.history import run_lock
 with run_lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -35,7 +35,7 @@ COUNTER = """
 import sys
 from pathlib import Path
 from pipeline.core.errors import LockHeldError
-from pipeline.core.files import run_lock
+from pipeline.storage.history import run_lock
 lock, counter, times = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 while times:
     try:

@@ -6,17 +6,16 @@ from scipy.special import expit
 
 from pipeline.core.schema import Schema
 from pipeline.models.calibration import (
-    CALIBRATED_FROM,
-    ISOTONIC_FROM,
+    MIN_CALIBRATED_ROWS,
+    MIN_ISOTONIC_ROWS,
     calibrate,
     cross_calibrated,
     fitted_calibrator,
     method_for,
 )
 from pipeline.models.cross_validation import Folds, folds_of
-from pipeline.models.estimators import fit_model
-from pipeline.models.persistence import pickled, risk_of
-from pipeline.models.unpickling import unpickle
+from pipeline.models.estimators import fit_model, risk_of
+from pipeline.models.persistence import pickled, unpickle
 
 SCHEMA = Schema("client", "left", ("odds",))
 
@@ -81,12 +80,12 @@ def test_the_risk_is_as_the_kept_curve_spreads_it() -> None:
 
 
 def test_the_curve_depends_on_the_rows() -> None:
-    assert method_for(ISOTONIC_FROM - 1) == "sigmoid"
-    assert method_for(ISOTONIC_FROM) == "isotonic"
+    assert method_for(MIN_ISOTONIC_ROWS - 1) == "sigmoid"
+    assert method_for(MIN_ISOTONIC_ROWS) == "isotonic"
 
 
 def test_few_rows_are_not_calibrated() -> None:
-    folds, odds = table(CALIBRATED_FROM - 1)
+    folds, odds = table(MIN_CALIBRATED_ROWS - 1)
     found = calibrate(folds, 3 * odds)
     assert (found.method, found.evidence) == ("none", {})
 
@@ -117,7 +116,7 @@ def test_a_calibrated_model_is_one_estimator(kind: str, rows: int) -> None:
     scores = pipeline.decision_function(frame[list(MIXED.features)])
     found = calibrate(folds, 0.1 * scores)
     assert found.calibrator
-    model = found.applied(pipeline)
+    model = found.apply(pipeline)
     assert np.allclose(risk_of(model, frame), found.calibrator.predict(scores))
     loaded = unpickle(pickled(model))
     assert (risk_of(loaded, frame) == risk_of(model, frame)).all()
@@ -130,4 +129,4 @@ def test_a_model_without_a_curve_stays_what_it_is() -> None:
     pipeline = fit_model("logistic", frame, MIXED)
     folds = folds_of(frame, MIXED, 0)
     assert folds
-    assert calibrate(folds, np.where(folds.outcomes == 1, 9.0, -9.0)).applied(pipeline) is pipeline
+    assert calibrate(folds, np.where(folds.outcomes == 1, 9.0, -9.0)).apply(pipeline) is pipeline

@@ -8,8 +8,8 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.core import threads
 from pipeline.core.schema import Schema
-from pipeline.models.estimators import MOST_CATEGORIES, fit_model
-from pipeline.models.persistence import pickled, risk_of
+from pipeline.models.estimators import MAX_CATEGORIES, fit_model, risk_of
+from pipeline.models.persistence import pickled
 
 KINDS = ("logistic", "boosting")
 
@@ -51,10 +51,10 @@ def test_a_missing_category_may_be_empty_or_nan(kind: str) -> None:
 
 def test_boosting_takes_more_categories_than_it_tells_apart() -> None:
     random = np.random.default_rng(1)
-    rows = 4 * MOST_CATEGORIES
+    rows = 4 * MAX_CATEGORIES
     frame = pd.DataFrame(
         {
-            "place": [f"p{i % (2 * MOST_CATEGORIES)}" for i in range(rows)],
+            "place": [f"p{i % (2 * MAX_CATEGORIES)}" for i in range(rows)],
             "kind": "a",
             "left": random.integers(2, size=rows).astype(float),
         }

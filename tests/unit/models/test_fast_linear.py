@@ -5,20 +5,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from modelling import MIXED, SCHEMAS, core_of, manifest_of, random_table, rows_of
+from modelling import MIXED, SCHEMAS, core_of, manifest_of, random_table
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from pipeline.core.schema import DEFAULT_SCHEMA, LARGEST_NUMBER, Schema
 from pipeline.data.features import Features
-from pipeline.models.estimators import fit_model, untrained_model
+from pipeline.models.estimators import Model, fit_model, untrained_model
 from pipeline.models.fast_linear import Linear, linear_of
-from pipeline.models.persistence import Model
-from pipeline.models.probes import Landmarks, probing_rows
-from pipeline.models.scorer import ByEstimator, ByNumbers, agrees, scorer_of
+from pipeline.models.model_parts import Landmarks
+from pipeline.models.scorer import ByEstimator, ByNumbers, agrees, probing_rows, scorer_of
 
 MODELS: dict[str, Model] = {name: core_of(schema, "logistic") for name, schema in SCHEMAS.items()}
 
@@ -27,45 +24,6 @@ def linear(model: Model) -> Linear:
     found = linear_of(model)
     assert found is not None
     return found
-
-
-def scorers(name: str) -> tuple[ByNumbers, ByEstimator]:
-    return ByNumbers(linear(MODELS[name])), ByEstimator(MODELS[name], SCHEMAS[name])
-
-
-@pytest.mark.parametrize("name", SCHEMAS)
-@settings(max_examples=100, deadline=None)
-@given(st.data())
-def test_the_coefficients_give_what_the_pipeline_gives(name: str, data: st.DataObject) -> None:
-    quick, estimator = scorers(name)
-    rows = data.draw(rows_of(SCHEMAS[name]))
-
-    ours, theirs = quick.scores(rows), estimator.scores(rows)
-
-    np.testing.assert_allclose(ours.risk, theirs.risk, rtol=0, atol=1e-12)
-    assert ours.outcomes.tolist() == theirs.outcomes.tolist()
-    assert ours.outcomes.dtype == theirs.outcomes.dtype
-
-
-@pytest.mark.parametrize("name", SCHEMAS)
-@settings(max_examples=100, deadline=None)
-@given(st.data())
-def test_one_row_alone_is_told_as_among_others(name: str, data: st.DataObject) -> None:
-    quick, _ = scorers(name)
-    rows = data.draw(rows_of(SCHEMAS[name]))
-
-    many = quick.scores(rows)
-    alone = [quick.scores(rows.at(np.array([place]))) for place in range(len(rows))]
-
-    assert [one.outcomes.tolist() for one in alone] == [[outcome] for outcome in many.outcomes]
-    assert [one.risk.tolist() for one in alone] == [[risk] for risk in many.risk]
-
-
-@pytest.mark.parametrize("name", SCHEMAS)
-def test_the_scorer_of_a_trained_model_stands_on_its_numbers(name: str) -> None:
-    scorer = scorer_of(MODELS[name], manifest_of(MODELS[name], SCHEMAS[name]))
-
-    assert isinstance(scorer, ByNumbers)
 
 
 BROKEN = {

@@ -8,20 +8,25 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modelling import MAKES, MIXED, SCHEMAS, made, manifest_of, random_table, rows_of
+from modelling import MAKES, MIXED, SCHEMAS, core_of, made, manifest_of, random_table, rows_of
+from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
+from sklearn.naive_bayes import GaussianNB
 
-from pipeline.data.features import features_of
+from pipeline.core.schema import DEFAULT_SCHEMA
+from pipeline.data.features import Features, features_of
 from pipeline.models.calibration import Calibration
-from pipeline.models.curves import Sigmoid
-from pipeline.models.probes import probing_rows
-from pipeline.models.scorer import ByEstimator, ByNumbers, agrees, numbers_of, scorer_of
+from pipeline.models.model_parts import Sigmoid
+from pipeline.models.scorer import (
+    ByEstimator,
+    ByNumbers,
+    agrees,
+    numbers_of,
+    probing_rows,
+    scorer_of,
+)
 
 EVERY = [(name, *make) for name, make in product(SCHEMAS, MAKES)]
-# numbers and words together every day, either alone among the longer harnesses
-BY_TURNS = [
-    pytest.param(*make, marks=[] if make[0] == "mixed" else pytest.mark.slow) for make in EVERY
-]
 
 
 def numbers(model: Any) -> ByNumbers:
@@ -30,7 +35,7 @@ def numbers(model: Any) -> ByNumbers:
     return found
 
 
-@pytest.mark.parametrize(("name", "kind", "method", "threshold"), BY_TURNS)
+@pytest.mark.parametrize(("name", "kind", "method", "threshold"), EVERY)
 @settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_the_numbers_give_what_the_model_gives(
@@ -83,7 +88,7 @@ def test_a_risk_at_the_threshold_is_predicted_to_leave(kind: str) -> None:
 
 def test_a_calibrated_risk_of_one_half_is_predicted_to_stay() -> None:
     half = IsotonicRegression(out_of_bounds="clip").fit([-1.0, 1.0], [0.5, 0.5])
-    model = Calibration("isotonic", half, np.empty(0), {}).applied(made(MIXED, "boosting"))
+    model = Calibration("isotonic", half, np.empty(0), {}).apply(made(MIXED, "boosting"))
     rows = features_of(random_table(MIXED), MIXED)
 
     ours = numbers(model).scores(rows)
@@ -125,8 +130,44 @@ def test_a_curve_that_is_not_what_it_looks_like_is_not_relied_on(
         def predict(self, scores: np.ndarray) -> np.ndarray:
             return np.full(len(scores), 0.25)
 
-    model = Calibration("sigmoid", Flat(), np.empty(0), {}).applied(made(MIXED, "logistic"))
+    model = Calibration("sigmoid", Flat(), np.empty(0), {}).apply(made(MIXED, "logistic"))
     assert numbers(model).curve == Sigmoid(-1.0, 0.0)
 
     assert isinstance(scorer_of(model, manifest_of(model, MIXED)), ByEstimator)
     assert "do not give what the model gives" in caplog.text
+
+
+# the model itself
+
+
+def bayes() -> Any:
+    """A model that tells risks only."""
+    table = random_table(DEFAULT_SCHEMA).dropna()
+    return GaussianNB().fit(table[list(DEFAULT_SCHEMA.features)], table[DEFAULT_SCHEMA.outcome])
+
+
+@pytest.mark.parametrize("method", ["none", "isotonic"])
+def test_log_odds_are_those_before_calibration(method: str) -> None:
+    table = random_table(MIXED)
+
+    estimator = ByEstimator(made(MIXED, "boosting", method, 0.3), MIXED)
+
+    expected = core_of(MIXED).decision_function(table[list(MIXED.features)])
+    assert estimator.decision(features_of(table, MIXED)).tolist() == expected.tolist()
+
+
+def test_where_a_model_tells_no_log_odds_they_are_those_of_its_risk() -> None:
+    rows = features_of(random_table(DEFAULT_SCHEMA).dropna(), DEFAULT_SCHEMA)
+    scorer = ByEstimator(bayes(), DEFAULT_SCHEMA)
+
+    np.testing.assert_allclose(
+        expit(scorer.decision(rows)), scorer.scores(rows).risk, rtol=0, atol=1e-14
+    )
+
+
+def test_a_risk_of_0_or_1_has_finite_log_odds() -> None:
+    rows = Features(np.array([[1e9] * 3, [-1e9, 1e9, 1e9]]), ())
+    scorer = ByEstimator(bayes(), DEFAULT_SCHEMA)
+    assert set(scorer.scores(rows).risk) <= {0.0, 1.0}
+
+    assert np.abs(scorer.decision(rows)) == pytest.approx(-np.log(1e-15), rel=1e-2)

@@ -12,17 +12,19 @@ from pipeline.core.errors import ModelError
 from pipeline.core.policy import Worth
 from pipeline.core.schema import Schema
 from pipeline.models.calibration import Calibration, fitted_calibrator
-from pipeline.models.estimators import fit_model
-from pipeline.models.persistence import predictions_of, risk_of
+from pipeline.models.estimators import (
+    fit_model,
+    predictions_of,
+    risk_of,
+)
 from pipeline.models.threshold import ValueThreshold, f1_threshold, value_threshold, with_threshold
-from pipeline.models.training_data import TrainingData
 
 SCHEMA = Schema("id", "left", ("balance",))
 FRAME = pd.DataFrame({"balance": [100.0, 200.0, 900.0, math.nan]})
 
 
 def found_for(worth: Worth, frame: pd.DataFrame) -> ValueThreshold:
-    return value_threshold(worth, TrainingData(frame, frame, SCHEMA))
+    return value_threshold(worth, frame)
 
 
 @given(
@@ -93,7 +95,7 @@ def test_of_a_calibrated_model_a_risk_of_a_half_reaches_the_threshold() -> None:
     outcomes = np.arange(len(frame)) % 2  # a curve that is a half everywhere
     order = np.argsort(scores)
     curve = fitted_calibrator("isotonic", scores[order], 1 - outcomes)
-    calibrated = Calibration("isotonic", curve, scores, {}).applied(pipeline)
+    calibrated = Calibration("isotonic", curve, scores, {}).apply(pipeline)
     at_half = risk_of(calibrated, frame) == 0.5
     assert at_half.sum() > 100
     assert (predictions_of(calibrated, frame)[at_half] == 0).all()  # by its own rule

@@ -11,11 +11,13 @@ from sandbox import Sandbox, client_rows
 from pipeline.core.errors import ReleaseError
 from pipeline.data.frames import read_folder
 from pipeline.data.reference import reference_from
-from pipeline.models.persistence import predictions_of, risk_of
+from pipeline.models.estimators import (
+    predictions_of,
+    risk_of,
+)
 from pipeline.monitoring.batch_check import Judgement, judge_batch, read_reference
 from pipeline.monitoring.bootstrap import Predictions
-from pipeline.monitoring.featuredrift import FeatureDrift
-from pipeline.monitoring.input_drift import compare_input
+from pipeline.monitoring.input_drift import FeatureDrift, compare_input
 from pipeline.monitoring.metrics import score_model
 from pipeline.monitoring.score_drift import Evidence, Verdict, check_scores
 from pipeline.registry.live_model import load_release

@@ -13,8 +13,7 @@ from sklearn.calibration import calibration_curve
 from pipeline.core.errors import DataError
 from pipeline.core.schema import Schema
 from pipeline.monitoring import metrics
-from pipeline.monitoring.bootstrap import Predictions
-from pipeline.monitoring.intervals import score_intervals
+from pipeline.monitoring.bootstrap import Predictions, score_intervals
 from pipeline.monitoring.metrics import (
     CalibrationBin,
     Evaluation,

@@ -14,8 +14,13 @@ from pipeline.data.features import Features, Row, features_of, usual_row
 from pipeline.models.calibration import Calibration, fitted_calibrator
 from pipeline.models.estimators import fit_model
 from pipeline.models.fast_linear import Linear, linear_of
-from pipeline.models.manifest import ModelManifest, SelfCheck
-from pipeline.models.recipe import BOOSTING, LOGISTIC, SIGMOID
+from pipeline.models.manifest import (
+    BOOSTING,
+    LOGISTIC,
+    SIGMOID,
+    ModelManifest,
+    SelfCheck,
+)
 from pipeline.models.scorer import ByEstimator, ByNumbers
 from pipeline.models.threshold import with_threshold
 from pipeline.ranking.explanations import (
@@ -106,7 +111,7 @@ def test_a_threshold_and_a_calibration_change_no_contribution() -> None:
     table, pipeline = random_table(MIXED), MODELS["mixed"]
     scores = pipeline.decision_function(table[list(MIXED.features)])
     curve = fitted_calibrator(SIGMOID, scores, table["left"].to_numpy())
-    whole = with_threshold(Calibration(SIGMOID, curve, scores, {}).applied(pipeline), 0.3)
+    whole = with_threshold(Calibration(SIGMOID, curve, scores, {}).apply(pipeline), 0.3)
     rows = features_of(table, MIXED)
 
     found = contributions(ByEstimator(whole, MIXED), rows, USUAL["mixed"])

@@ -1,15 +1,19 @@
-"""What a server keeps: the live model, and answers that hold until their data change."""
+"""Loading releases, and keeping the live one loaded."""
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier, Event
+from threading import Barrier
 
 import pytest
 from sandbox import Sandbox, client_rows
 
-from pipeline.core.cache import KeyedCache
-from pipeline.core.errors import ModelError, PipelineError, ReleaseError
-from pipeline.registry.live_model import LiveModel
+from pipeline.core.errors import ModelError, ReleaseError
+from pipeline.core.schema import DEFAULT_SCHEMA
+from pipeline.registry.live_model import LiveModel, load_release
 from pipeline.registry.releases import Release, live_release
+
+
+def live_model(world: Sandbox) -> LiveModel:
+    return LiveModel(world.config.prod_deployment_path, world.config.schema)
 
 
 def redeploy(world: Sandbox, first: int = 300) -> Release:
@@ -22,11 +26,11 @@ def redeploy(world: Sandbox, first: int = 300) -> Release:
 
 def test_where_nothing_is_deployed_there_is_nothing_to_serve(sandbox: Sandbox) -> None:
     with pytest.raises(ReleaseError, match=r"^nothing is deployed yet$"):
-        LiveModel(sandbox.config).get()
+        live_model(sandbox).get()
 
 
 def test_the_first_release_is_served_once_it_is_live(source: Sandbox) -> None:
-    live = LiveModel(source.config)
+    live = live_model(source)
     with pytest.raises(ReleaseError):
         live.get()
 
@@ -36,13 +40,13 @@ def test_the_first_release_is_served_once_it_is_live(source: Sandbox) -> None:
 
 
 def test_a_release_is_loaded_once(deployed: Sandbox) -> None:
-    live = LiveModel(deployed.config)
+    live = live_model(deployed)
 
     assert live.get() is live.get()
 
 
 def test_another_release_is_loaded_when_it_goes_live(deployed: Sandbox) -> None:
-    live = LiveModel(deployed.config)
+    live = live_model(deployed)
     before = live.get()
 
     release = redeploy(deployed)
@@ -52,7 +56,7 @@ def test_another_release_is_loaded_when_it_goes_live(deployed: Sandbox) -> None:
 
 
 def test_a_rollback_is_followed(deployed: Sandbox) -> None:
-    live = LiveModel(deployed.config)
+    live = live_model(deployed)
     before = live.get().release
     redeploy(deployed)
     assert live.get().release != before
@@ -63,7 +67,7 @@ def test_a_rollback_is_followed(deployed: Sandbox) -> None:
 
 
 def test_a_damaged_release_is_refused_once_and_logged_once(deployed: Sandbox) -> None:
-    live = LiveModel(deployed.config)
+    live = live_model(deployed)
     before = live.get()
     damaged = redeploy(deployed)
     (damaged.path / "trainedmodel.pkl").write_bytes(b"damaged")
@@ -80,7 +84,7 @@ def test_a_damaged_release_is_refused_once_and_logged_once(deployed: Sandbox) ->
 
 
 def test_a_release_after_a_damaged_one_is_served(deployed: Sandbox) -> None:
-    live = LiveModel(deployed.config)
+    live = live_model(deployed)
     live.get()
     (redeploy(deployed).path / "trainedmodel.pkl").write_bytes(b"damaged")
     live.get()
@@ -95,13 +99,13 @@ def test_a_release_of_other_columns_is_not_served(deployed: Sandbox) -> None:
     deployed.configure(schema=schema)
 
     with pytest.raises(ModelError, match="was trained on lastmonth_activity, lastyear_activity"):
-        LiveModel(deployed.config).get()
+        live_model(deployed).get()
 
 
 def test_what_is_no_link_is_told_once_and_the_release_loaded_before_goes_on(
     deployed: Sandbox,
 ) -> None:
-    live = LiveModel(deployed.config)
+    live = live_model(deployed)
     before = live.get()
     link = deployed.config.prod_deployment_path / "current"
     target = link.readlink()
@@ -134,11 +138,11 @@ def test_what_is_no_link_is_an_error_where_nothing_was_loaded(deployed: Sandbox)
     link.mkdir()
 
     with pytest.raises(ReleaseError, match="is no link to a release"):
-        LiveModel(deployed.config).get()
+        live_model(deployed).get()
 
 
 def test_threads_that_ask_at_once_share_one_model(deployed: Sandbox) -> None:
-    live, together = LiveModel(deployed.config), Barrier(8)
+    live, together = live_model(deployed), Barrier(8)
 
     def asked(_: int) -> int:
         together.wait(30)
@@ -148,48 +152,22 @@ def test_threads_that_ask_at_once_share_one_model(deployed: Sandbox) -> None:
         assert len(set(pool.map(asked, range(8)))) == 1
 
 
-def test_an_answer_is_made_once_while_its_key_stays_the_same() -> None:
-    remembered, made = KeyedCache[int](), []
-
-    def make() -> int:
-        made.append(1)
-        return len(made)
-
-    assert [remembered.get("a", make) for _ in range(3)] == [1, 1, 1]
+# loading one
 
 
-def test_an_answer_is_made_again_for_another_key() -> None:
-    remembered = KeyedCache[str]()
-
-    said = [remembered.get(key, lambda key=key: f"of {key}") for key in ("a", "b", "a")]
-
-    assert said == ["of a", "of b", "of a"]
-
-
-def test_a_failure_is_not_remembered() -> None:
-    remembered = KeyedCache[str]()
-
-    def fail() -> str:
-        raise PipelineError("not now")
-
-    with pytest.raises(PipelineError, match="not now"):
-        remembered.get("a", fail)
-    assert remembered.get("a", lambda: "now") == "now"
-
-
-def test_threads_that_ask_at_once_make_an_answer_once() -> None:
-    remembered, together, made = KeyedCache[int](), Barrier(8), []
-    slow = Event()
-
-    def make() -> int:
-        slow.wait(0.05)
-        made.append(1)
-        return len(made)
-
-    def asked(_: int) -> int:
-        together.wait(30)
-        return remembered.get("a", make)
-
-    with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(asked, range(8))) == {1}
-    assert made == [1]
+@pytest.mark.parametrize("name", ["trainedmodel.pkl", "latestscore.txt", "ingestedfiles.txt"])
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_release_with_a_damaged_file_is_refused(
+    deployed: Sandbox, name: str, missing: bool
+) -> None:
+    release = live_release(deployed.config.prod_deployment_path)
+    file = release.path / name
+    if missing:
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes() + b"\n")
+    with pytest.raises(ReleaseError) as caught:
+        load_release(release, DEFAULT_SCHEMA)
+    assert str(caught.value) == (
+        f"release {release.id} is damaged: {name} is not what was deployed"
+    )

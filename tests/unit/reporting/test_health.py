@@ -9,7 +9,7 @@ from sandbox import Sandbox
 
 from pipeline.core.errors import DataError, ReleaseError
 from pipeline.core.formatting import format_day, format_score
-from pipeline.monitoring.featuredrift import FeatureDrift
+from pipeline.monitoring.input_drift import FeatureDrift
 from pipeline.ranking.current_ranking import CurrentRanking
 from pipeline.registry.releases import Release
 from pipeline.reporting.document import BAD, GOOD, WARNING, Fact, State

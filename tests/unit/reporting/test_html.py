@@ -4,9 +4,9 @@ import re
 from html import unescape
 
 import pytest
+from html_reading import Read
 from reportworlds import MADE_AT, a_year, content_of, many_judged, ranking_of
 from sandbox import Sandbox
-from test_pages import Read
 
 from pipeline.monitoring.scores import SCORE_NAMES
 from pipeline.registry.releases import live_release

@@ -12,10 +12,8 @@ from sandbox import Sandbox, client_rows
 
 from pipeline.core.policy import Policy
 from pipeline.core.schema import Schema
-from pipeline.models.estimators import untrained_model
-from pipeline.models.manifest import ModelManifest, SelfCheck
-from pipeline.models.persistence import Model
-from pipeline.models.recipe import Recipe
+from pipeline.models.estimators import Model, untrained_model
+from pipeline.models.manifest import ModelManifest, Recipe, SelfCheck
 from pipeline.monitoring.bootstrap import Interval
 from pipeline.monitoring.decisions import Decision
 from pipeline.monitoring.metrics import CalibrationBin, Evaluation, Segment

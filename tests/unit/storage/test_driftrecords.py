@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from pipeline.monitoring.decisions import Decision
-from pipeline.monitoring.featuredrift import FeatureDrift
+from pipeline.monitoring.input_drift import FeatureDrift
 from pipeline.monitoring.score_drift import Verdict
 from pipeline.storage.database import History
 from pipeline.storage.driftrecords import Checked, last_checked, record_drift

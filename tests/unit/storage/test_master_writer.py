@@ -231,7 +231,8 @@ def test_nobody_else_writes_meanwhile(path: Path) -> None:
 
 def test_a_writer_that_was_killed_is_in_nobodys_way(path: Path) -> None:
     program = (
-        "import sys, time\nfrom pathlib import Path\nfrom pipeline.core.files import open_alone\n"
+        "import sys, time\nfrom pathlib import Path\n"
+        "from pipeline.core.file_lock import open_alone\n"
         "file = open_alone(Path(sys.argv[1]))\nprint(flush=True)\ntime.sleep(60)"
     )
     path.parent.mkdir()

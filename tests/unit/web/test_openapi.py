@@ -23,18 +23,18 @@ from schemathesis.specs.openapi.checks import (
 from servers import serving
 from werkzeug.test import TestResponse
 
-import diagnostics
 from app import create_app
-from deployment import deploy
-from ingestion import ingest
 from pipeline.core.config import PATH_KEYS, Config, load_config
 from pipeline.core.schema import DEFAULT_SCHEMA, Schema
+from pipeline.stages import diagnostics
+from pipeline.stages.deployment import deploy
+from pipeline.stages.ingestion import ingest
+from pipeline.stages.reporting import report
+from pipeline.stages.scoring import score
+from pipeline.stages.training import train
 from pipeline.web.auth import TOKEN_VARIABLE
 from pipeline.web.openapi import description
 from pipeline.web.pages import PAGES, TYPES
-from reporting import report
-from scoring import score
-from training import train
 
 FILES = ("/ranking.csv", "/report.pdf", *(f"/{name}" for name in TYPES))
 FEATURES = ",".join(DEFAULT_SCHEMA.features)

@@ -17,9 +17,13 @@ FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 GOOD = client_rows(0, 30)
 
 
+def live_of(world: Sandbox) -> Live:
+    return LiveModel(world.config.prod_deployment_path, world.config.schema).get()
+
+
 @pytest.fixture
 def live(deployed: Sandbox) -> Live:
-    return LiveModel(deployed.config).get()
+    return live_of(deployed)
 
 
 def table(rows: list[str], header: str = HEADER) -> bytes:
@@ -27,7 +31,7 @@ def table(rows: list[str], header: str = HEADER) -> bytes:
 
 
 def scored(world: Sandbox, content: bytes) -> list[ScoredRow]:
-    return score_file(content, LiveModel(world.config).get(), world.config)
+    return score_file(content, live_of(world), world.config)
 
 
 def downloaded(rows: list[ScoredRow]) -> list[dict[str, str]]:

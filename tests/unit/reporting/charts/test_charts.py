@@ -17,7 +17,7 @@ from sklearn import metrics as sklearn_metrics
 
 from pipeline.core.config import RiskBands
 from pipeline.monitoring import metrics
-from pipeline.monitoring.featuredrift import FeatureDrift
+from pipeline.monitoring.input_drift import FeatureDrift
 from pipeline.reporting.charts.chart import Chart
 from pipeline.reporting.charts.clientchart import client_chart
 from pipeline.reporting.charts.curvecharts import gain_chart, recall_chart, roc_chart

@@ -1,4 +1,4 @@
-"""A calibrator's numbers against the calibrator."""
+"""The parts of models, and the numbers of their calibrators against the calibrators."""
 
 from typing import Any
 
@@ -6,11 +6,59 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelling import MIXED, fitted, random_table
 from scipy.special import expit
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.isotonic import IsotonicRegression
+from sklearn.model_selection import FixedThresholdClassifier
 
-from pipeline.models.calibration import fitted_calibrator
-from pipeline.models.curves import PLAIN, Curve, Isotonic, curve_of
+from pipeline.models.calibration import Calibration, fitted_calibrator
+from pipeline.models.model_parts import (
+    PLAIN,
+    Curve,
+    Isotonic,
+    ModelParts,
+    curve_of,
+    unwrap_model,
+)
+from pipeline.models.threshold import with_threshold
+
+TABLE = random_table(MIXED)
+FEATURES, OUTCOMES = TABLE[list(MIXED.features)], TABLE[MIXED.outcome].to_numpy()
+CORE: Any = fitted(MIXED)
+CALIBRATOR: Any = fitted_calibrator("isotonic", CORE.decision_function(FEATURES), OUTCOMES)
+CURVED: Any = Calibration("isotonic", CALIBRATOR, np.empty(0), {}).apply(CORE)
+
+
+def test_a_model_is_taken_apart() -> None:
+    assert unwrap_model(CORE) == ModelParts(CORE, None, None)
+    assert unwrap_model(CURVED) == ModelParts(CORE, CALIBRATOR, None)
+    assert unwrap_model(with_threshold(CORE, 0.3)) == ModelParts(CORE, None, 0.3)
+    assert unwrap_model(with_threshold(CURVED, 0.3)) == ModelParts(CORE, CALIBRATOR, 0.3)
+
+
+UNKNOWN: dict[str, Any] = {
+    "a threshold of log-odds": FixedThresholdClassifier(
+        CORE, threshold=0.3, pos_label=1, response_method="decision_function"
+    ),
+    "a threshold for staying": FixedThresholdClassifier(
+        CORE, threshold=0.3, pos_label=0, response_method="predict_proba"
+    ),
+    "a threshold that says nothing": FixedThresholdClassifier(CORE),
+    "several curves": CalibratedClassifierCV(CORE, cv=2).fit(FEATURES, OUTCOMES),
+    "another curve": CalibratedClassifierCV(CORE, method="temperature", ensemble=False).fit(
+        FEATURES, OUTCOMES
+    ),
+    "no model": {},
+}
+
+
+@pytest.mark.parametrize("model", UNKNOWN.values(), ids=UNKNOWN)
+def test_what_is_put_together_in_another_way_stays_whole(model: Any) -> None:
+    assert unwrap_model(model) == ModelParts(model, None, None)
+
+
+# the numbers of calibrators
 
 RANDOM = np.random.default_rng(3)
 SCORES = RANDOM.normal(0, 2, 500)

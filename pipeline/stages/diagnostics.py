@@ -1,0 +1,186 @@
+"""Predictions, statistics, missing data, drift, timings, packages."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+
+from pipeline.core.config import Config
+from pipeline.core.formatting import Printer
+from pipeline.data.frames import read_folder
+from pipeline.models.estimators import predictions_of
+from pipeline.monitoring.packages import UNKNOWN, Package, outdated_packages
+from pipeline.registry.live_model import load_release
+from pipeline.registry.releases import live_release
+from pipeline.reporting.driftlines import drift_lines
+from pipeline.stages import training
+from pipeline.stages.ingestion import ingest
+from pipeline.storage.driftrecords import Checked, last_checked
+from pipeline.storage.history import open_history
+from pipeline.storage.records import (
+    last_missing,
+    last_packages,
+    last_timings,
+    record_missing,
+    record_packages,
+)
+from pipeline.storage.rows import open_store
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds of a real ingestion and a real training."""
+
+    ingestion: float
+    training: float
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """How many rows of the test data there are, how many are predicted to leave, and to stay."""
+
+    rows: int
+    leave: int
+    stay: int
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """All there is to tell of now, by the names that the API's /diagnostics has for it."""
+
+    release: str
+    predictions: Predicted
+    summary: dict[str, dict[str, float | None]]  # column -> mean, median, std
+    missing_percent: dict[str, float]
+    drift: Checked | None
+    seconds: Timings
+    packages: tuple[Package, ...]
+
+
+def model_predictions(config: Config, frame: pd.DataFrame) -> list[int]:
+    """The deployed model's 0 or 1 for each row of a frame that has the feature columns.
+
+    Raises `ReleaseError` if nothing is deployed.
+    """
+    release = live_release(config.prod_deployment_path)
+    model = load_release(release, config.schema)
+    return [int(value) for value in predictions_of(model, frame)]
+
+
+def dataframe_summary(config: Config) -> pd.DataFrame:
+    """Mean, median and standard deviation (of a sample) of each number column of finaldata.csv.
+
+    Returns a frame with a row a column and the columns `mean`, `median`, `std`; missing numbers
+    are left out.
+    """
+    with open_history(config.history_path) as history:
+        return open_store(config, history).summary()
+
+
+def missing_data(config: Config) -> dict[str, float]:
+    """Column -> percent missing (0 to 100), for every column of finaldata.csv."""
+    with open_history(config.history_path) as history:
+        return open_store(config, history).missing()
+
+
+def execution_time(config: Config) -> Timings:
+    """Seconds of ingesting the whole input folder and of training on it, in a temporary place."""
+    with TemporaryDirectory() as folder:
+        place = Path(folder)
+        trial = config._replace(
+            output_folder_path=place / "ingesteddata",
+            output_model_path=place / "models",
+            history_path=place / "history.db",
+        )
+        ingest(trial)
+        training.train(trial)
+        with open_history(trial.history_path) as history:
+            return Timings(**last_timings(history))
+
+
+def record(config: Config, *, packages: bool = True) -> None:
+    """Record the missing percentages and, if asked for, the packages, for the API to show."""
+    percents = missing_data(config)
+    table = outdated_packages() if packages else []
+    with open_history(config.history_path) as history:
+        record_missing(history, percents)
+        if table:
+            record_packages(history, table)
+
+
+def diagnose(config: Config, say: Printer) -> Diagnostics:
+    """All diagnostics of now, each told as soon as it is known: pip may take a minute to answer."""
+    release = live_release(config.prod_deployment_path)
+    predictions = _predicted(config)
+    say(_prediction_lines(release.id, predictions))
+    table = dataframe_summary(config)
+    say([f"summary of {config.shown(config.finaldata_path)}", _summary_table(table)])
+    record(config)
+    with open_history(config.history_path) as history:
+        missing, packages = last_missing(history), last_packages(history)
+        checked = last_checked(history)
+    say(_missing_lines(missing))
+    if checked:
+        say(["", *drift_lines(checked)])
+    timings = execution_time(config)
+    say(_timing_lines(timings))
+    say(_package_lines(packages))
+    return Diagnostics(
+        release=release.id,
+        predictions=predictions,
+        summary=_without_nan(table),
+        missing_percent=missing,
+        drift=checked,
+        seconds=timings,
+        packages=tuple(packages),
+    )
+
+
+def _predicted(config: Config) -> Predicted:
+    said = model_predictions(config, read_folder(config.test_data_path, config.schema))
+    return Predicted(rows=len(said), leave=said.count(1), stay=said.count(0))
+
+
+def _without_nan(table: pd.DataFrame) -> dict[str, dict[str, float | None]]:
+    """Column -> mean, median, std; None where there are too few numbers to tell."""
+    return {
+        str(column): {str(k): float(v) if math.isfinite(v) else None for k, v in row.items()}
+        for column, row in table.iterrows()
+    }
+
+
+def _prediction_lines(release: str, said: Predicted) -> list[str]:
+    return [
+        f"predictions of release {release} on the {said.rows:,} rows of test data",
+        f"  {said.leave:,} to leave, {said.stay:,} to stay",
+        "",
+    ]
+
+
+def _summary_table(table: pd.DataFrame) -> str:
+    lines = table.to_string(float_format="{:,.2f}".format).splitlines()
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def _missing_lines(missing: dict[str, float]) -> list[str]:
+    lines = [f"  {column:<28}{percent:8.2f}" for column, percent in missing.items()]
+    return ["", "missing data, percent", *lines]
+
+
+def _timing_lines(timings: Timings) -> list[str]:
+    return [
+        "",
+        "execution time, seconds, in a temporary place",
+        f"  {'ingestion':<28}{timings.ingestion:8.3f}",
+        f"  {'training':<28}{timings.training:8.3f}",
+    ]
+
+
+def _package_lines(packages: list[Package]) -> list[str]:
+    lines = ["", "packages of requirements.txt", f"  {'package':<18}{'installed':<14}latest"]
+    for package in packages:
+        mark = "" if package.latest in (package.installed, UNKNOWN) else "  outdated"
+        lines.append(f"  {package.package:<18}{package.installed:<14}{package.latest}{mark}")
+    return lines
