@@ -1124,7 +1124,7 @@ def test_a_bad_row_in_the_test_data_does_not_fail_the_run(source: Sandbox) -> No
 def test_test_data_beyond_what_the_api_takes_at_a_time_do_not_fail_the_run(
     source: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.web.request_rows.MOST_ROWS", 50)
+    monkeypatch.setattr("pipeline.web.request_rows.MAX_ROWS", 50)
 
     first, second = source.run("fullprocess"), source.run("fullprocess")
 
