@@ -8,7 +8,7 @@ import pytest
 from modelling import MIXED
 
 from pipeline.core.schema import DEFAULT_SCHEMA, LARGEST_NUMBER
-from pipeline.web.request_rows import MOST_COLUMNS, MOST_ROWS, RequestError, from_json, parsed
+from pipeline.web.request_rows import MAX_COLUMNS, MAX_ROWS, RequestError, from_json, parsed
 
 CLIENT = dict.fromkeys(DEFAULT_SCHEMA.features, 20)
 GOOD = json.dumps({"clients": [CLIENT, CLIENT]})
@@ -57,8 +57,8 @@ def test_a_larger_number_is_refused(value: float) -> None:
 
 
 def test_too_many_rows_or_columns_are_refused() -> None:
-    wide = {**CLIENT, **{f"more {i}": 0 for i in range(MOST_COLUMNS)}}
-    for clients in ([CLIENT] * (MOST_ROWS + 1), [wide]):
+    wide = {**CLIENT, **{f"more {i}": 0 for i in range(MAX_COLUMNS)}}
+    for clients in ([CLIENT] * (MAX_ROWS + 1), [wide]):
         with pytest.raises(RequestError, match="at most") as caught:
             from_json(clients, DEFAULT_SCHEMA)
         assert caught.value.status == 413
