@@ -8,7 +8,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from pipeline.core.config import Config
-from pipeline.core.files import atomic_writer, utc_now, write_atomic
+from pipeline.core.files import utc_now, write_atomic
 from pipeline.core.formatting import format_minute, format_score, pluralize
 from pipeline.data.frames import read_folder
 from pipeline.models.manifest import CARD
@@ -17,10 +17,8 @@ from pipeline.monitoring.metrics import Tested, tested_on
 from pipeline.ranking.current_ranking import CurrentRanking
 from pipeline.ranking.explanations import Explainer, baseline_row
 from pipeline.ranking.movers import update_movers
-from pipeline.ranking.previous_ranking import ranking_before
 from pipeline.ranking.rank import rank_clients
-from pipeline.ranking.ranking_file import ranking_text
-from pipeline.ranking.riskchanges import record_changes
+from pipeline.ranking.ranking_file import ranking_table, write_ranking
 from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import Release, live_release
 from pipeline.reporting.charts.matrixchart import draw_matrix
@@ -28,7 +26,6 @@ from pipeline.reporting.charts.style import new_figure, png_of, styled
 from pipeline.reporting.html import ReportContent
 from pipeline.reporting.overview import current_state, report_sections
 from pipeline.reporting.report_files import forget_reports, write_reports
-from pipeline.storage.database import History
 from pipeline.storage.history import open_history
 from pipeline.storage.master import read_master
 
@@ -63,7 +60,7 @@ def report(config: Config, matrix_name: str = "confusionmatrix.png") -> Report:
     test = read_folder(config.test_data_path, config.schema)
     tested = tested_on(model, test, config.schema)
     write_atomic(matrix_path, draw_confusion_matrix(tested, release))
-    clients, moved = write_ranking(config, release, scorer_of(model, release.model))
+    clients, moved = update_ranking(config, release, scorer_of(model, release.model))
     log.info("ranked %s clients by release %s: %s", f"{clients:,}", release.id, moved)
     return Report(
         release=release.id,
@@ -81,7 +78,7 @@ def write_report(config: Config, release: Release, tested: Tested) -> tuple[Path
     if not config.report_formats:
         forget_reports(config)
         return ()
-    latest = CurrentRanking(config)
+    latest = CurrentRanking(config.clientrisk_path, config.history_path)
     content = ReportContent(
         made_at=format_minute(utc_now()),
         release=release.id,
@@ -92,7 +89,7 @@ def write_report(config: Config, release: Release, tested: Tested) -> tuple[Path
     return write_reports(config, content)
 
 
-def write_ranking(config: Config, release: Release, scorer: Scorer) -> Ranked:
+def update_ranking(config: Config, release: Release, scorer: Scorer) -> Ranked:
     """Rank all clients into clientrisk.csv, and who moved into movers.csv.
 
     Whose risk changed goes into the history.
@@ -100,18 +97,12 @@ def write_ranking(config: Config, release: Release, scorer: Scorer) -> Ranked:
     labels = [config.labels[column] for column in config.schema.features]
     explainer = Explainer(scorer, baseline_row(release.model), labels)
     with open_history(config.history_path) as history:
-        return _rank_file(config, history, release, explainer)
-
-
-def _rank_file(config: Config, history: History, release: Release, explainer: Explainer) -> Ranked:
-    frame = read_master(config, history)
-    ranking = rank_clients(explainer.scorer, frame, config.schema, config.policy)
-    before = ranking_before(config.clientrisk_path, ranking.clients)
-    record_changes(history, release.id, ranking, before)
-    moved = update_movers(config.movers_path, before, ranking, release.id)
-    with atomic_writer(config.clientrisk_path) as file:
-        for text in ranking_text(ranking, explainer, config.risk_bands, release.id):
-            file.write(text.encode())
+        frame = read_master(config, history)
+        ranking = rank_clients(scorer, frame, config.schema, config.policy)
+        _, moved = update_movers(history, config.movers_path, ranking, release.id)
+    write_ranking(
+        config.clientrisk_path, ranking_table(ranking, explainer, config.risk_bands, release.id)
+    )
     return Ranked(len(ranking.clients), moved)
 
 

@@ -125,10 +125,11 @@ def content_of(
             data_section(history, config.schema),
             card_section(live),
         )
+    latest = CurrentRanking(config.clientrisk_path, config.history_path)
     return ReportContent(
         made_at=MADE_AT,
         release=live.id,
-        state=current_state(config, CurrentRanking(config), within_run=True),
+        state=current_state(config, latest, within_run=True),
         sections=sections,
         card=live.path / CARD,
     )

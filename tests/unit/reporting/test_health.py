@@ -188,7 +188,8 @@ def test_within_a_run_nothing_is_said_of_that_run(well: Status) -> None:
 
 
 def test_the_real_state_counts_the_ranking(settled: Sandbox) -> None:
-    found = current_state(settled.config, CurrentRanking(settled.config))
+    latest = CurrentRanking(settled.config.clientrisk_path, settled.config.history_path)
+    found = current_state(settled.config, latest)
     lines = (settled.root / "models/clientrisk.csv").read_text().splitlines()[1:]
     high = sum(line.split(",")[3] == "high" for line in lines)
 
