@@ -8,7 +8,7 @@ import pytest
 from modelling import MIXED
 
 from pipeline.core.schema import DEFAULT_SCHEMA, LARGEST_NUMBER
-from pipeline.web.request_rows import MAX_COLUMNS, MAX_ROWS, RequestError, from_json, parsed
+from pipeline.web.request_rows import MAX_COLUMNS, MAX_ROWS, RequestError, parse_json, rows_of_json
 
 CLIENT = dict.fromkeys(DEFAULT_SCHEMA.features, 20)
 GOOD = json.dumps({"clients": [CLIENT, CLIENT]})
@@ -26,7 +26,7 @@ GOOD = json.dumps({"clients": [CLIENT, CLIENT]})
 )
 def test_a_key_that_an_object_has_twice_is_refused(text: str) -> None:
     with pytest.raises(RequestError, match="has a key twice") as caught:
-        parsed(text.encode())
+        parse_json(text.encode())
     assert caught.value.status == 400
 
 
@@ -36,7 +36,7 @@ def test_numbers_and_texts_are_read_in_the_schema_s_order() -> None:
         {"age": None, "balance": -0.0, "place": "", "kind": "b"},
     ]
 
-    found = from_json(clients, MIXED)
+    found = rows_of_json(clients, MIXED)
 
     np.testing.assert_array_equal(found.features.numbers, [[1, 2.5], [math.nan, 0]])
     assert found.features.texts == (["Zürich", ""], ["", "b"])
@@ -45,7 +45,7 @@ def test_numbers_and_texts_are_read_in_the_schema_s_order() -> None:
 
 @pytest.mark.parametrize("value", [LARGEST_NUMBER, -LARGEST_NUMBER, int(LARGEST_NUMBER)])
 def test_the_largest_number_is_taken(value: float) -> None:
-    found = from_json([{**CLIENT, "lastmonth_activity": value}], DEFAULT_SCHEMA)
+    found = rows_of_json([{**CLIENT, "lastmonth_activity": value}], DEFAULT_SCHEMA)
 
     assert found.features.numbers[0, 0] == value
 
@@ -53,12 +53,12 @@ def test_the_largest_number_is_taken(value: float) -> None:
 @pytest.mark.parametrize("value", [int(LARGEST_NUMBER) + 1, math.nextafter(1e100, math.inf)])
 def test_a_larger_number_is_refused(value: float) -> None:
     with pytest.raises(RequestError, match="client 2: lastyear_activity must be a finite number"):
-        from_json([CLIENT, {**CLIENT, "lastyear_activity": value}], DEFAULT_SCHEMA)
+        rows_of_json([CLIENT, {**CLIENT, "lastyear_activity": value}], DEFAULT_SCHEMA)
 
 
 def test_too_many_rows_or_columns_are_refused() -> None:
     wide = {**CLIENT, **{f"more {i}": 0 for i in range(MAX_COLUMNS)}}
     for clients in ([CLIENT] * (MAX_ROWS + 1), [wide]):
         with pytest.raises(RequestError, match="at most") as caught:
-            from_json(clients, DEFAULT_SCHEMA)
+            rows_of_json(clients, DEFAULT_SCHEMA)
         assert caught.value.status == 413
