@@ -1,18 +1,44 @@
-"""The report on paper: a few pages of A4 for somebody who has a minute."""
+"""The report as a PDF: a few pages of A4, in one column or two."""
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
 
-from fpdf.enums import XPos
+from fpdf import FPDF
+from fpdf.enums import MethodReturnValue, TableBordersLayout, VAlign, XPos, YPos
+from fpdf.fonts import FontFace, TTFFont
+from matplotlib import get_data_path
 
 from pipeline.reporting.charts.chart import Chart
-from pipeline.reporting.charts.style import INK, MUTED, PAPER
-from pipeline.reporting.document import BAD, GOOD, WARNING, Fact, Grid, Section, State
-from pipeline.reporting.html import TITLE, ReportContent
-from pipeline.reporting.paper import LACKING, LARGE, LINE, MARGIN, SMALL, TABLE, TEXT, Paper
+from pipeline.reporting.charts.style import GRID, HEIGHT, INK, MUTED, PAPER, WIDTH
+from pipeline.reporting.document import (
+    BAD,
+    GOOD,
+    TITLE,
+    WARNING,
+    Fact,
+    Grid,
+    ReportContent,
+    Section,
+    State,
+)
 
 LEVELS = {GOOD: "#1a7f37", WARNING: "#9a6700", BAD: "#c1121f"}
 _TITLE = 3 + 7 + 1.0  # millimetres: of a section, with what is free above and below
+MARGIN = 15.0  # millimetres
+GAP = 6.0
+LINE = 3.9  # the height of a line of small text
+SMALL, TEXT, LARGE = 7.0, 8.5, 12.0  # points
+ABOVE, PADDING = 0.5, 1.5  # millimetres in a cell: above and below, to the right
+TABLE = 100.0  # the height of a table that is kept together; higher ones go on overleaf
+LACKING = "□"  # stands for a letter that the font lacks
+
+_BREAKS = "\t\r\n"  # of lines and cells, no letters
+
+logging.getLogger("fpdf").setLevel(logging.ERROR)  # it tells which tags of an SVG it passes over
+logging.getLogger("fontTools").setLevel(logging.ERROR)  # and which tables of a font
 
 
 def report_pdf(content: ReportContent) -> bytes:
@@ -108,3 +134,163 @@ def _letters(paper: Paper) -> None:
         paper.set_type(SMALL, colour=MUTED)
         paper.ln(2)
         paper.lines(f"Letters that this font lacks stand as {LACKING}; report.html has them.", LINE)
+
+
+class Paper(FPDF):
+    """A4 with margins and a foot on every page."""
+
+    def __init__(self, title: str, foot: str) -> None:
+        super().__init__(format="A4")
+        self._foot = foot
+        self.lacks_letters = False
+        self.set_margin(MARGIN)
+        self.set_auto_page_break(auto=True, margin=MARGIN + 5)
+        folder = Path(get_data_path(), "fonts/ttf")
+        self.add_font("DejaVu", fname=folder / "DejaVuSans.ttf")
+        self.add_font("DejaVu", style="B", fname=folder / "DejaVuSans-Bold.ttf")
+        self.set_title(title)
+        self.set_lang("en")
+        self.set_draw_color(GRID)
+
+    def normalize_text(self, text: str) -> str:
+        """What stands for a text that is to be written: a letter that the font lacks is told."""
+        font = self.current_font
+        assert isinstance(font, TTFFont)  # no other is ever set
+        known = "".join(c if ord(c) in font.cmap or c in _BREAKS else LACKING for c in text)
+        self.lacks_letters |= known != text
+        return known
+
+    def footer(self) -> None:
+        """What stands below each page."""
+        self.set_xy(MARGIN, -MARGIN)
+        self.set_type(SMALL, colour=MUTED)
+        self.cell(0, LINE, self._foot)
+        self.set_x(MARGIN)
+        self.cell(0, LINE, f"Page {self.page_no()}", align="R")
+
+    def beside(self, parts: Sequence[Chart | Grid]) -> None:
+        """Charts and narrow tables in two columns, each below what is shorter."""
+        tops = [self.get_y()] * 2
+        for part in parts:
+            height = self._part_height(part)
+            if min(tops) + height > self.page_break_trigger and min(tops) > MARGIN + 20:
+                self.add_page()
+                tops = [self.get_y()] * 2
+            place = tops.index(min(tops))
+            left = MARGIN + place * (self.half + GAP)
+            self.set_xy(left, tops[place])
+            if isinstance(part, Chart):
+                self.chart(part, left)
+                tops[place] += height
+            else:
+                self.grid(part, self.half, left)
+                tops[place] = self.get_y()
+        self.set_xy(MARGIN, max(tops))
+
+    def first_height(self, parts: Sequence[Chart | Grid]) -> float:
+        """What the first row of these takes: two charts, or what of a table stays together."""
+        charts = [part for part in parts[:2] if isinstance(part, Chart)]
+        if charts:
+            return self.charts_height(charts)
+        tables = [part for part in parts[:1] if isinstance(part, Grid)]
+        return sum(min(self.grid_height(one, self._width_of(one)), TABLE) for one in tables)
+
+    def _width_of(self, grid: Grid) -> float:
+        return self.half if grid.beside else self.epw
+
+    def _part_height(self, part: Chart | Grid) -> float:
+        if isinstance(part, Chart):
+            return self.charts_height([part])
+        return self.grid_height(part, self.half)
+
+    @property
+    def half(self) -> float:
+        """The width of one of two columns."""
+        return (self.epw - GAP) / 2
+
+    def charts_height(self, charts: Sequence[Chart]) -> float:
+        """What charts beside each other take, the highest title included."""
+        self.set_type(TEXT, bold=True)
+        words = max(self._height(chart.title, self.half) for chart in charts)
+        return words + self.half * HEIGHT / WIDTH + 2
+
+    def chart(self, chart: Chart, left: float) -> None:
+        """A chart below its title, as wide as half the page."""
+        self.set_type(TEXT, bold=True)
+        self.multi_cell(self.half, LINE, chart.title, align="L", new_x=XPos.LEFT)
+        self.image(
+            BytesIO(chart.drawing().encode()),
+            x=left,
+            y=self.get_y() + 1,
+            w=self.half,
+            alt_text=chart.summary,
+        )
+
+    def text_height(self, text: str) -> float:
+        """What a text takes over the whole width, in the type that is set."""
+        return self._height(text, self.epw) if text else 0.0
+
+    def _height(self, text: str, width: float) -> float:
+        """Of a text in the type that is set."""
+        return LINE * len(self._broken(text, width))
+
+    def _broken(self, text: str, width: float) -> list[str]:
+        """A text in the lines that it takes."""
+        lines = self.multi_cell(
+            width, LINE, text, align="L", dry_run=True, output=MethodReturnValue.LINES
+        )
+        assert isinstance(lines, list)  # as was asked for
+        return lines
+
+    def grid_height(self, grid: Grid, width: float) -> float:
+        """What a table takes."""
+        self.set_type(SMALL)
+        told = grid.widths or (1,) * len(grid.header)
+        parts = [width * part / sum(told) - PADDING for part in told]
+        lines = (
+            max(len(self._broken(cell, part)) for cell, part in zip(row, parts, strict=True))
+            for row in grid.paper_rows
+        )
+        return sum(LINE * count + 2 * ABOVE for count in lines) + LINE * 1.3 + 2
+
+    def grid(self, grid: Grid, width: float, left: float = MARGIN) -> None:
+        """A table below its caption."""
+        self.set_x(left)
+        self.set_type(TEXT, bold=True)
+        if not grid.rows:
+            self.multi_cell(width, LINE * 1.3, f"{grid.caption}: {grid.empty}", align="L")
+            self.ln(1)
+            return
+        self.multi_cell(width, LINE * 1.3, grid.caption, align="L")
+        self.set_type(SMALL)
+        self.set_x(left)
+        with self.table(
+            width=width,
+            align="LEFT" if left == MARGIN else "RIGHT",
+            col_widths=grid.widths or None,
+            borders_layout=TableBordersLayout.HORIZONTAL_LINES,
+            headings_style=FontFace(emphasis="BOLD", color=INK),
+            line_height=LINE,
+            v_align=VAlign.T,
+            padding=(ABOVE, PADDING, ABOVE, 0),
+            text_align=tuple(
+                "RIGHT" if place in grid.numbers else "LEFT" for place in range(len(grid.header))
+            ),
+        ) as table:
+            for row in grid.paper_rows:
+                table.row(row)
+        self.ln(2)
+
+    def keep_together(self, height: float) -> None:
+        """Go on to the next page if this one has not so much left."""
+        if self.get_y() + height > self.page_break_trigger and self.get_y() > MARGIN + 20:
+            self.add_page()
+
+    def set_type(self, size: float, *, bold: bool = False, colour: str = INK) -> None:
+        """The letters that follow."""
+        self.set_font("DejaVu", style="B" if bold else "", size=size)
+        self.set_text_color(colour)
+
+    def lines(self, text: str, height: float) -> None:
+        """A text over the whole width."""
+        self.multi_cell(0, height, text, align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)

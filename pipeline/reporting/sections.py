@@ -3,29 +3,29 @@
 import pandas as pd
 
 from pipeline.core.config import Config
-from pipeline.core.formatting import format_day, format_minute, format_release_number
+from pipeline.core.formatting import format_day, format_minute, format_release_number, pluralize
 from pipeline.core.schema import Schema
 from pipeline.monitoring.metrics import Tested
 from pipeline.monitoring.scores import Scores
 from pipeline.ranking.movers import Movers
 from pipeline.registry.releases import Release
-from pipeline.reporting.charts.inputchart import input_chart
-from pipeline.reporting.charts.model_charts import model_charts, tested_words
-from pipeline.reporting.charts.risk_charts import distribution_chart
-from pipeline.reporting.charts.scorechart import score_chart
-from pipeline.reporting.charts.time_charts import missing_chart, timing_chart
-from pipeline.reporting.clientgrids import TOP_CLIENTS, mover_grids, top_grid
+from pipeline.reporting.charts.model_charts import model_charts
+from pipeline.reporting.charts.risk_charts import distribution_chart, input_chart
+from pipeline.reporting.charts.time_charts import missing_chart, score_chart, timing_chart
 from pipeline.reporting.document import Grid, Section
 from pipeline.reporting.model_card import CURVES, KINDS, NOT_FOR, RULES
 from pipeline.reporting.tables import (
-    LAST,
+    MAX_EVENTS,
+    TOP_CLIENTS,
     Intervals,
     checks_grid,
     deployments_grid,
+    mover_grids,
     refused_grid,
     runs_grid,
     score_grid,
     set_aside_grid,
+    top_grid,
 )
 from pipeline.storage.database import History
 from pipeline.storage.driftrecords import Checked
@@ -38,7 +38,10 @@ STAGES = ("ingestion", "training")
 def score_section(history: History, scores: Scores | None) -> Section:
     """The score over time, the decisions, and what the live model reached on the test data."""
     releases = last_deployments(history, MOST_POINTS)
-    grids = [checks_grid(last_checks(history, LAST)), deployments_grid(releases[-LAST:])]
+    grids = [
+        checks_grid(last_checks(history, MAX_EVENTS)),
+        deployments_grid(releases[-MAX_EVENTS:]),
+    ]
     return Section(
         key="scores",
         title="Score over time",
@@ -51,11 +54,13 @@ def score_section(history: History, scores: Scores | None) -> Section:
 
 def model_section(tested: Tested, intervals: Intervals | None) -> Section:
     """How the live model does on the test data; `intervals` by the name of the score."""
+    left = int(tested.outcomes.sum())
+    rows = f"{pluralize(len(tested.outcomes), 'client')} of the test data, of whom {left:,} left"
     alike = " There are no curves: all of these rows have the same outcome."
     return Section(
         key="model",
         title="How good the model is",
-        lead=f"On {tested_words(tested)}.{'' if tested.both else alike}",
+        lead=f"On {rows}.{'' if tested.both else alike}",
         charts=model_charts(tested),
         grids=(score_grid(tested.scores, intervals),),
     )

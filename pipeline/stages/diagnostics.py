@@ -14,7 +14,7 @@ from pipeline.models.estimators import predictions_of
 from pipeline.monitoring.packages import UNKNOWN, Package, outdated_packages
 from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import live_release
-from pipeline.reporting.driftlines import drift_lines
+from pipeline.reporting.text_tables import drift_lines
 from pipeline.stages import training
 from pipeline.stages.ingestion import ingest
 from pipeline.storage.driftrecords import Checked, last_checked

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from matplotlib.figure import Figure
-
 from pipeline.core.config import Config
 from pipeline.core.files import utc_now, write_atomic
-from pipeline.core.formatting import format_minute, format_score, pluralize
+from pipeline.core.formatting import format_minute
 from pipeline.data.frames import read_folder
 from pipeline.models.manifest import CARD
 from pipeline.models.scorer import Scorer, scorer_of
@@ -21,9 +19,8 @@ from pipeline.ranking.rank import rank_clients
 from pipeline.ranking.ranking_file import ranking_table, write_ranking
 from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import Release, live_release
-from pipeline.reporting.charts.matrixchart import draw_matrix
-from pipeline.reporting.charts.style import new_figure, png_of, styled
-from pipeline.reporting.html import ReportContent
+from pipeline.reporting.charts.model_charts import confusion_matrix_png
+from pipeline.reporting.document import ReportContent
 from pipeline.reporting.overview import current_state, report_sections
 from pipeline.reporting.report_files import forget_reports, write_reports
 from pipeline.storage.history import open_history
@@ -59,7 +56,7 @@ def report(config: Config, matrix_name: str = "confusionmatrix.png") -> Report:
     matrix_path = config.output_model_path / matrix_name
     test = read_folder(config.test_data_path, config.schema)
     tested = tested_on(model, test, config.schema)
-    write_atomic(matrix_path, draw_confusion_matrix(tested, release))
+    write_atomic(matrix_path, confusion_matrix_png(tested, release.id))
     clients, moved = update_ranking(config, release, scorer_of(model, release.model))
     log.info("ranked %s clients by release %s: %s", f"{clients:,}", release.id, moved)
     return Report(
@@ -104,24 +101,3 @@ def update_ranking(config: Config, release: Release, scorer: Scorer) -> Ranked:
         config.clientrisk_path, ranking_table(ranking, explainer, config.risk_bands, release.id)
     )
     return Ranked(len(ranking.clients), moved)
-
-
-def draw_confusion_matrix(tested: Tested, release: Release) -> bytes:
-    """The confusion matrix of a release on labelled rows, as PNG: counts, row percents."""
-    with styled():
-        figure = matrix_figure(tested, release)
-        return png_of(figure)
-
-
-def matrix_figure(tested: Tested, release: Release) -> Figure:
-    """The figure of it; to be called within `styled`."""
-    scores = tested.scores
-    figure = new_figure(6.4, 5.6)
-    axes = figure.add_axes((0.11, 0.09, 0.83, 0.8))
-    axes.set_aspect("equal")
-    draw_matrix(axes, tested.counts, size=15, scale="percent of the clients with that outcome")
-    axes.set_title(
-        f"F1 {format_score(scores.f1)} on {pluralize(scores.rows, 'client')} of the test data\n"
-        f"release {release.id}",
-    )
-    return figure

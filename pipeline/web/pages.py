@@ -12,8 +12,8 @@ from pipeline.core.errors import HistoryError, NotRecordedError
 from pipeline.ranking.current_ranking import CurrentRanking, file_stamp, history_stamp
 from pipeline.ranking.ranking_file import BANDS, ranking_to_dicts
 from pipeline.reporting.document import Section
+from pipeline.reporting.html import rendered, static
 from pipeline.reporting.overview import current_state, page_sections, readable_release
-from pipeline.reporting.rendering import rendered, static
 from pipeline.web.api import api_description
 from pipeline.web.api_docs import documented
 from pipeline.web.client_views import client_record, listing, query_of

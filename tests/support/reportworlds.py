@@ -16,8 +16,7 @@ from pipeline.monitoring.score_drift import Verdict
 from pipeline.ranking.current_ranking import CurrentRanking
 from pipeline.ranking.ranking_file import COLUMNS
 from pipeline.registry.releases import Release, live_release
-from pipeline.reporting.document import Section
-from pipeline.reporting.html import ReportContent
+from pipeline.reporting.document import ReportContent, Section
 from pipeline.reporting.overview import current_state
 from pipeline.reporting.sections import (
     card_section,

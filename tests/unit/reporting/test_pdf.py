@@ -19,8 +19,7 @@ from sandbox import Sandbox
 
 from pipeline.core.formatting import truncate
 from pipeline.registry.releases import Challenge, live_release
-from pipeline.reporting.document import Grid, Section, State
-from pipeline.reporting.html import ReportContent
+from pipeline.reporting.document import Grid, ReportContent, Section, State
 from pipeline.reporting.pdf import MARGIN, report_pdf
 from pipeline.reporting.sections import card_section
 from pipeline.storage.database import History

@@ -7,7 +7,7 @@ import pytest
 from reportworlds import content_of, many_judged, ranking_of, set_aside
 from sandbox import Sandbox
 
-from pipeline.reporting.html import ReportContent
+from pipeline.reporting.document import ReportContent
 from pipeline.reporting.report_files import write_reports
 
 TODAY = f"{datetime.now(UTC):%Y-%m-%d}"

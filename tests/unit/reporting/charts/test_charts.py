@@ -19,15 +19,22 @@ from pipeline.core.config import RiskBands
 from pipeline.monitoring import metrics
 from pipeline.monitoring.input_drift import FeatureDrift
 from pipeline.reporting.charts.chart import Chart
-from pipeline.reporting.charts.clientchart import client_chart
-from pipeline.reporting.charts.curvecharts import gain_chart, recall_chart, roc_chart
-from pipeline.reporting.charts.inputchart import input_chart
-from pipeline.reporting.charts.matrixchart import matrix_chart
-from pipeline.reporting.charts.model_charts import calibration_chart, model_charts
-from pipeline.reporting.charts.risk_charts import distribution_chart
-from pipeline.reporting.charts.scorechart import score_chart
+from pipeline.reporting.charts.model_charts import (
+    calibration_chart,
+    gain_chart,
+    matrix_chart,
+    model_charts,
+    recall_chart,
+    roc_chart,
+)
+from pipeline.reporting.charts.risk_charts import distribution_chart, input_chart
 from pipeline.reporting.charts.style import new_figure, styled
-from pipeline.reporting.charts.time_charts import missing_chart, timing_chart
+from pipeline.reporting.charts.time_charts import (
+    client_chart,
+    missing_chart,
+    score_chart,
+    timing_chart,
+)
 from pipeline.reporting.sections import model_section
 from pipeline.storage.risk_history import RiskPoint
 from pipeline.storage.trendbins import ScoreBin, TimingBin
