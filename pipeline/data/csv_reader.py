@@ -188,24 +188,38 @@ class PlainRows:
         # a line with nothing on it is no row, even where the only field may be empty
         self.run = re.compile(rf"(?:(?!\r?\n){','.join(fields)}\r?\n)*+")
         texts = {schema.client, *schema.categorical}
-        self._picks = [(header.index(name), name in texts) for name in columns]
-        self._in_order = tuple(header) == tuple(columns)
-        self._numbers_only = self._in_order and texts.isdisjoint(columns)
+        self._is_text = [name in texts for name in columns]
+        self._span: re.Pattern[str] | None = None
+        self._places: list[int] | None = None
+        first, count = header.index(columns[0]), len(columns)
+        if tuple(header[first : first + count]) != tuple(columns):
+            self._places = [header.index(name) for name in columns]
+        elif count < len(header):
+            self._span = re.compile(
+                rf"(?:[^,\n]*,){{{first}}}((?:[^,\n]*,){{{count - 1}}}[^,\n]*)[^\n]*\n"
+            )
 
     def canonical(self, run: str) -> str:
         """The canonical lines of rows that `run` matched."""
         if "\r" in run:
             run = run.replace("\r\n", "\n")
-        if self._numbers_only:
+        if self._span:
+            run = "\n".join(self._span.findall(run)) + "\n"
+        elif self._places:
+            rows = [row.split(",") for row in run.split("\n")[:-1]]
+            run = "".join([",".join([row[i] for i in self._places]) + "\n" for row in rows])
+        return self._without_zeros(run) if ".0," in run or ".0\n" in run else run
+
+    def _without_zeros(self, run: str) -> str:
+        """Integers without their `.0`, with which a text may end as well."""
+        if not any(self._is_text):
             return run.replace(".0,", ",").replace(".0\n", "\n")
-        if self._in_order and ".0," not in run and ".0\n" not in run:
-            return run
-        fields = list(zip(*csv.reader(io.StringIO(run)), strict=True))
-        columns = (
-            fields[place] if text else [field.removesuffix(".0") for field in fields[place]]
-            for place, text in self._picks
+        columns = zip(*[row.split(",") for row in run.split("\n")[:-1]], strict=True)
+        kept = (
+            column if is_text else [field.removesuffix(".0") for field in column]
+            for is_text, column in zip(self._is_text, columns, strict=True)
         )
-        return "\n".join(map(",".join, zip(*columns, strict=True))) + "\n"
+        return "\n".join(map(",".join, zip(*kept, strict=True))) + "\n"
 
 
 def too_many_bad(bad: Sequence[BadRow], rows: int) -> str | None:

@@ -31,10 +31,10 @@ from pipeline.ranking.rank import rank_clients
 from pipeline.ranking.ranking_file import ranking_table, write_ranking
 from pipeline.registry.releases import Release
 from pipeline.stages.reporting import Ranked, update_ranking
-from pipeline.stages.training import train
 from pipeline.storage.database import History
 from pipeline.storage.master import read_master
 from tests.bench.measuring import interleaved, machine, peak_of, table, world
+from tests.support.stagecalls import train
 
 CLIENTS = (1_000, 10_000, 100_000, 1_000_000)
 MOST_BOOSTED = 100_000

@@ -21,11 +21,11 @@ from flask.testing import FlaskClient
 from sandbox import NOISE, PROJECT, Sandbox, client_rows
 from servers import answers, free_port, interruptible, serving, wait_until
 from sklearn import metrics
+from stagecalls import record_diagnostics
 from werkzeug.test import TestResponse
 
 from app import create_app
 from pipeline.registry.releases import Release, live_release
-from pipeline.stages import diagnostics
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 HEADER = ",".join(FEATURES)
@@ -629,7 +629,7 @@ def test_a_statistic_that_is_undefined_is_null(sandbox: Sandbox) -> None:
 
 
 def test_diagnostics_show_what_was_recorded(deployed: Sandbox, client: FlaskClient) -> None:
-    diagnostics.record(deployed.config)
+    record_diagnostics(deployed.config)
 
     answer = client.get("/diagnostics")
 
@@ -671,7 +671,7 @@ def test_diagnostics_show_the_last_drift_check(settled: Sandbox) -> None:
 
 
 def test_diagnostics_measure_nothing(deployed: Sandbox, client: FlaskClient) -> None:
-    diagnostics.record(deployed.config)
+    record_diagnostics(deployed.config)
     before = client.get("/diagnostics").get_json()
     for folder in ("ingesteddata", "sourcedata", "testdata", "models"):
         shutil.rmtree(deployed.root / folder)
@@ -984,7 +984,7 @@ def test_before_the_first_run_every_answer_is_503_and_nothing_is_made(
 
 
 def test_no_answer_changes_a_file(deployed: Sandbox, client: FlaskClient) -> None:
-    diagnostics.record(deployed.config)
+    record_diagnostics(deployed.config)
     files, stamps = deployed.files(), deployed.stamps()
 
     asked = [

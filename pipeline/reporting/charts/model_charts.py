@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from sklearn import metrics
 
 from pipeline.core.formatting import format_percent, format_score, pluralize
-from pipeline.monitoring.metrics import Tested, calibration_bins, calibration_error, top_lift
+from pipeline.monitoring.metrics import Evaluation, Tested
 from pipeline.reporting.charts.chart import Chart
 from pipeline.reporting.charts.style import (
     ALARM,
@@ -27,10 +27,13 @@ MAX_POINTS = 200  # of a curve that are drawn
 _TENTHS = np.arange(11) / 10
 
 
-def model_charts(tested: Tested) -> tuple[Chart, ...]:
+def model_charts(evaluation: Evaluation) -> tuple[Chart, ...]:
     """All charts of a model; the curves only where there are rows of both outcomes."""
-    curves = (roc_chart(tested), recall_chart(tested), gain_chart(tested)) if tested.both else ()
-    return (matrix_chart(tested), *curves, calibration_chart(tested))
+    tested = evaluation.tested
+    curves: tuple[Chart, ...] = ()
+    if tested.both:
+        curves = (roc_chart(tested), recall_chart(tested), gain_chart(evaluation))
+    return (matrix_chart(tested), *curves, calibration_chart(evaluation))
 
 
 def confusion_matrix_png(tested: Tested, release: str) -> bytes:
@@ -61,6 +64,7 @@ def matrix_chart(tested: Tested) -> Chart:
     def draw(figure: Figure) -> None:
         axes = figure.add_axes((0.24, 0.2, 0.73, 0.76))
         _draw_matrix(axes, tested.counts, size=11)
+        axes.tick_params(axis="y", rotation=0)
         axes.xaxis.set_label_coords(0.5, -0.15)
         axes.yaxis.set_label_coords(-0.26, 0.5)
 
@@ -169,10 +173,10 @@ def recall_chart(tested: Tested) -> Chart:
     )
 
 
-def gain_chart(tested: Tested) -> Chart:
+def gain_chart(evaluation: Evaluation) -> Chart:
     """Cumulative gain: whom one finds by contacting the clients at the highest risk first."""
-    contacted, found = _gain(tested)
-    lift = top_lift(tested.outcomes, tested.risk)
+    contacted, found = _gain(evaluation.tested)
+    lift = evaluation.lift
     rows = []
     for share in _TENTHS[1:]:
         gain = float(np.interp(share, contacted, found))
@@ -209,9 +213,9 @@ def _gain(tested: Tested) -> tuple[np.ndarray, np.ndarray]:
     return np.append(0.0, (ends + 1) / len(risk)), np.append(0.0, left)
 
 
-def calibration_chart(tested: Tested) -> Chart:
+def calibration_chart(evaluation: Evaluation) -> Chart:
     """Whether of those at a risk of 30 % some 30 % leave."""
-    bins = calibration_bins(tested.outcomes, tested.risk)
+    bins = evaluation.bins
     x, y = [100 * part.risk for part in bins], [100 * part.left for part in bins]
     most = max(part.rows for part in bins)
 
@@ -226,7 +230,7 @@ def calibration_chart(tested: Tested) -> Chart:
     return Chart(
         key="calibration",
         title="Calibration: risk and outcome differ by"
-        f" {format_percent(calibration_error(bins))} on average",
+        f" {format_percent(evaluation.calibration_error)} on average",
         summary=(
             "Clients in ten groups by risk: the percent that left, over the percent predicted."
             " Points on the dotted line are right; larger ones stand for more clients."

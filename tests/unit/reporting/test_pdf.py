@@ -184,7 +184,7 @@ def test_letters_of_any_script_do_not_stop_it(paper: Callable[[str], Paper]) -> 
 
 
 def test_letters_that_the_font_lacks_are_told(paper: Callable[[str], Paper]) -> None:
-    note = "Letters that this font lacks stand as □; report.html has them."
+    note = "□: a letter that this font lacks; report.html has it."
 
     assert f"3 {'□' * 12} " in paper("any letters").words
     assert note in paper("any letters").pages[-1]
