@@ -36,14 +36,14 @@ from pipeline.stages.scoring import score
 from pipeline.stages.training import train
 from pipeline.storage import ledger
 from pipeline.storage.database import History
-from pipeline.storage.driftrecords import record_drift
 from pipeline.storage.records import (
     batch_scores,
+    prune,
     record_decision,
+    record_drift,
     record_scores,
     recorded_run,
 )
-from pipeline.storage.retention import prune
 from pipeline.storage.rows import Store, open_store
 from pipeline.web.api_client import (
     ApiError,

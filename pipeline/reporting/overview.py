@@ -33,9 +33,8 @@ from pipeline.reporting.sections import (
 )
 from pipeline.reporting.status import Status, read_status
 from pipeline.storage.database import History
-from pipeline.storage.driftrecords import last_checked
 from pipeline.storage.history import open_existing_history
-from pipeline.storage.records import last_scores
+from pipeline.storage.records import last_checked, last_scores
 
 log = logging.getLogger(__name__)
 

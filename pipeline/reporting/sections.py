@@ -26,16 +26,22 @@ from pipeline.reporting.tables import (
     top_grid,
 )
 from pipeline.storage.database import History
-from pipeline.storage.driftrecords import Checked
-from pipeline.storage.trendbins import MOST_POINTS, missing_samples, score_bins, timing_bins
-from pipeline.storage.trends import last_checks, last_deployments
+from pipeline.storage.records import Checked
+from pipeline.storage.trends import (
+    MAX_POINTS,
+    last_checks,
+    last_deployments,
+    missing_samples,
+    score_bins,
+    timing_bins,
+)
 
 STAGES = ("ingestion", "training")
 
 
 def score_section(history: History, scores: Scores | None) -> Section:
     """The score over time, the decisions, and what the live model reached on the test data."""
-    releases = last_deployments(history, MOST_POINTS)
+    releases = last_deployments(history, MAX_POINTS)
     checks = checks_grid(last_checks(history, MAX_EVENTS))
     deployments = deployments_grid(releases[-MAX_EVENTS:])
     return Section(

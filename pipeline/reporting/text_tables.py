@@ -7,7 +7,7 @@ from itertools import accumulate
 
 from pipeline.core.formatting import format_minute, format_release_number, pluralize
 from pipeline.monitoring.input_drift import FeatureDrift
-from pipeline.storage.driftrecords import Checked
+from pipeline.storage.records import Checked
 from pipeline.storage.trends import Trends
 
 MAX_CELLS = 60  # cells of a reason or a name; the rest is in `--json`

@@ -17,9 +17,10 @@ from pipeline.reporting.text_tables import drift_lines
 from pipeline.stages.ingestion import ingest
 from pipeline.stages.training import train
 from pipeline.storage.database import History
-from pipeline.storage.driftrecords import Checked, last_checked
 from pipeline.storage.history import open_history
 from pipeline.storage.records import (
+    Checked,
+    last_checked,
     last_missing,
     last_packages,
     last_timings,

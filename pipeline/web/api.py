@@ -23,10 +23,15 @@ from pipeline.ranking.ranking_file import by_loss, has_losses, ranking_to_dicts
 from pipeline.registry.releases import live_id
 from pipeline.reporting.status import LastRun, last_active, last_run
 from pipeline.storage.database import History
-from pipeline.storage.driftrecords import Checked, last_checked
 from pipeline.storage.history import open_existing_history
 from pipeline.storage.ledger import master_size
-from pipeline.storage.records import last_missing, last_packages, last_timings
+from pipeline.storage.records import (
+    Checked,
+    last_checked,
+    last_missing,
+    last_packages,
+    last_timings,
+)
 from pipeline.storage.rows import open_store
 from pipeline.storage.trends import DEFAULT_TRENDS, MAX_TRENDS, Trends, trends
 from pipeline.web.openapi import OPTIONAL, Described, Operation, Parameter, description

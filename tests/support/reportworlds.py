@@ -19,7 +19,7 @@ from pipeline.reporting.document import ReportContent
 from pipeline.reporting.overview import RunResults, report_content
 from pipeline.reporting.sections import drift_section
 from pipeline.storage.database import History
-from pipeline.storage.driftrecords import Checked
+from pipeline.storage.records import Checked
 
 MADE_AT = "2026-11-22 09:00"
 YEAR = 50_000  # runs of one a ten minutes

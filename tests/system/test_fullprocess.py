@@ -29,8 +29,7 @@ from pipeline.monitoring.decisions import Decision
 from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import Challenge, Release, live_id, live_release
 from pipeline.storage.database import History
-from pipeline.storage.driftrecords import Checked, last_checked
-from pipeline.storage.records import record_decision
+from pipeline.storage.records import Checked, last_checked, record_decision
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 NOTHING_NEW = "nothing new in sourcedata\n"

@@ -35,8 +35,7 @@ from pipeline.reporting.charts.style import (
     time_axes,
 )
 from pipeline.storage.risk_history import RiskPoint
-from pipeline.storage.trendbins import ScoreBin, TimingBin
-from pipeline.storage.trends import Deployment, Missing
+from pipeline.storage.trends import Deployment, Missing, ScoreBin, TimingBin
 
 MAX_RELEASES = 12  # whose numbers are in a picture
 MAX_LINES = 6  # columns that are drawn; the others are in the table

@@ -19,7 +19,7 @@ from pipeline.reporting.health import Risks, count_risks, overall_health
 from pipeline.reporting.overview import page_health
 from pipeline.reporting.status import LastRun, LastVerdict, Status, read_status
 from pipeline.storage.database import History
-from pipeline.storage.driftrecords import Checked
+from pipeline.storage.records import Checked
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 RECENTLY = "2026-11-22T08:55:00Z"

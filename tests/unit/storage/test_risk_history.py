@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.storage.database import History
-from pipeline.storage.retention import prune
+from pipeline.storage.records import prune
 from pipeline.storage.risk_history import (
     LastChanges,
     RiskChange,
