@@ -25,7 +25,7 @@ from pipeline.reporting.html import ReportContent
 from pipeline.reporting.overview import current_state, report_sections
 from pipeline.reporting.report_files import forget_reports, write_reports
 from pipeline.storage.database import History
-from pipeline.storage.rows import Store
+from pipeline.storage.master import Master
 
 log = logging.getLogger("reporting")
 
@@ -55,7 +55,7 @@ def report(
     history: History,
     live: Live,
     evaluation: Evaluation,
-    rows: Store,
+    rows: Master,
     matrix_name: str = "confusionmatrix.png",
 ) -> Report:
     """Write all reports of the live release; `evaluation` is its on the test data."""
@@ -91,7 +91,7 @@ def write_report(config: Config, release: Release, tested: Tested) -> tuple[Path
     return write_reports(config, content)
 
 
-def update_ranking(config: Config, history: History, live: Live, rows: Store) -> Ranked:
+def update_ranking(config: Config, history: History, live: Live, rows: Master) -> Ranked:
     """Rank all clients into clientrisk.csv, and who moved into movers.csv.
 
     Whose risk changed goes into the history.
