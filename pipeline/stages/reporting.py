@@ -18,7 +18,7 @@ from pipeline.reporting.charts.model_charts import confusion_matrix_png
 from pipeline.reporting.overview import RunResults, report_content
 from pipeline.reporting.report_files import forget_reports, write_reports
 from pipeline.storage.database import History
-from pipeline.storage.rows import Store
+from pipeline.storage.master import Master
 
 log = logging.getLogger("reporting")
 
@@ -50,7 +50,7 @@ def report(
     history: History,
     live: Live,
     evaluation: Evaluation,
-    rows: Store,
+    rows: Master,
     matrix_name: str = "confusionmatrix.png",
 ) -> Report:
     """Write all reports of the live release; `evaluation` is its on the test data."""
@@ -72,7 +72,7 @@ def report(
     )
 
 
-def update_ranking(config: Config, history: History, live: Live, rows: Store) -> Ranked:
+def update_ranking(config: Config, history: History, live: Live, rows: Master) -> Ranked:
     """Rank all clients, record whose risk changed, and write clientrisk.csv and movers.csv."""
     release = live.release
     labels = [config.labels[column] for column in config.schema.features]
