@@ -51,10 +51,10 @@ from pipeline.web.api_client import (
     check,
     default_file,
     release_served,
+    serving,
     write_answers,
 )
 from pipeline.web.app import create_app
-from pipeline.web.local_server import serving
 
 log = logging.getLogger("fullprocess")
 
@@ -251,7 +251,7 @@ def ask_api(config: Config, path: Path) -> None:
     does not undo a run that is otherwise done.
     """
     with api_server(config) as url:
-        answers = call_api(url, default_file(config))
+        answers = call_api(url, default_file(config.test_data_path))
     write_answers(answers, path)
     for answer in answers:
         try:
