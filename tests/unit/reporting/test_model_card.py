@@ -78,11 +78,11 @@ SECOND = Decision("[]", 60, 60, "000001-x", 0.75, 0.5, "drift", "kept", "")
 WHOLE = """\
 # Model card of release 000002-20260102T000100Z
 
-Deployed 2026-01-02T00:01:00.000Z without a comparison: the first one, or by hand.
+Deployed 2026-01-02T00:01:00.000Z without a comparison: the first release, or by hand.
 
 ## Data
 
-8,400 rows with a known outcome, of 3 files taken in from 2026-01-01T00:00:00.000Z to \
+8,400 rows with a known outcome, of 3 files ingested from 2026-01-01T00:00:00.000Z to \
 2026-01-02T00:00:00.000Z; trained 2026-01-02T00:00:00.000Z.
 
 | feature | kind | usual (median or most frequent) |
@@ -311,7 +311,7 @@ def test_the_card_of_a_release_tells_what_is_on_record(deployed: Sandbox) -> Non
     taken = [at for (at,) in deployed.query("SELECT recorded_at FROM files ORDER BY id")]
     assert text.startswith(f"# Model card of release {release.id}\n")
     assert section(text, "Data")[0] == (
-        f"150 rows with a known outcome, of 3 files taken in from {taken[0]} to {taken[2]};"
+        f"150 rows with a known outcome, of 3 files ingested from {taken[0]} to {taken[2]};"
         f" trained {release.model.trained_at}."
     )
     assert section(text, "Scores on the test data")[3].startswith(f"| F1 | {release.f1:.4f} | ")
