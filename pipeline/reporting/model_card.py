@@ -43,9 +43,9 @@ NOT_FOR = (
     "Choosing whom to contact for the greatest effect: a high risk says who is likely to leave, not"
     " who would stay if asked (Ascarza, Journal of Marketing Research 55(1), 2018). To learn that,"
     " leave a random control group alone and compare.",
-    "Prices, credit, contracts or other decisions about a client: it has not been checked for them.",
+    "Prices, credit, contracts or other decisions about a client: it was not checked for them.",
     "Explaining why clients leave: reasons are what moves this model, not what moves clients.",
-    "Clients unlike those it was trained on: the input drift in `python diagnostics.py` shows them.",
+    "Clients unlike those it learned from: the input drift in `python diagnostics.py` shows them.",
 )
 LINE = 100  # characters
 

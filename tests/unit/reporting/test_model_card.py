@@ -131,7 +131,7 @@ Expected calibration error 0.0123.
 
 ## Segments
 
-Unequal errors show here; of few rows, chance alone makes scores differ.
+Unequal errors show here; in segments of few rows, scores differ by chance.
 
 | column | category | rows | left | predicted | F1 | precision | recall | AUC |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -147,13 +147,12 @@ Unequal errors show here; of few rows, chance alone makes scores differ.
 
 ## What it must not be used for
 
-- Whom to contact for the effect of it: a high risk says who is likely to leave, not who would stay
-  if asked (Ascarza, Journal of Marketing Research 55(1), 2018). Leave a random group alone and
-  compare: that tells.
-- Prices, credit, contracts or anything else that a law or a person would call a decision about a
-  client: nobody has checked it for that.
-- Why clients leave: reasons are what moves this model, not what moves clients.
-- Clients unlike those it learned from; the input drift in `python diagnostics.py` shows them.
+- Choosing whom to contact for the greatest effect: a high risk says who is likely to leave, not who
+  would stay if asked (Ascarza, Journal of Marketing Research 55(1), 2018). To learn that, leave a
+  random control group alone and compare.
+- Prices, credit, contracts or other decisions about a client: it was not checked for them.
+- Explaining why clients leave: reasons are what moves this model, not what moves clients.
+- Clients unlike those it learned from: the input drift in `python diagnostics.py` shows them.
 """
 
 
@@ -213,7 +212,7 @@ def test_without_categories_it_says_so(logistic: Model) -> None:
     evaluation = replace(EVALUATION, segments=())
     text = card_text(RELEASE, Card(logistic, evaluation, PERIOD, []))
     assert section(text, "Segments") == [
-        "The table has no category columns: there is nothing to break the scores down by."
+        "There are no category columns to break the scores down by."
     ]
 
 
