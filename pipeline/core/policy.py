@@ -1,14 +1,12 @@
 """What `config.json` decides: the model, the threshold, drift, redeployment."""
 
+from enum import StrEnum
 from typing import NamedTuple
 
 from pipeline.core.config_reader import ObjectReader, as_json
 
 MODELS = ("logistic", "boosting", "auto")
 THRESHOLDS = ("f1", "value")
-DRIFT_TESTS = ("raw", "parametric", "nonparametric", "bootstrap")
-RETRAIN_ON = ("score", "input", "new_data")
-GATES = ("not_worse", "better", "always")
 LARGEST_SEED = 2**32 - 1  # that scikit-learn takes
 POLICY_KEYS = (
     "model",
@@ -21,6 +19,31 @@ POLICY_KEYS = (
     "gate",
     "seed",
 )
+
+
+class DriftTest(StrEnum):
+    """A test for drift of scores."""
+
+    RAW = "raw"
+    PARAMETRIC = "parametric"
+    NONPARAMETRIC = "nonparametric"
+    BOOTSTRAP = "bootstrap"
+
+
+class RetrainOn(StrEnum):
+    """What besides drift of scores leads to a challenger."""
+
+    SCORE = "score"  # nothing else
+    INPUT = "input"  # drift of the input
+    NEW_DATA = "new_data"  # any new row with a known outcome
+
+
+class Gate(StrEnum):
+    """What a challenger must reach to be deployed."""
+
+    NOT_WORSE = "not_worse"  # an F1 no lower than the champion's
+    BETTER = "better"  # a difference whose 95 % interval is above zero
+    ALWAYS = "always"
 
 
 class Worth(NamedTuple):
@@ -47,9 +70,9 @@ class Policy(NamedTuple):
     model: str = "logistic"
     threshold: float | str = 0.5
     worth: Worth = Worth()
-    drift_test: str = "raw"
-    retrain_on: str = "score"
-    gate: str = "not_worse"
+    drift_test: DriftTest = DriftTest.RAW
+    retrain_on: RetrainOn = RetrainOn.SCORE
+    gate: Gate = Gate.NOT_WORSE
     seed: int = 0
 
 
@@ -59,9 +82,9 @@ def read_policy(reader: ObjectReader, numeric: tuple[str, ...]) -> Policy:
         model=reader.choice("model", "logistic", MODELS),
         threshold=_threshold(reader),
         worth=_worth(reader, numeric),
-        drift_test=reader.choice("drift_test", "raw", DRIFT_TESTS),
-        retrain_on=reader.choice("retrain_on", "score", RETRAIN_ON),
-        gate=reader.choice("gate", "not_worse", GATES),
+        drift_test=DriftTest(reader.choice("drift_test", "raw", tuple(DriftTest))),
+        retrain_on=RetrainOn(reader.choice("retrain_on", "score", tuple(RetrainOn))),
+        gate=Gate(reader.choice("gate", "not_worse", tuple(Gate))),
         seed=reader.integer("seed", 0, least=0, most=LARGEST_SEED),
     )
     if policy.threshold == "value":

@@ -1,6 +1,6 @@
 """What the last drift check found, as aligned tables for a terminal."""
 
-from pipeline.monitoring.input_drift import FeatureDrift
+from pipeline.monitoring.decisions import FeatureDrift
 from pipeline.storage.driftrecords import Checked
 
 

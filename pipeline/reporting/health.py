@@ -16,7 +16,7 @@ from pipeline.core.formatting import (
     format_score,
     pluralize,
 )
-from pipeline.monitoring.score_drift import DRIFT
+from pipeline.monitoring.decisions import ChallengeOutcome, Verdict
 from pipeline.registry.releases import Release
 from pipeline.reporting.document import BAD, GOOD, WARNING, Fact, State
 from pipeline.reporting.status import LastRun, Status
@@ -28,6 +28,7 @@ MOST_NAMED = 3  # features
 AT_WORK = 1200.0  # seconds that a run may take before one asks
 LATE = 3600.0  # seconds without any run, where one is due every ten minutes
 _WORDS = {GOOD: "All is well", WARNING: "Look at this", BAD: "Something is wrong"}
+NOT_REPLACED = (ChallengeOutcome.LOST, ChallengeOutcome.SAME_MODEL)
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def _doubts(status: Status, now: datetime) -> list[str]:
     if status.last_active and _seconds(status.last_active, now) > LATE:
         told.append(f"nothing has run for {format_age(status.last_active, now)[:-4]}")
     last = status.last_verdict
-    if last and last.verdict == DRIFT and "stays live" in last.reason:
+    if last and last.verdict == Verdict.DRIFT and last.challenge in NOT_REPLACED:
         told.append("the last batch drifted, and no better model was found")
     if status.rejected:
         told.append(f"{pluralize(len(status.rejected), 'file')} in the input folder cannot be read")
@@ -104,7 +105,7 @@ def _model_doubts(release: Release | PipelineError | None, checked: Checked | No
         return []
     told = ["the live model names nobody rightly"] if release.f1 == 0 else []
     found = checked.input if checked and checked.release == release.id else ()
-    names = [one.name for one in found if one.verdict == DRIFT]
+    names = [one.name for one in found if one.verdict == Verdict.DRIFT]
     if names:
         more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
         told.append(f"the input of the last batch drifted: {', '.join(names[:MOST_NAMED])}{more}")

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pipeline.core.config import Config
 from pipeline.core.errors import PipelineError
 from pipeline.data.input_files import list_input
+from pipeline.monitoring.decisions import ChallengeOutcome, Verdict
 from pipeline.registry.releases import Release, live_id, live_release
 from pipeline.storage.database import History
 from pipeline.storage.history import open_existing_history
@@ -30,8 +31,9 @@ class LastVerdict:
     """What was decided on the batch judged last."""
 
     at: str
-    verdict: str
+    verdict: Verdict
     reason: str
+    challenge: ChallengeOutcome | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,6 @@ def status(config: Config) -> Status:
         new = _tried(lambda: tuple(file.name for file in list_input(config.input_folder_path)))
         return Status(release, None, last_active(config, None), new, (), (), None)
     with history:
-        verdict = history.one("SELECT at, verdict, reason FROM decisions ORDER BY id DESC LIMIT 1")
         return Status(
             release=release,
             last_run=last_run(history),
@@ -89,7 +90,7 @@ def status(config: Config) -> Status:
             new=_tried(lambda: _new(config, history)),
             pending=tuple(file.name for file in unreported(history)),
             rejected=tuple(rejected_files(history)),
-            last_verdict=LastVerdict(**dict(verdict)) if verdict else None,
+            last_verdict=_last_verdict(history),
             unjudged=len(unjudged(history)),
             live_since=_since(history, release) if isinstance(release, Release) else None,
         )
@@ -166,6 +167,16 @@ def _told(run: LastRun | None) -> str:
     if run.ended_at is None:
         return f"{run.command}, begun {run.started_at} and not ended"
     return f"{run.command}, {run.outcome}, ended {run.ended_at}"
+
+
+def _last_verdict(history: History) -> LastVerdict | None:
+    row = history.one(
+        "SELECT at, verdict, reason, challenge FROM decisions ORDER BY id DESC LIMIT 1"
+    )
+    if row is None:
+        return None
+    challenge = ChallengeOutcome(row["challenge"]) if row["challenge"] else None
+    return LastVerdict(row["at"], Verdict(row["verdict"]), row["reason"], challenge)
 
 
 def _judged(last: LastVerdict | None) -> str:

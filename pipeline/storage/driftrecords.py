@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 
-from pipeline.monitoring.input_drift import FeatureDrift
-from pipeline.monitoring.score_drift import Verdict
+from pipeline.core.policy import DriftTest
+from pipeline.monitoring.decisions import Cause, FeatureDrift, Kind, ScoreDrift, Verdict
 from pipeline.storage.database import History, Row
 
 
@@ -15,13 +15,13 @@ class Checked:
 
     at: str
     release: str | None
-    drift_test: str | None  # the one whose verdict counted
-    scores: tuple[Verdict, ...]
+    drift_test: DriftTest | None  # the one that decided
+    scores: tuple[ScoreDrift, ...]
     input: tuple[FeatureDrift, ...]
 
 
 def record_drift(
-    history: History, decision_id: int, scores: Sequence[Verdict], input_: Sequence[FeatureDrift]
+    history: History, decision_id: int, scores: Sequence[ScoreDrift], input_: Sequence[FeatureDrift]
 ) -> None:
     """Record the verdicts that a decision had before it."""
     for verdict in scores:
@@ -29,7 +29,11 @@ def record_drift(
         told = {**asdict(verdict), "numbers": numbers}
         history.insert("score_drift", decision_id=decision_id, **told)
     for found in input_:
-        history.insert("input_drift", decision_id=decision_id, **asdict(found))
+        history.insert(
+            "input_drift",
+            decision_id=decision_id,
+            **{**asdict(found), "causes": json.dumps(found.causes)},
+        )
 
 
 def last_checked(history: History) -> Checked | None:
@@ -43,15 +47,30 @@ def last_checked(history: History) -> Checked | None:
     return Checked(
         at=decision["at"],
         release=decision["release"],
-        drift_test=decision["drift_test"],
-        scores=tuple(
-            Verdict(row["test"], row["verdict"], row["reason"], json.loads(row["numbers"]))
-            for row in _rows(history, "score_drift", decision["id"])
-        ),
-        input=tuple(
-            FeatureDrift(**{field.name: row[field.name] for field in fields(FeatureDrift)})
-            for row in _rows(history, "input_drift", decision["id"])
-        ),
+        drift_test=DriftTest(decision["drift_test"]),
+        scores=tuple(map(_score_drift, _rows(history, "score_drift", decision["id"]))),
+        input=tuple(map(_feature_drift, _rows(history, "input_drift", decision["id"]))),
+    )
+
+
+def _score_drift(row: Row) -> ScoreDrift:
+    return ScoreDrift(
+        test=DriftTest(row["test"]),
+        verdict=Verdict(row["verdict"]),
+        reason=row["reason"],
+        numbers=json.loads(row["numbers"]),
+    )
+
+
+def _feature_drift(row: Row) -> FeatureDrift:
+    values = {field.name: row[field.name] for field in fields(FeatureDrift)}
+    return FeatureDrift(
+        **{
+            **values,
+            "kind": Kind(row["kind"]),
+            "verdict": Verdict(row["verdict"]),
+            "causes": tuple(map(Cause, json.loads(row["causes"]))),
+        }
     )
 
 

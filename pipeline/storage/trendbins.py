@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pipeline.monitoring.score_drift import DRIFT
+from pipeline.monitoring.decisions import Verdict
 from pipeline.storage.database import History
 from pipeline.storage.trends import Missing
 
@@ -45,7 +45,7 @@ def score_bins(history: History, most: int = MOST_POINTS) -> list[ScoreBin]:
         " sum(CASE WHEN verdict = ? THEN 1 ELSE 0 END) FROM decisions"
         " WHERE id BETWEEN ? AND ? AND new_f1 IS NOT NULL"
     )
-    rows = (history.tuples(question, DRIFT, *ids)[0] for ids in _ranges(ends, most))
+    rows = (history.tuples(question, Verdict.DRIFT, *ids)[0] for ids in _ranges(ends, most))
     return [ScoreBin(*row) for row in rows if row[2]]
 
 
