@@ -29,12 +29,10 @@ from pipeline.storage.ledger import master_size
 if TYPE_CHECKING:
     import argparse
 
-    import pandas as pd
-
     from pipeline.data.loader import PendingFile
-    from pipeline.models.estimators import Model
     from pipeline.monitoring.batch_check import Judgement
     from pipeline.monitoring.decisions import Decision
+    from pipeline.monitoring.metrics import PredictedRows
     from pipeline.registry.releases import Release
     from pipeline.stages.ingestion import Ingestion
     from pipeline.stages.reporting import Report
@@ -105,7 +103,7 @@ def _on_record(history: History, start_log: Callable[[], None]) -> AbstractConte
 
 def work(config: Config, history: History, say: cli.Printer) -> Tick:
     """Ingest, judge what no drift check has seen, report, and forget what is long past."""
-    from pipeline.monitoring.score_drift import NO_DRIFT
+    from pipeline.monitoring.decisions import Verdict
     from pipeline.stages.deployment import settle
     from pipeline.stages.ingestion import ingest, told
     from pipeline.storage import ledger
@@ -120,7 +118,7 @@ def work(config: Config, history: History, say: cli.Printer) -> Tick:
         say([f"{decision.verdict}: {decision.reason}"])
     pending = ledger.unreported(history)
     if pending or decision:
-        in_full = decision is None or decision.verdict != NO_DRIFT or bool(decision.gate)
+        in_full = decision is None or decision.verdict != Verdict.NO_DRIFT or bool(decision.gate)
         reports = report(config, in_full=in_full)
         say(report_lines(config, reports))
         with history.transaction():
@@ -135,7 +133,7 @@ def judge(config: Config, history: History) -> Decision:
     The batch counts as judged only once all that is done: a run killed before leaves it to the
     next one.
     """
-    from pipeline.monitoring import decisions
+    from pipeline.monitoring.batch_check import first_release
     from pipeline.storage import ledger
     from pipeline.storage.driftrecords import record_drift
     from pipeline.storage.records import record_decision
@@ -144,7 +142,7 @@ def judge(config: Config, history: History) -> Decision:
     judged = None
     if live_id(config.prod_deployment_path) is None:
         release = retrain_and_deploy(config)
-        decision = decisions.first_release(batch, master_size(history)[0], release)
+        decision = first_release(batch, master_size(history)[0], release)
     else:
         decision, judged = check(config, history, batch)
     with history.transaction():
@@ -172,8 +170,9 @@ def check(
     """Judge the live model on the rows it has not learned from; on drift, challenge it."""
     from dataclasses import replace
 
-    from pipeline.monitoring import decisions
-    from pipeline.monitoring.batch_check import judge_batch
+    from pipeline.data.frames import read_folder
+    from pipeline.monitoring.batch_check import all_learned, judge_batch, judged, learned
+    from pipeline.monitoring.metrics import predict_rows
     from pipeline.registry.live_model import load_release
     from pipeline.registry.releases import live_release
     from pipeline.storage.records import batch_scores, record_scores
@@ -181,33 +180,39 @@ def check(
 
     release = live_release(config.prod_deployment_path)
     model = load_release(release, config.schema)
-    fresh = [file for file in batch if not decisions.learned(file, release.model)]
+    fresh = [file for file in batch if not learned(file, release.model)]
     if not fresh:
-        return decisions.all_learned(batch, release), None
+        return all_learned(batch, release), None
     rows = open_store(config, history).new_rows(fresh)
-    judged = judge_batch(config, release, model, rows, batch_scores(history, release.id))
-    if judged.scores:
-        record_scores(history, release.model.sha256, "new rows", judged.scores)
-    decision = decisions.judged(batch, len(rows), release, judged)
-    if why := judged.why_retrain(config.policy.retrain_on):
-        found = replace(decision, reason=why)
-        return challenge(config, history, release, model, rows, found), judged
-    return decision, judged
+    test_rows = read_folder(config.test_data_path, config.schema)
+    new, test = (predict_rows(model, frame, config.schema) for frame in (rows, test_rows))
+    found = judge_batch(
+        release,
+        new,
+        test.tested,
+        earlier=batch_scores(history, release.id),
+        policy=config.policy,
+        schema=config.schema,
+    )
+    if found.scores:
+        record_scores(history, release.model.sha256, "new rows", found.scores)
+    decision = judged(batch, len(rows), release, found)
+    if why := found.why_retrain(config.policy.retrain_on):
+        decision = challenge(config, history, release, test, new, replace(decision, reason=why))
+    return decision, found
 
 
 def challenge(
     config: Config,
     history: History,
-    release: Release,
-    champion: Model,
-    new: pd.DataFrame,
+    champion: Release,
+    test: PredictedRows,
+    new: PredictedRows,
     found: Decision,
 ) -> Decision:
     """Retrain on everything, compare on the same rows, and deploy what the gate lets pass."""
-    from pipeline.data.frames import read_folder
     from pipeline.models.training import fit_without
-    from pipeline.monitoring import decisions
-    from pipeline.monitoring.gate import compare
+    from pipeline.monitoring import gate
     from pipeline.stages.deployment import deploy
     from pipeline.stages.scoring import score
     from pipeline.stages.training import train
@@ -215,25 +220,24 @@ def challenge(
 
     trained = train(config)
     score(config)
-    if trained.manifest.sha256 == release.model.sha256:
-        return decisions.same_model(found)
+    if trained.manifest.sha256 == champion.model.sha256:
+        return gate.same_model(found, champion)
     # what stands in for the challenger is of its kind, without choosing anew
     policy = config.policy._replace(model=trained.manifest.recipe.kind)
     store = open_store(config, history)
-    compared = compare(
-        champion,
+    compared = gate.compare(
         trained.model,
         lambda clients: fit_without(store.training_data(without=clients), policy),
+        test=test,
+        new=new,
         gate=policy.gate,
         seed=policy.seed,
         schema=config.schema,
-        test=read_folder(config.test_data_path, config.schema),
-        new=new,
     )
     deployed = None
     if compared.deploy:
-        deployed = deploy(config, decisions.challenge(compared, release, found.reason))
-    return decisions.challenged(found, compared, deployed)
+        deployed = deploy(config, gate.challenge(compared, champion, found.reason))
+    return gate.challenged(found, champion, compared, deployed)
 
 
 def report(config: Config, *, in_full: bool) -> Reports:
@@ -313,13 +317,13 @@ def as_object(config: Config, done: Tick) -> dict[str, Any]:
         told = {"files": [], "added": 0, "total_rows": done.total_rows}
         told |= {"path": config.finaldata_path, "rejected_rows": None}
         return {"outcome": NOTHING_NEW, **told, "decision": None, "reports": None}
-    from pipeline.monitoring.decisions import decision_object
+    from pipeline.monitoring.decisions import decision_to_dict
     from pipeline.stages import ingestion
 
     return {
         "outcome": DONE,
         **ingestion.as_object(config, done.ingestion),
-        "decision": decision_object(done.decision) if done.decision else None,
+        "decision": decision_to_dict(done.decision) if done.decision else None,
         "reports": _reports_object(config, done.reports) if done.reports else None,
     }
 

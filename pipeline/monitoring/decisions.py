@@ -6,9 +6,11 @@ Verdicts, causes and actions are enums, recorded by their values.
 import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 from pipeline.core.policy import DriftTest, Gate
+
+SHARE = {"minimum": 0, "maximum": 1}  # for the description of the API
 
 
 class Verdict(StrEnum):
@@ -76,8 +78,8 @@ class FeatureDrift:
     kind: Kind
     rows: int
     test: str  # ks or chi2
-    missing: float
-    missing_before: float
+    missing: Annotated[float, SHARE]
+    missing_before: Annotated[float, SHARE]
     psi: float | None = None
     psi_limit: float | None = None
     statistic: float | None = None

@@ -69,7 +69,7 @@ def compare_input(
         _compare_categories(name, reference.categories[name], texts, level)
         for name, texts in zip(schema.categorical, features.texts, strict=True)
     ]
-    found.append(_compare_numbers("risk", Kind.RISK, reference.risk, np.asarray(risk, float), level))
+    found.append(_compare_numbers("risk", Kind.RISK, reference.risk, risk, level))
     return tuple(map(_judged, _corrected(found)))
 
 

@@ -121,9 +121,7 @@ def bootstrap(evidence: Evidence, seed: int) -> ScoreDrift:
         test=DriftTest.BOOTSTRAP,
         verdict=Verdict.DRIFT if found.high < 0 else Verdict.NO_DRIFT,
         reason=sentences.f1_difference(found.value, found.low, found.high),
-        numbers=_numbers(
-            evidence, numbers, difference=found.value, low=found.low, high=found.high
-        ),
+        numbers=_numbers(evidence, numbers, difference=found.value, low=found.low, high=found.high),
     )
 
 

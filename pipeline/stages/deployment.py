@@ -12,7 +12,7 @@ from pipeline.data.frames import read_folder
 from pipeline.data.reference import reference_from
 from pipeline.models.manifest import MODEL, RECORD, REFERENCE, SCORE, ModelManifest
 from pipeline.models.persistence import TrainedModel, load_trained
-from pipeline.monitoring.metrics import evaluate
+from pipeline.monitoring.metrics import evaluate, predict_rows
 from pipeline.registry.live_model import load_release
 from pipeline.registry.release_store import (
     clear,
@@ -169,7 +169,7 @@ def _card(config: Config, trained: TrainedModel, f1: float, history: History) ->
     """What the model card tells but for the release itself; the test data must be those scored."""
     test = read_folder(config.test_data_path, config.schema)
     seed = trained.manifest.recipe.seed
-    evaluation = evaluate(trained.model, test, config.schema, seed)
+    evaluation = evaluate(predict_rows(trained.model, test, config.schema), config.schema, seed)
     if evaluation.scores.f1 != f1:
         raise ModelError(
             f"{config.latestscore_path} says {f1}, but on the test data of now the F1 is"

@@ -22,11 +22,11 @@ from pipeline.storage.records import last_missing, last_timings
 PREFIX = "clientrisk"
 
 
-def metrics_text(config: Config) -> bytes:
-    """All metrics there are to tell; raises `HistoryError` if the history cannot be read."""
+def metrics_text(config: Config) -> str:
+    """All metrics there are now; raises `HistoryError` if the history cannot be read."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(config))
-    return generate_latest(registry)
+    return generate_latest(registry).decode()
 
 
 class _Collector(Collector):
@@ -38,7 +38,7 @@ class _Collector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric, as things stand."""
+        """Every metric, as of now."""
         now = status(self._config)
         if isinstance(now.release, Release):
             yield from _release(now.release)
@@ -83,7 +83,7 @@ def _records(history: History) -> Iterator[Metric]:
         "stage_seconds", "Seconds of a stage's last real run", "stage", last_timings(history)
     )
     if checked := last_checked(history):
-        verdicts = {verdict.test: _told(verdict.verdict) for verdict in checked.scores}
+        verdicts = {str(verdict.test): _drift_value(verdict.verdict) for verdict in checked.scores}
         about = "1 drift, 0 no drift, NaN not enough evidence, by drift test"
         yield _labelled("drift", about, "test", verdicts)
         counted = [verdict.numbers for verdict in checked.scores if "new_f1" in verdict.numbers]
@@ -93,7 +93,7 @@ def _records(history: History) -> Iterator[Metric]:
         yield _gauge("input_drift_features", "Features whose input drifted in it", drifted)
 
 
-def _told(verdict: str) -> float:
+def _drift_value(verdict: str) -> float:
     return {"drift": 1.0, "no drift": 0.0}.get(verdict, float("nan"))
 
 

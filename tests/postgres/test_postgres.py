@@ -239,7 +239,7 @@ def test_no_connection_is_left_open(live: Sandbox, postgresql: Server) -> None:
     assert live.run("fullprocess").code == 0
     assert live.run("fullprocess", "--status").code == 0
 
-    wait_until(lambda: postgresql.connected() == 0, seconds=10)
+    wait_until(lambda: postgresql.connected() == 0)
 
 
 def test_the_stamp_changes_with_what_is_written_alone(live: Sandbox) -> None:
@@ -351,7 +351,7 @@ def test_several_processes_may_make_the_tables_at_once(database: str, tmp_path: 
         subprocess.Popen(command, cwd=PROJECT, text=True, stderr=subprocess.PIPE) for _ in range(4)
     ]
     (tmp_path / "go").touch()
-    told = [(child.communicate(timeout=60)[1], child.returncode) for child in children]
+    told = [(child.communicate(timeout=600)[1], child.returncode) for child in children]
 
     assert told == [("", 0)] * 4
     with opened(database) as history:
@@ -541,11 +541,11 @@ def test_a_server_that_stops_in_the_midst_ends_the_run_and_the_next_goes_on(
     source.configure(history_path=own.url("postgres"))
     with held_at_start(source) as (reached, go_on):
         child = start(source)
-        assert reached.wait(60)
+        assert reached.wait(600)
         own.stop()
         source.configure(heartbeat_url=None, practice=None)
         go_on.set()
-        out, err = child.communicate(timeout=120)
+        out, err = child.communicate(timeout=600)
 
     assert (child.returncode, out) == (1, "")
     assert one_line(err).startswith(f"error: {source.config.history_path}")
@@ -622,7 +622,7 @@ def test_two_servers_on_one_deployment_follow_a_redeploy_and_fail_no_request(
             for thread in threads:
                 thread.join()
         served = [releases_served(url) for url in urls]
-        told = [requests.get(f"{url}/history?limit=50", timeout=30).json() for url in urls]
+        told = [requests.get(f"{url}/history?limit=50", timeout=600).json() for url in urls]
 
     for one in callers:
         check_answers(found, one)
@@ -633,4 +633,4 @@ def test_two_servers_on_one_deployment_follow_a_redeploy_and_fail_no_request(
     assert served == [{live_id(live.config.prod_deployment_path)}] * 2
     assert told[0] == told[1]
     assert len(told[0]["deployments"]) == 5
-    wait_until(lambda: postgresql.connected() == 0, seconds=10)
+    wait_until(lambda: postgresql.connected() == 0)

@@ -1,7 +1,6 @@
 """The client: what it asks of a live server and keeps, and how it says that it cannot."""
 
 import json
-import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from threading import Event
@@ -167,15 +166,12 @@ def test_an_address_that_is_none_is_one_clear_line(deployed: Sandbox, url: str) 
 
 def test_a_server_that_does_not_answer_in_time_is_one_clear_line(deployed: Sandbox) -> None:
     over = Event()
-    with foreign(lambda _: over.wait(30) and None) as (url, asked):
-        started = time.monotonic()
+    with foreign(lambda _: over.wait(600) and None) as (url, asked):
         said = failed(deployed, "--url", url, "--timeout", "0.2")
-        took = time.monotonic() - started
         over.set()
 
     assert said == f"POST {url}{PREDICTION}: no answer within 0.2 seconds"
     assert asked == ["POST /prediction"]
-    assert took < 5
 
 
 @pytest.mark.parametrize(
@@ -280,7 +276,7 @@ def test_where_nothing_listens_no_release_is_served() -> None:
 
 def test_a_server_that_hangs_serves_no_release_after_the_time_limit() -> None:
     over = Event()
-    with foreign(lambda _: over.wait(30) and None) as (url, _):
+    with foreign(lambda _: over.wait(600) and None) as (url, _):
         assert release_served(url, seconds=0.2) is None
         over.set()
 

@@ -242,7 +242,7 @@ def test_a_timing_is_recorded(source: Sandbox) -> None:
     ingest(source)
     ((stage, rows, seconds),) = source.query("SELECT stage, rows, seconds FROM timings")
     assert (stage, rows) == ("ingestion", 120)
-    assert 0 < seconds < 10
+    assert seconds > 0
 
 
 def test_practice_touches_nothing_of_production(source: Sandbox) -> None:

@@ -31,11 +31,11 @@ def gunicorn(world: Sandbox, *args: str, **variables: str) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"), seconds=60)
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"))
         yield f"http://127.0.0.1:{port}"
     finally:
         child.terminate()
-        child.wait(timeout=30)
+        child.wait(timeout=600)
 
 
 def refused(world: Sandbox, *args: str, **variables: str) -> tuple[int, str]:
@@ -46,7 +46,7 @@ def refused(world: Sandbox, *args: str, **variables: str) -> tuple[int, str]:
         env=environment(world, variables),
         text=True,
         stderr=subprocess.PIPE,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     return done.returncode, done.stderr

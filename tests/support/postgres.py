@@ -94,7 +94,7 @@ class Server:
         """Stop it at once, whoever is connected."""
         if self.process:
             self.process.send_signal(signal.SIGINT)
-            self.process.wait(timeout=60)
+            self.process.wait(timeout=600)
             self.process = None
 
     def answers(self) -> bool:

@@ -90,7 +90,7 @@ class Callers:
             session.trust_env = False
             while not self.over.is_set():
                 try:
-                    answer = session.request(method, self.url + path, json=body, timeout=60)
+                    answer = session.request(method, self.url + path, json=body, timeout=600)
                     answer.raise_for_status()
                     self.heard.append((path, answer.json()))
                 except (requests.RequestException, ValueError) as error:
@@ -144,6 +144,6 @@ def releases_served(url: str) -> set[str]:
     """The releases that many requests, spread over the workers, are answered from."""
     asked = {"filepath": "testdata/testdata.csv"}
     return {
-        requests.post(f"{url}/prediction", json=asked, timeout=60).json()["release"]
+        requests.post(f"{url}/prediction", json=asked, timeout=600).json()["release"]
         for _ in range(20)
     }

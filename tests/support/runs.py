@@ -34,7 +34,7 @@ def held_at_start(world: Sandbox) -> Iterator[tuple[Event, Event]]:
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         reached.set()
-        go_on.wait(60)
+        go_on.wait(600)
         saying("OK")(handler)
 
     with foreign(answer) as (url, _):
@@ -51,11 +51,11 @@ def run_at_work(world: Sandbox, *args: str) -> Iterator["subprocess.Popen[str]"]
     with held_at_start(world) as (reached, _):
         child = start(world, *args)
         try:
-            assert reached.wait(60)
+            assert reached.wait(600)
             child.send_signal(signal.SIGSTOP)
             world.configure(heartbeat_url=None, practice=None)
             yield child
         finally:
             child.send_signal(signal.SIGCONT)
-    _, log = child.communicate(timeout=120)
+    _, log = child.communicate(timeout=600)
     assert child.returncode == 0, log

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from random import SystemRandom
 from threading import Thread
 from typing import Any
 
@@ -83,16 +84,21 @@ def interruptible() -> Iterator[None]:
 
 
 def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port on which nothing listens.
+
+    Drawn at random below those that the system gives to connections, so that no other worker of
+    pytest takes it before a server does.
+    """
+    while True:
+        port = SystemRandom().randrange(10_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
-def wait_until(true: Callable[[], object], seconds: float = 30) -> None:
-    """Return once something holds; fail if it does not within this time."""
-    end = time.monotonic() + seconds
+def wait_until(true: Callable[[], object]) -> None:
+    """Return once something holds; fail where it never does."""
+    end = time.monotonic() + 600
     while not true():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.02)
@@ -101,7 +107,7 @@ def wait_until(true: Callable[[], object], seconds: float = 30) -> None:
 def answers(url: str) -> bool:
     """Whether a server answers there."""
     try:
-        requests.get(url, timeout=5)
+        requests.get(url, timeout=600)
     except requests.RequestException:
         return False
     return True

@@ -1,7 +1,6 @@
 """What all stages share on the command line: options, exit codes, and what goes to which stream."""
 
 import importlib
-import json
 import logging
 import os
 import re
@@ -186,32 +185,6 @@ def test_a_bug_keeps_its_traceback(sandbox: Sandbox) -> None:
         cli.run(command, arguments(sandbox))
 
 
-BUG = """
-import sys
-from pipeline import cli
-
-def command(config, args):
-    print("half a result")
-    return 1 / 0
-
-raise SystemExit(cli.run(command, cli.stage_parser("").parse_args()))
-"""
-
-
-def test_a_bug_in_a_process_of_its_own_ends_it_with_1_and_the_traceback(sandbox: Sandbox) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", BUG, "--config", str(sandbox.root / "config.json")],
-        env={**os.environ, "PYTHONPATH": str(PROJECT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert (done.returncode, done.stdout) == (1, "half a result\n")
-    assert done.stderr.startswith("Traceback (most recent call last):\n")
-    assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
-
-
 MANY_LINES = """
 import sys
 from pipeline import cli
@@ -275,96 +248,18 @@ def test_an_interrupted_script_ends_with_130(deployed: Sandbox) -> None:
 
     def answer(_: object) -> None:
         reached.set()
-        over.wait(30)
+        over.wait(600)
 
     with foreign(answer) as (url, _):
         config = str(deployed.root / "config.json")
         with interruptible():
             child = start("apicalls.py", "--config", config, "--url", url)
-        assert reached.wait(30)
+        assert reached.wait(600)
         child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=30)
+        out, err = child.communicate(timeout=600)
         over.set()
 
     assert (child.returncode, out, err) == (130, "", "interrupted\n")
-
-
-# --- the lock ---
-
-HOLD = """
-import sys
-from pathlib import Path
-from pipeline.storage.history import run_lock
-
-with run_lock(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-@contextmanager
-def lock_held_by_another_process(world: Sandbox) -> Iterator[int]:
-    """The id of the process, which lets go at the end."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(world.config.lock_path)],
-        env={**os.environ, "PYTHONPATH": str(PROJECT)},
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as child:
-        assert child.stdout
-        assert child.stdout.readline() == "held\n"
-        yield child.pid
-
-
-def test_while_another_process_holds_the_lock_every_run_leaves_with_75(deployed: Sandbox) -> None:
-    with lock_held_by_another_process(deployed) as pid:
-        before = deployed.files()
-        results = {stage: deployed.run(stage) for stage in ALONE}
-        after = deployed.files()
-
-    assert {stage: result.code for stage, result in results.items()} == dict.fromkeys(ALONE, 75)
-    for result in results.values():
-        told = f"error: another run is at work (process {pid}, since "
-        assert (result.out, result.err[: len(told)], result.err.count("\n")) == ("", told, 1)
-    assert after == before
-
-
-def test_a_process_that_finds_the_lock_held_leaves_with_75(deployed: Sandbox) -> None:
-    with lock_held_by_another_process(deployed):
-        child = start("ingestion.py", "--config", str(deployed.root / "config.json"))
-        out, err = child.communicate(timeout=30)
-
-    assert (child.returncode, out) == (75, "")
-    assert err.startswith("error: another run is at work (process ")
-
-
-def test_what_only_reads_runs_beside_another_run(deployed: Sandbox) -> None:
-    with lock_held_by_another_process(deployed):
-        assert deployed.run("deployment", "--list").code == 0
-
-
-def test_practice_runs_beside_production(deployed: Sandbox) -> None:
-    deployed.write("practicedata/p.csv", client_rows(0, 60))
-    with lock_held_by_another_process(deployed):
-        assert deployed.run("ingestion", "--practice").code == 0
-
-
-@pytest.mark.parametrize("stage", ["ingestion", "fullprocess"])
-def test_the_lock_is_gone_after_a_run(source: Sandbox, stage: str) -> None:
-    (source.root / "sourcedata").rename(source.root / "elsewhere")
-
-    assert source.run(stage).code == 1
-    assert not source.config.lock_path.exists()
-
-
-def test_a_lock_that_a_killed_process_left_is_taken_over(source: Sandbox) -> None:
-    with lock_held_by_another_process(source) as pid:
-        os.kill(pid, signal.SIGKILL)
-    assert json.loads(source.config.lock_path.read_text())["pid"] == pid
-
-    assert source.run("ingestion").code == 0
-    assert not source.config.lock_path.exists()
 
 
 # --- the history of runs ---
@@ -394,6 +289,14 @@ def test_a_bug_is_recorded_too(sandbox: Sandbox) -> None:
     assert not sandbox.config.lock_path.exists()
 
 
+@pytest.mark.parametrize("stage", ["ingestion", "fullprocess"])
+def test_the_lock_is_gone_after_a_run(source: Sandbox, stage: str) -> None:
+    (source.root / "sourcedata").rename(source.root / "elsewhere")
+
+    assert source.run(stage).code == 1
+    assert not source.config.lock_path.exists()
+
+
 # --- streams ---
 
 
@@ -413,26 +316,13 @@ def test_results_go_to_standard_output_and_the_log_to_standard_error(source: San
     assert all(LOG_LINE.fullmatch(line) for line in logged)
 
 
-def test_the_log_is_in_utc(source: Sandbox) -> None:
-    child = subprocess.run(
-        [sys.executable, "ingestion.py", "--config", str(source.root / "config.json")],
-        cwd=PROJECT,
-        env={**os.environ, "TZ": "Asia/Tokyo"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-    (recorded,) = source.query("SELECT started_at FROM runs")[0]
-    assert child.stderr[:13] == recorded[:13]  # to the hour
-
-
-def test_a_script_works_from_any_folder(source: Sandbox, tmp_path: Path) -> None:
+def test_a_script_works_from_any_folder_and_logs_in_utc(source: Sandbox, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     child = subprocess.run(
         [sys.executable, str(PROJECT / "ingestion.py"), "--config", "../config.json"],
         cwd=elsewhere,
+        env={**os.environ, "TZ": "Asia/Tokyo"},
         capture_output=True,
         text=True,
         check=True,
@@ -440,7 +330,8 @@ def test_a_script_works_from_any_folder(source: Sandbox, tmp_path: Path) -> None
 
     assert child.stdout.endswith("ingesteddata/finaldata.csv: 120 rows\n")
     assert list(elsewhere.iterdir()) == []
-    assert (source.root / "ingesteddata/finaldata.csv").exists()
+    (recorded,) = source.query("SELECT started_at FROM runs")[0]
+    assert child.stderr[:13] == recorded[:13]  # to the hour
 
 
 def test_logging_is_set_up_anew_by_each_command(sandbox: Sandbox) -> None:
@@ -463,12 +354,3 @@ def test_verbose_logs_the_details_of_ours_only(
 
     lines = sandbox.capsys.readouterr().err.splitlines()
     assert [line.split(": ", 1)[1] for line in lines] == told
-
-
-def test_verbose_says_more(source: Sandbox) -> None:
-    source.run("ingestion")
-    source.run("training")
-
-    quiet, verbose = source.run("training"), source.run("training", "-v")
-
-    assert len(verbose.err.splitlines()) > len(quiet.err.splitlines())

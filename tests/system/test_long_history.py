@@ -9,10 +9,8 @@ import pytest
 from sandbox import Sandbox, client_rows
 
 from app import create_app
-from fullprocess import tick
 from pipeline.reporting.status import status, status_lines
 from pipeline.storage.database import History
-from pipeline.storage.records import recorded_f1
 from pipeline.storage.risk_history import risk_over_time
 from tests.bench.bench_history import fill
 
@@ -71,31 +69,6 @@ def test_a_run_with_work_forgets_what_is_old(settled: Sandbox) -> None:
     }
 
 
-def test_the_score_of_the_trained_model_is_kept_so_that_it_can_be_deployed_by_hand(
-    settled: Sandbox,
-) -> None:
-    age(settled)
-    settled.write("sourcedata/c.csv", client_rows(300, 60))
-
-    ran(settled)
-
-    assert settled.run("deployment").code == 0
-
-
-def test_scores_of_models_that_are_long_gone_are_forgotten(settled: Sandbox) -> None:
-    with History(settled.config.history_path) as history:
-        fill(history, 20)
-        gone = history.query("SELECT model_sha256 FROM scores ORDER BY id LIMIT 1 OFFSET 5")[0][0]
-    age(settled)
-    settled.write("sourcedata/c.csv", client_rows(300, 60))
-
-    ran(settled)
-
-    with History(settled.config.history_path) as history:
-        assert recorded_f1(history, gone) is None
-    assert old_rows(settled)["scores"] == 1
-
-
 def test_a_run_keeps_what_is_younger_than_the_config_says(settled: Sandbox) -> None:
     with History(settled.config.history_path) as history:
         fill(history, 301)  # almost one a day: none is just as old as the limit
@@ -115,20 +88,6 @@ def test_a_run_without_work_forgets_nothing(settled: Sandbox) -> None:
     ran(settled)
 
     assert old_rows(settled) == before
-
-
-def test_the_ledger_outlives_everything(settled: Sandbox) -> None:
-    age(settled)
-    settled.configure(keep_history_days=1)
-    settled.write("sourcedata/c.csv", client_rows(300, 60))
-    ran(settled)
-
-    assert settled.query("SELECT name FROM files ORDER BY id") == [
-        ("a.csv",),
-        ("b.csv",),
-        ("c.csv",),
-    ]
-    assert settled.run("fullprocess").out == "nothing new in sourcedata\n"
 
 
 def test_rows_set_aside_stay_as_long_as_their_file_and_then_as_long_as_the_history(
@@ -190,7 +149,7 @@ def questions(world: Sandbox) -> dict[str, Callable[[], object]]:
 
     return {
         "the status": lambda: status_lines(status(world.config)),
-        "an empty tick": lambda: tick(world.config),
+        "an empty tick": lambda: world.run("fullprocess"),
         **{path: ask(path) for path in (*paths, "/prediction?filename=testdata.csv")},
         "the risk of a client over time": risks,
         "/risk/<client>": ask(f"/risk/{client_at_risk}"),

@@ -1057,7 +1057,7 @@ def test_a_live_server_answers_many_at_once(deployed: Sandbox) -> None:
     with serving(deployed.config) as url, ThreadPoolExecutor(8) as pool:
 
         def asked(_: int) -> tuple[int, Any]:
-            answer = requests.post(f"{url}/prediction", json={"filepath": TEST_DATA}, timeout=30)
+            answer = requests.post(f"{url}/prediction", json={"filepath": TEST_DATA}, timeout=600)
             return answer.status_code, answer.json()
 
         found = list(pool.map(asked, range(24)))
@@ -1070,7 +1070,7 @@ def test_a_live_server_refuses_a_path_that_climbs_in_the_address(deployed: Sandb
         session = requests.Session()
         request = requests.Request("GET", f"{url}/risk/x").prepare()
         request.url = f"{url}/risk/../../../../etc/passwd"
-        answer = session.send(request, timeout=30)
+        answer = session.send(request, timeout=600)
         session.close()
 
     assert (answer.status_code, list(answer.json())) == (404, ["error"])
@@ -1092,9 +1092,9 @@ def test_the_server_run_by_hand_serves_on_the_loopback_until_interrupted(
         )
     try:
         wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"))
-        ready = requests.get(f"http://127.0.0.1:{port}/ready", timeout=30).json()
+        ready = requests.get(f"http://127.0.0.1:{port}/ready", timeout=600).json()
         child.send_signal(signal.SIGINT)
-        _, log = child.communicate(timeout=30)
+        _, log = child.communicate(timeout=600)
     finally:
         child.kill()
         child.communicate()

@@ -844,13 +844,13 @@ def test_a_browser_sends_the_token_as_a_password(
         with pytest.raises(PageError, match="ERR_INVALID_AUTH_CREDENTIALS"):  # nobody to ask
             stranger.goto(url)
         stranger.context.close()
-        like_it = requests.get(url, headers={"Accept": visiting.accepted}, timeout=10)
+        like_it = requests.get(url, headers={"Accept": visiting.accepted}, timeout=600)
         assert like_it.status_code == 401
         assert like_it.headers["WWW-Authenticate"].startswith("Basic realm=")
         assert like_it.headers["Content-Type"] == "text/html; charset=utf-8"
-        program = requests.get(f"{url}/risk", timeout=10)
+        program = requests.get(f"{url}/risk", timeout=600)
         assert (program.status_code, program.headers["WWW-Authenticate"]) == (401, "Bearer")
-        program = requests.get(url, headers={"Accept": "application/json"}, timeout=10)
+        program = requests.get(url, headers={"Accept": "application/json"}, timeout=600)
         assert (program.status_code, program.headers["WWW-Authenticate"]) == (401, "Bearer")
     assert [problem for problem in visiting.problems if "401" not in problem] == []
 

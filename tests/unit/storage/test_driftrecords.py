@@ -1,8 +1,6 @@
 from dataclasses import replace
 
-from pipeline.monitoring.decisions import Decision
-from pipeline.monitoring.input_drift import FeatureDrift
-from pipeline.monitoring.score_drift import Verdict
+from pipeline.monitoring.decisions import Cause, Decision, FeatureDrift, ScoreDrift
 from pipeline.storage.database import History
 from pipeline.storage.driftrecords import Checked, last_checked, record_drift
 from pipeline.storage.records import record_decision
@@ -11,8 +9,8 @@ from pipeline.storage.retention import prune
 CHECK = Decision("[]", 60, 60, "000001-x", 0.75, 0.5, "drift", "kept", "", drift_test="bootstrap")
 OTHER = Decision("[]", 60, 60, None, None, None, "nothing deployed", "deployed", "")
 SCORES = (
-    Verdict("raw", "drift", "lower", {"rows": 60.0, "new_f1": 0.1 + 0.2, "limit": 0.75}),
-    Verdict("bootstrap", "not enough evidence", "too few: “five” are needed", {}),
+    ScoreDrift("raw", "drift", "lower", {"rows": 60.0, "new_f1": 0.1 + 0.2, "limit": 0.75}),
+    ScoreDrift("bootstrap", "not enough evidence", "too few: “five” are needed", {}),
 )
 INPUT = (
     FeatureDrift(
@@ -31,6 +29,7 @@ INPUT = (
         unseen_p_value=0.03,
         verdict="drift",
         reason="PSI 0.300 above its limit 0.100",
+        causes=(Cause.PSI, Cause.UNSEEN),
     ),
     FeatureDrift("risk", "risk", 3, "ks", 0.0, 0.0, reason="too few rows"),
 )

@@ -4,9 +4,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import HistoryError
-from pipeline.monitoring.decisions import Decision
+from pipeline.monitoring.decisions import Decision, ScoreDrift
 from pipeline.monitoring.packages import Package
-from pipeline.monitoring.score_drift import Verdict
 from pipeline.monitoring.scores import Scores
 from pipeline.storage import database as module
 from pipeline.storage.database import History
@@ -291,7 +290,7 @@ def judged(history: History, release: str, f1: float | None, *, raw: str | None 
     decision = Decision("[]", 60, 60, release, 0.8, f1, "no drift", "kept", "")
     made = record_decision(history, decision)
     if raw:
-        record_drift(history, made, [Verdict("raw", raw, "", {})], [])
+        record_drift(history, made, [ScoreDrift("raw", raw, "", {})], [])
 
 
 def test_the_batch_scores_of_a_release_are_its_own_in_order(history: History) -> None:

@@ -20,9 +20,9 @@ from app import create_app
 from pipeline.core.schema import Schema
 from pipeline.registry.releases import live_release
 from pipeline.storage.database import History
+from pipeline.web.api import api_description
 from pipeline.web.api_docs import SERVER, documented
 from pipeline.web.auth import HEADERS, TOKEN_VARIABLE
-from pipeline.web.openapi import description
 from pipeline.web.pages import PAGES, POLICY, REPORT_POLICY
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -146,7 +146,7 @@ def test_the_ranking_is_downloaded_as_it_lies_there(settled: Sandbox, client: Fl
 def test_the_docs_tell_all_that_can_be_asked(settled: Sandbox, client: FlaskClient) -> None:
     words = re.sub(r"\s+", " ", page(client.get("/docs")).words)
 
-    for path, operations in description(settled.config.schema)["paths"].items():
+    for path, operations in api_description(settled.config.schema)["paths"].items():
         for method, told in operations.items():
             assert words.count(f"{method.upper()} {path}") >= 2
             errors = words.split(f"Errors of {method.upper()} {path} ")[1].split("Errors of")[0]
@@ -157,9 +157,9 @@ def test_the_docs_tell_all_that_can_be_asked(settled: Sandbox, client: FlaskClie
 
 
 def test_the_examples_of_the_docs_can_be_pasted(settled: Sandbox) -> None:
-    told = documented(description(settled.config.schema))["operations"]
+    told = documented(api_description(settled.config.schema))
     examples = [one.example for one in told if one.example]
-    examples += [body.example for one in told for body in one.asked]
+    examples += [body.example for one in told for body in one.requests]
     assert len(examples) == len(told) + 2  # rows can be sent in three forms
     first = pd.read_csv(settled.config.clientrisk_path)["client"][0]
     with serving(settled.config) as url:
@@ -174,12 +174,12 @@ def test_the_examples_of_the_docs_can_be_pasted(settled: Sandbox) -> None:
 
 def test_examples_have_the_columns_of_the_schema() -> None:
     schema = Schema("kunde", "weg", ("it's",), ("a, b", "$x"))
-    told = documented(description(schema))["operations"]
+    told = documented(api_description(schema))
     (post,) = [one for one in told if one.method == "POST"]
     typed = """printf '%s\\n' 'it'"'"'s,"a, b",$x' 1,a,a | """
     sent = "http://127.0.0.1:8000/prediction"
     clients = """'{"clients": [{"it'"'"'s": 1, "a, b": "a", "$x": "a"}]}'"""
-    assert [body.example for body in post.asked] == [
+    assert [body.example for body in post.requests] == [
         f"curl -H 'Content-Type: application/json' -d {clients} {sent}",
         f"{typed}curl -H 'Content-Type: text/csv' --data-binary @- {sent}",
         f"{typed}curl -F 'file=@-;filename=clients.csv' {sent}",
@@ -439,5 +439,5 @@ def test_a_file_of_too_many_lines_or_columns_is_refused_at_once(settled: Sandbox
     wide = names + "".join(f",c{i}" for i in range(100_000)) + "\nx\n"
     with serving(settled.config) as url:
         for text in (f"{names}\n" + "\n" * 1_000_001, wide):
-            answer = requests.post(f"{url}/score", files={"file": ("a.csv", text)}, timeout=60)
+            answer = requests.post(f"{url}/score", files={"file": ("a.csv", text)}, timeout=600)
             assert answer.status_code == 413
