@@ -22,7 +22,7 @@ def make_app() -> Flask:
     cli.set_up_logging(verbose=False)
     try:
         check_addresses()
-        config = load_config(os.environ.get("RISK_CONFIG") or cli.PROJECT / "config.json")
+        config = load_config(os.environ.get("RISK_CONFIG") or cli.CONFIG)
         from pipeline.web.app import (
             create_app,  # heavy, and for nothing in a server that may not start
         )

@@ -13,7 +13,7 @@ from pipeline.models.estimators import Model, predictions_of
 from pipeline.monitoring import sentences
 from pipeline.monitoring.bootstrap import Difference, paired_difference
 from pipeline.monitoring.decisions import Action, ChallengeOutcome, Decision
-from pipeline.monitoring.metrics import PredictedRows
+from pipeline.monitoring.metrics import PredictedRows, Tested
 from pipeline.registry.releases import Challenge, Release
 
 FOLDS = 5
@@ -49,10 +49,10 @@ class Comparison:
 
 
 def compare(
-    challenger: Model,
     fit_without: FitWithout,
     *,
-    test: PredictedRows,
+    champion: Tested,
+    challenger: Tested,
     new: PredictedRows,
     gate: Gate,
     seed: int,
@@ -60,24 +60,24 @@ def compare(
 ) -> Comparison:
     """Score both models on the labelled test rows and new rows together.
 
-    `test` and `new` are as the champion predicts them. The challenger was trained on the new rows,
-    too: for these it is represented by models fitted without the client in question, so that none
-    has seen the rows it is judged on. The interval of the difference is the paired bootstrap's
-    (`pipeline.monitoring.bootstrap`).
+    `champion` and `challenger` are the predictions of both for the test data, `new` the champion's
+    for the new rows. The challenger was trained on these, too: there it is represented by models
+    fitted without the client in question, so that none has seen the rows it is judged on. The
+    interval of the difference is the paired bootstrap's (`pipeline.monitoring.bootstrap`).
     """
-    outcomes, champion, clients = (
-        np.concatenate([getattr(rows.tested, name) for rows in (test, new)])
+    outcomes, by_champion, clients = (
+        np.concatenate([getattr(tested, name) for tested in (champion, new.tested)])
         for name in ("outcomes", "predicted", "clients")
     )
-    predicted = np.concatenate(
-        [predictions_of(challenger, test.labelled), out_of_fold(fit_without, new.labelled, schema)]
+    by_challenger = np.concatenate(
+        [challenger.predicted, out_of_fold(fit_without, new.labelled, schema)]
     )
     return Comparison(
         gate=gate,
         rows=len(outcomes),
-        champion_f1=_f1(outcomes, champion),
-        challenger_f1=_f1(outcomes, predicted),
-        difference=paired_difference(outcomes, champion, predicted, clients, seed),
+        champion_f1=_f1(outcomes, by_champion),
+        challenger_f1=_f1(outcomes, by_challenger),
+        difference=paired_difference(outcomes, by_champion, by_challenger, clients, seed),
     )
 
 

@@ -1,13 +1,11 @@
 """The tables of clients that page, report and PDF share: who is at risk, and who moved."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
-from pipeline.core.csv_format import unescape_formula
 from pipeline.core.formatting import format_amount, format_percent, format_release_number
-from pipeline.ranking.explanations import SEPARATOR
+from pipeline.ranking.movers import Movers
+from pipeline.ranking.ranking_file import reasons_of
 from pipeline.reporting.document import Grid
 
 MOVERS = 10  # clients, of those who rose and of those who fell
@@ -21,9 +19,7 @@ def top_grid(ranking: pd.DataFrame) -> Grid:
     rows = []
     for row in ranking.head(TOP_CLIENTS).to_dict(orient="records"):
         loss = row.get("expected_loss", np.nan)
-        reasons = "; ".join(
-            unescape_formula(text) for text in row["reasons"].split(SEPARATOR) if text
-        )
+        reasons = "; ".join(reasons_of(row["reasons"]))
         rows.append(
             (
                 f"{row['rank']}",
@@ -43,28 +39,28 @@ def top_grid(ranking: pd.DataFrame) -> Grid:
     )
 
 
-def mover_grids(movers: dict[str, Any]) -> tuple[Grid, ...]:
-    """Whose risk rose most, and whose fell most."""
-    before, now = (format_release_number(movers[key]) for key in ("release_before", "release"))
-    mind = f" (release {before} then, {now} now)" if before != now else ""
+def mover_grids(movers: Movers) -> tuple[Grid, ...]:
+    """Whose risk rose most, and whose fell most, in whole percents."""
+    before, now = map(format_release_number, (movers.release_before, movers.release))
+    note = f" (release {before} then, {now} now)" if before not in (now, "-") else ""
     return tuple(
         Grid(
-            f"Whose risk {what} most since the ranking before{mind}",
+            f"Largest {what} since the ranking before{note}",
             ("client", "before", "now", "change"),
             tuple(
                 (
-                    one["client"],
-                    format_percent(one["before"]),
-                    format_percent(one["risk"]),
-                    f"{100 * one['change']:+.1f}",
+                    mover.client,
+                    format_percent(mover.before, 0),
+                    format_percent(mover.risk, 0),
+                    f"{100 * mover.change:+.0f}",
                 )
-                for one in movers[what][:MOVERS]
+                for mover in moved[:MOVERS]
             ),
             numbers=(1, 2, 3),
-            empty="Nobody's.",
+            empty="none",
             widths=(5, 2, 2, 2),
             longest=(_LONGEST["client"], 20, 20, 20),
             beside=True,
         )
-        for what in ("rose", "fell")
+        for what, moved in (("increases", movers.rose), ("decreases", movers.fell))
     )

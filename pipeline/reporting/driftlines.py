@@ -1,7 +1,7 @@
 """What the last drift check found, as aligned tables for a terminal."""
 
 from pipeline.monitoring.decisions import FeatureDrift
-from pipeline.storage.driftrecords import Checked
+from pipeline.storage.records import Checked
 
 
 def drift_lines(checked: Checked) -> list[str]:

@@ -20,7 +20,7 @@ from pipeline.monitoring.decisions import ChallengeOutcome, Verdict
 from pipeline.registry.releases import Release
 from pipeline.reporting.document import BAD, GOOD, WARNING, Fact, State
 from pipeline.reporting.status import LastRun, Status
-from pipeline.storage.driftrecords import Checked
+from pipeline.storage.records import Checked
 
 # a page shows no path of the server
 SAYS_WHY = "python fullprocess.py --status says why"

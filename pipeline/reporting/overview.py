@@ -1,7 +1,6 @@
 """Which sections stand where: on the page, in the report and in its PDF."""
 
 import logging
-from typing import Any
 
 from pipeline.core.config import Config
 from pipeline.core.errors import HistoryError, NotRecordedError, PipelineError
@@ -9,6 +8,7 @@ from pipeline.core.formatting import format_release_number
 from pipeline.monitoring.bootstrap import score_intervals
 from pipeline.monitoring.metrics import Tested
 from pipeline.ranking.current_ranking import CurrentRanking
+from pipeline.ranking.movers import Movers
 from pipeline.registry.live_model import LiveModel
 from pipeline.registry.releases import Release, live_id, live_release
 from pipeline.reporting.document import Section, State
@@ -25,9 +25,8 @@ from pipeline.reporting.sections import (
 )
 from pipeline.reporting.status import status
 from pipeline.reporting.tables import Intervals
-from pipeline.storage.driftrecords import last_checked
 from pipeline.storage.history import open_existing_history, open_history
-from pipeline.storage.records import last_scores
+from pipeline.storage.records import last_checked, last_scores
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +150,7 @@ def _risks(config: Config, latest: CurrentRanking, release: Release | None) -> l
     return [risks_section(config, ranking, _movers(latest), threshold)]
 
 
-def _movers(latest: CurrentRanking) -> dict[str, Any] | None:
+def _movers(latest: CurrentRanking) -> Movers | None:
     try:
         return latest.movers()
     except HistoryError:

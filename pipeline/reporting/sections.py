@@ -1,7 +1,5 @@
 """The sections that page, report and PDF share, each made of the history or a release."""
 
-from typing import Any
-
 import pandas as pd
 
 from pipeline.core.config import Config
@@ -9,6 +7,7 @@ from pipeline.core.formatting import format_day, format_minute, format_release_n
 from pipeline.core.schema import Schema
 from pipeline.monitoring.metrics import Tested
 from pipeline.monitoring.scores import Scores
+from pipeline.ranking.movers import Movers
 from pipeline.registry.releases import Release
 from pipeline.reporting.charts.inputchart import input_chart
 from pipeline.reporting.charts.model_charts import model_charts, tested_words
@@ -29,16 +28,22 @@ from pipeline.reporting.tables import (
     set_aside_grid,
 )
 from pipeline.storage.database import History
-from pipeline.storage.driftrecords import Checked
-from pipeline.storage.trendbins import MOST_POINTS, missing_samples, score_bins, timing_bins
-from pipeline.storage.trends import last_checks, last_deployments
+from pipeline.storage.records import Checked
+from pipeline.storage.trends import (
+    MAX_POINTS,
+    last_checks,
+    last_deployments,
+    missing_samples,
+    score_bins,
+    timing_bins,
+)
 
 STAGES = ("ingestion", "training")
 
 
 def score_section(history: History, scores: Scores | None) -> Section:
     """The score over time, the decisions, and what the live model reached on the test data."""
-    releases = last_deployments(history, MOST_POINTS)
+    releases = last_deployments(history, MAX_POINTS)
     grids = [checks_grid(last_checks(history, LAST)), deployments_grid(releases[-LAST:])]
     return Section(
         key="scores",
@@ -78,7 +83,7 @@ def top_section(ranking: pd.DataFrame) -> Section:
 
 
 def risks_section(
-    config: Config, ranking: pd.DataFrame, movers: dict[str, Any] | None, threshold: float | None
+    config: Config, ranking: pd.DataFrame, movers: Movers | None, threshold: float | None
 ) -> Section:
     """How many clients are at which risk, and who moved."""
     chart = distribution_chart(ranking["risk"].to_numpy(), config.risk_bands, threshold)

@@ -3,26 +3,22 @@
 import logging
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.core.config import Config
 from pipeline.core.csv_format import escape_formula
 from pipeline.core.errors import HistoryError
 from pipeline.core.files import sync_folder, write_atomic, write_if_changed
 from pipeline.core.schema import csv_line
-from pipeline.data import input_files
-from pipeline.data.input_files import FoundFile
-from pipeline.data.loader import TakenFile
+from pipeline.data.input_files import FoundFile, list_input
+from pipeline.data.loader import TakenFile, log_counts, take_in
 from pipeline.data.progress import progress
 from pipeline.storage import ledger
 from pipeline.storage.database import History
-from pipeline.storage.history import open_history
 from pipeline.storage.ledger import MasterState
 from pipeline.storage.master import check_master
+from pipeline.storage.master_writer import MasterWriter, key_path, rebuilt_path
 from pipeline.storage.records import record_timing
-
-if TYPE_CHECKING:  # numpy comes in only where there is a file to take in
-    from pipeline.storage.master_writer import MasterWriter
 
 log = logging.getLogger("ingestion")
 
@@ -41,30 +37,29 @@ class Ingestion:
         return sum(file.added for file in self.files)
 
 
-def ingest(config: Config, *, rebuild: bool = False) -> Ingestion:
+def ingest(config: Config, history: History, *, rebuild: bool = False) -> Ingestion:
     """Take in what is new in the input folder, or (`rebuild`) all of it from the start.
 
     Raises `DataError` if there is no such folder, `HistoryError` if finaldata.csv is not what the
     ledger says.
     """
     started = perf_counter()
-    with open_history(config.history_path) as history:
-        rebuild = rebuild or ledger.rebuilding(history)
-        found = input_files.list_input(config.input_folder_path)
-        files = _in_first_order(history, found) if rebuild else ledger.new_files(history, found)
-        taken, rows = (_rebuild if rebuild else _append)(config, history, files)
-        seconds = perf_counter() - started
-        if taken:
-            record_timing(history, "ingestion", seconds, sum(file.rows for file in taken))
-        _write_records(config, history)
+    rebuild = rebuild or ledger.rebuilding(history)
+    found = list_input(config.input_folder_path)
+    if rebuild:
+        taken, rows = _rebuild(config, history, _in_first_order(history, found))
+    else:
+        taken, rows = _append(config, history, ledger.new_files(history, found))
+    seconds = perf_counter() - started
+    if taken:
+        record_timing(history, "ingestion", seconds, sum(file.rows for file in taken))
+    _write_records(config, history)
     return Ingestion(tuple(taken), rows, seconds)
 
 
 def _append(
     config: Config, history: History, files: list[FoundFile]
 ) -> tuple[list[TakenFile], int]:
-    from pipeline.storage.master_writer import MasterWriter
-
     state = ledger.master_state(history)
     if state.bytes:
         check_master(config, history)
@@ -104,8 +99,6 @@ def _rebuild(
 
     The ledger notes the rebuild first, so that a run after a crash begins it again.
     """
-    from pipeline.storage.master_writer import MasterWriter, key_path, rebuilt_path
-
     ledger.begin_rebuild(history)
     _warn_of_gone(history, files)
     temporary = rebuilt_path(config.finaldata_path)
@@ -132,9 +125,7 @@ def _in_first_order(history: History, found: list[FoundFile]) -> list[FoundFile]
     return sorted(found, key=lambda file: place.get(file.name, len(names)))
 
 
-def _take_all(config: Config, files: list[FoundFile], master: "MasterWriter") -> list[TakenFile]:
-    from pipeline.data.loader import log_counts, take_in
-
+def _take_all(config: Config, files: list[FoundFile], master: MasterWriter) -> list[TakenFile]:
     taken = []
     with progress("taking in", sum(file.size for file in files if file.regular)) as step:
         for file in files:
@@ -163,7 +154,7 @@ def _write_records(config: Config, history: History) -> None:
         write_if_changed(config.rejectedrows_path, "".join(csv_line(line) + "\n" for line in lines))
 
 
-def told(config: Config, ingestion: Ingestion) -> list[str]:
+def ingestion_lines(config: Config, ingestion: Ingestion) -> list[str]:
     """What an ingestion did, in lines for a person."""
     if not ingestion.files:
         return [f"nothing new in {config.shown(config.input_folder_path)}"]
@@ -179,11 +170,11 @@ def told(config: Config, ingestion: Ingestion) -> list[str]:
     return [*lines, f"{config.shown(config.finaldata_path)}: {ingestion.total_rows:,} rows"]
 
 
-def as_object(config: Config, ingestion: Ingestion) -> dict[str, Any]:
+def ingestion_to_dict(config: Config, ingestion: Ingestion) -> dict[str, Any]:
     """What an ingestion did, for a program; rows set aside are counted, and their file is named."""
     aside = any(file.bad_rows for file in ingestion.files)
     return {
-        "files": [_file_object(file) for file in ingestion.files],
+        "files": [_file_to_dict(file) for file in ingestion.files],
         "added": ingestion.added,
         "total_rows": ingestion.total_rows,
         "path": config.finaldata_path,
@@ -191,7 +182,7 @@ def as_object(config: Config, ingestion: Ingestion) -> dict[str, Any]:
     }
 
 
-def _file_object(file: TakenFile) -> dict[str, Any]:
+def _file_to_dict(file: TakenFile) -> dict[str, Any]:
     return {
         "name": file.name,
         "reason": file.reason,

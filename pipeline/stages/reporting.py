@@ -8,29 +8,24 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from pipeline.core.config import Config
-from pipeline.core.files import atomic_writer, utc_now, write_atomic
+from pipeline.core.files import utc_now, write_atomic
 from pipeline.core.formatting import format_minute, format_score, pluralize
-from pipeline.data.frames import read_folder
 from pipeline.models.manifest import CARD
-from pipeline.models.scorer import Scorer, scorer_of
-from pipeline.monitoring.metrics import Tested, tested_on
+from pipeline.monitoring.metrics import Evaluation, Tested
 from pipeline.ranking.current_ranking import CurrentRanking
 from pipeline.ranking.explanations import Explainer, baseline_row
 from pipeline.ranking.movers import update_movers
-from pipeline.ranking.previous_ranking import ranking_before
 from pipeline.ranking.rank import rank_clients
-from pipeline.ranking.ranking_file import ranking_text
-from pipeline.ranking.riskchanges import record_changes
-from pipeline.registry.live_model import load_release
-from pipeline.registry.releases import Release, live_release
+from pipeline.ranking.ranking_file import ranking_table, write_ranking
+from pipeline.registry.live_model import Live
+from pipeline.registry.releases import Release
 from pipeline.reporting.charts.matrixchart import draw_matrix
 from pipeline.reporting.charts.style import new_figure, png_of, styled
 from pipeline.reporting.html import ReportContent
 from pipeline.reporting.overview import current_state, report_sections
 from pipeline.reporting.report_files import forget_reports, write_reports
 from pipeline.storage.database import History
-from pipeline.storage.history import open_history
-from pipeline.storage.master import read_master
+from pipeline.storage.rows import Store
 
 log = logging.getLogger("reporting")
 
@@ -55,15 +50,19 @@ class Ranked(NamedTuple):
     moved: str
 
 
-def report(config: Config, matrix_name: str = "confusionmatrix.png") -> Report:
-    """Write all reports of the live release; raises `ReleaseError` if none is live."""
-    release = live_release(config.prod_deployment_path)
-    model = load_release(release, config.schema)
+def report(
+    config: Config,
+    history: History,
+    live: Live,
+    evaluation: Evaluation,
+    rows: Store,
+    matrix_name: str = "confusionmatrix.png",
+) -> Report:
+    """Write all reports of the live release; `evaluation` is its on the test data."""
+    release, tested = live.release, evaluation.tested
     matrix_path = config.output_model_path / matrix_name
-    test = read_folder(config.test_data_path, config.schema)
-    tested = tested_on(model, test, config.schema)
     write_atomic(matrix_path, draw_confusion_matrix(tested, release))
-    clients, moved = write_ranking(config, release, scorer_of(model, release.model))
+    clients, moved = update_ranking(config, history, live, rows)
     log.info("ranked %s clients by release %s: %s", f"{clients:,}", release.id, moved)
     return Report(
         release=release.id,
@@ -81,7 +80,7 @@ def write_report(config: Config, release: Release, tested: Tested) -> tuple[Path
     if not config.report_formats:
         forget_reports(config)
         return ()
-    latest = CurrentRanking(config)
+    latest = CurrentRanking(config.clientrisk_path, config.history_path)
     content = ReportContent(
         made_at=format_minute(utc_now()),
         release=release.id,
@@ -92,26 +91,19 @@ def write_report(config: Config, release: Release, tested: Tested) -> tuple[Path
     return write_reports(config, content)
 
 
-def write_ranking(config: Config, release: Release, scorer: Scorer) -> Ranked:
+def update_ranking(config: Config, history: History, live: Live, rows: Store) -> Ranked:
     """Rank all clients into clientrisk.csv, and who moved into movers.csv.
 
     Whose risk changed goes into the history.
     """
+    release = live.release
     labels = [config.labels[column] for column in config.schema.features]
-    explainer = Explainer(scorer, baseline_row(release.model), labels)
-    with open_history(config.history_path) as history:
-        return _rank_file(config, history, release, explainer)
-
-
-def _rank_file(config: Config, history: History, release: Release, explainer: Explainer) -> Ranked:
-    frame = read_master(config, history)
-    ranking = rank_clients(explainer.scorer, frame, config.schema, config.policy)
-    before = ranking_before(config.clientrisk_path, ranking.clients)
-    record_changes(history, release.id, ranking, before)
-    moved = update_movers(config.movers_path, before, ranking, release.id)
-    with atomic_writer(config.clientrisk_path) as file:
-        for text in ranking_text(ranking, explainer, config.risk_bands, release.id):
-            file.write(text.encode())
+    explainer = Explainer(live.scorer, baseline_row(release.model), labels)
+    ranking = rank_clients(live.scorer, rows.frame, config.schema, config.policy)
+    _, moved = update_movers(history, config.movers_path, ranking, release.id)
+    write_ranking(
+        config.clientrisk_path, ranking_table(ranking, explainer, config.risk_bands, release.id)
+    )
     return Ranked(len(ranking.clients), moved)
 
 

@@ -20,17 +20,18 @@ class Store:
         self._config, self._history = config, history
 
     @cached_property
-    def _frame(self) -> pd.DataFrame:
+    def frame(self) -> pd.DataFrame:
+        """All rows, in order, with all columns."""
         return read_master(self._config, self._history)
 
     def summary(self) -> pd.DataFrame:
         """`mean`, `median` and `std` of each number column."""
-        numbers = self._frame[list(self._config.schema.numeric)]
+        numbers = self.frame[list(self._config.schema.numeric)]
         return numbers.agg(["mean", "median", "std"]).T
 
     def missing(self) -> dict[str, float]:
         """Column -> percent missing."""
-        frame = self._frame
+        frame = self.frame
         return {
             column: float((frame[column].isna() | (frame[column] == "")).mean() * 100)
             for column in self._config.schema.columns
@@ -45,7 +46,7 @@ class Store:
         schema = self._config.schema
         if not without:
             return self._all_training_data()
-        frame = self._frame
+        frame = self.frame
         labelled = labelled_rows(frame[~frame[schema.client].isin(list(without))], schema)
         return TrainingData(labelled, subsample(labelled), schema)
 
@@ -54,7 +55,7 @@ class Store:
         config, schema = self._config, self._config.schema
         rows, _ = master_size(self._history)
         if rows <= MAX_CHECKED:
-            labelled = labelled_rows(self._frame, schema)
+            labelled = labelled_rows(self.frame, schema)
             return TrainingData(labelled, labelled, schema)
         columns = (*schema.features, schema.outcome)
         labelled = labelled_rows(read_master(config, self._history, columns), schema)

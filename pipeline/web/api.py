@@ -19,14 +19,19 @@ from pipeline.monitoring.packages import Package
 from pipeline.monitoring.scores import Scores
 from pipeline.ranking.current_ranking import file_stamp
 from pipeline.ranking.explanations import MAX_REASONS
-from pipeline.ranking.rankingreader import by_loss, has_losses, ranking_to_dicts
+from pipeline.ranking.ranking_file import by_loss, has_losses, ranking_to_dicts
 from pipeline.registry.releases import live_id
 from pipeline.reporting.status import LastRun, last_active, last_run
 from pipeline.storage.database import History
-from pipeline.storage.driftrecords import Checked, last_checked
 from pipeline.storage.history import open_existing_history
 from pipeline.storage.ledger import master_size
-from pipeline.storage.records import last_missing, last_packages, last_timings
+from pipeline.storage.records import (
+    Checked,
+    last_checked,
+    last_missing,
+    last_packages,
+    last_timings,
+)
 from pipeline.storage.rows import open_store
 from pipeline.storage.trends import DEFAULT_TRENDS, MAX_TRENDS, Trends, trends
 from pipeline.web.openapi import OPTIONAL, Described, Operation, Parameter, description
@@ -116,10 +121,10 @@ class MovedClient:
 
 @dataclass(frozen=True)
 class MovedClients:
-    """The clients whose risk changed most; the releases are None where no client's did."""
+    """The clients whose risk changed most; `release_before` is None for the first ranking."""
 
     release_before: str | None
-    release: str | None
+    release: str
     rose: list[MovedClient]
     fell: list[MovedClient]
 
@@ -288,7 +293,13 @@ def ranked_clients(ranking: pd.DataFrame) -> list[RankedClient]:
 @_route("GET", "/movers", 401, 503)
 def movers() -> MovedClients:
     """The clients whose risk changed most."""
-    return MovedClients(**get_state().ranking.movers())
+    found = get_state().ranking.movers()
+    return MovedClients(
+        found.release_before,
+        found.release,
+        rose=[MovedClient(*mover) for mover in found.rose],
+        fell=[MovedClient(*mover) for mover in found.fell],
+    )
 
 
 @_route("GET", "/health", 503, needs_token=False)

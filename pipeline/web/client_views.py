@@ -11,8 +11,7 @@ from pipeline.core.config import Config
 from pipeline.core.errors import NotRecordedError
 from pipeline.core.files import utc_now
 from pipeline.core.formatting import pluralize
-from pipeline.ranking.ranking_file import BANDS
-from pipeline.ranking.rankingreader import has_losses, ranking_to_dicts
+from pipeline.ranking.ranking_file import BANDS, has_losses, ranking_to_dicts
 from pipeline.registry.releases import Release
 from pipeline.reporting.charts.clientchart import client_chart
 from pipeline.reporting.document import Grid, Section

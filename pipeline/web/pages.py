@@ -10,8 +10,7 @@ from markupsafe import Markup
 from pipeline.core.config import REPORT_FORMATS, Config
 from pipeline.core.errors import HistoryError, NotRecordedError
 from pipeline.ranking.current_ranking import CurrentRanking, file_stamp, history_stamp
-from pipeline.ranking.ranking_file import BANDS
-from pipeline.ranking.rankingreader import ranking_to_dicts
+from pipeline.ranking.ranking_file import BANDS, ranking_to_dicts
 from pipeline.reporting.document import Section
 from pipeline.reporting.overview import current_state, page_sections, readable_release
 from pipeline.reporting.rendering import rendered, static
@@ -69,8 +68,8 @@ def overview() -> Response:
 def _stamp(config: Config) -> tuple[object, ...]:
     """What distinguishes one state of the sections' sources from another."""
     release = readable_release(config)
-    written = map(file_stamp, (config.clientrisk_path, config.movers_path))
-    return (release.id if release else None, history_stamp(config.history_path), *written)
+    ranking, history = file_stamp(config.clientrisk_path), history_stamp(config.history_path)
+    return (release.id if release else None, history, ranking)
 
 
 def _rendered_sections(state: ServerState) -> tuple[tuple[Section, ...], str]:

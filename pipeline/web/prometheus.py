@@ -14,10 +14,9 @@ from pipeline.core.config import Config
 from pipeline.registry.releases import Release
 from pipeline.reporting.status import Status, status
 from pipeline.storage.database import History
-from pipeline.storage.driftrecords import last_checked
 from pipeline.storage.history import open_existing_history
 from pipeline.storage.ledger import master_size
-from pipeline.storage.records import last_missing, last_timings
+from pipeline.storage.records import last_checked, last_missing, last_timings
 
 PREFIX = "clientrisk"
 

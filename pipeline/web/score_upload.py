@@ -48,7 +48,7 @@ def _scored(rows: ClientRows, live: Live, labels: list[str]) -> Iterator[ScoredR
         return
     explainer = Explainer(live.scorer, baseline_row(live.release.model), labels)
     outcomes, risk = live.scorer.scores(rows.features)
-    reasons = explainer.reasons(rows.features).texts()
+    reasons = explainer.reasons(rows.features)
     for place, (line, client) in enumerate(zip(rows.lines, rows.clients, strict=True)):
         yield ScoredRow(
             line, client, float(risk[place]), int(outcomes[place]), tuple(reasons[place])

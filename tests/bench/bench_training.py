@@ -24,8 +24,8 @@ from sklearn.linear_model import LogisticRegression
 
 from pipeline.core.config import Config
 from pipeline.models.estimators import untrained_model
-from pipeline.stages.training import train
 from tests.bench.measuring import interleaved, machine, peak_of, table, world
+from tests.support.stagecalls import train
 
 ROWS = (10_000, 100_000, 1_000_000)
 READ, NEWTON, BOTH = "read, pandas C engine", "Newton, numpy", "that read and that Newton"
@@ -91,7 +91,7 @@ def curve(configs: dict[int, Config]) -> str:
         taken = [
             peak_of(
                 config,
-                imports="from pipeline.stages.training import train",
+                imports="from tests.support.stagecalls import train",
                 before="",
                 work="train(config)",
             )

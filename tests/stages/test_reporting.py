@@ -9,15 +9,16 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from sandbox import Sandbox, client_rows
 from sklearn.metrics import confusion_matrix, f1_score
+from stagecalls import report
 
+import reporting
 from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.data.frames import read_folder
 from pipeline.monitoring import metrics
 from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import Release, live_release
 from pipeline.reporting.charts.style import styled
-from pipeline.stages import reporting
-from pipeline.stages.reporting import matrix_figure, report
+from pipeline.stages.reporting import matrix_figure
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 

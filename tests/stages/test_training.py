@@ -165,7 +165,8 @@ import sys
 from pipeline.core.config import load_config
 from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import live_release
-from pipeline.stages.training import train
+from pathlib import Path
+from stagecalls import train
 config = load_config(sys.argv[1])
 if sys.argv[2:]:
     load_release(live_release(config.prod_deployment_path), config.schema)

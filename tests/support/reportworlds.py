@@ -28,7 +28,7 @@ from pipeline.reporting.sections import (
     top_section,
 )
 from pipeline.storage.database import History
-from pipeline.storage.driftrecords import Checked, last_checked
+from pipeline.storage.records import Checked, last_checked
 
 MADE_AT = "2026-11-22 09:00"
 YEAR = 50_000  # runs of one a ten minutes
@@ -124,10 +124,11 @@ def content_of(
             data_section(history, config.schema),
             card_section(live),
         )
+    latest = CurrentRanking(config.clientrisk_path, config.history_path)
     return ReportContent(
         made_at=MADE_AT,
         release=live.id,
-        state=current_state(config, CurrentRanking(config), within_run=True),
+        state=current_state(config, latest, within_run=True),
         sections=sections,
         card=live.path / CARD,
     )

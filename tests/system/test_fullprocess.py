@@ -30,8 +30,7 @@ from pipeline.monitoring.metrics import predict_rows
 from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import Challenge, Release, live_id, live_release
 from pipeline.storage.database import History
-from pipeline.storage.driftrecords import Checked, last_checked
-from pipeline.storage.records import record_decision
+from pipeline.storage.records import Checked, last_checked, record_decision
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 NOTHING_NEW = "nothing new in sourcedata\n"
@@ -1435,7 +1434,7 @@ def test_the_original_batches_are_judged_as_they_should_be(
 
     with History(sandbox.practice.history_path) as history:
         *_, decision = history.query("SELECT files, verdict, action FROM decisions ORDER BY id")
-    assert tuple(decision) == (f'["{batch}.csv"]', verdict, action)
+    assert tuple(decision.values()) == (f'["{batch}.csv"]', verdict, action)
 
 
 BANK = {

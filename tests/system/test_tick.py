@@ -15,9 +15,9 @@ from sandbox import PROJECT, Sandbox
 
 # what costs more to import than the tick takes, of other packages and of the standard library
 HEAVY = {
-    *("dask", "distributed", "flask", "gunicorn", "joblib", "matplotlib", "numpy", "pandas"),
-    *("pyarrow", "requests", "scipy", "seaborn", "sklearn", "werkzeug"),
-    *("argparse", "dataclasses", "email", "hashlib", "http", "inspect", "logging", "tempfile"),
+    *("flask", "gunicorn", "joblib", "matplotlib", "numpy", "pandas", "requests", "scipy"),
+    *("seaborn", "sklearn", "werkzeug"),
+    *("email", "http", "tempfile"),
 }
 
 # Runs a script as `python script` does, and tells on standard error what happened meanwhile.

@@ -751,9 +751,8 @@ def folder(path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "asked"),
     [
-        ("history.db", ["/health", "/summarystats", "/diagnostics"]),
+        ("history.db", ["/health", "/summarystats", "/diagnostics", "/movers"]),
         ("models/clientrisk.csv", ["/risk", "/risk/nobody"]),
-        ("models/movers.csv", ["/movers"]),
         ("ingesteddata/finaldata.csv", ["/summarystats"]),
         ("testdata/testdata.csv", ["/scoring"]),
         ("production_deployment/current", ["/health", "/ready", "/scoring"]),

@@ -49,6 +49,7 @@ def matrix_chart(tested: Tested) -> Chart:
     def draw(figure: Figure) -> None:
         axes = figure.add_axes((0.24, 0.2, 0.73, 0.76))
         draw_matrix(axes, tested.counts, size=11)
+        axes.tick_params(axis="y", rotation=0)
         axes.xaxis.set_label_coords(0.5, -0.15)
         axes.yaxis.set_label_coords(-0.26, 0.5)
 

@@ -18,8 +18,7 @@ from pipeline.reporting.charts.timeaxis import (
     set_span,
     span_words,
 )
-from pipeline.storage.trendbins import ScoreBin
-from pipeline.storage.trends import Deployment
+from pipeline.storage.trends import Deployment, ScoreBin
 
 MOST_MARKS = 12  # releases that are named in a picture
 _LOWEST, _MORE = 0.03, 0.07  # of the height: a tick of drift, and what one of all batches has more

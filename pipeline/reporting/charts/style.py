@@ -58,6 +58,9 @@ _STYLE: Any = {  # a mapping of names that matplotlib lists one by one
     "ytick.labelcolor": INK,
     "xtick.labelsize": 10.5,
     "ytick.labelsize": 10.5,
+    # labels alone: the grid shows where they belong
+    **{f"{axis}tick.{kind}.size": 0 for axis in "xy" for kind in ("major", "minor")},
+    **{f"{axis}tick.major.pad": 6 for axis in "xy"},
 }
 _LOCK = Lock()  # matplotlib's settings are those of the whole process
 

@@ -17,8 +17,7 @@ from pipeline.reporting.charts.timeaxis import (
     set_span,
     span_words,
 )
-from pipeline.storage.trendbins import TimingBin
-from pipeline.storage.trends import Missing
+from pipeline.storage.trends import Missing, TimingBin
 
 MOST_LETTERS = 24  # of a column's name
 MOST_LINES = 6  # columns drawn by name; the others are in the table

@@ -8,6 +8,7 @@ import pytest
 from pipeline.core.policy import Gate
 from pipeline.core.schema import Schema
 from pipeline.models.estimators import Model
+from pipeline.monitoring import metrics
 from pipeline.monitoring.bootstrap import Difference, paired_difference
 from pipeline.monitoring.gate import Comparison, FitWithout, compare, out_of_fold
 from pipeline.monitoring.metrics import predict_rows
@@ -136,9 +137,9 @@ def compared(
     new: pd.DataFrame = NEW,
 ) -> Comparison:
     return compare(
-        challenger,
         refits(Fits(), everything),
-        test=predict_rows(champion, test, SCHEMA),
+        champion=metrics.tested_on(champion, test, SCHEMA),
+        challenger=metrics.tested_on(challenger, test, SCHEMA),
         new=predict_rows(champion, new, SCHEMA),
         gate=gate,
         seed=3,

@@ -21,7 +21,6 @@ from pipeline.monitoring.metrics import (
     calibration_bins,
     calibration_error,
     evaluate,
-    predict_rows,
     score_model,
     score_predictions,
     top_lift,
@@ -254,17 +253,16 @@ def test_what_was_tested_is_a_sample_to_draw_intervals_from() -> None:
     assert score_intervals(tested, tested.risk, 5) == score_intervals(plain, tested.risk, 5)
 
 
-def evaluated(frame: pd.DataFrame, schema: Schema, seed: int) -> Evaluation:
-    return evaluate(predict_rows(Oracle(), frame, schema), schema, seed)
-
-
 def test_an_evaluation_holds_everything_of_the_labelled_rows() -> None:
     frame = rows_of_places()
     left, risk = [1, 0, 0, 1, 0, 0, 1], frame["risk"].to_numpy()[:7]
     outcomes, predicted = np.array(left), (risk >= 0.5).astype("int64")
     clients = np.array(list("abcdefg"), dtype=object)
     bins = calibration_bins(outcomes, risk)
-    assert evaluated(frame, PLACES, 5) == Evaluation(
+    found = evaluate(Oracle(), frame, PLACES, 5)
+    assert found.tested.risk.tolist() == risk.tolist()
+    assert found == Evaluation(
+        tested=found.tested,
         scores=scored(left, risk.tolist()),
         intervals=score_intervals(Predictions(outcomes, predicted, clients), risk, 5),
         bins=bins,
@@ -280,21 +278,21 @@ def test_an_evaluation_holds_everything_of_the_labelled_rows() -> None:
 
 
 def test_without_categories_there_are_no_segments() -> None:
-    assert evaluated(rows_of_places(), SCHEMA, 5).segments == ()
+    assert evaluate(Oracle(), rows_of_places(), SCHEMA, 5).segments == ()
 
 
 def test_of_enough_rows_an_evaluation_has_a_lift() -> None:
     twice = pd.concat([rows_of_places()] * 2)
-    assert evaluated(twice, SCHEMA, 5).lift == 1 / (3 / 7)  # one of fourteen rows
+    assert evaluate(Oracle(), twice, SCHEMA, 5).lift == 1 / (3 / 7)  # one of fourteen rows
 
 
 def test_the_seed_decides_on_the_intervals() -> None:
     twice = pd.concat([rows_of_places()] * 2)
-    assert evaluated(twice, SCHEMA, 5) == evaluated(twice, SCHEMA, 5)
-    assert evaluated(twice, SCHEMA, 5) != evaluated(twice, SCHEMA, 6)
+    assert evaluate(Oracle(), twice, SCHEMA, 5) == evaluate(Oracle(), twice, SCHEMA, 5)
+    assert evaluate(Oracle(), twice, SCHEMA, 5) != evaluate(Oracle(), twice, SCHEMA, 6)
 
 
 def test_rows_without_any_known_outcome_cannot_be_evaluated() -> None:
     with pytest.raises(DataError) as caught:
-        evaluated(rows_of_places()[7:], PLACES, 5)
+        evaluate(Oracle(), rows_of_places()[7:], PLACES, 5)
     assert str(caught.value) == "no row has a known outcome: there is nothing to score"

@@ -16,7 +16,7 @@ from pipeline.reporting.document import BAD, GOOD, WARNING, Fact, State
 from pipeline.reporting.health import Risks, risks_of, state_of
 from pipeline.reporting.overview import current_state
 from pipeline.reporting.status import LastRun, LastVerdict, Status, status
-from pipeline.storage.driftrecords import Checked
+from pipeline.storage.records import Checked
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 RECENTLY = "2026-11-22T08:55:00Z"
@@ -191,7 +191,8 @@ def test_within_a_run_nothing_is_said_of_that_run(well: Status) -> None:
 
 
 def test_the_real_state_counts_the_ranking(settled: Sandbox) -> None:
-    found = current_state(settled.config, CurrentRanking(settled.config))
+    latest = CurrentRanking(settled.config.clientrisk_path, settled.config.history_path)
+    found = current_state(settled.config, latest)
     lines = (settled.root / "models/clientrisk.csv").read_text().splitlines()[1:]
     high = sum(line.split(",")[3] == "high" for line in lines)
 

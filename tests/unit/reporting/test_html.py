@@ -13,7 +13,7 @@ from pipeline.registry.releases import live_release
 from pipeline.reporting.html import report_html
 from pipeline.reporting.sections import top_section
 from pipeline.storage.database import History
-from pipeline.storage.trendbins import score_bins
+from pipeline.storage.trends import score_bins
 
 HOSTILE = """</td><script src="http://x">alert(1)</script>'&amp;"""
 NAMES = [HOSTILE, *(f"Client number {i:05} of many & Söhne" for i in range(1, 10_000))]

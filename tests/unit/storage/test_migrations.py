@@ -6,11 +6,9 @@ import pytest
 
 from pipeline.monitoring.decisions import Cause, Decision, FeatureDrift, Verdict
 from pipeline.storage.database import History
-from pipeline.storage.driftrecords import last_checked, record_drift
 from pipeline.storage.migrations import MIGRATIONS
-from pipeline.storage.postgres import ServerHistory
-from pipeline.storage.records import record_decision
-from pipeline.storage.serversql import statements
+from pipeline.storage.postgres import ServerHistory, statements
+from pipeline.storage.records import last_checked, record_decision, record_drift
 
 OUTCOMES = 5  # the migration that adds how challenges ended and why features drifted
 CHECKED = Decision("[]", 60, 60, "1", 0.7, 0.5, "drift", "kept", "F1 …", drift_test="raw")

@@ -21,17 +21,12 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from servers import serving
+from stagecalls import deploy, ingest, record_diagnostics, report, score, train
 from werkzeug.test import TestResponse
 
 from app import create_app
 from pipeline.core.config import PATH_KEYS, Config, load_config
 from pipeline.core.schema import DEFAULT_SCHEMA, Schema
-from pipeline.stages import diagnostics
-from pipeline.stages.deployment import deploy
-from pipeline.stages.ingestion import ingest
-from pipeline.stages.reporting import report
-from pipeline.stages.scoring import score
-from pipeline.stages.training import train
 from pipeline.web.api import api_description
 from pipeline.web.auth import TOKEN_VARIABLE
 from pipeline.web.pages import PAGES, TYPES
@@ -166,7 +161,7 @@ def answers(
     """The answers of four servers: one at work, one with a token, an empty and a broken one."""
     deployed.write("testdata/bad.csv", "x\n1\n")
     deployed.write("testdata/wide.csv", f"{FEATURES}{',x' * 1000}\n")
-    diagnostics.record(deployed.config)
+    record_diagnostics(deployed.config)
     client = create_app(deployed.config).test_client()
     found = ask_all(client)
     for name in ("bad", "wide"):  # with them the test data cannot be used

@@ -20,6 +20,7 @@ from app import create_app
 from pipeline.core.schema import Schema
 from pipeline.registry.releases import live_release
 from pipeline.storage.database import History
+from pipeline.storage.risk_history import record_risks
 from pipeline.web.api import api_description
 from pipeline.web.api_docs import SERVER, documented
 from pipeline.web.auth import HEADERS, TOKEN_VARIABLE
@@ -287,11 +288,6 @@ def test_an_edited_ranking_leaves_the_rest_of_the_page(settled: Sandbox, text: s
     page(client.get("/clients", headers=BROWSER), 503)
 
 
-def test_edited_movers_leave_the_rest_of_the_page(settled: Sandbox) -> None:
-    settled.config.movers_path.write_text("edited")
-    assert "Risks, and who moved" in page(create_app(settled.config).test_client().get("/")).words
-
-
 def test_names_are_texts_whatever_they_hold(settled: Sandbox) -> None:
     quoted = HOSTILE.replace('"', '""')
     settled.write("sourcedata/c.csv", [f'"{quoted}",1,500,5,', *client_rows(200, 30)])
@@ -311,7 +307,7 @@ def test_names_are_texts_whatever_they_hold(settled: Sandbox) -> None:
 # --- what is kept between requests ---
 
 
-def test_what_changes_in_history_or_movers_changes_the_page(settled: Sandbox) -> None:
+def test_what_changes_in_the_history_changes_the_page(settled: Sandbox) -> None:
     client = create_app(settled.config).test_client()
     before = client.get("/").text
     assert client.get("/").text.count("<svg") == before.count("<svg")
@@ -320,11 +316,10 @@ def test_what_changes_in_history_or_movers_changes_the_page(settled: Sandbox) ->
         history.insert("runs", command="told-anew", started_at="2030-01-01T00:00:00.000Z")
     assert "told-anew" in client.get("/").text
 
-    movers = settled.config.movers_path
-    movers.write_text(
-        "client,before,risk,change,release_before,release\n"
-        "Mover & Co,0.1,0.9,0.8,000001-x,000001-x\n"
-    )
+    ranked = {row["client"]: 0.5 for row in client.get("/risk").get_json()["clients"]}
+    for risk in (0.1, 0.9):
+        with History(settled.config.history_path) as history:
+            record_risks(history, "000001-x", ranked | {"Mover & Co": risk})
     assert "Mover &amp; Co" in client.get("/").text
 
 

@@ -30,8 +30,7 @@ from pipeline.reporting.charts.style import new_figure, styled
 from pipeline.reporting.charts.time_charts import missing_chart, timing_chart
 from pipeline.reporting.sections import model_section
 from pipeline.storage.risk_history import RiskPoint
-from pipeline.storage.trendbins import ScoreBin, TimingBin
-from pipeline.storage.trends import Deployment, Missing
+from pipeline.storage.trends import Deployment, Missing, ScoreBin, TimingBin
 
 RELEASE = "000001-20261122T090000Z"
 BANDS = RiskBands(high=0.6, medium=0.3)
