@@ -10,15 +10,14 @@ from pathlib import Path
 
 from pipeline import cli
 from pipeline.core.config import Config
-from pipeline.stages.ingestion import ingest, ingestion_lines, ingestion_to_dict
+from pipeline.stages.ingestion import export, ingest, ingestion_lines, ingestion_to_dict
 from pipeline.storage.database import History
-from pipeline.storage.export import export_rows
 
 
 def command(config: Config, history: History, args: argparse.Namespace) -> None:
     """Ingest or export, and print what came of it."""
     if args.export:
-        done = export_rows(config, history, args.export)
+        done = export(config, history, args.export)
         cli.print_result(config, args, done, [f"{config.shown(done.path)}: {done.rows:,} rows"])
         return
     ingestion = ingest(config, history, rebuild=args.rebuild)

@@ -16,7 +16,7 @@ from pipeline.monitoring.metrics import evaluate
 from pipeline.registry.live_model import load_live
 from pipeline.stages.reporting import report
 from pipeline.storage.database import History
-from pipeline.storage.rows import open_store
+from pipeline.storage.master import open_master
 
 
 def command(config: Config, history: History, args: argparse.Namespace) -> None:
@@ -24,7 +24,8 @@ def command(config: Config, history: History, args: argparse.Namespace) -> None:
     live = load_live(config.prod_deployment_path, config.schema)
     test = read_folder(config.test_data_path, config.schema)
     evaluation = evaluate(live.model, test, config.schema, live.release.model.recipe.seed)
-    done = report(config, history, live, evaluation, open_store(config, history))
+    rows = open_master(config.finaldata_path, config.schema, history)
+    done = report(config, history, live, evaluation, rows)
     lines = [
         f"{config.shown(done.confusion_matrix)}: of release {done.release}",
         f"{config.shown(done.client_risk)}: {done.clients:,} clients, highest risk first",

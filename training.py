@@ -14,12 +14,13 @@ from pipeline.core.config import Config
 from pipeline.models.manifest import HALF, UNCALIBRATED, manifest_to_dict
 from pipeline.stages.training import train
 from pipeline.storage.database import History
-from pipeline.storage.rows import open_store
+from pipeline.storage.master import open_master
 
 
 def command(config: Config, history: History, args: argparse.Namespace) -> None:
     """Train, and print what came of it."""
-    manifest = train(config, history, open_store(config, history)).manifest
+    rows = open_master(config.finaldata_path, config.schema, history)
+    manifest = train(config, history, rows).manifest
     recipe, path = manifest.recipe, config.trainedmodel_path
     curve = "" if recipe.calibration == UNCALIBRATED else f", {recipe.calibration} calibration"
     line = "" if recipe.threshold == HALF else f", threshold {recipe.threshold:.4f}"

@@ -41,6 +41,7 @@ from pipeline.stages.scoring import score
 from pipeline.stages.training import train
 from pipeline.storage import ledger
 from pipeline.storage.database import History
+from pipeline.storage.master import Master, open_master
 from pipeline.storage.records import (
     batch_scores,
     prune,
@@ -49,17 +50,16 @@ from pipeline.storage.records import (
     record_scores,
     recorded_run,
 )
-from pipeline.storage.rows import Store, open_store
 from pipeline.web.api_client import (
     ApiError,
     call_api,
     check,
     default_file,
     release_served,
+    serving,
     write_answers,
 )
 from pipeline.web.app import create_app
-from pipeline.web.local_server import serving
 
 log = logging.getLogger("fullprocess")
 
@@ -130,9 +130,9 @@ class _Chain:
         return read_folder(self._config.test_data_path, self._config.schema)
 
     @cached_property
-    def _rows(self) -> Store:
+    def _rows(self) -> Master:
         """All client rows."""
-        return open_store(self._config, self._history)
+        return open_master(self._config.finaldata_path, self._config.schema, self._history)
 
     @cached_property
     def _live(self) -> Live:
@@ -179,7 +179,8 @@ class _Chain:
         fresh = [file for file in batch if not learned(file, release.model)]
         if not fresh:
             return all_learned(batch, release), None
-        new = predict_rows(self._live.model, self._rows.new_rows(fresh), config.schema)
+        rows = self._rows.read_spans(file.span for file in fresh)
+        new = predict_rows(self._live.model, rows, config.schema)
         found = judge_batch(
             release,
             new,
@@ -260,7 +261,7 @@ def ask_api(config: Config, path: Path) -> None:
     does not undo a run that is otherwise done.
     """
     with api_server(config) as url:
-        answers = call_api(url, default_file(config))
+        answers = call_api(url, default_file(config.test_data_path))
     write_answers(answers, path)
     for answer in answers:
         try:

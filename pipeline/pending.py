@@ -22,7 +22,7 @@ def has_work(config: Config, history: History) -> bool:
     So it is where nobody can tell: the run then fails for the same reason, and is on record.
     """
     try:
-        check_rows(config, history)
+        check_rows(config.finaldata_path, history)
         return (
             rebuilding(history)
             or bool(new_in(config.input_folder_path, history))

@@ -13,11 +13,12 @@ from pipeline.data.frames import read_folder
 from pipeline.models.estimators import predictions_of
 from pipeline.monitoring.packages import UNKNOWN, Package, outdated_packages
 from pipeline.registry.live_model import Live, load_live
-from pipeline.reporting.driftlines import drift_lines
+from pipeline.reporting.text_tables import drift_lines
 from pipeline.stages.ingestion import ingest
 from pipeline.stages.training import train
 from pipeline.storage.database import History
 from pipeline.storage.history import open_history
+from pipeline.storage.master import Master, open_master
 from pipeline.storage.records import (
     Checked,
     last_checked,
@@ -27,7 +28,6 @@ from pipeline.storage.records import (
     record_missing,
     record_packages,
 )
-from pipeline.storage.rows import Store, open_store
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,12 @@ def execution_time(config: Config) -> Timings:
         )
         with open_history(trial.history_path) as history:
             ingest(trial, history)
-            train(trial, history, open_store(trial, history))
+            rows = open_master(trial.finaldata_path, trial.schema, history)
+            train(trial, history, rows)
             return Timings(**last_timings(history))
 
 
-def record(history: History, rows: Store, *, packages: bool = True) -> None:
+def record(history: History, rows: Master, *, packages: bool = True) -> None:
     """Record the missing percentages and, if asked for, the packages, for the API to show."""
     record_missing(history, rows.missing())
     if packages:
@@ -93,7 +94,7 @@ def diagnose(config: Config, history: History, print_lines: Printer) -> Diagnost
     predicted = model_predictions(live, read_folder(config.test_data_path, config.schema))
     predictions = Predicted(len(predicted), predicted.count(1), predicted.count(0))
     print_lines(_prediction_lines(live.release.id, predictions))
-    rows = open_store(config, history)
+    rows = open_master(config.finaldata_path, config.schema, history)
     table = rows.summary()
     print_lines([f"summary of {config.shown(config.finaldata_path)}", _summary_table(table)])
     record(history, rows)

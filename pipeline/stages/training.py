@@ -8,13 +8,13 @@ from pipeline.models.persistence import TrainedModel, save_model
 from pipeline.models.training import fit
 from pipeline.storage.database import History
 from pipeline.storage.ledger import last_file
+from pipeline.storage.master import Master
 from pipeline.storage.records import record_timing
-from pipeline.storage.rows import Store
 
 log = logging.getLogger("training")
 
 
-def train(config: Config, history: History, rows: Store) -> TrainedModel:
+def train(config: Config, history: History, rows: Master) -> TrainedModel:
     """Fit on all labelled rows and save the model; raises `ModelError` if that cannot be done."""
     started = perf_counter()
     data = rows.training_data()

@@ -25,6 +25,7 @@ from pipeline.reporting.status import LastRun, last_active, last_run
 from pipeline.storage.database import History
 from pipeline.storage.history import open_existing_history
 from pipeline.storage.ledger import master_size
+from pipeline.storage.master import open_master
 from pipeline.storage.records import (
     Checked,
     last_checked,
@@ -32,7 +33,6 @@ from pipeline.storage.records import (
     last_packages,
     last_timings,
 )
-from pipeline.storage.rows import open_store
 from pipeline.storage.trends import DEFAULT_TRENDS, MAX_TRENDS, Trends, trends
 from pipeline.web.openapi import OPTIONAL, Described, Operation, Parameter, description
 from pipeline.web.prometheus import metrics_text
@@ -230,9 +230,14 @@ def scoring() -> LiveScores:
 def summarystats() -> dict[str, Summary]:
     """Statistics of the number columns."""
     state = get_state()
+    config = state.config
     with _history() as history:
-        key = (master_size(history), file_stamp(state.config.finaldata_path))
-        return state.summary.get(key, lambda: _summary(open_store(state.config, history).summary()))
+        key = (master_size(history), file_stamp(config.finaldata_path))
+
+        def make() -> dict[str, Summary]:
+            return _summary(open_master(config.finaldata_path, config.schema, history).summary())
+
+        return state.summary.get(key, make)
 
 
 def _summary(table: pd.DataFrame) -> dict[str, Summary]:
@@ -309,8 +314,8 @@ def health() -> Health:
     release = live_id(config.prod_deployment_path)
     if records := open_existing_history(config.history_path):
         with records:
-            return Health("ok", release, last_run(records), last_active(config, records))
-    return Health("ok", release, None, last_active(config, None))
+            return Health("ok", release, last_run(records), last_active(config.lock_path, records))
+    return Health("ok", release, None, last_active(config.lock_path, None))
 
 
 @_route("GET", "/ready", 401, 503)

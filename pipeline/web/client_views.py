@@ -13,11 +13,11 @@ from pipeline.core.files import utc_now
 from pipeline.core.formatting import pluralize
 from pipeline.ranking.ranking_file import BANDS, has_losses, ranking_to_dicts
 from pipeline.registry.releases import Release
-from pipeline.reporting.charts.clientchart import client_chart
+from pipeline.reporting.charts.time_charts import client_chart
 from pipeline.reporting.document import Grid, Section
 from pipeline.storage.history import open_existing_history
+from pipeline.storage.master import open_master
 from pipeline.storage.risk_history import risk_over_time
-from pipeline.storage.rowsearch import client_rows
 from pipeline.web.request_rows import RequestError
 
 PAGE = 25  # clients
@@ -143,7 +143,8 @@ def client_record(config: Config, release: Release | None, client: str) -> Clien
         raise NotRecordedError("nothing has been recorded yet")
     with history:
         points = risk_over_time(history, client)
-        found = client_rows(config, history, client)
+        rows = open_master(config.finaldata_path, config.schema, history)
+    found = rows.client_rows(client)
     if not (points or found.total):
         return None
     threshold = release.model.recipe.threshold if release else None

@@ -32,7 +32,7 @@ from pipeline.ranking.ranking_file import ranking_table, write_ranking
 from pipeline.registry.releases import Release
 from pipeline.stages.reporting import Ranked, update_ranking
 from pipeline.storage.database import History
-from pipeline.storage.master import read_master
+from pipeline.storage.master import open_master
 from tests.bench.measuring import interleaved, machine, peak_of, table, world
 from tests.support.stagecalls import train
 
@@ -69,7 +69,7 @@ def measured(config: Config, repeat: int) -> Times:
 
     def read() -> pd.DataFrame:
         with History(config.history_path) as history:
-            return read_master(config, history)
+            return open_master(config.finaldata_path, config.schema, history).frame
 
     frame = read()
     here = frame[frame[config.schema.outcome] != 1]

@@ -11,8 +11,13 @@ from pipeline.monitoring.scores import Scores
 from pipeline.registry.live_model import Live, load_live
 from pipeline.registry.releases import Challenge, Release
 from pipeline.stages import deployment, diagnostics, ingestion, reporting, scoring, training
+from pipeline.storage.database import History
 from pipeline.storage.history import open_history
-from pipeline.storage.rows import open_store
+from pipeline.storage.master import Master, open_master
+
+
+def rows_of(config: Config, history: History) -> Master:
+    return open_master(config.finaldata_path, config.schema, history)
 
 
 def ingest(config: Config, *, rebuild: bool = False) -> ingestion.Ingestion:
@@ -22,7 +27,7 @@ def ingest(config: Config, *, rebuild: bool = False) -> ingestion.Ingestion:
 
 def train(config: Config) -> TrainedModel:
     with open_history(config.history_path) as history:
-        return training.train(config, history, open_store(config, history))
+        return training.train(config, history, rows_of(config, history))
 
 
 def score(config: Config) -> Scores:
@@ -54,13 +59,13 @@ def live(config: Config) -> Live:
 def report(config: Config, matrix_name: str = "confusionmatrix.png") -> reporting.Report:
     loaded, evaluation = live(config), evaluate_live(config)
     with open_history(config.history_path) as history:
-        rows = open_store(config, history)
+        rows = rows_of(config, history)
         return reporting.report(config, history, loaded, evaluation, rows, matrix_name)
 
 
 def record_diagnostics(config: Config, *, packages: bool = True) -> None:
     with open_history(config.history_path) as history:
-        diagnostics.record(history, open_store(config, history), packages=packages)
+        diagnostics.record(history, rows_of(config, history), packages=packages)
 
 
 def model_predictions(config: Config, frame: pd.DataFrame) -> list[int]:
@@ -69,12 +74,12 @@ def model_predictions(config: Config, frame: pd.DataFrame) -> list[int]:
 
 def dataframe_summary(config: Config) -> pd.DataFrame:
     with open_history(config.history_path) as history:
-        return open_store(config, history).summary()
+        return rows_of(config, history).summary()
 
 
 def missing_data(config: Config) -> dict[str, float]:
     with open_history(config.history_path) as history:
-        return open_store(config, history).missing()
+        return rows_of(config, history).missing()
 
 
 def run_chain(config: Config) -> chain.Result:
