@@ -204,7 +204,7 @@ class _Chain:
         if trained.manifest.sha256 == champion.model.sha256:
             return gate.same_model(found, champion)
         # what stands in for the challenger is of its kind, without choosing anew
-        policy = config.policy._replace(model=trained.manifest.recipe.kind)
+        policy = replace(config.policy, model=trained.manifest.recipe.kind)
         compared = gate.compare(
             lambda clients: fit_without(self._rows.training_data(without=clients), policy),
             champion=on_test,
