@@ -81,7 +81,7 @@ def _serve_model(app: Flask, config: Config, live: LiveModel) -> None:
     def scoring() -> Response:
         served = live.get()
         key = (served.release.id, tuple(list_input(config.test_data_path)))
-        found = scores.get(key, lambda: scores_on_test_data(config, served.model, here=True))
+        found = scores.get(key, lambda: scores_on_test_data(config, served.model))
         return jsonify(**asdict(found), release=served.release.id)
 
     @app.get("/health")
@@ -103,7 +103,7 @@ def _serve_records(app: Flask, config: Config) -> None:
     @app.get("/summarystats")
     def summarystats() -> Response:
         with _records(config) as records:
-            key = (master_size(records), stamp(config.master_path))
+            key = (master_size(records), stamp(config.finaldata_path))
         return jsonify(summary.get(key, lambda: _summary(config)))
 
     @app.get("/diagnostics")
@@ -193,7 +193,7 @@ def _runs(config: Config) -> dict[str, object]:
 
 def _summary(config: Config) -> dict[str, dict[str, float | None]]:
     """Column -> mean, median, std; null where there are too few numbers to tell."""
-    table = dataframe_summary(config, here=True)
+    table = dataframe_summary(config)
     return {
         str(column): {str(k): float(v) if math.isfinite(v) else None for k, v in row.items()}
         for column, row in table.iterrows()

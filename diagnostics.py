@@ -80,32 +80,25 @@ def model_predictions(config: Config, frame: pd.DataFrame) -> list[int]:
     return [int(value) for value in predictions_of(model, frame)]
 
 
-def dataframe_summary(config: Config, *, here: bool = False) -> pd.DataFrame:
+def dataframe_summary(config: Config) -> pd.DataFrame:
     """Mean, median and standard deviation (of a sample) of each number column of finaldata.csv.
 
     Returns a frame with a row a column and the columns `mean`, `median`, `std`; missing numbers
-    are left out. `here` asks no engine, but takes as long as it takes in this process.
+    are left out.
     """
-    with (
-        open_history(config.history_path) as history,
-        open_store(config, history, here=here) as store,
-    ):
-        return store.summary()
+    with open_history(config.history_path) as history:
+        return open_store(config, history).summary()
 
 
 def missing_data(config: Config) -> dict[str, float]:
     """Column -> percent missing (0 to 100), for every column of finaldata.csv."""
-    with open_history(config.history_path) as history, open_store(config, history) as store:
-        return store.missing()
+    with open_history(config.history_path) as history:
+        return open_store(config, history).missing()
 
 
 def execution_time(config: Config) -> Timings:
     """Seconds of ingesting the whole input folder and of training on it, in a temporary place."""
-    # where an engine works, other machines must see the place: they see the folder of all outputs
-    near = config.output_folder_path.parent if config.engine.bucketed else None
-    if near:
-        near.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".timing-", dir=near) as folder:
+    with TemporaryDirectory() as folder:
         place = Path(folder)
         trial = config._replace(
             output_folder_path=place / "ingesteddata",
@@ -134,7 +127,7 @@ def diagnose(config: Config, say: cli.Say) -> Diagnostics:
     predictions = _predicted(config)
     say(_prediction_lines(release.id, predictions))
     table = dataframe_summary(config)
-    say([f"summary of {config.shown(config.master_path)}", _summary_table(table)])
+    say([f"summary of {config.shown(config.finaldata_path)}", _summary_table(table)])
     record(config)
     with open_history(config.history_path) as history:
         missing, packages = last_missing(history), last_packages(history)

@@ -181,8 +181,7 @@ def check(
     fresh = [file for file in batch if not decisions.learned(file, release.model)]
     if not fresh:
         return decisions.all_learned(batch, release), None
-    with open_store(config, history) as store:
-        rows = store.new_rows(fresh)
+    rows = open_store(config, history).new_rows(fresh)
     judged = judge_batch(config, release, model, rows, batch_scores(history, release.id))
     if judged.scores:
         record_scores(history, release.model.sha256, "new rows", judged.scores)
@@ -216,17 +215,16 @@ def challenge(
         return decisions.same_model(found)
     # what stands in for the challenger is of its kind, without choosing anew
     policy = config.policy._replace(model=trained.manifest.recipe.kind)
-    with open_store(config, history) as store:
-        compared = compare(
-            champion,
-            trained.model,
-            partial(fit_without, store, policy),
-            gate=policy.gate,
-            seed=policy.seed,
-            schema=config.schema,
-            test=read_folder(config.test_data_path, config.schema),
-            new=new,
-        )
+    compared = compare(
+        champion,
+        trained.model,
+        partial(fit_without, open_store(config, history), policy),
+        gate=policy.gate,
+        seed=policy.seed,
+        schema=config.schema,
+        test=read_folder(config.test_data_path, config.schema),
+        new=new,
+    )
     deployed = None
     if compared.deploy:
         deployed = deploy(config, decisions.challenge(compared, release, found.reason))
@@ -255,7 +253,7 @@ def report_lines(config: Config, reports: Reports) -> list[str]:
             _live_model(config),
             f"the live model, release {done.release}, F1 {reports.f1:.4f} on the test data",
         ),
-        (config.master_path, "all unique client rows"),
+        (config.finaldata_path, "all unique client rows"),
         (done.client_risk, f"{done.clients:,} clients, highest risk first"),
         (done.movers, done.moved),
         (done.confusion_matrix, "the live model on the test data"),
@@ -309,7 +307,7 @@ def as_object(config: Config, done: Tick) -> dict[str, Any]:
     """What a run of the chain came to, for a program; null or empty is what there was not."""
     if not (done.ingestion and (done.ingestion.files or done.decision or done.reports)):
         told = {"files": [], "added": 0, "total_rows": done.total_rows}
-        told |= {"path": config.master_path, "rejected_rows": None}
+        told |= {"path": config.finaldata_path, "rejected_rows": None}
         return {"outcome": NOTHING_NEW, **told, "decision": None, "reports": None}
     import ingestion
     from pipeline.decisions import decision_object

@@ -1,8 +1,5 @@
 """Take in new client files: merge, check, drop identical rows, append to finaldata.csv.
 
-Where config.json names an engine for more than one process, rows go into buckets in place of
-finaldata.csv, which --export makes of them.
-
 Every .csv file of input_folder_path that is new, by name or content, is read. Rows that fail a
 check are set aside in rejectedrows.csv; a file that cannot be read as a client table, or of which
 more than a tenth is bad, is rejected whole. The files themselves stay where they are.
@@ -19,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import cli, inbox, ledger
 from pipeline.config import Config
 from pipeline.database import History, open_history
+from pipeline.errors import HistoryError
 from pipeline.files import sync_folder, write_atomic, write_if_changed
 from pipeline.history import record_timing
 from pipeline.inbox import FoundFile
@@ -59,40 +57,12 @@ def ingest(config: Config, *, rebuild: bool = False) -> Ingestion:
         rebuild = rebuild or ledger.rebuilding(history)
         found = inbox.list_input(config.input_folder_path)
         files = _in_first_order(history, found) if rebuild else inbox.new_files(history, found)
-        take = _into_buckets if config.engine.bucketed else _into_file
-        taken, rows = take(config, history, files, rebuild)
+        taken, rows = (_rebuild if rebuild else _append)(config, history, files)
         seconds = perf_counter() - started
         if taken:
             record_timing(history, "ingestion", seconds, sum(file.rows for file in taken))
         _write_records(config, history)
     return Ingestion(tuple(taken), rows, seconds)
-
-
-def _into_buckets(
-    config: Config, history: History, files: list[FoundFile], rebuild: bool
-) -> tuple[list[TakenFile], int]:
-    from pipeline.engine import open_engine
-
-    if not rebuild:
-        check_master(config, history)
-        if not files:
-            return [], ledger.master_size(history)[0]
-    size = sum(file.size for file in files if file.regular)
-    with open_engine(config) as engine, progress("taking in", size) as step:
-        from pipeline.bucketing import ingest_files, leave_file
-
-        if rebuild:
-            ledger.begin_rebuild(history)
-            _warn_of_gone(history, files)
-        taken = ingest_files(config, history, engine, files, rebuilt=rebuild, step=step)
-    leave_file(config)
-    return taken, ledger.master_size(history)[0]
-
-
-def _into_file(
-    config: Config, history: History, files: list[FoundFile], rebuild: bool
-) -> tuple[list[TakenFile], int]:
-    return (_rebuild if rebuild else _append)(config, history, files)
 
 
 def _append(
@@ -118,12 +88,13 @@ def _begin(config: Config, history: History) -> MasterState:
     Rows that are there while nothing is on record are of a history that was lost: they are not
     overwritten, for their files may be gone.
     """
-    from pipeline.bucketledger import check_lost, lost
-
     path, header = config.finaldata_path, f"{config.schema.header}\n".encode()
     if path.exists() and path.stat().st_size > len(header):
-        raise lost(config, path)
-    check_lost(config, history)
+        raise HistoryError(
+            f"{path} has rows that {config.history_path.name} knows nothing of: if that was moved"
+            f" or lost, move {config.output_folder_path} away too; what the input folder has is"
+            " taken in again"
+        )
     history.check_lock()
     write_atomic(path, header)
     state = MasterState(0, len(header))
@@ -138,7 +109,6 @@ def _rebuild(
 
     The ledger notes the rebuild first, so that a run after a crash begins it again.
     """
-    from pipeline.bucketledger import leave_buckets
     from pipeline.masterwriter import MasterWriter, key_path, rebuilt_path
 
     ledger.begin_rebuild(history)
@@ -152,7 +122,6 @@ def _rebuild(
             key_path(temporary).replace(key_path(config.finaldata_path))
         sync_folder(config.output_folder_path)
         ledger.replace_files(history, taken, state)
-    leave_buckets(config)
     return taken, state.rows
 
 
@@ -207,7 +176,7 @@ def told(config: Config, ingestion: Ingestion) -> list[str]:
             lines.append(f"{file.name}: {file.added:,} new of {file.rows:,} rows{aside}")
     if any(file.bad_rows for file in ingestion.files):
         lines.append(f"{config.shown(config.rejectedrows_path)}: the rows set aside, and why")
-    return [*lines, f"{config.shown(config.master_path)}: {ingestion.total_rows:,} rows"]
+    return [*lines, f"{config.shown(config.finaldata_path)}: {ingestion.total_rows:,} rows"]
 
 
 def as_object(config: Config, ingestion: Ingestion) -> dict[str, Any]:
@@ -217,7 +186,7 @@ def as_object(config: Config, ingestion: Ingestion) -> dict[str, Any]:
         "files": [_file_object(file) for file in ingestion.files],
         "added": ingestion.added,
         "total_rows": ingestion.total_rows,
-        "path": config.master_path,
+        "path": config.finaldata_path,
         "rejected_rows": config.rejectedrows_path if aside else None,
     }
 

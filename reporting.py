@@ -23,7 +23,7 @@ from pipeline.evaluation import Tested, tested_on
 from pipeline.files import utc_now, write_atomic, writing
 from pipeline.frames import read_folder
 from pipeline.latest import Latest
-from pipeline.master import counted_bytes, read_master
+from pipeline.master import read_master
 from pipeline.matrixchart import draw_matrix
 from pipeline.models import load_release
 from pipeline.movers import update_movers
@@ -107,9 +107,8 @@ def write_ranking(config: Config, release: Release, scorer: Scorer) -> Ranked:
     """
     labels = [config.labels[column] for column in config.schema.features]
     explainer = Explainer(scorer, usual_client(release.model), labels)
-    rank = _rank_buckets if config.engine.bucketed else _rank_file
     with open_history(config.history_path) as history:
-        return rank(config, history, release, explainer)
+        return _rank_file(config, history, release, explainer)
 
 
 def _rank_file(config: Config, history: History, release: Release, explainer: Explainer) -> Ranked:
@@ -122,17 +121,6 @@ def _rank_file(config: Config, history: History, release: Release, explainer: Ex
         for text in ranking_text(ranking, explainer, config.risk_bands, release.id):
             file.write(text.encode())
     return Ranked(len(ranking.clients), moved)
-
-
-def _rank_buckets(
-    config: Config, history: History, release: Release, explainer: Explainer
-) -> Ranked:
-    from pipeline.bucketranking import rank_buckets
-    from pipeline.bucketstore import bucket_store
-
-    counted_bytes(config, history)
-    with bucket_store(config, history) as store:
-        return Ranked(*rank_buckets(store, history, release, explainer))
 
 
 def draw_confusion_matrix(tested: Tested, release: Release) -> bytes:

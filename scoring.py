@@ -12,43 +12,30 @@ from dataclasses import asdict
 from pipeline import cli
 from pipeline.config import Config
 from pipeline.database import open_history
-from pipeline.engine import open_engine
 from pipeline.errors import DataError
 from pipeline.evaluation import SCORE_NAMES, score_model
 from pipeline.files import write_atomic
 from pipeline.frames import read_folder
 from pipeline.history import Scores, record_scores
 from pipeline.models import Model, load_trained
-from pipeline.scoringparts import scores_by_parts
 
 log = logging.getLogger("scoring")
 
 
-def scores_on_test_data(config: Config, model: Model, *, here: bool = False) -> Scores:
+def scores_on_test_data(config: Config, model: Model) -> Scores:
     """The scores of a model on the test data, whose F1 is defined.
 
-    `here` has this process do the work, whatever the engine: for what a server answers. Raises
-    `DataError` if there are none to be had.
+    Raises `DataError` if there are none to be had.
     """
-    if config.engine.bucketed and not here:
-        with open_engine(config) as engine:
-            scores = scores_by_parts(config, engine, model)
-    else:
-        scores = _scores_here(config, model)
-    if scores is None:
+    frame = read_folder(config.test_data_path, config.schema)
+    if not frame[config.schema.outcome].notna().any():
         raise DataError(f"{config.test_data_path}: no row has a known outcome to score against")
+    scores = score_model(model, frame, config.schema)
     if scores.f1 is None:
         raise DataError(
             f"{config.test_data_path}: F1 is undefined: nobody left, and nobody was predicted to"
         )
     return scores
-
-
-def _scores_here(config: Config, model: Model) -> Scores | None:
-    frame = read_folder(config.test_data_path, config.schema)
-    if not frame[config.schema.outcome].notna().any():
-        return None
-    return score_model(model, frame, config.schema)
 
 
 def score(config: Config) -> Scores:

@@ -32,7 +32,7 @@ from pipeline.linear import linear_of
 from pipeline.manifests import manifest_object
 from pipeline.models import Model, TrainedModel, risk_of, save_model
 from pipeline.policy import Policy
-from pipeline.recipe import AUTO, BOOSTING, HALF, LOGISTIC, ROWS_LEARNED, UNCALIBRATED, Recipe
+from pipeline.recipe import AUTO, BOOSTING, HALF, LOGISTIC, UNCALIBRATED, Recipe
 from pipeline.schema import Schema
 from pipeline.selection import select
 from pipeline.store import Store, open_store
@@ -76,7 +76,7 @@ def fit(data: TrainingData, policy: Policy) -> Fitted:
         calibration=calibration.method,
         threshold=threshold,
         rule=rule,
-        evidence=recipe.evidence | calibration.evidence | _rows_learned(data, recipe.kind),
+        evidence=recipe.evidence | calibration.evidence,
     )
     return Fitted(with_threshold(model, threshold), recipe, calibration.risk)
 
@@ -91,19 +91,13 @@ def check_outcomes(data: TrainingData) -> None:
         )
 
 
-def _rows_learned(data: TrainingData, kind: str) -> dict[str, float]:
-    learned = data.learned(kind)
-    return {ROWS_LEARNED: float(learned)} if learned < data.rows else {}
-
-
 def _unchecked(data: TrainingData, policy: Policy) -> Fitted:
     """A model whose choices nothing can be said of."""
     log.info("too few clients of one outcome to cross-validate: nothing is tuned or calibrated")
     kind = BOOSTING if policy.model == BOOSTING else LOGISTIC
     threshold, rule = _threshold(policy, data)
     threshold = threshold or HALF
-    evidence = _rows_learned(data, kind)
-    recipe = Recipe(kind=kind, threshold=threshold, rule=rule, seed=policy.seed, evidence=evidence)
+    recipe = Recipe(kind=kind, threshold=threshold, rule=rule, seed=policy.seed)
     model: Model = data.fit(kind, policy.seed)
     return Fitted(with_threshold(model, threshold), recipe, risk_of(model, data.sample))
 
@@ -163,17 +157,16 @@ def train(config: Config) -> TrainedModel:
     """Fit on finaldata.csv and save the model; raises `ModelError` if that cannot be done."""
     started = perf_counter()
     with open_history(config.history_path) as history:
-        with open_store(config, history) as store:
-            data = store.training_data()
-            fitted = fit(data, config.policy)
-            trained = save_model(
-                fitted.model,
-                config.output_model_path,
-                data=data,
-                risk=fitted.risk,
-                recipe=fitted.recipe,
-                last_file=last_file(history),
-            )
+        data = open_store(config, history).training_data()
+        fitted = fit(data, config.policy)
+        trained = save_model(
+            fitted.model,
+            config.output_model_path,
+            data=data,
+            risk=fitted.risk,
+            recipe=fitted.recipe,
+            last_file=last_file(history),
+        )
         seconds = perf_counter() - started
         record_timing(history, "training", seconds, data.rows)
     log.info("trained on %s labelled rows in %.2f s", f"{data.rows:,}", seconds)
@@ -186,9 +179,7 @@ def command(config: Config, args: argparse.Namespace) -> None:
     recipe = manifest.recipe
     curve = "" if recipe.calibration == UNCALIBRATED else f", {recipe.calibration} calibration"
     line = "" if recipe.threshold == HALF else f", threshold {recipe.threshold:.4f}"
-    learned = recipe.evidence.get(ROWS_LEARNED)
-    rows = f"{manifest.rows:,}" if learned is None else f"{learned:,.0f} of {manifest.rows:,}"
-    made = f"{recipe.kind}{curve}{line}, trained on {rows} labelled rows"
+    made = f"{recipe.kind}{curve}{line}, trained on {manifest.rows:,} labelled rows"
     path = config.trainedmodel_path
     result = {"path": path, **manifest_object(manifest)}
     cli.tell(config, args, result, [f"{config.shown(path)}: {made}"])

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.engineconfig import EngineConfig, read_engine
 from pipeline.errors import ConfigError
 from pipeline.jsonfile import ObjectReader, as_json, read_object
 from pipeline.policy import POLICY_KEYS, Policy, read_policy
@@ -25,7 +24,6 @@ OPTIONAL_KEYS = (
     "schema",
     "labels",
     *POLICY_KEYS,
-    "engine",
     "history_path",
     "keep_history_days",
     "report_formats",
@@ -36,6 +34,8 @@ OPTIONAL_KEYS = (
     "practice",
 )
 REPORT_FORMATS = ("html", "pdf")
+# keys of earlier versions, and what to do now
+REMOVED_KEYS = {"engine": "is gone: rows lie in finaldata.csv, worked on by one process; remove it"}
 PRACTICE_KEYS = (*PATH_KEYS, "history_path", "api_url", "heartbeat_url")
 DEFAULT_API_URL = "http://127.0.0.1:8000"
 
@@ -75,7 +75,6 @@ class Config(NamedTuple):
     policy: Policy
     api_url: str | None
     heartbeat_url: str | None
-    engine: EngineConfig = EngineConfig()
 
     @property
     def root(self) -> Path:
@@ -86,16 +85,6 @@ class Config(NamedTuple):
     def finaldata_path(self) -> Path:
         """All unique client rows."""
         return self.output_folder_path / "finaldata.csv"
-
-    @property
-    def buckets_path(self) -> Path:
-        """The folder of all unique client rows, where an engine keeps them in buckets."""
-        return self.output_folder_path / "buckets"
-
-    @property
-    def master_path(self) -> Path:
-        """Where all unique client rows lie."""
-        return self.buckets_path if self.engine.bucketed else self.finaldata_path
 
     @property
     def ingestedfiles_path(self) -> Path:
@@ -149,7 +138,11 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
     Raises `ConfigError`, which names every problem of the file at once.
     """
     path = Path(path).absolute()
-    reader = ObjectReader(read_object(path), [])
+    values = read_object(path)
+    reader = ObjectReader(values, [])
+    for key, advice in REMOVED_KEYS.items():
+        if values.pop(key, None) is not None:
+            reader.problem(key, advice)
     reader.unknown_keys((*PATH_KEYS, *OPTIONAL_KEYS))
     production = _paths(reader, path.parent)
     trial = _practice(reader, path.parent)
@@ -164,7 +157,6 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
         risk_bands=_risk_bands(reader),
         labels=_labels(reader, schema),
         policy=read_policy(reader, schema.numeric),
-        engine=read_engine(reader, path.parent),
         **{**production, **trial} if practice else production,
     )
     _check_places(reader, production, trial)

@@ -23,10 +23,6 @@ class ReleaseError(PipelineError):
     """A release cannot be made, found or gone back to."""
 
 
-class EngineError(PipelineError):
-    """The engine that is to work on the client rows is missing, unreachable or too small."""
-
-
 class HistoryError(PipelineError):
     """The history database and the files it speaks of do not fit together."""
 

@@ -1,9 +1,8 @@
-"""All client rows as `finaldata.csv` has them, wherever they are kept."""
+"""A copy of the rows of `finaldata.csv` that count."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.config import Config, load_config
 from pipeline.errors import DataError
@@ -31,14 +30,9 @@ def export_rows(config: Config, history: History, path: Path) -> Exported:
     """
     check_place(config, path)
     size = counted_bytes(config, history)
-    if config.engine.bucketed:
-        from pipeline.bucketexport import exported_lines
-        from pipeline.bucketstore import bucket_store
-
-        with bucket_store(config, history) as store:
-            _write(path, exported_lines(store))
-    else:
-        _write(path, _head(config.finaldata_path, size))
+    with writing(path) as file:
+        for block in _head(config.finaldata_path, size):
+            file.write(block)
     return Exported(path, master_size(history)[0])
 
 
@@ -63,7 +57,6 @@ def _folders(config: Config) -> tuple[Path, ...]:
         config.test_data_path,
         config.output_model_path,
         config.prod_deployment_path,
-        config.buckets_path,
         *([config.lock_path.parent] if isinstance(config.lock_path, Path) else ()),
     )
 
@@ -87,9 +80,3 @@ def _head(path: Path, size: int) -> Iterator[bytes]:
         while size and (block := file.read(min(BLOCK, size))):
             size -= len(block)
             yield block
-
-
-def _write(path: Path, blocks: Iterable[Any]) -> None:
-    with writing(path) as file:
-        for block in blocks:
-            file.write(block)

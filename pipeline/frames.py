@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,39 +42,14 @@ def read_table(
 
     Raises `DataError` where the table as a whole is refused.
     """
-    return frame_of_text("".join(_good_texts(stream, schema, columns, name)), schema, columns)
-
-
-def table_batches(
-    stream: io.BufferedReader, schema: Schema, name: str, characters: int
-) -> Iterator[pd.DataFrame]:
-    """The rows of one CSV text as `read_table` has them, in frames of about so many characters.
-
-    Raises `DataError` where the table as a whole is refused, which may be at its end.
-    """
     texts: list[str] = []
-    size = 0
-    for text in _good_texts(stream, schema, schema.columns, name):
-        texts.append(text)
-        size += len(text)
-        if size >= characters:
-            yield frame_of_text("".join(texts), schema, schema.columns)
-            texts, size = [], 0
-    if texts:
-        yield frame_of_text("".join(texts), schema, schema.columns)
-
-
-def _good_texts(
-    stream: io.BufferedReader, schema: Schema, columns: Sequence[str], name: str
-) -> Iterator[str]:
-    """The canonical lines of the good rows; what is said of bad ones is said at the end."""
     bad: list[BadRow] = []
     rows = 0
     try:
         for block in Table(stream, schema, columns).blocks():
             if isinstance(block, GoodRows):
                 rows += block.text.count("\n")
-                yield block.text
+                texts.append(block.text)
             else:
                 bad.append(block)
         if why := too_many_bad(bad, rows + len(bad)):
@@ -83,6 +58,7 @@ def _good_texts(
         raise DataError(f"{name} {error}") from None
     for row in bad:
         log.warning("%s: line %d is left out: %s", name, row.line, row.reason)
+    return frame_of_text("".join(texts), schema, columns)
 
 
 def frame_of_text(text: str, schema: Schema, columns: Sequence[str]) -> pd.DataFrame:

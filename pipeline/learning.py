@@ -1,8 +1,7 @@
-"""What a model learns from: the labelled rows, in one frame or in buckets."""
+"""What a model learns from: the labelled rows, in one frame."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -16,50 +15,8 @@ from pipeline.schema import Schema
 MOST_CHECKED = 10_000  # labelled rows to cross-validate on; more would tell hardly more
 
 
-class TrainingData(Protocol):
-    """Labelled rows, and some of them to cross-validate on."""
-
-    @property
-    def schema(self) -> Schema:
-        """The columns."""
-
-    @property
-    def rows(self) -> int:
-        """How many rows there are."""
-
-    @property
-    def left(self) -> int:
-        """How many of them are of clients who left."""
-
-    @property
-    def sample(self) -> pd.DataFrame:
-        """Some of the rows, with all columns."""
-
-    def fit(self, kind: str, seed: int) -> Pipeline:
-        """Fit a kind of model, `logistic` or `boosting`; both outcomes must occur."""
-
-    def learned(self, kind: str) -> int:
-        """How many of the rows a model of this kind learns from."""
-
-    def head(self, count: int) -> pd.DataFrame:
-        """The features of the first rows, or of as many others."""
-
-    def values(self, column: str) -> np.ndarray:
-        """The numbers of a column, NaN where missing: shape (any,)."""
-
-    def usual(self, medians: Sequence[float] | None) -> Row:
-        """The median of each number and the most frequent category.
-
-        `medians` are those of a model, if it has any: NaN is in place of what it has for a column
-        without values.
-        """
-
-    def reference(self, risk: np.ndarray, seed: int) -> Reference:
-        """What the rows are like; `risk` as in `reference_of`."""
-
-
 @dataclass(frozen=True, eq=False)
-class FrameData:
+class TrainingData:
     """Labelled rows in a frame: `frame` has features and outcome, `sample` the client as well."""
 
     frame: pd.DataFrame
@@ -79,10 +36,6 @@ class FrameData:
     def fit(self, kind: str, seed: int) -> Pipeline:
         """Fit on all rows."""
         return fit_model(kind, self.frame, self.schema, seed)
-
-    def learned(self, kind: str) -> int:  # noqa: ARG002
-        """All rows, whatever the kind."""
-        return self.rows
 
     def head(self, count: int) -> pd.DataFrame:
         """The first rows."""

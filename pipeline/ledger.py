@@ -45,8 +45,6 @@ class TakenFile:
     start_byte: int = 0  # where its rows lie in finaldata.csv
     end_byte: int = 0
     bad_rows: tuple[BadRow, ...] = ()
-    ingestion: int | None = None  # where its rows lie in buckets: the ingestion,
-    position: int | None = None  # and the place of the file in it
 
 
 @dataclass(frozen=True)
@@ -57,8 +55,6 @@ class PendingFile:
     name: str
     recorded_at: str
     span: tuple[int, int]  # the bytes of finaldata.csv that its new rows take
-    place: tuple[int, int] | None = None  # in buckets: the ingestion, and the file's place in it
-    added: int = 0  # how many they are
 
 
 @dataclass(frozen=True)
@@ -81,43 +77,31 @@ class MasterState:
 def record_files(history: History, taken: list[TakenFile], master: MasterState) -> None:
     """Commit what was taken in, and with it the new state of `finaldata.csv`."""
     with history.transaction():
-        add_files(history, taken, master)
-
-
-def add_files(history: History, taken: list[TakenFile], master: MasterState) -> None:
-    """Note what was taken in and the new state of the rows; to be called in a transaction."""
-    for file in taken:
-        _record_file(history, file)
-    _record_master(history, master)
+        for file in taken:
+            _record_file(history, file)
+        _record_master(history, master)
 
 
 def replace_files(history: History, taken: list[TakenFile], master: MasterState) -> None:
-    """Commit a rebuilt `finaldata.csv`."""
-    with history.transaction():
-        history.query("DELETE FROM buckets")  # if rows were kept there, they are no more
-        history.query("UPDATE master SET buckets = NULL")
-        swap_files(history, taken, master)
-
-
-def swap_files(history: History, taken: list[TakenFile], master: MasterState) -> None:
-    """Note what was taken in anew, in place of all before; to be called in a transaction.
+    """Commit a rebuilt `finaldata.csv`, in place of all that was taken in before.
 
     A name keeps the place of its first ingestion, and a content that was judged stays judged.
     """
-    places: dict[str, int] = {}
-    before: dict[tuple[str, str], Row] = {}
-    for row in history.query("SELECT * FROM files ORDER BY id"):
-        if row["status"] == "ingested":
-            places.setdefault(row["name"], row["id"])
-        if row["current"]:
-            before[row["name"], row["sha256"]] = row
-    history.query("DELETE FROM files")
-    for file in taken:
-        known = before.get((file.name, file.sha256))
-        times = {key: known[key] for key in TIMES} if known else {}
-        _record_file(history, file, id=places.get(file.name), **times)
-    _record_master(history, master)
-    history.query("UPDATE master SET rebuilding = 0")
+    with history.transaction():
+        places: dict[str, int] = {}
+        before: dict[tuple[str, str], Row] = {}
+        for row in history.query("SELECT * FROM files ORDER BY id"):
+            if row["status"] == "ingested":
+                places.setdefault(row["name"], row["id"])
+            if row["current"]:
+                before[row["name"], row["sha256"]] = row
+        history.query("DELETE FROM files")
+        for file in taken:
+            known = before.get((file.name, file.sha256))
+            times = {key: known[key] for key in TIMES} if known else {}
+            _record_file(history, file, id=places.get(file.name), **times)
+        _record_master(history, master)
+        history.query("UPDATE master SET rebuilding = 0, buckets = NULL")
 
 
 def _record_master(history: History, master: MasterState) -> None:
@@ -145,8 +129,6 @@ def _record_file(history: History, file: TakenFile, **known: Any) -> None:
         "rejected": len(file.bad_rows),
         "start_byte": file.start_byte,
         "end_byte": file.end_byte,
-        "ingestion": file.ingestion,
-        "position": file.position,
         "recorded_at": now,
         "judged_at": settled,
         "reported_at": settled,
@@ -200,14 +182,7 @@ def _pending(history: History) -> list[tuple[PendingFile, bool]]:
     rows = history.query("SELECT * FROM files WHERE reported_at IS NULL ORDER BY id")
     return [
         (
-            PendingFile(
-                r["id"],
-                r["name"],
-                r["recorded_at"],
-                (r["start_byte"], r["end_byte"]),
-                None if r["ingestion"] is None else (r["ingestion"], r["position"]),
-                r["added"],
-            ),
+            PendingFile(r["id"], r["name"], r["recorded_at"], (r["start_byte"], r["end_byte"])),
             r["judged_at"] is not None,
         )
         for r in rows

@@ -18,45 +18,24 @@ REBUILD = "run `python ingestion.py --rebuild` to make it again from the input f
 
 
 def check_rows(config: Config, history: History) -> None:
-    """Raise `HistoryError` unless all bytes that are on record are there, kept as config says."""
+    """Raise `HistoryError` unless all bytes that are on record are there."""
     row = history.query("SELECT bytes, buckets FROM master")[0]
     if not row["bytes"]:
         return
-    _check_engine(config, row["buckets"])
-    if config.engine.bucketed:
-        from pipeline.bucketledger import check_buckets
-
-        check_buckets(config, history)
-    else:
-        check_size(config.finaldata_path, row["bytes"])
+    if row["buckets"] is not None:
+        raise HistoryError(
+            f"{config.history_path} is of an earlier version that kept the rows in"
+            f" {config.output_folder_path / 'buckets'}; {REBUILD}, then delete that folder"
+        )
+    check_size(config.finaldata_path, row["bytes"])
 
 
 def check_master(config: Config, history: History) -> None:
     """`check_rows`, and that `finaldata.csv` has the columns of the schema."""
     check_rows(config, history)
     size = master_size(history)[1]
-    if size and not config.engine.bucketed:
+    if size:
         check_file(config.finaldata_path, config.schema, size)
-
-
-def _check_engine(config: Config, buckets: int | None) -> None:
-    """Raise `HistoryError` if rows are kept in another way than the config's engine would."""
-    engine = config.engine
-    if buckets is None and engine.bucketed:
-        raise HistoryError(
-            f"the rows lie in {config.finaldata_path}; the engine that config.json names,"
-            f' "{engine.kind}", keeps them in buckets; {REBUILD}'
-        )
-    if buckets is not None and not engine.bucketed:
-        raise HistoryError(
-            f'the rows lie in {config.buckets_path}; the engine that config.json names, "files",'
-            f" keeps them in {config.finaldata_path.name}; {REBUILD}"
-        )
-    if buckets is not None and buckets != engine.buckets:
-        raise HistoryError(
-            f"the rows lie in {buckets} buckets, and config.json says {engine.buckets}: put"
-            f' "buckets": {buckets} back into "engine", or {REBUILD}'
-        )
 
 
 def check_file(path: Path, schema: Schema, size: int) -> None:
@@ -88,10 +67,10 @@ def counted_bytes(config: Config, history: History) -> int:
     rows, size = master_size(history)
     if rebuilding(history):
         raise HistoryError(
-            f"{config.master_path} is being made again; run `python ingestion.py` to finish that"
+            f"{config.finaldata_path} is being made again; run `python ingestion.py` to finish that"
         )
     if not rows:
-        raise HistoryError(f"{config.master_path} has no rows yet: run `python ingestion.py`")
+        raise HistoryError(f"{config.finaldata_path} has no rows yet: run `python ingestion.py`")
     check_master(config, history)
     return size
 

@@ -15,7 +15,6 @@ from pipeline.evaluation import SCORE_NAMES, Evaluation, Segment
 from pipeline.ledger import Period
 from pipeline.manifests import ModelManifest
 from pipeline.models import Model
-from pipeline.recipe import ROWS_LEARNED
 from pipeline.releases import Release
 
 KINDS = {
@@ -111,7 +110,7 @@ def _model(manifest: ModelManifest, model: Model) -> str:
     recipe, core = manifest.recipe, anatomy_of(model).core[-1]
     told = [
         ("model", KINDS.get(recipe.kind, recipe.kind)),
-        ("learned from", _learned(manifest)),
+        ("learned from", f"all {manifest.rows:,} rows"),
         ("calibration", CURVES.get(recipe.calibration, recipe.calibration)),
         ("threshold", f"{recipe.threshold:.6g}: {RULES.get(recipe.rule, recipe.rule)}"),
         ("seed", str(recipe.seed)),
@@ -119,17 +118,9 @@ def _model(manifest: ModelManifest, model: Model) -> str:
         *(
             (f"cross-validated {EVIDENCE.get(k, k)}", f"{v:.5f}")
             for k, v in recipe.evidence.items()
-            if k != ROWS_LEARNED
         ),
     ]
     return "\n".join(_table(("what", "how"), told))
-
-
-def _learned(manifest: ModelManifest) -> str:
-    learned = manifest.recipe.evidence.get(ROWS_LEARNED)
-    if learned is None:
-        return f"all {manifest.rows:,} rows"
-    return f"{learned:,.0f} of {manifest.rows:,} rows, drawn with the outcomes in proportion"
 
 
 def _parameters(estimator: Any) -> list[tuple[str, Any]]:

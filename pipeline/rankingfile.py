@@ -29,17 +29,6 @@ def ranking_text(
     yield from _blocks(ranking, explainer, bands, release, placed=True)
 
 
-def unplaced_lines(
-    ranking: Ranking, explainer: Explainer, bands: RiskBands, release: str
-) -> list[str]:
-    """The line of each client between its two places: the rank, and that by loss where it has one.
-
-    For what is one part of a ranking: the places are those among all.
-    """
-    blocks = _blocks(ranking, explainer, bands, release, placed=False)
-    return [line for text in blocks for line in text.split("\n")[:-1]]
-
-
 def header(*, valued: bool) -> str:
     """The first line; `valued`: with expected losses."""
     return ",".join(COLUMNS + LOSS_COLUMNS * valued) + "\n"

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 
 LOGISTIC, BOOSTING, AUTO = "logistic", "boosting", "auto"
 UNCALIBRATED, SIGMOID, ISOTONIC = "none", "sigmoid", "isotonic"
-ROWS_LEARNED = "rows_learned"  # where a model learned from a sample of the rows: how many
 HALF = 0.5  # the threshold of a classifier that says nothing of one
 
 
@@ -13,7 +12,7 @@ class Recipe:
     """What a model is made by.
 
     `evidence` holds the cross-validated figures that the choices rest on, by name; a name tells
-    the score and of what it is. `ROWS_LEARNED` is among them where it says something.
+    the score and of what it is.
     """
 
     kind: str = LOGISTIC  # or boosting

@@ -29,25 +29,13 @@ def client_rows(config: Config, history: History, client: str, most: int = MOST)
 
     Raises `HistoryError` as `counted_bytes` does.
     """
-    if config.engine.bucketed:
-        from pipeline.bucketsearch import client_lines
-        from pipeline.bucketstore import ask_here
-
-        total, lines = ask_here(config, history, lambda store: client_lines(store, client, most))
-    else:
-        total, lines = _lines_in_file(config, history, client, most)
-    return ClientRows(config.schema.columns, tuple(map(tuple, csv.reader(lines))), total)
-
-
-def _lines_in_file(
-    config: Config, history: History, client: str, most: int
-) -> tuple[int, list[str]]:
     size = counted_bytes(config, history)
     total, last = 0, deque[bytes](maxlen=most)
     for line in _lines_of(client, config.finaldata_path, size):
         total += 1
         last.append(line)
-    return total, [line.decode() for line in last]
+    rows = csv.reader(line.decode() for line in last)
+    return ClientRows(config.schema.columns, tuple(map(tuple, rows)), total)
 
 
 def _lines_of(client: str, path: Path, size: int) -> Iterator[bytes]:

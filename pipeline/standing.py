@@ -28,12 +28,7 @@ def _rows_are_there(config: Config, history: History) -> bool:
     row = history.query("SELECT bytes, buckets FROM master")[0]
     if not row["bytes"]:
         return True
-    if not config.engine.bucketed:
-        return row["buckets"] is None and _size(config.finaldata_path) >= row["bytes"]
-    if row["buckets"] != config.engine.buckets:
-        return False
-    files = history.tuples("SELECT file, bytes FROM buckets")
-    return all(_size(config.buckets_path / file) == size for file, size in files)
+    return row["buckets"] is None and _size(config.finaldata_path) >= row["bytes"]
 
 
 def _size(path: Path) -> int:

@@ -232,15 +232,6 @@ def settled(source: Sandbox, kept_worlds: Path) -> Sandbox:
     return _run_once(source, kept_worlds / "settled", "fullprocess")
 
 
-@pytest.fixture(scope="session")
-def dask_address() -> Iterator[str]:
-    """The address of a scheduler with two workers of one thread, which all tests share."""
-    from engines import dask_cluster  # which imports this module
-
-    with dask_cluster(2) as cluster:
-        yield cluster.address
-
-
 @pytest.fixture
 def shared(source: Sandbox, database: str) -> Sandbox:
     """A project with two client files, whose history is to lie on the server."""

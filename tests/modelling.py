@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from pipeline.calibration import Calibration, fitted_calibrator
 from pipeline.estimators import fit_model
 from pipeline.features import Features
-from pipeline.learning import FrameData, labelled_rows, thinned
+from pipeline.learning import TrainingData, labelled_rows, thinned
 from pipeline.manifests import ModelManifest, SelfCheck
 from pipeline.models import CHECKED_ROWS, Model, risk_of
 from pipeline.policy import Policy
@@ -57,7 +57,7 @@ def train_model(
 ) -> Model:
     """The model that training makes of the labelled rows of a frame with the schema's columns."""
     labelled = labelled_rows(frame, schema)
-    return fit(FrameData(labelled, thinned(labelled), schema), policy).model
+    return fit(TrainingData(labelled, thinned(labelled), schema), policy).model
 
 
 def fitted(schema: Schema) -> Model:

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from pipeline.config import OPTIONAL_KEYS, PRACTICE_KEYS, Config, RiskBands, load_config
-from pipeline.engineconfig import EngineConfig, Tls
 from pipeline.errors import ConfigError
 from pipeline.policy import Policy, Worth
 from pipeline.schema import DEFAULT_LABELS, DEFAULT_SCHEMA, Schema
@@ -325,71 +324,10 @@ def test_what_is_kept_beyond_all_dates_is_refused(tmp_path: Path) -> None:
     ]
 
 
-def test_without_an_engine_rows_lie_in_one_file(tmp_path: Path) -> None:
-    config = load_config(written(tmp_path))
-    assert config.engine == EngineConfig("files", None, 16, None, None)
-    assert not config.engine.bucketed
-    assert config.master_path == tmp_path / "ingesteddata/finaldata.csv"
-
-
-def test_an_engine_of_this_machine(tmp_path: Path) -> None:
-    config = load_config(written(tmp_path, engine={"kind": "pool", "workers": 3, "buckets": 64}))
-    assert config.engine == EngineConfig("pool", None, 64, 3, None)
-    assert config.engine.bucketed
-    assert config.master_path == tmp_path / "ingesteddata/buckets"
-
-
-@pytest.mark.parametrize("address", ["tcp://10.0.0.7:8786", "tcp://[fd00::7]:8786"])
-def test_an_engine_of_a_cluster(tmp_path: Path, address: str) -> None:
-    config = load_config(written(tmp_path, engine={"kind": "dask", "address": address}))
-    assert config.engine == EngineConfig("dask", address, 16, None, None)
-
-
-def test_files_of_certificates_count_from_the_config(tmp_path: Path) -> None:
-    tls = {"ca": "tls/ca.pem", "cert": "tls/cert.pem", "key": "/etc/key.pem"}
-    engine = {"kind": "dask", "address": "tls://scheduler:8786", "tls": tls}
-    assert load_config(written(tmp_path, engine=engine)).engine.tls == Tls(
-        tmp_path / "tls/ca.pem", tmp_path / "tls/cert.pem", Path("/etc/key.pem")
-    )
-
-
-ADDRESS_FORM = '"engine.address" must be as tcp://host:8786 or tls://host:8786, not'
-ADDRESS_MISSING = (
-    '"engine.address" is missing: "kind": "dask" needs the scheduler\'s, tcp://host:8786'
-)
-
-
-@pytest.mark.parametrize(
-    ("engine", "problem"),
-    [
-        ({"kind": "spark"}, '"engine.kind" must be one of "files", "pool", "dask", not "spark"'),
-        ({"kind": "dask"}, ADDRESS_MISSING),
-        ({"kind": "dask", "address": None}, ADDRESS_MISSING),
-        ({"kind": "dask", "address": "host:8786"}, f'{ADDRESS_FORM} "host:8786"'),
-        ({"kind": "dask", "address": "tcp://host"}, f'{ADDRESS_FORM} "tcp://host"'),
-        ({"kind": "dask", "address": "tcp://:8786"}, f'{ADDRESS_FORM} "tcp://:8786"'),
-        ({"kind": "dask", "address": 8786}, f"{ADDRESS_FORM} 8786"),
-        (
-            {"kind": "dask", "address": "tls://host:8786"},
-            '"engine.tls" is missing: a "tls://" address needs "ca", "cert" and "key"',
-        ),
-        (
-            {"kind": "dask", "address": "tls://host:8786", "tls": {"ca": "a", "cert": "b"}},
-            '"engine.tls.key" is missing',
-        ),
-        ({"buckets": 0}, '"engine.buckets" must be a whole number of at least 1, not 0'),
-        (
-            {"buckets": 10_001},
-            '"engine.buckets" must be a whole number of at most 10000, not 10001',
-        ),
-        ({"workers": 0}, '"engine.workers" must be a whole number of at least 1, not 0'),
-        ({"adress": "x"}, '"engine.adress" is not a known key; did you mean "address"?'),
-    ],
-)
-def test_what_is_wrong_with_an_engine_is_told(
-    tmp_path: Path, engine: dict[str, Any], problem: str
-) -> None:
-    assert problems_of(written(tmp_path, engine=engine)) == [problem]
+def test_a_key_of_an_earlier_version_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    assert problems_of(written(tmp_path, engine={"kind": "pool"})) == [
+        '"engine" is gone: rows lie in finaldata.csv, worked on by one process; remove it'
+    ]
 
 
 def test_practice_has_places_of_its_own(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from sklearn.metrics import f1_score
 
 from pipeline.bootstrap import Difference, paired_difference
 from pipeline.gate import Comparison, FitWithout, compare, one_outcome, out_of_fold
-from pipeline.learning import FrameData, labelled_rows
+from pipeline.learning import TrainingData, labelled_rows
 from pipeline.models import Model
 from pipeline.schema import Schema
 
@@ -56,7 +56,7 @@ def refits(
             return None
         if labelled[schema.outcome].nunique() > 1:
             return fit(frame, schema)
-        return one_outcome(FrameData(labelled, labelled, schema))
+        return one_outcome(TrainingData(labelled, labelled, schema))
 
     return fit_without
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from pipeline.featuredrift import FeatureDrift
 from pipeline.inputdrift import compare_input
-from pipeline.learning import FrameData
+from pipeline.learning import TrainingData
 from pipeline.models import risk_of
 from pipeline.policy import Policy
 from pipeline.psi import psi_limit
@@ -362,7 +362,7 @@ def test_the_risk_of_a_fitted_model_does_not_drift_by_chance(model: str) -> None
         return pd.DataFrame({"client": names, "x": x, "y": y, "left": left.astype(float)})
 
     known = rows(1500)
-    fitted = fit(FrameData(known, known, schema), Policy(model=model))
+    fitted = fit(TrainingData(known, known, schema), Policy(model=model))
     reference = reference_of(known, fitted.risk, schema, 0)
     alarms = 0
     for _ in range(12):

@@ -32,7 +32,7 @@ MAY_IMPORT = {
 TOP_LEVEL = {
     *["README.md", "LICENSE", "config.json", "requirements.txt", "cronjob.txt"],
     *[f"{name}.py" for name in STAGES | ABOVE],
-    *["practicedata", "sourcedata", "testdata", "tests", "pipeline"],
+    *["practicedata", "sourcedata", "testdata", "tests", "pipeline", "docs"],
 }
 
 

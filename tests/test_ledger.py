@@ -98,7 +98,7 @@ def test_rejected_files_are_told_the_latest_first_until_they_are_mended(history:
 def test_an_ingested_file_is_pending(history: History) -> None:
     record(history, TAKEN)
     (at,) = [row["recorded_at"] for row in history.query("SELECT recorded_at FROM files")]
-    expected = [PendingFile(1, "a.csv", at, (20, 90), added=TAKEN.added)]
+    expected = [PendingFile(1, "a.csv", at, (20, 90))]
     assert ledger.unjudged(history) == expected
     assert ledger.unreported(history) == expected
 

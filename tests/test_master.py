@@ -86,3 +86,22 @@ def test_no_bytes_are_no_rows(sandbox: Sandbox) -> None:
     sandbox.write("ingesteddata/finaldata.csv", [A])
     assert read_spans(sandbox.config, []).empty
     assert read_spans(sandbox.config, [(50, 50)]).empty
+
+
+def test_rows_that_an_earlier_version_kept_in_buckets_are_made_again_by_a_rebuild(
+    source: Sandbox,
+) -> None:
+    source.run("ingestion")
+    with History(source.config.history_path) as history:
+        history.query("UPDATE master SET buckets = 16")
+
+    failed = source.run("fullprocess")
+
+    assert failed.code == 1
+    assert failed.err == (
+        f"error: {source.config.history_path} is of an earlier version that kept the rows in"
+        f" {source.root / 'ingesteddata/buckets'}; run `python ingestion.py --rebuild` to make it"
+        " again from the input folder, then delete that folder\n"
+    )
+    assert source.run("ingestion", "--rebuild").code == 0
+    assert source.run("fullprocess").code == 0

@@ -19,7 +19,7 @@ from pipeline.manifests import ModelManifest, SelfCheck
 from pipeline.modelcard import Card, card_text
 from pipeline.models import Model
 from pipeline.policy import Policy
-from pipeline.recipe import ROWS_LEARNED, Recipe
+from pipeline.recipe import Recipe
 from pipeline.releases import Challenge, Release, live_release
 from pipeline.schema import Schema
 
@@ -293,16 +293,6 @@ def test_boosting_tells_its_own_parameters() -> None:
         " max_iter=200, max_leaf_nodes=15, random_state=4 |",
         "| cross-validated log loss, standard error of the difference | 0.25000 |",
     ]
-
-
-def test_of_a_sample_that_was_learned_from_it_tells_how_large_it_was(logistic: Model) -> None:
-    recipe = Recipe(evidence={"brier": 0.125, ROWS_LEARNED: 1200.0})
-    release = replace(RELEASE, model=replace(MANIFEST, recipe=recipe))
-    lines = section(card_text(release, Card(logistic, EVALUATION, PERIOD, [])), "Model")
-    assert lines[3] == (
-        "| learned from | 1,200 of 8,400 rows, drawn with the outcomes in proportion |"
-    )
-    assert lines[8:] == ["| cross-validated Brier score, uncalibrated | 0.12500 |"]
 
 
 def test_the_card_of_a_release_tells_what_is_on_record(deployed: Sandbox) -> None:

@@ -14,7 +14,7 @@ from modelling import train_model
 
 from pipeline.errors import ModelError, ReleaseError
 from pipeline.estimators import fit_model
-from pipeline.learning import FrameData
+from pipeline.learning import TrainingData
 from pipeline.manifests import ModelManifest, SelfCheck, manifest_text
 from pipeline.models import (
     Model,
@@ -59,7 +59,7 @@ def saved_model(
     return save_model(
         model,
         folder,
-        data=FrameData(frame, frame, schema),
+        data=TrainingData(frame, frame, schema),
         risk=risk_of(model, frame),
         recipe=RECIPE,
         last_file=last_file,

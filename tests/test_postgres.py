@@ -15,7 +15,6 @@ import postgres
 import pytest
 import requests
 from conftest import PROJECT, Sandbox, client_rows
-from engines import needs_engine
 from flask.testing import FlaskClient
 from gunicorns import gunicorn
 from postgres import CAREFUL, PASSWORD, Server, opened
@@ -152,19 +151,6 @@ def test_all_of_it_is_as_with_a_history_in_a_file(twins: tuple[Sandbox, Sandbox]
         one, other = first.get(path), second.get(path)
         assert (path, other.status_code) == (path, one.status_code)
         assert words(other.get_data(as_text=True)) == words(one.get_data(as_text=True)), path
-
-
-@needs_engine
-@pytest.mark.slow
-def test_so_it_is_where_rows_lie_in_buckets(twins: tuple[Sandbox, Sandbox]) -> None:
-    for world in twins:
-        world.configure(engine={"kind": "pool", "workers": 2, "buckets": 3})
-    on_file, on_server = map(lived, twins)
-
-    assert on_server.said == on_file.said
-    assert on_server.history == on_file.history
-    assert on_server.rows == on_file.rows
-    assert not twins[1].config.finaldata_path.exists()
 
 
 def words(text: str) -> str:

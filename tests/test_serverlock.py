@@ -273,30 +273,6 @@ def test_a_former_holder_does_not_cut_off_what_the_next_run_has_written(
     assert waiting.run("ingestion").out.startswith("nothing new")
 
 
-def test_a_former_holder_deletes_no_bucket_and_no_piece_of_the_next_run(
-    live: Sandbox, postgresql: Server
-) -> None:
-    pytest.importorskip("pyarrow", reason="needs pipeline/requirements-dask.txt")
-    from pipeline.bucketing import ingest_files
-    from pipeline.engine import InProcess
-
-    live.configure(engine={"kind": "pool", "workers": 1, "buckets": 2})
-    assert live.run("ingestion", "--rebuild").code == 0
-    config = live.config
-    made = [config.buckets_path / "00001-000099-abcd.parquet"]
-    made += [config.output_folder_path / ".pieces" / "0123" / "task.json"]
-    made[1].parent.mkdir(parents=True)
-
-    with former_holder(live) as history:
-        ended(postgresql)
-        for path in made:  # by the next run, which has not committed yet
-            path.write_text("{}")
-        with pytest.raises(HistoryError, match="the run lock was lost"):
-            ingest_files(config, history, InProcess(), [])
-
-    assert all(path.exists() for path in made)
-
-
 def test_a_stopped_process_holds_the_lock_and_a_killed_one_does_not(
     live: Sandbox, postgresql: Server
 ) -> None:

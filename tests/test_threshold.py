@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score
 from pipeline.calibration import Calibration, fitted_calibrator
 from pipeline.errors import ModelError
 from pipeline.estimators import fit_model
-from pipeline.learning import FrameData
+from pipeline.learning import TrainingData
 from pipeline.models import predictions_of, risk_of
 from pipeline.policy import Worth
 from pipeline.schema import Schema
@@ -22,7 +22,7 @@ FRAME = pd.DataFrame({"balance": [100.0, 200.0, 900.0, math.nan]})
 
 
 def found_for(worth: Worth, frame: pd.DataFrame) -> ValueThreshold:
-    return value_threshold(worth, FrameData(frame, frame, SCHEMA))
+    return value_threshold(worth, TrainingData(frame, frame, SCHEMA))
 
 
 @given(

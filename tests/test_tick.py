@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from conftest import PROJECT, Sandbox
-from engines import needs_engine
 
 # what costs more to import than the tick takes, of other packages and of the standard library
 HEAVY = {
@@ -142,18 +141,3 @@ def test_it_writes_into_its_lock_only(unchanged: Sandbox) -> None:
     assert ours == [unchanged.config.lock_path]
     assert (unchanged.files(), unchanged.stamps()) == (files, stamps)
     assert not unchanged.config.lock_path.exists()
-
-
-@needs_engine
-def test_it_is_the_same_where_rows_lie_in_buckets(settled: Sandbox) -> None:
-    settled.configure(engine={"kind": "pool", "workers": 2, "buckets": 5})
-    assert settled.run("ingestion", "--rebuild").code == 0
-    assert len(list(settled.config.buckets_path.iterdir())) == 5
-    files, stamps = settled.files(), settled.stamps()
-
-    seen = watched(settled)
-
-    assert seen.out == "nothing new in sourcedata\n"
-    assert {name.partition(".")[0] for name in seen.imported} & HEAVY == set()
-    assert [name for name in seen.of("open", settled.root) if "parquet" in name] == []
-    assert (settled.files(), settled.stamps()) == (files, stamps)

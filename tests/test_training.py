@@ -23,7 +23,7 @@ from sklearn.metrics import log_loss
 from pipeline.errors import ModelError
 from pipeline.estimators import SAMPLE, fit_model, untrained_model
 from pipeline.frames import frame_of, frame_of_text
-from pipeline.learning import FrameData
+from pipeline.learning import TrainingData
 from pipeline.models import load_trained, pickled, predictions_of, risk_of, save_model
 from pipeline.recipe import Recipe
 from pipeline.sampledata import SEED, clients
@@ -308,7 +308,7 @@ def test_a_model_of_many_rows_is_saved_and_loaded(tmp_path: Path) -> None:
     save_model(
         model,
         tmp_path,
-        data=FrameData(frame, frame, schema),
+        data=TrainingData(frame, frame, schema),
         risk=risk_of(model, frame),
         recipe=Recipe(),
         last_file=1,

@@ -31,7 +31,7 @@ from pipeline.evaluation import (
     top_lift,
 )
 from pipeline.folds import folds_of
-from pipeline.learning import FrameData
+from pipeline.learning import TrainingData
 from pipeline.models import predictions_of, risk_of
 from pipeline.policy import Policy
 from pipeline.sampledata import SEED, clients
@@ -75,7 +75,7 @@ def ours(policy: Policy, schema: Schema, kinds: list[str]) -> Ask:
     """Our training; notes the kind it chose."""
 
     def ask(known: pd.DataFrame, held_out: pd.DataFrame) -> Said:
-        fitted = fit(FrameData(known, known, schema), policy)
+        fitted = fit(TrainingData(known, known, schema), policy)
         kinds.append(f"{fitted.recipe.kind}, {fitted.recipe.calibration}")
         return Said(predictions_of(fitted.model, held_out), risk_of(fitted.model, held_out))
 
