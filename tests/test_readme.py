@@ -224,7 +224,7 @@ def test_the_readme_has_at_most_300_lines() -> None:
 
 
 def test_the_file_tree_is_the_top_level() -> None:
-    tree = block_after(README, "## What lies where")
+    tree = block_after(README, "## Files")
     named = re.findall(r"[\w.]+/?(?=  |$|\n)", "\n".join(line[:22] for line in tree.splitlines()))
     there = {p.name + "/" * p.is_dir() for p in PROJECT.iterdir() if p.name[0] not in "._"}
     made = {"ingesteddata/", "models/", "practicemodels/", "production_deployment/"}
