@@ -4,218 +4,52 @@ Beside them lie a manifest, reference.json (what the training data were like) an
 
 A release is a folder below prod_deployment_path/releases that is complete before anybody can see
 it. It goes live by one rename of the link `current`, through which trainedmodel.pkl,
-latestscore.txt and ingestedfiles.txt of prod_deployment_path are read.
-"""
+latestscore.txt and ingestedfiles.txt of prod_deployment_path are read."""
 
 import argparse
-import json
-import logging
 from collections.abc import Sequence
-from contextlib import suppress
-from functools import partial
-from pathlib import Path
 
 from pipeline import cli
-from pipeline.config import Config
-from pipeline.database import History, open_history
-from pipeline.errors import ModelError, ReleaseError
-from pipeline.evaluation import evaluate
-from pipeline.frames import read_folder
-from pipeline.history import (
-    deployed_releases,
-    last_decisions,
-    record_deployment,
-    recorded_f1,
-)
-from pipeline.ledger import ingested_period
-from pipeline.manifests import ModelManifest
-from pipeline.modelcard import Card, card_text
-from pipeline.models import TrainedModel, load_release, load_trained
-from pipeline.production import (
-    clear,
-    hide,
-    make_release,
-    prune,
-    put_live,
-    release_before,
-)
-from pipeline.reference import reference_from
-from pipeline.releaselist import list_lines, list_releases
-from pipeline.releases import (
-    MODEL,
-    RECORD,
-    REFERENCE,
-    SCORE,
-    Challenge,
-    Release,
+from pipeline.core.config import Config
+from pipeline.data.frames import read_folder
+from pipeline.models.persistence import load_trained
+from pipeline.monitoring.metrics import evaluate
+from pipeline.registry.releases import (
+    list_lines,
+    list_releases,
     live_id,
     live_release,
-    read_release,
-    release_ids,
-    release_object,
+    release_to_dict,
 )
-from pipeline.standing import unsettled_since
-
-log = logging.getLogger("deployment")
+from pipeline.stages.deployment import deploy, recover_interrupted, rollback
+from pipeline.storage.database import History
 
 RANKED_LATER = "it ranks the clients from the next batch on; `python reporting.py` does so at once"
-
-
-def deploy(config: Config, challenge: Challenge | None = None) -> Release:
-    """Make a release of the trained model, its score and the record of files, and put it live.
-
-    `challenge` is the comparison that it won, if there was one. Raises `ModelError` if the model is
-    damaged or the score does not describe it.
-    """
-    production = config.prod_deployment_path
-    trained = load_trained(config.output_model_path, config.schema)
-    manifest = trained.manifest
-    sources = {
-        MODEL: config.trainedmodel_path,
-        SCORE: config.latestscore_path,
-        RECORD: config.ingestedfiles_path,
-        REFERENCE: config.output_model_path / REFERENCE,
-    }
-    for source in sources.values():
-        if not source.is_file():
-            raise ReleaseError(f"{source} is missing: run ingestion, training and scoring first")
-    _check_reference(sources[REFERENCE], manifest)
-    with open_history(config.history_path) as history:
-        f1 = _checked_score(config, manifest, history)
-        card = _card(config, trained, f1, history)
-        history.check_lock()
-        release = make_release(
-            production,
-            sources,
-            model=manifest,
-            f1=f1,
-            challenge=challenge,
-            card=partial(card_text, card=card),
-        )
-        load_release(release, config.schema)  # what cannot be read back does not go live
-        history.check_lock()
-        put_live(production, release.id)
-        prune(production, config.keep_releases)
-        record_deployment(history, release.id, "deploy", f1)  # last: then nothing is left to do
-    log.info("release %s is live, F1 %.4f", release.id, f1)
-    return release
-
-
-def rollback(config: Config, release_id: str | None = None) -> Release:
-    """Put an earlier release live again: the one before the live one, if none is named.
-
-    Raises `ReleaseError` or `ModelError`, and changes nothing, if it is missing or damaged.
-    """
-    production = config.prod_deployment_path
-    release_id = release_id or release_before(production, live_release(production))
-    release = read_release(production, release_id)
-    load_release(release, config.schema)
-    if release.id != (left := live_id(production)):
-        with open_history(config.history_path) as history:
-            history.check_lock()
-            put_live(production, release.id)
-            record_deployment(history, release.id, "rollback", release.f1)
-        log.info("rolled back from %s to %s, F1 %.4f", left, release.id, release.f1)
-    return release
-
-
-def settle(config: Config, history: History) -> str | None:
-    """Record or clear away what a killed or failed run left in production.
-
-    A release that it put live is recorded, one that it only made is deleted. Returns what was
-    recorded, `deploy` or `rollback`, or None. To be called under the run lock.
-    """
-    production = config.prod_deployment_path
-    recorded, live = deployed_releases(history), live_id(production)
-    since = unsettled_since(history)
-    for newest in release_ids(production)[-1:]:
-        if since and newest not in (*recorded, live) and _made_since(production, newest, since):
-            hide(production, newest)
-    clear(production)
-    if live is None or live in recorded[-1:]:
-        return None
-    try:
-        f1 = live_release(production).f1
-    except ReleaseError as error:  # it can still be left
-        log.warning("the release that is live is not on record: %s", error)
-        return None
-    action = "rollback" if live in recorded else "deploy"
-    if action == "deploy":
-        prune(production, config.keep_releases)
-    record_deployment(history, live, action, f1)
-    log.info("release %s is live, which the run that put it there did not record", live)
-    return action
-
-
-def _made_since(production: Path, release_id: str, since: str) -> bool:
-    with suppress(ReleaseError):
-        return read_release(production, release_id).deployed_at >= since
-    return False
-
-
-def _checked_score(config: Config, manifest: ModelManifest, history: History) -> float:
-    """The F1 of latestscore.txt, if it is this model's."""
-    text = config.latestscore_path.read_text(encoding="utf-8", errors="replace")
-    try:
-        f1 = float(text)
-    except ValueError:
-        raise ModelError(f"{config.latestscore_path} holds no number: {text[:40]!r}") from None
-    if (recorded := recorded_f1(history, manifest.sha256)) != f1:
-        found = "was never scored" if recorded is None else f"scored {recorded}"
-        raise ModelError(
-            f"{config.latestscore_path} says {f1}, but the model beside it {found}:"
-            " run `python scoring.py` first"
-        )
-    return f1
-
-
-def _check_reference(path: Path, manifest: ModelManifest) -> None:
-    """Every drift check will ask it: what cannot be read does not go live."""
-    schema = manifest.schema
-    try:
-        reference = reference_from(json.loads(path.read_text(encoding="utf-8")))
-        found = set(reference.numbers), set(reference.categories)
-        if found != (set(schema.numeric), set(schema.categorical)):
-            raise ValueError("it does not fit the model")
-    except ValueError as error:
-        raise ModelError(f"{path} is damaged ({error}): run `python training.py`") from None
-
-
-def _card(config: Config, trained: TrainedModel, f1: float, history: History) -> Card:
-    """What the model card tells but for the release itself; the test data must be those scored."""
-    test = read_folder(config.test_data_path, config.schema)
-    seed = trained.manifest.recipe.seed
-    evaluation = evaluate(trained.model, test, config.schema, seed)
-    if evaluation.scores.f1 != f1:
-        raise ModelError(
-            f"{config.latestscore_path} says {f1}, but on the test data of now the F1 is"
-            f" {evaluation.scores.f1}: run `python scoring.py` first"
-        )
-    period = ingested_period(history, trained.manifest.last_file)
-    return Card(trained.model, evaluation, period, last_decisions(history))
 
 
 def show_releases(config: Config, args: argparse.Namespace) -> None:
     """List the releases."""
     found = list_releases(config.prod_deployment_path)
-    cli.tell(config, args, found, list_lines(found))
+    cli.print_result(config, args, found, list_lines(found))
 
 
-def command(config: Config, args: argparse.Namespace) -> None:
-    """Deploy or roll back, and tell what came of it."""
+def command(config: Config, history: History, args: argparse.Namespace) -> None:
+    """Deploy or roll back, and print what came of it."""
     before = live_id(config.prod_deployment_path)
-    with open_history(config.history_path) as history:
-        settled = settle(config, history)
+    recovered = recover_interrupted(config, history)
     if args.rollback is None:
-        release = deploy(config)
-    elif args.rollback == "" and settled == "rollback":
+        trained = load_trained(config.output_model_path, config.schema)
+        test = read_folder(config.test_data_path, config.schema)
+        evaluation = evaluate(trained.model, test, config.schema, trained.manifest.recipe.seed)
+        release = deploy(config, history, trained, evaluation).release
+    elif args.rollback == "" and recovered == "rollback":
         release = live_release(config.prod_deployment_path)  # what was asked for is done by now
     else:
-        release = rollback(config, args.rollback or None)
+        release = rollback(config, history, args.rollback or None)
     lines = [f"{config.shown(config.prod_deployment_path)}: {release.id} is live, F1 {release.f1}"]
     if args.rollback is not None and release.id != before:
         lines.append(RANKED_LATER)
-    cli.tell(config, args, {"path": release.path, **release_object(release)}, lines)
+    cli.print_result(config, args, {"path": release.path, **release_to_dict(release)}, lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -233,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.list:
         return cli.run(show_releases, args)
-    return cli.run_alone("deployment", command, args)
+    return cli.run_stage("deployment", command, args)
 
 
 if __name__ == "__main__":

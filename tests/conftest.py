@@ -1,121 +1,42 @@
-"""One `Sandbox` gives a test a whole world: folders, a config, client files, stages to run."""
+"""Fixtures: worlds in several states, run once and copied; histories in a file and on a server."""
 
-import importlib
+import fcntl
 import json
 import logging
+import os
 import shutil
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import postgres
 import pytest
+from hypothesis import settings
+from sandbox import NOISE, Sandbox, client_rows
 
-from pipeline.config import Config, load_config
-from pipeline.database import History, open_history
+from pipeline.storage.database import History
 
-PROJECT = Path(__file__).resolve().parent.parent
-SHARED = PROJECT.parent / "shared" / "data"
-HEADER = "corporation,lastmonth_activity,lastyear_activity,number_of_employees,exited"
+# one thread each: pytest's workers and what they start share the cores already
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+# pip gives up at once, so that no test waits for an index; those that ask for it set it back
+NO_PIP = {"PIP_PYTHON": "/nowhere", "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_NO_INDEX": "1"}
 
-needs_shared = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the original and public tables are not beside this project"
-)
-
-# the test data: small clients leave, but for one in ten, so that a good model has an F1 below 1
-NOISE = 10
-
-
-def client_rows(
-    first: int, count: int, *, noise: int = 0, flipped: bool = False, outcome: str | None = None
-) -> list[str]:
-    """Rows of clients `first` and on: those with under 50 employees leave.
-
-    With `noise`, every so many-th does the opposite; `flipped`, all do. `outcome` overrides it.
-    """
-    rows = []
-    for i in range(first, first + count):
-        employees = 5 + (i * 37) % 90
-        leaves = (employees < 50) ^ flipped ^ bool(noise and i % noise == 0)
-        said = str(int(leaves)) if outcome is None else outcome
-        rows.append(f"client{i:05d},{10 + (i * 13) % 40},{200 + (i * 29) % 300},{employees},{said}")
-    return rows
+# Chosen by count, never by time: a busy machine is no failure.
+settings.register_profile("everyday", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("everyday")
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a stage run in process left: exit code, standard output, standard error."""
-
-    code: int
-    out: str
-    err: str
+def pytest_configure() -> None:
+    """Before numpy is imported, here or in a worker."""
+    os.environ.update(THREADS)
 
 
-@dataclass(frozen=True)
-class Sandbox:
-    """A project folder of its own, with its own config."""
-
-    root: Path
-    capsys: pytest.CaptureFixture[str]
-
-    @property
-    def config(self) -> Config:
-        return load_config(self.root / "config.json")
-
-    @property
-    def practice(self) -> Config:
-        return load_config(self.root / "config.json", practice=True)
-
-    def configure(self, **keys: Any) -> None:
-        """Set keys of config.json; None removes one."""
-        path = self.root / "config.json"
-        told = {**json.loads(path.read_text()), **keys}
-        path.write_text(json.dumps({k: v for k, v in told.items() if v is not None}))
-
-    def write(self, name: str, rows: list[str] | str, header: str = HEADER) -> Path:
-        """Write a file below the root: rows under a header, or a text as it is."""
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = rows if isinstance(rows, str) else "\n".join([header, *rows]) + "\n"
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    def run(self, stage: str, *args: str) -> Result:
-        """Run a stage's `main` in this process, on this sandbox's config."""
-        self.capsys.readouterr()
-        main = importlib.import_module(stage).main
-        code = main(["--config", str(self.root / "config.json"), *args])
-        captured = self.capsys.readouterr()
-        return Result(code, captured.out, captured.err)
-
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Rows of the history."""
-        with open_history(self.config.history_path) as history:
-            return [tuple(row) for row in history.query(sql)]
-
-    def files(self) -> dict[str, bytes]:
-        """Every file and link below the root with its content."""
-        return {
-            str(path.relative_to(self.root)): str(path.readlink()).encode()
-            if path.is_symlink()
-            else path.read_bytes()
-            for path in sorted(self.root.rglob("*"))
-            if path.is_symlink() or path.is_file()
-        }
-
-    def stamps(self) -> dict[str, int]:
-        """Every file and link below the root with its time of change in nanoseconds."""
-        return {name: (self.root / name).lstat().st_mtime_ns for name in self.files()}
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """pip finds no index, so that no test waits for one; those that ask for it set it back."""
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
+@pytest.fixture(scope="session", autouse=True)
+def no_pip() -> Iterator[None]:
+    """No run asks a package index."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in NO_PIP.items():
+            environment.setenv(name, value)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +51,7 @@ def logging_restored() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[postgres.Server]:
-    """A PostgreSQL server, started when a test first asks for it."""
+    """A PostgreSQL server of this worker's own, started when a test first asks for it."""
     if why := postgres.missing():
         (pytest.fail if postgres.REQUIRED else pytest.skip)(why)
     with postgres.server() as started:
@@ -191,19 +112,30 @@ def source(sandbox: Sandbox) -> Sandbox:
 
 @pytest.fixture(scope="session")
 def kept_worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of finished worlds: what many tests begin with is run once and copied."""
-    return tmp_path_factory.mktemp("worlds")
+    """A folder of finished worlds: what many tests begin with is run once and copied.
+
+    All workers of pytest share it.
+    """
+    own = tmp_path_factory.getbasetemp()
+    place = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "worlds"
+    place.mkdir(exist_ok=True)
+    return place
 
 
 def _run_once(world: Sandbox, kept: Path, *stages: str) -> Sandbox:
     """Run stages on a world, or lay over it what the same stages left of the same world before."""
-    if kept.exists():
-        shutil.copytree(kept, world.root, symlinks=True, dirs_exist_ok=True)
-        return world
-    for stage in stages:
-        result = world.run(stage)
-        assert result.code == 0, result.err
-    shutil.copytree(world.root, kept, symlinks=True)
+    with kept.with_name(f"{kept.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be about to make it
+        if not kept.exists():
+            for stage in stages:
+                result = world.run(stage)
+                assert result.code == 0, result.err
+            made = kept.with_name(f"{kept.name}.new")
+            shutil.rmtree(made, ignore_errors=True)
+            shutil.copytree(world.root, made, symlinks=True)
+            made.rename(kept)
+            return world
+    shutil.copytree(kept, world.root, symlinks=True, dirs_exist_ok=True)
     return world
 
 
@@ -240,9 +172,11 @@ def shared(source: Sandbox, database: str) -> Sandbox:
 
 
 @pytest.fixture
-def live(shared: Sandbox, postgresql: postgres.Server, kept_worlds: Path) -> Sandbox:
-    """Such a project whose first run of the whole chain is done; run once and copied."""
-    kept = kept_worlds / "on a server"
+def live(
+    shared: Sandbox, postgresql: postgres.Server, tmp_path_factory: pytest.TempPathFactory
+) -> Sandbox:
+    """Such a project whose first run of the whole chain is done; run once a server and copied."""
+    kept = tmp_path_factory.getbasetemp() / "on a server"
     if not kept.exists():
         result = shared.run("fullprocess")
         assert result.code == 0, result.err
@@ -253,19 +187,3 @@ def live(shared: Sandbox, postgresql: postgres.Server, kept_worlds: Path) -> San
     postgresql.execute("postgres", "DROP DATABASE bared WITH (FORCE)")
     postgresql.execute("postgres", "CREATE DATABASE bared TEMPLATE settled")
     return shared
-
-
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Fail what takes longer, even if it is blocked in a system call."""
-
-    def stop(*_: object) -> None:
-        pytest.fail(f"not done within {seconds} seconds")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

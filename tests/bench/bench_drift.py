@@ -24,13 +24,17 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 
-from pipeline import drift
-from pipeline.bootstrap import Predictions, f1_of
-from pipeline.drift import DRIFT, NO_EVIDENCE, Evidence
-from pipeline.inputdrift import compare_input
-from pipeline.psi import MATTERS, binned, quantile_edges
-from pipeline.reference import reference_of
-from pipeline.schema import Schema
+from pipeline.core.schema import Schema
+from pipeline.data.reference import reference_of
+from pipeline.monitoring import score_drift
+from pipeline.monitoring.bootstrap import Predictions, f1_of
+from pipeline.monitoring.input_drift import (
+    MIN_PSI,
+    binned,
+    compare_input,
+    quantile_edges,
+)
+from pipeline.monitoring.score_drift import DRIFT, NO_EVIDENCE, Evidence
 from tests.bench.measuring import table
 
 SIZES = (25, 100, 1_000, 10_000)
@@ -101,13 +105,16 @@ def alarms(random: np.random.Generator, rows: int, missed: float) -> dict[str, b
     found = evidence(random, rows, missed, 0.25, 19)
     large = f1_of(confusions(random, LARGE, MISSED["0.71"], 0.25, 19)).tolist()
     mixed = replace(found, earlier=[found.deployed_f1, *large])
-    said = {"raw": drift.raw(found)}
-    for name, test in (("parametric", drift.parametric), ("nonparametric", drift.nonparametric)):
+    said = {"raw": score_drift.raw(found)}
+    for name, test in (
+        ("parametric", score_drift.parametric),
+        ("nonparametric", score_drift.nonparametric),
+    ):
         said |= {
             f"{name}, {n} earlier": test(replace(found, earlier=found.earlier[:n])) for n in (5, 20)
         }
         said[f"{name}, 20 of {LARGE:,} rows"] = test(mixed)
-    said["bootstrap"] = drift.bootstrap(found, int(random.integers(2**32)))
+    said["bootstrap"] = score_drift.bootstrap(found, int(random.integers(2**32)))
     silent = said["bootstrap"].verdict == NO_EVIDENCE
     return {name: verdict.verdict == DRIFT for name, verdict in said.items()} | {
         "bootstrap: not enough evidence": silent
@@ -118,17 +125,19 @@ def below_the_least(random: np.random.Generator, rows: int, leave: float) -> dic
     """Which tests take an unchanged batch for drift, with the least numbers and without them."""
     found = evidence(random, rows, MISSED["0.71"], leave, 4)
     seed = int(random.integers(2**32))
-    with patch.object(drift, "EARLIER", 3), patch.object(drift, "LEAVERS", 1):
+    with patch.object(score_drift, "EARLIER", 3), patch.object(score_drift, "LEAVERS", 1):
         three = replace(found, earlier=found.earlier[:3])
         said = {
-            "parametric, 3 earlier": drift.parametric(three),
-            "nonparametric, 3 earlier": drift.nonparametric(three),
-            "bootstrap, 1 leaver": drift.bootstrap(found, seed),
+            "parametric, 3 earlier": score_drift.parametric(three),
+            "nonparametric, 3 earlier": score_drift.nonparametric(three),
+            "bootstrap, 1 leaver": score_drift.bootstrap(found, seed),
         }
     said |= {
-        f"parametric, {drift.EARLIER} earlier": drift.parametric(found),
-        f"nonparametric, {drift.EARLIER} earlier": drift.nonparametric(found),
-        f"bootstrap, {drift.LEAVERS} leavers": drift.bootstrap(found, seed),
+        f"parametric, {score_drift.MIN_EARLIER_SCORES} earlier": score_drift.parametric(found),
+        f"nonparametric, {score_drift.MIN_EARLIER_SCORES} earlier": score_drift.nonparametric(
+            found
+        ),
+        f"bootstrap, {score_drift.MIN_LEAVERS} leavers": score_drift.bootstrap(found, seed),
     }
     return {name: said[name].verdict == DRIFT for name in sorted(said, key=str.casefold)}
 
@@ -165,7 +174,7 @@ def input_alarms(
     assert one.psi_limit is not None
     assert one.p_value is not None
     return {
-        "PSI of ten bins above 0.1": usual_psi(before, new["changes"].to_numpy()) > MATTERS,
+        "PSI of ten bins above 0.1": usual_psi(before, new["changes"].to_numpy()) > MIN_PSI,
         "PSI above our limit": one.psi > one.psi_limit,
         "Kolmogorov-Smirnov, corrected p below 0.05": one.p_value <= 0.05,
         "our verdict on the column": one.verdict == DRIFT,

@@ -25,8 +25,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
-from pipeline.config import load_config
-from pipeline.history import History
+from pipeline.core.config import load_config
+from pipeline.storage.database import History
 
 PROJECT = Path(__file__).resolve().parents[2]
 

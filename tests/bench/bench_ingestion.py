@@ -25,10 +25,10 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from ingestion import ingest
-from pipeline.config import Config, load_config
+from pipeline.core.config import Config, load_config
 from tests.bench.measuring import machine, run, table
 from tests.bench.processes import Cost
+from tests.support.stagecalls import ingest
 
 PROJECT = Path(__file__).resolve().parents[2]
 FILES = 20
@@ -88,7 +88,7 @@ paths, made = sorted(Path(sys.argv[1]).glob("*.csv")), sys.argv[2]
 
 def sample(folder: Path, name: str, *words: str) -> Path:
     """Write a file of sample rows."""
-    command = [sys.executable, "-m", "pipeline.sampledata", *words, "--folder", str(folder)]
+    command = [sys.executable, "-m", "pipeline.sample_data", *words, "--folder", str(folder)]
     command += ["--output", name]
     subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
     return folder / name

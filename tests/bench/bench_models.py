@@ -24,20 +24,23 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from pipeline.evaluation import (
+from pipeline.core.policy import Policy
+from pipeline.core.schema import DEFAULT_SCHEMA, Schema
+from pipeline.models.cross_validation import folds_of
+from pipeline.models.estimators import (
+    predictions_of,
+    risk_of,
+)
+from pipeline.models.training import fit
+from pipeline.models.training_data import TrainingData
+from pipeline.monitoring.metrics import (
     calibration_bins,
     calibration_error,
     score_predictions,
     top_lift,
 )
-from pipeline.folds import folds_of
-from pipeline.learning import TrainingData
-from pipeline.models import predictions_of, risk_of
-from pipeline.policy import Policy
-from pipeline.sampledata import SEED, clients
-from pipeline.schema import DEFAULT_SCHEMA, Schema
+from pipeline.sample_data import SEED, clients
 from tests.bench.measuring import machine, table
-from training import fit
 
 TABLES = Path(__file__).resolve().parents[3] / "shared/data/public"
 BANK = Schema(

@@ -20,14 +20,14 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from urllib.parse import quote
 
-import reporting
 from app import create_app
-from pipeline.config import Config, load_config
-from pipeline.evaluation import tested_on
-from pipeline.frames import read_folder
-from pipeline.history import History
-from pipeline.models import load_release
-from pipeline.releases import live_release
+from pipeline.core.config import Config, load_config
+from pipeline.data.frames import read_folder
+from pipeline.monitoring.metrics import tested_on
+from pipeline.registry.live_model import load_release
+from pipeline.registry.releases import live_release
+from pipeline.stages import reporting
+from pipeline.storage.database import History
 from tests.bench.bench_history import asked, fill, first_world
 
 RUNS = (10, 50_000)

@@ -20,23 +20,21 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from pipeline.config import Config
-from pipeline.files import write_atomic
-from pipeline.history import History
-from pipeline.master import read_master
-from pipeline.models import TrainedModel, risk_of
-from pipeline.movers import update_movers
-from pipeline.ranking import rank_clients
-from pipeline.rankingbefore import earlier_ranking, ranking_before
-from pipeline.rankingfile import ranking_text
-from pipeline.reasons import Explainer, contributions, usual_client
-from pipeline.recipe import BOOSTING
-from pipeline.releases import Release
-from pipeline.riskchanges import record_changes
-from pipeline.scorers import scorer_of
-from reporting import Ranked, write_ranking
+from pipeline.core.config import Config
+from pipeline.models.estimators import risk_of
+from pipeline.models.manifest import BOOSTING
+from pipeline.models.persistence import TrainedModel
+from pipeline.models.scorer import scorer_of
+from pipeline.ranking.explanations import Explainer, baseline_row, contributions
+from pipeline.ranking.movers import update_movers
+from pipeline.ranking.rank import rank_clients
+from pipeline.ranking.ranking_file import ranking_table, write_ranking
+from pipeline.registry.releases import Release
+from pipeline.stages.reporting import Ranked, update_ranking
+from pipeline.storage.database import History
+from pipeline.storage.master import open_master
 from tests.bench.measuring import interleaved, machine, peak_of, table, world
-from training import train
+from tests.support.stagecalls import train
 
 CLIENTS = (1_000, 10_000, 100_000, 1_000_000)
 MOST_BOOSTED = 100_000
@@ -61,7 +59,7 @@ def _whole(config: Config, trained: TrainedModel, *, reasons: bool) -> Callable[
     release = replace(_release(config, trained), model=manifest)
     releases = cycle([replace(release, id=f"00000{n}-20261122T090000Z") for n in range(1, 6)])
     scorer = scorer_of(trained.model, manifest)
-    return lambda: write_ranking(config, next(releases), scorer)
+    return lambda: update_ranking(config, next(releases), scorer)
 
 
 def measured(config: Config, repeat: int) -> Times:
@@ -71,23 +69,20 @@ def measured(config: Config, repeat: int) -> Times:
 
     def read() -> pd.DataFrame:
         with History(config.history_path) as history:
-            return read_master(config, history)
+            return open_master(config.finaldata_path, config.schema, history).frame
 
     frame = read()
     here = frame[frame[config.schema.outcome] != 1]
     scorer = scorer_of(trained.model, trained.manifest)
     ranking = rank_clients(scorer, frame, config.schema, config.policy)
-    usual = usual_client(trained.manifest)
+    usual = baseline_row(trained.manifest)
     assert usual is not None
     explainer = Explainer(scorer, usual, list(config.labels.values()))
-    text = "".join(ranking_text(ranking, explainer, config.risk_bands, release.id))
-    place = config.clientrisk_path
+    written = ranking_table(ranking, explainer, config.risk_bands, release.id)
 
     def compare() -> None:
-        before = ranking_before(place, ranking.clients)
         with History(config.history_path) as history:
-            record_changes(history, release.id, ranking, before)
-        update_movers(config.movers_path, before, ranking, release.id)
+            update_movers(history, config.movers_path, ranking, release.id)
 
     return interleaved(
         {
@@ -100,13 +95,12 @@ def measured(config: Config, repeat: int) -> Times:
             "    of it the log-odds": lambda: scorer.decision(ranking.rows),
             "    predict_proba would take": lambda: risk_of(trained.model, here),
             "  who moved": compare,
-            "    of it reading the ranking before": lambda: earlier_ranking(place),
             "  the reasons": lambda: explainer.reasons(ranking.rows),
             "    of them the contributions": lambda: contributions(scorer, ranking.rows, usual),
-            "  the text, with the reasons": lambda: list(
-                ranking_text(ranking, explainer, config.risk_bands, release.id)
+            "  the table, with the reasons": lambda: ranking_table(
+                ranking, explainer, config.risk_bands, release.id
             ),
-            "  write and fsync": lambda: write_atomic(config.clientrisk_path, text),
+            "  write and fsync": lambda: write_ranking(config.clientrisk_path, written),
         },
         repeat,
     )
@@ -128,10 +122,12 @@ def peak(config: Config) -> tuple[float, float, float]:
     """MiB before and at most, and seconds, of a ranking in a process of its own."""
     return peak_of(
         config,
-        imports="from pipeline.models import load_trained\nfrom pipeline.releases import Release\n"
-        "from pipeline.scorers import scorer_of\nfrom reporting import write_ranking",
+        imports="from pipeline.models.persistence import load_trained\n"
+        "from pipeline.registry.releases import Release\n"
+        "from pipeline.models.scorer import scorer_of\n"
+        "from pipeline.stages.reporting import update_ranking",
         before=_BEFORE,
-        work="write_ranking(config, release, scorer)",
+        work="update_ranking(config, release, scorer)",
     )
 
 

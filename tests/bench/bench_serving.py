@@ -33,7 +33,7 @@ from time import perf_counter, sleep
 
 import pandas as pd
 
-from pipeline.config import load_config
+from pipeline.core.config import load_config
 from tests.bench.bench_history import first_world
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline import ledger
-from pipeline.config import load_config
-from pipeline.files import sha256_of
-from pipeline.history import History
-from pipeline.inbox import list_input
-from pipeline.ledger import TakenFile
+from pipeline.core.config import load_config
+from pipeline.core.files import sha256_of
+from pipeline.data.input_files import list_input
+from pipeline.data.loader import TakenFile
+from pipeline.storage import ledger
+from pipeline.storage.database import History
 from tests.bench.bench_history import PROJECT, fill, first_world
 from tests.bench.measuring import costs_of, machine, medians, table
 from tests.bench.processes import Cost

@@ -22,10 +22,10 @@ import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from pipeline.config import Config
-from pipeline.estimators import untrained_model
+from pipeline.core.config import Config
+from pipeline.models.estimators import untrained_model
 from tests.bench.measuring import interleaved, machine, peak_of, table, world
-from training import train
+from tests.support.stagecalls import train
 
 ROWS = (10_000, 100_000, 1_000_000)
 READ, NEWTON, BOTH = "read, pandas C engine", "Newton, numpy", "that read and that Newton"
@@ -89,7 +89,12 @@ def curve(configs: dict[int, Config]) -> str:
     lines = []
     for rows, config in configs.items():
         taken = [
-            peak_of(config, imports="from training import train", before="", work="train(config)")
+            peak_of(
+                config,
+                imports="from tests.support.stagecalls import train",
+                before="",
+                work="train(config)",
+            )
             for _ in range(3)
         ]
         first, peak, seconds = sorted(taken, key=lambda taken: taken[2])[1]

@@ -12,11 +12,11 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
 
-from ingestion import ingest
-from pipeline import sampledata
-from pipeline.config import Config, load_config
+from pipeline import sample_data
+from pipeline.core.config import Config, load_config
 from tests.bench import processes
 from tests.bench.processes import Cost
+from tests.support.stagecalls import ingest
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +24,7 @@ _PEAK = """
 import re, sys
 from pathlib import Path
 from time import perf_counter
-from pipeline.config import load_config
+from pipeline.core.config import load_config
 {imports}
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
@@ -42,7 +42,9 @@ def world(place: Path, clients: int) -> Config:
     told = json.loads((PROJECT / "config.json").read_text())
     (place / "config.json").write_text(json.dumps(told))
     config = load_config(place / "config.json")
-    sampledata.write(config.input_folder_path / "a.csv", sampledata.bulk(clients, sampledata.SEED))
+    sample_data.write(
+        config.input_folder_path / "a.csv", sample_data.bulk(clients, sample_data.SEED)
+    )
     ingest(config)
     return config
 

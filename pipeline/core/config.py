@@ -1,0 +1,292 @@
+"""A frozen `Config` from `config.json`: keys checked, all problems told at once."""
+
+import os.path
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pipeline.core.config_reader import ObjectReader, as_json, read_object
+from pipeline.core.errors import ConfigError
+from pipeline.core.policy import POLICY_KEYS, Policy, read_policy
+from pipeline.core.schema import DEFAULT_LABELS, DEFAULT_SCHEMA, UNTELLABLE, Schema
+
+if TYPE_CHECKING:
+    from pipeline.core.database_url import DatabaseUrl
+
+PATH_KEYS = (
+    "input_folder_path",
+    "output_folder_path",
+    "test_data_path",
+    "output_model_path",
+    "prod_deployment_path",
+)
+OPTIONAL_KEYS = (
+    "schema",
+    "labels",
+    *POLICY_KEYS,
+    "history_path",
+    "keep_history_days",
+    "report_formats",
+    "keep_releases",
+    "risk_bands",
+    "api_url",
+    "heartbeat_url",
+    "practice",
+)
+REPORT_FORMATS = ("html", "pdf")
+# keys of earlier versions, and what to do now
+REMOVED_KEYS = {"engine": "is gone: rows lie in finaldata.csv, worked on by one process; remove it"}
+PRACTICE_KEYS = (*PATH_KEYS, "history_path", "api_url", "heartbeat_url")
+DEFAULT_API_URL = "http://127.0.0.1:8000"
+
+
+class RiskBands(NamedTuple):
+    """The least probability of leaving that counts as high, and as medium."""
+
+    high: float = 0.6
+    medium: float = 0.3
+
+    def band(self, risk: float) -> str:
+        """`high`, `medium` or `low`."""
+        return "high" if risk >= self.high else "medium" if risk >= self.medium else "low"
+
+
+class Config(NamedTuple):
+    """What `config.json` says, with every path resolved against the folder it lies in.
+
+    Like all that an empty tick makes, it is a named tuple: `dataclasses`, which brings `inspect`
+    along, would make that tick a quarter longer.
+    """
+
+    path: Path
+    practice: bool
+    input_folder_path: Path
+    output_folder_path: Path
+    test_data_path: Path
+    output_model_path: Path
+    prod_deployment_path: Path
+    history_path: "Path | DatabaseUrl"
+    schema: Schema
+    keep_history_days: int
+    report_formats: tuple[str, ...]
+    keep_releases: int
+    risk_bands: RiskBands
+    labels: Mapping[str, str]  # how people call a column
+    policy: Policy
+    api_url: str | None
+    heartbeat_url: str | None
+
+    @property
+    def root(self) -> Path:
+        """The folder the config lies in, from which its paths count."""
+        return self.path.parent
+
+    @property
+    def finaldata_path(self) -> Path:
+        """All unique client rows."""
+        return self.output_folder_path / "finaldata.csv"
+
+    @property
+    def ingestedfiles_path(self) -> Path:
+        """The names of the files that were taken in."""
+        return self.output_folder_path / "ingestedfiles.txt"
+
+    @property
+    def rejectedrows_path(self) -> Path:
+        """The rows that were set aside, and why."""
+        return self.output_folder_path / "rejectedrows.csv"
+
+    @property
+    def trainedmodel_path(self) -> Path:
+        """The model trained last."""
+        return self.output_model_path / "trainedmodel.pkl"
+
+    @property
+    def latestscore_path(self) -> Path:
+        """The F1 of the model trained last."""
+        return self.output_model_path / "latestscore.txt"
+
+    @property
+    def clientrisk_path(self) -> Path:
+        """The ranking of clients at risk."""
+        return self.output_model_path / "clientrisk.csv"
+
+    @property
+    def movers_path(self) -> Path:
+        """The clients whose risk rose or fell most."""
+        return self.output_model_path / "movers.csv"
+
+    @property
+    def lock_path(self) -> "Path | DatabaseUrl":
+        """The lock that one run holds at a time: in a folder of its own, or on the server.
+
+        The folder's time of change tells when a run was last there: a tick without work leaves
+        every file as it was.
+        """
+        if not isinstance(self.history_path, Path):
+            return self.history_path
+        return self.history_path.with_name(self.history_path.name + ".run") / "lock"
+
+    def shown(self, path: Path) -> str:
+        """A path as messages show it: from the config's folder, where it lies below that."""
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+
+def load_config(path: Path | str, *, practice: bool = False) -> Config:
+    """Read and check a `config.json`.
+
+    Raises `ConfigError`, which names every problem of the file at once.
+    """
+    path = Path(path).absolute()
+    values = read_object(path)
+    reader = ObjectReader(values, [])
+    for key, advice in REMOVED_KEYS.items():
+        if values.pop(key, None) is not None:
+            reader.problem(key, advice)
+    reader.unknown_keys((*PATH_KEYS, *OPTIONAL_KEYS))
+    production = _paths(reader, path.parent)
+    trial = _practice(reader, path.parent)
+    schema = _schema(reader)
+    config = Config(
+        path=path,
+        practice=practice,
+        schema=schema,
+        keep_history_days=reader.integer("keep_history_days", 365, least=1, most=36_500),
+        report_formats=_report_formats(reader),
+        keep_releases=reader.integer("keep_releases", 5, least=1),
+        risk_bands=_risk_bands(reader),
+        labels=_labels(reader, schema),
+        policy=read_policy(reader, schema.numeric),
+        **{**production, **trial} if practice else production,
+    )
+    _check_places(reader, production, trial)
+    if reader.problems:
+        raise ConfigError("\n".join(f"{path}: {problem}" for problem in reader.problems))
+    return config
+
+
+def _paths(reader: ObjectReader, root: Path) -> dict[str, Any]:
+    paths: dict[str, Any] = {key: _below(root, reader.text(key)) for key in PATH_KEYS}
+    paths["history_path"] = _history(reader, root, "history.db")
+    paths["api_url"] = _url(reader, "api_url", DEFAULT_API_URL)
+    paths["heartbeat_url"] = _url(reader, "heartbeat_url", None)
+    return paths
+
+
+def _practice(reader: ObjectReader, root: Path) -> dict[str, Any]:
+    """The overrides for `--practice`; what they do not name lies below the practice models."""
+    part = reader.part("practice", PRACTICE_KEYS)
+    models = part.text("output_model_path", "practicemodels")
+    defaults = {
+        "input_folder_path": "practicedata",
+        "output_folder_path": f"{models}/ingesteddata",
+        "output_model_path": models,
+        "prod_deployment_path": f"{models}/production_deployment",
+    }
+    paths: dict[str, Any] = {k: _below(root, part.text(k, v)) for k, v in defaults.items()}
+    paths["history_path"] = _history(part, root, f"{models}/history.db")
+    paths["api_url"] = _url(part, "api_url", None)
+    paths["heartbeat_url"] = _url(part, "heartbeat_url", None)
+    if "test_data_path" in part.values:
+        paths["test_data_path"] = _below(root, part.text("test_data_path"))
+    return paths
+
+
+def _history(reader: ObjectReader, root: Path, default: str) -> "Path | DatabaseUrl":
+    """A file, or a database on a server; what is wrong with a URL is told without repeating it."""
+    text = reader.text("history_path", default)
+    if "://" not in text and not text.startswith(("postgresql:", "postgres:")):
+        return _below(root, text)
+    from pipeline.core.database_url import DatabaseUrl  # an empty tick on SQLite does without
+
+    try:
+        return DatabaseUrl(text)
+    except ValueError as error:
+        reader.problem("history_path", f"must be a path or a database's URL: {error}")
+        return _below(root, default)
+
+
+def _url(reader: ObjectReader, key: str, default: str | None) -> str | None:
+    value = reader.values.get(key, default)
+    if value is None or (isinstance(value, str) and value.startswith(("http://", "https://"))):
+        return value.rstrip("/") if value else None
+    reader.problem(key, f"must be an http:// or https:// address or null, not {as_json(value)}")
+    return default
+
+
+def _schema(reader: ObjectReader) -> Schema:
+    if "schema" not in reader.values:
+        return DEFAULT_SCHEMA
+    part = reader.part("schema", ("client", "outcome", "numeric", "categorical"))
+    schema = Schema(
+        client=part.text("client").strip(),
+        outcome=part.text("outcome").strip(),
+        numeric=part.names("numeric", ()),
+        categorical=part.names("categorical", ()),
+    )
+    named = [column for column in schema.columns if column]  # a missing one is told already
+    for column in sorted({c for c in named if named.count(c) > 1}):
+        reader.problem("schema", f'names the column "{column}" twice')
+    for column in named:
+        if UNTELLABLE.search(column):
+            reader.problem("schema", f"names a column that cannot be shown: {as_json(column)}")
+    if not schema.features:
+        reader.problem("schema", 'names no feature: give "numeric" or "categorical" columns')
+    return schema
+
+
+def _labels(reader: ObjectReader, schema: Schema) -> dict[str, str]:
+    """What people call each feature: as the config says, else its name with spaces."""
+    part = reader.part("labels", schema.features)
+    given = {column: part.text(column) for column in part.values if column in schema.features}
+    labels = {column: column.replace("_", " ") for column in schema.features}
+    return labels | (DEFAULT_LABELS if schema == DEFAULT_SCHEMA else {}) | given
+
+
+def _risk_bands(reader: ObjectReader) -> RiskBands:
+    part = reader.part("risk_bands", ("high", "medium"))
+    default = RiskBands()
+    bands = RiskBands(part.share("high", default.high), part.share("medium", default.medium))
+    if bands.medium > bands.high:
+        reader.problem("risk_bands", f"has medium ({bands.medium}) above high ({bands.high})")
+    return bands
+
+
+def _report_formats(reader: ObjectReader) -> tuple[str, ...]:
+    formats = reader.names("report_formats", REPORT_FORMATS)
+    for unknown in sorted({*formats} - {*REPORT_FORMATS}):
+        reader.problem(
+            "report_formats", f'names "{unknown}"; known are {", ".join(REPORT_FORMATS)}'
+        )
+    return formats
+
+
+def _check_places(
+    reader: ObjectReader, production: Mapping[str, Any], trial: Mapping[str, Any]
+) -> None:
+    """What is written must not lie where input is read, and practice must not touch production."""
+    lacking = [key for key in PATH_KEYS if not isinstance(reader.values.get(key), str)]
+    known = {key: place for key, place in production.items() if key not in lacking}
+    practice = {**known, **trial}
+    for where, places in (("", known), ("practice.", practice)):
+        for key, other in _APART:
+            if key in places and places[key] == places.get(other):
+                reader.problems.append(f'"{where}{key}" is the same folder as "{where}{other}"')
+    for key in _MADE:
+        for other in ("input_folder_path", *_MADE):
+            if trial[key] == known.get(other):
+                reader.problems.append(
+                    f'"practice.{key}" is the same as "{other}": it would touch production'
+                )
+
+
+_MADE = ("output_folder_path", "output_model_path", "prod_deployment_path", "history_path")
+_APART = (
+    *((key, other) for key in _MADE[:3] for other in ("input_folder_path", "test_data_path")),
+    *(("prod_deployment_path", other) for other in _MADE[:2]),
+)
+
+
+def _below(root: Path, path: str) -> Path:
+    # normpath, not resolve: a folder may be a link, and need not exist yet
+    return Path(os.path.normpath(root / path))

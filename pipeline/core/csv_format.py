@@ -1,0 +1,22 @@
+"""Texts in CSV files written for people: nothing in them runs when a spreadsheet opens the file.
+
+A cell that begins with = + - @, a tab or a line end is taken for a formula by spreadsheets; an
+apostrophe before it makes it plain text. Some begin a cell also at a semicolon, a tab or a line
+end within a text. Source: OWASP, CSV Injection.
+"""
+
+import re
+
+_FORMULA = r"""(?=["']*[=+\-@])"""
+_BEFORE = re.compile(rf"^(?='*[\t\r\n])|(?:^|(?<=[;\t\r\n])){_FORMULA}")
+_MARK = re.compile(rf"^'(?='*[\t\r\n])|(?:^|(?<=[;\t\r\n]))'{_FORMULA}")
+
+
+def escape_formula(text: str) -> str:
+    """The text as it may stand in a cell."""
+    return _BEFORE.sub("'", text)
+
+
+def unescape_formula(cell: str) -> str:
+    """The text that `escape_formula` made this cell of."""
+    return _MARK.sub("", cell)

@@ -1,0 +1,118 @@
+"""Atomic writes, digests, and the time as the history writes it."""
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Replace a file in one step, so that a reader sees the old content or the new."""
+    with atomic_writer(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def atomic_writer(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which is put in the place of the old one when it is whole and durable."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # one name for each target, so that what a killed run leaves is overwritten by the next
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with errors_with_path(path):
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # on a full disk, what it takes is needed
+        raise
+    sync_folder(path.parent)
+
+
+def write_if_changed(path: Path, content: str) -> None:
+    """`write_atomic`, but leave a file alone that already holds this content."""
+    if not path.is_file() or path.read_bytes() != content.encode():
+        write_atomic(path, content)
+
+
+@contextmanager
+def errors_with_path(path: Path) -> Iterator[None]:
+    """Let the system's errors name the file that they are about: those of writing do not.
+
+    Others stay as they are: those about a file elsewhere, and those of libraries, in words.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = error.filename if isinstance(error.filename, (str, bytes)) else None
+        elsewhere = named and Path(os.fsdecode(named)).parent != path.parent
+        if elsewhere or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder as durable as the files' contents."""
+    with open_folder(folder) as descriptor:
+        os.fsync(descriptor)
+
+
+@contextmanager
+def open_folder(folder: Path) -> Iterator[int]:
+    """A descriptor of a folder, for as long as the context lasts."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
+    import hashlib  # brings OpenSSL along: a tick that digests nothing does without
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def utc_now() -> str:
+    """This moment as the history writes it: ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class DigestReader(io.RawIOBase):
+    """Reads a file and digests just the bytes that were read, so that the two cannot differ."""
+
+    def __init__(self, file: io.FileIO) -> None:
+        import hashlib  # as in `sha256_of`
+
+        self._file, self._sha256 = file, hashlib.sha256()
+        self._last = b""
+
+    def readable(self) -> bool:
+        """A reader can be read."""
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill the buffer from the file; 0 at the end."""
+        count = self._file.readinto(buffer) or 0
+        read = memoryview(buffer)[:count]
+        self._sha256.update(read)
+        self._last = bytes(read[-1:]) or self._last
+        return count
+
+    def finish(self) -> str:
+        """Read what is left and return the SHA-256 of the whole content."""
+        while self.read(1 << 20):
+            pass
+        return self._sha256.hexdigest()
+
+    @property
+    def ends_line(self) -> bool:
+        """Whether what was read so far ends with a line end."""
+        return self._last in (b"\n", b"\r")

@@ -1,0 +1,72 @@
+"""Times, numbers and names in the words that the page and the reports share."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
+_HUGE = 1e12
+
+Printer = Callable[[Iterable[str]], None]  # takes lines for a person as soon as they are known
+
+
+def format_minute(at: str) -> str:
+    """A time to the minute: `2026-11-22 09:00`."""
+    return at[:16].replace("T", " ")
+
+
+def format_day(at: str) -> str:
+    """A day as a person writes it: `22 November 2026`."""
+    when = datetime.fromisoformat(at).astimezone(UTC)
+    return f"{when.day} {when:%B %Y}"
+
+
+def format_age(at: str, now: datetime | None = None) -> str:
+    """How long ago a time of ours is, to the unit that matters: `3 hours ago`."""
+    now = now or datetime.now(UTC)
+    seconds = (now - datetime.fromisoformat(at).astimezone(UTC)).total_seconds()
+    if seconds < _MINUTE:
+        return "just now"
+    for size, unit in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
+        if seconds >= size:
+            return f"{pluralize(int(seconds // size), unit)} ago"
+    raise AssertionError("a time is of some size")
+
+
+def pluralize(count: int, what: str, several: str | None = None) -> str:
+    """`1 file`, `2,000 files`."""
+    return f"{count:,} {what if count == 1 else several or what + 's'}"
+
+
+def format_score(value: float | None, decimals: int = 3) -> str:
+    """A score, or that there is none."""
+    return "undefined" if value is None else f"{value:.{decimals}f}"
+
+
+def format_percent(share: float | None, decimals: int = 1) -> str:
+    """A share, a part of 1, in percent."""
+    return "-" if share is None else f"{100 * share:.{decimals}f} %"
+
+
+def format_release_number(release: str | None) -> str:
+    """The number that a release's id begins with, as people call it."""
+    return release.partition("-")[0].lstrip("0") if release else "-"
+
+
+def format_significant(value: float) -> str:
+    """A number to three digits, and whole from there on: `0.0812`, `61.3`, `4,321`."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def format_seconds(value: float) -> str:
+    """A span of time in seconds."""
+    return f"{format_significant(value)} s"
+
+
+def truncate(text: str, most: int) -> str:
+    """A text of so many characters at most."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def format_amount(value: float) -> str:
+    """A sum of money to the unit, and huge ones with an exponent: `12,345`, `1.2e+61`."""
+    return f"{value:,.0f}" if abs(value) < _HUGE else f"{value:.3g}"

@@ -1,0 +1,109 @@
+"""The client table: which column is the client, the outcome, a number, a category.
+
+A value has one canonical text, so that `1`, `1.0` and ` 01 ` are the same number and two rows are
+identical exactly when their canonical texts are. The functions here take one value's text and
+return its canonical text, or raise `ValueError` with what is wrong with it.
+"""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
+LARGEST_NUMBER = 1e100  # beyond it, sums of squares overflow
+OUTCOMES = {"0": "0", "1": "1", "no": "0", "yes": "1", "false": "0", "true": "1"}
+
+# of a name or text that has to be shown on one line
+UNTELLABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_INTEGER = re.compile(r"([+-]?\d{1,18})(?:\.0*)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_LINE_BREAKS = re.compile(r"[\r\n]+")
+_INTEGERS = 10**18  # those below have no more digits than `_INTEGER` takes
+
+
+class Schema(NamedTuple):
+    """The columns of a client table, by the role each plays."""
+
+    client: str = "corporation"
+    outcome: str = "exited"
+    numeric: tuple[str, ...] = ("lastmonth_activity", "lastyear_activity", "number_of_employees")
+    categorical: tuple[str, ...] = ()
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What a model sees, in the order of `finaldata.csv`."""
+        return (*self.numeric, *self.categorical)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns, in the order of `finaldata.csv`."""
+        return (self.client, *self.features, self.outcome)
+
+    @property
+    def header(self) -> str:
+        """The first line of `finaldata.csv`, without its line end."""
+        return csv_line(self.columns)
+
+    def canonical(self, column: str) -> Callable[[str], str]:
+        """The function that turns a text of this column into its canonical text."""
+        if column == self.client:
+            return canonical_client
+        if column == self.outcome:
+            return canonical_outcome
+        return canonical_number if column in self.numeric else canonical_text
+
+
+DEFAULT_SCHEMA = Schema()
+DEFAULT_LABELS = {  # how people call its features
+    "lastmonth_activity": "last month's activity",
+    "lastyear_activity": "last year's activity",
+    "number_of_employees": "number of employees",
+}
+
+
+def canonical_text(text: str) -> str:
+    """A name or category: no spaces around it, no line break in it; empty while unknown."""
+    return _LINE_BREAKS.sub(" ", text.strip())
+
+
+def canonical_client(text: str) -> str:
+    """A client's name, which may not be empty."""
+    name = canonical_text(text)
+    if not name:
+        raise ValueError("is empty; expected a name")
+    return name
+
+
+def canonical_number(text: str) -> str:
+    """The shortest text of the same number; empty where it is missing."""
+    text = text.strip()
+    if match := _INTEGER.fullmatch(text):
+        return str(int(match[1]))
+    if text.lower() in MISSING:
+        return ""
+    if not _NUMBER.fullmatch(text):
+        raise ValueError("is not a number")
+    value = float(text)
+    if abs(value) > LARGEST_NUMBER:
+        raise ValueError("is too large for a number")
+    return str(int(value)) if value.is_integer() and abs(value) < _INTEGERS else repr(value)
+
+
+def canonical_outcome(text: str) -> str:
+    """`0`, `1`, or empty while the outcome is not known yet."""
+    word = text.strip().lower()
+    if word in OUTCOMES:
+        return OUTCOMES[word]
+    if word in MISSING:
+        return ""
+    if _NUMBER.fullmatch(word) and float(word) in (0, 1):  # pandas writes 1.0 beside missing ones
+        return str(int(float(word)))
+    raise ValueError("is not an outcome (0, 1 or empty)")
+
+
+def csv_line(values: tuple[str, ...] | list[str]) -> str:
+    """One line of canonical CSV, without its line end: quoted only where it has to be."""
+    return ",".join(
+        '"' + value.replace('"', '""') + '"' if "," in value or '"' in value else value
+        for value in values
+    )

@@ -1,0 +1,269 @@
+"""Reading a client table: one CSV text, checked row by row, into canonical lines.
+
+A fault of the whole table (no header, another encoding, a quote that never closes) raises
+`DataError`; a fault of one row is a `BadRow`, and the rest of the table goes on.
+"""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pipeline.core.errors import DataError
+from pipeline.core.schema import Schema, csv_line
+from pipeline.data.plain_rows import PlainRows
+
+MOST_BAD_SHARE = 0.1  # of a table's rows; beyond that the table as a whole is not to be trusted
+# what a table may ask of the memory, whatever it holds
+MOST_BAD_ROWS = 100_000
+LONGEST_KEPT = 1_000  # characters of a bad row
+BLOCK = 1 << 20  # bytes read at a time
+LONGEST_ROW = 1_000_000  # characters, over all its lines
+
+_LINE = re.compile(r"[^\r\n]*+(?:\r\n?|\n)")
+_OTHER_FORMATS = {
+    b"\x1f\x8b": "is compressed with gzip; expected plain CSV text",
+    b"PK\x03\x04": "is a zip archive or spreadsheet; expected plain CSV text",
+    b"\xff\xfe": "is UTF-16; expected UTF-8",
+    b"\xfe\xff": "is UTF-16; expected UTF-8",
+}
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that was set aside: where it starts, why, and what it says."""
+
+    line: int
+    reason: str
+    row: str
+
+
+@dataclass(frozen=True)
+class GoodRows:
+    """Rows that passed, one after the other: where the first starts, and their canonical lines."""
+
+    line: int
+    text: str  # each with its line end
+
+
+class Table:
+    """The rows of one CSV text; iterate its `blocks` once.
+
+    `columns` are those that must be there, in the order the canonical lines have; further ones
+    are left out and named in `extra_columns`. Reasons quote the value at fault unless told not to.
+    """
+
+    def __init__(
+        self,
+        stream: io.BufferedReader,
+        schema: Schema,
+        columns: Sequence[str],
+        *,
+        quote_values: bool = True,
+    ) -> None:
+        self._lines = Lines(stream)
+        self._reader = csv.reader(self._checked_lines(), strict=True)
+        self._quote_values = quote_values
+        self._has_client = schema.client in columns
+        self._line = 0  # on which the record being read starts
+        self._bad_rows = 0
+        header = self._header(columns)
+        self.width = len(header)
+        self._picks = [(header.index(c), c, schema.canonical(c)) for c in columns]
+        self.extra_columns = tuple(name for name in header if name not in columns)
+        self._plain = PlainRows(header, columns, schema, LONGEST_ROW)
+
+    def blocks(self) -> Iterator[GoodRows | BadRow]:
+        """The rows in order, good ones as many at a time as can be read at once.
+
+        Most rows are canonical as they stand, which one search can tell of thousands; the CSV
+        reader has those that are not.
+        """
+        line, empty = self._lines.taken + 1, True
+        while True:
+            if run := self._lines.run(self._plain.run):
+                empty = False
+                yield GoodRows(line, self._plain.canonical(run))
+            if not (record := next(self._records(), None)):
+                break
+            empty = False
+            yield self._checked(*record)
+            line = self._lines.taken + 1
+        if empty:
+            raise DataError("has a header and no rows below it")
+
+    def _header(self, columns: Sequence[str]) -> list[str]:
+        header = [name.strip() for name in next((f for _, f in self._records()), [])]
+        if not header:
+            raise DataError("is empty; expected a header line and rows")
+        missing = [column for column in columns if column not in header]
+        if len(missing) == len(columns):
+            for separator in ";\t|":
+                if {name.strip() for name in header[0].split(separator)} & set(columns):
+                    raise DataError(f"is separated by {separator!r}; expected commas")
+            # what stands in place of a header may be a client's row
+            found = f"; found {some_of(header)}" if self._quote_values else ""
+            raise DataError(f"has no header line: expected {', '.join(columns)}{found}")
+        if missing:
+            raise DataError(f"lacks the column {', '.join(missing)}; it has {some_of(header)}")
+        twice = [column for column in columns if header.count(column) > 1]
+        if twice:
+            raise DataError(f"has the column {', '.join(twice)} more than once")
+        return header
+
+    def _records(self) -> Iterator[tuple[int, list[str]]]:
+        """The records that are not blank, each with the number of the line it starts on."""
+        while True:
+            self._line = line = self._lines.taken + 1
+            try:
+                fields = next(self._reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise DataError(self._quoting(error)) from None
+            if fields and (fields[0].strip() or not self._is_blank(fields)):
+                yield line, fields
+
+    def _is_blank(self, fields: list[str]) -> bool:
+        # spreadsheets leave rows of nothing but commas; without a client they may be meant
+        return not any(field.strip() for field in fields) and (len(fields) == 1 or self._has_client)
+
+    def _checked_lines(self) -> Iterator[str]:
+        """What the CSV reader reads."""
+        length = 0
+        while line := self._lines.line():
+            number = self._lines.taken
+            length = len(line) if number == self._line else length + len(line)
+            if length > LONGEST_ROW:
+                raise DataError(
+                    f"has a row of more than {LONGEST_ROW:,} characters, which begins in"
+                    f" line {self._line}"
+                )
+            if "\0" in line:
+                raise DataError(f"holds binary content in line {number}; expected CSV text")
+            yield line
+
+    def _quoting(self, error: csv.Error) -> str:
+        text, line = str(error), self._line
+        if "field limit" in text and self._lines.taken == line:
+            return f"has a field of more than {csv.field_size_limit():,} characters in line {line}"
+        if "unexpected end of data" in text or "field limit" in text:
+            return f"has a quote in line {line} that never closes"
+        return f"has a quote in line {line} where none may stand ({text})"
+
+    def _checked(self, line: int, fields: list[str]) -> GoodRows | BadRow:
+        if len(fields) != self.width:
+            if self._lines.taken > line:  # the quote that joined these lines may be a stray one
+                raise DataError(f"has a quote in line {line} that closes in another line")
+            return self._bad(
+                line, f"has {len(fields)} fields where the header has {self.width}", fields
+            )
+        values = []
+        for i, name, canonical in self._picks:
+            try:
+                values.append(canonical(fields[i]))
+            except ValueError as error:
+                quoted = f"{name} {_quoted(fields[i])}" if self._quote_values else name
+                return self._bad(line, f"{quoted} {error}", fields)
+        return GoodRows(line, csv_line(values) + "\n")
+
+    def _bad(self, line: int, reason: str, fields: list[str]) -> BadRow:
+        self._bad_rows += 1
+        if self._bad_rows > MOST_BAD_ROWS:
+            raise DataError(
+                f"has too many bad rows: more than {MOST_BAD_ROWS:,} (line {line}: {reason})"
+            )
+        return BadRow(line, reason, _cut(csv_line(fields), LONGEST_KEPT))
+
+
+def too_many_bad(bad: Sequence[BadRow], rows: int) -> str | None:
+    """Why a whole table is refused for its bad rows, or None if they are few enough."""
+    if len(bad) <= MOST_BAD_SHARE * rows:
+        return None
+    first = "; ".join(f"line {row.line}: {row.reason}" for row in bad[:3])
+    return f"has too many bad rows: {len(bad):,} of {rows:,}, more than a tenth ({first})"
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first of some column names as a message shows them: on one line, cut where long."""
+    # quoted only where there is something in a name that cannot be seen
+    cut = [_cut(name, 40) for name in names[:12]]
+    shown = ", ".join(name if name.isprintable() else repr(name) for name in cut)
+    return shown if len(names) <= 12 else f"{shown} and {len(names) - 12:,} more"
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[:longest] + "…"
+
+
+def _quoted(field: str) -> str:
+    return repr(_cut(field, 40))
+
+
+class Lines:
+    """The lines of a UTF-8 text, with or without a byte-order mark, from the first to the last.
+
+    Raises `DataError` if it begins like another format, and at the first byte that is not UTF-8,
+    after all lines before it.
+    """
+
+    def __init__(self, stream: io.BufferedReader) -> None:
+        self.taken = 0  # lines so far
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self._text, self._at = "", 0
+        self._ended = False
+        self._wrong_byte: int | None = None
+        head = stream.peek(4)[:4]
+        for magic, what in _OTHER_FORMATS.items():
+            if head.startswith(magic):
+                raise DataError(what)
+
+    def run(self, rows: re.Pattern[str]) -> str:
+        """Take whole lines from here on for as long as the pattern matches; perhaps none."""
+        if self._at == len(self._text):
+            self._read()
+        if not (match := rows.match(self._text, self._at)):
+            return ""
+        self._at = match.end()
+        self.taken += match[0].count("\n")
+        return match[0]
+
+    def line(self) -> str:
+        """Take one line, with its end; empty after the last.
+
+        Of a line longer than `LONGEST_ROW`, somewhat more than that.
+        """
+        while True:
+            match = _LINE.match(self._text, self._at)
+            # a block may end between the \r and the \n of one line end
+            if match and not (match[0].endswith("\r") and match.end() == len(self._text)):
+                break
+            if len(self._text) - self._at > LONGEST_ROW or not self._read():
+                break
+        line = match[0] if match else self._text[self._at :]
+        if not line or (not match and self._ended):
+            self._refuse_wrong_byte()
+        self._at += len(line)
+        self.taken += bool(line)
+        return line
+
+    def _read(self) -> bool:
+        """Read one more block, if there is one."""
+        if self._ended:
+            return False
+        block = self._stream.read(BLOCK)
+        self._ended = not block
+        try:
+            text = self._decoder.decode(block, final=self._ended)
+        except UnicodeDecodeError as error:
+            text = error.object[: error.start].decode()
+            self._wrong_byte, self._ended = error.object[error.start], True
+        self._text, self._at = self._text[self._at :] + text, 0
+        return True
+
+    def _refuse_wrong_byte(self) -> None:
+        if self._wrong_byte is not None:
+            raise DataError(f"is not UTF-8: byte 0x{self._wrong_byte:02x} in line {self.taken + 1}")

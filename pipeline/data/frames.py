@@ -1,0 +1,91 @@
+"""Client tables as pandas frames: one client's row a row, numbers as float64, NaN where missing."""
+
+import io
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import pandas as pd
+
+from pipeline.core.errors import DataError
+from pipeline.core.schema import Schema, csv_line
+from pipeline.data.csv_reader import BadRow, GoodRows, Table, too_many_bad
+from pipeline.data.input_files import FoundFile, list_input, open_plain
+
+log = logging.getLogger(__name__)
+
+
+def frame_of(csv_text: BinaryIO | Path, schema: Schema, columns: Sequence[str]) -> pd.DataFrame:
+    """Parse canonical CSV, header included.
+
+    Returns a frame of these columns: numbers and the outcome float64 with NaN where missing or
+    unknown; client and categories text, empty where missing.
+    """
+    numbers = {*schema.numeric, schema.outcome}
+    frame = pd.read_csv(
+        csv_text,
+        usecols=list(columns),
+        dtype={column: "float64" if column in numbers else "str" for column in columns},
+        keep_default_na=False,
+        na_values={column: [""] for column in columns if column in numbers},
+        skip_blank_lines=False,  # of a single column, a missing value is one
+    )
+    return frame if list(frame.columns) == list(columns) else frame[list(columns)]
+
+
+def read_table(
+    stream: io.BufferedReader, schema: Schema, columns: Sequence[str], name: str
+) -> pd.DataFrame:
+    """Check one CSV text by the rules of ingestion; bad rows are left out with a warning.
+
+    Raises `DataError` where the table as a whole is refused.
+    """
+    texts: list[str] = []
+    bad: list[BadRow] = []
+    rows = 0
+    try:
+        for block in Table(stream, schema, columns).blocks():
+            if isinstance(block, GoodRows):
+                rows += block.text.count("\n")
+                texts.append(block.text)
+            else:
+                bad.append(block)
+        if why := too_many_bad(bad, rows + len(bad)):
+            raise DataError(why)
+    except DataError as error:
+        raise DataError(f"{name} {error}") from None
+    for row in bad:
+        log.warning("%s: line %d is left out: %s", name, row.line, row.reason)
+    return frame_of_text("".join(texts), schema, columns)
+
+
+def frame_of_text(text: str, schema: Schema, columns: Sequence[str]) -> pd.DataFrame:
+    """The frame of canonical lines, each with its line end and without a header above them."""
+    header = csv_line(tuple(columns))
+    return frame_of(io.BytesIO(f"{header}\n{text}".encode()), schema, columns)
+
+
+def read_folder(folder: Path, schema: Schema) -> pd.DataFrame:
+    """All rows of the `.csv` files of a folder, file by file in order of name."""
+    frames = []
+    for file in tables_in(folder):
+        with open_table(file.path) as stream:
+            frames.append(read_table(stream, schema, schema.columns, str(file.path)))
+    return pd.concat(frames, ignore_index=True)
+
+
+def tables_in(folder: Path) -> list[FoundFile]:
+    """The `.csv` files of a folder in order of name; raises `DataError` if there is none."""
+    files = [file for file in list_input(folder) if file.regular]
+    if not files:
+        raise DataError(f"{folder}: holds no .csv file")
+    return files
+
+
+def open_table(path: Path) -> io.BufferedReader:
+    """A file of client rows, open for reading; raises `DataError` if it cannot be read."""
+    try:
+        return io.BufferedReader(open_plain(path))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None

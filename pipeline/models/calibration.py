@@ -1,0 +1,133 @@
+"""Calibrated probabilities: of the clients with a risk of 0.3, three in ten leave.
+
+A calibrator is a rising curve from a model's log-odds to the probability. It is fitted on
+out-of-fold scores, which are as good as the model's are on clients it has not seen.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy.special import expit
+from sklearn.base import clone
+from sklearn.calibration import (
+    CalibratedClassifierCV,
+    _CalibratedClassifier,
+    _SigmoidCalibration,
+)
+from sklearn.isotonic import IsotonicRegression
+from sklearn.metrics import brier_score_loss
+from sklearn.pipeline import Pipeline
+
+from pipeline.models.cross_validation import Folds
+from pipeline.models.estimators import Model
+from pipeline.models.manifest import ISOTONIC, SIGMOID, UNCALIBRATED
+
+MIN_CALIBRATED_ROWS = 100  # labelled; fewer cannot show whether calibration helps
+MIN_ISOTONIC_ROWS = 1_000  # labelled; on fewer, a curve of free shape fits the noise
+
+
+class Calibrator(Protocol):
+    """A fitted curve, as scikit-learn makes them."""
+
+    def predict(self, scores: np.ndarray) -> np.ndarray:
+        """The probability of the outcome 1 for log-odds: both of shape (rows,)."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Whether risks are calibrated and how, and on which evidence."""
+
+    method: str  # none, sigmoid or isotonic
+    calibrator: Calibrator | None
+    risk: np.ndarray  # of each row, out of fold, calibrated or not
+    evidence: dict[str, float]  # the Brier scores, out of fold
+
+    def apply(self, pipeline: Pipeline) -> Model:
+        """The fitted pipeline with the calibrator, if there is one."""
+        if self.calibrator is None:
+            plain: Model = pipeline
+            return plain
+        curved: Model = _with_curve(pipeline, self.method, self.calibrator)
+        return curved
+
+
+def calibrate(folds: Folds, scores: np.ndarray) -> Calibration:
+    """Calibrate where that lowers the cross-validated Brier score.
+
+    `scores` are the out-of-fold log-odds of the rows, shape (rows,). The score is that of curves
+    which saw no row of the client; the curve that is kept has seen all rows.
+    """
+    risk: np.ndarray = expit(scores)
+    if len(scores) < MIN_CALIBRATED_ROWS:
+        return Calibration(UNCALIBRATED, None, risk, {})
+    method = method_for(len(scores))
+    curved = cross_calibrated(folds, scores, method)
+    evidence = {
+        "brier": brier(folds.outcomes, risk),
+        f"brier_{method}": brier(folds.outcomes, curved),
+    }
+    calibrator = fitted_calibrator(method, scores, folds.outcomes)
+    if evidence[f"brier_{method}"] >= evidence["brier"] or _is_falling(calibrator):
+        return Calibration(UNCALIBRATED, None, risk, evidence)
+    # risks by the five other curves are distributed differently from those of the one kept
+    return Calibration(method, calibrator, calibrator.predict(scores), evidence)
+
+
+def _is_falling(calibrator: Calibrator) -> bool:
+    """Whether the curve reverses the ranking.
+
+    Scores with next to no signal run against the outcome out of fold, and a sigmoid follows them.
+    """
+    return isinstance(calibrator, _SigmoidCalibration) and calibrator.a_ >= 0
+
+
+def method_for(rows: int) -> str:
+    """The kind of curve for this number of labelled rows: `sigmoid` or `isotonic`."""
+    return SIGMOID if rows < MIN_ISOTONIC_ROWS else ISOTONIC
+
+
+def fitted_calibrator(method: str, scores: np.ndarray, outcomes: np.ndarray) -> Calibrator:
+    """The curve from log-odds (rows,) to the probability of the outcome 1.
+
+    Sources: Platt, Probabilistic Outputs for Support Vector Machines, 1999 (`sigmoid`); Zadrozny
+    and Elkan, Transforming Classifier Scores into Accurate Multiclass Probability Estimates, KDD
+    2002 (`isotonic`).
+    """
+    calibrator: Calibrator = (
+        _SigmoidCalibration()
+        if method == SIGMOID
+        else IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
+    ).fit(scores, outcomes)
+    return calibrator
+
+
+def cross_calibrated(folds: Folds, scores: np.ndarray, method: str) -> np.ndarray:
+    """The calibrated risk of each row by a curve that saw no row of its client: shape (rows,)."""
+    risk = np.empty(len(scores))
+    for number in np.unique(folds.fold):
+        held_out = folds.fold == number
+        calibrator = fitted_calibrator(method, scores[~held_out], folds.outcomes[~held_out])
+        risk[held_out] = calibrator.predict(scores[held_out])
+    return risk
+
+
+def brier(outcomes: np.ndarray, risk: np.ndarray) -> float:
+    """The mean squared error of the risk: Brier, Monthly Weather Review 78(1), 1950."""
+    return float(brier_score_loss(outcomes, risk))
+
+
+def _with_curve(pipeline: Pipeline, method: str, calibrator: Calibrator) -> CalibratedClassifierCV:
+    """A fitted pipeline and its calibrator as one scikit-learn estimator.
+
+    scikit-learn's own `fit` would fit the pipeline again for each fold, and ignore clients.
+    """
+    untrained = clone(pipeline)  # so that the fitted parts are in the pickle once, not twice
+    model = CalibratedClassifierCV(untrained, method=method, ensemble=False)
+    model.classes_ = pipeline.classes_
+    model.n_features_in_ = pipeline.n_features_in_
+    model.feature_names_in_ = pipeline.feature_names_in_
+    model.calibrated_classifiers_ = [
+        _CalibratedClassifier(pipeline, [calibrator], classes=model.classes_, method=method)
+    ]
+    return model

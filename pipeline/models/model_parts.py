@@ -1,0 +1,113 @@
+"""The parts of a fitted model: what computes its log-odds, its calibration curve, its threshold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from pipeline.models.manifest import ISOTONIC, SIGMOID
+
+MAX_LOG_ODDS = 700  # beyond it a risk is 0 or 1 to the last digit, and exp overflows
+
+
+class ModelParts(NamedTuple):
+    """The parts of a fitted model.
+
+    `core` gives log-odds by `decision_function`, if it has one; it is the whole model if that is
+    not put together as training does it.
+    """
+
+    core: Any
+    calibrator: Any | None  # from log-odds to risks; None if these follow from the log-odds
+    threshold: float | None  # clients at or above this risk are predicted to leave; None for 0.5
+
+
+class Landmarks(NamedTuple):
+    """The values that a model distinguishes, for each numeric and each categorical column."""
+
+    edges: tuple[list[float], ...]  # the numbers at which its answer changes, if it has such
+    words: tuple[list[str], ...]
+
+
+def unwrap_model(model: Any) -> ModelParts:
+    """The parts of a model as training puts them together, recognised by names and shapes only."""
+    core, threshold = _without_threshold(model)
+    core, calibrator = _without_calibrator(core)
+    return ModelParts(core, calibrator, threshold)
+
+
+def _without_threshold(model: Any) -> tuple[Any, float | None]:
+    threshold = getattr(model, "threshold", None)
+    if (
+        not isinstance(threshold, float)
+        or getattr(model, "response_method", None) != "predict_proba"
+        or getattr(model, "pos_label", None) != 1
+        or not hasattr(model, "estimator")
+    ):
+        return model, None
+    return getattr(model, "estimator_", model.estimator), threshold
+
+
+def _without_calibrator(model: Any) -> tuple[Any, Any | None]:
+    curved: Sequence[Any] = getattr(model, "calibrated_classifiers_", ())
+    if (
+        len(curved) != 1
+        or curved[0].method not in {SIGMOID, ISOTONIC}
+        or len(curved[0].calibrators) != 1
+    ):
+        return model, None
+    return curved[0].estimator, curved[0].calibrators[0]
+
+
+class Curve(Protocol):
+    """A rising curve from log-odds to risks: a fitted calibrator, reduced to its numbers."""
+
+    def risk(self, decision: np.ndarray) -> np.ndarray:
+        """The risk for each of some log-odds: both of shape (rows,)."""
+
+
+@dataclass(frozen=True)
+class Sigmoid:
+    """1 / (1 + exp(slope * log-odds + offset)).
+
+    The slope is negative where the risk rises, as in Platt, Probabilistic Outputs for Support
+    Vector Machines, 1999.
+    """
+
+    slope: float
+    offset: float
+
+    def risk(self, decision: np.ndarray) -> np.ndarray:
+        """The risk for each of some log-odds: both of shape (rows,)."""
+        exponent = np.minimum(self.slope * decision + self.offset, MAX_LOG_ODDS)
+        risk: np.ndarray = 1 / (1 + np.exp(exponent))
+        return risk
+
+
+PLAIN = Sigmoid(-1.0, 0.0)  # of an uncalibrated model
+
+
+@dataclass(frozen=True)
+class Isotonic:
+    """Straight lines from point to point, constant beyond the first and the last."""
+
+    decisions: np.ndarray  # rising, shape (points,)
+    risks: np.ndarray  # of the same shape
+
+    def risk(self, decision: np.ndarray) -> np.ndarray:
+        """The risk for each of some log-odds: both of shape (rows,)."""
+        risk: np.ndarray = np.interp(decision, self.decisions, self.risks)
+        return risk
+
+
+def curve_of(calibrator: Any) -> Curve:
+    """The numbers of one of scikit-learn's calibrators.
+
+    Raises `AttributeError`, `TypeError` or `ValueError` for one of another kind.
+    """
+    if hasattr(calibrator, "a_"):
+        return Sigmoid(float(calibrator.a_), float(calibrator.b_))
+    if calibrator.out_of_bounds != "clip":
+        raise ValueError("the curve is undefined beyond its ends")
+    return Isotonic(calibrator.X_thresholds_, calibrator.y_thresholds_)

@@ -1,0 +1,1 @@
+"""How a model does: scores and intervals, drift of scores and input, the gate, decisions."""

@@ -1,0 +1,72 @@
+"""The packages of `requirements.txt`: which version is installed, and which is the latest."""
+
+import json
+import logging
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+log = logging.getLogger("diagnostics")
+
+PIP_SECONDS = 60
+UNKNOWN = "unknown"
+REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements.txt"
+
+
+@dataclass(frozen=True)
+class Package:
+    """One package that `requirements.txt` names; `unknown` where nobody could say."""
+
+    package: str
+    installed: str
+    latest: str
+
+
+def outdated_packages(requirements: Path = REQUIREMENTS) -> list[Package]:
+    """Installed and latest version of each package that `requirements.txt` names.
+
+    Asks pip once; what it cannot tell, or an index that cannot be reached, is `unknown`.
+    """
+    lines = requirements.read_text(encoding="utf-8").splitlines()
+    names = [name[0] for line in lines if (name := re.match(r"[A-Za-z0-9][\w.-]*", line))]
+    latest = _latest(names)
+    return [Package(name, _installed(name), latest.get(_normal(name), UNKNOWN)) for name in names]
+
+
+def _latest(names: Sequence[str]) -> dict[str, str]:
+    """Normal name -> newest version that this Python can install; empty if pip cannot say.
+
+    `pip list --outdated` would not do: where the index cannot be reached, it takes every package
+    for up to date.
+    """
+    ask = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--report", "-"]
+    ask += ["--upgrade", "--no-deps", "--ignore-installed", "--only-binary=:all:"]
+    ask += ["--no-input", "--disable-pip-version-check", "--retries=0", "--timeout=10", *names]
+    try:
+        answer = subprocess.run(ask, capture_output=True, timeout=PIP_SECONDS, check=True)
+        found = [entry["metadata"] for entry in json.loads(answer.stdout)["install"]]
+        return {_normal(package["name"]): package["version"] for package in found}
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
+        log.warning("the latest versions are unknown: pip gave no answer (%s)", _why(error))
+        return {}
+
+
+def _why(error: Exception) -> str:
+    said = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
+    text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+    return (text.strip().splitlines() or [type(error).__name__])[-1]
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,1 @@
+"""The ranking of clients at risk: order, explanations, the file, and who moved."""

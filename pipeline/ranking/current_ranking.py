@@ -1,0 +1,68 @@
+"""The current ranking and its movers, read again only when they have changed."""
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pipeline.core.cache import KeyedCache
+from pipeline.core.errors import NotRecordedError
+from pipeline.ranking.movers import Movers, movers_on_record
+from pipeline.ranking.ranking_file import read_ranking
+from pipeline.storage.history import open_existing_history
+
+if TYPE_CHECKING:
+    from pipeline.core.database_url import DatabaseUrl
+
+Stamp = tuple[int, int, int]
+
+
+def file_stamp(path: Path) -> Stamp | None:
+    """A value that changes with the file; None if it is not there."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+def history_stamp(place: "Path | DatabaseUrl") -> Hashable:
+    """A value that changes with the history."""
+    if isinstance(place, Path):
+        return file_stamp(place)
+    history = open_existing_history(place)
+    if history is None:
+        return None
+    with history:  # which transactions have written
+        return history.tuples("SELECT CAST(pg_current_snapshot() AS text)")[0]
+
+
+class CurrentRanking:
+    """The ranking in a file and the movers in a history."""
+
+    def __init__(self, path: Path, history_path: "Path | DatabaseUrl") -> None:
+        self._path = path
+        self._history_path = history_path
+        self._ranking = KeyedCache[pd.DataFrame]()
+        self._movers = KeyedCache[Movers]()
+
+    def ranking(self) -> pd.DataFrame:
+        """The ranking; raises `NotRecordedError` before the first."""
+        if not (key := file_stamp(self._path)):
+            raise NotRecordedError("no ranking has been written yet")
+        return self._ranking.get(key, lambda: read_ranking(self._path))
+
+    def movers(self) -> Movers:
+        """The movers; raises `NotRecordedError` before the first ranking."""
+        return self._movers.get(history_stamp(self._history_path), self._read_movers)
+
+    def _read_movers(self) -> Movers:
+        history = open_existing_history(self._history_path)
+        movers = None
+        if history:
+            with history:
+                movers = movers_on_record(history)
+        if movers is None:
+            raise NotRecordedError("no ranking has been recorded yet")
+        return movers

@@ -1,0 +1,114 @@
+"""The ranking of clients: who is in it, in which order, whom to contact, what is at stake."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.policy import Policy
+from pipeline.core.schema import Schema
+from pipeline.data.features import Features, features_of
+from pipeline.models.scorer import Scorer
+
+DEFAULT_POLICY = Policy()
+RISK_DECIMALS = 6  # of the risks in a ranking's file
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Clients, highest risk first; every array has the shape (clients,)."""
+
+    clients: list[str]
+    risk: np.ndarray  # the probability of leaving
+    contact: np.ndarray  # whether to contact the client
+    rows: Features
+    loss: np.ndarray | None = None  # risk * value, to the cent, NaN where the value is missing
+    decision: np.ndarray | None = None  # the log-odds before calibration, which orders equal risks
+
+    @cached_property
+    def loss_rank(self) -> np.ndarray:
+        """The place of each client by expected loss, from 1, highest first; 0 where it has none.
+
+        Equal ones are in order of rank.
+        """
+        loss = np.zeros(0) if self.loss is None else self.loss
+        order = np.argsort(-loss, kind="stable")  # NaN come last
+        places = np.empty(len(order), dtype="int64")
+        places[order] = np.arange(1, len(order) + 1)
+        return np.where(np.isnan(loss), 0, places)
+
+
+def rank_clients(
+    scorer: Scorer, frame: pd.DataFrame, schema: Schema, policy: Policy = DEFAULT_POLICY
+) -> Ranking:
+    """Rank the clients of a frame by their probability of leaving, highest first.
+
+    Of each client the latest row counts, and only if its outcome is 0 or unknown. Clients of equal
+    risk, of which a calibrated model gives many, are in order of the log-odds before calibration,
+    then of name.
+    """
+    latest = ~frame[schema.client].duplicated(keep="last").to_numpy()
+    here = np.flatnonzero(latest & (frame[schema.outcome].to_numpy() != 1))
+    rows = features_of(frame, schema).at(here)
+    predicted, risk = scorer.scores(rows)
+    clients = frame[schema.client].to_numpy(dtype=object)[here]
+    decision = scorer.decision(rows)
+    order = highest_first(risk, decision, lambda places: clients[places].tolist())
+    rows, risk = rows.at(order), risk[order]
+    values = _values(rows, schema, policy)
+    return Ranking(
+        clients=clients[order].tolist(),
+        risk=risk,
+        contact=_contact(policy, predicted[order] == 1, risk, values),
+        rows=rows,
+        loss=None if values is None else np.round(risk * values, 2) + 0.0,  # no -0.0
+        decision=decision[order],
+    )
+
+
+def highest_first(
+    risk: np.ndarray, decision: np.ndarray, names: Callable[[np.ndarray], list[str]]
+) -> np.ndarray:
+    """The places of the rows in order of risk, of equal ones of decision, of equal ones of name.
+
+    `names` tells the names at some places. They are compared only where all else is equal: to
+    compare them all takes several times as long. So does a stable sort, unless what it sorts is all
+    but sorted.
+    """
+    order = np.argsort(-decision)
+    order = order[np.argsort(-risk[order], kind="stable")]
+    changes = (np.diff(risk[order]) != 0) | (np.diff(decision[order]) != 0)
+    changes = np.concatenate([[True], changes, [True]])
+    equal = np.flatnonzero(~(changes[:-1] & changes[1:]))
+    places = order[equal]
+    numbers = (-risk[places]).tolist(), (-decision[places]).tolist()
+    keys = zip(*numbers, names(places), places.tolist(), strict=True)
+    order[equal] = [place for *_, place in sorted(keys)]
+    return order
+
+
+def _values(rows: Features, schema: Schema, policy: Policy) -> np.ndarray | None:
+    """What each client is worth: (rows,), NaN where missing; None where the config says nothing."""
+    if policy.worth.client_value is None:
+        return None
+    if policy.worth.of_all is not None:
+        return np.full(len(rows), policy.worth.of_all)
+    values: np.ndarray = rows.numbers[:, schema.numeric.index(str(policy.worth.column))]
+    return values
+
+
+def _contact(
+    policy: Policy, predicted: np.ndarray, risk: np.ndarray, values: np.ndarray | None
+) -> np.ndarray:
+    """Whether to contact each client: those whom the model predicts to leave.
+
+    Where the threshold goes by a value that each client has for itself, those with whom it pays;
+    of clients whose value is missing, those predicted to leave.
+    """
+    cost, rate = policy.worth.contact_cost, policy.worth.save_rate
+    own = policy.threshold == "value" and policy.worth.column is not None
+    if not own or values is None or cost is None or rate is None:
+        return predicted
+    return np.where(np.isnan(values), predicted, risk * rate * values > cost)

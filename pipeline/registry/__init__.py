@@ -1,0 +1,1 @@
+"""Releases: made whole, live by one rename, listed, pruned, loaded."""

@@ -1,0 +1,181 @@
+"""Releases, which one is live, and the list of all; the standard library only."""
+
+import os
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+from pipeline.core.errors import ReleaseError
+from pipeline.models.manifest import (
+    MANIFEST,
+    UNREADABLE,
+    ModelManifest,
+    get,
+    get_texts,
+    load_object,
+    manifest_from_dict,
+    manifest_to_dict,
+    to_json,
+)
+
+CURRENT = "current"  # the link to the live release
+_ID = re.compile(r"\d+-\w+")
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """The comparison that a release won: F1 of both models on the same rows.
+
+    `low` and `high` bound the 95 % interval of the difference, challenger minus champion.
+    """
+
+    gate: str
+    champion: str  # the release that was live
+    rows: int
+    champion_f1: float
+    challenger_f1: float
+    low: float
+    high: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """One complete set of model, score and record in production."""
+
+    id: str
+    path: Path
+    deployed_at: str
+    f1: float
+    previous: str | None  # the release that was live before
+    files: dict[str, str]  # name -> SHA-256
+    model: ModelManifest
+    challenge: Challenge | None = None  # None if it was deployed without one
+
+
+def live_id(production: Path) -> str | None:
+    """The id of the live release, or None; raises `ReleaseError` if `current` is not a link."""
+    try:
+        # each request of the API asks; making a Path of the answer would double the time
+        link = os.readlink(f"{production}/{CURRENT}")  # noqa: PTH115
+        return link.rstrip("/").rpartition("/")[2]
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ReleaseError(
+            f"{production / CURRENT} is no link to a release: {error.strerror}"
+        ) from None
+
+
+def live_release(production: Path) -> Release:
+    """The live release; raises `ReleaseError` if there is none."""
+    if not (release_id := live_id(production)):
+        raise ReleaseError(f"{production}: nothing is deployed yet")
+    return read_release(production, release_id)
+
+
+def release_ids(production: Path) -> list[str]:
+    """The ids of all releases, oldest first."""
+    folder = production / "releases"
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if _ID.fullmatch(path.name))
+
+
+def read_release(production: Path, release_id: str) -> Release:
+    """A release by its id; raises `ReleaseError` if there is none or its manifest is damaged."""
+    if release_id not in release_ids(production):
+        raise ReleaseError(f"{production}: there is no release {release_id}")
+    path = production / "releases" / release_id
+    try:
+        found = load_object(path / MANIFEST)
+        return Release(
+            id=release_id,
+            path=path,
+            deployed_at=get(found, "deployed_at", str),
+            f1=float(get(found, "f1", float, int)),
+            previous=get(found, "previous", str, NoneType),
+            files=get_texts(found, "files"),
+            model=manifest_from_dict(get(found, "model", dict)),
+            challenge=_challenge_from(found),
+        )
+    except UNREADABLE as error:
+        raise ReleaseError(f"release {release_id} is damaged: {MANIFEST}: {error}") from error
+
+
+def release_text(release: Release) -> str:
+    """The text of a release's manifest."""
+    return to_json(release_to_dict(release))
+
+
+def release_to_dict(release: Release) -> dict[str, Any]:
+    """A release as JSON types, as in its manifest: without its path."""
+    fields = {**asdict(release), "model": manifest_to_dict(release.model)}
+    del fields["path"]
+    return fields
+
+
+def _challenge_from(manifest: dict[str, Any]) -> Challenge | None:
+    if manifest.get("challenge") is None:
+        return None
+    found = get(manifest, "challenge", dict)
+    return Challenge(
+        **{key: get(found, key, str) for key in ("gate", "champion", "reason")},
+        **{
+            key: get(found, key, float, int)
+            for key in ("rows", "champion_f1", "challenger_f1", "low", "high")
+        },
+    )
+
+
+@dataclass(frozen=True)
+class ListedRelease:
+    """A release in the list: if its manifest is damaged, only the error."""
+
+    id: str
+    deployed_at: str | None = None
+    f1: float | None = None
+    rows: int | None = None  # which it was trained on
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class ReleaseList:
+    """The releases that are kept, oldest first, and the id of the live one."""
+
+    live: str | None
+    releases: tuple[ListedRelease, ...]
+
+
+def list_releases(production: Path) -> ReleaseList:
+    """Every release of a production folder; raises `ReleaseError` as `live_id` does."""
+    live = live_id(production)
+    return ReleaseList(live, tuple(_listed(production, id_) for id_ in release_ids(production)))
+
+
+def _listed(production: Path, release_id: str) -> ListedRelease:
+    try:
+        found = read_release(production, release_id)
+    except ReleaseError as error:
+        return ListedRelease(release_id, error=str(error))
+    return ListedRelease(release_id, found.deployed_at, found.f1, found.model.rows)
+
+
+def list_lines(found: ReleaseList) -> list[str]:
+    """The list as an aligned table."""
+    if not found.releases:
+        return ["nothing is deployed yet"]
+    head = f"  {'release':<32} {'deployed':<24} {'F1':>6}  trained on"
+    lines = [
+        f"{'*' if listed.id == found.live else ' '} {listed.id:<32} {_format_listed(listed)}"
+        for listed in found.releases
+    ]
+    return [head, *lines, "* is live"]
+
+
+def _format_listed(listed: ListedRelease) -> str:
+    if listed.error:
+        return listed.error
+    return f"{listed.deployed_at:<24} {listed.f1:6.4f}  {listed.rows:,} rows"

@@ -1,0 +1,1 @@
+"""What people read: sections, tables, charts, report, model card, status and health."""

@@ -1,0 +1,195 @@
+"""Overall health: a one-sentence status and a few figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from pipeline.core.errors import PipelineError
+from pipeline.core.formatting import (
+    format_age,
+    format_day,
+    format_minute,
+    format_release_number,
+    format_score,
+    pluralize,
+)
+from pipeline.core.policy import Policy
+from pipeline.monitoring.score_drift import DRIFT
+from pipeline.registry.releases import Release
+from pipeline.reporting.document import BAD, GOOD, WARNING, Fact, State
+from pipeline.reporting.status import LastRun, Status
+from pipeline.storage.records import Checked
+
+# pages show no path of the server
+SAYS_WHY = "python fullprocess.py --status says why"
+MAX_FEATURES = 3  # that are named
+LONG_RUN = 1200.0  # seconds that a run may take
+MAX_SILENCE = 3600.0  # seconds without any run, where one is due every ten minutes
+_WORDS = {GOOD: "All is well", WARNING: "Needs attention", BAD: "Something is wrong"}
+
+
+@dataclass(frozen=True)
+class Risks:
+    """How many clients are in the ranking, at high risk, and to be contacted."""
+
+    clients: int
+    high: int
+    contact: int
+    why: str = "by the threshold of the release"
+
+
+def overall_health(
+    status: Status,
+    risks: Risks | None,
+    now: datetime | None = None,
+    *,
+    checked: Checked | None = None,
+    wrong: Sequence[str] = (),
+    doubts: Sequence[str] = (),
+    within_run: bool = False,
+) -> State:
+    """The overall health; `risks` is None before the first ranking.
+
+    `checked` is the last drift check; `wrong` and `doubts` are added to what is found here.
+    `within_run`: the last run is the one that asks, and is left out.
+    """
+    now = now or datetime.now(UTC)
+    if within_run:
+        status = replace(status, last_run=None, last_active=None)
+    wrong = [*_wrong(status), *wrong]
+    doubts = [*_doubts(status, now), *_model_doubts(status.release, checked), *doubts]
+    level = BAD if wrong else WARNING if doubts else GOOD
+    parts = [*wrong, *doubts, _live(status), *_last_activity(status.last_active, now)]
+    return State(
+        level=level,
+        word=_WORDS[level],
+        sentence=f"{'; '.join(filter(None, parts))}.",
+        facts=(*_facts(status, risks), *_run_facts(status, now, within_run)),
+    )
+
+
+def _wrong(status: Status) -> list[str]:
+    wrong = []
+    if isinstance(status.release, PipelineError):
+        wrong.append(f"the live release cannot be read: {SAYS_WHY}")
+    if isinstance(status.new, PipelineError):
+        wrong.append(f"the input folder cannot be read: {SAYS_WHY}")
+    if status.last_run and status.last_run.outcome == "failed":
+        wrong.append("the last run failed")
+    return wrong
+
+
+def _doubts(status: Status, now: datetime) -> list[str]:
+    doubts = []
+    if status.release is None:
+        doubts.append("no release is live yet: run python fullprocess.py")
+    run = status.last_run
+    if run and run.ended_at is None and _seconds(run.started_at, now) > LONG_RUN:
+        doubts.append(f"the last run, started {format_age(run.started_at, now)}, has not ended")
+    if status.last_active and _seconds(status.last_active, now) > MAX_SILENCE:
+        doubts.append(f"nothing has run for {format_age(status.last_active, now)[:-4]}")
+    last = status.last_verdict
+    if last and last.verdict == DRIFT and "stays live" in last.reason:
+        doubts.append("the last batch drifted, and no better model was found")
+    if status.rejected:
+        doubts.append(
+            f"{pluralize(len(status.rejected), 'file')} in the input folder cannot be read"
+        )
+    return doubts
+
+
+def _model_doubts(release: Release | PipelineError | None, checked: Checked | None) -> list[str]:
+    """What speaks against the live model on the clients of now."""
+    if not isinstance(release, Release):
+        return []
+    doubts = []
+    if release.f1 == 0:
+        doubts.append("the F1 of the live model is 0: it predicts no leaver correctly")
+    found = checked.input if checked and checked.release == release.id else ()
+    names = [one.name for one in found if one.verdict == DRIFT]
+    if names:
+        more = f" and {len(names) - MAX_FEATURES:,} more" if len(names) > MAX_FEATURES else ""
+        doubts.append(
+            f"the input of the last batch drifted: {', '.join(names[:MAX_FEATURES])}{more}"
+        )
+    return doubts
+
+
+def _live(status: Status) -> str:
+    release = status.release
+    if not isinstance(release, Release):
+        return ""
+    return (
+        f"release {format_release_number(release.id)}, live since {_since(status, release)},"
+        f" has an F1 of {format_score(release.f1)} on the test data"
+    )
+
+
+def _since(status: Status, release: Release) -> str:
+    return format_day(status.live_since or release.deployed_at)
+
+
+def _last_activity(last_active: str | None, now: datetime) -> list[str]:
+    if not last_active or _seconds(last_active, now) > MAX_SILENCE:
+        return []
+    return [f"a stage last ran {format_age(last_active, now)}"]
+
+
+def _seconds(at: str, now: datetime) -> float:
+    return (now - datetime.fromisoformat(at).astimezone(UTC)).total_seconds()
+
+
+def _facts(status: Status, risks: Risks | None) -> list[Fact]:
+    release = status.release
+    facts = []
+    if isinstance(release, Release):
+        facts += [
+            Fact(
+                "Live release",
+                format_release_number(release.id),
+                f"since {_since(status, release)}",
+            ),
+            Fact(
+                "F1 on the test data",
+                format_score(release.f1),
+                f"{release.model.rows:,} rows learned",
+            ),
+        ]
+    if risks:
+        facts += [
+            Fact("At high risk", f"{risks.high:,}", f"of {pluralize(risks.clients, 'client')}"),
+            Fact("To be contacted", f"{risks.contact:,}", risks.why),
+        ]
+    return facts
+
+
+def _run_facts(status: Status, now: datetime, within_run: bool) -> list[Fact]:
+    return [*([] if within_run else [_run_fact(status.last_run, now)]), _waiting(status)]
+
+
+def _run_fact(run: LastRun | None, now: datetime) -> Fact:
+    if run is None:
+        return Fact("Last run with work", "none", "")
+    outcome = run.outcome or "running"
+    return Fact(
+        "Last run with work",
+        outcome,
+        f"{format_age(run.started_at, now)}, {format_minute(run.started_at)} UTC",
+    )
+
+
+def _waiting(status: Status) -> Fact:
+    if isinstance(status.new, PipelineError):
+        return Fact("New files", "unknown")
+    note = f"{status.unjudged:,} not judged yet, {len(status.rejected):,} rejected"
+    return Fact("New files", f"{len(status.new):,}", note)
+
+
+def count_risks(ranking: pd.DataFrame, policy: Policy) -> Risks:
+    """The counts of a ranking, by the bands it was made with."""
+    high, contact = (ranking["band"] == "high").sum(), (ranking["contact"] == "yes").sum()
+    pays = policy.threshold == "value" and policy.worth.column is not None
+    why = "where contacting pays" if pays else Risks.why
+    return Risks(len(ranking), int(high), int(contact), why)

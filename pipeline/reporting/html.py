@@ -1,0 +1,60 @@
+"""HTML of the page and the report: one set of templates, in which every text is escaped."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.core.formatting import (
+    format_minute,
+    format_percent,
+    format_release_number,
+    format_score,
+    pluralize,
+)
+from pipeline.reporting.document import TITLE, ReportContent
+
+HERE = Path(__file__).resolve().parent
+STATIC = HERE / "static"
+
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,  # a missing name is an error, not an empty text
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters.update(
+    svg=lambda chart: Markup(chart.svg()),  # matplotlib and `Chart` escape all texts
+    percent=format_percent,
+    score=format_score,
+    minute=format_minute,
+    counted=pluralize,
+    release_number=format_release_number,
+)
+
+
+def rendered(template: str, **values: Any) -> str:
+    """A template filled with values."""
+    return _ENVIRONMENT.get_template(template).render(values)
+
+
+def static(name: str) -> str:
+    """A style sheet or script of the page."""
+    return (STATIC / name).read_text(encoding="utf-8")
+
+
+def report_html(content: ReportContent) -> str:
+    """The report for a browser, as one file that needs nothing else."""
+    card = content.card.read_text(encoding="utf-8") if content.card.is_file() else ""
+    text = rendered(
+        "report.html",
+        title=TITLE,
+        made=content.made,
+        state=content.state,
+        sections=content.sections,
+        card=card,
+        style=Markup(static("page.css")),
+    )
+    return f"{text.lstrip()}\n"

@@ -1,0 +1,166 @@
+"""Which sections the page and the report have, and the overall health that they begin with.
+
+What they are made of is gathered here, by the config; all else in this package takes what it needs.
+"""
+
+import logging
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pipeline.core.config import Config
+from pipeline.core.errors import HistoryError, NotRecordedError, PipelineError
+from pipeline.core.files import utc_now
+from pipeline.core.formatting import format_minute, format_release_number
+from pipeline.models.manifest import CARD
+from pipeline.monitoring.metrics import Evaluation
+from pipeline.ranking.current_ranking import CurrentRanking
+from pipeline.ranking.movers import Movers
+from pipeline.registry.live_model import LiveModel
+from pipeline.registry.releases import Release, live_id, live_release
+from pipeline.reporting.document import ReportContent, Section, State
+from pipeline.reporting.health import Risks, count_risks, overall_health
+from pipeline.reporting.sections import (
+    card_section,
+    data_section,
+    drift_section,
+    model_section,
+    risks_section,
+    runs_section,
+    score_section,
+    top_section,
+)
+from pipeline.reporting.status import Status, read_status
+from pipeline.storage.database import History
+from pipeline.storage.history import open_existing_history
+from pipeline.storage.records import last_checked, last_scores
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """What a run found, for its report; the ranking as its file has it."""
+
+    release: Release
+    evaluation: Evaluation  # on the test data
+    ranking: pd.DataFrame
+    movers: Movers
+
+
+def report_content(config: Config, history: History, results: RunResults) -> ReportContent:
+    """The report of a run, which is the last one and has not ended: it says nothing of itself."""
+    release, ranking, checked = results.release, results.ranking, last_checked(history)
+    risks = count_risks(ranking, config.policy)
+    return ReportContent(
+        made_at=format_minute(utc_now()),
+        release=release.id,
+        state=overall_health(_status(config, history), risks, checked=checked, within_run=True),
+        sections=(
+            top_section(ranking),
+            _risks_section(config, ranking, results.movers, release),
+            score_section(history, None),
+            model_section(results.evaluation),
+            drift_section(checked),
+            data_section(history, config.schema.outcome),
+            card_section(release),
+        ),
+        card=release.path / CARD,
+    )
+
+
+def _status(config: Config, history: History | None) -> Status:
+    paths = config.input_folder_path, config.prod_deployment_path, config.lock_path
+    return read_status(*paths, history)
+
+
+def page_health(config: Config, current: CurrentRanking, live: LiveModel) -> State:
+    """The overall health; `live` is what the server predicts with."""
+    history = open_existing_history(config.history_path)
+    with history or nullcontext():
+        status = _status(config, history)
+        checked = last_checked(history) if history else None
+    risks, doubts = _current_risks(config, current, status.release)
+    wrong = _unserved(status.release, live)
+    return overall_health(status, risks, checked=checked, wrong=wrong, doubts=doubts)
+
+
+def _unserved(release: object, live: LiveModel) -> list[str]:
+    """What keeps a server from answering by the live release."""
+    if not isinstance(release, Release):
+        return []
+    number = format_release_number(release.id)
+    try:
+        served = live.get().release
+    except PipelineError as error:
+        log.error("release %s cannot be served: %s", release.id, error)
+        return [f"release {number} cannot be served: the log says why"]
+    if served.id == release.id:
+        return []
+    return [f"release {number} is refused, {format_release_number(served.id)} is still served"]
+
+
+def _current_risks(
+    config: Config, current: CurrentRanking, release: object
+) -> tuple[Risks | None, list[str]]:
+    """The counts of the ranking, and what speaks against it."""
+    try:
+        ranking = current.ranking()
+    except NotRecordedError:
+        missing = isinstance(release, Release)
+        return None, ["no ranking is written: run python reporting.py"] * missing
+    except HistoryError:
+        return None, ["the ranking is not as it was written: run python reporting.py"]
+    ranked_by = set(ranking["release"])
+    stale = isinstance(release, Release) and bool(ranked_by - {release.id})
+    number = format_release_number(max(ranked_by, default=None))
+    doubt = f"the ranking is by release {number}: run python reporting.py"
+    return count_risks(ranking, config.policy), [doubt] * stale
+
+
+def page_sections(config: Config, current: CurrentRanking) -> tuple[Section, ...]:
+    """What the page has below the list of clients."""
+    release = readable_release(config)
+    sections = []
+    try:
+        ranking = current.ranking()
+        sections.append(_risks_section(config, ranking, _movers(current), release))
+    except HistoryError:  # the health says so
+        pass
+    if history := open_existing_history(config.history_path):
+        with history:
+            scores = last_scores(history, release.model.sha256) if release else None
+            sections += [
+                score_section(history, scores),
+                drift_section(last_checked(history)),
+                data_section(history, config.schema.outcome),
+                runs_section(history),
+            ]
+    if release:
+        sections.append(card_section(release))
+    return tuple(sections)
+
+
+def readable_release(config: Config) -> Release | None:
+    """The live release; None where none can be read, which the health says."""
+    production = config.prod_deployment_path
+    try:
+        return live_release(production) if live_id(production) else None
+    except PipelineError:
+        return None
+
+
+def _risks_section(
+    config: Config, ranking: pd.DataFrame, movers: Movers | None, release: Release | None
+) -> Section:
+    ranked_by_it = release and set(ranking["release"]) <= {release.id}  # not so after a rollback
+    threshold = release.model.recipe.threshold if release and ranked_by_it else None
+    return risks_section(ranking, movers, config.risk_bands, threshold)
+
+
+def _movers(current: CurrentRanking) -> Movers | None:
+    try:
+        return current.movers()
+    except HistoryError:
+        return None

@@ -1,0 +1,174 @@
+"""The sections of page, report and PDF."""
+
+import pandas as pd
+
+from pipeline.core.config import RiskBands
+from pipeline.core.formatting import format_day, format_minute, format_release_number, pluralize
+from pipeline.monitoring.metrics import Evaluation
+from pipeline.monitoring.scores import Scores
+from pipeline.ranking.movers import Movers
+from pipeline.registry.releases import Release
+from pipeline.reporting.charts.model_charts import model_charts
+from pipeline.reporting.charts.risk_charts import distribution_chart, input_chart
+from pipeline.reporting.charts.time_charts import missing_chart, score_chart, timing_chart
+from pipeline.reporting.document import Grid, Section
+from pipeline.reporting.model_card import CURVES, KINDS, NOT_FOR, RULES
+from pipeline.reporting.tables import (
+    MAX_EVENTS,
+    TOP_CLIENTS,
+    checks_grid,
+    deployments_grid,
+    mover_grids,
+    refused_grid,
+    runs_grid,
+    score_grid,
+    set_aside_grid,
+    top_grid,
+)
+from pipeline.storage.database import History
+from pipeline.storage.records import Checked
+from pipeline.storage.trends import (
+    MAX_POINTS,
+    last_checks,
+    last_deployments,
+    missing_samples,
+    score_bins,
+    timing_bins,
+)
+
+STAGES = ("ingestion", "training")
+
+
+def score_section(history: History, scores: Scores | None) -> Section:
+    """The score over time, the decisions, and what the live model reached on the test data."""
+    releases = last_deployments(history, MAX_POINTS)
+    checks = checks_grid(last_checks(history, MAX_EVENTS))
+    deployments = deployments_grid(releases[-MAX_EVENTS:])
+    return Section(
+        key="scores",
+        title="Score over time",
+        lead="The live model predicts every batch with known outcomes; the score says how well.",
+        charts=(score_chart(score_bins(history), releases),),
+        grids=(*((score_grid(scores, None),) if scores else ()), checks, deployments),
+    )
+
+
+def model_section(evaluation: Evaluation) -> Section:
+    """How the live model does on the test data."""
+    tested = evaluation.tested
+    left = int(tested.outcomes.sum())
+    rows = f"{pluralize(len(tested.outcomes), 'client')} of the test data, of whom {left:,} left"
+    alike = " There are no curves: all of these rows have the same outcome."
+    return Section(
+        key="model",
+        title="How good the model is",
+        lead=f"On {rows}.{'' if tested.both else alike}",
+        charts=model_charts(evaluation),
+        grids=(score_grid(evaluation.scores, evaluation.intervals),),
+    )
+
+
+def top_section(ranking: pd.DataFrame) -> Section:
+    """The clients most likely to leave, and why."""
+    if ranking.empty:
+        lead = "There is no client whose outcome is still open."
+        return Section(key="top", title="No client is at risk", lead=lead)
+    count = min(TOP_CLIENTS, len(ranking))
+    return Section(
+        key="top",
+        title=f"The {count} clients at the highest risk" if count > 1 else "The client at risk",
+        lead="Reasons are what raises the model's risk most, with the usual value; they are not"
+        " causes, and a high risk does not mean that contacting the client helps.",
+        grids=(top_grid(ranking),),
+    )
+
+
+def risks_section(
+    ranking: pd.DataFrame, movers: Movers | None, bands: RiskBands, threshold: float | None
+) -> Section:
+    """How many clients are at which risk, and who moved."""
+    chart = distribution_chart(ranking["risk"].to_numpy(), bands, threshold)
+    return Section(
+        key="risks",
+        title="Risks, and largest changes",
+        charts=(chart,),
+        grids=mover_grids(movers) if movers else (),
+    )
+
+
+def drift_section(checked: Checked | None) -> Section:
+    """What the last drift check found."""
+    title = "Drift"
+    if checked is None:
+        return Section(key="drift", title=title, lead="No batch was checked for drift yet.")
+    rows = tuple(
+        (f"{one.test}{' (decides)' * (one.test == checked.drift_test)}", one.verdict, one.reason)
+        for one in checked.scores
+    )
+    return Section(
+        key="drift",
+        title=title,
+        lead=f"The last check, {format_minute(checked.at)} UTC, of release"
+        f" {format_release_number(checked.release)}.",
+        charts=(input_chart(checked.input, format_release_number(checked.release)),)
+        if checked.input
+        else (),
+        grids=(Grid("By score", ("test", "verdict", "why"), rows, widths=(4, 3, 9), beside=True),),
+    )
+
+
+def data_section(history: History, outcome: str) -> Section:
+    """Missing values, refused files and rows, over time."""
+    return Section(
+        key="data",
+        title="Data quality",
+        charts=(missing_chart(missing_samples(history), outcome),),
+        grids=(refused_grid(history), set_aside_grid(history)),
+    )
+
+
+def runs_section(history: History) -> Section:
+    """How long the stages took, and the last runs."""
+    bins = {stage: found for stage in STAGES if (found := timing_bins(history, stage))}
+    return Section(
+        key="runs",
+        title="Runs",
+        lead="Runs that found nothing new leave no record.",
+        charts=(timing_chart(bins),),
+        grids=(runs_grid(history),),
+    )
+
+
+def card_section(release: Release) -> Section:
+    """The model card in short."""
+    manifest, recipe = release.model, release.model.recipe
+    made = "the first one, or by hand" if release.challenge is None else release.challenge.reason
+    rows = (
+        ("release", f"{release.id}, deployed {format_day(release.deployed_at)}"),
+        ("why it went live", made),
+        ("model", KINDS.get(recipe.kind, recipe.kind)),
+        (
+            "learned from",
+            f"{manifest.rows:,} rows with a known outcome, {format_day(manifest.trained_at)}",
+        ),
+        ("features", ", ".join(manifest.schema.features)),
+        ("calibration", CURVES.get(recipe.calibration, recipe.calibration)),
+        ("threshold", f"{recipe.threshold:.3g}: {RULES.get(recipe.rule, recipe.rule)}"),
+        ("SHA-256 of the model", manifest.sha256),
+    )
+    return Section(
+        key="card",
+        title="Model card",
+        lead="The whole card is modelcard.md in the release's folder.",
+        grids=(
+            Grid(
+                "The live release",
+                ("what", "how"),
+                rows,
+                widths=(2, 8),
+                longest=(40, 1000),
+                on_paper=len(rows),
+            ),
+        ),
+        notes=("It must not be used for:", *NOT_FOR),
+    )

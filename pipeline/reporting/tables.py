@@ -1,0 +1,225 @@
+"""The tables that page, report and PDF share."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.formatting import (
+    format_amount,
+    format_minute,
+    format_percent,
+    format_release_number,
+    format_score,
+    format_significant,
+)
+from pipeline.monitoring.bootstrap import Interval
+from pipeline.monitoring.scores import SCORE_NAMES, Scores
+from pipeline.ranking.movers import Movers
+from pipeline.ranking.ranking_file import has_losses, reasons_of
+from pipeline.reporting.document import Grid
+from pipeline.storage.database import History
+from pipeline.storage.trends import Check, Deployment, last_refused
+
+Intervals = Mapping[str, Interval | None]
+
+MAX_EVENTS = 10  # rows of a table of what happened
+MAX_REFUSED = 20  # files or rows
+MAX_MOVERS = 10  # that rose, and as many that fell
+TOP_CLIENTS = 20
+_LONGEST = {"client": 40, "reasons": 150}  # characters on paper
+
+
+def score_grid(scores: Scores, intervals: Intervals | None) -> Grid:
+    """What a model reached on the test data; `intervals` by the name of the score, if measured."""
+    return Grid(
+        f"Scores on {scores.rows:,} rows of the test data",
+        ("score", "value", "95 % interval") if intervals else ("score", "value"),
+        tuple(
+            (
+                label,
+                format_score(getattr(scores, key)),
+                *((_interval(intervals.get(key)),) if intervals else ()),
+            )
+            for key, label in SCORE_NAMES.items()
+        ),
+        numbers=(1, 2),
+        beside=True,
+    )
+
+
+def _interval(found: Interval | None) -> str:
+    return f"{found.low:.3f} to {found.high:.3f}" if found else ""
+
+
+def checks_grid(checks: Sequence[Check]) -> Grid:
+    """The last batches that were judged, the latest first."""
+    return Grid(
+        "The last batches",
+        ("when (UTC)", "release", "rows", "outcomes known", "F1", "verdict", "what was done"),
+        tuple(
+            (
+                format_minute(one.at),
+                format_release_number(one.release),
+                *(f"{one.rows:,}", f"{one.labelled:,}"),
+                format_score(one.new_f1) if one.new_f1 is not None else "-",
+                one.verdict,
+                f"{one.action} {format_release_number(one.new_release)}"
+                if one.new_release
+                else one.action,
+            )
+            for one in reversed(checks)
+        ),
+        numbers=(1, 2, 3, 4),
+        widths=(4, 2, 2, 3, 2, 4, 3),
+    )
+
+
+def deployments_grid(deployments: Sequence[Deployment]) -> Grid:
+    """The last releases that went live, the latest first."""
+    return Grid(
+        "Releases that went live",
+        ("when (UTC)", "release", "F1", "how"),
+        tuple(
+            (
+                format_minute(one.at),
+                format_release_number(one.release),
+                format_score(one.f1),
+                one.action,
+            )
+            for one in reversed(deployments)
+        ),
+        numbers=(1, 2),
+        widths=(5, 3, 2, 3),
+        beside=True,
+    )
+
+
+def refused_grid(history: History) -> Grid:
+    """The last files that were rejected, or of which rows were set aside."""
+    rows = tuple(
+        (
+            one.name,
+            format_minute(one.at),
+            f"{one.rows:,}",
+            f"{one.set_aside:,}",
+            f"rejected: it {one.reason}" if one.reason else "taken in without the bad rows",
+        )
+        for one in reversed(last_refused(history, MAX_REFUSED))
+    )
+    header = ("file", "when (UTC)", "rows", "bad", "what became of it")
+    caption = "Rejected files, and files of which rows were set aside"
+    return Grid(
+        caption,
+        header,
+        rows,
+        (2, 3),
+        empty="None.",
+        widths=(3, 3, 1, 1, 9),
+        longest=(40, 20, 20, 20, 150),
+    )
+
+
+def set_aside_grid(history: History) -> Grid:
+    """The last rows that were set aside, and why."""
+    rows = history.tuples(
+        "SELECT name, line, rejected_rows.reason FROM rejected_rows"
+        " JOIN files ON file_id = files.id ORDER BY rejected_rows.rowid DESC LIMIT ?",
+        MAX_REFUSED,
+    )
+    return Grid(
+        f"Rows set aside, the last {MAX_REFUSED}",
+        ("file", "line", "reason"),
+        tuple((name, f"{line:,}", reason) for name, line, reason in rows),
+        numbers=(1,),
+        empty="None.",
+        widths=(3, 1, 6),
+        longest=(40, 20, 150),
+        beside=True,
+    )
+
+
+def runs_grid(history: History) -> Grid:
+    """The last runs with work."""
+    rows = history.tuples(
+        "SELECT started_at, command, outcome, detail, ended_at FROM runs ORDER BY id DESC LIMIT ?",
+        MAX_EVENTS,
+    )
+    return Grid(
+        "The last runs with work",
+        ("begun (UTC)", "command", "outcome", "seconds", "error"),
+        tuple(
+            (
+                format_minute(at),
+                command,
+                outcome or "not ended",
+                _took(at, ended),
+                detail or "",
+            )
+            for at, command, outcome, detail, ended in rows
+        ),
+        numbers=(3,),
+        widths=(3, 2, 2, 1, 5),
+        beside=True,
+    )
+
+
+def _took(begun: str, ended: str | None) -> str:
+    if not ended:
+        return "-"
+    span = datetime.fromisoformat(ended) - datetime.fromisoformat(begun)
+    return format_significant(span.total_seconds())
+
+
+def top_grid(ranking: pd.DataFrame) -> Grid:
+    """The clients at the highest risk, and why."""
+    valued = has_losses(ranking)
+    rows = []
+    for row in ranking.head(TOP_CLIENTS).to_dict(orient="records"):
+        loss = row.get("expected_loss", np.nan)
+        reasons = "; ".join(reasons_of(row["reasons"]))
+        rows.append(
+            (
+                f"{row['rank']}",
+                row["client"],
+                format_percent(row["risk"]),
+                *((("-" if np.isnan(loss) else format_amount(loss)),) if valued else ()),
+                reasons or "-",
+            )
+        )
+    header = ("#", "client", "risk", *(("expected loss",) if valued else ()), "reasons")
+    widths = (1, 4, 2, 3, 12) if valued else (1, 4, 2, 12)
+    caption = "Highest risk first"
+    numbers = (0, 2, 3) if valued else (0, 2)
+    longest = tuple(_LONGEST.get(name, 20) for name in header)
+    return Grid(
+        caption, header, tuple(rows), numbers, widths=widths, longest=longest, on_paper=TOP_CLIENTS
+    )
+
+
+def mover_grids(movers: Movers) -> tuple[Grid, ...]:
+    """Whose risk rose most, and whose fell most, in whole percents."""
+    before, now = map(format_release_number, (movers.release_before, movers.release))
+    note = f" (release {before} then, {now} now)" if before not in (now, "-") else ""
+    return tuple(
+        Grid(
+            f"Largest {what} since the ranking before{note}",
+            ("client", "before", "now", "change"),
+            tuple(
+                (
+                    mover.client,
+                    format_percent(mover.before, 0),
+                    format_percent(mover.risk, 0),
+                    f"{100 * mover.change:+.0f}",
+                )
+                for mover in moved[:MAX_MOVERS]
+            ),
+            numbers=(1, 2, 3),
+            empty="none",
+            widths=(5, 2, 2, 2),
+            longest=(_LONGEST["client"], 20, 20, 20),
+            beside=True,
+        )
+        for what, moved in (("increases", movers.rose), ("decreases", movers.fell))
+    )

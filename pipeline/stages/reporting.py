@@ -1,0 +1,94 @@
+"""Confusion matrix, ranking, movers and the report of the live release."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.core.config import Config
+from pipeline.core.files import write_atomic
+from pipeline.monitoring.metrics import Evaluation
+from pipeline.ranking.explanations import Explainer, baseline_row
+from pipeline.ranking.movers import Movers, update_movers
+from pipeline.ranking.rank import rank_clients
+from pipeline.ranking.ranking_file import ranking_table, write_ranking
+from pipeline.registry.live_model import Live
+from pipeline.reporting.charts.model_charts import confusion_matrix_png
+from pipeline.reporting.overview import RunResults, report_content
+from pipeline.reporting.report_files import forget_reports, write_reports
+from pipeline.storage.database import History
+from pipeline.storage.master import Master
+
+log = logging.getLogger("reporting")
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where the reports of one release lie."""
+
+    release: str
+    confusion_matrix: Path
+    client_risk: Path
+    clients: int
+    movers: Path
+    moved: str  # a summary of the movers
+    documents: tuple[Path, ...]  # report.html and report.pdf
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The ranking as its file has it, and who moved since the ranking before."""
+
+    table: pd.DataFrame
+    movers: Movers
+    moved: str  # a summary of the movers
+
+
+def report(
+    config: Config,
+    history: History,
+    live: Live,
+    evaluation: Evaluation,
+    rows: Master,
+    matrix_name: str = "confusionmatrix.png",
+) -> Report:
+    """Write all reports of the live release; `evaluation` is its on the test data."""
+    release = live.release
+    matrix_path = config.output_model_path / matrix_name
+    write_atomic(matrix_path, confusion_matrix_png(evaluation.tested, release.id))
+    ranked = update_ranking(config, history, live, rows)
+    clients = len(ranked.table)
+    log.info("ranked %s clients by release %s: %s", f"{clients:,}", release.id, ranked.moved)
+    results = RunResults(release, evaluation, ranked.table, ranked.movers)
+    return Report(
+        release=release.id,
+        confusion_matrix=matrix_path,
+        client_risk=config.clientrisk_path,
+        clients=clients,
+        movers=config.movers_path,
+        moved=ranked.moved,
+        documents=write_report(config, history, results),
+    )
+
+
+def update_ranking(config: Config, history: History, live: Live, rows: Master) -> Ranked:
+    """Rank all clients, record whose risk changed, and write clientrisk.csv and movers.csv."""
+    release = live.release
+    labels = [config.labels[column] for column in config.schema.features]
+    explainer = Explainer(live.scorer, baseline_row(release.model), labels)
+    ranking = rank_clients(live.scorer, rows.frame, config.schema, config.policy)
+    table = ranking_table(ranking, explainer, config.risk_bands, release.id)
+    movers, moved = update_movers(history, config.movers_path, ranking, release.id)
+    write_ranking(config.clientrisk_path, table)
+    return Ranked(table, movers, moved)
+
+
+def write_report(config: Config, history: History, results: RunResults) -> tuple[Path, ...]:
+    """Write the report in the forms that the config names; returns its files."""
+    folder, formats = config.output_model_path, config.report_formats
+    written: tuple[Path, ...] = ()
+    if formats:
+        written = write_reports(folder, formats, report_content(config, history, results))
+    forget_reports(folder, formats, config.keep_history_days)
+    return written

@@ -1,0 +1,43 @@
+"""The history and the run lock, in a file or on a server, as `history_path` says."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.core.database_url import DatabaseUrl
+from pipeline.core.file_lock import file_lock
+from pipeline.storage.database import History
+
+
+def open_history(place: Path | DatabaseUrl) -> History:
+    """The history in a file or on a server, made where there is none; raises `HistoryError`."""
+    if isinstance(place, Path):
+        return History(place)
+    from pipeline.storage.postgres import ServerHistory  # a tick on SQLite does without
+
+    return ServerHistory(place)
+
+
+@contextmanager
+def run_lock(place: Path | DatabaseUrl) -> Iterator[None]:
+    """Hold the run lock, in a file or on the server, or raise `LockHeldError` at once.
+
+    A killed holder leaves it free.
+    """
+    if isinstance(place, Path):
+        lock = file_lock(place)
+    else:
+        from pipeline.storage.server_lock import server_lock
+
+        lock = server_lock(place)
+    with lock:
+        yield
+
+
+def open_existing_history(place: Path | DatabaseUrl) -> History | None:
+    """The history for those who read it; None where there is none: opening it would make it."""
+    if isinstance(place, Path):
+        return History(place) if place.exists() else None
+    from pipeline.storage.postgres import existing_history
+
+    return existing_history(place)

@@ -1,0 +1,296 @@
+"""The ledger of ingested files: what was taken in, what is pending, how much data counts."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.files import utc_now
+from pipeline.data.csv_reader import BadRow
+from pipeline.data.input_files import UNREAD, FoundFile, list_input, open_plain
+from pipeline.data.loader import PendingFile, TakenFile
+from pipeline.storage.database import History, Row
+
+TIMES = ("recorded_at", "judged_at", "reported_at")
+
+
+@dataclass(frozen=True)
+class Period:
+    """How many files were taken in, and when the first and the last of them."""
+
+    files: int
+    first: str
+    last: str
+
+
+@dataclass(frozen=True)
+class KeyFile:
+    """How much counts of the file of row keys beside `finaldata.csv`, and which one it is."""
+
+    id: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class MasterState:
+    """What counts of `finaldata.csv`."""
+
+    rows: int
+    bytes: int  # its header included; 0 where it has not been begun
+    keys: KeyFile | None = None
+
+
+def record_files(history: History, taken: list[TakenFile], master: MasterState) -> None:
+    """Commit what was taken in, and with it the new state of `finaldata.csv`."""
+    with history.transaction():
+        for file in taken:
+            _record_file(history, file)
+        _record_master(history, master)
+
+
+def replace_files(history: History, taken: list[TakenFile], master: MasterState) -> None:
+    """Commit a rebuilt `finaldata.csv`, in place of all that was taken in before.
+
+    A name keeps the place of its first ingestion, and a content that was judged stays judged.
+    """
+    with history.transaction():
+        places: dict[str, int] = {}
+        before: dict[tuple[str, str], Row] = {}
+        for row in history.query("SELECT * FROM files ORDER BY id"):
+            if row["status"] == "ingested":
+                places.setdefault(row["name"], row["id"])
+            if row["current"]:
+                before[row["name"], row["sha256"]] = row
+        history.query("DELETE FROM files")
+        for file in taken:
+            known = before.get((file.name, file.sha256))
+            times = {key: known[key] for key in TIMES} if known else {}
+            _record_file(history, file, id=places.get(file.name), **times)
+        _record_master(history, master)
+        history.query("UPDATE master SET rebuilding = 0, buckets = NULL")
+
+
+def _record_master(history: History, master: MasterState) -> None:
+    history.query(
+        "UPDATE master SET rows = ?, bytes = ?, key_file = ?, key_bytes = ?",
+        *(master.rows, master.bytes),
+        *((master.keys.id, master.keys.bytes) if master.keys else (None, 0)),
+    )
+
+
+def _record_file(history: History, file: TakenFile, **known: Any) -> None:
+    now = utc_now()
+    settled = now if file.reason else None  # a rejected file leaves nothing to judge
+    history.query("UPDATE files SET current = 0 WHERE name = ? AND current = 1", file.name)
+    told = {
+        "name": file.name,
+        "size": file.size,
+        "mtime_ns": file.mtime_ns,
+        "sha256": file.sha256,
+        "status": "rejected" if file.reason else "ingested",
+        "reason": file.reason,
+        "rows": file.rows,
+        "added": file.added,
+        "duplicates": file.duplicates,
+        "rejected": len(file.bad_rows),
+        "start_byte": file.start_byte,
+        "end_byte": file.end_byte,
+        "recorded_at": now,
+        "judged_at": settled,
+        "reported_at": settled,
+    }
+    file_id = history.insert("files", **{**told, **known})
+    history.many(
+        "INSERT INTO rejected_rows (file_id, line, reason, row) VALUES (?, ?, ?, ?)",
+        [(file_id, bad.line, bad.reason, bad.row) for bad in file.bad_rows],
+    )
+
+
+def master_state(history: History) -> MasterState:
+    """What counts of `finaldata.csv`."""
+    row = history.query("SELECT rows, bytes, key_file, key_bytes FROM master")[0]
+    keys = KeyFile(row["key_file"], row["key_bytes"]) if row["key_file"] else None
+    return MasterState(row["rows"], row["bytes"], keys)
+
+
+def begin_rebuild(history: History) -> None:
+    """Note that `finaldata.csv` is being made again; whoever runs next must finish it."""
+    with history.transaction():
+        history.query("UPDATE master SET rebuilding = 1")
+
+
+def last_file(history: History) -> int:
+    """The id of the file recorded last; 0 if there is none."""
+    return int(history.query("SELECT coalesce(max(id), 0) AS id FROM files")[0]["id"])
+
+
+def ingested_period(history: History, last_file: int) -> Period:
+    """When the files up to this id were taken in."""
+    row = history.query(
+        "SELECT count(DISTINCT name) AS files, min(recorded_at) AS first, max(recorded_at) AS last"
+        " FROM files WHERE status = 'ingested' AND id <= ?",
+        last_file,
+    )[0]
+    return Period(row["files"], row["first"] or "", row["last"] or "")
+
+
+def unjudged(history: History) -> list[PendingFile]:
+    """The files whose rows no drift check has seen, oldest first."""
+    return [file for file, judged in _pending(history) if not judged]
+
+
+def unreported(history: History) -> list[PendingFile]:
+    """The files whose reports are not written yet, judged or not, oldest first."""
+    return [file for file, _ in _pending(history)]
+
+
+def _pending(history: History) -> list[tuple[PendingFile, bool]]:
+    rows = history.query("SELECT * FROM files WHERE reported_at IS NULL ORDER BY id")
+    return [
+        (
+            PendingFile(r["id"], r["name"], r["recorded_at"], (r["start_byte"], r["end_byte"])),
+            r["judged_at"] is not None,
+        )
+        for r in rows
+    ]
+
+
+def mark_judged(history: History, files: list[PendingFile]) -> None:
+    """Note that a drift check has seen these files."""
+    _mark(history, files, "judged_at")
+
+
+def mark_reported(history: History, files: list[PendingFile]) -> None:
+    """Note that the reports which follow these files are written."""
+    _mark(history, files, "reported_at")
+
+
+def _mark(history: History, files: list[PendingFile], column: str) -> None:
+    history.many(
+        f"UPDATE files SET {column} = ? WHERE id = ?", [(utc_now(), file.id) for file in files]
+    )
+
+
+def ingested_names(history: History) -> list[str]:
+    """The names of all files that were taken in, each once, in order of ingestion."""
+    rows = history.query(
+        "SELECT name FROM files WHERE status = 'ingested' GROUP BY name ORDER BY min(id)"
+    )
+    return [row["name"] for row in rows]
+
+
+def ingestedfiles_text(history: History) -> str:
+    """What `ingestedfiles.txt` says: a JSON array of names, a line each."""
+    return json.dumps(ingested_names(history), indent=1, ensure_ascii=False) + "\n"
+
+
+def rejected_files(history: History) -> list[tuple[str, str]]:
+    """The files that are refused as they are now, with the reason, the latest first."""
+    rows = history.query(
+        "SELECT name, reason FROM files WHERE current = 1 AND status = 'rejected' ORDER BY id DESC"
+    )
+    return [(row["name"], row["reason"]) for row in rows]
+
+
+def rejected_rows(history: History) -> list[tuple[str, BadRow]]:
+    """The rows set aside from the files as they are now, each with its file's name."""
+    rows = history.query(
+        "SELECT name, line, rejected_rows.reason AS reason, row FROM rejected_rows"
+        " JOIN files ON files.id = file_id WHERE current = 1 ORDER BY file_id, line"
+    )
+    return [(r["name"], BadRow(r["line"], r["reason"], r["row"])) for r in rows]
+
+
+def master_size(history: History) -> tuple[int, int]:
+    """The rows and bytes of `finaldata.csv` that count, its header included."""
+    row = history.query("SELECT rows, bytes FROM master")[0]
+    return row["rows"], row["bytes"]
+
+
+def rebuilding(history: History) -> bool:
+    """Whether a rebuild was started and has not ended."""
+    return bool(history.query("SELECT rebuilding FROM master")[0]["rebuilding"])
+
+
+def has_unreported(history: History) -> bool:
+    """Whether any file waits for its reports, judged or not."""
+    return history.one("SELECT 1 FROM files WHERE reported_at IS NULL LIMIT 1") is not None
+
+
+def unsettled_since(history: History) -> str | None:
+    """When the first run began that was killed or failed since the whole chain last was done.
+
+    What is newer may be half done. A run that is at work counts among them.
+    """
+    row = history.one(
+        "SELECT min(started_at) AS since FROM runs WHERE (outcome IS NULL OR outcome <> 'done')"
+        " AND id > ("
+        "SELECT coalesce(max(id), 0) FROM runs WHERE outcome = 'done' AND command = 'fullprocess')"
+    )
+    return row["since"] if row else None
+
+
+def new_in(folder: Path, history: History, *, remember: bool = True) -> list[FoundFile]:
+    """The `new_files` of a folder, asked cheaply: most files of most ticks are as recorded."""
+    rows = history.tuples(
+        "SELECT name, size, mtime_ns FROM files WHERE current = 1 AND sha256 <> ?", UNREAD
+    )
+    found = list_input(
+        folder, but={row[0]: row for row in rows}
+    )  # what was not read is not left out
+    return new_files(history, found, remember=remember) if found else []
+
+
+def new_files(
+    history: History, found: list[FoundFile], *, remember: bool = True
+) -> list[FoundFile]:
+    """The files whose name is unknown or whose content changed.
+
+    A file's content is read only where its size or time of change differs from what was recorded;
+    a time that alone differs is then recorded, unless told not to.
+    """
+    rows = history.query("SELECT name, size, mtime_ns, sha256 FROM files WHERE current = 1")
+    known = {row["name"]: row for row in rows}
+    return [
+        file for file in found if _is_new(history, file, known.get(file.name), remember=remember)
+    ]
+
+
+def _is_new(history: History, file: FoundFile, row: Row | None, *, remember: bool) -> bool:
+    if row is None or row["size"] != file.size:
+        return True
+    if row["sha256"] == UNREAD:
+        return _can_be_read(file)
+    if row["mtime_ns"] == file.mtime_ns:
+        return False
+    if row["sha256"] != _digest(file):
+        return True
+    if remember:
+        with history.transaction():
+            history.query(
+                "UPDATE files SET mtime_ns = ? WHERE name = ? AND current = 1",
+                *(file.mtime_ns, file.name),
+            )
+    return False
+
+
+def _can_be_read(file: FoundFile) -> bool:
+    if not file.regular:
+        return False
+    try:
+        open_plain(file.path).close()
+    except OSError:
+        return False
+    return True
+
+
+def _digest(file: FoundFile) -> str:
+    """The SHA-256 of its content, or `UNREAD`; why that is, whoever takes it in will tell."""
+    if not file.regular:
+        return UNREAD
+    try:
+        with open_plain(file.path) as raw:
+            return hashlib.file_digest(raw, "sha256").hexdigest()
+    except OSError:
+        return UNREAD

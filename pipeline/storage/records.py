@@ -1,0 +1,239 @@
+"""The history: what ran, what was decided, and the numbers it was decided on.
+
+Rows are written by the typed functions of this module and of `pipeline.storage.ledger`; any SQLite
+tool may read them, or PostgreSQL's where a server keeps them.
+"""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime, timedelta
+
+from pipeline.core.errors import HistoryError
+from pipeline.core.files import utc_now
+from pipeline.monitoring.decisions import Decision
+from pipeline.monitoring.input_drift import FeatureDrift
+from pipeline.monitoring.packages import Package
+from pipeline.monitoring.score_drift import Verdict
+from pipeline.monitoring.scores import Scores
+from pipeline.storage.database import History, Row
+from pipeline.storage.risk_history import forget_risks
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def recorded_run(history: History, command: str) -> Iterator[None]:
+    """Record that a command ran, when it ended, and how."""
+    run = history.insert("runs", command=command, started_at=utc_now())
+    try:
+        yield
+    except BaseException as error:
+        try:
+            _end_run(history, run, "failed", f"{type(error).__name__}: {error}")
+        except HistoryError as unrecorded:  # the run fails by what came first
+            log.error("its failure is not on record: %s", unrecorded)
+        raise
+    _end_run(history, run, "done", None)
+
+
+def _end_run(history: History, run: int, outcome: str, detail: str | None) -> None:
+    history.query(
+        "UPDATE runs SET ended_at = ?, outcome = ?, detail = ? WHERE id = ?",
+        *(utc_now(), outcome, detail, run),
+    )
+
+
+def record_scores(history: History, model_sha256: str, data: str, scores: Scores) -> None:
+    """Record how a model did on `test data` or `new rows`."""
+    history.insert("scores", at=utc_now(), model_sha256=model_sha256, data=data, **asdict(scores))
+
+
+def recorded_f1(history: History, model_sha256: str) -> float | None:
+    """The F1 on the test data that was recorded last for a model."""
+    row = history.one(
+        "SELECT f1 FROM scores WHERE model_sha256 = ? AND data = 'test data'"
+        " ORDER BY id DESC LIMIT 1",
+        model_sha256,
+    )
+    return row["f1"] if row else None
+
+
+def last_scores(history: History, model_sha256: str) -> Scores | None:
+    """What a model reached on the test data when it was scored last."""
+    row = history.one(
+        "SELECT rows, f1, accuracy, precision, recall, roc_auc, average_precision, log_loss, brier"
+        " FROM scores WHERE model_sha256 = ? AND data = 'test data' ORDER BY id DESC LIMIT 1",
+        model_sha256,
+    )
+    return Scores(**row) if row else None
+
+
+def record_decision(history: History, decision: Decision) -> int:
+    """Record what was decided on a batch; returns the id of the record."""
+    return history.insert("decisions", at=utc_now(), **asdict(decision))
+
+
+def last_decisions(history: History, most: int = 20) -> list[Row]:
+    """The last decisions, latest first: `at`, `release`, `rows`, `new_f1`, `verdict`, `action`."""
+    return history.query(
+        "SELECT at, release, rows, new_f1, verdict, action FROM decisions ORDER BY id DESC LIMIT ?",
+        most,
+    )
+
+
+def batch_scores(history: History, release: str) -> list[float]:
+    """The F1 of a release on each batch that it was judged on, in order.
+
+    Batches that say nothing (a few rows, or one outcome only) are left out: their F1 is mostly 0
+    or 1, and no measure of how far scores scatter.
+    """
+    rows = history.query(
+        "SELECT new_f1 FROM decisions WHERE release = ? AND new_f1 IS NOT NULL"
+        " AND NOT EXISTS (SELECT 1 FROM score_drift WHERE decision_id = decisions.id"
+        " AND test = 'raw' AND verdict = 'not enough evidence') ORDER BY id",
+        release,
+    )
+    return [row["new_f1"] for row in rows]
+
+
+def record_deployment(history: History, release: str, action: str, f1: float) -> None:
+    """Record that a release went live, by `deploy` or `rollback`."""
+    history.insert("deployments", at=utc_now(), release=release, action=action, f1=f1)
+
+
+def deployed_releases(history: History) -> list[str]:
+    """The releases that are on record as deployed or gone back to, the latest last."""
+    return [row["release"] for row in history.query("SELECT release FROM deployments ORDER BY id")]
+
+
+def record_timing(history: History, stage: str, seconds: float, rows: int) -> None:
+    """Record how long a stage took over how many rows."""
+    history.insert("timings", at=utc_now(), stage=stage, seconds=seconds, rows=rows)
+
+
+def last_timings(history: History) -> dict[str, float]:
+    """Stage -> seconds of its last real run, of `ingestion` and `training`."""
+    # a question a stage: one with GROUP BY would read the whole index
+    rows = {
+        stage: history.one(
+            "SELECT seconds FROM timings WHERE stage = ? ORDER BY id DESC LIMIT 1", stage
+        )
+        for stage in ("ingestion", "training")
+    }
+    return {stage: row["seconds"] for stage, row in rows.items() if row}
+
+
+def record_missing(history: History, percents: dict[str, float]) -> None:
+    """Record the percent missing of each column."""
+    at = utc_now()
+    with history.transaction():
+        for position, (column, percent) in enumerate(percents.items()):
+            history.insert("missing", at=at, position=position, column_name=column, percent=percent)
+
+
+def last_missing(history: History) -> dict[str, float]:
+    """Column -> percent missing, as recorded last."""
+    rows = history.query(
+        "SELECT column_name, percent FROM missing"
+        " WHERE at = (SELECT max(at) FROM missing) ORDER BY position"
+    )
+    return {row["column_name"]: row["percent"] for row in rows}
+
+
+def record_packages(history: History, packages: list[Package]) -> None:
+    """Record the table of packages."""
+    at = utc_now()
+    with history.transaction():
+        for position, package in enumerate(packages):
+            history.insert("packages", at=at, position=position, **asdict(package))
+
+
+def last_packages(history: History) -> list[Package]:
+    """The table of packages, as recorded last."""
+    rows = history.query(
+        "SELECT package, installed, latest FROM packages"
+        " WHERE at = (SELECT max(at) FROM packages) ORDER BY position"
+    )
+    return [Package(**row) for row in rows]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What one drift check found, by score and by input, and when."""
+
+    at: str
+    release: str | None
+    drift_test: str | None  # the one that decided
+    scores: tuple[Verdict, ...]
+    input: tuple[FeatureDrift, ...]
+
+
+def record_drift(
+    history: History, decision_id: int, scores: Sequence[Verdict], input_: Sequence[FeatureDrift]
+) -> None:
+    """Record the verdicts that a decision was taken on."""
+    for verdict in scores:
+        numbers = json.dumps(verdict.numbers, ensure_ascii=False)
+        columns = {**asdict(verdict), "numbers": numbers}
+        history.insert("score_drift", decision_id=decision_id, **columns)
+    for found in input_:
+        history.insert("input_drift", decision_id=decision_id, **asdict(found))
+
+
+def last_checked(history: History) -> Checked | None:
+    """The last check there was of a batch; None before the first."""
+    decision = history.one(
+        "SELECT id, at, release, drift_test FROM decisions WHERE drift_test IS NOT NULL"
+        " ORDER BY id DESC LIMIT 1"
+    )
+    if not decision:
+        return None
+    return Checked(
+        at=decision["at"],
+        release=decision["release"],
+        drift_test=decision["drift_test"],
+        scores=tuple(
+            Verdict(row["test"], row["verdict"], row["reason"], json.loads(row["numbers"]))
+            for row in _rows(history, "score_drift", decision["id"])
+        ),
+        input=tuple(
+            FeatureDrift(**{field.name: row[field.name] for field in fields(FeatureDrift)})
+            for row in _rows(history, "input_drift", decision["id"])
+        ),
+    )
+
+
+def _rows(history: History, table: str, decision_id: int) -> list[Row]:
+    return history.query(f"SELECT * FROM {table} WHERE decision_id = ? ORDER BY rowid", decision_id)
+
+
+# table -> its column of time, and what is kept however old it is
+_PRUNED = {
+    "runs": ("started_at", "id = (SELECT max(id) FROM runs)"),
+    "scores": ("at", "id IN (SELECT max(id) FROM scores GROUP BY data)"),
+    "decisions": ("at", "id = (SELECT max(id) FROM decisions)"),
+    "deployments": ("at", "id = (SELECT max(id) FROM deployments)"),
+    "timings": ("at", "id IN (SELECT max(id) FROM timings GROUP BY stage)"),
+    "missing": ("at", "at = (SELECT max(at) FROM missing)"),
+    "packages": ("at", "at = (SELECT max(at) FROM packages)"),
+    "rejected_rows": (
+        "(SELECT recorded_at FROM files WHERE id = file_id)",
+        "file_id IN (SELECT id FROM files WHERE current = 1)",
+    ),
+}
+
+
+def prune(history: History, days: int) -> None:
+    """Delete what was recorded more than so many days ago, but for the last of each kind.
+
+    The ledger of files is kept whole: it is the truth about what is new. Of the rows set aside,
+    those go that stood in an old version of a file.
+    """
+    before = (datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S")
+    with history.transaction():
+        for table, (time, kept) in _PRUNED.items():
+            history.query(f"DELETE FROM {table} WHERE {time} < ? AND NOT ({kept})", before)
+        forget_risks(history, before)

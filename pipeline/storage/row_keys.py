@@ -1,0 +1,203 @@
+"""Which rows are in `finaldata.csv`: 128 bits of each row's hash, sorted, 16 bytes a row.
+
+The keys lie in sorted runs, as in a log-structured merge tree: new ones make a run of their own,
+and runs of like size are merged. They are kept in a file, of which only as much counts as the
+ledger has committed; where it does not fit, the keys are made anew from the rows.
+"""
+
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import BinaryIO, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from xxhash import xxh3_128_digest
+
+from pipeline.core.files import atomic_writer, errors_with_path
+from pipeline.storage.ledger import KeyFile
+
+Words = NDArray[np.uint64]
+
+_WORD = np.dtype("<u8")
+_MAGIC = int.from_bytes(b"rowkeys1", "little")
+_HEAD = 3  # words at the beginning of the file: magic, id, seed
+MOST_RUNS = 32  # in the file; beyond them, a search in each costs more than to merge them
+LIKE_SIZE = 2  # a run is merged with one at most so many times as long
+
+
+@dataclass(frozen=True)
+class Run:
+    """Keys in the order of their high words."""
+
+    high: Words
+    low: Words
+
+    def __len__(self) -> int:
+        return len(self.high)
+
+    def holds(self, high: Words, low: Words) -> NDArray[np.bool_]:
+        """Which of these keys are in it; they come in the order of their high words."""
+        found = np.zeros(len(high), np.bool_)
+        at = np.searchsorted(self.high, high)
+        left = np.flatnonzero(at < len(self))
+        while len(left):
+            left = left[self.high[at[left]] == high[left]]
+            found[left] = self.low[at[left]] == low[left]
+            left = left[~found[left]]  # another row with the same high word: the next may be it
+            at[left] += 1
+            left = left[at[left] < len(self)]
+        return found
+
+    def merged(self, other: Self) -> "Run":
+        """The keys of both."""
+        at = np.searchsorted(self.high, other.high) + np.arange(len(other))
+        ours = np.ones(len(self) + len(other), np.bool_)
+        ours[at] = False
+        return Run(_woven(ours, self.high, other.high), _woven(ours, self.low, other.low))
+
+
+def _woven(ours: NDArray[np.bool_], mine: Words, others: Words) -> Words:
+    woven = np.empty(len(ours), _WORD)
+    woven[ours] = mine
+    woven[~ours] = others
+    return woven
+
+
+class RowKeys:
+    """A set of row keys that only grows, but for what is taken back."""
+
+    def __init__(self, on_record: KeyFile | None = None, seed: int = 0, runs: Sequence[Run] = ()):
+        self._on_record, self._filed = on_record, len(runs)  # runs that are in the file already
+        self._runs = list(runs)
+        self._settled = self._filed
+        # a seed of its own: nobody can tell beforehand which two rows share a hash
+        self._seed = seed or secrets.randbits(63)
+
+    def __len__(self) -> int:
+        return sum(len(run) for run in self._runs)
+
+    def add(self, rows: Sequence[bytes]) -> NDArray[np.bool_]:
+        """Add rows; returns for each whether it is new, which only the first of equal ones is."""
+        digests = b"".join(map(xxh3_128_digest, rows, repeat(self._seed)))
+        words = np.frombuffer(digests, _WORD)
+        return self.add_keys(words[::2], words[1::2])
+
+    def add_keys(self, high: Words, low: Words) -> NDArray[np.bool_]:
+        """Add keys, given by their words; returns for each whether it is new."""
+        order = np.argsort(high)
+        first, doubtful = _firsts(high[order], low[order])
+        if doubtful:  # different keys share a high word: only now is the low one sorted by
+            order = np.lexsort((low, high))
+            first, _ = _firsts(high[order], low[order])
+        starts = np.flatnonzero(first)
+        index = np.minimum.reduceat(order, starts) if len(order) else order
+        high, low = high[index], low[index]
+        known = np.zeros(len(index), np.bool_)
+        for run in self._runs:
+            known |= run.holds(high, low)
+        added = np.zeros(len(order), np.bool_)
+        added[index[~known]] = True
+        if not known.all():
+            self._runs.append(Run(high[~known], low[~known]))
+            self._merge(self._settled)
+        return added
+
+    def settle(self) -> int:
+        """Note that what was added is not taken back on its own; returns the mark of this state."""
+        self._merge(self._filed)
+        self._settled = len(self._runs)
+        return self._settled
+
+    def take_back(self, mark: int) -> None:
+        """Forget what was added since `settle` returned this mark."""
+        del self._runs[mark:]
+
+    def _merge(self, begin: int) -> None:
+        """Merge the last runs, from this one on, while they are of like size."""
+        while len(self._runs) > begin + 1 and (
+            len(self._runs[-2]) <= LIKE_SIZE * len(self._runs[-1])
+        ):
+            last = self._runs.pop()
+            self._runs[-1] = self._runs[-1].merged(last)
+
+    # --- the file ---
+
+    @classmethod
+    def load(cls, path: Path, on_record: KeyFile, rows: int) -> "RowKeys | None":
+        """The keys of so many rows as a file has them, or None if it is not the one on record."""
+        try:
+            size = path.stat().st_size
+            if size < on_record.bytes or on_record.bytes < 8 * _HEAD:
+                return None
+            words = np.memmap(path, _WORD, "r", shape=(on_record.bytes // 8,))
+        except OSError:
+            return None
+        if (words[0], words[1]) != (_MAGIC, int(on_record.id, 16)):
+            return None
+        runs, at = [], _HEAD
+        while at < len(words):
+            count = int(words[at])
+            high, low = words[at + 1 : at + 1 + count], words[at + 1 + count : at + 1 + 2 * count]
+            runs.append(Run(high, low))
+            at += 1 + 2 * count
+        keys = cls(on_record, int(words[2]), runs)
+        return keys if at == len(words) and len(keys) == rows else None
+
+    def save(self, path: Path) -> KeyFile | None:
+        """Write what is new, durably; returns what is to be put on record."""
+        new = self._runs[self._filed :]
+        if not new:
+            return self._on_record
+        if self._on_record and len(self._runs) <= MOST_RUNS:
+            on_record = self._append(path, self._on_record, new)
+        else:
+            if len(self._runs) > MOST_RUNS:
+                self._runs = [_all(self._runs)]
+            on_record = self._write(path)
+        self._on_record, self._filed, self._settled = on_record, len(self._runs), len(self._runs)
+        return on_record
+
+    def _append(self, path: Path, on_record: KeyFile, runs: Sequence[Run]) -> KeyFile:
+        with errors_with_path(path), path.open("r+b") as file:
+            file.truncate(on_record.bytes)
+            file.seek(on_record.bytes)
+            _write_runs(file, runs)
+            file.flush()
+            os.fsync(file.fileno())
+            return KeyFile(on_record.id, file.tell())
+
+    def _write(self, path: Path) -> KeyFile:
+        # a new id, for what is on record does not tell what this file holds
+        identity = secrets.randbits(63)
+        with atomic_writer(path) as file:
+            file.write(np.array([_MAGIC, identity, self._seed], _WORD).data)
+            _write_runs(file, self._runs)
+            return KeyFile(f"{identity:x}", file.tell())
+
+
+def _write_runs(file: BinaryIO, runs: Sequence[Run]) -> None:
+    for run in runs:
+        for words in (np.array([len(run)], _WORD), run.high, run.low):
+            file.write(np.ascontiguousarray(words).data)
+
+
+def _all(runs: Sequence[Run]) -> Run:
+    """All keys in one run; the shortest are merged first."""
+    left = sorted(runs, key=len, reverse=True)
+    while len(left) > 1:
+        last = left.pop()
+        left[-1] = left[-1].merged(last)
+    return left[0]
+
+
+def _firsts(high: Words, low: Words) -> tuple[NDArray[np.bool_], bool]:
+    """Which sorted keys differ from the one before; and whether they may not be sorted fully."""
+    first = np.ones(len(high), np.bool_)
+    same = high[1:] == high[:-1]
+    differs = low[1:] != low[:-1]
+    first[1:] = ~same | differs
+    return first, bool((same & differs).any())

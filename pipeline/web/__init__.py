@@ -1,0 +1,1 @@
+"""The Flask application: the API and the pages."""

@@ -1,0 +1,134 @@
+"""The OpenAPI description for people to read: shapes of bodies, and examples for the shell."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from shlex import quote
+from typing import Any
+from urllib.parse import urlencode
+
+Described = dict[str, Any]
+
+SERVER = "http://127.0.0.1:8000"  # where `python app.py` serves
+INDENT = "  "
+
+
+@dataclass(frozen=True)
+class Body:
+    """What a request may carry, or an answer carries."""
+
+    content_type: str
+    shape: str
+    example: str = ""  # of a request, for the shell
+
+
+@dataclass(frozen=True)
+class DocumentedOperation:
+    """One request that can be made; the template reads what `described` says by itself."""
+
+    method: str
+    path: str
+    described: Described
+    parameters: tuple[tuple[Described, str], ...]  # each with the shape of its values
+    requests: tuple[Body, ...]
+    answers: tuple[Body, ...]
+    example: str  # for the shell; empty where each request body has its own
+
+    @property
+    def key(self) -> str:
+        """What names it within the page."""
+        return f"{self.method}{self.path}".lower().replace("/", "-").strip("-{}").replace("{", "")
+
+
+def documented(description: Described) -> list[DocumentedOperation]:
+    """The operations of an OpenAPI description, in its order."""
+    return [
+        _operation(method.upper(), path, described)
+        for path, operations in description["paths"].items()
+        for method, described in operations.items()
+    ]
+
+
+def _operation(method: str, path: str, described: Described) -> DocumentedOperation:
+    parameters = described.get("parameters", ())
+    address = _address(path, parameters)
+    content = described.get("requestBody", {}).get("content", {})
+    return DocumentedOperation(
+        method=method,
+        path=path,
+        described=described,
+        parameters=tuple((one, shape(one["schema"], "")) for one in parameters),
+        requests=tuple(
+            Body(kind, shape(body["schema"]), _example(kind, content, address))
+            for kind, body in content.items()
+        ),
+        answers=tuple(
+            Body(kind, shape(body["schema"]))
+            for kind, body in described["responses"]["200"]["content"].items()
+        ),
+        example="" if content else f"curl {address}",
+    )
+
+
+def _address(path: str, parameters: Sequence[Described]) -> str:
+    """The address with the examples of the parameters, quoted for the shell."""
+    given = {p["name"]: p["example"] for p in parameters if "example" in p}
+    query = {p["name"]: p["example"] for p in parameters if "example" in p and p["in"] == "query"}
+    return quote(f"{SERVER}{path.format_map(given)}{'?' if query else ''}{urlencode(query)}")
+
+
+def _example(content_type: str, content: Described, address: str) -> str:
+    """A line for the shell that sends an example of one of the bodies."""
+    send = f"curl -H 'Content-Type: {content_type}'"
+    if content_type == "application/json":
+        clients = json.dumps(content[content_type]["example"], ensure_ascii=False)
+        return f"{send} -d {quote(clients)} {address}"
+    table = content["text/csv"]["example"]
+    lines = "printf '%s\\n' " + " ".join(map(quote, table.splitlines()))
+    if content_type == "multipart/form-data":
+        return f"{lines} | curl -F 'file=@-;filename=clients.csv' {address}"
+    return f"{lines} | {send} --data-binary @- {address}"
+
+
+def shape(schema: Described, line: str = "\n") -> str:
+    """What a value looks like, as JSON with kinds in place of values; `line` begins each line."""
+    return "".join(_shape(schema, line))
+
+
+def _shape(schema: Described, line: str) -> Iterator[str]:
+    if "anyOf" in schema:
+        for place, choice in enumerate(schema["anyOf"]):
+            yield f"{line}or " if place else ""
+            yield from _shape(choice, line)
+    elif "properties" in schema:
+        yield from _object(schema, line)
+    elif "additionalProperties" in schema:
+        yield '{"…": '
+        yield from _shape(schema["additionalProperties"], line + INDENT)
+        yield "}"
+    elif "items" in schema:
+        yield "["
+        yield from _shape(schema["items"], line + INDENT)
+        yield ", …]"
+    else:
+        yield _scalar(schema)
+
+
+def _object(schema: Described, line: str) -> Iterator[str]:
+    yield "{"
+    for name, value in schema["properties"].items():
+        yield f'{line}{INDENT}"{name}": '
+        yield from _shape(value, line + INDENT)
+        yield "" if name in schema["required"] else " (only where there are any)"
+        yield f"  ({value['description']})" if "description" in value else ""
+    yield f"{line}}}"
+
+
+def _scalar(schema: Described) -> str:
+    kinds = schema.get("enum") or schema.get("type", "anything")
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    text = " | ".join("null" if kind is None else str(kind) for kind in kinds)
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None:
+        text += f", {low:,} or more" if high is None else f", {low:,} to {high:,}"
+    return text + (f", {schema['default']} by default" if "default" in schema else "")

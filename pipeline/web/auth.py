@@ -1,0 +1,107 @@
+"""Who may ask the API, and what every answer carries: a token, an address rule, headers."""
+
+import base64
+import hmac
+import ipaddress
+import os
+import re
+import socket
+import stat
+from pathlib import Path
+
+from pipeline.core.errors import PipelineError
+
+TOKEN_VARIABLE = "RISK_API_TOKEN"
+
+_VISIBLE = re.compile("[!-~]+")
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+def api_token() -> str | None:
+    """The token that requests must carry, from the environment; None if none is set.
+
+    Raises `PipelineError` if no header could carry it.
+    """
+    token = os.environ.get(TOKEN_VARIABLE) or None
+    if token and not _VISIBLE.fullmatch(token):
+        raise PipelineError(f"{TOKEN_VARIABLE} must be of visible ASCII characters, without spaces")
+    return token
+
+
+def authorized(header: str | None, token: str) -> bool:
+    """Whether an `Authorization` header carries the token, told in constant time.
+
+    Programs send it as a bearer token, browsers as the password of any user.
+    """
+    scheme, _, sent = (header or "").partition(" ")
+    carried = _CARRIED.get(scheme.lower(), _nothing)
+    return hmac.compare_digest(carried(sent), token.encode())
+
+
+def _password(credentials: str) -> bytes:
+    """The password of a browser's credentials; empty if they are none."""
+    try:
+        told = base64.b64decode(credentials, validate=True)
+    except ValueError:
+        return b""
+    return told.partition(b":")[2]
+
+
+def _token(sent: str) -> bytes:
+    return sent.encode()
+
+
+def _nothing(_: str) -> bytes:
+    return b""
+
+
+_CARRIED = {"bearer": _token, "basic": _password}  # scheme -> the token that it carries
+
+
+def check_address(host: str) -> None:
+    """Refuse to serve the world without a token.
+
+    Raises `PipelineError` if the address is not loopback and no token is set.
+    """
+    if not (is_loopback(host) or api_token()):
+        raise PipelineError(
+            f"refusing to serve on {host or 'every address'} without a token:"
+            f" set {TOKEN_VARIABLE}, or bind to 127.0.0.1"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address reaches this machine only."""
+    if host == "localhost" or host.startswith("unix://"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def listening_hosts() -> list[str]:
+    """The addresses that this process listens on: what a WSGI server has bound before us."""
+    descriptors = [int(entry.name) for entry in Path("/dev/fd").iterdir()]
+    return [host for descriptor in descriptors if (host := _listening_host(descriptor))]
+
+
+def _listening_host(descriptor: int) -> str | None:
+    try:
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            return None
+    except OSError:  # the listing's own, closed by now
+        return None
+    with socket.socket(fileno=os.dup(descriptor)) as bound:
+        internet = bound.family in (socket.AF_INET, socket.AF_INET6)
+        if internet and bound.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return str(bound.getsockname()[0])
+    return None

@@ -1,0 +1,196 @@
+"""The pages for people: the overview at `/`, one client, a scored file, the docs of the API."""
+
+import logging
+from functools import partial
+from pathlib import Path
+
+from flask import Blueprint, Response, request
+from markupsafe import Markup
+
+from pipeline.core.config import REPORT_FORMATS, Config
+from pipeline.core.errors import HistoryError, NotRecordedError
+from pipeline.ranking.current_ranking import CurrentRanking, file_stamp, history_stamp
+from pipeline.ranking.ranking_file import BANDS, ranking_to_dicts
+from pipeline.reporting.document import Section
+from pipeline.reporting.html import rendered, static
+from pipeline.reporting.overview import page_health, page_sections, readable_release
+from pipeline.web.api import api_description
+from pipeline.web.api_docs import documented
+from pipeline.web.client_views import client_record, listing, query_of
+from pipeline.web.request_rows import MAX_BYTES, RequestError
+from pipeline.web.score_upload import score_file, scored_csv, scored_grids, scored_sentence
+from pipeline.web.state import ServerState, get_state
+
+log = logging.getLogger(__name__)
+
+# of pages: only what this server gives, and nothing inline
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; connect-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+# of the report, which carries its own sheet and no script
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none';"
+    " form-action 'none'; frame-ancestors 'none'"
+)
+PAGES = (  # asked for by people
+    *("/", "/client", "/clients", "/score", "/docs"),
+    *("/ranking.csv", "/report", "/report.pdf"),
+)
+TYPES = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+
+
+pages = Blueprint("pages", __name__)
+
+
+@pages.get("/")
+def overview() -> Response:
+    """The state of the system, the list of clients, and what led to it."""
+    state = get_state()
+    config = state.config
+    sections, html = state.sections.get(_stamp(config), lambda: _rendered_sections(state))
+    return page(
+        "index.html",
+        state=page_health(config, state.ranking, state.live),
+        **_listed(state.ranking),
+        bands=BANDS,
+        contents=[(section.key, section.title) for section in sections],
+        sections=Markup(html),
+        reports=[
+            kind
+            for kind in REPORT_FORMATS
+            if (config.output_model_path / f"report.{kind}").is_file()
+        ],
+        features=", ".join(config.schema.features),
+    )
+
+
+def _stamp(config: Config) -> tuple[object, ...]:
+    """What distinguishes one state of the sections' sources from another."""
+    release = readable_release(config)
+    ranking, history = file_stamp(config.clientrisk_path), history_stamp(config.history_path)
+    return (release.id if release else None, history, ranking)
+
+
+def _rendered_sections(state: ServerState) -> tuple[tuple[Section, ...], str]:
+    sections = page_sections(state.config, state.ranking)
+    return sections, rendered("sections.html", sections=sections)
+
+
+def _listed(latest: CurrentRanking) -> dict[str, object]:
+    """The part of the ranking that is asked for, or why there is none."""
+    query = query_of(request.args.to_dict())
+    try:
+        return {"listing": listing(latest.ranking(), query), "unlisted": ""}
+    except NotRecordedError:
+        why = "No ranking has been written yet: run python fullprocess.py."
+    except HistoryError as error:
+        log.error("%s", error)
+        why = "The ranking is not as it was written: run python reporting.py."
+    return {"listing": None, "unlisted": why}
+
+
+@pages.get("/clients")
+def clients() -> Response:
+    """The list of clients alone."""
+    found = listing(get_state().ranking.ranking(), query_of(request.args.to_dict()))
+    return page("clients.html", listing=found, bands=BANDS)
+
+
+@pages.get("/client")
+def client() -> Response:
+    """One client."""
+    state = get_state()
+    name = request.args.get("name", "")
+    ranking = state.ranking.ranking()
+    found = ranking[ranking["client"] == name]
+    if not (record := client_record(state.config, readable_release(state.config), name)):
+        raise RequestError(404, "no client of that name is on record")
+    return page(
+        "client.html",
+        name=name,
+        row=None if found.empty else ranking_to_dicts(found)[0],
+        total=len(ranking),
+        record=record,
+    )
+
+
+@pages.post("/score")
+def score() -> Response:
+    """A client file, scored."""
+    state = get_state()
+    live = state.live.get()
+    if "file" not in request.files or not (upload := request.files["file"]).filename:
+        raise RequestError(400, "choose a CSV file first")
+    with upload.stream as stream:
+        content = stream.read(MAX_BYTES)
+    rows = score_file(content, live, state.config.schema, state.config.labels)
+    if request.form.get("as") == "csv":
+        return _download("".join(scored_csv(rows)), "scored.csv")
+    return page("scored.html", lead=scored_sentence(rows, live), tables=scored_grids(rows))
+
+
+@pages.get("/ranking.csv")
+def ranking_csv() -> Response:
+    """The ranking, as a download."""
+    path = get_state().config.clientrisk_path
+    return _file(path, "text/csv; charset=utf-8", "clientrisk.csv")
+
+
+@pages.get("/report")
+def report() -> Response:
+    """The report that the last run wrote."""
+    path = get_state().config.output_model_path / "report.html"
+    answer = _file(path, "text/html; charset=utf-8")
+    answer.headers["Content-Security-Policy"] = REPORT_POLICY
+    return answer
+
+
+@pages.get("/report.pdf")
+def report_pdf() -> Response:
+    """The report as PDF, as a download."""
+    path = get_state().config.output_model_path / "report.pdf"
+    return _file(path, "application/pdf", "report.pdf")
+
+
+@pages.get("/docs")
+def docs() -> Response:
+    """The description of the API."""
+    described = api_description(get_state().config.schema)
+    return page(
+        "docs.html", about=described["info"]["description"], operations=documented(described)
+    )
+
+
+def _static(name: str) -> Response:
+    return Response(static(name), content_type=TYPES[name])
+
+
+for _name in TYPES:
+    pages.add_url_rule(f"/{_name}", _name.replace(".", "_"), partial(_static, _name))
+
+
+def page(template: str, **values: object) -> Response:
+    """A page for people, under the policy of pages."""
+    answer = Response(rendered(template, **values), content_type="text/html; charset=utf-8")
+    answer.headers["Content-Security-Policy"] = POLICY
+    return answer
+
+
+def _file(path: Path, content_type: str, download: str | None = None) -> Response:
+    """A file that the last run wrote; raises `RequestError` if it has not."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise RequestError(404, "no run has written this yet") from None
+    return _named(Response(content, content_type=content_type), download)
+
+
+def _download(text: str, name: str) -> Response:
+    return _named(Response(text, content_type="text/csv; charset=utf-8"), name)
+
+
+def _named(answer: Response, download: str | None) -> Response:
+    if download:
+        answer.headers["Content-Disposition"] = f'attachment; filename="{download}"'
+    return answer

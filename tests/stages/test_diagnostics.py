@@ -1,0 +1,326 @@
+"""Diagnostics: equal to what pandas says, timed without touching anything live, never failing."""
+
+import logging
+import os
+import pickle
+import re
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sandbox import PROJECT, Sandbox, client_rows
+from stagecalls import dataframe_summary, missing_data, model_predictions, record_diagnostics
+
+from pipeline.core.errors import HistoryError, ModelError, ReleaseError
+from pipeline.monitoring.packages import Package
+from pipeline.registry.releases import live_release
+from pipeline.stages.diagnostics import execution_time, outdated_packages
+
+FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
+INDEX = {key: os.environ.get(key) for key in ("PIP_PYTHON", "PIP_INDEX_URL", "PIP_NO_INDEX")}
+REQUIRED = ["pandas", "numpy", "xxhash", "tqdm", "scikit-learn", "scipy", "threadpoolctl"]
+REQUIRED += ["flask", "jinja2", "orjson", "prometheus_client", "requests", "matplotlib"]
+REQUIRED += ["seaborn", "fpdf2", "pytest", "gunicorn"]
+
+
+def finaldata(world: Sandbox) -> pd.DataFrame:
+    return pd.read_csv(world.root / "ingesteddata/finaldata.csv")
+
+
+@pytest.fixture
+def gaps(sandbox: Sandbox) -> Sandbox:
+    """A project with missing cells of every kind: of 8 rows, 1, 2, 0 and 4 lack something."""
+    rows = ["A,1,10,100,0", "B,2,20,200,1", "C,3,,300,", "D,4,,400,", "E,5,50,500,"]
+    rows += ["F,,60,600,", "G,7,70,700,0", "H,8,80,800,1"]
+    sandbox.write("sourcedata/a.csv", rows)
+    assert sandbox.run("ingestion").code == 0
+    return sandbox
+
+
+# --- predictions ---
+
+
+def test_predictions_are_those_of_the_deployed_model(deployed: Sandbox) -> None:
+    frame = pd.read_csv(deployed.root / "testdata/testdata.csv")
+    model = pickle.loads((deployed.root / "production_deployment/trainedmodel.pkl").read_bytes())
+
+    said = model_predictions(deployed.config, frame)
+
+    assert said == model.predict(frame[FEATURES]).tolist()
+    assert {type(value) for value in said} == {int}
+
+
+def test_predictions_are_of_the_deployed_model_not_of_the_one_trained_last(
+    deployed: Sandbox,
+) -> None:
+    frame = pd.read_csv(deployed.root / "testdata/testdata.csv")
+    before = model_predictions(deployed.config, frame)
+    deployed.write("sourcedata/c.csv", client_rows(300, 400, flipped=True))
+    for stage in ("ingestion", "training"):
+        assert deployed.run(stage).code == 0
+
+    assert model_predictions(deployed.config, frame) == before
+
+
+def test_no_rows_have_no_predictions(deployed: Sandbox) -> None:
+    frame = pd.read_csv(deployed.root / "testdata/testdata.csv")[:0]
+
+    assert model_predictions(deployed.config, frame) == []
+
+
+def test_without_a_release_there_is_nothing_to_predict_with(source: Sandbox) -> None:
+    with pytest.raises(ReleaseError, match="nothing is deployed yet"):
+        model_predictions(source.config, pd.DataFrame())
+
+
+# --- statistics and missing data ---
+
+
+def test_the_summary_is_that_of_pandas(deployed: Sandbox) -> None:
+    frame = finaldata(deployed)[FEATURES]
+    expected = pd.DataFrame({"mean": frame.mean(), "median": frame.median(), "std": frame.std()})
+
+    pd.testing.assert_frame_equal(dataframe_summary(deployed.config), expected)
+
+
+def test_missing_numbers_are_left_out_of_the_summary(gaps: Sandbox) -> None:
+    summary = dataframe_summary(gaps.config)
+
+    assert summary["mean"].to_dict() == {
+        "lastmonth_activity": pytest.approx(30 / 7),
+        "lastyear_activity": pytest.approx(290 / 6),
+        "number_of_employees": 450.0,
+    }
+    assert summary.loc["lastyear_activity", "median"] == 55.0
+
+
+def test_the_percent_missing_is_told_of_every_column(gaps: Sandbox) -> None:
+    assert missing_data(gaps.config) == {
+        "corporation": 0.0,
+        "lastmonth_activity": 12.5,
+        "lastyear_activity": 25.0,
+        "number_of_employees": 0.0,
+        "exited": 50.0,
+    }
+
+
+def test_an_empty_category_is_missing(sandbox: Sandbox) -> None:
+    schema = {"client": "id", "outcome": "left", "numeric": [], "categorical": ["place"]}
+    sandbox.configure(schema=schema)
+    sandbox.write("sourcedata/a.csv", ["1,north,0", "2,,1", "3, ,0", "4,NA,1"], "id,place,left")
+    assert sandbox.run("ingestion").code == 0
+
+    assert missing_data(sandbox.config) == {"id": 0.0, "place": 50.0, "left": 0.0}
+    assert dataframe_summary(sandbox.config).empty
+
+
+@pytest.mark.parametrize("of", [dataframe_summary, missing_data])
+def test_without_data_there_is_nothing_to_diagnose(source: Sandbox, of: object) -> None:
+    assert callable(of)
+    with pytest.raises(HistoryError, match=r"has no rows yet: run `python ingestion\.py`$"):
+        of(source.config)
+
+
+# --- timings ---
+
+
+def test_timings_are_of_a_real_ingestion_and_a_real_training(deployed: Sandbox) -> None:
+    timings = execution_time(deployed.config)
+
+    assert 0 < timings.ingestion < 30
+    assert 0 < timings.training < 30
+
+
+def test_timing_leaves_every_live_file_as_it_was(
+    deployed: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    place = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    files, stamps = deployed.files(), deployed.stamps()
+
+    execution_time(deployed.config)
+
+    assert deployed.files() == files
+    assert deployed.stamps() == stamps
+    assert list(place.iterdir()) == []
+
+
+def test_timing_ingests_the_whole_folder_though_nothing_is_new(
+    deployed: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    assert deployed.run("ingestion").out == "nothing new in sourcedata\n"
+    logging.getLogger().addHandler(caplog.handler)  # the stage has put its own in place
+
+    execution_time(deployed.config)
+
+    assert [record.getMessage().split(" in ")[0] for record in caplog.records] == [
+        "a.csv: 60 rows: 60 new, 0 already known, 0 set aside",
+        "b.csv: 60 rows: 60 new, 0 already known, 0 set aside",
+        "trained on 120 labelled rows",
+    ]
+
+
+def test_timing_takes_away_its_temporary_place_when_it_fails(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    place = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    sandbox.write("sourcedata/a.csv", client_rows(0, 20, outcome="0"))
+
+    with pytest.raises(ModelError):
+        execution_time(sandbox.config)
+
+    assert list(place.iterdir()) == []
+
+
+# --- packages ---
+
+
+def test_every_package_of_the_requirements_is_told_with_what_is_installed() -> None:
+    assert outdated_packages() == [Package(name, version(name), "unknown") for name in REQUIRED]
+
+
+def test_requirements_are_read_as_pip_reads_them(tmp_path: Path) -> None:
+    path = tmp_path / "requirements.txt"
+    path.write_text(
+        "# what we need\n\nflask[async]>=3 # the API\n-r other.txt\n"
+        'PyYAML_nowhere==1.0; python_version > "3"\nscikit_learn\n'
+    )
+
+    assert outdated_packages(path) == [
+        Package("flask", version("flask"), "unknown"),
+        Package("PyYAML_nowhere", "not installed", "unknown"),
+        Package("scikit_learn", version("scikit-learn"), "unknown"),
+    ]
+
+
+@pytest.mark.parametrize("python", ["/nowhere/python", "/bin/false", "/bin/true", "/bin/echo"])
+def test_a_pip_that_cannot_answer_is_told_in_the_log_and_fails_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, python: str
+) -> None:
+    monkeypatch.setattr("sys.executable", python)
+
+    assert {package.latest for package in outdated_packages()} == {"unknown"}
+    (record,) = caplog.records
+    expected = "the latest versions are unknown: pip gave no answer ("
+    assert record.getMessage().startswith(expected)
+
+
+@pytest.mark.slow
+def test_the_latest_versions_are_those_of_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in INDEX.items():
+        if value is None:
+            monkeypatch.delenv(key)
+        else:
+            monkeypatch.setenv(key, value)
+
+    packages = outdated_packages()
+
+    if all(package.latest == "unknown" for package in packages):
+        pytest.skip("no package index can be reached from here")
+    assert [package.package for package in packages] == REQUIRED
+    assert all(re.match(r"\d+\.\d+", package.latest) for package in packages)
+
+
+# --- the record, and the command ---
+
+
+def test_the_record_is_what_the_api_will_show(deployed: Sandbox) -> None:
+    record_diagnostics(deployed.config)
+
+    assert deployed.query("SELECT column_name, percent FROM missing ORDER BY position") == [
+        *missing_data(deployed.config).items()
+    ]
+    assert deployed.query("SELECT package, installed, latest FROM packages ORDER BY position") == [
+        (name, version(name), "unknown") for name in REQUIRED
+    ]
+
+
+def test_the_record_can_leave_pip_alone(deployed: Sandbox) -> None:
+    record_diagnostics(deployed.config, packages=False)
+
+    assert deployed.query("SELECT count(*) FROM missing") == [(5,)]
+    assert deployed.query("SELECT count(*) FROM packages") == [(0,)]
+
+
+def test_run_by_hand_it_prints_all_five(deployed: Sandbox) -> None:
+    result = deployed.run("diagnostics")
+
+    frame = pd.read_csv(deployed.root / "testdata/testdata.csv")
+    said = model_predictions(deployed.config, frame)
+    release = live_release(deployed.config.prod_deployment_path)
+    lines = result.out.splitlines()
+    timings = [line for line in lines if re.fullmatch(r"  (ingestion|training) +\d+\.\d{3}", line)]
+    assert result.code == 0
+    assert len(timings) == 2
+    assert [line for line in lines if line not in timings] == [
+        f"predictions of release {release.id} on the 60 rows of test data",
+        f"  {sum(said)} to leave, {60 - sum(said)} to stay",
+        "",
+        "summary of ingesteddata/finaldata.csv",
+        "                        mean  median   std",
+        "  lastmonth_activity   29.50   29.50 11.59",
+        "  lastyear_activity   348.00  344.50 87.12",
+        "  number_of_employees  49.50   49.50 26.26",
+        "",
+        "missing data, percent",
+        "  corporation                     0.00",
+        "  lastmonth_activity              0.00",
+        "  lastyear_activity               0.00",
+        "  number_of_employees             0.00",
+        "  exited                          0.00",
+        "",
+        "execution time, seconds, in a temporary place",
+        "",
+        "packages of requirements.txt",
+        "  package           installed     latest",
+        *[f"  {name:<18}{version(name):<14}unknown" for name in REQUIRED],
+    ]
+
+
+def test_run_by_hand_it_changes_nothing_but_the_history(deployed: Sandbox) -> None:
+    files = deployed.files()
+
+    deployed.run("diagnostics")
+
+    after = deployed.files()
+    assert {name for name in after if after[name] != files.get(name)} == {"history.db"}
+    assert deployed.query("SELECT outcome FROM runs WHERE command = 'diagnostics'") == [("done",)]
+
+
+def test_run_by_hand_before_a_release_it_says_so_in_one_line(source: Sandbox) -> None:
+    result = source.run("diagnostics")
+
+    place = source.root / "production_deployment"
+    assert (result.code, result.out) == (1, "")
+    assert result.err == f"error: {place}: nothing is deployed yet\n"
+
+
+def test_the_requirements_it_reads_are_those_of_the_project() -> None:
+    named = (PROJECT / "requirements.txt").read_text().split()
+
+    assert [line.split("==")[0] for line in named] == REQUIRED
+
+
+def test_the_last_drift_check_is_shown(settled: Sandbox) -> None:
+    assert "last drift check" not in settled.run("diagnostics").out
+    rows = [row.replace(",50,", ",5000,") for row in client_rows(200, 60)]
+    rows = [",".join([*row.split(",")[:1], "", *row.split(",")[2:]]) for row in rows]
+    settled.write("sourcedata/c.csv", rows)
+    assert settled.run("fullprocess").code == 0
+
+    out = settled.run("diagnostics").out
+
+    ((at, release),) = settled.query("SELECT at, release FROM decisions WHERE drift_test = 'raw'")
+    assert f"last drift check, {at}, of release {release}\n* raw           " in out
+    assert "  bootstrap     " in out
+    table = out[out.index("input beside the training data of that release") :].splitlines()
+    assert table[1].split() == [
+        *("feature", "PSI", "limit", "p", "missing", "%", "before", "%", "unseen", "%", "verdict")
+    ]
+    assert table[2].split() == ["lastmonth_activity", *"---", "100.00", "0.00", "-", "drift"]
+    assert table[5].startswith("  predicted risk  ")
+    assert len({len(line) - len(line.split("  ")[-1]) for line in table[1:6]}) == 1

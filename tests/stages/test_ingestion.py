@@ -1,0 +1,947 @@
+import csv
+import gzip
+import json
+import math
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+from sandbox import HEADER, PROJECT, SHARED, Sandbox, client_rows, needs_shared
+
+from pipeline.storage import ledger
+from pipeline.storage.database import History
+from pipeline.storage.master import open_master
+
+PLAIN = f"{HEADER}\na,1,2,3,0\n"
+
+# runs the stage, and is killed the first time that it opens, or renames to, the path in question
+KILLED = """
+import os, signal, sys
+
+event, ending, renames_before = sys.argv[1], sys.argv[2], int(sys.argv[3])
+
+def hook(name, args):
+    global renames_before
+    path = str(args[name == "os.rename"]) if name in ("open", "os.rename") else ""
+    if name == event and path.endswith(ending) and not renames_before:
+        os.kill(os.getpid(), signal.SIGKILL)
+    renames_before -= name == "os.rename" and renames_before > 0
+
+from ingestion import main
+sys.addaudithook(hook)
+main(sys.argv[4:])
+"""
+
+
+def finaldata(world: Sandbox) -> list[str]:
+    header, *rows = world.config.finaldata_path.read_text(encoding="utf-8").splitlines()
+    assert header == HEADER
+    return rows
+
+
+def ingested(world: Sandbox) -> list[str]:
+    names: list[str] = json.loads(world.config.ingestedfiles_path.read_text(encoding="utf-8"))
+    return names
+
+
+def set_aside(world: Sandbox) -> list[list[str]]:
+    with world.config.rejectedrows_path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def reasons(world: Sandbox) -> dict[str, str]:
+    return dict(world.query("SELECT name, reason FROM files WHERE status = 'rejected'"))
+
+
+def unjudged(world: Sandbox) -> list[str]:
+    with History(world.config.history_path) as history:
+        return [file.name for file in ledger.unjudged(history)]
+
+
+def judge_all(world: Sandbox) -> None:
+    with History(world.config.history_path) as history:
+        ledger.mark_judged(history, ledger.unjudged(history))
+        ledger.mark_reported(history, ledger.unreported(history))
+
+
+def ingest(world: Sandbox, *args: str) -> str:
+    result = world.run("ingestion", *args)
+    assert result.code == 0, result.err
+    return result.out
+
+
+def killed(world: Sandbox, event: str, ending: str, *args: str, after: int = 0) -> bool:
+    """Run the stage until it is killed at an event that comes after so many renames."""
+    told = ("--config", str(world.root / "config.json"), *args)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, event, ending, str(after), *told],
+        cwd=PROJECT,
+        capture_output=True,
+    )
+    return done.returncode == -signal.SIGKILL
+
+
+def aged(path: Path) -> Path:
+    """A file that nobody has changed for a while, so that it is not still being copied."""
+    os.utime(path, (0, time.time() - 3600))
+    return path
+
+
+# what goes in
+
+
+def test_all_new_files_are_taken_in(source: Sandbox) -> None:
+    assert ingest(source) == (
+        "a.csv: 60 new of 60 rows\nb.csv: 60 new of 60 rows\ningesteddata/finaldata.csv: 120 rows\n"
+    )
+    assert finaldata(source) == client_rows(0, 120, noise=10)
+
+
+def test_a_file_may_have_any_name(sandbox: Sandbox) -> None:
+    names = ["UPPER.CSV", "a b.csv", "a,b.csv", 'quo"te.csv', "--rebuild.csv", "größe 🙂.csv"]
+    names += ["100%s.csv", "it's.csv"]
+    for i, name in enumerate(names):
+        sandbox.write(f"sourcedata/{name}", client_rows(i, 1))
+    ingest(sandbox)
+    assert ingested(sandbox) == sorted(names)
+    assert sorted(finaldata(sandbox)) == client_rows(0, len(names))
+
+
+def test_a_name_of_two_lines_is_told_on_one(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/new\nline.csv", client_rows(0, 3))
+    assert ingest(sandbox).startswith("new\\u000aline.csv: 3 new of 3 rows\n")
+    assert ingest(sandbox) == "nothing new in sourcedata\n"
+
+
+def test_a_name_that_is_not_utf8_is_escaped(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/good.csv", client_rows(0, 3))
+    odd = sandbox.write("sourcedata/odd.csv", client_rows(3, 3))
+    odd.rename(odd.with_name(os.fsdecode(b"M\xfcller.csv")))
+    ingest(sandbox)
+    assert ingested(sandbox) == ["M\\xfcller.csv", "good.csv"]
+    assert finaldata(sandbox) == client_rows(3, 3) + client_rows(0, 3)
+    assert ingest(sandbox) == "nothing new in sourcedata\n"
+
+
+def test_identical_rows_are_dropped_within_a_file_and_across_files(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/a.csv", ["a,1,2,3,0", "b,1,2,3,1", "a,1,2,3,0"])
+    sandbox.write("sourcedata/b.csv", ["b,1,2,3,1", "c,1,2,3,0"])
+    ingest(sandbox)
+    sandbox.write("sourcedata/c.csv", ["c,1,2,3,0", "d,,,,", "a,1,2,3,0"])
+    assert ingest(sandbox) == "c.csv: 1 new of 3 rows\ningesteddata/finaldata.csv: 4 rows\n"
+    assert finaldata(sandbox) == ["a,1,2,3,0", "b,1,2,3,1", "c,1,2,3,0", "d,,,,"]
+
+
+def test_rows_are_identical_by_value_not_by_spelling(sandbox: Sandbox) -> None:
+    rows = ["a,1,2,3,0", " a , 1.0,2e0,03,no", '"a",1,+2,3.,FALSE', "a,1,NA,3,0", "a,1,,3,False"]
+    sandbox.write("sourcedata/a.csv", rows)
+    ingest(sandbox)
+    assert finaldata(sandbox) == ["a,1,2,3,0", "a,1,,3,0"]
+
+
+def test_rows_stand_in_the_order_first_seen(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/b.csv", ["z,1,2,3,0", "m,1,2,3,0"])
+    ingest(sandbox)
+    sandbox.write("sourcedata/a.csv", ["a,1,2,3,0", "m,1,2,3,0", "b,1,2,3,0"])
+    ingest(sandbox)
+    assert [row[0] for row in finaldata(sandbox)] == ["z", "m", "a", "b"]
+
+
+@pytest.mark.parametrize("other", ["a,1,2,4,0", "a,1,2,3,1", "a,1,2,3,", "a,,2,3,0", "A,1,2,3,0"])
+def test_the_same_client_with_other_values_is_a_new_row(sandbox: Sandbox, other: str) -> None:
+    sandbox.write("sourcedata/a.csv", ["a,1,2,3,0"])
+    ingest(sandbox)
+    sandbox.write("sourcedata/b.csv", [other])
+    ingest(sandbox)
+    assert finaldata(sandbox) == ["a,1,2,3,0", other]
+
+
+def test_columns_are_matched_by_name(sandbox: Sandbox) -> None:
+    header = " exited ,number_of_employees,corporation , lastyear_activity,lastmonth_activity"
+    sandbox.write("sourcedata/a.csv", ["1,2,a,3,4"], header=header)
+    ingest(sandbox)
+    assert finaldata(sandbox) == ["a,4,3,2,1"]
+
+
+def test_extra_columns_are_left_out_with_a_note(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/a.csv", ["north,a,1,2,3,0,x"], header=f"region,{HEADER},note")
+    result = sandbox.run("ingestion")
+    assert finaldata(sandbox) == ["a,1,2,3,0"]
+    assert " INFO pipeline.data.loader: a.csv: left out columns: region, note\n" in result.err
+
+
+def test_rows_that_differ_in_extra_columns_only_are_identical(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/a.csv", ["a,1,2,3,0,x", "a,1,2,3,0,y"], header=f"{HEADER},note")
+    ingest(sandbox)
+    assert finaldata(sandbox) == ["a,1,2,3,0"]
+
+
+def test_a_byte_order_mark_is_fine(sandbox: Sandbox) -> None:
+    (sandbox.root / "sourcedata/a.csv").write_bytes(b"\xef\xbb\xbf" + PLAIN.encode())
+    ingest(sandbox)
+    assert finaldata(sandbox) == ["a,1,2,3,0"]
+
+
+def test_windows_line_ends_are_fine(sandbox: Sandbox) -> None:
+    (sandbox.root / "sourcedata/a.csv").write_bytes(PLAIN.replace("\n", "\r\n").encode())
+    ingest(sandbox)
+    assert sandbox.config.finaldata_path.read_bytes() == PLAIN.encode()
+
+
+def test_a_missing_number_is_kept_as_missing(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/a.csv", ["a,,NA,nan,0", "b,1,null, n/a ,1"])
+    ingest(sandbox)
+    assert finaldata(sandbox) == ["a,,,,0", "b,1,,,1"]
+
+
+def test_an_unknown_outcome_is_kept_as_empty(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/a.csv", ["a,1,2,3,", "b,1,2,3,NA"])
+    ingest(sandbox)
+    assert finaldata(sandbox) == ["a,1,2,3,", "b,1,2,3,"]
+
+
+@pytest.mark.parametrize(
+    ("word", "outcome"),
+    [("yes", "1"), ("No", "0"), ("TRUE", "1"), ("False", "0"), ("YES", "1"), ("no", "0")],
+)
+def test_outcomes_may_be_words(sandbox: Sandbox, word: str, outcome: str) -> None:
+    sandbox.write("sourcedata/a.csv", [f"a,1,2,3,{word}"])
+    ingest(sandbox)
+    assert finaldata(sandbox) == [f"a,1,2,3,{outcome}"]
+
+
+def test_files_stay_where_they_are(source: Sandbox) -> None:
+    source.write("sourcedata/bad.csv", "no table\n")
+    folder = source.root / "sourcedata"
+    before = {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.iterdir()}
+    ingest(source)
+    ingest(source, "--rebuild")
+    assert {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.iterdir()} == before
+
+
+def test_the_record_names_each_file_once_in_order_of_ingestion(source: Sandbox) -> None:
+    ingest(source)
+    source.write("sourcedata/0.csv", client_rows(200, 5))
+    source.write("sourcedata/b.csv", client_rows(300, 5))
+    source.write("sourcedata/bad.csv", "no table\n")
+    ingest(source)
+    assert source.config.ingestedfiles_path.read_text() == (
+        '[\n "a.csv",\n "b.csv",\n "0.csv"\n]\n'
+    )
+
+
+def test_a_timing_is_recorded(source: Sandbox) -> None:
+    ingest(source)
+    ((stage, rows, seconds),) = source.query("SELECT stage, rows, seconds FROM timings")
+    assert (stage, rows) == ("ingestion", 120)
+    assert seconds > 0
+
+
+def test_practice_touches_nothing_of_production(source: Sandbox) -> None:
+    source.write("practicedata/p.csv", client_rows(0, 3))
+    before = source.files()
+    ingest(source, "--practice")
+    after = source.files()
+    assert {name: after[name] for name in before} == before
+    assert sorted(set(after) - set(before)) == [
+        "practicemodels/history.db",
+        "practicemodels/ingesteddata/.finaldata.csv.keys",
+        "practicemodels/ingesteddata/finaldata.csv",
+        "practicemodels/ingesteddata/ingestedfiles.txt",
+    ]
+
+
+# what is rejected whole
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty; expected a header line and rows"),
+        (HEADER.encode() + b"\n", "has a header and no rows below it"),
+        (
+            b"a,1,2,3,0\nb,1,2,3,1\n",
+            "has no header line: expected corporation, lastmonth_activity, lastyear_activity,"
+            " number_of_employees, exited; found a, 1, 2, 3, 0",
+        ),
+        (
+            b"corporation,lastmonth_activity,lastyear_activity,number_of_employees\na,1,2,3\n",
+            "lacks the column exited; it has corporation, lastmonth_activity, lastyear_activity,"
+            " number_of_employees",
+        ),
+        (PLAIN.encode("utf-16"), "is UTF-16; expected UTF-8"),
+        (
+            f"{HEADER}\nMüller,1,2,3,0\n".encode("latin-1"),
+            "is not UTF-8: byte 0xfc in line 2",
+        ),
+        (f"{PLAIN}b\0,1,2,3,0\n".encode(), "holds binary content in line 3; expected CSV text"),
+        (
+            gzip.compress(PLAIN.encode(), mtime=0),
+            "is compressed with gzip; expected plain CSV text",
+        ),
+    ],
+)
+def test_what_is_no_client_table_is_rejected_and_the_others_go_on(
+    sandbox: Sandbox, content: bytes, reason: str
+) -> None:
+    (sandbox.root / "sourcedata/a.csv").write_bytes(content)
+    aged(sandbox.root / "sourcedata/a.csv")
+    sandbox.write("sourcedata/b.csv", ["b,1,2,3,1"])
+    out = ingest(sandbox)
+    assert reason in out.splitlines()[0]
+    assert out.splitlines()[1:] == [
+        "b.csv: 1 new of 1 rows",
+        "ingesteddata/finaldata.csv: 1 rows",
+    ]
+    assert finaldata(sandbox) == ["b,1,2,3,1"]
+    assert ingested(sandbox) == ["b.csv"]
+    assert reasons(sandbox) == {"a.csv": reason}
+
+
+def test_a_fault_far_down_rejects_the_rows_above_it_too(sandbox: Sandbox) -> None:
+    rows = "\n".join([HEADER, *client_rows(0, 20_000)]).encode()
+    (sandbox.root / "sourcedata/a.csv").write_bytes(rows + b"\nM\xfcller,1,2,3,0\n")
+    sandbox.write("sourcedata/b.csv", client_rows(10, 5))
+    ingest(sandbox)
+    assert finaldata(sandbox) == client_rows(10, 5)
+
+
+def test_a_rejected_file_is_known_by_its_whole_content(sandbox: Sandbox) -> None:
+    path = sandbox.root / "sourcedata/a.csv"
+    path.write_bytes(gzip.compress(random.Random(1).randbytes(200_000), mtime=0))
+    aged(path)
+    ingest(sandbox)
+    os.utime(path, ns=(1, 1))
+    assert ingest(sandbox) == "nothing new in sourcedata\n"
+
+
+@pytest.mark.parametrize("text", [f"{PLAIN}b\0,1,2,3,0\n", f"{PLAIN}b,x,2,3,0\n"])
+def test_a_reason_is_told_in_a_sentence(sandbox: Sandbox, text: str) -> None:
+    sandbox.write("sourcedata/a.csv", text)
+    told = sandbox.run("ingestion")
+    assert "it line" not in told.out + told.err
+    assert "it 1 of" not in told.out + told.err
+
+
+def test_a_rejected_file_is_reported_once(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/a.csv", "no table\n")
+    first, second = sandbox.run("ingestion"), sandbox.run("ingestion")
+    assert "a.csv: rejected: " in first.out
+    assert (second.code, second.out, second.err) == (0, "nothing new in sourcedata\n", "")
+
+
+def test_a_rejected_file_is_tried_again_when_it_changes(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/a.csv", "no table\n")
+    ingest(sandbox)
+    sandbox.write("sourcedata/a.csv", ["a,1,2,3,0"])
+    ingest(sandbox)
+    assert finaldata(sandbox) == ["a,1,2,3,0"]
+    assert ingested(sandbox) == ["a.csv"]
+
+
+def test_a_rejected_file_does_not_count_as_ingested_or_pending(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/a.csv", "no table\n")
+    ingest(sandbox)
+    assert not sandbox.config.ingestedfiles_path.exists()
+    assert unjudged(sandbox) == []
+
+
+def test_a_file_rejected_after_it_was_ingested_keeps_its_rows_in_the_master(
+    sandbox: Sandbox,
+) -> None:
+    sandbox.write("sourcedata/a.csv", ["a,1,2,3,0"])
+    ingest(sandbox)
+    sandbox.write("sourcedata/a.csv", "no table any more\n")
+    ingest(sandbox)
+    assert finaldata(sandbox) == ["a,1,2,3,0"]
+    assert ingested(sandbox) == ["a.csv"]
+
+
+# rows that are set aside
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("x,abc,2,3,0", "lastmonth_activity 'abc' is not a number"),
+        ("x,1,1e400,3,0", "lastyear_activity '1e400' is too large for a number"),
+        ("x,1,2,inf,0", "number_of_employees 'inf' is not a number"),
+        (" ,1,2,3,0", "corporation ' ' is empty; expected a name"),
+        ("x,1,2,3,2", "exited '2' is not an outcome (0, 1 or empty)"),
+        ("x,1,2,3,maybe", "exited 'maybe' is not an outcome (0, 1 or empty)"),
+        ("x,1,2", "has 3 fields where the header has 5"),
+    ],
+)
+def test_a_bad_row_is_set_aside_with_file_line_and_reason(
+    sandbox: Sandbox, row: str, reason: str
+) -> None:
+    good = client_rows(0, 10)
+    sandbox.write("sourcedata/a.csv", [*good[:4], row, *good[4:]])
+    assert ingest(sandbox) == (
+        "a.csv: 10 new of 11 rows, 1 set aside\n"
+        "ingesteddata/rejectedrows.csv: the rows set aside, and why\n"
+        "ingesteddata/finaldata.csv: 10 rows\n"
+    )
+    assert finaldata(sandbox) == good
+    assert set_aside(sandbox) == [
+        ["file", "line", "reason", "row"],
+        ["a.csv", "6", reason, row],
+    ]
+
+
+def test_without_bad_rows_nothing_is_set_aside(source: Sandbox) -> None:
+    ingest(source)
+    assert not source.config.rejectedrows_path.exists()
+
+
+def test_exactly_a_tenth_of_bad_rows_is_borne(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/a.csv", [*client_rows(0, 18), "x,y,2,3,0", "x,1,2,3,7"])
+    ingest(sandbox)
+    assert finaldata(sandbox) == client_rows(0, 18)
+    assert [row[1] for row in set_aside(sandbox)] == ["line", "20", "21"]
+
+
+def test_more_than_a_tenth_rejects_the_file(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/a.csv", [*client_rows(0, 17), "x,y,2,3,0", "x,1,2,3,7"])
+    sandbox.write("sourcedata/b.csv", client_rows(5, 3))
+    ingest(sandbox)
+    assert reasons(sandbox) == {
+        "a.csv": "has too many bad rows: 2 of 19, more than a tenth (line 19: lastmonth_activity"
+        " 'y' is not a number; line 20: exited '7' is not an outcome (0, 1 or empty))"
+    }
+    assert finaldata(sandbox) == client_rows(5, 3)
+    assert not sandbox.config.rejectedrows_path.exists()
+
+
+def test_identical_rows_count_among_the_rows_of_which_a_tenth_may_be_bad(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/a.csv", ["a,1,2,3,0"] * 9 + ["x,y,2,3,0"])
+    assert ingest(sandbox).startswith("a.csv: 1 new of 10 rows, 1 set aside\n")
+
+
+def test_rows_set_aside_are_gathered_over_all_files(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/b.csv", [*client_rows(0, 10), 'x,y,"1,5",3,0'])
+    ingest(sandbox)
+    sandbox.write('sourcedata/a,"b.csv', ["x,1,2,3,7", *client_rows(20, 10)])
+    ingest(sandbox)
+    assert set_aside(sandbox)[1:] == [
+        ["b.csv", "12", "lastmonth_activity 'y' is not a number", 'x,y,"1,5",3,0'],
+        ['a,"b.csv', "2", "exited '7' is not an outcome (0, 1 or empty)", "x,1,2,3,7"],
+    ]
+
+
+def test_what_a_spreadsheet_would_run_is_plain_text_among_the_rows_set_aside(
+    sandbox: Sandbox,
+) -> None:
+    sandbox.write("sourcedata/a.csv", [*client_rows(0, 9), "=cmd|x,1,2,3,0", "=cmd|y,z,2,3,0"])
+    ingest(sandbox)
+    assert set_aside(sandbox)[1][3] == "'=cmd|y,z,2,3,0"
+    assert finaldata(sandbox)[-1] == "=cmd|x,1,2,3,0"
+
+
+def test_a_file_that_is_mended_has_no_rows_set_aside_any_more(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/a.csv", [*client_rows(0, 10), "x,y,2,3,0"])
+    ingest(sandbox)
+    sandbox.write("sourcedata/a.csv", [*client_rows(0, 10), "x,1,2,3,0"])
+    ingest(sandbox)
+    assert set_aside(sandbox) == [["file", "line", "reason", "row"]]
+    assert finaldata(sandbox) == [*client_rows(0, 10), "x,1,2,3,0"]
+
+
+# what is new
+
+
+def test_an_unchanged_folder_is_nothing_new_and_leaves_all_files(source: Sandbox) -> None:
+    ingest(source)
+    before = source.files()
+    assert ingest(source) == "nothing new in sourcedata\n"
+    after = source.files()
+    before.pop("history.db")  # each run is recorded there
+    after.pop("history.db")
+    assert after == before
+
+
+def test_an_empty_folder_is_nothing_new(sandbox: Sandbox) -> None:
+    assert ingest(sandbox) == "nothing new in sourcedata\n"
+
+
+def test_a_folder_that_is_not_there_is_told(sandbox: Sandbox) -> None:
+    (sandbox.root / "sourcedata").rmdir()
+    result = sandbox.run("ingestion")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        f"error: {sandbox.root}/sourcedata: there is no such folder to take client files from\n"
+    )
+
+
+def test_a_changed_file_is_taken_in_again_for_its_new_rows(source: Sandbox) -> None:
+    ingest(source)
+    judge_all(source)
+    source.write("sourcedata/a.csv", client_rows(55, 10, noise=10) + client_rows(200, 5))
+    assert ingest(source) == "a.csv: 5 new of 15 rows\ningesteddata/finaldata.csv: 125 rows\n"
+    assert finaldata(source)[120:] == client_rows(200, 5)
+    assert unjudged(source) == ["a.csv"]
+
+
+def test_a_touched_file_is_not_new(source: Sandbox) -> None:
+    ingest(source)
+    os.utime(source.root / "sourcedata/a.csv", ns=(1, 1))
+    assert ingest(source) == "nothing new in sourcedata\n"
+
+
+def test_a_rewritten_file_of_the_same_content_is_not_new(source: Sandbox) -> None:
+    ingest(source)
+    path = source.root / "sourcedata/a.csv"
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content)
+    assert ingest(source) == "nothing new in sourcedata\n"
+
+
+def test_a_file_that_left_takes_no_rows_with_it(source: Sandbox) -> None:
+    ingest(source)
+    (source.root / "sourcedata/a.csv").unlink()
+    assert ingest(source) == "nothing new in sourcedata\n"
+    assert len(finaldata(source)) == 120
+
+
+def test_stray_things_are_never_new(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/.hidden.csv", ["a,1,2,3,0"])
+    sandbox.write("sourcedata/x.csv/inner.csv", ["a,1,2,3,0"])
+    sandbox.write("sourcedata/notes.txt", ["a,1,2,3,0"])
+    sandbox.write("sourcedata/.~lock.a.csv#", "someone")
+    assert ingest(sandbox) == "nothing new in sourcedata\n"
+    assert sandbox.query("SELECT * FROM files") == []
+
+
+def test_every_new_file_is_pending_until_it_is_judged(source: Sandbox) -> None:
+    ingest(source)
+    assert unjudged(source) == ["a.csv", "b.csv"]
+    judge_all(source)
+    source.write("sourcedata/c.csv", client_rows(500, 5))
+    ingest(source)
+    assert unjudged(source) == ["c.csv"]
+
+
+def test_a_file_still_being_copied_waits_for_the_next_run(source: Sandbox) -> None:
+    path = source.root / "sourcedata/a.csv"
+    whole = path.read_text()
+    path.write_text(whole[:1000])
+    result = source.run("ingestion")
+    assert result.out == "b.csv: 60 new of 60 rows\ningesteddata/finaldata.csv: 60 rows\n"
+    assert (
+        "WARNING pipeline.data.loader: a.csv does not end with a line end and changed" in result.err
+    )
+    path.write_text(whole)
+    ingest(source)
+    assert finaldata(source) == client_rows(60, 60, noise=10) + client_rows(0, 60, noise=10)
+
+
+def test_a_link_is_rejected_until_it_is_a_file(source: Sandbox) -> None:
+    path = source.root / "sourcedata/a.csv"
+    path.rename(source.root / "elsewhere.csv")
+    path.symlink_to(source.root / "elsewhere.csv")
+    ingest(source)
+    assert reasons(source) == {"a.csv": "is a link or a special file; expected the file itself"}
+    assert ingest(source) == "nothing new in sourcedata\n"
+    path.unlink()
+    (source.root / "elsewhere.csv").rename(path)
+    ingest(source)
+    assert finaldata(source) == client_rows(60, 60, noise=10) + client_rows(0, 60, noise=10)
+
+
+# finaldata.csv and what a killed run leaves
+
+
+def test_a_torn_tail_is_cut_off(source: Sandbox) -> None:
+    ingest(source)
+    with source.config.finaldata_path.open("a") as file:
+        file.write("whole,1,2,3,0\ntorn,1,")
+    source.write("sourcedata/c.csv", ["whole,1,2,3,0"])
+    ingest(source)
+    assert finaldata(source) == [*client_rows(0, 120, noise=10), "whole,1,2,3,0"]
+
+
+def test_finaldata_that_is_gone_is_told(source: Sandbox) -> None:
+    ingest(source)
+    path = source.config.finaldata_path
+    size = path.stat().st_size
+    path.unlink()
+    source.write("sourcedata/c.csv", client_rows(500, 5))
+    result = source.run("ingestion")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        f"error: {path} is gone, though {size:,} bytes of it are on record; run"
+        " `python ingestion.py --rebuild` to make it again from the input folder\n"
+    )
+
+
+def test_finaldata_that_is_too_short_is_told_and_left_alone(source: Sandbox) -> None:
+    ingest(source)
+    path = source.config.finaldata_path
+    content = path.read_bytes()
+    path.write_bytes(content[:1000])
+    source.write("sourcedata/c.csv", client_rows(500, 5))
+    result = source.run("ingestion")
+    assert result.code == 1
+    assert f"finaldata.csv has 1,000 bytes where {len(content):,} are on record; run" in result.err
+    assert path.read_bytes() == content[:1000]
+
+
+def test_another_schema_is_told(source: Sandbox) -> None:
+    ingest(source)
+    schema = {"client": "corporation", "outcome": "exited", "numeric": ["number_of_employees"]}
+    source.configure(schema=schema)
+    source.write("sourcedata/c.csv", client_rows(500, 5))
+    result = source.run("ingestion")
+    assert result.code == 1
+    assert "config.json says corporation,number_of_employees,exited; run" in result.err
+    ingest(source, "--rebuild")
+    assert source.config.finaldata_path.read_text().startswith(
+        "corporation,number_of_employees,exited\nclient00000,5,0\nclient00001,42,1\n"
+    )
+
+
+def test_a_run_killed_before_it_is_on_record_loses_and_doubles_nothing(source: Sandbox) -> None:
+    ingest(source)
+    source.write("sourcedata/c.csv", client_rows(120, 60, noise=10))
+    assert killed(source, "open", "ingesteddata")  # rows are written, the folder is being synced
+    assert source.config.finaldata_path.read_text().count("\n") == 181
+    assert ingested(source) == ["a.csv", "b.csv"]
+    ingest(source)
+    assert finaldata(source) == client_rows(0, 180, noise=10)
+    assert ingested(source) == ["a.csv", "b.csv", "c.csv"]
+
+
+def test_a_first_run_killed_before_it_is_on_record_begins_anew(source: Sandbox) -> None:
+    assert killed(source, "open", "ingesteddata")  # the header is written, and nothing recorded
+    assert source.query("SELECT * FROM files") == []
+    ingest(source)
+    assert finaldata(source) == client_rows(0, 120, noise=10)
+
+
+def test_rows_of_a_lost_history_are_not_overwritten(source: Sandbox) -> None:
+    ingest(source)
+    before = source.config.finaldata_path.read_bytes()
+    source.config.history_path.unlink()
+    result = source.run("ingestion")
+    assert result.code == 1
+    assert "finaldata.csv has rows that history.db knows nothing of: if that was" in result.err
+    assert source.config.finaldata_path.read_bytes() == before
+
+
+@pytest.mark.parametrize("stage", ["ingestion", "fullprocess"])
+def test_a_lost_finaldata_is_told_though_nothing_is_new(source: Sandbox, stage: str) -> None:
+    ingest(source)
+    source.config.finaldata_path.unlink()
+    result = source.run(stage)
+    assert result.code == 1
+    assert (
+        "finaldata.csv is gone, though 2,949 bytes of it are on record; run `python" in result.err
+    )
+
+
+def test_a_run_killed_before_its_records_are_written_leaves_them_to_the_next(
+    source: Sandbox,
+) -> None:
+    assert killed(source, "os.rename", "ingestedfiles.txt")
+    assert not source.config.ingestedfiles_path.exists()
+    assert ingest(source) == "nothing new in sourcedata\n"
+    assert ingested(source) == ["a.csv", "b.csv"]
+    assert finaldata(source) == client_rows(0, 120, noise=10)
+
+
+def test_a_history_that_cannot_be_written_fails_the_run(source: Sandbox) -> None:
+    with History(source.config.history_path) as history:
+        history.query(
+            "CREATE TRIGGER full BEFORE INSERT ON files BEGIN SELECT RAISE(ABORT, 'full'); END"
+        )
+    with pytest.raises(sqlite3.IntegrityError, match="full"):
+        source.run("ingestion")
+    assert source.query("SELECT outcome, detail FROM runs") == [("failed", "IntegrityError: full")]
+    with History(source.config.history_path) as history:
+        history.query("DROP TRIGGER full")
+    ingest(source)
+    assert finaldata(source) == client_rows(0, 120, noise=10)
+
+
+# --rebuild
+
+
+def test_a_rebuild_makes_the_same_again(source: Sandbox) -> None:
+    ingest(source)
+    source.write("sourcedata/0.csv", client_rows(100, 50, noise=10))
+    ingest(source)
+    before = {p.name: p.read_bytes() for p in source.config.output_folder_path.glob("[!.]*")}
+    source.config.finaldata_path.write_text("spoilt")
+    assert ingest(source, "--rebuild") == (
+        "a.csv: 60 new of 60 rows\n"
+        "b.csv: 60 new of 60 rows\n"
+        "0.csv: 30 new of 50 rows\n"
+        "ingesteddata/finaldata.csv: 150 rows\n"
+    )
+    after = {p.name: p.read_bytes() for p in source.config.output_folder_path.glob("[!.]*")}
+    assert after == before
+    assert (source.config.output_folder_path / ".finaldata.csv.keys").exists()
+
+
+def test_after_a_rebuild_nothing_is_new(source: Sandbox) -> None:
+    ingest(source)
+    ingest(source, "--rebuild")
+    assert ingest(source) == "nothing new in sourcedata\n"
+
+
+def test_a_rebuild_takes_in_what_is_new_last(source: Sandbox) -> None:
+    ingest(source)
+    source.write("sourcedata/0.csv", client_rows(200, 5))
+    ingest(source, "--rebuild")
+    assert ingested(source) == ["a.csv", "b.csv", "0.csv"]
+    assert finaldata(source) == client_rows(0, 120, noise=10) + client_rows(200, 5)
+
+
+def test_a_rebuild_makes_finaldata_again_that_is_gone(source: Sandbox) -> None:
+    ingest(source)
+    source.config.finaldata_path.unlink()
+    ingest(source, "--rebuild")
+    assert finaldata(source) == client_rows(0, 120, noise=10)
+
+
+def test_a_rebuild_leaves_out_the_rows_of_a_file_that_left_and_says_so(source: Sandbox) -> None:
+    ingest(source)
+    (source.root / "sourcedata/a.csv").unlink()
+    result = source.run("ingestion", "--rebuild")
+    assert "a.csv is no longer in the input folder: its rows are left out\n" in result.err
+    assert finaldata(source) == client_rows(60, 60, noise=10)
+    assert ingested(source) == ["b.csv"]
+
+
+def test_a_rebuild_keeps_a_row_that_another_file_holds_too(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/a.csv", client_rows(0, 10))
+    sandbox.write("sourcedata/b.csv", client_rows(5, 10))
+    ingest(sandbox)
+    (sandbox.root / "sourcedata/a.csv").unlink()
+    ingest(sandbox, "--rebuild")
+    assert finaldata(sandbox) == client_rows(5, 10)
+
+
+def test_a_rebuild_of_an_empty_folder_leaves_an_empty_record(source: Sandbox) -> None:
+    ingest(source)
+    for name in ("a.csv", "b.csv"):
+        (source.root / "sourcedata" / name).unlink()
+    ingest(source, "--rebuild")
+    assert finaldata(source) == []
+    assert ingested(source) == []
+
+
+def test_what_was_judged_stays_judged_after_a_rebuild(source: Sandbox) -> None:
+    ingest(source)
+    judge_all(source)
+    source.write("sourcedata/c.csv", client_rows(200, 5))
+    ingest(source)
+    ingest(source, "--rebuild")
+    assert unjudged(source) == ["c.csv"]
+
+
+def test_pending_rows_are_found_after_a_rebuild_has_moved_them(source: Sandbox) -> None:
+    ingest(source)
+    judge_all(source)
+    source.write("sourcedata/c.csv", client_rows(200, 5))
+    ingest(source)
+    (source.root / "sourcedata/a.csv").unlink()
+    ingest(source, "--rebuild")
+    content = source.config.finaldata_path.read_bytes()
+    with History(source.config.history_path) as history:
+        ((start, end),) = [file.span for file in ledger.unjudged(history)]
+    assert content[start:end].decode().splitlines() == client_rows(200, 5)
+
+
+def test_a_rebuild_keeps_the_rows_set_aside(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/a.csv", [*client_rows(0, 10), "x,y,2,3,0"])
+    ingest(sandbox)
+    before = set_aside(sandbox)
+    ingest(sandbox, "--rebuild")
+    assert set_aside(sandbox) == before
+
+
+def test_two_rebuilds_in_a_row_make_the_same(source: Sandbox) -> None:
+    ingest(source)
+    source.write("sourcedata/a.csv", client_rows(0, 65, noise=10))
+    ingest(source)
+    ingest(source, "--rebuild")
+    first = source.config.finaldata_path.read_bytes(), ingested(source)
+    ingest(source, "--rebuild")
+    assert (source.config.finaldata_path.read_bytes(), ingested(source)) == first
+
+
+@pytest.mark.parametrize("moment", ["before the renames", "between them", "after the renames"])
+def test_a_killed_rebuild_is_finished_by_the_next_run(source: Sandbox, moment: str) -> None:
+    ingest(source)
+    judge_all(source)
+    (source.root / "sourcedata/a.csv").unlink()
+    source.write("sourcedata/c.csv", client_rows(200, 5))
+    if moment == "before the renames":
+        assert killed(source, "os.rename", "/finaldata.csv", "--rebuild")
+        assert finaldata(source) == client_rows(0, 120, noise=10)
+    else:
+        if moment == "between them":  # the rows are new, their keys are not
+            assert killed(source, "os.rename", "/.finaldata.csv.keys", "--rebuild")
+        else:
+            assert killed(source, "open", "ingesteddata", "--rebuild", after=3)
+        assert len(finaldata(source)) == 65
+    ingest(source)
+    assert finaldata(source) == client_rows(60, 60, noise=10) + client_rows(200, 5)
+    assert ingested(source) == ["b.csv", "c.csv"]
+    assert unjudged(source) == ["c.csv"]
+    assert ingest(source) == "nothing new in sourcedata\n"
+    assert [p.name for p in sorted(source.config.output_folder_path.iterdir())] == [
+        *(".finaldata.csv.keys", "finaldata.csv", "ingestedfiles.txt")
+    ]
+
+
+# more than memory holds
+
+LIMITED = """
+import resource, sys
+limit = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+from ingestion import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["n" * 300, "a, " + "n" * 2000], ids=["plain", "quoted"])
+def test_a_file_larger_than_memory_goes_in(sandbox: Sandbox, name: str) -> None:
+    row = f'"{name} %d",1,2,3,0\n' if "," in name else f"{name} %d,1,2,3,0\n"
+    path, memory, count = sandbox.root / "sourcedata/a.csv", 256 << 20, 0
+    with path.open("w") as file:
+        file.write(f"{HEADER}\n")
+        while file.tell() < 1.5 * memory:
+            file.writelines(row % i for i in range(count, count + 10_000))
+            count += 10_000
+    command = [sys.executable, "-c", LIMITED, str(memory)]
+    command += ["--config", str(sandbox.root / "config.json")]
+    environment = {
+        **os.environ,
+        "OPENBLAS_NUM_THREADS": "1",
+    }  # its threads take memory of their own
+    for args in ([], ["--rebuild"]):
+        done = subprocess.run(
+            [*command, *args], cwd=PROJECT, env=environment, capture_output=True, text=True
+        )
+        assert done.stdout.startswith(f"a.csv: {count:,} new of {count:,} rows\n"), done.stderr
+    assert sandbox.config.finaldata_path.stat().st_size == path.stat().st_size
+
+
+# against pandas
+
+
+NAMES = ["acme", "a, b", 'the "best"', "NA", "Größe", "007"]
+NUMBERS = [math.nan, 0.0, 1.0, 0.1 + 0.2, 12.5, 1e-9, 123456789.0]
+OUTCOMES = {
+    "0": ["0", "no", "No", "FALSE", "0.0"],
+    "1": ["1", "yes", "True", " 1 "],
+    "": ["", "NA"],
+}
+
+
+def spelled(rng: random.Random, value: float) -> str:
+    """A number in one of the ways in which people and programs write it, mostly the shortest."""
+    if rng.random() < 0.8:
+        return "" if math.isnan(value) else f"{value:.0f}" if value.is_integer() else repr(value)
+    if math.isnan(value):
+        return rng.choice(["", "NA", "nan", " ", "null"])
+    ways = [repr(value), f" {value!r}", f"{value:.17e}", f'"{value!r}"']
+    return rng.choice([*ways, f"0{value:.0f}", f"+{value:.1f}"] if value.is_integer() else ways)
+
+
+def random_table(rng: random.Random) -> tuple[pd.DataFrame, str]:
+    """A table of values, and a CSV text that says the same."""
+    columns = HEADER.split(",")
+    order = rng.choice([[*columns], rng.sample([*columns, "note"], 6)])
+    rows, lines = [], [",".join(f" {name} " for name in order)]
+    for _ in range(rng.randrange(1, 400)):
+        client, outcome = rng.choice(NAMES), rng.choice(list(OUTCOMES))
+        numbers = rng.choices(NUMBERS, k=3)
+        rows.append((client, *numbers, float(outcome or "nan")))
+        quoted = rng.random() < 0.2 or not {",", '"'}.isdisjoint(client)
+        name = '"' + client.replace('"', '""') + '"' if quoted else client
+        texts = [name, *(spelled(rng, n) for n in numbers)]
+        cells = dict(zip(columns, [*texts, rng.choice(OUTCOMES[outcome])], strict=True))
+        lines.append(",".join({**cells, "note": str(rng.random())}[name] for name in order))
+    return pd.DataFrame(rows, columns=columns).astype({"corporation": "str"}), "\n".join(
+        lines
+    ) + "\n"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_tables_come_out_as_pandas_would_merge_them(sandbox: Sandbox, seed: int) -> None:
+    rng = random.Random(seed)
+    tables = []
+    for i in range(4):
+        table, text = random_table(rng)
+        tables.append(table)
+        sandbox.write(f"sourcedata/{i}.csv", text)
+        if rng.random() < 0.5:
+            ingest(sandbox)
+    ingest(sandbox)
+    together = pd.concat(tables, ignore_index=True)
+    expected = together.drop_duplicates(ignore_index=True)
+    assert len(expected) < len(together)
+    with History(sandbox.config.history_path) as history:
+        frame = open_master(sandbox.config.finaldata_path, sandbox.config.schema, history).frame
+    assert_frame_equal(frame, expected, check_exact=True)
+    plain = pd.read_csv(sandbox.config.finaldata_path)
+    assert_frame_equal(plain[HEADER.split(",")[1:]], expected.drop(columns="corporation"))
+
+
+# real tables
+
+
+@needs_shared
+def test_the_original_practice_tables_hold_26_unique_rows(sandbox: Sandbox) -> None:
+    sandbox.configure(input_folder_path=str(SHARED / "original/practicedata"))
+    assert ingest(sandbox) == (
+        "dataset1.csv: 17 new of 17 rows\n"
+        "dataset2.csv: 9 new of 19 rows\n"
+        "ingesteddata/finaldata.csv: 26 rows\n"
+    )
+    tables = [pd.read_csv(path) for path in sorted((SHARED / "original/practicedata").iterdir())]
+    expected = pd.concat(tables).drop_duplicates(ignore_index=True)
+    assert_frame_equal(pd.read_csv(sandbox.config.finaldata_path), expected)
+
+
+@needs_shared
+def test_the_junk_last_line_of_the_bank_table_is_set_aside(sandbox: Sandbox) -> None:
+    table = pd.read_csv(SHARED / "public/bank_10000.csv", nrows=10_000)
+    schema = {
+        "client": "CustomerId",
+        "outcome": "Exited",
+        "numeric": [c for c in table.columns[1:-1] if c not in ("Geography", "Gender")],
+        "categorical": ["Geography", "Gender"],
+    }
+    sandbox.configure(schema=schema)
+    path = sandbox.root / "sourcedata/bank.csv"
+    path.write_bytes((SHARED / "public/bank_10000.csv").read_bytes())
+    assert ingest(sandbox) == (
+        "bank.csv: 10,000 new of 10,001 rows, 1 set aside\n"
+        "ingesteddata/rejectedrows.csv: the rows set aside, and why\n"
+        "ingesteddata/finaldata.csv: 10,000 rows\n"
+    )
+    assert set_aside(sandbox)[1:] == [
+        [
+            "bank.csv",
+            "10002",
+            "Exited '50000' is not an outcome (0, 1 or empty)",
+            "12348743,600,France,Male,40,3,3,60000,2,1,1,50000",
+        ]
+    ]
+    final = pd.read_csv(sandbox.config.finaldata_path)
+    assert_frame_equal(final[list(table.columns)], table)

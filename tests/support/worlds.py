@@ -1,0 +1,330 @@
+"""Small worlds for the crash harness, runs of the real commands on them, and a reader meanwhile."""
+
+import hashlib
+import importlib
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+from sandbox import HEADER, NOISE, client_rows
+from tracing import Call, follow, fork
+
+from pipeline.core.config import Config, load_config
+from pipeline.models.manifest import CARD, MODEL, RECORD, REFERENCE, SCORE
+from pipeline.registry.releases import live_id
+
+# how a complete file ends: a pickle, a picture, and else a line
+ENDS = {".pkl": b".", ".html": b"</html>\n", ".png": b"IEND\xaeB`\x82"}
+LINKED = (MODEL, SCORE, RECORD)  # what production shows of a release without its folder
+SECONDS = 600  # within which every run must end, or it hangs
+RELEASE = re.compile(rb"(\d{6})-\d{8}T\d{6}Z")
+
+
+def table(rows: list[str], header: str = HEADER) -> str:
+    return "\n".join([header, *rows]) + "\n"
+
+
+A = table(client_rows(0, 60, noise=NOISE))
+B = table(client_rows(50, 70, noise=NOISE))  # ten of its rows are in A
+STABLE = table([*client_rows(300, 60), "Bad Ltd,many,300,50,0", *client_rows(0, 5, noise=NOISE)])
+DRIFTED = table(client_rows(300, 400, flipped=True))
+REFUSED = table(client_rows(300, 60), header="who,what")
+
+FIRST = (("a.csv", A), ("b.csv", B))
+BY_HAND = ("ingestion", "training", "scoring", "deployment")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A command, how the world comes to be on which it runs, and what it must leave."""
+
+    command: tuple[str, ...]
+    before: tuple[str | tuple[str, str | None], ...]  # stages to run, (file, text) to write
+    tables: tuple[str, ...]  # whose rows are in finaldata.csv at the end
+    then: str = "fullprocess"  # what runs after it
+    keep_releases: int = 5
+    report_formats: tuple[str, ...] = ()  # of those for people, which take most of a run's time
+
+    @property
+    def chain(self) -> bool:
+        """Whether the whole chain runs afterwards, as by cron."""
+        return self.then == "fullprocess"
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether it is a rollback, which done twice goes back twice."""
+        return "--rollback" in self.command
+
+
+SCENARIOS = {
+    "cold start": Scenario(("fullprocess",), FIRST, (A, B)),
+    "no drift": Scenario(
+        ("fullprocess",),
+        (*FIRST, "fullprocess", ("c.csv", STABLE)),
+        (A, B, STABLE),
+        report_formats=("html",),
+    ),
+    "drift": Scenario(
+        ("fullprocess",),
+        (*FIRST, "fullprocess", "deployment", ("c.csv", DRIFTED)),
+        (A, B, DRIFTED),
+        keep_releases=1,  # so that the first one goes
+    ),
+    "rejected": Scenario(
+        ("fullprocess",),
+        (*FIRST, ("c.csv", STABLE), "fullprocess", ("c.csv", REFUSED)),
+        (A, B, STABLE),
+    ),
+    "rebuild": Scenario(
+        ("ingestion", "--rebuild"),
+        (*FIRST, ("c.csv", STABLE), "fullprocess", ("b.csv", None)),
+        (A, STABLE),
+    ),
+    "rollback": Scenario(
+        ("deployment", "--rollback"),
+        (*FIRST, "fullprocess", ("c.csv", DRIFTED), "fullprocess"),
+        (A, B, DRIFTED),
+    ),
+    # without the chain, for the everyday tests
+    "ingestion": Scenario(
+        ("ingestion",),
+        (*FIRST, "ingestion", ("c.csv", STABLE)),
+        (A, B, STABLE),
+        then="ingestion",
+    ),
+    "rollback by hand": Scenario(
+        ("deployment", "--rollback"),
+        (*FIRST, *BY_HAND, "deployment"),
+        (A, B),
+        then="ingestion",
+    ),
+}
+
+
+def recomputed(tables: tuple[str, ...]) -> bytes:
+    """What `finaldata.csv` must hold, by nothing but pandas."""
+    every = pd.concat(
+        [pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False) for text in tables]
+    )
+    numbers = every.iloc[:, 1:].apply(pd.to_numeric, errors="coerce")
+    text: str = every[numbers.notna().all(axis=1)].drop_duplicates().to_csv(index=False)
+    return text.encode()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class World:
+    """A project folder of its own, and what was found wrong with it."""
+
+    root: Path
+    faults: list[str] = field(default_factory=list)
+    looks: int = 0  # of the reader
+
+    @property
+    def config(self) -> Config:
+        return load_config(self.root / "config.json")
+
+    @property
+    def history(self) -> Path:
+        return self.root / "history.db"
+
+    def prepare(self, scenario: Scenario) -> None:
+        """Make the folders and do what comes before the command."""
+        for name in ("sourcedata", "testdata"):
+            (self.root / name).mkdir(parents=True)
+        config = {
+            "input_folder_path": "sourcedata",
+            "output_folder_path": "ingesteddata",
+            "test_data_path": "testdata",
+            "output_model_path": "models",
+            "prod_deployment_path": "production_deployment",
+            "keep_releases": scenario.keep_releases,
+            "api_url": None,
+            "report_formats": scenario.report_formats,
+        }
+        (self.root / "config.json").write_text(json.dumps(config))
+        rows = client_rows(90_000, 60, noise=NOISE)
+        (self.root / "testdata/testdata.csv").write_text(table(rows))
+        for step in scenario.before:
+            if isinstance(step, str):
+                ended = self.run(step)
+                assert ended.code == 0, ended.err
+            elif step[1] is None:
+                (self.root / "sourcedata" / step[0]).unlink()
+            else:
+                (self.root / "sourcedata" / step[0]).write_text(step[1])
+        assert not self.faults, self.faults[:3]
+
+    def run(
+        self,
+        *command: str,
+        before: Callable[[Call], None] = lambda _: None,
+        after: Callable[[Call], None] = lambda _: None,
+        limit: Callable[[], None] = lambda: None,
+    ) -> Ended:
+        """Run a stage in a child; the reader looks after each call that changes production."""
+        reader = Reader(self)
+
+        def returned(call: Call) -> None:
+            after(call)
+            for path in call.paths:
+                if path.is_relative_to(reader.production):
+                    reader.look()
+                elif not whole(path):
+                    self.faults.append(f"{path.name} is half-written after {call.name}")
+
+        with piped() as (out, err):
+            child = fork(lambda: self._main(command, out, err, limit), traced=True)
+            code = follow(child, self.root, before, returned)
+        reader.end()
+        return Ended(code, out.text, err.text)
+
+    def run_until(self, moment: float, *command: str) -> Ended:
+        """Run a stage in a child and kill it after so many seconds; the reader looks all along."""
+        reader = Reader(self)
+        with piped() as (out, err):
+            child = fork(lambda: self._main(command, out, err, lambda: None))
+            end = time.monotonic() + moment
+            while not os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if time.monotonic() >= end:
+                    os.kill(child, signal.SIGKILL)
+                reader.look()
+                time.sleep(0.0005)
+            _, status = os.waitpid(child, 0)
+        reader.end()
+        return Ended(os.waitstatus_to_exitcode(status), out.text, err.text)
+
+    def _main(
+        self, command: tuple[str, ...], out: "Pipe", err: "Pipe", limit: Callable[[], None]
+    ) -> int:
+        os.dup2(out.writing, 1)
+        os.dup2(err.writing, 2)
+        signal.alarm(SECONDS)
+        sys.executable = shutil.which("false") or ""  # pip gives no answer
+        limit()
+        stage, *options = command
+        main = importlib.import_module(stage).main
+        code: int = main(["--config", str(self.root / "config.json"), *options])
+        return code
+
+    def tree(self) -> list[str]:
+        """Every name below the root, the ids of releases without their times."""
+        names = sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*"))
+        return [without_ids(os.fsencode(name)).decode() for name in names]
+
+    def stamps(self) -> dict[Path, tuple[int, int]]:
+        """When each file, link and folder changed, but for the folder of the lock."""
+        paths = [path for path in self.root.rglob("*") if path.name != "history.db.run"]
+        return {path: (path.lstat().st_mtime_ns, path.lstat().st_ino) for path in paths}
+
+
+@dataclass
+class Pipe:
+    """What a child says, kept by the kernel until it has ended."""
+
+    reading: int
+    writing: int
+    text: str = ""
+
+
+@contextmanager
+def piped() -> Iterator[tuple[Pipe, Pipe]]:
+    """Two pipes for a child; what it said is told at the end."""
+    pipes = Pipe(*os.pipe()), Pipe(*os.pipe())
+    try:
+        yield pipes
+    finally:
+        for pipe in pipes:
+            os.close(pipe.writing)
+            with os.fdopen(pipe.reading, "rb") as file:
+                pipe.text = file.read().decode(errors="replace")
+
+
+class Reader:
+    """Another program, which reads what is live: through `current` once, and through the links."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.production = world, world.config.prod_deployment_path
+        self.first = self.last = self._resolved()
+
+    def look(self) -> None:
+        """Read the release resolved at the last look, then what is live now."""
+        self.world.looks += 1
+        if self.last:
+            self._read(self.last, "resolved before")
+        now = self._resolved()
+        if now:
+            self._read(now, "live")
+            linked = self._digests(self.production, LINKED, "linked")
+            if self._resolved() == now and linked != self._digests(now, LINKED, "live"):
+                self._fault(f"the links do not show {now.name}")
+        elif self.last:
+            self._fault("nothing is live any more")
+        self.first, self.last = self.first or now, now
+
+    def end(self) -> None:
+        """Look once more, and read what was live first."""
+        self.look()
+        if self.first:
+            self._read(self.first, "live first")
+
+    def _resolved(self) -> Path | None:
+        live = live_id(self.production)
+        return self.production / "releases" / live if live else None
+
+    def _read(self, folder: Path, what: str) -> None:
+        try:
+            told = json.loads((folder / "manifest.json").read_bytes())["files"]
+            card = (folder / CARD).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            self._fault(f"{what}: {folder.name}: {error!r}")
+        else:
+            if self._digests(folder, (*LINKED, REFERENCE), what) != told:
+                self._fault(f"{what}: {folder.name} is a mixed set")
+            heading = f"# Model card of release {folder.name}\n"
+            if not (card.startswith(heading) and card.endswith(".\n")):
+                self._fault(f"{what}: {folder.name} has not its own card, whole")
+
+    def _digests(self, folder: Path, names: tuple[str, ...], what: str) -> dict[str, str]:
+        digests = {}
+        for name in names:
+            try:
+                digests[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            except OSError as error:
+                self._fault(f"{what}: {folder.name}: {error!r}")
+        return digests
+
+    def _fault(self, told: str) -> None:
+        self.world.faults.append(f"a reader saw: {told}")
+
+
+def whole(path: Path) -> bool:
+    """Whether a file is complete, if it is one that others read and that does not grow."""
+    passed_over = path.name.startswith((".", "history.db", "finaldata.csv")) or path.name == "lock"
+    if passed_over or not path.is_file():
+        return True
+    content = path.read_bytes()
+    return content.endswith(ENDS.get(path.suffix, b"\n")) and content != b"\n"
+
+
+def without_ids(content: bytes) -> bytes:
+    """A content with the times left out of the ids of releases."""
+    return RELEASE.sub(rb"\1", content)

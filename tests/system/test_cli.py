@@ -1,0 +1,330 @@
+"""What all stages share on the command line: options, exit codes, and what goes to which stream."""
+
+import importlib
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+
+import pytest
+from sandbox import PROJECT, Sandbox, client_rows
+from servers import foreign, interruptible
+
+from pipeline import cli
+from pipeline.core.config import Config
+from pipeline.core.errors import DataError, LockHeldError
+
+STAGES = ["ingestion", "training", "scoring", "deployment", "diagnostics", "reporting"]
+ALONE = [*STAGES, "fullprocess"]  # those that hold the lock
+SCRIPTS = [*ALONE, "app", "apicalls"]
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (DEBUG|INFO|WARNING|ERROR) [\w.]+: .+")
+
+
+def arguments(world: Sandbox, *more: str) -> Namespace:
+    given = ["--config", str(world.root / "config.json"), *more]
+    return cli.stage_parser("a stage of a test").parse_args(given)
+
+
+def start(script: str, *args: str) -> "subprocess.Popen[str]":
+    """A script in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, str(PROJECT / script), *args],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+# --- options ---
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_is_the_manual_of_the_script(script: str, capsys: pytest.CaptureFixture[str]) -> None:
+    module = importlib.import_module(script)
+
+    with pytest.raises(SystemExit) as stopped:
+        module.main(["--help"])
+
+    said = capsys.readouterr().out
+    assert stopped.value.code == 0
+    assert module.__doc__.strip() in said
+    for option in ("--config PATH", "--practice", "-v, --verbose", "-h, --help"):
+        assert option in said
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_an_unknown_option_is_a_usage_error(
+    script: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        importlib.import_module(script).main(["--no-such-option"])
+
+    captured = capsys.readouterr()
+    assert (stopped.value.code, captured.out) == (2, "")
+    assert captured.err.endswith("error: unrecognized arguments: --no-such-option\n")
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_config_that_is_not_there_is_one_clear_line(
+    script: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "nowhere.json"
+
+    code = importlib.import_module(script).main(["--config", str(path)])
+
+    captured = capsys.readouterr()
+    assert (code, captured.out) == (1, "")
+    assert captured.err == f"error: {path}: there is no such file (name one with --config)\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_config_beside_the_scripts_is_the_default() -> None:
+    assert cli.stage_parser("").parse_args([]).config == PROJECT / "config.json"
+
+
+def test_every_problem_of_a_config_is_told_at_once(sandbox: Sandbox) -> None:
+    sandbox.configure(keep_releases=0, input_folder=".")
+
+    result = sandbox.run("ingestion")
+
+    path = sandbox.root / "config.json"
+    assert (result.code, result.out) == (1, "")
+    assert result.err.splitlines() == [
+        f'error: {path}: "input_folder" is not a known key; did you mean "input_folder_path"?',
+        f'{path}: "keep_releases" must be a whole number of at least 1, not 0',
+    ]
+
+
+# --- exit codes ---
+
+
+def test_a_command_that_is_done_returns_0_and_gets_its_config(sandbox: Sandbox) -> None:
+    given: list[tuple[Config, Namespace]] = []
+    args = arguments(sandbox, "--practice")
+
+    code = cli.run(lambda config, args: given.append((config, args)), args)
+
+    assert (code, given) == (0, [(sandbox.practice, args)])
+
+
+def test_an_expected_failure_is_one_line_and_1(sandbox: Sandbox) -> None:
+    def command(*_: object) -> None:
+        raise DataError("a.csv: is not what it should be")
+
+    code = cli.run(command, arguments(sandbox))
+
+    captured = sandbox.capsys.readouterr()
+    assert (code, captured.out, captured.err) == (1, "", "error: a.csv: is not what it should be\n")
+
+
+def test_a_failure_of_the_system_is_one_line_and_1(sandbox: Sandbox) -> None:
+    def command(config: Config, _: Namespace) -> None:
+        (config.root / "nowhere/file").read_text()
+
+    code = cli.run(command, arguments(sandbox))
+
+    captured = sandbox.capsys.readouterr()
+    expected = f"error: {sandbox.root}/nowhere/file: No such file or directory\n"
+    assert (code, captured.out, captured.err) == (1, "", expected)
+
+
+def test_a_held_lock_is_one_line_and_75(sandbox: Sandbox) -> None:
+    def command(*_: object) -> None:
+        raise LockHeldError("another run is at work")
+
+    assert cli.run(command, arguments(sandbox)) == 75
+    assert sandbox.capsys.readouterr().err == "error: another run is at work\n"
+
+
+def test_an_interrupt_is_one_word_and_130(sandbox: Sandbox) -> None:
+    def command(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    assert cli.run(command, arguments(sandbox)) == 130
+    assert sandbox.capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_bug_keeps_its_traceback(sandbox: Sandbox) -> None:
+    def command(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        cli.run(command, arguments(sandbox))
+
+
+MANY_LINES = """
+import sys
+from pipeline import cli
+
+def command(config, args):
+    for number in range(100_000):
+        cli.print_lines([str(number)])
+    print("the end", file=sys.stderr)
+
+raise SystemExit(cli.run(command, cli.stage_parser("").parse_args()))
+"""
+
+
+def test_a_reader_that_leaves_early_is_no_failure(sandbox: Sandbox) -> None:
+    command = [sys.executable, "-c", MANY_LINES, "--config", str(sandbox.root / "config.json")]
+    with subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as child:
+        assert child.stdout
+        assert child.stderr
+        assert child.stdout.readline() == "0\n"
+        child.stdout.close()
+        log = child.stderr.read()
+
+    assert (child.returncode, log) == (0, "the end\n")
+
+
+@contextmanager
+def reader_gone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Standard output is a pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as pipe, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", pipe)
+        yield
+
+
+@pytest.mark.parametrize("args", [["fullprocess"], ["fullprocess", "--json"], ["reporting"]])
+def test_a_run_without_a_reader_goes_on_to_its_end(
+    settled: Sandbox, monkeypatch: pytest.MonkeyPatch, args: list[str]
+) -> None:
+    settled.write("sourcedata/c.csv", client_rows(200, 60))
+
+    with reader_gone(monkeypatch):
+        main = importlib.import_module(args[0]).main
+        code = main(["--config", str(settled.root / "config.json"), *args[1:]])
+
+    assert code == 0
+    last = "SELECT command, outcome FROM runs ORDER BY id DESC LIMIT 1"
+    assert settled.query(last) == [(args[0], "done")]
+    judged = settled.query("SELECT count(*) FROM decisions")
+    assert judged == [(2 if args[0] == "fullprocess" else 1,)]
+
+
+def test_an_interrupted_script_ends_with_130(deployed: Sandbox) -> None:
+    reached, over = Event(), Event()
+
+    def answer(_: object) -> None:
+        reached.set()
+        over.wait(600)
+
+    with foreign(answer) as (url, _):
+        config = str(deployed.root / "config.json")
+        with interruptible():
+            child = start("apicalls.py", "--config", config, "--url", url)
+        assert reached.wait(600)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=600)
+        over.set()
+
+    assert (child.returncode, out, err) == (130, "", "interrupted\n")
+
+
+# --- the history of runs ---
+
+
+def test_each_run_is_recorded_with_how_it_ended(sandbox: Sandbox) -> None:
+    assert sandbox.run("ingestion").code == 0
+    assert sandbox.run("training").code == 1
+
+    final = sandbox.root / "ingesteddata/finaldata.csv"
+    assert sandbox.query("SELECT command, outcome, detail FROM runs ORDER BY id") == [
+        ("ingestion", "done", None),
+        ("training", "failed", f"HistoryError: {final} has no rows yet: run `python ingestion.py`"),
+    ]
+
+
+def test_a_bug_is_recorded_too(sandbox: Sandbox) -> None:
+    def command(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError):
+        cli.run_stage("broken", command, arguments(sandbox))
+
+    assert sandbox.query("SELECT command, outcome, detail FROM runs") == [
+        ("broken", "failed", "ZeroDivisionError: a bug")
+    ]
+    assert not sandbox.config.lock_path.exists()
+
+
+@pytest.mark.parametrize("stage", ["ingestion", "fullprocess"])
+def test_the_lock_is_gone_after_a_run(source: Sandbox, stage: str) -> None:
+    (source.root / "sourcedata").rename(source.root / "elsewhere")
+
+    assert source.run(stage).code == 1
+    assert not source.config.lock_path.exists()
+
+
+# --- streams ---
+
+
+def test_results_go_to_standard_output_and_the_log_to_standard_error(source: Sandbox) -> None:
+    result = source.run("ingestion")
+
+    assert result.out.splitlines() == [
+        "a.csv: 60 new of 60 rows",
+        "b.csv: 60 new of 60 rows",
+        "ingesteddata/finaldata.csv: 120 rows",
+    ]
+    logged = result.err.splitlines()
+    assert [line.split(": ", 1)[1] for line in logged] == [
+        "a.csv: 60 rows: 60 new, 0 already known, 0 set aside",
+        "b.csv: 60 rows: 60 new, 0 already known, 0 set aside",
+    ]
+    assert all(LOG_LINE.fullmatch(line) for line in logged)
+
+
+def test_a_script_works_from_any_folder_and_logs_in_utc(source: Sandbox, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    child = subprocess.run(
+        [sys.executable, str(PROJECT / "ingestion.py"), "--config", "../config.json"],
+        cwd=elsewhere,
+        env={**os.environ, "TZ": "Asia/Tokyo"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert child.stdout.endswith("ingesteddata/finaldata.csv: 120 rows\n")
+    assert list(elsewhere.iterdir()) == []
+    (recorded,) = source.query("SELECT started_at FROM runs")[0]
+    assert child.stderr[:13] == recorded[:13]  # to the hour
+
+
+def test_logging_is_set_up_anew_by_each_command(sandbox: Sandbox) -> None:
+    for _ in range(3):
+        cli.set_up_logging(verbose=False)
+
+    cli.run(lambda *_: logging.getLogger("ingestion").warning("once"), arguments(sandbox))
+
+    assert sandbox.capsys.readouterr().err.count("once") == 1
+
+
+@pytest.mark.parametrize(("verbose", "told"), [(False, ["fact"]), (True, ["detail", "fact"])])
+def test_verbose_logs_the_details_of_ours_only(
+    sandbox: Sandbox, verbose: bool, told: list[str]
+) -> None:
+    cli.set_up_logging(verbose)
+    for name in ("ingestion", "urllib3"):
+        logging.getLogger(name).debug("detail")
+        logging.getLogger(name).info("fact")
+
+    lines = sandbox.capsys.readouterr().err.splitlines()
+    assert [line.split(": ", 1)[1] for line in lines] == told

@@ -1,0 +1,124 @@
+"""cron itself runs the chain, by the README's own command, with cron's bare environment."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sandbox import PROJECT
+from servers import wait_until
+
+from pipeline.registry.releases import live_release
+
+PID_FILE = Path("/var/run/crond.pid")
+
+
+def readme_command() -> str:
+    """The README's line that adds cronjob.txt to the crontab."""
+    (line,) = [
+        line
+        for line in (PROJECT / "README.md").read_text().splitlines()
+        if line.startswith("(crontab -l")
+    ]
+    return line
+
+
+def crontab_text() -> str:
+    """What the crontab holds; empty if there is none."""
+    return subprocess.run(["crontab", "-l"], capture_output=True, text=True, check=False).stdout
+
+
+@pytest.fixture
+def cron() -> None:
+    """Debian's cron, installed if it is not there."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        pytest.skip("installing cron takes root and apt-get")
+    if not (shutil.which("cron") and shutil.which("crontab")):
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for command in (["update"], ["install", "--yes", "cron"]):
+            done = subprocess.run(
+                ["apt-get", *command], env=environment, capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                pytest.skip(f"cron cannot be installed: {done.stderr.strip()[-200:]}")
+
+
+@pytest.fixture
+def own_crontab(cron: None) -> Iterator[str]:  # noqa: ARG001
+    """The crontab as it was, which is put back at the end."""
+    before = crontab_text()
+    yield before
+    if before:
+        subprocess.run(["crontab", "-"], input=before, text=True, check=True)
+    else:
+        subprocess.run(["crontab", "-r"], capture_output=True, check=False)
+
+
+@contextmanager
+def daemon() -> Iterator[None]:
+    """The cron daemon: the one that runs, or one of our own."""
+    if daemon_runs():
+        yield
+        return
+    child = subprocess.Popen(["cron", "-f"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+        assert child.poll() is None, "the cron daemon has ended"
+    finally:
+        child.terminate()
+        child.wait(timeout=600)
+
+
+def daemon_runs() -> bool:
+    try:
+        return Path(f"/proc/{int(PID_FILE.read_text())}/comm").read_text() == "cron\n"
+    except (OSError, ValueError):
+        return False
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The project in a folder of its own, with its environment, and nothing run yet."""
+    place = tmp_path / "a project"
+    place.mkdir()
+    for name in ("pipeline", "sourcedata", "testdata", "practicedata"):
+        shutil.copytree(PROJECT / name, place / name)
+    for path in [*PROJECT.glob("*.py"), *PROJECT.glob("*.txt"), PROJECT / "config.json"]:
+        shutil.copy(path, place)
+    (place / ".venv").symlink_to(sys.prefix)
+    return place
+
+
+@pytest.mark.slow
+def test_cron_deploys_at_the_first_tick_and_then_finds_nothing_new(
+    checkout: Path, own_crontab: str
+) -> None:
+    every_minute = r"s|^\*/10 \* \* \* \* |* * * * * |"
+    subprocess.run(["sed", "-i", every_minute, "cronjob.txt"], cwd=checkout, check=True)
+    log, lock = checkout / "fullprocess.log", checkout / "history.db.run/lock"
+
+    subprocess.run(["bash", "-c", readme_command()], cwd=checkout, check=True)
+    line = f'* * * * * cd "{checkout}" && .venv/bin/python fullprocess.py >> fullprocess.log 2>&1'
+    installed = crontab_text()
+    assert installed.startswith(own_crontab)
+    assert [x for x in installed[len(own_crontab) :].splitlines() if x[0] != "#"] == [line]
+    try:
+        with daemon():
+            wait_until(lambda: log.exists() and "nothing new in sourcedata\n" in log.read_text())
+    finally:
+        subprocess.run(["crontab", "-r"], check=True)
+        wait_until(lambda: not lock.exists())
+        if log.exists():
+            print(log.read_text())
+
+    release = live_release(checkout / "production_deployment")
+    told = log.read_text()
+    deployed = f"nothing deployed: trained on 10,000 rows and deployed {release.id}\n"
+    assert deployed in told
+    assert told.index(deployed) < told.index("nothing new in sourcedata\n")
+    assert "error" not in told
+    assert "Traceback" not in told

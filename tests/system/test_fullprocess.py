@@ -1,0 +1,1451 @@
+"""The chain: what it decides on each kind of input, what it records, how it gets over a kill."""
+
+import csv
+import json
+import os
+import pickle
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from threading import Event
+
+import pandas as pd
+import pytest
+from sandbox import NOISE, PROJECT, SHARED, Result, Sandbox, client_rows, needs_shared
+from servers import foreign, free_port, saying, serving
+from sklearn.metrics import f1_score
+
+from pipeline.data.frames import read_folder
+from pipeline.monitoring.batch_check import judge_batch
+from pipeline.monitoring.decisions import Decision
+from pipeline.registry.live_model import load_release
+from pipeline.registry.releases import Challenge, Release, live_id, live_release
+from pipeline.storage.database import History
+from pipeline.storage.records import Checked, last_checked, record_decision
+
+FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
+NOTHING_NEW = "nothing new in sourcedata\n"
+STABLE = client_rows(300, 60)
+DRIFTED = client_rows(300, 400, flipped=True)
+TOO_FEW_TO_LEARN = client_rows(300, 60, flipped=True)
+BATCHES = {"stable": STABLE, "drifted": DRIFTED, "too few to learn": TOO_FEW_TO_LEARN}
+REJECTED = "corporation,lastmonth_activity\nAcme,1\n"
+WHY_REJECTED = (
+    "rejected: it lacks the column lastyear_activity, number_of_employees, exited;"
+    " it has corporation, lastmonth_activity"
+)
+BAD_ROW = "Bad Ltd,many,300,50,0"
+
+
+def live(world: Sandbox) -> Release:
+    return live_release(world.config.prod_deployment_path)
+
+
+def decisions(world: Sandbox) -> list[Decision]:
+    columns = ", ".join(field.name for field in fields(Decision))
+    rows = world.query(f"SELECT {columns} FROM decisions ORDER BY id")
+    return [Decision(*row) for row in rows]
+
+
+def interval(decision: Decision) -> tuple[float, float]:
+    """The recorded interval of the difference of both models, which the difference lies in."""
+    low, high = decision.difference_low, decision.difference_high
+    assert decision.champion_f1 is not None
+    assert decision.challenger_f1 is not None
+    assert low is not None
+    assert high is not None
+    assert low < decision.challenger_f1 - decision.champion_f1 < high
+    return low, high
+
+
+def runs(world: Sandbox) -> list[tuple[str, str | None, str | None]]:
+    return world.query("SELECT command, outcome, detail FROM runs ORDER BY id")
+
+
+def f1_of(world: Sandbox, release: Release, *names: str) -> float:
+    """The F1 of a release on client files, by nothing but pandas, pickle and scikit-learn."""
+    model = pickle.loads((release.path / "trainedmodel.pkl").read_bytes())
+    frame = pd.concat([pd.read_csv(world.root / name) for name in names])
+    return float(f1_score(frame["exited"], model.predict(frame[FEATURES])))
+
+
+def ranked(world: Sandbox) -> dict[str, str]:
+    """The clients in the ranking, each with the release that ranked it."""
+    with (world.root / "models/clientrisk.csv").open() as file:
+        return {row["client"]: row["release"] for row in csv.DictReader(file)}
+
+
+def by_hand(world: Sandbox, *stages: str) -> None:
+    for stage in stages:
+        result = world.run(stage)
+        assert result.code == 0, result.err
+
+
+def production(world: Sandbox) -> dict[str, tuple[bytes, int]]:
+    files, stamps = world.files(), world.stamps()
+    return {n: (files[n], stamps[n]) for n in files if n.startswith("production_deployment/")}
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, Result]:
+    """What the runs that several tests look at have said."""
+    return {}
+
+
+Run = Callable[[], Result]
+RunOn = Callable[[str], Result]
+
+
+def _once(
+    world: Sandbox, kept: Path, results: dict[str, Result], run: Callable[[], Result]
+) -> Result:
+    """Run something on a world, or put in its place what the same run left of the same world."""
+    if kept.name in results:
+        shutil.rmtree(world.root)
+        shutil.copytree(kept, world.root, symlinks=True)
+    else:
+        results[kept.name] = run()
+        shutil.copytree(world.root, kept, symlinks=True)
+    return results[kept.name]
+
+
+@pytest.fixture
+def first_run(source: Sandbox, kept_worlds: Path, results: dict[str, Result]) -> Run:
+    """Give `source` its first run."""
+    return lambda: _once(source, kept_worlds / "first", results, lambda: source.run("fullprocess"))
+
+
+@pytest.fixture
+def run_on(settled: Sandbox, kept_worlds: Path, results: dict[str, Result]) -> RunOn:
+    """Give `settled` a run on one more file, c.csv, of one of the BATCHES."""
+
+    def run(batch: str) -> Result:
+        settled.write("sourcedata/c.csv", BATCHES[batch])
+        return settled.run("fullprocess")
+
+    return lambda batch: _once(settled, kept_worlds / batch, results, lambda: run(batch))
+
+
+@pytest.fixture
+def practised(settled: Sandbox, kept_worlds: Path, results: dict[str, Result]) -> Result:
+    """Give `settled` a practice run, with a server that is not ours at the api_url."""
+
+    def run() -> Result:
+        settled.write("practicedata/p.csv", client_rows(500, 60))
+        with foreign(saying("{}")) as (url, asked):
+            settled.configure(api_url=url)
+            result = settled.run("fullprocess", "--practice")
+        assert asked == []
+        return result
+
+    return _once(settled, kept_worlds / "practised", results, run)
+
+
+# --- the first run ---
+
+
+def test_the_first_run_says_what_it_took_in_deployed_and_made(
+    source: Sandbox, first_run: Run
+) -> None:
+    result = first_run()
+
+    release = live(source)
+    assert result.code == 0
+    assert result.out.splitlines() == [
+        "a.csv: 60 new of 60 rows",
+        "b.csv: 60 new of 60 rows",
+        "ingesteddata/finaldata.csv: 120 rows",
+        f"nothing deployed: trained on 120 rows and deployed {release.id}",
+        "production_deployment/trainedmodel.pkl"
+        f"  the live model, release {release.id}, F1 {release.f1:.4f} on the test data",
+        "ingesteddata/finaldata.csv              all unique client rows",
+        "models/clientrisk.csv                   64 clients, highest risk first",
+        "models/movers.csv                       no ranking before to compare with",
+        "models/confusionmatrix2.png             the live model on the test data",
+        "models/apireturns2.txt                  what the API answers",
+    ]
+
+
+def test_the_first_run_leaves_every_file_it_names(settled: Sandbox) -> None:
+    made = {name for name in settled.files() if not name.startswith(("testdata", "sourcedata"))}
+
+    release = f"production_deployment/releases/{live(settled).id}"
+    assert made == {
+        "config.json",
+        "history.db",
+        "ingesteddata/.finaldata.csv.keys",
+        "ingesteddata/finaldata.csv",
+        "ingesteddata/ingestedfiles.txt",
+        "models/apireturns2.txt",
+        "models/clientrisk.csv",
+        "models/confusionmatrix2.png",
+        "models/latestscore.txt",
+        "models/manifest.json",
+        "models/movers.csv",
+        "models/reference.json",
+        "models/trainedmodel.pkl",
+        "production_deployment/current",
+        "production_deployment/ingestedfiles.txt",
+        "production_deployment/latestscore.txt",
+        "production_deployment/trainedmodel.pkl",
+        f"{release}/ingestedfiles.txt",
+        f"{release}/latestscore.txt",
+        f"{release}/manifest.json",
+        f"{release}/modelcard.md",
+        f"{release}/reference.json",
+        f"{release}/trainedmodel.pkl",
+    }
+
+
+def test_the_first_run_deploys_model_score_and_record_as_one(settled: Sandbox) -> None:
+    deployed = settled.root / "production_deployment"
+
+    score = float((deployed / "latestscore.txt").read_text())
+    assert score == f1_of(settled, live(settled), "testdata/testdata.csv")
+    assert json.loads((deployed / "ingestedfiles.txt").read_text()) == ["a.csv", "b.csv"]
+    assert (deployed / "trainedmodel.pkl").resolve().parent == live(settled).path
+
+
+def test_the_first_decision_is_in_the_history(settled: Sandbox) -> None:
+    release = live(settled)
+
+    assert decisions(settled) == [
+        Decision(
+            files='["a.csv", "b.csv"]',
+            rows=120,
+            labelled=120,
+            release=None,
+            deployed_f1=None,
+            new_f1=None,
+            verdict="nothing deployed",
+            champion_f1=None,
+            challenger_f1=None,
+            action="deployed",
+            reason=f"trained on 120 rows and deployed {release.id}",
+            new_release=release.id,
+        )
+    ]
+
+
+def test_the_first_run_is_recorded_with_its_deployment(settled: Sandbox) -> None:
+    release = live(settled)
+
+    assert runs(settled) == [("fullprocess", "done", None)]
+    assert settled.query("SELECT release, action, f1 FROM deployments") == [
+        (release.id, "deploy", release.f1)
+    ]
+
+
+def test_the_log_goes_to_standard_error_alone(first_run: Run) -> None:
+    log = first_run().err
+
+    told = [re.sub(r"^\S+Z [A-Z]+ [\w.]+: ", "", line) for line in log.splitlines()]
+    expected = ["a.csv: 60 rows", "b.csv: 60 rows", "trained on", "F1 ", "release "]
+    expected += ["the latest versions are unknown", "ranked "]
+    assert [line[: len(start)] for line, start in zip(told, expected, strict=True)] == expected
+
+
+def test_it_calls_the_four_endpoints_and_keeps_the_answers(settled: Sandbox) -> None:
+    told = (settled.root / "models/apireturns2.txt").read_text()
+
+    headings = [line for line in told.splitlines() if line.startswith(("##", "status"))]
+    url = headings[0].removeprefix("## POST ").split("/prediction")[0]
+    assert url.startswith("http://127.0.0.1:")
+    assert headings == [
+        f'## POST {url}/prediction {{"filepath": "testdata.csv"}}',
+        "status 200",
+        f"## GET {url}/scoring",
+        "status 200",
+        f"## GET {url}/summarystats",
+        "status 200",
+        f"## GET {url}/diagnostics",
+        "status 200",
+    ]
+
+
+def test_diagnostics_of_the_run_are_recorded(settled: Sandbox) -> None:
+    missing = settled.query("SELECT column_name, percent FROM missing ORDER BY position")
+    assert missing == [("corporation", 0.0), *[(name, 0.0) for name in FEATURES], ("exited", 0.0)]
+    packages = settled.query("SELECT package, latest FROM packages WHERE package = 'pandas'")
+    assert packages == [("pandas", "unknown")]
+
+
+def test_one_outcome_only_is_a_clear_error_at_every_run_until_more_comes(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/a.csv", client_rows(0, 20, outcome="0"))
+    message = (
+        "error: training needs clients who left and clients who stayed; among the 20 rows with"
+        " a known outcome there are only clients with exited = 0"
+    )
+
+    for _ in range(2):
+        result = sandbox.run("fullprocess")
+        assert (result.code, result.err.splitlines()[-1]) == (1, message)
+    sandbox.write("sourcedata/b.csv", client_rows(20, 60))
+    assert sandbox.run("fullprocess").code == 0
+
+    assert [(d.files, d.action) for d in decisions(sandbox)] == [('["a.csv", "b.csv"]', "deployed")]
+    assert [outcome for _, outcome, _ in runs(sandbox)] == ["failed", "failed", "done"]
+
+
+def test_a_missing_input_folder_is_one_clear_line(sandbox: Sandbox) -> None:
+    (sandbox.root / "sourcedata").rmdir()
+
+    result = sandbox.run("fullprocess")
+
+    folder = sandbox.root / "sourcedata"
+    assert (result.code, result.out) == (1, "")
+    assert result.err == f"error: {folder}: there is no such folder to take client files from\n"
+
+
+# --- nothing new ---
+
+
+def test_a_second_run_says_that_nothing_is_new(settled: Sandbox) -> None:
+    result = settled.run("fullprocess")
+
+    assert (result.code, result.out, result.err) == (0, NOTHING_NEW, "")
+
+
+def test_a_second_run_leaves_every_file_as_it_was_and_no_lock(settled: Sandbox) -> None:
+    files, stamps = settled.files(), settled.stamps()
+
+    settled.run("fullprocess")
+
+    assert settled.files() == files
+    assert settled.stamps() == stamps
+
+
+def test_an_empty_input_folder_is_nothing_new(sandbox: Sandbox) -> None:
+    result = sandbox.run("fullprocess")
+
+    assert (result.code, result.out, result.err) == (0, NOTHING_NEW, "")
+    assert not (sandbox.root / "ingesteddata").exists()
+
+
+def test_stray_files_are_never_new(settled: Sandbox) -> None:
+    settled.write("sourcedata/.hidden.csv", STABLE)
+    settled.write("sourcedata/notes.txt", "to whom it may concern\n")
+    settled.write("sourcedata/c.csv.part", STABLE)
+    settled.write("sourcedata/x.csv/inside.csv", STABLE)
+
+    result = settled.run("fullprocess")
+
+    assert (result.code, result.out, result.err) == (0, NOTHING_NEW, "")
+
+
+def test_a_touched_file_with_the_same_content_is_not_new(settled: Sandbox) -> None:
+    os.utime(settled.root / "sourcedata/a.csv", (1, 1))
+
+    assert settled.run("fullprocess").out == NOTHING_NEW
+    assert len(decisions(settled)) == 1
+
+
+# --- new data ---
+
+
+def test_new_data_without_drift_keeps_the_model(settled: Sandbox, run_on: RunOn) -> None:
+    before, release = production(settled), live(settled)
+
+    result = run_on("stable")
+
+    new_f1 = f1_of(settled, release, "sourcedata/c.csv")
+    reason = f"F1 on the new rows is {new_f1:.4f}, not lower than the deployed {release.f1:.4f}"
+    assert result.out.splitlines() == [
+        "c.csv: 60 new of 60 rows",
+        "ingesteddata/finaldata.csv: 180 rows",
+        f"no drift: {reason}",
+        "production_deployment/trainedmodel.pkl"
+        f"  the live model, release {release.id}, F1 {release.f1:.4f} on the test data",
+        "ingesteddata/finaldata.csv              all unique client rows",
+        "models/clientrisk.csv                   94 clients, highest risk first",
+        "models/movers.csv                       0 clients rose, 0 fell by 0.01 or more",
+        "models/confusionmatrix2.png             the live model on the test data",
+    ]
+    assert production(settled) == before
+    assert decisions(settled)[1:] == [
+        Decision(
+            files='["c.csv"]',
+            rows=60,
+            labelled=60,
+            release=release.id,
+            deployed_f1=release.f1,
+            new_f1=new_f1,
+            verdict="no drift",
+            champion_f1=None,
+            challenger_f1=None,
+            action="kept",
+            reason=reason,
+            new_release=None,
+            drift_test="raw",
+        )
+    ]
+
+
+def test_new_data_without_drift_refresh_the_reports(settled: Sandbox, run_on: RunOn) -> None:
+    before = settled.stamps()
+
+    run_on("stable")
+
+    after = settled.stamps()
+    changed = {n for n in after if n.startswith("models/") and after[n] != before.get(n)}
+    # nobody moved, so movers.csv says what it said
+    assert changed == {"models/clientrisk.csv", "models/confusionmatrix2.png"}
+    assert {row.split(",")[0] for row in STABLE if row.endswith(",0")} < set(ranked(settled))
+    assert settled.query("SELECT count(DISTINCT at) FROM missing") == [(2,)]
+
+
+def test_new_data_without_drift_ask_neither_pip_nor_the_api(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", STABLE)
+    with foreign(saying('{"release": "none"}')) as (url, asked):
+        settled.configure(api_url=url)
+        settled.run("fullprocess")
+
+    assert asked == []
+    assert settled.query("SELECT count(DISTINCT at) FROM packages") == [(1,)]
+
+
+def test_scores_on_the_new_rows_are_recorded(settled: Sandbox, run_on: RunOn) -> None:
+    release = live(settled)
+
+    run_on("stable")
+
+    assert settled.query(
+        "SELECT model_sha256, rows, f1 FROM scores WHERE data = 'new rows' ORDER BY id"
+    ) == [(release.model.sha256, 60, f1_of(settled, release, "sourcedata/c.csv"))]
+
+
+def test_drift_retrains_compares_and_redeploys(settled: Sandbox, run_on: RunOn) -> None:
+    old = live(settled)
+
+    result = run_on("drifted")
+
+    new, (_, decision) = live(settled), decisions(settled)
+    new_f1 = f1_of(settled, old, "sourcedata/c.csv")
+    champion_f1 = f1_of(settled, old, "testdata/testdata.csv", "sourcedata/c.csv")
+    assert result.code == 0
+    assert f"drift: {decision.reason}" in result.out.splitlines()
+    assert decision.challenger_f1 is not None
+    assert decision.challenger_f1 > champion_f1
+    low, high = interval(decision)
+    assert decision == Decision(
+        files='["c.csv"]',
+        rows=400,
+        labelled=400,
+        release=old.id,
+        deployed_f1=old.f1,
+        new_f1=new_f1,
+        verdict="drift",
+        champion_f1=champion_f1,
+        challenger_f1=decision.challenger_f1,
+        action="deployed",
+        reason=(
+            f"F1 on the new rows is {new_f1:.4f}, lower than the deployed {old.f1:.4f};"
+            f" the challenger's F1 {decision.challenger_f1:.4f} is at least as good as"
+            f" the deployed model's {champion_f1:.4f} on the same 460 rows (95 % interval of the"
+            f" difference {low:+.4f} to {high:+.4f}): deployed {new.id}"
+        ),
+        new_release=new.id,
+        drift_test="raw",
+        gate="not_worse",
+        difference_low=low,
+        difference_high=high,
+    )
+    assert new.id != old.id
+
+
+def test_a_redeployed_model_has_learned_from_everything(settled: Sandbox, run_on: RunOn) -> None:
+    old = live(settled)
+
+    run_on("drifted")
+
+    new = live(settled)
+    assert (new.previous, new.model.rows) == (old.id, 520)
+    assert new.f1 == f1_of(settled, new, "testdata/testdata.csv")
+    assert set(ranked(settled).values()) == {new.id}
+    assert settled.query("SELECT release, action FROM deployments ORDER BY id") == [
+        (old.id, "deploy"),
+        (new.id, "deploy"),
+    ]
+
+
+def test_drift_asks_pip_and_the_api(settled: Sandbox, run_on: RunOn) -> None:
+    run_on("drifted")
+
+    told = (settled.root / "models/apireturns2.txt").read_text()
+    assert f'"release": "{live(settled).id}"' in told
+    assert settled.query("SELECT count(DISTINCT at) FROM packages") == [(2,)]
+
+
+def test_a_challenger_that_is_worse_stays_out(settled: Sandbox, run_on: RunOn) -> None:
+    before, old = production(settled), live(settled)
+
+    result = run_on("too few to learn")
+
+    _, decision = decisions(settled)
+    champion_f1 = f1_of(settled, old, "testdata/testdata.csv", "sourcedata/c.csv")
+    assert result.code == 0
+    assert production(settled) == before
+    assert decision.challenger_f1 is not None
+    assert decision.challenger_f1 < champion_f1
+    low, high = interval(decision)
+    assert decision == Decision(
+        files='["c.csv"]',
+        rows=60,
+        labelled=60,
+        release=old.id,
+        deployed_f1=old.f1,
+        new_f1=0.0,
+        verdict="drift",
+        champion_f1=champion_f1,
+        challenger_f1=decision.challenger_f1,
+        action="kept",
+        reason=(
+            f"F1 on the new rows is 0.0000, lower than the deployed {old.f1:.4f};"
+            f" the challenger's F1 {decision.challenger_f1:.4f} is worse than"
+            f" the deployed model's {champion_f1:.4f} on the same 120 rows (95 % interval of the"
+            f" difference {low:+.4f} to {high:+.4f}): {old.id} stays live"
+        ),
+        new_release=None,
+        drift_test="raw",
+        gate="not_worse",
+        difference_low=low,
+        difference_high=high,
+    )
+
+
+def test_a_challenger_that_stayed_out_leaves_the_reports_to_the_live_model(
+    settled: Sandbox, run_on: RunOn
+) -> None:
+    run_on("too few to learn")
+
+    clients = ranked(settled)
+    assert set(clients.values()) == {live(settled).id}
+    assert len(clients) == 64 + sum(row.endswith(",0") for row in TOO_FEW_TO_LEARN)
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_a_batch_is_judged_once(settled: Sandbox, run_on: RunOn, batch: str) -> None:
+    run_on(batch)
+
+    again = settled.run("fullprocess")
+
+    assert (again.code, again.out) == (0, NOTHING_NEW)
+    assert len(decisions(settled)) == 2
+
+
+def test_all_files_that_came_since_are_one_batch(settled: Sandbox) -> None:
+    settled.write("sourcedata/d.csv", STABLE[:20])
+    settled.write("sourcedata/c.csv", STABLE[20:])
+
+    settled.run("fullprocess")
+
+    assert [(d.files, d.rows) for d in decisions(settled)[1:]] == [('["c.csv", "d.csv"]', 60)]
+
+
+def test_a_changed_file_is_new_and_its_new_rows_are_judged(settled: Sandbox) -> None:
+    old_rows = client_rows(0, 60, noise=NOISE)
+    settled.write("sourcedata/a.csv", [*old_rows, *STABLE[:10]])
+
+    result = settled.run("fullprocess")
+
+    assert result.out.splitlines()[:2] == [
+        "a.csv: 10 new of 70 rows",
+        "ingesteddata/finaldata.csv: 130 rows",
+    ]
+    assert [(d.files, d.rows, d.verdict) for d in decisions(settled)[1:]] == [
+        ('["a.csv"]', 10, "no drift")
+    ]
+    assert json.loads((settled.root / "ingesteddata/ingestedfiles.txt").read_text()) == [
+        "a.csv",
+        "b.csv",
+    ]
+
+
+def test_a_file_of_known_rows_only_is_no_evidence(settled: Sandbox) -> None:
+    settled.write("sourcedata/copy.csv", (settled.root / "sourcedata/a.csv").read_text())
+
+    settled.run("fullprocess")
+
+    _, decision = decisions(settled)
+    assert (decision.rows, decision.new_f1, decision.verdict, decision.action) == (
+        0,
+        None,
+        "not enough evidence",
+        "kept",
+    )
+
+
+def test_rows_without_outcome_are_no_evidence_but_are_ranked(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", client_rows(300, 20, outcome=""))
+    before, release = production(settled), live(settled)
+
+    result = settled.run("fullprocess")
+
+    assert result.code == 0
+    assert production(settled) == before
+    assert decisions(settled)[1:] == [
+        Decision(
+            files='["c.csv"]',
+            rows=20,
+            labelled=0,
+            release=release.id,
+            deployed_f1=release.f1,
+            new_f1=None,
+            verdict="not enough evidence",
+            action="kept",
+            reason="new rows with a known outcome: 0, at least 5 are needed",
+            drift_test="raw",
+        )
+    ]
+    assert {f"client{i:05d}" for i in range(300, 320)} < set(ranked(settled))
+
+
+def test_a_batch_is_judged_by_the_model_that_was_rolled_back_to(
+    settled: Sandbox, run_on: RunOn
+) -> None:
+    first = live(settled)
+    run_on("drifted")
+    assert settled.run("deployment", "--rollback").code == 0
+    settled.write("sourcedata/d.csv", client_rows(800, 60))
+
+    settled.run("fullprocess")
+
+    last = decisions(settled)[-1]
+    assert (last.release, last.deployed_f1, last.verdict) == (first.id, first.f1, "no drift")
+
+
+# --- what the config decides ---
+
+# worse than the test data, but by no more than chance may do
+NOISY = client_rows(300, 60, noise=5)
+# of the live release: one score far off makes the mean and deviation blind, and not the quartiles
+EARLIER = [0.9, 0.9, 0.91, 0.2]
+
+
+def moved(rows: list[str], *, labelled: bool = True) -> list[str]:
+    """The same clients with a last year beyond what the training data know."""
+    told = [row.split(",") for row in rows]
+    return [
+        ",".join([name, month, str(int(year) + 400), employees, left * labelled])
+        for name, month, year, employees, left in told
+    ]
+
+
+def judged_before(world: Sandbox) -> None:
+    """Put batches with the EARLIER scores on record."""
+    release = live(world)
+    with History(world.config.history_path) as history:
+        for f1 in EARLIER:
+            record_decision(
+                history,
+                Decision("[]", 60, 60, release.id, release.f1, f1, "no drift", "kept", ""),
+            )
+
+
+def found_by(world: Sandbox, name: str, release: Release, earlier: list[float]) -> Checked:
+    """What the checks of a client file find with a release, but for the time."""
+    config = world.config
+    (world.root / "alone").mkdir()
+    shutil.copy(world.root / "sourcedata" / name, world.root / "alone")
+    rows = read_folder(world.root / "alone", config.schema)
+    model = load_release(release, config.schema)
+    found = judge_batch(config, release, model, rows, earlier)
+    return Checked("", release.id, config.policy.drift_test, found.by_score, found.by_input)
+
+
+def checked(world: Sandbox) -> Checked | None:
+    """The check recorded last, but for the time."""
+    with History(world.config.history_path) as history:
+        last = last_checked(history)
+    return last and replace(last, at="")
+
+
+@pytest.mark.parametrize(("drift_test", "place"), [("parametric", 1), ("bootstrap", 3)])
+def test_the_config_s_drift_test_decides(settled: Sandbox, drift_test: str, place: int) -> None:
+    judged_before(settled)
+    release = live(settled)
+    settled.configure(drift_test=drift_test)
+    settled.write("sourcedata/c.csv", NOISY)
+
+    assert settled.run("fullprocess").code == 0
+
+    found = checked(settled)
+    assert found == found_by(settled, "c.csv", release, EARLIER)
+    assert [one.verdict for one in found.scores] == ["drift", "no drift", "drift", "no drift"]
+    assert decisions(settled)[-1] == Decision(
+        files='["c.csv"]',
+        rows=60,
+        labelled=60,
+        release=release.id,
+        deployed_f1=release.f1,
+        new_f1=f1_of(settled, release, "sourcedata/c.csv"),
+        verdict="no drift",
+        action="kept",
+        reason=found.scores[place].reason,
+        drift_test=drift_test,
+    )
+
+
+def test_every_verdict_of_a_check_is_recorded(settled: Sandbox, run_on: RunOn) -> None:
+    run_on("stable")
+
+    assert checked(settled) == found_by(settled, "c.csv", live(settled), [])
+
+
+def test_every_verdict_of_a_check_that_finds_drift_is_recorded(
+    settled: Sandbox, run_on: RunOn
+) -> None:
+    old = live(settled)
+
+    run_on("drifted")
+
+    assert checked(settled) == found_by(settled, "c.csv", old, [])
+
+
+def test_a_release_that_was_just_deployed_has_no_earlier_batch(
+    settled: Sandbox, run_on: RunOn
+) -> None:
+    run_on("drifted")
+    settled.write("sourcedata/d.csv", client_rows(800, 60, flipped=True))
+
+    settled.run("fullprocess")
+
+    assert checked(settled) == found_by(settled, "d.csv", live(settled), [])
+
+
+def test_input_drift_is_told_and_recorded_and_by_default_asks_for_nothing(settled: Sandbox) -> None:
+    before, release = production(settled), live(settled)
+    settled.write("sourcedata/c.csv", moved(STABLE, labelled=False))
+
+    result = settled.run("fullprocess")
+
+    found = checked(settled)
+    assert found == found_by(settled, "c.csv", release, [])
+    assert [one.feature for one in found.input if one.verdict == "drift"] == ["lastyear_activity"]
+    assert ": input drift: lastyear_activity: PSI " in result.err
+    (decision,) = decisions(settled)[1:]
+    assert (decision.verdict, decision.action) == ("not enough evidence", "kept")
+    assert decision.reason == "new rows with a known outcome: 0, at least 5 are needed"
+    assert production(settled) == before
+
+
+def test_retraining_on_input_drift_challenges_the_live_model(settled: Sandbox) -> None:
+    old = live(settled)
+    settled.configure(retrain_on="input")
+    settled.write("sourcedata/c.csv", moved(STABLE))
+
+    result = settled.run("fullprocess")
+
+    new, (decision,) = live(settled), decisions(settled)[1:]
+    new_f1 = f1_of(settled, old, "sourcedata/c.csv")
+    champion_f1 = f1_of(settled, old, "testdata/testdata.csv", "sourcedata/c.csv")
+    low, high = interval(decision)
+    assert decision == Decision(
+        files='["c.csv"]',
+        rows=60,
+        labelled=60,
+        release=old.id,
+        deployed_f1=old.f1,
+        new_f1=new_f1,
+        verdict="no drift",
+        champion_f1=champion_f1,
+        challenger_f1=decision.challenger_f1,
+        action="deployed",
+        reason=(
+            f"F1 on the new rows is {new_f1:.4f}, not lower than the deployed {old.f1:.4f};"
+            f" input drift in lastyear_activity; the challenger's F1 {decision.challenger_f1:.4f}"
+            f" is at least as good as the deployed model's {champion_f1:.4f} on the same 120 rows"
+            f" (95 % interval of the difference {low:+.4f} to {high:+.4f}): deployed {new.id}"
+        ),
+        new_release=new.id,
+        drift_test="raw",
+        gate="not_worse",
+        difference_low=low,
+        difference_high=high,
+    )
+    assert f"no drift: {decision.reason}" in result.out.splitlines()
+    assert (settled.root / "models/apireturns2.txt").read_text().count(new.id)
+
+
+def test_the_same_model_again_is_not_deployed(settled: Sandbox) -> None:
+    # what is new has no outcome, so there is nothing to learn from it
+    before, release = production(settled), live(settled)
+    settled.configure(retrain_on="input", gate="always")
+    settled.write("sourcedata/c.csv", moved(STABLE, labelled=False))
+
+    result = settled.run("fullprocess")
+
+    assert result.code == 0
+    assert production(settled) == before
+    assert decisions(settled)[1:] == [
+        Decision(
+            files='["c.csv"]',
+            rows=60,
+            labelled=0,
+            release=release.id,
+            deployed_f1=release.f1,
+            new_f1=None,
+            verdict="not enough evidence",
+            action="kept",
+            reason=(
+                "new rows with a known outcome: 0, at least 5 are needed; input drift in"
+                " lastyear_activity; what there is to learn from gives the same model:"
+                f" {release.id} stays live"
+            ),
+            drift_test="raw",
+        )
+    ]
+    assert settled.run("fullprocess").out == NOTHING_NEW
+
+
+@pytest.mark.slow
+def test_a_better_gate_keeps_the_model_where_chance_may_be_the_reason(settled: Sandbox) -> None:
+    before, old = production(settled), live(settled)
+    settled.configure(retrain_on="new_data", gate="better")
+    settled.write("sourcedata/c.csv", STABLE)
+
+    settled.run("fullprocess")
+
+    (decision,) = decisions(settled)[1:]
+    low, high = decision.difference_low, decision.difference_high
+    assert decision.champion_f1 is not None
+    assert decision.challenger_f1 is not None
+    assert low is not None
+    assert high is not None
+    assert low <= 0 <= high
+    assert decision.challenger_f1 >= decision.champion_f1  # with "not_worse" it would go live
+    assert (decision.verdict, decision.action, decision.gate) == ("no drift", "kept", "better")
+    assert decision.reason == (
+        f"F1 on the new rows is {decision.new_f1:.4f}, not lower than the deployed {old.f1:.4f};"
+        f" 60 new rows with a known outcome; the challenger's F1 {decision.challenger_f1:.4f} is"
+        f" at least as good as the deployed model's {decision.champion_f1:.4f} on the same 120"
+        f" rows (95 % interval of the difference {low:+.4f} to {high:+.4f}, which must be above"
+        f" zero): {old.id} stays live"
+    )
+    assert production(settled) == before
+
+
+@pytest.mark.slow
+def test_a_gate_that_is_always_open_lets_a_worse_model_pass(settled: Sandbox) -> None:
+    old = live(settled)
+    settled.configure(gate="always")
+    settled.write("sourcedata/c.csv", TOO_FEW_TO_LEARN)
+
+    settled.run("fullprocess")
+
+    new, (decision,) = live(settled), decisions(settled)[1:]
+    low, high = interval(decision)
+    assert decision.champion_f1 is not None
+    assert decision.challenger_f1 is not None
+    assert decision.challenger_f1 < decision.champion_f1
+    assert (decision.action, decision.gate, decision.new_release) == ("deployed", "always", new.id)
+    assert decision.reason == (
+        f"F1 on the new rows is 0.0000, lower than the deployed {old.f1:.4f}; the challenger's F1"
+        f" {decision.challenger_f1:.4f} is worse than the deployed model's"
+        f" {decision.champion_f1:.4f} on the same 120 rows (95 % interval of the difference"
+        f" {low:+.4f} to {high:+.4f}, and it goes live in any case): deployed {new.id}"
+    )
+    assert (new.previous, new.id != old.id) == (old.id, True)
+
+
+def test_the_manifest_tells_the_comparison_that_its_model_won(
+    settled: Sandbox, run_on: RunOn
+) -> None:
+    old = live(settled)
+
+    run_on("drifted")
+
+    new, (_, decision) = live(settled), decisions(settled)
+    low, high = interval(decision)
+    assert decision.champion_f1 is not None
+    assert decision.challenger_f1 is not None
+    assert old.challenge is None
+    assert new.challenge == Challenge(
+        gate="not_worse",
+        champion=old.id,
+        rows=460,
+        champion_f1=decision.champion_f1,
+        challenger_f1=decision.challenger_f1,
+        low=low,
+        high=high,
+        reason=decision.reason.removesuffix(f": deployed {new.id}"),
+    )
+
+
+def test_the_card_of_a_challenger_tells_what_it_replaced(settled: Sandbox, run_on: RunOn) -> None:
+    run_on("drifted")
+
+    new = live(settled)
+    assert new.challenge
+    card = (new.path / "modelcard.md").read_text(encoding="utf-8")
+    at = settled.query("SELECT at FROM decisions ORDER BY id")[0][0]
+    assert card.splitlines()[2] == (
+        f"Deployed {new.deployed_at} in place of {new.challenge.champion}: {new.challenge.reason}."
+    )
+    assert f"| {at} |  | 120 | undefined | nothing deployed | deployed |\n\n" in card
+
+
+# a run that is killed where this function of ours is called, once a release has gone live
+KILLED_IN = """
+import os, signal, sys
+from fullprocess import main
+def look(frame, event, _):
+    if event == "call" and frame.f_code.co_name == sys.argv[1]:
+        os.kill(os.getpid(), signal.SIGKILL)
+def hook(event, args):
+    if event == "os.rename" and str(args[1]).endswith("/current"):
+        sys.setprofile(look)
+sys.addaudithook(hook)
+main(["--config", sys.argv[2]])
+"""
+
+
+def test_a_run_killed_between_deploying_and_recording_is_taken_up(settled: Sandbox) -> None:
+    old = live(settled)
+    settled.write("sourcedata/c.csv", DRIFTED)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_IN, "record_decision", str(settled.root / "config.json")],
+        cwd=PROJECT,
+        capture_output=True,
+    )
+    new = live(settled)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert (len(decisions(settled)), checked(settled)) == (1, None)
+
+    recovered = settled.run("fullprocess")
+
+    assert recovered.code == 0
+    assert (live(settled), new.challenge and new.challenge.champion) == (new, old.id)
+    assert [
+        (d.files, d.release, d.verdict, d.action, d.reason) for d in decisions(settled)[1:]
+    ] == [
+        (
+            '["c.csv"]',
+            new.id,
+            "not enough evidence",
+            "kept",
+            f"release {new.id} was trained on these files already",
+        )
+    ]
+    assert settled.query("SELECT release, action FROM deployments ORDER BY id") == [
+        (old.id, "deploy"),
+        (new.id, "deploy"),
+    ]
+    assert checked(settled) is None
+    assert settled.run("fullprocess").out == NOTHING_NEW
+
+
+# --- what a former version made ---
+
+FORMER_HISTORY = """
+    DROP TABLE buckets;
+    ALTER TABLE master DROP COLUMN buckets;
+    ALTER TABLE master DROP COLUMN key_seed;
+    ALTER TABLE master DROP COLUMN ingestion;
+    ALTER TABLE files DROP COLUMN ingestion;
+    ALTER TABLE files DROP COLUMN position;
+    DROP TABLE client_risk;
+    DROP TABLE ranked_clients;
+    DROP TABLE rankings;
+    DROP TABLE score_drift;
+    DROP TABLE input_drift;
+    DROP INDEX decisions_release;
+    DROP INDEX decisions_checked;
+    DROP INDEX files_refused;
+    ALTER TABLE decisions DROP COLUMN drift_test;
+    ALTER TABLE decisions DROP COLUMN gate;
+    ALTER TABLE decisions DROP COLUMN difference_low;
+    ALTER TABLE decisions DROP COLUMN difference_high;
+    PRAGMA user_version = 2;
+"""
+
+
+def make_former(world: Sandbox) -> None:
+    """Take from a world what the version before models with recipes did not know."""
+    release, path = live(world).path, world.root / "models/manifest.json"
+    told, model = json.loads((release / "manifest.json").read_text()), json.loads(path.read_text())
+    for key in ("recipe", "usual"):
+        del told["model"][key], model[key]
+    del told["challenge"], told["files"]["reference.json"]
+    (release / "manifest.json").write_text(json.dumps(told))
+    path.write_text(json.dumps(model))
+    for name in ("reference.json", "modelcard.md"):
+        (release / name).unlink()
+    (world.root / "models/reference.json").unlink()
+    connection = sqlite3.connect(world.config.history_path)
+    connection.executescript(FORMER_HISTORY)
+    connection.close()
+
+
+@pytest.fixture
+def former(settled: Sandbox) -> Sandbox:
+    """A project whose first run was one of the former version."""
+    make_former(settled)
+    return settled
+
+
+def test_a_release_of_a_former_version_is_judged_by_its_scores(former: Sandbox) -> None:
+    before, release = production(former), live(former)
+    former.write("sourcedata/c.csv", STABLE)
+
+    result = former.run("fullprocess")
+
+    warning = f": release {release.id} has no reference.json: its input is not compared\n"
+    assert result.code == 0
+    assert warning in result.err
+    assert production(former) == before
+    assert [(d.release, d.verdict, d.drift_test) for d in decisions(former)] == [
+        (None, "nothing deployed", None),
+        (release.id, "no drift", "raw"),
+    ]
+    assert former.query("SELECT test FROM score_drift") == [
+        *(("raw",), ("parametric",), ("nonparametric",), ("bootstrap",))
+    ]
+    assert former.query("SELECT * FROM input_drift") == []
+
+
+@pytest.mark.slow
+def test_a_release_of_a_former_version_is_replaced_by_a_better_one(former: Sandbox) -> None:
+    old = live(former)
+    former.write("sourcedata/c.csv", DRIFTED)
+
+    assert former.run("fullprocess").code == 0
+
+    new = live(former)
+    assert (new.previous, new.challenge and new.challenge.champion) == (old.id, old.id)
+    assert "reference.json" in new.files
+    assert former.run("deployment", "--rollback").code == 0
+    assert live(former) == old
+
+
+def test_a_batch_that_a_former_version_judged_is_an_earlier_one(
+    settled: Sandbox, run_on: RunOn
+) -> None:
+    run_on("stable")
+    (_, judged) = decisions(settled)
+    make_former(settled)
+    settled.write("sourcedata/d.csv", client_rows(800, 60))
+
+    settled.run("fullprocess")
+
+    assert judged.new_f1 is not None
+    assert checked(settled) == found_by(settled, "d.csv", live(settled), [judged.new_f1])
+
+
+def test_nothing_new_is_nothing_new_for_a_former_version_s_project(former: Sandbox) -> None:
+    assert former.run("fullprocess").out == NOTHING_NEW
+
+
+# --- what is refused ---
+
+
+def test_a_rejected_file_is_told_once_and_does_not_fail_the_run(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", REJECTED)
+    before = production(settled)
+
+    first, second = settled.run("fullprocess"), settled.run("fullprocess")
+
+    assert first.code == 0
+    assert first.out.splitlines() == [
+        f"c.csv: {WHY_REJECTED}",
+        "ingesteddata/finaldata.csv: 120 rows",
+    ]
+    assert (second.code, second.out, second.err) == (0, NOTHING_NEW, "")
+    assert production(settled) == before
+    assert len(decisions(settled)) == 1
+
+
+def test_a_rejected_file_does_not_hold_up_the_others(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", REJECTED)
+    settled.write("sourcedata/d.csv", STABLE)
+
+    result = settled.run("fullprocess")
+
+    assert result.code == 0
+    assert result.out.splitlines()[:2] == [
+        f"c.csv: {WHY_REJECTED}",
+        "d.csv: 60 new of 60 rows",
+    ]
+    assert [d.files for d in decisions(settled)[1:]] == ['["d.csv"]']
+
+
+def test_a_rejected_file_is_tried_again_when_it_changes(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", REJECTED)
+    settled.run("fullprocess")
+    settled.write("sourcedata/c.csv", STABLE)
+
+    assert settled.run("fullprocess").out.startswith("c.csv: 60 new of 60 rows\n")
+    assert [d.files for d in decisions(settled)[1:]] == ['["c.csv"]']
+
+
+def test_nothing_but_a_rejected_file_deploys_nothing(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/c.csv", REJECTED)
+
+    first, second = sandbox.run("fullprocess"), sandbox.run("fullprocess")
+
+    assert (first.code, second.code, second.out) == (0, 0, NOTHING_NEW)
+    assert decisions(sandbox) == []
+    assert live_id(sandbox.config.prod_deployment_path) is None
+
+
+def test_a_rejected_row_is_set_aside_and_the_rest_is_judged(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", [*STABLE, BAD_ROW])
+
+    result = settled.run("fullprocess")
+
+    assert result.out.splitlines()[:3] == [
+        "c.csv: 60 new of 61 rows, 1 set aside",
+        "ingesteddata/rejectedrows.csv: the rows set aside, and why",
+        "ingesteddata/finaldata.csv: 180 rows",
+    ]
+    assert (settled.root / "ingesteddata/rejectedrows.csv").read_text() == (
+        f"file,line,reason,row\nc.csv,62,lastmonth_activity 'many' is not a number,\"{BAD_ROW}\"\n"
+    )
+    assert [(d.rows, d.verdict) for d in decisions(settled)[1:]] == [(60, "no drift")]
+
+
+def test_a_bad_row_in_the_test_data_does_not_fail_the_run(source: Sandbox) -> None:
+    source.write("testdata/testdata.csv", [*client_rows(90_000, 60, noise=NOISE), BAD_ROW])
+
+    first, second = source.run("fullprocess"), source.run("fullprocess")
+
+    assert (first.code, second.code, second.out) == (0, 0, NOTHING_NEW)
+
+
+def test_test_data_beyond_what_the_api_takes_at_a_time_do_not_fail_the_run(
+    source: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.web.request_rows.MAX_ROWS", 50)
+
+    first, second = source.run("fullprocess"), source.run("fullprocess")
+
+    assert (first.code, second.code, second.out) == (0, 0, NOTHING_NEW)
+
+
+# --- what was done by hand, and what a kill left ---
+
+
+def test_a_batch_ingested_by_hand_is_judged_by_the_next_run(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", STABLE)
+    by_hand(settled, "ingestion")
+
+    result = settled.run("fullprocess")
+
+    assert result.out.startswith("nothing new in sourcedata\nno drift: F1 on the new rows is")
+    assert [(d.files, d.rows) for d in decisions(settled)[1:]] == [('["c.csv"]', 60)]
+    assert settled.run("fullprocess").out == NOTHING_NEW
+
+
+def test_a_batch_that_the_live_model_was_trained_on_is_no_evidence(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", DRIFTED)
+    by_hand(settled, "ingestion", "training", "scoring", "deployment")
+    release = live(settled)
+
+    result = settled.run("fullprocess")
+
+    assert result.code == 0
+    assert decisions(settled)[1:] == [
+        Decision(
+            files='["c.csv"]',
+            rows=0,
+            labelled=0,
+            release=release.id,
+            deployed_f1=release.f1,
+            new_f1=None,
+            verdict="not enough evidence",
+            action="kept",
+            reason=f"release {release.id} was trained on these files already",
+        )
+    ]
+    assert set(ranked(settled).values()) == {release.id}
+
+
+def test_only_the_files_that_the_live_model_has_not_learned_are_evidence(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", DRIFTED)
+    by_hand(settled, "ingestion", "training", "scoring", "deployment")
+    settled.write("sourcedata/d.csv", client_rows(800, 30, flipped=True))
+    release = live(settled)
+
+    settled.run("fullprocess")
+
+    decision = decisions(settled)[1]
+    assert (decision.files, decision.rows) == ('["c.csv", "d.csv"]', 30)
+    assert decision.new_f1 == f1_of(settled, release, "sourcedata/d.csv")
+
+
+@pytest.mark.parametrize("done", [("ingestion", "training"), ("ingestion", "training", "scoring")])
+@pytest.mark.slow
+def test_a_first_run_killed_before_it_deployed_is_taken_up(
+    source: Sandbox, done: tuple[str, ...]
+) -> None:
+    by_hand(source, *done)
+
+    assert source.run("fullprocess").code == 0
+
+    assert [(d.files, d.verdict, d.new_release) for d in decisions(source)] == [
+        ('["a.csv", "b.csv"]', "nothing deployed", live(source).id)
+    ]
+
+
+def test_a_first_run_killed_after_it_deployed_is_taken_up(source: Sandbox) -> None:
+    by_hand(source, "ingestion", "training", "scoring", "deployment")
+    release = live(source)
+
+    result = source.run("fullprocess")
+
+    assert result.code == 0
+    assert live(source).id == release.id
+    assert [(d.verdict, d.action, d.reason) for d in decisions(source)] == [
+        ("not enough evidence", "kept", f"release {release.id} was trained on these files already")
+    ]
+    assert set(ranked(source).values()) == {release.id}
+    assert source.run("fullprocess").out == NOTHING_NEW
+
+
+@pytest.mark.slow
+def test_a_run_killed_between_training_and_comparing_judges_again(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", DRIFTED)
+    by_hand(settled, "ingestion", "training", "scoring")
+
+    settled.run("fullprocess")
+
+    _, decision = decisions(settled)
+    assert (decision.verdict, decision.action) == ("drift", "deployed")
+    assert live(settled).id == decision.new_release
+
+
+def test_reports_that_failed_are_written_by_the_next_run_without_judging_again(
+    source: Sandbox,
+) -> None:
+    in_the_way = source.root / "models/clientrisk.csv"
+    in_the_way.mkdir(parents=True)
+    failed = source.run("fullprocess")
+    in_the_way.rmdir()
+
+    recovered = source.run("fullprocess")
+
+    assert (failed.code, failed.err.splitlines()[-1][:7]) == (1, "error: ")
+    assert recovered.code == 0
+    assert [d.verdict for d in decisions(source)] == ["nothing deployed"]
+    assert set(ranked(source).values()) == {live(source).id}
+    assert (source.root / "models/apireturns2.txt").exists()
+    assert [outcome for _, outcome, _ in runs(source)] == ["failed", "done"]
+    assert source.run("fullprocess").out == NOTHING_NEW
+
+
+def test_a_production_folder_that_was_deleted_is_made_again_and_reported_on(
+    settled: Sandbox,
+) -> None:
+    shutil.rmtree(settled.root / "production_deployment")
+    (settled.root / "models/clientrisk.csv").unlink()
+
+    result = settled.run("fullprocess")
+
+    release = live(settled)
+    assert result.code == 0
+    assert f"nothing deployed: trained on 120 rows and deployed {release.id}" in result.out
+    assert [(d.files, d.new_release) for d in decisions(settled)[1:]] == [("[]", release.id)]
+    assert set(ranked(settled).values()) == {release.id}
+
+
+@contextmanager
+def run_at_the_api(world: Sandbox) -> Iterator[tuple[subprocess.Popen[str], Event]]:
+    """A run in a process of its own, stopped where it asks whether the API is ours.
+
+    It has judged by then and waits for an answer until the event is set, or for two seconds.
+    """
+    reached, go_on = Event(), Event()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        reached.set()
+        go_on.wait(30)
+        saying("{}")(handler)
+
+    with foreign(answer) as (url, _):
+        world.configure(api_url=url)
+        command = [sys.executable, "fullprocess.py", "--config", str(world.root / "config.json")]
+        child = subprocess.Popen(
+            command, cwd=PROJECT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        try:
+            assert reached.wait(60)
+            yield child, go_on
+        finally:
+            go_on.set()
+            child.kill()
+            child.communicate()
+
+
+def test_of_two_runs_at_once_one_leaves_with_75(source: Sandbox) -> None:
+    with run_at_the_api(source) as (child, go_on):
+        second = source.run("fullprocess")
+        go_on.set()
+        _, log = child.communicate(timeout=60)
+
+    assert (second.code, second.out) == (75, "")
+    assert second.err.startswith(f"error: another run is at work (process {child.pid}, since ")
+    assert second.err.count("\n") == 1
+    assert child.returncode == 0, log
+    assert runs(source) == [("fullprocess", "done", None)]
+    assert not source.config.lock_path.exists()
+
+
+@pytest.mark.slow
+def test_a_run_killed_while_it_reports_is_taken_up_without_judging_again(source: Sandbox) -> None:
+    with run_at_the_api(source) as (child, _):
+        child.send_signal(signal.SIGKILL)
+        child.communicate(timeout=60)
+    assert source.config.lock_path.exists()
+
+    recovered = source.run("fullprocess")
+
+    assert recovered.code == 0
+    assert [d.verdict for d in decisions(source)] == ["nothing deployed"]
+    assert (source.root / "models/apireturns2.txt").exists()
+    assert runs(source) == [("fullprocess", None, None), ("fullprocess", "done", None)]
+    assert source.run("fullprocess").out == NOTHING_NEW
+    assert not source.config.lock_path.exists()
+
+
+# --- practice ---
+
+
+def test_practice_leaves_production_untouched(
+    settled: Sandbox, kept_worlds: Path, practised: Result
+) -> None:
+    before = Sandbox(kept_worlds / "settled", settled.capsys)
+    own = {"config.json"}  # this test's own change to it
+    files, stamps = before.files(), before.stamps()
+
+    after_files, after_stamps = settled.files(), settled.stamps()
+
+    assert practised.code == 0
+    assert {n: after_files[n] for n in files if n not in own} == {
+        n: content for n, content in files.items() if n not in own
+    }
+    assert {n: after_stamps[n] for n in stamps if n not in own} == {
+        n: stamp for n, stamp in stamps.items() if n not in own
+    }
+
+
+def test_practice_writes_nowhere_but_into_its_own_folder(
+    settled: Sandbox, kept_worlds: Path, practised: Result
+) -> None:
+    before = Sandbox(kept_worlds / "settled", settled.capsys).files()
+
+    new = {name.split("/")[0] for name in settled.files() if name not in before}
+    assert new == {"practicedata", "practicemodels"}
+    assert practised.code == 0
+
+
+def test_practice_deploys_a_release_of_its_own(settled: Sandbox, practised: Result) -> None:
+    release = live_release(settled.practice.prod_deployment_path)
+
+    assert release.path.parent == settled.root / "practicemodels/production_deployment/releases"
+    assert release.model.rows == 60
+    assert practised.out.splitlines()[0] == "p.csv: 60 new of 60 rows"
+    assert settled.run("fullprocess", "--practice").out == "nothing new in practicedata\n"
+
+
+@pytest.mark.usefixtures("practised")
+def test_practice_asks_a_server_of_its_own(settled: Sandbox) -> None:
+    told = (settled.root / "practicemodels/apireturns2.txt").read_text()
+
+    assert f'"release": "{live_id(settled.practice.prod_deployment_path)}"' in told
+
+
+# --- which server is asked ---
+
+
+def asked_server(world: Sandbox) -> str:
+    heading = (world.root / "models/apireturns2.txt").read_text().splitlines()[0]
+    return heading.removeprefix("## POST ").split("/prediction")[0]
+
+
+def test_a_server_of_ours_at_api_url_is_asked(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", DRIFTED)
+    with serving(settled.config) as url:
+        settled.configure(api_url=url)
+        result = settled.run("fullprocess")
+
+    assert result.code == 0
+    assert asked_server(settled) == url
+
+
+def test_a_server_at_api_url_that_is_not_ours_is_left_alone(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", DRIFTED)
+    with foreign(saying('{"release": "000001-20200101T000000Z"}')) as (url, asked):
+        settled.configure(api_url=url)
+        result = settled.run("fullprocess")
+
+    assert result.code == 0
+    assert asked == ["GET /ready"]
+    assert asked_server(settled) != url
+
+
+def test_where_nothing_listens_at_api_url_a_server_is_started(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", DRIFTED)
+    url = f"http://127.0.0.1:{free_port()}"
+    settled.configure(api_url=url)
+
+    assert settled.run("fullprocess").code == 0
+    assert asked_server(settled).startswith("http://127.0.0.1:")
+    assert asked_server(settled) != url
+
+
+# --- the tables this kind of system was built around ---
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    ("batch", "verdict", "action"),
+    [("drift", "drift", "deployed"), ("no_drift", "no drift", "kept")],
+)
+def test_the_original_batches_are_judged_as_they_should_be(
+    sandbox: Sandbox, batch: str, verdict: str, action: str
+) -> None:
+    original = SHARED / "original"
+    shutil.copytree(original / "practicedata", sandbox.root / "practicedata")
+    shutil.copytree(original / "testdata", sandbox.root / "testdata", dirs_exist_ok=True)
+    assert sandbox.run("fullprocess", "--practice").code == 0
+    for file in (original / "validation_data" / batch).glob("*.csv"):
+        shutil.copy(file, sandbox.root / "practicedata")
+
+    assert sandbox.run("fullprocess", "--practice").code == 0
+
+    with History(sandbox.practice.history_path) as history:
+        *_, decision = history.query("SELECT files, verdict, action FROM decisions ORDER BY id")
+    assert tuple(decision) == (f'["{batch}.csv"]', verdict, action)
+
+
+BANK = {
+    "client": "CustomerId",
+    "outcome": "Exited",
+    "numeric": ["CreditScore", "Age", "Tenure", "Balance", "NumOfProducts", "EstimatedSalary"],
+    "categorical": ["Geography", "Gender", "HasCrCard", "IsActiveMember"],
+}
+
+
+@needs_shared
+def test_a_bank_s_table_needs_nothing_but_its_columns_named(sandbox: Sandbox) -> None:
+    header, *rows = (SHARED / "public/bank_10000.csv").read_text().splitlines()
+    sandbox.write("testdata/testdata.csv", rows[:1000], header)
+    sandbox.write("sourcedata/bank.csv", rows[1000:], header)
+    sandbox.configure(schema=BANK)
+
+    result = sandbox.run("fullprocess")
+
+    junk = (sandbox.root / "ingesteddata/rejectedrows.csv").read_text().splitlines()[1]
+    assert result.code == 0
+    assert result.out.startswith("bank.csv: 9,000 new of 9,001 rows, 1 set aside\n")
+    assert "Exited '50000' is not an outcome (0, 1 or empty)" in junk
+    assert live(sandbox).f1 == float((sandbox.root / "models/latestscore.txt").read_text())
+    assert sandbox.run("fullprocess").out == NOTHING_NEW

@@ -1,0 +1,477 @@
+"""`--json`: one object on standard output, of the same facts that the lines for a person tell."""
+
+import importlib
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pandas as pd
+import pytest
+from sandbox import PROJECT, Result, Sandbox, client_rows
+from servers import serving
+from stagecalls import missing_data, model_predictions
+
+from pipeline import cli
+from pipeline.monitoring.packages import Package
+from pipeline.registry.releases import live_release
+from pipeline.stages.diagnostics import Predicted
+from pipeline.storage.database import History
+from pipeline.storage.records import last_packages
+from pipeline.web.api_client import call_api
+
+NUMBERS = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
+INGESTED = ["files", "added", "total_rows", "path", "rejected_rows"]
+MANIFEST = ["sha256", "trained_at", "rows", "last_file", "schema", "versions", "self_check"]
+MANIFEST += ["recipe", "usual"]
+SCORES = ["path", "rows", "f1", "accuracy", "precision", "recall", "roc_auc"]
+SCORES += ["average_precision", "log_loss", "brier"]
+RELEASE = ["path", "id", "deployed_at", "f1", "previous", "files", "model", "challenge"]
+REPORT = ["release", "confusion_matrix", "client_risk", "clients", "movers", "moved", "documents"]
+DIAGNOSTICS = ["release", "predictions", "summary", "missing_percent", "drift", "seconds"]
+TICK = ["outcome", *INGESTED, "decision", "reports"]
+STATUS = ["release", "last_run", "last_active", "new", "pending", "rejected", "last_verdict"]
+
+# every call of a script that has a result, and the keys of its object
+KEYS = {
+    "ingestion": INGESTED,
+    "ingestion --rebuild": INGESTED,
+    "training": ["path", *MANIFEST],
+    "scoring": SCORES,
+    "deployment": RELEASE,
+    "deployment --list": ["live", "releases"],
+    "deployment --rollback": RELEASE,
+    "diagnostics": [*DIAGNOSTICS, "packages"],
+    "diagnostics --history": ["checks", "deployments", "missing", "timings", "refused"],
+    "reporting": REPORT,
+    "apicalls": ["path", "answers"],
+    "fullprocess": TICK,
+    "fullprocess --status": [*STATUS, "errors"],
+}
+SERVERS = {"app", "wsgi"}  # which have no result
+
+REJECTED = "corporation,lastmonth_activity\nAcme,1\n"
+WHY_REJECTED = (
+    "lacks the column lastyear_activity, number_of_employees, exited;"
+    " it has corporation, lastmonth_activity"
+)
+
+
+def no_number(text: str) -> NoReturn:
+    pytest.fail(f"{text} is no JSON")
+
+
+def parsed(result: Result) -> dict[str, Any]:
+    """The one object that is all of standard output."""
+    assert result.code == 0, result.err
+    assert (result.out.count("\n"), result.out[-1]) == (1, "\n")
+    found: dict[str, Any] = json.loads(result.out, parse_constant=no_number)
+    return found
+
+
+def told(world: Sandbox, call: str) -> dict[str, Any]:
+    stage, *args = call.split()
+    return parsed(world.run(stage, *args, "--json"))
+
+
+def digest(world: Sandbox, name: str) -> str:
+    return sha256((world.root / name).read_bytes()).hexdigest()
+
+
+def manifest(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def decision_on_record(world: Sandbox) -> dict[str, Any]:
+    """The last decision, as the history has it."""
+    with History(world.config.history_path) as history:
+        (row,) = history.query("SELECT * FROM decisions ORDER BY id DESC LIMIT 1")
+    found = dict(row)
+    del found["id"], found["at"]
+    return {**found, "files": json.loads(found["files"])}
+
+
+# --- all of them ---
+
+
+def test_every_script_is_either_a_server_or_in_the_list() -> None:
+    scripts = {path.stem for path in PROJECT.glob("*.py")}
+
+    assert {call.split()[0] for call in KEYS} == scripts - SERVERS
+
+
+def test_every_result_is_one_object_and_nothing_else(deployed: Sandbox) -> None:
+    for _ in range(2):
+        assert deployed.run("deployment").code == 0  # so that there is one to go back to
+    with serving(deployed.config) as url:
+        deployed.configure(api_url=url)
+        found = {call: list(told(deployed, call)) for call in KEYS}
+
+    assert found == KEYS
+
+
+def test_a_server_has_no_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--config", str(tmp_path / "nowhere.json"), "--json"]  # never one to serve by
+
+    with pytest.raises(SystemExit) as stopped:
+        importlib.import_module("app").main(given)
+
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.endswith("error: unrecognized arguments: --json\n")
+
+
+@pytest.mark.parametrize("call", [call for call in KEYS if call != "apicalls"])
+def test_a_failure_leaves_standard_output_empty(sandbox: Sandbox, call: str) -> None:
+    sandbox.write("history.db", "no database\n" * 100)
+    (sandbox.root / "production_deployment").mkdir()
+    (sandbox.root / "production_deployment/current").write_text("no link")
+    stage, *args = call.split()
+
+    result, as_lines = sandbox.run(stage, *args, "--json"), sandbox.run(stage, *args)
+
+    assert (result.code, result.out) == (1, "")
+    assert (result.err, result.err[:7]) == (as_lines.err, "error: ")
+
+
+def test_a_chain_that_fails_halfway_leaves_standard_output_empty(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/a.csv", client_rows(0, 20, outcome="0"))
+
+    result = sandbox.run("fullprocess", "--json")
+
+    assert (result.code, result.out) == (1, "")
+    assert result.err.splitlines()[-1] == (
+        "error: training needs clients who left and clients who stayed; among the 20 rows with"
+        " a known outcome there are only clients with exited = 0"
+    )
+    assert sandbox.query("SELECT status FROM files") == [("ingested",)]
+
+
+def test_a_number_that_json_does_not_have_is_a_bug(sandbox: Sandbox) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        cli.print_json(sandbox.config, {"f1": float("nan")})
+
+    assert sandbox.capsys.readouterr().out == ""
+
+
+def test_paths_are_as_messages_show_them_and_names_as_they_are(sandbox: Sandbox) -> None:
+    within, beyond = sandbox.config.finaldata_path, Path("/elsewhere/ü.csv")
+
+    cli.print_json(sandbox.config, {"at": Predicted(3, 1, 2), "paths": (within, beyond)})
+
+    assert sandbox.capsys.readouterr().out == (
+        '{"at": {"rows": 3, "leave": 1, "stay": 2},'
+        ' "paths": ["ingesteddata/finaldata.csv", "/elsewhere/ü.csv"]}\n'
+    )
+
+
+# --- stage by stage ---
+
+
+def test_an_ingestion_tells_what_became_of_each_file(sandbox: Sandbox) -> None:
+    rows = client_rows(0, 20)
+    sandbox.write("sourcedata/a.csv", [*rows, "Bad Ltd,many,300,50,0", rows[0]])
+    sandbox.write("sourcedata/ü.csv", REJECTED)
+
+    assert told(sandbox, "ingestion") == {
+        "files": [
+            {
+                "name": "a.csv",
+                "reason": None,
+                "rows": 22,
+                "added": 20,
+                "duplicates": 1,
+                "set_aside": 1,
+                "sha256": digest(sandbox, "sourcedata/a.csv"),
+            },
+            {
+                "name": "ü.csv",
+                "reason": WHY_REJECTED,
+                "rows": 0,
+                "added": 0,
+                "duplicates": 0,
+                "set_aside": 0,
+                "sha256": digest(sandbox, "sourcedata/ü.csv"),
+            },
+        ],
+        "added": 20,
+        "total_rows": 20,
+        "path": "ingesteddata/finaldata.csv",
+        "rejected_rows": "ingesteddata/rejectedrows.csv",
+    }
+
+
+def test_a_file_that_cannot_be_read_has_no_digest(sandbox: Sandbox) -> None:
+    (sandbox.root / "sourcedata/a.csv").symlink_to("nowhere")
+
+    (file,) = told(sandbox, "ingestion")["files"]
+
+    assert (file["name"], file["sha256"], file["added"]) == ("a.csv", None, 0)
+    assert file["reason"].startswith("is ")
+
+
+def test_a_training_tells_the_manifest_it_wrote(settled: Sandbox) -> None:
+    found = told(settled, "training")
+
+    written = manifest(settled.root / "models/manifest.json")
+    assert found == {"path": "models/trainedmodel.pkl", **written}
+
+
+def test_a_scoring_tells_all_scores_that_it_recorded(settled: Sandbox) -> None:
+    found = told(settled, "scoring")
+
+    names = SCORES[1:]
+    row = settled.query(f"SELECT {', '.join(names)} FROM scores ORDER BY id DESC LIMIT 1")[0]
+    assert found == {"path": "models/latestscore.txt", **dict(zip(names, row, strict=True))}
+    assert (settled.root / "models/latestscore.txt").read_text() == f"{found['f1']}\n"
+
+
+@pytest.mark.parametrize("call", ["deployment", "deployment --rollback"])
+def test_a_deployment_tells_the_release_that_is_live_by_its_manifest(
+    settled: Sandbox, call: str
+) -> None:
+    first = live_release(settled.config.prod_deployment_path).id
+    assert settled.run("deployment").code == 0
+
+    found = told(settled, call)
+
+    release = live_release(settled.config.prod_deployment_path)
+    path = f"production_deployment/releases/{release.id}"
+    assert found == {"path": path, **manifest(settled.root / path / "manifest.json")}
+    assert (release.id == first) == (call == "deployment --rollback")
+
+
+def test_the_list_tells_every_release_and_what_is_wrong_with_one(settled: Sandbox) -> None:
+    first = live_release(settled.config.prod_deployment_path)
+    assert settled.run("deployment").code == 0
+    second = live_release(settled.config.prod_deployment_path)
+    (first.path / "manifest.json").write_text("{")
+
+    found = told(settled, "deployment --list")
+
+    damaged = found["releases"][0]
+    assert damaged.pop("error").startswith(f"release {first.id} is damaged: manifest.json: ")
+    assert damaged == {"id": first.id, "deployed_at": None, "f1": None, "rows": None}
+    assert found["releases"][1:] == [
+        {
+            "id": second.id,
+            "deployed_at": second.deployed_at,
+            "f1": second.f1,
+            "rows": 120,
+            "error": None,
+        }
+    ]
+    assert found["live"] == second.id
+
+
+def test_diagnostics_tell_what_their_parts_found(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", client_rows(300, 60))
+    assert settled.run("fullprocess").code == 0
+
+    found = told(settled, "diagnostics")
+
+    said = model_predictions(settled.config, pd.read_csv(settled.root / "testdata/testdata.csv"))
+    frame = pd.read_csv(settled.root / "ingesteddata/finaldata.csv")[NUMBERS]
+    drift, seconds = found.pop("drift"), found.pop("seconds")
+    with History(settled.config.history_path) as history:
+        packages = last_packages(history)
+    assert found == {
+        "release": live_release(settled.config.prod_deployment_path).id,
+        "predictions": {"rows": 60, "leave": sum(said), "stay": 60 - sum(said)},
+        "summary": {
+            name: pytest.approx(
+                {
+                    "mean": frame[name].mean(),
+                    "median": frame[name].median(),
+                    "std": frame[name].std(),
+                }
+            )
+            for name in NUMBERS
+        },
+        "missing_percent": missing_data(settled.config),
+        "packages": [
+            {"package": p.package, "installed": p.installed, "latest": "unknown"} for p in packages
+        ],
+    }
+    assert packages[0] == Package("pandas", pd.__version__, "unknown")
+    assert list(seconds) == ["ingestion", "training"]
+    assert all(value > 0 for value in seconds.values())
+    assert [(check["test"], check["verdict"]) for check in drift["scores"]] == settled.query(
+        "SELECT test, verdict FROM score_drift ORDER BY rowid"
+    )
+    assert [check["feature"] for check in drift["input"]] == [*NUMBERS, "risk"]
+
+
+def test_what_there_are_no_numbers_to_tell_of_is_null(settled: Sandbox) -> None:
+    rows = [",".join([*row.split(",")[:3], "", row[-1]]) for row in client_rows(0, 60)]
+    settled.write("sourcedata/a.csv", rows)
+    (settled.root / "sourcedata/b.csv").unlink()
+    assert settled.run("ingestion", "--rebuild").code == 0
+
+    found = told(settled, "diagnostics")
+
+    assert found["summary"]["number_of_employees"] == {"mean": None, "median": None, "std": None}
+    assert found["missing_percent"]["number_of_employees"] == 100
+
+
+def test_reporting_tells_where_its_files_lie(settled: Sandbox) -> None:
+    assert told(settled, "reporting") == {
+        "release": live_release(settled.config.prod_deployment_path).id,
+        "confusion_matrix": "models/confusionmatrix.png",
+        "client_risk": "models/clientrisk.csv",
+        "clients": 64,
+        "movers": "models/movers.csv",
+        "moved": "as before, no risk has changed",
+        "documents": [],
+    }
+
+
+def test_the_client_tells_every_answer(settled: Sandbox) -> None:
+    with serving(settled.config) as url:
+        found = parsed(settled.run("apicalls", "--url", url, "--output", "x.txt", "--json"))
+        answers = call_api(url, "testdata.csv")
+
+    assert found == {
+        "path": "models/x.txt",
+        "answers": [{"call": a.call, "status": 200, "body": a.body} for a in answers],
+    }
+    assert [answer.call.split(f" {url}/")[0] for answer in answers] == ["POST", *["GET"] * 3]
+
+
+# --- the chain ---
+
+
+def test_a_tick_that_finds_nothing_new_says_so(settled: Sandbox) -> None:
+    result = settled.run("fullprocess", "--json")
+
+    assert result.err == ""
+    assert parsed(result) == {
+        "outcome": "nothing new",
+        "files": [],
+        "added": 0,
+        "total_rows": 120,
+        "path": "ingesteddata/finaldata.csv",
+        "rejected_rows": None,
+        "decision": None,
+        "reports": None,
+    }
+
+
+def test_the_first_tick_tells_files_decision_and_reports(source: Sandbox) -> None:
+    found = told(source, "fullprocess")
+
+    release = live_release(source.config.prod_deployment_path)
+    assert found["outcome"] == "done"
+    assert [(file["name"], file["added"]) for file in found["files"]] == [
+        ("a.csv", 60),
+        ("b.csv", 60),
+    ]
+    assert found["total_rows"] == 120
+    assert found["decision"] == decision_on_record(source)
+    assert (found["decision"]["verdict"], found["decision"]["files"]) == (
+        "nothing deployed",
+        ["a.csv", "b.csv"],
+    )
+    assert found["reports"] == {
+        "release": release.id,
+        "confusion_matrix": "models/confusionmatrix2.png",
+        "client_risk": "models/clientrisk.csv",
+        "clients": 64,
+        "movers": "models/movers.csv",
+        "moved": "no ranking before to compare with",
+        "documents": [],
+        "f1": release.f1,
+        "model": "production_deployment/trainedmodel.pkl",
+        "api_returns": "models/apireturns2.txt",
+    }
+
+
+@pytest.mark.parametrize(
+    ("batch", "verdict", "action", "asked"),
+    [
+        (client_rows(300, 60), "no drift", "kept", None),
+        (client_rows(300, 400, flipped=True), "drift", "deployed", "models/apireturns2.txt"),
+    ],
+)
+def test_a_tick_tells_what_was_decided(
+    settled: Sandbox, batch: list[str], verdict: str, action: str, asked: str | None
+) -> None:
+    settled.write("sourcedata/c.csv", batch)
+
+    found = told(settled, "fullprocess")
+
+    decision = found["decision"]
+    assert decision == decision_on_record(settled)
+    assert (decision["verdict"], decision["action"]) == (verdict, action)
+    live = live_release(settled.config.prod_deployment_path)
+    assert (found["reports"]["release"], found["reports"]["f1"]) == (live.id, live.f1)
+    assert decision["new_release"] == (live.id if action == "deployed" else None)
+    assert found["reports"]["api_returns"] == asked
+
+
+def test_a_tick_of_rejected_files_alone_decides_and_reports_nothing(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", REJECTED)
+
+    found = told(settled, "fullprocess")
+
+    assert [(file["name"], file["reason"]) for file in found["files"]] == [("c.csv", WHY_REJECTED)]
+    assert (found["outcome"], found["decision"], found["reports"]) == ("done", None, None)
+
+
+# --- the state ---
+
+
+def test_the_status_tells_what_the_screen_tells(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", REJECTED)
+    assert settled.run("fullprocess").code == 0
+    settled.write("sourcedata/d.csv", client_rows(300, 60))
+    assert settled.run("ingestion").code == 0
+    settled.write("sourcedata/e.csv", client_rows(400, 60))
+
+    found = told(settled, "fullprocess --status")
+
+    live = live_release(settled.config.prod_deployment_path)
+    (started, ended) = settled.query("SELECT started_at, ended_at FROM runs ORDER BY id")[-1]
+    (at, reason) = settled.query("SELECT at, reason FROM decisions")[0]
+    last_active = found.pop("last_active")
+    assert found == {
+        "release": {"id": live.id, "deployed_at": live.deployed_at, "f1": live.f1},
+        "last_run": {
+            "command": "ingestion",
+            "started_at": started,
+            "ended_at": ended,
+            "outcome": "done",
+        },
+        "new": ["e.csv"],
+        "pending": ["d.csv"],
+        "rejected": [{"name": "c.csv", "reason": WHY_REJECTED}],
+        "last_verdict": {"at": at, "verdict": "nothing deployed", "reason": reason},
+        "errors": {},
+    }
+    assert f"last active    {last_active}\n" in settled.run("fullprocess", "--status").out
+
+
+def test_a_status_that_cannot_be_told_is_null_with_its_error(settled: Sandbox) -> None:
+    release = live_release(settled.config.prod_deployment_path)
+    (release.path / "manifest.json").write_text("{")
+    (settled.root / "sourcedata").rename(settled.root / "elsewhere")
+
+    found = told(settled, "fullprocess --status")
+
+    screen = settled.run("fullprocess", "--status").out.splitlines()
+    assert (found["release"], found["new"]) == (None, None)
+    assert screen[0] == f"live release   unknown: {found['errors']['release']}"
+    assert screen[3] == f"new files      unknown: {found['errors']['new']}"
+
+
+def test_the_status_before_anything_is_empty(sandbox: Sandbox) -> None:
+    assert told(sandbox, "fullprocess --status") == {
+        "release": None,
+        "last_run": None,
+        "last_active": None,
+        "new": [],
+        "pending": [],
+        "rejected": [],
+        "last_verdict": None,
+        "errors": {},
+    }

@@ -1,0 +1,187 @@
+"""The history over the years: what a run forgets, and questions that cost the same for ever."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sandbox import Sandbox, client_rows
+
+from app import create_app
+from pipeline.reporting.status import read_status, status_lines
+from pipeline.storage.database import History
+from pipeline.storage.risk_history import risk_over_time
+from tests.bench.bench_history import fill
+
+OLD = "2001-01-01T00:00:00.000Z"
+TABLES = (
+    *("runs", "scores", "decisions", "deployments", "timings", "missing", "packages"),
+    "rankings",
+)
+
+
+def time_column(table: str) -> str:
+    return "started_at" if table == "runs" else "at"
+
+
+def age(world: Sandbox) -> None:
+    """Make everything on record old."""
+    with History(world.config.history_path) as history:
+        for table in TABLES:
+            history.query(f"UPDATE {table} SET {time_column(table)} = ?", OLD)
+        for column in ("recorded_at", "judged_at", "reported_at"):
+            history.query(f"UPDATE files SET {column} = ?", OLD)
+
+
+def old_rows(world: Sandbox) -> Counter[str]:
+    """Table -> how many rows of it are old; tables without are left out."""
+    with History(world.config.history_path) as history:
+        counts = {
+            table: len(history.query(f"SELECT 1 FROM {table} WHERE {time_column(table)} = ?", OLD))
+            for table in TABLES
+        }
+    return +Counter(counts)
+
+
+def ran(world: Sandbox) -> None:
+    result = world.run("fullprocess")
+    assert result.code == 0, result.err
+
+
+# --- what a run forgets ---
+
+
+def test_a_run_with_work_forgets_what_is_old(settled: Sandbox) -> None:
+    age(settled)
+    settled.write("sourcedata/c.csv", client_rows(300, 60))
+
+    ran(settled)
+
+    # the last of its kind is kept: no drift, so nothing was trained, deployed or asked of pip
+    packages = settled.query("SELECT count(*) FROM packages")[0][0]
+    assert old_rows(settled) == {
+        "scores": 1,  # of the live model, on the test data
+        "deployments": 1,
+        "timings": 1,  # of the last training
+        "rankings": 1,  # in which the clients got the risk that they have
+        **({"packages": packages} if packages else {}),
+    }
+
+
+def test_a_run_keeps_what_is_younger_than_the_config_says(settled: Sandbox) -> None:
+    with History(settled.config.history_path) as history:
+        fill(history, 301)  # almost one a day: none is just as old as the limit
+    settled.configure(keep_history_days=100)
+    settled.write("sourcedata/c.csv", client_rows(300, 60))
+
+    ran(settled)
+
+    (kept,) = settled.query("SELECT count(*) FROM decisions WHERE files = '[\"export.csv\"]'")
+    assert kept == (101,)
+
+
+def test_a_run_without_work_forgets_nothing(settled: Sandbox) -> None:
+    age(settled)
+    before = old_rows(settled)
+
+    ran(settled)
+
+    assert old_rows(settled) == before
+
+
+def test_rows_set_aside_stay_as_long_as_their_file_and_then_as_long_as_the_history(
+    settled: Sandbox,
+) -> None:
+    bad = "Bad Ltd,many,300,50,0"
+    for first in (300, 400):  # two versions of one file
+        settled.write("sourcedata/c.csv", [*client_rows(first, 60), bad])
+        ran(settled)
+    shown = (settled.root / "ingesteddata/rejectedrows.csv").read_text()
+    assert settled.query("SELECT count(*) FROM rejected_rows") == [(2,)]
+
+    age(settled)
+    settled.write("sourcedata/d.csv", client_rows(500, 60))
+    ran(settled)
+
+    assert settled.query("SELECT count(*) FROM rejected_rows") == [(1,)]
+    assert (settled.root / "ingesteddata/rejectedrows.csv").read_text() == shown
+
+
+# --- what questions cost ---
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How many steps SQLite's engine takes, under the key `taken`."""
+    counted: Counter[str] = Counter()
+    connect = sqlite3.connect
+
+    def step() -> None:
+        counted["taken"] += 1
+
+    def counting(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*args, **kwargs)
+        connection.set_progress_handler(step, 1)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", counting)
+    return counted
+
+
+def questions(world: Sandbox) -> dict[str, Callable[[], object]]:
+    """What is asked again and again, by people, cron and other programs."""
+    client = create_app(world.config).test_client()
+
+    def ask(path: str) -> Callable[[], object]:
+        def asked() -> None:
+            response = client.get(path)
+            assert response.status_code == 200, response.text
+
+        return asked
+
+    paths = ("/health", "/ready", "/diagnostics", "/summarystats", "/scoring", "/risk")
+    client_at_risk = client.get("/risk?limit=1").get_json()["clients"][0]["client"]
+
+    def status() -> None:
+        config = world.config
+        with History(config.history_path) as history:
+            paths = config.input_folder_path, config.prod_deployment_path, config.lock_path
+            status_lines(read_status(*paths, history))
+
+    def risks() -> None:
+        with History(world.config.history_path) as history:
+            assert len(risk_over_time(history, client_at_risk)) == 1
+
+    return {
+        "the status": status,
+        "an empty tick": lambda: world.run("fullprocess"),
+        **{path: ask(path) for path in (*paths, "/prediction?filename=testdata.csv")},
+        "the risk of a client over time": risks,
+        "/risk/<client>": ask(f"/risk/{client_at_risk}"),
+    }
+
+
+def costs(world: Sandbox, steps: Counter[str]) -> dict[str, int]:
+    """Question -> steps that SQLite takes for it, once what is remembered is warm."""
+    found = {}
+    for name, ask in questions(world).items():
+        ask()
+        steps.clear()
+        ask()
+        found[name] = steps["taken"]
+    return found
+
+
+@pytest.mark.parametrize("runs", [5_000, pytest.param(200_000, marks=pytest.mark.slow)])
+def test_no_question_costs_more_the_longer_the_history(
+    settled: Sandbox, steps: Counter[str], runs: int
+) -> None:
+    with History(settled.config.history_path) as history:
+        fill(history, 20)
+    few = costs(settled, steps)
+    with History(settled.config.history_path) as history:
+        fill(history, runs)
+
+    assert costs(settled, steps) == few
+    assert few["/diagnostics"] > 0

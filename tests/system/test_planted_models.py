@@ -1,0 +1,568 @@
+"""A model file that somebody else wrote: it does not run, and what is live goes on."""
+
+import hashlib
+import json
+import os
+import pickle
+import sys
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sklearn.base
+from modelling import MIXED, made
+from sandbox import Result, Sandbox, client_rows
+
+from app import create_app
+from pipeline.core.errors import ModelError, PipelineError
+from pipeline.models.persistence import load_trained
+from pipeline.registry.live_model import load_release
+from pipeline.registry.releases import live_id, live_release, read_release, release_ids
+
+MODEL = "trainedmodel.pkl"
+NEEDLESS = r"which no model of ours needs"
+TRAIN_AGAIN = "train again with the versions installed here, or install those of its manifest"
+BANK = {"client": "id", "outcome": "left", "numeric": ["age"], "categorical": ["land", "sex"]}
+
+
+class Runs:
+    """Unpickling it runs a command, which leaves a file."""
+
+    def __init__(self, marker: Path) -> None:
+        self.command = f"touch '{marker}'"
+
+    def __reduce__(self) -> Any:
+        return os.system, (self.command,)
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def told(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def put_model(folder: Path, content: bytes) -> None:
+    """Put a model into a folder, and into the manifest there all that goes by its digest."""
+    (folder / MODEL).write_bytes(content)
+    manifest = told(folder / "manifest.json")
+    manifest.get("model", manifest)["sha256"] = digest(folder / MODEL)
+    if "files" in manifest:
+        manifest["files"][MODEL] = digest(folder / MODEL)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def edit_manifest(folder: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+    """Change what a manifest says of a model."""
+    manifest = told(folder / "manifest.json")
+    edit(manifest.get("model", manifest))
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def plant(world: Sandbox, folder: Path) -> Path:
+    """Put a pickle that runs a command in a model's place; returns what running it would leave."""
+    put_model(folder, pickle.dumps(Runs(world.root / "ran")))
+    return world.root / "ran"
+
+
+def models(world: Sandbox) -> Path:
+    return world.config.output_model_path
+
+
+def production(world: Sandbox) -> Path:
+    return world.config.prod_deployment_path
+
+
+def release_folder(world: Sandbox, place: int) -> Path:
+    return production(world) / "releases" / release_ids(production(world))[place]
+
+
+def redeploy(world: Sandbox) -> None:
+    world.write("sourcedata/c.csv", client_rows(300, 60, noise=3))
+    for stage in ("ingestion", "training", "scoring", "deployment"):
+        result = world.run(stage)
+        assert result.code == 0, result.err
+
+
+@pytest.fixture
+def twice(deployed: Sandbox) -> Sandbox:
+    """A project with two releases."""
+    redeploy(deployed)
+    return deployed
+
+
+def refused(result: Result, path: Path, why: str) -> None:
+    """A stage ends with exit 1, its reason in the log and as its last word."""
+    assert (result.code, result.out) == (1, "")
+    logged, error = result.err.splitlines()[-2:]
+    assert (
+        logged.partition("Z ")[2] == f"ERROR pipeline.models.persistence: {path} is refused: {why}"
+    )
+    assert error == f"error: {path} is refused: {why}"
+
+
+# --- a command in a pickle ---
+
+
+@pytest.mark.parametrize("stage", ["deployment", "scoring"])
+def test_planted_beside_a_matching_manifest_it_is_refused(deployed: Sandbox, stage: str) -> None:
+    marker, live = plant(deployed, models(deployed)), live_id(production(deployed))
+    before = deployed.files()
+
+    result = deployed.run(stage)
+
+    refused(result, models(deployed) / MODEL, f"it names posix.system, {NEEDLESS}")
+    assert not marker.exists()
+    assert live_id(production(deployed)) == live
+    after = deployed.files()
+    assert {name for name in after if after[name] != before.get(name)} <= {"history.db"}
+    load_release(live_release(production(deployed)), deployed.config.schema)
+
+
+def test_a_rollback_to_it_is_refused(twice: Sandbox) -> None:
+    folder, live = release_folder(twice, 0), live_id(production(twice))
+    marker = plant(twice, folder)
+
+    result = twice.run("deployment", "--rollback")
+
+    refused(result, folder / MODEL, f"it names posix.system, {NEEDLESS}")
+    assert not marker.exists()
+    assert live_id(production(twice)) == live
+
+
+def test_where_it_is_live_the_chain_refuses_it(deployed: Sandbox) -> None:
+    marker = plant(deployed, release_folder(deployed, 0))
+    deployed.write("sourcedata/c.csv", client_rows(300, 60))
+
+    result = deployed.run("fullprocess")
+
+    assert (result.code, "Traceback" in result.err) == (1, False)
+    assert f"{MODEL} is refused: it names posix.system, {NEEDLESS}" in result.err
+    assert not marker.exists()
+
+
+def test_where_it_is_live_one_can_go_back(twice: Sandbox) -> None:
+    marker = plant(twice, release_folder(twice, 1))
+
+    result = twice.run("deployment", "--rollback")
+
+    assert result.code == 0, result.err
+    assert live_id(production(twice)) == release_ids(production(twice))[0]
+    assert not marker.exists()
+
+
+def test_a_server_refuses_it_once_and_goes_on_with_the_one_that_is_live(deployed: Sandbox) -> None:
+    client = create_app(deployed.config).test_client()
+    asked = {"filename": "testdata.csv"}
+    before = client.get("/prediction", query_string=asked).json
+    redeploy(deployed)
+    marker = plant(deployed, release_folder(deployed, 1))
+    deployed.capsys.readouterr()
+
+    answers = [client.get("/prediction", query_string=asked) for _ in range(5)]
+
+    assert [(answer.status_code, answer.json) for answer in answers] == [(200, before)] * 5
+    assert not marker.exists()
+    logged, told_by_server = deployed.capsys.readouterr().err.splitlines()
+    assert f"{MODEL} is refused: it names posix.system, {NEEDLESS}" in logged
+    assert (
+        f"release {release_folder(deployed, 1).name} is refused, {before['release']} goes on"
+        in (told_by_server)
+    )
+
+
+def test_a_server_that_starts_with_it_serves_nothing(deployed: Sandbox) -> None:
+    marker = plant(deployed, release_folder(deployed, 0))
+    client = create_app(deployed.config).test_client()
+
+    answer = client.get("/prediction", query_string={"filename": "testdata.csv"})
+
+    assert (answer.status_code, answer.json) == (503, {"error": "no release is live"})
+    assert not marker.exists()
+
+
+# --- a command within a model of ours ---
+
+
+def core(model: Any) -> Any:
+    return model.estimator.calibrated_classifiers_[0].estimator
+
+
+HIDDEN: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "the threshold": (lambda model: model, "threshold"),
+    "what the threshold is for": (lambda model: model, "estimator"),
+    "what is calibrated": (lambda model: model.estimator, "estimator"),
+    "the curves": (lambda model: model.estimator.calibrated_classifiers_[0], "calibrators"),
+    "the points of a curve": (
+        lambda model: model.estimator.calibrated_classifiers_[0].calibrators[0],
+        "X_thresholds_",
+    ),
+    "the trees": (lambda model: core(model)["boosting"], "_predictors"),
+    "a tree": (lambda model: core(model)["boosting"]._predictors[0][0], "nodes"),
+    "the bins": (lambda model: core(model)["boosting"]._bin_mapper, "bin_thresholds_"),
+    "a second encoding": (lambda model: core(model)["boosting"], "_preprocessor"),
+    "the loss": (lambda model: core(model)["boosting"]._loss, "link"),
+    "the codes": (
+        lambda model: core(model)["columns"].named_transformers_["categories"]["encode"],
+        "categories_",
+    ),
+}
+
+
+@pytest.mark.parametrize("place", HIDDEN)
+def test_hidden_within_a_model_of_trees_it_is_refused(deployed: Sandbox, place: str) -> None:
+    marker = deployed.root / "ran"
+    model = deepcopy(made(MIXED, "boosting", "isotonic", 0.3))
+    part, name = HIDDEN[place]
+    vars(part(model))[name] = Runs(marker)
+    put_model(models(deployed), pickle.dumps(model, protocol=5))
+
+    result = deployed.run("deployment")
+
+    refused(result, models(deployed) / MODEL, f"it names posix.system, {NEEDLESS}")
+    assert not marker.exists()
+
+
+# --- another content than the manifest says ---
+
+
+def test_a_model_whose_digest_does_not_match_is_not_even_looked_at(deployed: Sandbox) -> None:
+    (models(deployed) / MODEL).write_bytes(pickle.dumps(Runs(deployed.root / "ran")))
+
+    result = deployed.run("deployment")
+
+    assert (result.code, result.err) == (
+        1,
+        f"error: {models(deployed) / MODEL} is not the model that its manifest describes: train"
+        " again\n",
+    )
+    assert not (deployed.root / "ran").exists()
+
+
+def test_a_release_must_vouch_for_all_its_files(twice: Sandbox) -> None:
+    folder = release_folder(twice, 0)
+    for name in (MODEL, "latestscore.txt", "ingestedfiles.txt"):
+        manifest = told(folder / "manifest.json")
+        edited = {**manifest, "files": {k: v for k, v in manifest["files"].items() if k != name}}
+        (folder / "manifest.json").write_text(json.dumps(edited))
+        assert twice.run("deployment", "--rollback").err == (
+            f"error: release {folder.name} is damaged: {name} is not what was deployed\n"
+        )
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+WATCHED: dict[str, Callable[[], None]] = {}  # path -> what happens before it is opened
+
+
+def _on_open(event: str, args: tuple[Any, ...]) -> None:
+    if WATCHED and event == "open" and (act := WATCHED.get(str(args[0]))):
+        act()
+
+
+@pytest.fixture
+def before_opening() -> Iterator[dict[str, Callable[[], None]]]:
+    """Do something at the moment at which a file is about to be opened."""
+    if not getattr(sys, "_our_hook_is_set", False):
+        sys.addaudithook(_on_open)  # there is no taking it away
+        sys._our_hook_is_set = True  # type: ignore[attr-defined]
+    yield WATCHED
+    WATCHED.clear()
+
+
+def test_a_model_is_read_once_for_digest_and_unpickling(
+    deployed: Sandbox, before_opening: dict[str, Callable[[], None]]
+) -> None:
+    opened = []
+    path = models(deployed) / MODEL
+    before_opening[str(path)] = lambda: opened.append(path)
+    load_trained(models(deployed), deployed.config.schema)
+    assert opened == [path]
+
+
+def test_a_model_that_is_swapped_after_its_release_was_verified_does_not_run(
+    deployed: Sandbox, before_opening: dict[str, Callable[[], None]]
+) -> None:
+    release = live_release(production(deployed))
+    path, opened = release.path / MODEL, []
+
+    def swap() -> None:
+        opened.append(path)
+        if len(opened) == 2:
+            planted = path.with_name("planted")
+            planted.write_bytes(pickle.dumps(Runs(deployed.root / "ran")))
+            planted.rename(path)
+
+    before_opening[str(path)] = swap
+    with pytest.raises(ModelError, match=r"is not the model that its manifest describes"):
+        load_release(release, deployed.config.schema)
+    assert not (deployed.root / "ran").exists()
+    assert len(opened) == 2
+
+
+# --- other versions ---
+
+
+def test_a_release_of_another_version_loads_with_a_warning(
+    twice: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = release_folder(twice, 0)
+    model = pickle.loads((folder / MODEL).read_bytes())
+    with monkeypatch.context() as other:
+        other.setattr(sklearn.base, "__version__", "1.0.2")
+        put_model(folder, pickle.dumps(model, protocol=5))
+    edit_manifest(folder, lambda model: model["versions"].update({"scikit-learn": "1.0.2"}))
+
+    result = twice.run("deployment", "--rollback")
+
+    assert result.code == 0, result.err
+    (line,) = [line for line in result.err.splitlines() if " WARNING " in line]
+    assert line.partition("Z ")[2] == (
+        f"WARNING pipeline.models.persistence: {folder / MODEL} was made by scikit-learn 1.0.2;"
+        f" {version('scikit-learn')} is installed here"
+    )
+    client = create_app(twice.config).test_client()
+    assert client.get("/ready").json == {"status": "ready", "release": folder.name}
+
+
+def test_a_manifest_that_names_no_version_is_told_too(
+    deployed: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    edit_manifest(models(deployed), lambda model: model["versions"].clear())
+    load_trained(models(deployed), deployed.config.schema)
+    assert caplog.messages == [
+        f"{models(deployed) / MODEL} was made by scikit-learn None;"
+        f" {version('scikit-learn')} is installed here"
+    ]
+
+
+def off_by(difference: float) -> Callable[[dict[str, Any]], None]:
+    def edit(model: dict[str, Any]) -> None:
+        model["self_check"]["risk"][-1] += difference
+
+    return edit
+
+
+def test_a_release_that_fails_its_self_check_is_refused_with_advice(twice: Sandbox) -> None:
+    folder, live = release_folder(twice, 0), live_id(production(twice))
+    gave = told(folder / "manifest.json")["model"]["self_check"]["risk"]
+    edit_manifest(folder, off_by(1e-3))
+    expected = told(folder / "manifest.json")["model"]["self_check"]["risk"]
+
+    result = twice.run("deployment", "--rollback")
+
+    assert (result.code, live_id(production(twice))) == (1, live)
+    start, _, rest = result.err.partition(" it gives ")
+    assert start == f"error: {folder / MODEL} fails its self-check:"
+    answers, _, rest = rest.partition(" where it gave ")
+    assert json.loads(answers) == pytest.approx(gave)
+    assert rest == f"{expected} when it was made: {TRAIN_AGAIN}\n"
+
+
+def test_the_last_digits_of_a_self_check_may_differ(deployed: Sandbox) -> None:
+    edit_manifest(models(deployed), off_by(1e-7))
+    load_trained(models(deployed), deployed.config.schema)
+
+
+def test_a_trained_model_that_fails_its_self_check_is_not_deployed(deployed: Sandbox) -> None:
+    edit_manifest(models(deployed), off_by(0.5))
+    result = deployed.run("deployment")
+    assert result.code == 1
+    assert result.err.endswith(f"when it was made: {TRAIN_AGAIN}\n")
+
+
+@pytest.mark.parametrize("stand_in", [{"a": 1}, None, [1], slice(1)])
+def test_what_is_no_model_fails_its_self_check(deployed: Sandbox, stand_in: object) -> None:
+    put_model(models(deployed), pickle.dumps(stand_in))
+    with pytest.raises(ModelError, match=rf"{MODEL} fails its self-check: AttributeError\("):
+        load_trained(models(deployed), deployed.config.schema)
+
+
+def test_a_part_of_a_model_fails_its_self_check(deployed: Sandbox) -> None:
+    model = pickle.loads((models(deployed) / MODEL).read_bytes())
+    for part in (model[0], model[1]):
+        put_model(models(deployed), pickle.dumps(part, protocol=5))
+        with pytest.raises(ModelError, match=rf"{MODEL} fails its self-check: "):
+            load_trained(models(deployed), deployed.config.schema)
+
+
+# --- damaged manifests ---
+
+NONSENSE = [None, True, 5, -1.5, "", "x", [], {}, [None], [[]], ["x"], {"x": 1}, float("nan")]
+NONSENSE += [10**400, "\ud800", "x\nERROR app: all is lost"]
+
+
+def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where anything stands in a JSON value, itself included."""
+    yield place
+    if isinstance(value, dict | list):
+        keys = value if isinstance(value, dict) else range(min(len(value), 2))
+        for key in keys:
+            yield from places(value[key], (*place, key))
+
+
+def changed(value: Any, place: tuple[Any, ...], new: Any) -> Any:
+    """The value with something else in one place; `KeyError` in place of it takes it away."""
+    if not place:
+        return new
+    copy = value.copy()
+    if new is KeyError and len(place) == 1:
+        del copy[place[0]]
+    else:
+        copy[place[0]] = changed(value[place[0]], place[1:], new)
+    return copy
+
+
+def damaged(manifest: Path) -> Iterator[str]:
+    """Every one of the things in a manifest replaced by nonsense, and left out, in turn."""
+    value = told(manifest)
+    for place in places(value):
+        for new in [*NONSENSE, *([KeyError] if place else [])]:
+            yield json.dumps(changed(value, place, new))
+    yield from ("", "{", "no json", "[" * 100_000, '{"a":' * 100_000, "\0", "1" * 5000)
+
+
+def refusal(load: Callable[[], object]) -> str:
+    """Why something is not loaded, in words for a person; empty where it is."""
+    try:
+        load()
+    except PipelineError as error:
+        return str(error)
+    return ""
+
+
+def test_a_damaged_manifest_of_a_model_is_told_or_does_no_harm(deployed: Sandbox) -> None:
+    manifest = models(deployed) / "manifest.json"
+    schema, said = deployed.config.schema, []
+    for text in damaged(manifest):
+        manifest.write_text(text, errors="surrogatepass")
+        said.append(refusal(lambda: load_trained(models(deployed), schema)))
+    assert [text for text in said if len(text.splitlines()) > 1] == []
+    assert sum(text.startswith(f"{manifest} is damaged (") for text in said) > 100
+    assert 0 < said.count("") < 200  # some names, numbers and times may be any
+
+
+def test_a_damaged_manifest_of_a_release_is_told_or_does_no_harm(deployed: Sandbox) -> None:
+    release = live_release(production(deployed))
+    manifest, schema = release.path / "manifest.json", deployed.config.schema
+    said = []
+    for i, text in enumerate(damaged(manifest)):
+        manifest.write_text(text, errors="surrogatepass")
+        said.append(
+            refusal(lambda: load_release(read_release(production(deployed), release.id), schema))
+        )
+        # the list costs as much as all else: every fifth is enough of it
+        assert i % 5 or deployed.run("deployment", "--list").code == 0
+    assert [text for text in said if len(text.splitlines()) > 1] == []
+    assert {release.id in text for text in said if text} == {True}
+    assert 0 < said.count("") < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("[]", "it is not a JSON object"),
+        ("{}", '"schema" is missing'),
+        ('{"schema": []}', '"schema" has the wrong type'),
+        ('{"schema": {"client": NaN}}', "NaN is not a number"),
+    ],
+)
+def test_what_is_wrong_with_a_manifest_is_told(deployed: Sandbox, text: str, why: str) -> None:
+    manifest = models(deployed) / "manifest.json"
+    manifest.write_text(text)
+    assert deployed.run("deployment").err == (
+        f"error: {manifest} is damaged ({why}): run `python training.py`\n"
+    )
+
+
+def test_a_self_check_of_no_rows_checks_nothing_and_is_refused(deployed: Sandbox) -> None:
+    edit_manifest(models(deployed), lambda model: model.update(self_check={"rows": [], "risk": []}))
+    with pytest.raises(ModelError, match=r'"self_check" does not have one risk per row'):
+        load_trained(models(deployed), deployed.config.schema)
+
+
+def test_a_server_goes_on_whatever_happens_to_the_manifest_of_the_next_release(
+    deployed: Sandbox,
+) -> None:
+    client = create_app(deployed.config).test_client()
+    before = client.get("/ready").json
+    redeploy(deployed)
+    manifest = release_folder(deployed, 1) / "manifest.json"
+    for text in ("", "[]", '{"deployed_at": 5}', "[" * 100_000):
+        manifest.write_text(text)
+        assert client.get("/ready").json == before
+    manifest.unlink()
+    assert client.get("/ready").json == before
+
+
+@pytest.mark.parametrize("what", ["a file", "a folder"])
+def test_a_link_to_the_live_release_that_is_no_link_is_told(deployed: Sandbox, what: str) -> None:
+    link = production(deployed) / "current"
+    link.unlink()
+    link.mkdir() if what == "a folder" else link.write_text("releases/x")
+    result = deployed.run("deployment", "--rollback")
+    assert (result.code, result.err) == (
+        1,
+        f"error: {link} is no link to a release: Invalid argument\n",
+    )
+    client = create_app(deployed.config).test_client()
+    assert client.get("/ready").status_code == 503
+
+
+# --- categories ---
+
+
+@pytest.fixture
+def bank(sandbox: Sandbox) -> Sandbox:
+    """A project whose table has categories, with one release."""
+    sandbox.configure(schema=BANK)
+    header = "id,age,land,sex,left"
+    lands = ["France", "Spain", "", "Côte d'Ivoire"]
+
+    def rows(first: int, count: int) -> list[str]:
+        return [
+            f"c{i},{20 + i % 50},{lands[i % 4]},{'fm'[i % 2]},{int(i % 4 == 1 or i % 50 > 40)}"
+            for i in range(first, first + count)
+        ]
+
+    sandbox.write("testdata/testdata.csv", rows(900, 60), header)
+    sandbox.write("sourcedata/a.csv", rows(0, 120), header)
+    for stage in ("ingestion", "training", "scoring", "deployment"):
+        result = sandbox.run(stage)
+        assert result.code == 0, result.err
+    return sandbox
+
+
+def test_a_model_of_categories_is_checked_and_loaded(bank: Sandbox) -> None:
+    manifest = told(models(bank) / "manifest.json")
+    assert manifest["self_check"]["rows"][1] == [21.0, "Spain", "m"]
+    assert bank.run("deployment").code == 0
+    assert bank.run("deployment", "--rollback").code == 0
+
+
+def test_a_model_of_categories_that_answers_otherwise_is_refused(bank: Sandbox) -> None:
+    def elsewhere(model: dict[str, Any]) -> None:
+        for row in model["self_check"]["rows"]:
+            row[1] = "Spain" if row[1] != "Spain" else "France"
+
+    edit_manifest(models(bank), elsewhere)
+    with pytest.raises(ModelError, match=rf"{MODEL} fails its self-check: it gives \["):
+        load_trained(models(bank), bank.config.schema)
+
+
+def test_a_model_planted_among_categories_is_refused(bank: Sandbox) -> None:
+    marker = plant(bank, models(bank))
+    refused(bank.run("deployment"), models(bank) / MODEL, f"it names posix.system, {NEEDLESS}")
+    assert not marker.exists()
+
+
+def test_a_column_that_changed_its_role_is_told(bank: Sandbox) -> None:
+    bank.configure(schema={**BANK, "numeric": ["age", "land"], "categorical": ["sex"]})
+    assert bank.run("deployment").err == (
+        f"error: {models(bank) / MODEL} was trained when config.json had land in another role:"
+        " train again\n"
+    )

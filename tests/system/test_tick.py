@@ -1,0 +1,143 @@
+"""A tick that finds nothing new: what it imports, lists, opens and writes.
+
+Its time is not tested, for machines differ: `python -m tests.bench.bench_tick` measures it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sandbox import PROJECT, Sandbox
+
+# what costs more to import than the tick takes, of other packages and of the standard library
+HEAVY = {
+    *("flask", "gunicorn", "joblib", "matplotlib", "numpy", "pandas", "requests", "scipy"),
+    *("seaborn", "sklearn", "werkzeug"),
+    *("email", "http", "tempfile"),
+}
+
+# Runs a script as `python script` does, and tells on standard error what happened meanwhile.
+WATCHED = """
+import json, runpy, sys
+
+events, modules = [], set(sys.modules)
+
+def watch(event, args):
+    if event in ("open", "os.scandir", "os.listdir", "sqlite3.connect"):
+        path = args[0] if isinstance(args[0], (str, bytes)) else str(args[0])
+        flags = args[2] if event == "open" else 0
+        events.append((event, path if isinstance(path, str) else path.decode(), flags))
+
+sys.path.insert(0, sys.argv[1].rpartition("/")[0])
+del sys.argv[0]
+sys.addaudithook(watch)
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as end:
+    code = end.code
+seen, imported = list(events), {
+    name: getattr(module, "__file__", None) or ""
+    for name, module in sys.modules.items() if name not in modules
+}
+json.dump({"code": code, "events": seen, "imported": imported}, sys.stderr)
+"""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What a child said, imported and did."""
+
+    out: str
+    imported: dict[str, str]  # module -> its file
+    events: list[tuple[str, Path, int]]  # audit event, path, flags of `open`
+
+    def of(self, event: str, folder: Path) -> list[str]:
+        """The paths of events of a kind in a folder or on it, counted from it."""
+        return [
+            str(path.relative_to(folder))
+            for kind, path, _ in self.events
+            if kind == event and path.is_relative_to(folder)
+        ]
+
+
+def watched(world: Sandbox, *args: str) -> Watched:
+    child = [sys.executable, "-c", WATCHED, str(PROJECT / "fullprocess.py")]
+    done = subprocess.run(
+        [*child, "--config", str(world.root / "config.json"), *args],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = json.loads(done.stderr)
+    assert told["code"] == 0
+    events = [(event, Path(path), flags) for event, path, flags in told["events"]]
+    return Watched(done.stdout, told["imported"], events)
+
+
+@pytest.fixture
+def unchanged(settled: Sandbox) -> Sandbox:
+    """A world where all is taken in, of files that are plain and of such as are not."""
+    settled.write("sourcedata/refused.csv", "no table\n")
+    settled.write("sourcedata/with \\ and \n in it, ü.csv", "no table\n")
+    assert settled.run("fullprocess").code == 0
+    settled.write("sourcedata/.hidden.csv", "x")
+    settled.write("sourcedata/notes.txt", "x")
+    settled.write("sourcedata/folder.csv/inside.csv", "x")
+    return settled
+
+
+def test_it_imports_the_standard_library_and_this_project_only(unchanged: Sandbox) -> None:
+    seen = watched(unchanged)
+
+    assert seen.out == "nothing new in sourcedata\n"
+    ours = {name for name, file in seen.imported.items() if file.startswith(f"{PROJECT}/pipeline")}
+    assert "pipeline.data.input_files" in ours
+    theirs = {name.partition(".")[0] for name in seen.imported.keys() - ours}
+    assert theirs - sys.stdlib_module_names == set()
+
+
+@pytest.mark.parametrize("args", [(), ("--json",)])
+def test_it_imports_nothing_that_costs_more_than_the_tick_itself(
+    unchanged: Sandbox, args: tuple[str, ...]
+) -> None:
+    seen = watched(unchanged, *args)
+
+    assert {name.partition(".")[0] for name in seen.imported} & HEAVY == set()
+
+
+def test_it_lists_the_input_folder_once(unchanged: Sandbox) -> None:
+    seen = watched(unchanged)
+
+    folder = unchanged.config.input_folder_path
+    assert seen.of("os.scandir", folder) + seen.of("os.listdir", folder) == ["."]
+
+
+def test_it_opens_no_client_file(unchanged: Sandbox) -> None:
+    seen = watched(unchanged)
+
+    # the folder itself is opened, to ask for what lies within
+    assert set(seen.of("open", unchanged.config.input_folder_path)) <= {"."}
+    assert [name for name in seen.of("open", unchanged.root) if name.endswith(".csv")] == []
+    assert seen.of("open", unchanged.root).count("config.json") == 1
+
+
+def test_it_opens_the_history_once(unchanged: Sandbox) -> None:
+    seen = watched(unchanged)
+
+    assert seen.of("sqlite3.connect", unchanged.root) == ["history.db"]
+
+
+def test_it_writes_into_its_lock_only(unchanged: Sandbox) -> None:
+    files, stamps = unchanged.files(), unchanged.stamps()
+
+    seen = watched(unchanged)
+
+    written = [path for _, path, flags in seen.events if flags & (os.O_WRONLY | os.O_RDWR)]
+    ours = [path for path in written if path.is_relative_to(unchanged.root)]
+    assert ours == [unchanged.config.lock_path]
+    assert (unchanged.files(), unchanged.stamps()) == (files, stamps)
+    assert not unchanged.config.lock_path.exists()

@@ -1,0 +1,436 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.core.config import OPTIONAL_KEYS, PRACTICE_KEYS, Config, RiskBands, load_config
+from pipeline.core.errors import ConfigError
+from pipeline.core.policy import Policy, Worth
+from pipeline.core.schema import DEFAULT_LABELS, DEFAULT_SCHEMA, Schema
+
+FIVE = {
+    "input_folder_path": "sourcedata",
+    "output_folder_path": "ingesteddata",
+    "test_data_path": "testdata",
+    "output_model_path": "models",
+    "prod_deployment_path": "production_deployment",
+}
+
+
+def written(folder: Path, **keys: Any) -> Path:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**FIVE, **keys}))
+    return path
+
+
+def problems_of(path: Path, *, practice: bool = False) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, practice=practice)
+    return str(caught.value).replace(f"{path}: ", "").split("\n")
+
+
+def test_five_keys_are_enough(tmp_path: Path) -> None:
+    assert load_config(written(tmp_path)) == Config(
+        path=tmp_path / "config.json",
+        practice=False,
+        input_folder_path=tmp_path / "sourcedata",
+        output_folder_path=tmp_path / "ingesteddata",
+        test_data_path=tmp_path / "testdata",
+        output_model_path=tmp_path / "models",
+        prod_deployment_path=tmp_path / "production_deployment",
+        history_path=tmp_path / "history.db",
+        schema=DEFAULT_SCHEMA,
+        keep_history_days=365,
+        report_formats=("html", "pdf"),
+        keep_releases=5,
+        risk_bands=RiskBands(high=0.6, medium=0.3),
+        labels={
+            "lastmonth_activity": "last month's activity",
+            "lastyear_activity": "last year's activity",
+            "number_of_employees": "number of employees",
+        },
+        policy=Policy(
+            model="logistic",
+            threshold=0.5,
+            worth=Worth(client_value=None, contact_cost=None, save_rate=None),
+            drift_test="raw",
+            retrain_on="score",
+            gate="not_worse",
+            seed=0,
+        ),
+        api_url="http://127.0.0.1:8000",
+        heartbeat_url=None,
+    )
+
+
+def test_every_optional_key_is_heeded(tmp_path: Path) -> None:
+    config = load_config(
+        written(
+            tmp_path,
+            schema={
+                "client": " id ",
+                "outcome": "left",
+                "numeric": ["age "],
+                "categorical": ["land"],
+            },
+            history_path="state/runs.db",
+            keep_history_days=30,
+            keep_releases=2,
+            risk_bands={"high": 0.9, "medium": 0.5},
+            api_url="https://example.org/",
+            heartbeat_url="http://monitor/x",
+        )
+    )
+    assert config.schema == Schema("id", "left", ("age",), ("land",))
+    assert config.history_path == tmp_path / "state/runs.db"
+    assert (config.keep_history_days, config.keep_releases) == (30, 2)
+    assert config.risk_bands == RiskBands(high=0.9, medium=0.5)
+    assert (config.api_url, config.heartbeat_url) == ("https://example.org", "http://monitor/x")
+
+
+def test_api_url_may_be_null(tmp_path: Path) -> None:
+    assert load_config(written(tmp_path, api_url=None)).api_url is None
+
+
+def test_paths_count_from_the_config_not_from_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here").mkdir()
+    written(tmp_path / "there")
+    monkeypatch.chdir(tmp_path / "here")
+    config = load_config("../there/config.json")
+    assert config.input_folder_path.resolve() == tmp_path / "there/sourcedata"
+
+
+def test_a_path_may_lead_up_and_out(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, input_folder_path="x/../../drop/"))
+    assert config.input_folder_path == tmp_path.parent / "drop"
+
+
+def test_an_absolute_path_stays_as_it_is(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, input_folder_path="/var/spool/clients"))
+    assert config.input_folder_path == Path("/var/spool/clients")
+
+
+def test_a_path_is_shown_from_the_configs_folder(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, input_folder_path="/var/spool/clients"))
+    shown = [config.shown(p) for p in (config.trainedmodel_path, config.input_folder_path)]
+    assert shown == ["models/trainedmodel.pkl", "/var/spool/clients"]
+
+
+def test_the_files_lie_in_the_folders_named(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, history_path="state/h.db"))
+    assert [
+        config.shown(path)
+        for path in (
+            config.finaldata_path,
+            config.ingestedfiles_path,
+            config.rejectedrows_path,
+            config.trainedmodel_path,
+            config.latestscore_path,
+            config.clientrisk_path,
+            config.lock_path,
+        )
+    ] == [
+        "ingesteddata/finaldata.csv",
+        "ingesteddata/ingestedfiles.txt",
+        "ingesteddata/rejectedrows.csv",
+        "models/trainedmodel.pkl",
+        "models/latestscore.txt",
+        "models/clientrisk.csv",
+        "state/h.db.run/lock",
+    ]
+
+
+def test_a_byte_order_mark_is_fine(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(FIVE).encode())
+    assert load_config(path).test_data_path == tmp_path / "testdata"
+
+
+def test_a_missing_config_says_how_to_name_one(tmp_path: Path) -> None:
+    assert problems_of(tmp_path / "config.json") == [
+        "there is no such file (name one with --config)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"[1]", "must hold one object in braces"),
+        (b"{", "is not JSON: Expecting property name enclosed in double quotes: "),
+        (b'{"a": "\xe9"}', "is not UTF-8 (byte 7)"),
+        (b'{"a": 1, "b": 2, "a": 3}', 'is not JSON: the key "a" stands twice'),
+        (b'{"schema": {"c": 1, "c": 1}}', 'is not JSON: the key "c" stands twice'),
+    ],
+)
+def test_what_cannot_be_read_is_told(tmp_path: Path, content: bytes, problem: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    told = problems_of(path)
+    assert len(told) == 1
+    assert told[0].startswith(problem)
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    keys: dict[str, Any] = {
+        **FIVE,
+        "test_data_path": 7,
+        "keep_release": 3,
+        "keep_releases": 0,
+        "risk_bands": {"high": 2},
+        "api_url": "ftp://x",
+        "schema": {"client": "a", "outcome": "b", "numeric": "c"},
+    }
+    path.write_text(json.dumps(keys))
+    assert sorted(problems_of(path)) == sorted(
+        [
+            '"keep_release" is not a known key; did you mean "keep_releases"?',
+            '"test_data_path" must be a text in quotes',
+            '"api_url" must be an http:// or https:// address or null, not "ftp://x"',
+            '"schema.numeric" must be a list of names, not "c"',
+            '"schema" names no feature: give "numeric" or "categorical" columns',
+            '"keep_releases" must be a whole number of at least 1, not 0',
+            '"risk_bands.high" must be a number from 0 to 1, not 2',
+        ]
+    )
+
+
+def test_each_problem_names_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, keep_releases=0, api_url=1)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert [line.startswith(f"{path}: ") for line in str(caught.value).split("\n")] == [True, True]
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({k: v for k, v in FIVE.items() if k != "test_data_path"}))
+    assert problems_of(path) == ['"test_data_path" is missing']
+
+
+def test_missing_keys_are_all_that_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text("{}")
+    assert problems_of(path) == [f'"{key}" is missing' for key in FIVE]
+
+
+def test_a_schema_without_its_columns_lacks_just_these(tmp_path: Path) -> None:
+    assert problems_of(written(tmp_path, schema={"numeric": ["age"]})) == [
+        '"schema.client" is missing',
+        '"schema.outcome" is missing',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("input_folder", "input_folder_path"),
+        ("output_path", "output_model_path"),
+        ("histroy_path", "history_path"),
+        ("Schema", "schema"),
+    ],
+)
+def test_an_unknown_key_is_told_with_the_nearest_known_one(
+    tmp_path: Path, key: str, nearest: str
+) -> None:
+    told = problems_of(written(tmp_path, **{key: "x"}))
+    assert told == [f'"{key}" is not a known key; did you mean "{nearest}"?']
+
+
+def test_an_unknown_key_near_to_none_is_told_with_all(tmp_path: Path) -> None:
+    known = ", ".join((*FIVE, *OPTIONAL_KEYS))
+    assert problems_of(written(tmp_path, qqq=1)) == [f'"qqq" is not a known key; known are {known}']
+
+
+def test_an_unknown_key_within_a_part_is_named_with_the_part(tmp_path: Path) -> None:
+    known = ", ".join(PRACTICE_KEYS)
+    assert problems_of(written(tmp_path, risk_bands={"hihg": 0.5}, practice={"keep": 1})) == [
+        f'"practice.keep" is not a known key; known are {known}',
+        '"risk_bands.hihg" is not a known key; did you mean "high"?',
+    ]
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.5, "5", True, None])
+def test_keep_releases_is_a_whole_number(tmp_path: Path, value: Any) -> None:
+    assert problems_of(written(tmp_path, keep_releases=value)) == [
+        f'"keep_releases" must be a whole number of at least 1, not {json.dumps(value)}'
+    ]
+
+
+def test_a_long_value_is_cut_in_the_message(tmp_path: Path) -> None:
+    (told,) = problems_of(written(tmp_path, keep_releases="x" * 1000))
+    assert told == f'"keep_releases" must be a whole number of at least 1, not "{"x" * 59}…'
+
+
+def test_the_medium_band_lies_below_the_high_one(tmp_path: Path) -> None:
+    assert problems_of(written(tmp_path, risk_bands={"high": 0.2})) == [
+        '"risk_bands" has medium (0.3) above high (0.2)'
+    ]
+
+
+def test_a_limit_belongs_to_the_band_above_it() -> None:
+    bands = RiskBands(high=0.6, medium=0.3)
+    assert [bands.band(risk) for risk in (0.0, 0.29, 0.3, 0.59, 0.6, 1.0)] == [
+        *("low", "low", "medium", "medium", "high", "high")
+    ]
+
+
+def test_a_schema_names_each_column_once(tmp_path: Path) -> None:
+    schema = {"client": "a", "outcome": "b", "numeric": ["b", "c"], "categorical": ["c"]}
+    assert problems_of(written(tmp_path, schema=schema)) == [
+        '"schema" names the column "b" twice',
+        '"schema" names the column "c" twice',
+    ]
+
+
+@pytest.mark.parametrize(("name", "shown"), [("a\x01b", "a\\u0001b"), ("a\u2028b", "a\u2028b")])
+def test_a_column_is_one_that_can_be_shown(tmp_path: Path, name: str, shown: str) -> None:
+    schema = {"client": "c", "outcome": "o", "numeric": [name, "a\u00a0b\u3000c"]}
+    assert problems_of(written(tmp_path, schema=schema)) == [
+        f'"schema" names a column that cannot be shown: "{shown}"'
+    ]
+
+
+def test_a_schema_needs_a_feature(tmp_path: Path) -> None:
+    assert problems_of(written(tmp_path, schema={"client": "a", "outcome": "b"})) == [
+        '"schema" names no feature: give "numeric" or "categorical" columns'
+    ]
+
+
+def test_a_part_is_an_object(tmp_path: Path) -> None:
+    assert problems_of(written(tmp_path, practice=["practicedata"])) == [
+        '"practice" must be an object in braces, not ["practicedata"]'
+    ]
+
+
+@pytest.mark.parametrize("formats", [[], ["pdf"], ["pdf", "html"]])
+def test_forms_of_the_report_are_those_named(tmp_path: Path, formats: list[str]) -> None:
+    assert load_config(written(tmp_path, report_formats=formats)).report_formats == tuple(formats)
+
+
+def test_an_unknown_form_of_the_report_is_told(tmp_path: Path) -> None:
+    assert problems_of(written(tmp_path, report_formats=["html", "docx"])) == [
+        '"report_formats" names "docx"; known are html, pdf'
+    ]
+
+
+def test_what_is_kept_beyond_all_dates_is_refused(tmp_path: Path) -> None:
+    assert problems_of(written(tmp_path, keep_history_days=36_501)) == [
+        '"keep_history_days" must be a whole number of at most 36500, not 36501'
+    ]
+
+
+def test_a_key_of_an_earlier_version_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    assert problems_of(written(tmp_path, engine={"kind": "pool"})) == [
+        '"engine" is gone: rows lie in finaldata.csv, worked on by one process; remove it'
+    ]
+
+
+def test_practice_has_places_of_its_own(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path), practice=True)
+    assert config == Config(
+        path=tmp_path / "config.json",
+        practice=True,
+        input_folder_path=tmp_path / "practicedata",
+        output_folder_path=tmp_path / "practicemodels/ingesteddata",
+        test_data_path=tmp_path / "testdata",
+        output_model_path=tmp_path / "practicemodels",
+        prod_deployment_path=tmp_path / "practicemodels/production_deployment",
+        history_path=tmp_path / "practicemodels/history.db",
+        schema=DEFAULT_SCHEMA,
+        keep_history_days=365,
+        report_formats=("html", "pdf"),
+        keep_releases=5,
+        risk_bands=RiskBands(),
+        labels=DEFAULT_LABELS,
+        policy=Policy(),
+        api_url=None,
+        heartbeat_url=None,
+    )
+
+
+def test_practice_paths_can_be_named(tmp_path: Path) -> None:
+    places = {
+        "input_folder_path": "try/in",
+        "output_folder_path": "try/out",
+        "test_data_path": "try/test",
+        "output_model_path": "try/models",
+        "prod_deployment_path": "try/live",
+        "history_path": "try/h.db",
+    }
+    path = written(tmp_path, practice={**places, "api_url": "http://localhost:1/"})
+    config = load_config(path, practice=True)
+    assert {key: config.shown(getattr(config, key)) for key in places} == places
+    assert config.api_url == "http://localhost:1"
+
+
+def test_practice_follows_the_models_named_for_it(tmp_path: Path) -> None:
+    path = written(tmp_path, practice={"output_model_path": "trial"})
+    config = load_config(path, practice=True)
+    assert config.shown(config.output_folder_path) == "trial/ingesteddata"
+    assert config.shown(config.prod_deployment_path) == "trial/production_deployment"
+    assert config.shown(config.history_path) == "trial/history.db"
+
+
+def test_practice_changes_nothing_for_production(tmp_path: Path) -> None:
+    plain = load_config(written(tmp_path))
+    assert load_config(written(tmp_path, practice={"input_folder_path": "x"})) == plain
+
+
+@pytest.mark.parametrize("practice", [True, False])
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [
+        ("output_folder_path", "ingesteddata"),
+        ("output_model_path", "./models"),
+        ("prod_deployment_path", "production_deployment/"),
+        ("history_path", "history.db"),
+    ],
+)
+def test_practice_may_not_touch_production(
+    tmp_path: Path, key: str, place: str, practice: bool
+) -> None:
+    told = problems_of(written(tmp_path, practice={key: place}), practice=practice)
+    assert told == [f'"practice.{key}" is the same as "{key}": it would touch production']
+
+
+@pytest.mark.parametrize("key", ["output_folder_path", "output_model_path", "prod_deployment_path"])
+@pytest.mark.parametrize("source", ["input_folder_path", "test_data_path"])
+def test_what_is_made_may_not_lie_where_input_is_read(
+    tmp_path: Path, key: str, source: str
+) -> None:
+    assert f'"{key}" is the same folder as "{source}"' in problems_of(
+        written(tmp_path, **{key: "x", source: "./x"})
+    )
+
+
+def test_practice_output_may_not_lie_in_practice_input(tmp_path: Path) -> None:
+    practice = {"input_folder_path": "p", "output_folder_path": "p"}
+    assert problems_of(written(tmp_path, practice=practice)) == [
+        '"practice.output_folder_path" is the same folder as "practice.input_folder_path"'
+    ]
+
+
+@pytest.mark.parametrize("key", ["output_folder_path", "output_model_path"])
+def test_production_is_a_folder_of_its_own(tmp_path: Path, key: str) -> None:
+    (told,) = problems_of(written(tmp_path, **{key: "x", "prod_deployment_path": "x"}))
+    assert '"prod_deployment_path"' in told
+    assert f'"{key}"' in told
+
+
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [
+        ("output_folder_path", "sourcedata"),
+        ("prod_deployment_path", "models"),
+        ("output_model_path", "ingesteddata"),
+    ],
+)
+def test_practice_may_not_write_into_any_folder_of_production(
+    tmp_path: Path, key: str, place: str
+) -> None:
+    assert problems_of(written(tmp_path, practice={key: place}))

@@ -1,0 +1,270 @@
+import hashlib
+import io
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+from sandbox import PROJECT
+
+from pipeline.core.errors import LockHeldError
+from pipeline.core.files import (
+    DigestReader,
+    errors_with_path,
+    sha256_of,
+    utc_now,
+    write_atomic,
+    write_if_changed,
+)
+from pipeline.storage.history import run_lock
+
+HOLDER = """
+import sys
+from pathlib import Path
+from pipeline.storage.history import run_lock
+with run_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+COUNTER = """
+import sys
+from pathlib import Path
+from pipeline.core.errors import LockHeldError
+from pipeline.storage.history import run_lock
+lock, counter, times = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+while times:
+    try:
+        with run_lock(lock):
+            counter.write_text(str(int(counter.read_text()) + 1))
+            times -= 1
+    except LockHeldError:
+        pass
+"""
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from pipeline.core.files import write_atomic
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_atomic(Path(sys.argv[1]), "new" * 1000)
+except OSError:
+    raise SystemExit(7)
+"""
+
+
+def started(program: str, *args: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, args)],
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextmanager
+def held_by_another(lock: Path) -> Iterator[subprocess.Popen[str]]:
+    with started(HOLDER, lock) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        yield holder
+        holder.kill()
+
+
+def test_text_is_written_as_utf8_into_a_folder_that_is_made(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "a/b/file.txt", "größer\n")
+    assert (tmp_path / "a/b/file.txt").read_bytes() == "größer\n".encode()
+
+
+def test_bytes_are_written_as_they_are(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "file", b"\x00\xff\r\n")
+    assert (tmp_path / "file").read_bytes() == b"\x00\xff\r\n"
+
+
+def test_nothing_but_the_file_is_left(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "file", "old")
+    write_atomic(tmp_path / "file", "new")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_who_has_the_old_file_open_reads_on_in_it(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "file", "old content")
+    with (tmp_path / "file").open() as reader:
+        assert reader.read(3) == "old"
+        write_atomic(tmp_path / "file", "new content")
+        assert reader.read() == " content"
+
+
+def test_a_reader_sees_the_old_content_or_the_new(tmp_path: Path) -> None:
+    contents = [b"a" * 300_000, b"b" * 200_000]
+    path = tmp_path / "file"
+    write_atomic(path, contents[0])
+    done = Event()
+
+    def keep_writing() -> None:
+        for i in range(60):
+            write_atomic(path, contents[i % 2])
+        done.set()
+
+    writer = Thread(target=keep_writing)
+    writer.start()
+    seen = set()
+    while not done.is_set():
+        seen.add(path.read_bytes())
+    writer.join()
+    assert seen <= set(contents)
+
+
+def test_a_write_that_fails_leaves_the_old_content(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "file", "old")
+    with started(FULL_DISK, tmp_path / "file") as writer:
+        assert writer.wait() == 7
+    assert (tmp_path / "file").read_text() == "old"
+
+
+def test_what_a_failed_write_left_is_written_over(tmp_path: Path) -> None:
+    with started(FULL_DISK, tmp_path / "file") as writer:
+        assert writer.wait() == 7
+    write_atomic(tmp_path / "file", "new")
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"file": "new"}
+
+
+def test_where_a_folder_is_in_the_way_it_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        write_atomic(tmp_path / "file", "new")
+    assert caught.value.filename == str(tmp_path / "file")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_error_names_the_file_unless_it_says_by_itself_what_is_wrong(tmp_path: Path) -> None:
+    bare, named, words = OSError(28, "full"), OSError(2, "gone", "/other/file"), OSError("damaged")
+    told = []
+    for error in (bare, named, words):
+        with pytest.raises(OSError) as caught, errors_with_path(tmp_path):  # noqa: PT011
+            raise error
+        told.append(str(caught.value))
+
+    assert told == [f"[Errno 28] full: '{tmp_path}'", "[Errno 2] gone: '/other/file'", "damaged"]
+
+
+def test_the_same_content_is_not_written_again(tmp_path: Path) -> None:
+    write_if_changed(tmp_path / "file", "same")
+    before = (tmp_path / "file").stat()
+    write_if_changed(tmp_path / "file", "same")
+    after = (tmp_path / "file").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_other_content_is_written(tmp_path: Path) -> None:
+    write_if_changed(tmp_path / "file", "old")
+    write_if_changed(tmp_path / "file", "new")
+    assert (tmp_path / "file").read_text() == "new"
+
+
+def test_a_digest_is_the_sha256_of_the_content(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "file") == (
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
+
+
+def test_now_is_told_in_utc_to_the_millisecond() -> None:
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", utc_now())
+
+
+@pytest.mark.parametrize("size", [0, 1, 8192, 1_500_000])
+@pytest.mark.parametrize("read", [0, 1, 10_000, -1])
+def test_a_file_is_digested_whole_however_little_was_read(
+    tmp_path: Path, size: int, read: int
+) -> None:
+    content = bytes(i % 251 for i in range(size))
+    (tmp_path / "file").write_bytes(content)
+    with (tmp_path / "file").open("rb", buffering=0) as raw:
+        digest = DigestReader(raw)
+        assert io.BufferedReader(digest).read(read) == (content[:read] if read >= 0 else content)
+        assert digest.finish() == hashlib.sha256(content).hexdigest()
+
+
+def test_the_bytes_that_were_read_are_the_bytes_that_were_digested(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old" * 10_000)
+    with path.open("rb", buffering=0) as raw:
+        digest = DigestReader(raw)
+        first = digest.read(300) or b""
+        path.write_bytes(b"new" * 10_000)
+        rest = digest.read(100_000) or b""
+        assert digest.finish() == hashlib.sha256(first + rest).hexdigest()
+
+
+def test_the_lock_file_is_gone_when_the_lock_is_free(tmp_path: Path) -> None:
+    with run_lock(tmp_path / "history.db.lock"):
+        assert (tmp_path / "history.db.lock").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_is_free_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), run_lock(tmp_path / "lock"):
+        raise RuntimeError
+    with run_lock(tmp_path / "lock"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_held_by_another_process_tells_which_and_since_when(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with held_by_another(lock) as holder:
+        with pytest.raises(LockHeldError) as caught, run_lock(lock):
+            pass
+        told = rf"another run is at work \(process {holder.pid}, since (\S+)\); {lock}"
+        match = re.fullmatch(told, str(caught.value))
+    assert match
+    assert match[1][:10] == utc_now()[:10]
+
+
+def test_a_lock_that_is_held_has_its_own_exit_code() -> None:
+    assert LockHeldError.exit_code == 75
+
+
+def test_who_is_refused_leaves_the_lock_to_its_holder(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with held_by_another(lock):
+        for _ in range(2):
+            with pytest.raises(LockHeldError), run_lock(lock):
+                pass
+
+
+def test_a_killed_holder_leaves_the_lock_free(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with held_by_another(lock) as holder:
+        holder.kill()
+        holder.wait()
+        assert lock.exists()
+        with run_lock(lock):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_holder_that_has_not_said_yet_who_it_is_holds_it_all_the_same(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with held_by_another(lock):
+        lock.write_text("")
+        with pytest.raises(LockHeldError, match="it started this moment"), run_lock(lock):
+            pass
+
+
+def test_only_one_of_many_holds_the_lock_at_a_time(tmp_path: Path) -> None:
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+    runs = [started(COUNTER, tmp_path / "lock", counter, 100) for _ in range(4)]
+    for run in runs:
+        with run:
+            assert run.wait() == 0
+    assert counter.read_text() == "400"
+    assert [p.name for p in tmp_path.iterdir()] == ["counter"]

@@ -1,0 +1,113 @@
+"""Times, numbers and names in words, at their edges."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from pipeline.core.formatting import (
+    format_age,
+    format_day,
+    format_minute,
+    format_percent,
+    format_release_number,
+    format_score,
+    format_seconds,
+    pluralize,
+)
+
+NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        ("2026-11-22T09:00:01Z", "just now"),  # a clock that was put back
+        ("2026-11-22T08:59:00.500Z", "just now"),
+        ("2026-11-22T08:59:00Z", "1 minute ago"),
+        ("2026-11-22T08:58:00.500Z", "1 minute ago"),
+        ("2026-11-22T08:00:01Z", "59 minutes ago"),
+        ("2026-11-22T08:00:00Z", "1 hour ago"),
+        ("2026-11-21T09:00:01Z", "23 hours ago"),
+        ("2026-11-21T09:00:00Z", "1 day ago"),
+        ("2022-11-22T09:00:00Z", "1,461 days ago"),
+    ],
+)
+def test_ago_is_told_to_the_unit_that_matters(at: str, told: str) -> None:
+    assert format_age(at, NOW) == told
+
+
+def test_ago_is_from_now_unless_told_otherwise() -> None:
+    assert format_age(datetime.now(UTC).isoformat()) == "just now"
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(0, "0 files"), (1, "1 file"), (2, "2 files"), (2000, "2,000 files")]
+)
+def test_one_is_told_apart_from_several(count: int, told: str) -> None:
+    assert pluralize(count, "file") == told
+
+
+def test_an_odd_plural_can_be_told() -> None:
+    assert [pluralize(n, "batch", "batches") for n in (1, 2)] == ["1 batch", "2 batches"]
+
+
+def test_times_are_told_to_the_minute_and_to_the_day() -> None:
+    assert format_minute("2026-11-02T09:59:59.999Z") == "2026-11-02 09:59"
+    assert format_day("2026-11-02T23:59:59.999Z") == "2 November 2026"
+    assert format_day("2026-01-31T00:00:00Z") == "31 January 2026"
+
+
+def test_a_day_is_told_in_utc() -> None:
+    assert format_day("2026-11-02T01:30:00+02:00") == "1 November 2026"
+
+
+@pytest.mark.parametrize(
+    ("share", "told"),
+    [
+        (None, "-"),
+        (0.0, "0.0 %"),
+        (0.00049, "0.0 %"),
+        (0.999, "99.9 %"),
+        (0.9996, "100.0 %"),
+        (1.0, "100.0 %"),
+    ],
+)
+def test_a_share_is_told_in_percent(share: float | None, told: str) -> None:
+    assert format_percent(share) == told
+
+
+def test_percent_and_scores_may_have_other_decimals() -> None:
+    assert (format_percent(0.5, 0), format_score(0.76739, 4)) == ("50 %", "0.7674")
+
+
+def test_a_score_that_is_none_is_undefined() -> None:
+    assert [format_score(value) for value in (None, 0.0, 1.0)] == ["undefined", "0.000", "1.000"]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (0.0, "0 s"),
+        (0.081234, "0.0812 s"),
+        (1.5, "1.5 s"),
+        (61.26, "61.3 s"),
+        (99.96, "100 s"),
+        (4321.0, "4,321 s"),
+    ],
+)
+def test_seconds_are_told_to_three_digits_or_whole(value: float, told: str) -> None:
+    assert format_seconds(value) == told
+
+
+@pytest.mark.parametrize(
+    ("release", "told"),
+    [
+        (None, "-"),
+        ("", "-"),
+        ("000001-20261122T090000Z", "1"),
+        ("000120-20261122T090000Z", "120"),
+        ("1000000-20261122T090000Z", "1000000"),
+    ],
+)
+def test_a_release_is_called_by_its_number(release: str | None, told: str) -> None:
+    assert format_release_number(release) == told

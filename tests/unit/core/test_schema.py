@@ -1,0 +1,158 @@
+import random
+import struct
+
+import pytest
+
+from pipeline.core.schema import (
+    DEFAULT_SCHEMA,
+    Schema,
+    canonical_client,
+    canonical_number,
+    canonical_outcome,
+    canonical_text,
+    csv_line,
+)
+
+BANK = Schema(client="id", outcome="left", numeric=("age",), categorical=("land", "sex"))
+
+
+def test_columns_are_client_features_and_outcome_in_this_order() -> None:
+    assert BANK.columns == ("id", "age", "land", "sex", "left")
+
+
+def test_features_are_numbers_then_categories() -> None:
+    assert BANK.features == ("age", "land", "sex")
+
+
+def test_the_default_schema_is_the_corporation_table() -> None:
+    assert DEFAULT_SCHEMA.header == (
+        "corporation,lastmonth_activity,lastyear_activity,number_of_employees,exited"
+    )
+
+
+def test_a_column_name_with_a_comma_is_quoted_in_the_header() -> None:
+    assert Schema("id", "left", ("spend, year",)).header == 'id,"spend, year",left'
+
+
+def test_each_column_has_the_canonical_form_of_its_role() -> None:
+    forms = [BANK.canonical(column) for column in BANK.columns]
+    assert forms == [
+        canonical_client,
+        canonical_number,
+        canonical_text,
+        canonical_text,
+        canonical_outcome,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("1", "1"),
+        ("1.0", "1"),
+        (" 01 ", "1"),
+        ("+5", "5"),
+        ("-7", "-7"),
+        ("-0", "0"),
+        ("-0.0", "0"),
+        ("1e2", "100"),
+        ("1E2", "100"),
+        (".5", "0.5"),
+        ("5.", "5"),
+        ("0.10", "0.1"),
+        ("12345678.9", "12345678.9"),
+        ("1e-7", "1e-07"),
+        ("123456789012345678", "123456789012345678"),
+    ],
+)
+def test_equal_numbers_have_one_text(text: str, canonical: str) -> None:
+    assert canonical_number(text) == canonical
+
+
+def test_large_equal_numbers_have_one_text() -> None:
+    texts = ("1e16", "10000000000000000.0", "10000000000000000")
+    assert len({canonical_number(text) for text in texts}) == 1
+
+
+@pytest.mark.parametrize("text", ["", "  ", "NA", "n/a", "NaN", "nan", "NULL", "None"])
+def test_a_missing_number_is_empty(text: str) -> None:
+    assert canonical_number(text) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["abc", "1,000", "1_000", "0x10", "1 2", "--1", "1e", "e5", ".", "inf", "-Infinity", "٣"],
+)
+def test_what_is_not_a_number_says_so(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^is not a number$"):
+        canonical_number(text)
+
+
+@pytest.mark.parametrize("text", ["1e400", "-1e400", "9" * 400])
+def test_an_infinite_number_is_too_large(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^is too large for a number$"):
+        canonical_number(text)
+
+
+def test_a_canonical_number_is_the_same_number_and_stays_as_it_is() -> None:
+    rng = random.Random(1)
+    floats = [struct.unpack("<d", rng.randbytes(8))[0] for _ in range(2000)]
+    floats += [rng.uniform(-1e6, 1e6) for _ in range(2000)]
+    for value in (value for value in floats if abs(value) <= 1e100):
+        canonical = canonical_number(repr(value))
+        assert float(canonical) == value
+        assert canonical_number(canonical) == canonical
+
+
+@pytest.mark.parametrize("text", ["0", "no", "No", "NO", "false", "FALSE", " 0 ", "0.0", "00"])
+def test_these_clients_stayed(text: str) -> None:
+    assert canonical_outcome(text) == "0"
+
+
+@pytest.mark.parametrize("text", ["1", "yes", "Yes", "YES", "true", "True", " 1 ", "1.0", "1e0"])
+def test_these_clients_left(text: str) -> None:
+    assert canonical_outcome(text) == "1"
+
+
+@pytest.mark.parametrize("text", ["", " ", "NA", "nan", "None", "null"])
+def test_of_these_clients_the_outcome_is_not_known_yet(text: str) -> None:
+    assert canonical_outcome(text) == ""
+
+
+@pytest.mark.parametrize("text", ["2", "-1", "0.5", "50000", "maybe", "1e400", "y", "inf"])
+def test_another_outcome_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^is not an outcome \(0, 1 or empty\)$"):
+        canonical_outcome(text)
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n"])
+def test_a_client_has_a_name(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^is empty; expected a name$"):
+        canonical_client(text)
+
+
+def test_a_client_may_be_called_na() -> None:
+    assert canonical_client("NA") == "NA"
+
+
+def test_a_category_may_be_called_na() -> None:
+    assert canonical_text(" NA ") == "NA"
+
+
+@pytest.mark.parametrize("text", ["Acme\nLtd", " Acme\r\nLtd ", "Acme\n\n\rLtd"])
+def test_a_name_lies_on_one_line(text: str) -> None:
+    assert canonical_client(text) == "Acme Ltd"
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        (["a", "b"], "a,b"),
+        (["a", "", ""], "a,,"),
+        (["a, b", "c"], '"a, b",c'),
+        (['the "best"', "c"], '"the ""best""",c'),
+        (["#1", "'x'"], "#1,'x'"),
+    ],
+)
+def test_a_line_is_quoted_only_where_it_has_to_be(values: list[str], line: str) -> None:
+    assert csv_line(values) == line

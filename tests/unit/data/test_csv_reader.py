@@ -1,0 +1,372 @@
+import gzip
+import io
+import re
+import zipfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sandbox import HEADER
+from tables import GoodRow, RowTable
+
+from pipeline.core.errors import DataError
+from pipeline.core.schema import DEFAULT_SCHEMA, Schema
+from pipeline.data import csv_reader as module
+from pipeline.data.csv_reader import BadRow, Lines, too_many_bad
+
+BANK = Schema("id", "left", ("age",), ("land",))
+PLAIN = f"{HEADER}\nacme,1,2,3,0\n"
+
+
+def table(content: str | bytes, schema: Schema = DEFAULT_SCHEMA) -> RowTable:
+    return RowTable(stream(content), schema, schema.columns)
+
+
+def stream(content: str | bytes) -> io.BufferedReader:
+    raw = content.encode() if isinstance(content, str) else content
+    return io.BufferedReader(io.BytesIO(raw))
+
+
+def lines(content: str | bytes, schema: Schema = DEFAULT_SCHEMA) -> list[str]:
+    rows = list(table(content, schema))
+    assert all(isinstance(row, GoodRow) for row in rows), rows
+    return [row.text for row in rows if isinstance(row, GoodRow)]
+
+
+def fault(content: str | bytes) -> str:
+    try:
+        list(table(content))
+    except DataError as error:
+        return str(error)
+    pytest.fail("the table was not refused")
+
+
+def bad_row(row: str) -> BadRow:
+    (bad,) = table(f"{HEADER}\n{row}\n")
+    assert isinstance(bad, BadRow)
+    return bad
+
+
+def zipped() -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr("a.csv", PLAIN)
+    return target.getvalue()
+
+
+def test_a_row_is_told_with_its_line_and_in_canonical_form() -> None:
+    rows = list(table(f"{HEADER}\n acme , 1.0,2e1,,YES\nb,-3,0.50,7,\n"))
+    assert rows == [GoodRow(2, "acme,1,20,,1"), GoodRow(3, "b,-3,0.5,7,")]
+
+
+def test_columns_come_in_any_order() -> None:
+    text = "exited,number_of_employees,corporation,lastyear_activity,lastmonth_activity\n1,2,a,3,4"
+    assert lines(text) == ["a,4,3,2,1"]
+
+
+def test_spaces_around_names_are_ignored() -> None:
+    header = " corporation ,lastmonth_activity\t, lastyear_activity,number_of_employees , exited "
+    assert lines(f"{header}\na,1,2,3,0\n") == ["a,1,2,3,0"]
+
+
+def test_extra_columns_are_left_out_and_named() -> None:
+    rows = table(f"region,{HEADER}, note\nnorth,a,1,2,3,0,x\n")
+    assert rows.extra_columns == ("region", "note")
+    assert list(rows) == [GoodRow(2, "a,1,2,3,0")]
+
+
+def test_names_may_be_quoted() -> None:
+    header = ",".join(f'"{name}"' for name in HEADER.split(","))
+    assert lines(f'{header}\n"a, b",1,2,3,0\n') == ['"a, b",1,2,3,0']
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_in_any_way(end: str) -> None:
+    assert lines(end.join([HEADER, "a,1,2,3,0", "b,1,2,3,1", ""])) == ["a,1,2,3,0", "b,1,2,3,1"]
+
+
+def test_the_last_line_needs_no_end() -> None:
+    assert lines(f"{HEADER}\na,1,2,3,0") == ["a,1,2,3,0"]
+
+
+def test_a_byte_order_mark_is_fine() -> None:
+    assert lines(b"\xef\xbb\xbf" + PLAIN.encode()) == ["acme,1,2,3,0"]
+
+
+def test_names_are_utf8() -> None:
+    assert lines(f"{HEADER}\nGroße Söhne 株式会社 🙂,1,2,3,0\n") == [
+        "Große Söhne 株式会社 🙂,1,2,3,0"
+    ]
+
+
+def test_blank_lines_are_passed_over_and_counted() -> None:
+    rows = list(table(f"\n{HEADER}\n\n  \na,1,2,3,0\n\nb,1,2,3,0\n\n"))
+    assert rows == [GoodRow(5, "a,1,2,3,0"), GoodRow(7, "b,1,2,3,0")]
+
+
+def test_a_line_break_within_quotes_becomes_a_space_and_is_counted() -> None:
+    rows = list(table(f'{HEADER}\n"Acme\nLtd",1,2,3,0\nb,1,2,3,0\n'))
+    assert rows == [GoodRow(2, "Acme Ltd,1,2,3,0"), GoodRow(4, "b,1,2,3,0")]
+
+
+def test_categories_are_kept_as_text() -> None:
+    assert lines("id,age,land,left\n1, 40 , France ,0\n2,,NA,1\n3,1,,\n", BANK) == [
+        "1,40,France,0",
+        "2,,NA,1",
+        "3,1,,",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty; expected a header line and rows"),
+        (b"\n\n  \n", "is empty; expected a header line and rows"),
+        (b"\xef\xbb\xbf", "is empty; expected a header line and rows"),
+        (HEADER.encode(), "has a header and no rows below it"),
+        (f"{HEADER}\n\n\n".encode(), "has a header and no rows below it"),
+        (
+            b"acme,1,2,3,0\nb,1,2,3,1\n",
+            "has no header line: expected corporation, lastmonth_activity, lastyear_activity,"
+            " number_of_employees, exited; found acme, 1, 2, 3, 0",
+        ),
+        (
+            b"corporation,lastmonth_activity,number_of_employees,exited\na,1,2,0\n",
+            "lacks the column lastyear_activity; it has corporation, lastmonth_activity,"
+            " number_of_employees, exited",
+        ),
+        (
+            b"corporation;exited\na;0\n",
+            "is separated by ';'; expected commas",
+        ),
+        (f"{HEADER},exited\na,1,2,3,0,0\n".encode(), "has the column exited more than once"),
+        (PLAIN.encode("utf-16"), "is UTF-16; expected UTF-8"),
+        (b"\xfe\xff" + PLAIN.encode("utf-16-be"), "is UTF-16; expected UTF-8"),
+        (PLAIN.encode("utf-16-le"), "holds binary content in line 1; expected CSV text"),
+        (f"{HEADER}\nMüller,1,2,3,0\n".encode("latin-1"), "is not UTF-8: byte 0xfc in line 2"),
+        (f"{HEADER}\na\0b,1,2,3,0\n".encode(), "holds binary content in line 2; expected CSV text"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "is not UTF-8: byte 0x89 in line 1"),
+        (
+            gzip.compress(PLAIN.encode(), mtime=0),
+            "is compressed with gzip; expected plain CSV text",
+        ),
+        (zipped(), "is a zip archive or spreadsheet; expected plain CSV text"),
+        (
+            f'{HEADER}\na,1,2,3,0\n"b,1,2,3,0\nc,1,2,3,0\n'.encode(),
+            "has a quote in line 3 that never closes",
+        ),
+        (
+            f'{HEADER}\n"b,1,2,3,0\nc",1,2,3,0\n"d,1,2,3\n",3,4,4,4,4\n'.encode(),
+            "has a quote in line 4 that closes in another line",
+        ),
+        (
+            f'{HEADER}\n"b"x,1,2,3,0\n'.encode(),
+            "has a quote in line 2 where none may stand (',' expected after '\"')",
+        ),
+        (
+            f"{HEADER}\n{'x' * 1_000_001},1,2,3,0\n".encode(),
+            "has a row of more than 1,000,000 characters, which begins in line 2",
+        ),
+    ],
+)
+def test_what_is_no_client_table_is_refused_whole(content: bytes, reason: str) -> None:
+    assert fault(content) == reason
+
+
+def test_a_wide_header_is_told_in_part() -> None:
+    assert fault(",".join(f"c{i}" for i in range(1000))) == (
+        "has no header line: expected corporation, lastmonth_activity, lastyear_activity,"
+        " number_of_employees, exited; found c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11"
+        " and 988 more"
+    )
+
+
+def test_a_fault_far_down_comes_after_the_rows_above_it() -> None:
+    text = "\n".join([HEADER, *["a,1,2,3,0"] * 50_000]).encode() + b"\nM\xfcller,1,2,3,0\n"
+    rows = iter(table(text))
+    assert next(rows) == GoodRow(2, "a,1,2,3,0")
+    with pytest.raises(DataError, match=r"^is not UTF-8: byte 0xfc in line 50002$"):
+        list(rows)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("a,abc,2,3,0", "lastmonth_activity 'abc' is not a number"),
+        ("a,1,2,12 people,0", "number_of_employees '12 people' is not a number"),
+        ("a,1,1e400,3,0", "lastyear_activity '1e400' is too large for a number"),
+        ("a,1,-1e400,3,0", "lastyear_activity '-1e400' is too large for a number"),
+        ("a,inf,2,3,0", "lastmonth_activity 'inf' is not a number"),
+        (",1,2,3,0", "corporation '' is empty; expected a name"),
+        ("  ,1,2,3,0", "corporation '  ' is empty; expected a name"),
+        ("a,1,2,3,2", "exited '2' is not an outcome (0, 1 or empty)"),
+        ("a,1,2,3,perhaps", "exited 'perhaps' is not an outcome (0, 1 or empty)"),
+        ("a,1,2,3", "has 4 fields where the header has 5"),
+        ("a,1,2,3,0,", "has 6 fields where the header has 5"),
+        ("lonely", "has 1 fields where the header has 5"),
+    ],
+)
+def test_a_bad_row_is_told_with_line_reason_and_text(row: str, reason: str) -> None:
+    assert bad_row(row) == BadRow(2, reason, row)
+
+
+def test_the_first_fault_of_a_row_is_its_reason() -> None:
+    assert bad_row(",x,y,z,7").reason == "corporation '' is empty; expected a name"
+
+
+def test_a_long_value_is_cut_in_the_reason() -> None:
+    assert bad_row(f"a,{'x' * 100},2,3,0").reason == (
+        f"lastmonth_activity '{'x' * 40}…' is not a number"
+    )
+
+
+def test_a_value_with_a_line_break_is_told_on_one_line() -> None:
+    (bad,) = table(f'{HEADER}\na,"1\n2",2,3,0\n')
+    assert isinstance(bad, BadRow)
+    assert bad.reason == r"lastmonth_activity '1\n2' is not a number"
+
+
+def test_the_rows_after_a_bad_one_go_on() -> None:
+    rows = list(table(f"{HEADER}\na,x,2,3,0\nb,1,2,3,1\n"))
+    assert [type(row) for row in rows] == [BadRow, GoodRow]
+
+
+def test_bad_values_in_extra_columns_do_not_matter() -> None:
+    assert lines(f"{HEADER},note\na,1,2,3,0,1e400\n") == ["a,1,2,3,0"]
+
+
+def test_reasons_need_not_quote_the_value() -> None:
+    rows = RowTable(
+        stream("lastmonth_activity\nsecret\n"),
+        DEFAULT_SCHEMA,
+        ["lastmonth_activity"],
+        quote_values=False,
+    )
+    assert [row.reason for row in rows if isinstance(row, BadRow)] == [
+        "lastmonth_activity is not a number"
+    ]
+
+
+def test_only_the_columns_asked_for_are_taken() -> None:
+    rows = RowTable(stream(PLAIN), DEFAULT_SCHEMA, ["exited", "corporation"])
+    assert list(rows) == [GoodRow(2, "0,acme")]
+
+
+def test_a_row_of_missing_values_is_a_row() -> None:
+    rows = RowTable(stream("age,land\n40,\n,\n50,\n"), BANK, BANK.features)
+    assert list(rows) == [GoodRow(2, "40,"), GoodRow(3, ","), GoodRow(4, "50,")]
+
+
+def test_the_rest_of_the_stream_can_be_read_after_a_fault() -> None:
+    content = f"{HEADER}\na\0,1,2,3,0\n".encode() + b"x" * 100_000
+    source = stream(content)
+    with pytest.raises(DataError):
+        list(RowTable(source, DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns))
+    assert not source.closed
+    assert content.endswith(source.read())
+
+
+BAD = BadRow(5, "exited '2' is not an outcome (0, 1 or empty)", "a,1,2,3,2")
+
+
+@pytest.mark.parametrize(("bad", "rows"), [(0, 1), (0, 5), (1, 10), (1, 19), (3, 30), (700, 7000)])
+def test_a_tenth_of_bad_rows_is_borne(bad: int, rows: int) -> None:
+    assert too_many_bad([BAD] * bad, rows) is None
+
+
+@pytest.mark.parametrize(("bad", "rows"), [(1, 1), (1, 9), (2, 19), (4, 39), (701, 7000)])
+def test_more_than_a_tenth_is_not(bad: int, rows: int) -> None:
+    reason = too_many_bad([BAD] * bad, rows)
+    assert reason
+    assert reason.startswith(
+        f"has too many bad rows: {bad} of {rows:,}, more than a tenth (line 5: exited "
+    )
+
+
+def test_the_first_three_bad_rows_are_told() -> None:
+    bad = [BadRow(line, "is odd", "x") for line in range(2, 9)]
+    assert too_many_bad(bad, 7) == (
+        "has too many bad rows: 7 of 7, more than a tenth"
+        " (line 2: is odd; line 3: is odd; line 4: is odd)"
+    )
+
+
+NEVER, SMALL = re.compile(r"(?!)"), re.compile(r"(?:[a-z]*+\n)*+")
+
+
+def lines_of(content: bytes) -> Lines:
+    return Lines(io.BufferedReader(io.BytesIO(content)))
+
+
+def all_lines(content: bytes, pattern: re.Pattern[str] = NEVER) -> list[str]:
+    text, found = lines_of(content), []
+    while True:
+        run = text.run(pattern)
+        found += re.findall(r"[^\n]*\n", run)
+        if not (line := text.line()):
+            assert text.taken == len(found)
+            return found
+        found.append(line)
+
+
+@pytest.fixture(params=[1, 2, 3, 7, 1 << 20])
+def _any_block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK", request.param)
+
+
+@pytest.mark.usefixtures("_any_block")
+@pytest.mark.parametrize("pattern", [NEVER, SMALL])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "a", "a\n", "a\nb", "\n\n", "a\r\nb\r\n", "a\rb\r", "a\r\n\rb\n\r\n", "\r"),
+        *("größe\n🙂\n", "a\x85b\u2028c\n", "a\n\nB\nc\n" * 5),
+    ],
+)
+def test_a_text_is_taken_as_python_reads_it(text: str, pattern: re.Pattern[str]) -> None:
+    assert all_lines(text.encode(), pattern) == list(io.StringIO(text, newline=""))
+    assert all_lines(b"\xef\xbb\xbf" + text.encode(), pattern) == all_lines(text.encode(), NEVER)
+
+
+@given(st.text(alphabet="ab\r\n\x85é🙂", max_size=30), st.integers(1, 5))
+def test_any_text_is_taken_as_python_reads_it(text: str, block: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "BLOCK", block)
+        for pattern in (NEVER, SMALL):
+            assert all_lines(text.encode(), pattern) == list(io.StringIO(text, newline=""))
+
+
+@pytest.mark.usefixtures("_any_block")
+@pytest.mark.parametrize(
+    ("content", "whole", "byte", "line"),
+    [
+        (b"\xff", 0, "ff", 1),
+        (b"abc\ndef\nx\xe9y\n", 2, "e9", 3),
+        (b"abc\n\xc3", 1, "c3", 2),
+        (b"\xef\xbb\xbfabc\n\x80", 1, "80", 2),
+        ("é\n".encode() * 9 + b"\xc3(\n", 9, "c3", 10),
+    ],
+)
+def test_the_first_wrong_byte_is_told_after_the_lines_before_it(
+    content: bytes, whole: int, byte: str, line: int
+) -> None:
+    text = lines_of(content)
+    for _ in range(whole):
+        assert text.line().endswith("\n")
+    with pytest.raises(DataError) as caught:
+        text.line()
+    assert str(caught.value) == f"is not UTF-8: byte 0x{byte} in line {line}"
+
+
+def test_a_run_ends_where_the_pattern_does() -> None:
+    text = lines_of(b"a\nb\nC\nd\n")
+    assert text.run(SMALL) == "a\nb\n"
+    assert text.run(SMALL) == ""
+    assert (text.line(), text.taken) == ("C\n", 3)
+    assert (text.run(SMALL), text.taken) == ("d\n", 4)
+    assert text.run(SMALL) == text.line() == ""
+
+
+def test_a_line_without_end_is_given_in_pieces() -> None:
+    text = lines_of(b"x" * 5_000_000)
+    assert module.LONGEST_ROW < len(text.line()) < 3_000_000

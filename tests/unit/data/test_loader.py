@@ -1,0 +1,202 @@
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sandbox import HEADER, Sandbox, client_rows
+
+from pipeline.data.csv_reader import BadRow
+from pipeline.data.input_files import UNREAD, FoundFile, list_input
+from pipeline.data.loader import TakenFile, take_in
+from pipeline.storage.master_writer import MasterWriter
+
+KNOWN = "known,1,2,3,0"
+
+
+@pytest.fixture
+def master(sandbox: Sandbox) -> Iterator[MasterWriter]:
+    config = sandbox.config
+    with MasterWriter(config.finaldata_path, config.schema) as opened:
+        opened.append([KNOWN.encode()])
+        yield opened
+
+
+def found(world: Sandbox, name: str) -> FoundFile:
+    (file,) = (f for f in list_input(world.root / "sourcedata") if f.name == name)
+    return file
+
+
+def written(world: Sandbox, rows: list[str] | str) -> FoundFile:
+    world.write("sourcedata/a.csv", rows)
+    return found(world, "a.csv")
+
+
+def rows_of(master: MasterWriter) -> list[str]:
+    master.save()
+    return master.path.read_text().splitlines()[1:]
+
+
+@contextmanager
+def forbidden(path: Path) -> Iterator[None]:
+    """Nobody may read a file, not even root while this lasts."""
+    path.chmod(0)
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+    else:
+        yield
+
+
+def test_what_was_taken_in_is_told_whole(sandbox: Sandbox, master: MasterWriter) -> None:
+    file = written(sandbox, [KNOWN, *client_rows(0, 10), "x,y,2,3,0"])
+    start = master.size
+    assert take_in(sandbox.config.schema, file, master) == TakenFile(
+        name="a.csv",
+        size=file.path.stat().st_size,
+        mtime_ns=file.path.stat().st_mtime_ns,
+        sha256=hashlib.sha256(file.path.read_bytes()).hexdigest(),
+        reason=None,
+        rows=12,
+        added=10,
+        duplicates=1,
+        start_byte=start,
+        end_byte=start + sum(len(row) + 1 for row in client_rows(0, 10)),
+        bad_rows=(BadRow(13, "lastmonth_activity 'y' is not a number", "x,y,2,3,0"),),
+    )
+    assert rows_of(master) == [KNOWN, *client_rows(0, 10)]
+
+
+def test_of_a_rejected_file_nothing_is_kept(sandbox: Sandbox, master: MasterWriter) -> None:
+    file = written(sandbox, [*client_rows(0, 5), "x,y,2,3,0"])
+    start = master.size
+    taken = take_in(sandbox.config.schema, file, master)
+    assert taken == TakenFile(
+        name="a.csv",
+        size=file.size,
+        mtime_ns=file.mtime_ns,
+        sha256=hashlib.sha256(file.path.read_bytes()).hexdigest(),
+        reason="has too many bad rows: 1 of 6, more than a tenth (line 7: lastmonth_activity 'y'"
+        " is not a number)",
+        rows=6,
+        start_byte=start,
+        end_byte=start,
+    )
+    assert rows_of(master) == [KNOWN]
+
+
+def test_rows_of_a_rejected_file_may_come_in_another_one(
+    sandbox: Sandbox, master: MasterWriter
+) -> None:
+    take_in(sandbox.config.schema, written(sandbox, [*client_rows(0, 5), "x,y,2,3,0"]), master)
+    taken = take_in(sandbox.config.schema, written(sandbox, client_rows(3, 5)), master)
+    assert taken
+    assert (taken.added, taken.duplicates) == (5, 0)
+    assert rows_of(master) == [KNOWN, *client_rows(3, 5)]
+
+
+def test_a_large_rejected_file_is_digested_to_its_end(
+    sandbox: Sandbox, master: MasterWriter
+) -> None:
+    file = written(sandbox, "no table\n" * 100_000)
+    taken = take_in(sandbox.config.schema, file, master)
+    assert taken
+    assert taken.sha256 == hashlib.sha256(file.path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("target", ["plain.csv", "nowhere.csv", "/etc/passwd"])
+def test_a_link_is_rejected(sandbox: Sandbox, master: MasterWriter, target: str) -> None:
+    sandbox.write("sourcedata/plain.csv", client_rows(0, 5))
+    (sandbox.root / "sourcedata/a.csv").symlink_to(target)
+    taken = take_in(sandbox.config.schema, found(sandbox, "a.csv"), master)
+    assert taken
+    assert taken.sha256 == UNREAD
+    assert taken.reason == "is a link or a special file; expected the file itself"
+    assert rows_of(master) == [KNOWN]
+
+
+def test_a_pipe_is_rejected_and_blocks_nothing(sandbox: Sandbox, master: MasterWriter) -> None:
+    os.mkfifo(sandbox.root / "sourcedata/a.csv")
+    taken = take_in(sandbox.config.schema, found(sandbox, "a.csv"), master)
+    assert taken
+    assert taken.reason == "is a link or a special file; expected the file itself"
+
+
+def test_a_file_that_may_not_be_read_is_rejected(sandbox: Sandbox, master: MasterWriter) -> None:
+    config, file = sandbox.config, written(sandbox, client_rows(0, 5))
+    with forbidden(file.path):
+        taken = take_in(config.schema, file, master)
+    assert taken
+    assert (taken.sha256, taken.reason) == (UNREAD, "cannot be read: this user has no permission")
+
+
+def waits(
+    world: Sandbox, file: FoundFile, master: MasterWriter, caplog: pytest.LogCaptureFixture
+) -> str:
+    """Why a file has to wait for the next run, of which nothing is kept until then."""
+    assert take_in(world.config.schema, file, master) is None
+    assert rows_of(master) == [KNOWN]
+    assert master.rows == 1
+    return caplog.messages[-1]
+
+
+def test_a_file_that_changes_while_it_is_read_waits(
+    sandbox: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = written(sandbox, client_rows(0, 5))
+    for older in (file._replace(size=file.size - 1), file._replace(mtime_ns=file.mtime_ns - 1)):
+        assert waits(sandbox, older, master, caplog) == (
+            "a.csv changed while it was read: left for the next run"
+        )
+
+
+def test_a_file_that_is_gone_by_now_waits(
+    sandbox: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = written(sandbox, client_rows(0, 5))
+    file.path.unlink()
+    assert waits(sandbox, file, master, caplog) == (
+        "a.csv cannot be opened: No such file or directory: left for the next run"
+    )
+
+
+def test_a_file_that_is_a_link_by_now_waits(
+    sandbox: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = written(sandbox, client_rows(0, 5))
+    file.path.rename(sandbox.root / "elsewhere")
+    file.path.symlink_to(sandbox.root / "elsewhere")
+    assert "a.csv cannot be opened: " in waits(sandbox, file, master, caplog)
+
+
+@pytest.mark.parametrize("text", ["", HEADER, f"{HEADER}\na,1,2,3,0\nb,1,2,3,1"])
+def test_a_file_that_is_still_being_copied_waits(
+    sandbox: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    assert waits(sandbox, written(sandbox, text), master, caplog) == (
+        "a.csv does not end with a line end and changed within the last minute:"
+        " left for the next run"
+    )
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_file_that_ends_with_a_line_end_does_not_wait(
+    sandbox: Sandbox, master: MasterWriter, end: str
+) -> None:
+    (sandbox.root / "sourcedata/a.csv").write_bytes(f"{HEADER}{end}a,1,2,3,0{end}".encode())
+    assert take_in(sandbox.config.schema, found(sandbox, "a.csv"), master)
+    assert rows_of(master) == [KNOWN, "a,1,2,3,0"]
+
+
+def test_a_file_that_was_left_alone_for_a_minute_does_not_wait(
+    sandbox: Sandbox, master: MasterWriter
+) -> None:
+    path = written(sandbox, f"{HEADER}\na,1,2,3,0").path
+    os.utime(path, (0, time.time() - 61))
+    assert take_in(sandbox.config.schema, found(sandbox, "a.csv"), master)
+    assert rows_of(master) == [KNOWN, "a,1,2,3,0"]

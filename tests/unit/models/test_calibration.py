@@ -1,0 +1,132 @@
+import numpy as np
+import pandas as pd
+import pytest
+from modelling import MIXED, random_table
+from scipy.special import expit
+
+from pipeline.core.schema import Schema
+from pipeline.models.calibration import (
+    MIN_CALIBRATED_ROWS,
+    MIN_ISOTONIC_ROWS,
+    calibrate,
+    cross_calibrated,
+    fitted_calibrator,
+    method_for,
+)
+from pipeline.models.cross_validation import Folds, folds_of
+from pipeline.models.estimators import fit_model, risk_of
+from pipeline.models.persistence import pickled, unpickle
+
+SCHEMA = Schema("client", "left", ("odds",))
+
+
+def table(rows: int, seed: int = 0) -> tuple[Folds, np.ndarray]:
+    """Labelled rows, a client each, with the log-odds by which each left."""
+    random = np.random.default_rng(seed)
+    odds = random.normal(-1, 1.5, rows)
+    left = (random.random(rows) < expit(odds)).astype(float)
+    frame = pd.DataFrame({"client": [f"c{i}" for i in range(rows)], "odds": odds, "left": left})
+    folds = folds_of(frame, SCHEMA, 0)
+    assert folds
+    return folds, odds
+
+
+def error(risk: np.ndarray, odds: np.ndarray) -> float:
+    return float(np.abs(risk - expit(odds)).mean())
+
+
+@pytest.mark.parametrize("rows", [500, 5000])
+def test_scores_that_are_too_sure_are_calibrated(rows: int) -> None:
+    folds, odds = table(rows)
+    found = calibrate(folds, 3 * odds)
+    assert found.method == method_for(rows)
+    assert found.evidence[f"brier_{found.method}"] < found.evidence["brier"]
+    assert error(found.risk, odds) < error(expit(3 * odds), odds) / 3
+
+
+@pytest.mark.slow
+def test_a_curve_is_kept_only_where_it_lowers_the_brier_score() -> None:
+    kept = []
+    for seed in range(12):
+        folds, odds = table(500, seed)
+        found = calibrate(folds, odds)  # scores that are right, but for the luck of the draw
+        kept.append(found.method == "sigmoid")
+        assert kept[-1] == (found.evidence["brier_sigmoid"] < found.evidence["brier"])
+        assert kept[-1] == (found.calibrator is not None)
+        assert kept[-1] or (found.risk == expit(odds)).all()
+    assert 0 < sum(kept) < 6
+
+
+def test_a_curve_never_turns_the_ranking_upside_down() -> None:
+    fell = 0
+    for seed in range(20):
+        random = np.random.default_rng(1000 + seed)
+        folds, _ = table(300, seed)
+        noise = random.normal(0, 1, 300) - 0.2 * (folds.outcomes - folds.outcomes.mean())
+        found = calibrate(folds, noise)
+        curve = fitted_calibrator("sigmoid", noise, folds.outcomes)
+        fell += curve.predict(np.array([0.0]))[0] > curve.predict(np.array([1.0]))[0]
+        if found.calibrator:
+            low, high = found.calibrator.predict(np.array([0.0, 1.0]))
+            assert low < high
+    assert fell > 5
+
+
+def test_the_risk_is_as_the_kept_curve_spreads_it() -> None:
+    folds, odds = table(3000)
+    found = calibrate(folds, 3 * odds)
+    assert found.calibrator
+    assert (found.risk == found.calibrator.predict(3 * odds)).all()
+
+
+def test_the_curve_depends_on_the_rows() -> None:
+    assert method_for(MIN_ISOTONIC_ROWS - 1) == "sigmoid"
+    assert method_for(MIN_ISOTONIC_ROWS) == "isotonic"
+
+
+def test_few_rows_are_not_calibrated() -> None:
+    folds, odds = table(MIN_CALIBRATED_ROWS - 1)
+    found = calibrate(folds, 3 * odds)
+    assert (found.method, found.evidence) == ("none", {})
+
+
+def test_the_curve_that_is_judged_has_not_seen_the_client() -> None:
+    folds, odds = table(2000)
+    before = cross_calibrated(folds, odds, "isotonic")
+    for number in np.unique(folds.fold):
+        changed = Folds(
+            folds.frame,
+            np.where(folds.fold == number, 1 - folds.outcomes, folds.outcomes),
+            folds.clients,
+            folds.fold,
+        )
+        held_out = folds.fold == number
+        after = cross_calibrated(changed, odds, "isotonic")
+        assert (after[held_out] == before[held_out]).all()
+        assert (after[~held_out] != before[~held_out]).any()
+
+
+@pytest.mark.parametrize("rows", [400, 1200])
+@pytest.mark.parametrize("kind", ["logistic", "boosting"])
+def test_a_calibrated_model_is_one_estimator(kind: str, rows: int) -> None:
+    frame = random_table(MIXED, rows)
+    folds = folds_of(frame, MIXED, 0)
+    assert folds
+    pipeline = fit_model(kind, frame, MIXED)
+    scores = pipeline.decision_function(frame[list(MIXED.features)])
+    found = calibrate(folds, 0.1 * scores)
+    assert found.calibrator
+    model = found.apply(pipeline)
+    assert np.allclose(risk_of(model, frame), found.calibrator.predict(scores))
+    loaded = unpickle(pickled(model))
+    assert (risk_of(loaded, frame) == risk_of(model, frame)).all()
+    assert list(loaded.feature_names_in_) == list(MIXED.features)
+    assert len(pickled(model)) < 1.2 * len(pickled(pipeline)) + 60_000
+
+
+def test_a_model_without_a_curve_stays_what_it_is() -> None:
+    frame = random_table(MIXED)
+    pipeline = fit_model("logistic", frame, MIXED)
+    folds = folds_of(frame, MIXED, 0)
+    assert folds
+    assert calibrate(folds, np.where(folds.outcomes == 1, 9.0, -9.0)).apply(pipeline) is pipeline

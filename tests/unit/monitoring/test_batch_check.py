@@ -1,0 +1,230 @@
+"""What the checks of a batch say together, and which of them counts."""
+
+import json
+import logging
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from sandbox import Sandbox, client_rows
+
+from pipeline.core.errors import ReleaseError
+from pipeline.data.frames import read_folder
+from pipeline.data.reference import reference_from
+from pipeline.models.estimators import (
+    predictions_of,
+    risk_of,
+)
+from pipeline.monitoring.batch_check import Judgement, judge_batch, read_reference
+from pipeline.monitoring.bootstrap import Predictions
+from pipeline.monitoring.input_drift import FeatureDrift, compare_input
+from pipeline.monitoring.metrics import score_model
+from pipeline.monitoring.score_drift import Evidence, Verdict, check_scores
+from pipeline.registry.live_model import load_release
+from pipeline.registry.releases import Release, live_release
+
+# worse than the test data, but by no more than chance may do
+NOISY = client_rows(300, 60, noise=5)
+# one that was far off makes the mean and deviation blind, and not the quartiles
+EARLIER = [0.9, 0.9, 0.91, 0.2]
+SHIFTED = [f"other{i},{500 + i},{300 + i},{5 + (i * 37) % 90},{i % 2}" for i in range(60)]
+
+
+def batch(world: Sandbox, rows: list[str]) -> pd.DataFrame:
+    world.write("batch/batch.csv", rows)
+    return read_folder(world.root / "batch", world.config.schema)
+
+
+def live(world: Sandbox) -> Release:
+    return live_release(world.config.prod_deployment_path)
+
+
+def judged(world: Sandbox, rows: list[str], earlier: list[float] | None = None) -> Judgement:
+    config, release = world.config, live(world)
+    model = load_release(release, config.schema)
+    return judge_batch(config, release, model, batch(world, rows), earlier or [])
+
+
+def said(world: Sandbox, rows: pd.DataFrame) -> Predictions:
+    """What the live model says of rows that all have a known outcome."""
+    model = load_release(live(world), world.config.schema)
+    clients = rows["corporation"].to_numpy(dtype=object)
+    return Predictions(rows["exited"].to_numpy(dtype="int64"), predictions_of(model, rows), clients)
+
+
+def test_a_judgement_holds_scores_and_every_verdict(deployed: Sandbox) -> None:
+    deployed.configure(seed=3)
+    config, release = deployed.config, live(deployed)
+    model, rows = load_release(release, config.schema), batch(deployed, NOISY)
+    scores = score_model(model, rows)
+    evidence = Evidence(
+        new=said(deployed, rows),
+        new_f1=scores.f1,
+        deployed_f1=release.f1,
+        earlier=[release.f1, *EARLIER],
+        test=said(deployed, read_folder(config.test_data_path, config.schema)),
+    )
+    verdicts = check_scores(evidence, 3)
+    reference = reference_from(json.loads((release.path / "reference.json").read_text()))
+    assert judge_batch(config, release, model, rows, EARLIER) == Judgement(
+        verdict=verdicts[0],
+        labelled=60,
+        scores=scores,
+        by_score=verdicts,
+        by_input=compare_input(reference, rows, risk_of(model, rows), config.schema),
+    )
+
+
+@pytest.mark.parametrize(
+    ("drift_test", "place", "verdict"),
+    [
+        ("raw", 0, "drift"),
+        ("parametric", 1, "no drift"),
+        ("nonparametric", 2, "drift"),
+        ("bootstrap", 3, "no drift"),
+    ],
+)
+def test_the_config_s_drift_test_decides(
+    deployed: Sandbox, drift_test: str, place: int, verdict: str
+) -> None:
+    deployed.configure(drift_test=drift_test)
+    found = judged(deployed, NOISY, EARLIER)
+    assert found.verdict == found.by_score[place]
+    assert (found.verdict.test, found.verdict.verdict) == (drift_test, verdict)
+
+
+def test_the_score_of_the_deployment_is_the_first_of_the_earlier_ones(deployed: Sandbox) -> None:
+    earlier = [v.numbers.get("earlier") for v in judged(deployed, NOISY).by_score]
+    assert earlier == [None, 1.0, 1.0, None]
+    numbers = judged(deployed, NOISY, [0.5] * 4).by_score[1].numbers
+    assert numbers["mean"] == pytest.approx((live(deployed).f1 + 4 * 0.5) / 5)
+
+
+def test_rows_of_unknown_outcome_are_left_to_the_input(deployed: Sandbox) -> None:
+    unknown = [f"{row[:-1]}" for row in SHIFTED]
+    known = judged(deployed, NOISY)
+    mixed = judged(deployed, [*NOISY, *unknown])
+    assert (mixed.labelled, mixed.scores, mixed.by_score) == (60, known.scores, known.by_score)
+    assert {found.rows for found in mixed.by_input} == {120}
+
+
+def test_without_any_known_outcome_the_input_alone_is_judged(deployed: Sandbox) -> None:
+    found = judged(deployed, [row[:-1] for row in SHIFTED])
+    assert (found.labelled, found.scores) == (0, None)
+    assert {verdict.verdict for verdict in found.by_score} == {"not enough evidence"}
+    assert [(one.feature, one.verdict) for one in found.by_input] == [
+        ("lastmonth_activity", "drift"),
+        ("lastyear_activity", "drift"),
+        ("number_of_employees", "no drift"),
+        ("risk", "drift"),
+    ]
+
+
+def test_of_no_rows_nothing_is_said(deployed: Sandbox) -> None:
+    config, release = deployed.config, live(deployed)
+    model, none = load_release(release, config.schema), batch(deployed, NOISY)[:0]
+    found = judge_batch(config, release, model, none, EARLIER)
+    assert (found.labelled, found.scores) == (0, None)
+    told = {one.verdict for one in (*found.by_score, *found.by_input)}
+    assert told == {"not enough evidence"}
+
+
+def test_input_drift_is_logged(deployed: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    found = judged(deployed, SHIFTED)
+    told = [record.getMessage() for record in caplog.records if record.name == "fullprocess"]
+    assert told == [f"input drift: {one.name}: {one.reason}" for one in found.drifted]
+    assert [one.feature for one in found.drifted] == [
+        "lastmonth_activity",
+        "lastyear_activity",
+        "risk",
+    ]
+
+
+# the reference
+
+
+def older(release: Release) -> Release:
+    """The same release as a version made it that knew of no reference."""
+    files = {name: text for name, text in release.files.items() if name != "reference.json"}
+    (release.path / "reference.json").unlink()
+    return replace(release, files=files)
+
+
+def test_without_a_reference_the_input_is_not_compared(
+    deployed: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    config, release = deployed.config, older(live(deployed))
+    model = load_release(release, config.schema)
+    with caplog.at_level(logging.WARNING, "fullprocess"):
+        found = judge_batch(config, release, model, batch(deployed, SHIFTED), [])
+    assert (len(found.by_score), found.by_input) == (4, ())
+    assert [record.getMessage() for record in caplog.records] == [
+        f"release {release.id} has no reference.json: its input is not compared"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("{}", "the reference: expected numbers, categories and risk"),
+    ],
+)
+def test_a_damaged_reference_is_told(deployed: Sandbox, text: str, fault: str) -> None:
+    release = live(deployed)
+    (release.path / "reference.json").write_text(text)
+    with pytest.raises(ReleaseError) as caught:
+        read_reference(release)
+    assert str(caught.value) == f"release {release.id} is damaged: reference.json: {fault}"
+
+
+def test_a_reference_that_is_gone_is_told(deployed: Sandbox) -> None:
+    release = live(deployed)
+    (release.path / "reference.json").unlink()
+    with pytest.raises(ReleaseError, match=rf"^release {release.id} is damaged: reference\.json: "):
+        read_reference(release)
+
+
+# why to retrain
+
+
+def judgement(verdict: str, labelled: int, *drifted: str) -> Judgement:
+    told = Verdict("raw", verdict, "the scores say so", {})
+    names = ("age", "place", "risk")
+    by_input = tuple(
+        FeatureDrift(
+            *(name, "number", 60, "ks", 0.0, 0.0),
+            verdict="drift" if name in drifted else "no drift",
+        )
+        for name in names
+    )
+    return Judgement(told, labelled, None, (told,), by_input)
+
+
+@pytest.mark.parametrize(
+    ("found", "score", "input_", "new_data"),
+    [
+        (judgement("drift", 9), *["the scores say so"] * 3),
+        (judgement("drift", 9, "age"), *["the scores say so"] * 3),
+        (judgement("no drift", 0), None, None, None),
+        (
+            judgement("no drift", 1234),
+            *(None, None, "the scores say so; 1,234 new rows with a known outcome"),
+        ),
+        (
+            judgement("not enough evidence", 0, "age", "risk"),
+            *(None, "the scores say so; input drift in age, risk", None),
+        ),
+        (
+            judgement("not enough evidence", 4, "place"),
+            None,
+            "the scores say so; input drift in place",
+            "the scores say so; 4 new rows with a known outcome",
+        ),
+    ],
+)
+def test_retrain_on_says_what_calls_for_a_challenger(
+    found: Judgement, score: str | None, input_: str | None, new_data: str | None
+) -> None:
+    told = [found.why_retrain(retrain_on) for retrain_on in ("score", "input", "new_data")]
+    assert told == [score, input_, new_data]

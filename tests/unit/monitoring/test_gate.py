@@ -1,0 +1,267 @@
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.core.schema import Schema
+from pipeline.models.estimators import Model
+from pipeline.monitoring.bootstrap import Difference, paired_difference
+from pipeline.monitoring.gate import Comparison, FitWithout, compare, out_of_fold
+
+# the client's number is a feature, so that a model can know its clients by heart
+SCHEMA = Schema("id", "left", ("number",))
+
+
+class Memory:
+    """A model that knows the outcome of each client it has seen, and says 0 of all others."""
+
+    feature_names_in_ = ("number",)
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        known = frame[frame["left"].notna()]
+        self.leavers = set(known["number"][known["left"] == 1])
+
+    def predict(self, frame: pd.DataFrame) -> np.ndarray:
+        return frame["number"].isin(self.leavers).to_numpy().astype("int64")
+
+    def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
+        left = self.predict(frame)
+        return np.column_stack([1 - left, left])
+
+
+class Always(Memory):
+    """A model that says the same of everybody."""
+
+    def __init__(self, outcome: int) -> None:
+        self.outcome = outcome
+
+    def predict(self, frame: pd.DataFrame) -> np.ndarray:
+        return np.full(len(frame), self.outcome)
+
+
+def refits(fit: Callable[[pd.DataFrame], Model], everything: pd.DataFrame) -> FitWithout:
+    """Fits on all rows but those of some clients."""
+
+    def fit_without(clients: Collection[str]) -> Model | None:
+        frame = everything[~everything["id"].isin(list(clients))]
+        return None if frame.empty else fit(frame)
+
+    return fit_without
+
+
+class Fits:
+    """A fit that memorises, and keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.frames: list[pd.DataFrame] = []
+
+    def __call__(self, frame: pd.DataFrame) -> Memory:
+        self.frames.append(frame)
+        return Memory(frame)
+
+
+def clients(numbers: list[int], left: list[float | None]) -> pd.DataFrame:
+    ids = [f"c{number}" for number in numbers]
+    return pd.DataFrame(
+        {"id": ids, "number": np.array(numbers, float), "left": np.array(left, float)}
+    )
+
+
+EVERYTHING = clients(list(range(40)), [float(i % 3 == 0) for i in range(40)])
+NEW = EVERYTHING[25:]
+TEST = clients([100, 101, 102, 103], [1, 1, 0, 0])
+
+
+def test_a_model_that_knows_its_clients_by_heart_knows_none_out_of_fold() -> None:
+    assert Memory(EVERYTHING).predict(NEW).sum() == 5
+    assert out_of_fold(refits(Fits(), EVERYTHING), NEW, SCHEMA).tolist() == [0] * 15
+
+
+def test_nor_does_it_know_them_by_another_row_of_theirs() -> None:
+    twice = pd.concat([EVERYTHING, EVERYTHING.assign(left=1.0)], ignore_index=True)
+    assert out_of_fold(refits(Fits(), twice), NEW, SCHEMA).tolist() == [0] * 15
+
+
+def test_each_client_is_left_out_of_one_fit_and_seen_by_the_others() -> None:
+    fits = Fits()
+    out_of_fold(refits(fits, EVERYTHING), NEW, SCHEMA)
+    left_out = [set(EVERYTHING["id"]) - set(frame["id"]) for frame in fits.frames]
+    assert len(left_out) == 5
+    assert sorted(client for fold in left_out for client in fold) == sorted(NEW["id"])
+
+
+def test_all_rows_of_a_client_lie_in_one_fold() -> None:
+    new = pd.concat([NEW, NEW], ignore_index=True)
+    fits = Fits()
+    predicted = out_of_fold(refits(fits, pd.concat([EVERYTHING, NEW])), new, SCHEMA)
+    assert predicted.tolist() == [0] * 30
+    assert len(fits.frames) == 5
+
+
+def test_predictions_come_in_the_order_of_the_rows() -> None:
+    everything = clients([1, 2, 3, 4, 5] * 10, [1, 0, 1, 0, 1] * 10)
+    everything["id"] = [f"c{i}" for i in range(50)]
+    new = everything.iloc[[31, 4, 17, 8, 40, 22]]
+    assert out_of_fold(refits(Fits(), everything), new, SCHEMA).tolist() == [
+        0,
+        1,
+        1,
+        0,
+        1,
+        1,
+    ]
+
+
+def test_of_no_rows_nothing_is_predicted() -> None:
+    fits = Fits()
+    assert out_of_fold(refits(fits, EVERYTHING), NEW[:0], SCHEMA).tolist() == []
+    assert fits.frames == []
+
+
+def test_where_there_is_nothing_to_learn_from_everybody_stays() -> None:
+    only = clients([1], [1])
+    assert out_of_fold(refits(Fits(), only), only, SCHEMA).tolist() == [0]
+
+
+def compared(champion: Memory, challenger: Memory, gate: str = "not_worse") -> Comparison:
+    return compare(
+        champion,
+        challenger,
+        refits(Fits(), EVERYTHING),
+        gate=gate,
+        seed=3,
+        schema=SCHEMA,
+        test=TEST,
+        new=NEW,
+    )
+
+
+def difference(champion: list[int], challenger: list[int]) -> Difference:
+    """The paired difference on the test rows and the new ones, by what both models said of them."""
+    outcomes = pd.concat([TEST["left"], NEW["left"]]).to_numpy()
+    ids = pd.concat([TEST["id"], NEW["id"]]).to_numpy(dtype=object)
+    return paired_difference(outcomes, np.array(champion), np.array(challenger), ids, 3)
+
+
+def test_a_challenger_that_only_remembers_stays_out() -> None:
+    # on rows it has seen it would score 1.0: all 5 leavers of the new rows, both of the test rows
+    knows = Memory(pd.concat([EVERYTHING, TEST]))
+    says_one = Always(1)
+    comparison = compared(says_one, knows)
+    assert comparison == Comparison(
+        gate="not_worse",
+        rows=19,
+        champion_f1=2 * 7 / (19 + 7),
+        challenger_f1=2 * 2 / (2 + 7),
+        difference=difference([1] * 19, [1, 1, 0, 0] + [0] * 15),
+    )
+    assert not comparison.deploy
+
+
+def test_the_challenger_itself_is_asked_about_the_test_rows() -> None:
+    comparison = compared(Always(0), Always(1))
+    assert comparison == Comparison(
+        gate="not_worse",
+        rows=19,
+        champion_f1=0.0,
+        challenger_f1=2 * 2 / (4 + 7),
+        difference=difference([0] * 19, [1] * 4 + [0] * 15),
+    )
+    assert comparison.deploy
+
+
+def test_both_are_judged_on_the_same_rows_with_a_known_outcome() -> None:
+    test = pd.concat([TEST, clients([104, 105], [None, None])])
+    new = pd.concat([NEW, clients([200, 201, 202], [None, None, None])])
+    with_unknown = compare(
+        Always(1),
+        Always(1),
+        refits(Fits(), pd.concat([EVERYTHING, new[-3:]])),
+        gate="not_worse",
+        seed=3,
+        schema=SCHEMA,
+        test=test,
+        new=new,
+    )
+    assert with_unknown == compared(Always(1), Always(1))
+
+
+def test_without_new_rows_the_test_rows_decide() -> None:
+    comparison = compare(
+        Always(0),
+        Memory(TEST),
+        refits(Fits(), EVERYTHING),
+        gate="better",
+        seed=3,
+        schema=SCHEMA,
+        test=TEST,
+        new=NEW[:0],
+    )
+    # four clients, two of whom left: in one of 16 resamples nobody has, and both models have 0
+    assert comparison == Comparison(
+        gate="better",
+        rows=4,
+        champion_f1=0.0,
+        challenger_f1=1.0,
+        difference=Difference(1.0, 0.0, 1.0),
+    )
+
+
+# by the resampled difference: it is sure to be below zero, may be either, is sure to be above
+WORSE = Comparison("", 1234, 0.75, 0.5, Difference(-0.25, -0.3125, -0.125))
+WORSE_BY_CHANCE = Comparison("", 1234, 0.5, 0.4999, Difference(-0.0001, -0.125, 0.25))
+SAME = Comparison("", 1234, 0.5, 0.5, Difference(0.0, 0.0, 0.0))
+BETTER_BY_CHANCE = Comparison("", 1234, 0.5, 0.625, Difference(0.125, -0.0625, 0.25))
+BETTER = Comparison("", 1234, 0.5, 0.75, Difference(0.25, 0.125, 0.3125))
+ALL = (WORSE, WORSE_BY_CHANCE, SAME, BETTER_BY_CHANCE, BETTER)
+
+
+@pytest.mark.parametrize(
+    ("gate", "goes_live"),
+    [
+        ("not_worse", [False, False, True, True, True]),
+        ("better", [False, False, False, False, True]),
+        ("always", [True, True, True, True, True]),
+    ],
+)
+def test_a_gate_lets_pass_what_it_is_named_for(gate: str, goes_live: list[bool]) -> None:
+    assert [replace(comparison, gate=gate).deploy for comparison in ALL] == goes_live
+
+
+@pytest.mark.parametrize(
+    ("comparison", "gate", "reason"),
+    [
+        (
+            BETTER,
+            "not_worse",
+            "the challenger's F1 0.7500 is at least as good as the deployed model's 0.5000 on the"
+            " same 1,234 rows (95 % interval of the difference +0.1250 to +0.3125)",
+        ),
+        (
+            WORSE_BY_CHANCE,
+            "not_worse",
+            "the challenger's F1 0.4999 is worse than the deployed model's 0.5000 on the same 1,234"
+            " rows (95 % interval of the difference -0.1250 to +0.2500)",
+        ),
+        (
+            BETTER_BY_CHANCE,
+            "better",
+            "the challenger's F1 0.6250 is at least as good as the deployed model's 0.5000 on the"
+            " same 1,234 rows (95 % interval of the difference -0.0625 to +0.2500, which must be"
+            " above zero)",
+        ),
+        (
+            WORSE,
+            "always",
+            "the challenger's F1 0.5000 is worse than the deployed model's 0.7500 on the same 1,234"
+            " rows (95 % interval of the difference -0.3125 to -0.1250, and it goes live in any"
+            " case)",
+        ),
+    ],
+)
+def test_the_reason_tells_scores_interval_and_rule(
+    comparison: Comparison, gate: str, reason: str
+) -> None:
+    assert replace(comparison, gate=gate).reason == reason

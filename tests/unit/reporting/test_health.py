@@ -1,0 +1,266 @@
+"""The overall health: one sentence for each state of the system."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pandas as pd
+import pytest
+from sandbox import Sandbox
+
+from pipeline.core.errors import DataError, ReleaseError
+from pipeline.core.formatting import format_day, format_score
+from pipeline.core.policy import Policy
+from pipeline.monitoring.input_drift import FeatureDrift
+from pipeline.ranking.current_ranking import CurrentRanking
+from pipeline.registry.live_model import LiveModel
+from pipeline.registry.releases import Release
+from pipeline.reporting.document import BAD, GOOD, WARNING, Fact, State
+from pipeline.reporting.health import Risks, count_risks, overall_health
+from pipeline.reporting.overview import page_health
+from pipeline.reporting.status import LastRun, LastVerdict, Status, read_status
+from pipeline.storage.database import History
+from pipeline.storage.records import Checked
+
+NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+RECENTLY = "2026-11-22T08:55:00Z"
+DONE = LastRun("fullprocess", "2026-11-22T06:00:00Z", "2026-11-22T06:00:05Z", "done")
+KEPT = LastVerdict(RECENTLY, "no drift", "F1 on the new rows is 0.9, as good as the deployed 0.8")
+RISKS = Risks(clients=10_000, high=1, contact=1234)
+
+
+@pytest.fixture
+def well(settled: Sandbox) -> Status:
+    """A status as a finished run leaves it, at a known time."""
+    config = settled.config
+    paths = config.input_folder_path, config.prod_deployment_path, config.lock_path
+    with History(settled.config.history_path) as history:
+        found = read_status(*paths, history)
+    return replace(found, last_run=DONE, last_active=RECENTLY, last_verdict=KEPT)
+
+
+def live_words(now: Status) -> str:
+    release = now.release
+    assert isinstance(release, Release)
+    return (
+        f"release 1, live since {format_day(release.deployed_at)}, has an F1 of"
+        f" {format_score(release.f1)} on the test data"
+    )
+
+
+def told(now: Status, risks: Risks | None = RISKS, *, within_run: bool = False) -> State:
+    return overall_health(now, risks, NOW, within_run=within_run)
+
+
+def test_all_is_well(well: Status) -> None:
+    found = told(well)
+
+    assert (found.level, found.word) == (GOOD, "All is well")
+    assert found.sentence == f"{live_words(well)}; a stage last ran 5 minutes ago."
+
+
+def test_the_figures_are_told_with_what_they_are(well: Status) -> None:
+    release = well.release
+    assert isinstance(release, Release)
+
+    assert told(well).facts == (
+        Fact("Live release", "1", f"since {format_day(release.deployed_at)}"),
+        Fact("F1 on the test data", format_score(release.f1), "120 rows learned"),
+        Fact("At high risk", "1", "of 10,000 clients"),
+        Fact("To be contacted", "1,234", "by the threshold of the release"),
+        Fact("Last run with work", "done", "3 hours ago, 2026-11-22 06:00 UTC"),
+        Fact("New files", "0", "0 not judged yet, 0 rejected"),
+    )
+
+
+def test_before_the_first_ranking_no_client_is_counted(well: Status) -> None:
+    names = [fact.name for fact in told(well, None).facts]
+    assert names == ["Live release", "F1 on the test data", "Last run with work", "New files"]
+
+
+def test_before_anything_ran_it_says_what_to_do() -> None:
+    found = told(Status(None, None, None, (), (), (), None), None)
+
+    assert (found.level, found.word) == (WARNING, "Needs attention")
+    assert found.sentence == "no release is live yet: run python fullprocess.py."
+    assert found.facts == (
+        Fact("Last run with work", "none", ""),
+        Fact("New files", "0", "0 not judged yet, 0 rejected"),
+    )
+
+
+def test_a_release_that_cannot_be_read_is_wrong(well: Status) -> None:
+    found = told(replace(well, release=ReleaseError("release 1 is damaged")))
+
+    assert (found.level, found.word) == (BAD, "Something is wrong")
+    assert found.sentence == (
+        "the live release cannot be read: python fullprocess.py --status says why;"
+        " a stage last ran 5 minutes ago."
+    )
+
+
+def test_an_input_folder_that_cannot_be_read_is_wrong(well: Status) -> None:
+    found = told(replace(well, new=DataError("sourcedata: there is no such folder")))
+
+    assert found.level == BAD
+    assert found.sentence.startswith(
+        "the input folder cannot be read: python fullprocess.py --status says why; release 1,"
+    )
+    assert found.facts[-1] == Fact("New files", "unknown")
+
+
+def test_a_failed_run_is_wrong(well: Status) -> None:
+    found = told(replace(well, last_run=replace(DONE, outcome="failed")))
+
+    assert found.level == BAD
+    assert found.sentence.startswith("the last run failed; release 1,")
+    assert found.facts[-2].value == "failed"
+
+
+def test_a_run_that_has_not_ended_is_doubtful(well: Status) -> None:
+    found = told(replace(well, last_run=replace(DONE, ended_at=None, outcome=None)))
+
+    assert found.level == WARNING
+    assert found.sentence.startswith("the last run, started 3 hours ago, has not ended; release 1,")
+    assert found.facts[-2].value == "running"
+
+
+def test_a_run_at_work_is_no_doubt(well: Status) -> None:
+    run = replace(DONE, started_at="2026-11-22T08:45:00Z", ended_at=None, outcome=None)
+
+    assert told(replace(well, last_run=run)).level == GOOD
+
+
+@pytest.mark.parametrize(
+    ("active", "level", "sentence"),
+    [
+        ("2026-11-22T08:00:00Z", GOOD, "; a stage last ran 1 hour ago."),
+        ("2026-11-22T07:59:59Z", WARNING, "nothing has run for 1 hour; "),
+        ("2026-11-20T07:00:00Z", WARNING, "nothing has run for 2 days; "),
+    ],
+)
+def test_where_no_run_comes_for_an_hour_it_is_told(
+    well: Status, active: str, level: str, sentence: str
+) -> None:
+    found = told(replace(well, last_active=active))
+
+    assert found.level == level
+    assert sentence in found.sentence
+    assert found.sentence.count("ran") + found.sentence.count("has run for") == 1
+
+
+def test_drift_without_a_better_model_is_doubtful(well: Status) -> None:
+    verdict = LastVerdict(RECENTLY, "drift", "F1 …: the challenger is worse; 000001-x stays live")
+    found = told(replace(well, last_verdict=verdict))
+
+    assert found.level == WARNING
+    assert found.sentence.startswith("the last batch drifted, and no better model was found; ")
+
+
+def test_drift_with_a_better_model_is_well(well: Status) -> None:
+    verdict = LastVerdict(RECENTLY, "drift", "F1 …: deployed 000002-x")
+    assert told(replace(well, last_verdict=verdict)).level == GOOD
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [(("a.csv",), "1 file in the"), (("a.csv", "b.csv"), "2 files in the")],
+)
+def test_refused_files_are_doubtful(well: Status, names: tuple[str, ...], words: str) -> None:
+    found = told(replace(well, rejected=tuple((name, "is empty") for name in names)))
+
+    assert found.level == WARNING
+    assert found.sentence.startswith(f"{words} input folder cannot be read; release 1,")
+    assert found.facts[-1].note == f"0 not judged yet, {len(names)} rejected"
+
+
+def test_what_is_wrong_comes_before_what_is_doubtful(well: Status) -> None:
+    failed = replace(DONE, outcome="failed")
+    found = told(replace(well, last_run=failed, rejected=(("a.csv", "is empty"),)))
+
+    assert found.level == BAD
+    assert found.sentence.startswith(
+        "the last run failed; 1 file in the input folder cannot be read; release 1,"
+    )
+
+
+def test_within_a_run_nothing_is_said_of_that_run(well: Status) -> None:
+    running = replace(well, last_run=replace(DONE, ended_at=None, outcome=None))
+    found = told(running, within_run=True)
+
+    assert (found.level, found.sentence) == (GOOD, f"{live_words(well)}.")
+    assert [fact.name for fact in found.facts] == [
+        *("Live release", "F1 on the test data", "At high risk", "To be contacted", "New files")
+    ]
+
+
+def test_the_real_state_counts_the_ranking(settled: Sandbox) -> None:
+    config = settled.config
+    current = CurrentRanking(config.clientrisk_path, config.history_path)
+    found = page_health(config, current, LiveModel(config.prod_deployment_path, config.schema))
+    lines = (settled.root / "models/clientrisk.csv").read_text().splitlines()[1:]
+    high = sum(line.split(",")[3] == "high" for line in lines)
+
+    assert found.level == GOOD
+    assert found.facts[2] == Fact("At high risk", str(high), f"of {len(lines)} clients")
+
+
+def test_clients_are_counted_by_the_bands_of_their_ranking() -> None:
+    ranking = pd.DataFrame({"band": ["high", "low", "high"], "contact": ["yes", "no", "no"]})
+
+    assert count_risks(ranking, Policy()) == Risks(3, 2, 1)
+
+
+def feature(name: str, verdict: str = "drift") -> FeatureDrift:
+    return FeatureDrift(name, "number", 50, "ks", 0.0, 0.0, verdict=verdict)
+
+
+def checked(now: Status, *found: FeatureDrift, release: str | None = None) -> Checked:
+    live = now.release
+    assert isinstance(live, Release)
+    return Checked(RECENTLY, release or live.id, "raw", (), found)
+
+
+def test_input_that_drifted_is_a_doubt(well: Status) -> None:
+    check = checked(well, feature("a"), feature("b", "no drift"), feature("c"))
+
+    found = overall_health(well, RISKS, NOW, checked=check)
+
+    assert found.level == WARNING
+    assert found.sentence.startswith("the input of the last batch drifted: a, c; release 1,")
+
+
+def test_of_many_features_that_drifted_some_are_named(well: Status) -> None:
+    check = checked(well, *map(feature, "abcde"))
+
+    assert (
+        "drifted: a, b, c and 2 more;" in overall_health(well, RISKS, NOW, checked=check).sentence
+    )
+
+
+def test_what_drifted_from_a_former_release_is_none_of_the_live_ones(well: Status) -> None:
+    check = checked(well, feature("a"), release="000000-20260101T000000Z")
+
+    assert overall_health(well, RISKS, NOW, checked=check).level == GOOD
+
+
+def test_a_model_with_an_f1_of_0_is_a_doubt(well: Status) -> None:
+    assert isinstance(well.release, Release)
+
+    found = told(replace(well, release=replace(well.release, f1=0.0)))
+
+    assert found.level == WARNING
+    assert found.sentence.startswith(
+        "the F1 of the live model is 0: it predicts no leaver correctly;"
+    )
+
+
+def test_a_file_that_waits_for_its_reports_only_is_judged(well: Status) -> None:
+    now = replace(well, pending=("a.csv", "b.csv"), unjudged=1)
+
+    assert told(now).facts[-1].note == "1 not judged yet, 0 rejected"
+
+
+def test_whom_it_pays_to_contact_is_not_told_by_the_threshold(well: Status) -> None:
+    facts = told(well, replace(RISKS, why="where contacting pays")).facts
+
+    assert facts[3].note == "where contacting pays"

@@ -1,0 +1,241 @@
+"""report.pdf: a few pages of A4 that can be read, searched and listened to, whatever it tells."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+from pypdf import PdfReader
+from reportworlds import (
+    MADE_AT,
+    a_year,
+    checked_features,
+    content_of,
+    many_judged,
+    ranking_of,
+    with_features,
+)
+from sandbox import Sandbox
+
+from pipeline.core.formatting import truncate
+from pipeline.registry.releases import Challenge, live_release
+from pipeline.reporting.document import Grid, ReportContent, Section, State
+from pipeline.reporting.pdf import MARGIN, report_pdf
+from pipeline.reporting.sections import card_section
+from pipeline.storage.database import History
+
+POINTS = 72 / 25.4  # of a millimetre
+LONG = "{} " + "Extremely Long Company Name & Sons " * 5
+NAMES = [
+    "Ромашка и Партнёры",
+    "Ελληνικά Αλεύρια",
+    "北京市朝阳区贸易有限公司",
+    "שלום בע״מ",
+    "💥 Boom",
+    "x" * 5000,
+    "a name of many words " * 60,
+    "tab\tand \u202e direction",
+    "=1+1",
+    "<b>&amp;",
+]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A PDF as it was read: its pages' words, and where in points each text begins."""
+
+    reader: PdfReader
+    pages: list[str]
+    places: list[list[tuple[float, float]]]
+
+    @property
+    def words(self) -> str:
+        return " ".join(self.pages)
+
+
+def paper_of(content: bytes) -> Paper:
+    reader = PdfReader(io.BytesIO(content))
+    pages, places = [], []
+    for page in reader.pages:
+        here: list[tuple[float, float]] = []
+
+        def note(text: str, _: object, at: list[float], *__: object) -> None:
+            if text.strip():
+                here.append((at[4], at[5]))  # noqa: B023 - called within this turn
+
+        pages.append(" ".join(page.extract_text(visitor_text=note).split()))
+        places.append(here)
+    return Paper(reader, pages, places)
+
+
+@pytest.fixture(scope="module")
+def kept() -> dict[str, Paper]:
+    return {}
+
+
+@pytest.fixture
+def paper(settled: Sandbox, kept: dict[str, Paper]) -> Callable[[str], Paper]:
+    """The report of a world by its name, each made once."""
+
+    def content(name: str) -> ReportContent:
+        config = settled.config
+        if name == "rich":
+            with History(config.history_path) as history:
+                a_year(history, config.schema.columns, 2000)
+            names = [f"Client {i}" for i in range(10_000)]
+            return content_of(config, ranking_of(names), many_judged())
+        if name == "60 features":
+            release = with_features(live_release(config.prod_deployment_path), 60)
+            table = ranking_of([f"Client {i}" for i in range(50)], "a long reason; " * 40)
+            return content_of(config, table, many_judged(), release=release, features=60)
+        if name == "long names":
+            names = [LONG.format(i) for i in range(600)]
+            table = ranking_of(names, "; ".join(["a_long_column_name " * 4] * 3))
+            table.insert(5, "expected_loss", 1e61)
+            return content_of(config, table, many_judged())
+        return content_of(config, ranking_of(NAMES), many_judged(5))
+
+    def read(name: str) -> Paper:
+        if name not in kept:
+            kept[name] = paper_of(report_pdf(content(name)))
+        return kept[name]
+
+    return read
+
+
+WORLDS = ["rich", "60 features", "long names", "any letters"]
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_it_is_a_few_pages_of_a4(paper: Callable[[str], Paper], world: str) -> None:
+    reader = paper(world).reader
+
+    assert 2 <= len(reader.pages) <= 4
+    for page in reader.pages:
+        size = (float(page.mediabox.width), float(page.mediabox.height))
+        assert size == pytest.approx((595.28, 841.89), abs=0.01)
+
+
+def test_it_has_a_title_and_a_language(paper: Callable[[str], Paper]) -> None:
+    reader = paper("rich").reader
+
+    assert reader.metadata is not None
+    assert str(reader.metadata.title).startswith(
+        f"Clients about to leave: Report of {MADE_AT} UTC, of release 000001-"
+    )
+    assert reader.trailer["/Root"]["/Lang"] == "en"
+
+
+def test_it_is_of_the_moment_that_it_tells(paper: Callable[[str], Paper]) -> None:
+    told = paper("rich").reader.metadata
+
+    assert told is not None
+    assert f"{told.creation_date:%Y-%m-%d %H:%M:%S %z}" == f"{MADE_AT}:00 +0000"
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_its_letters_are_in_it(paper: Callable[[str], Paper], world: str) -> None:
+    names = set()
+    for page in paper(world).reader.pages:
+        for font in page["/Resources"]["/Font"].values():
+            told = font.get_object()
+            names.add(told["/BaseFont"].split("+")[1])
+            (described,) = told["/DescendantFonts"]
+            assert "/FontFile2" in described.get_object()["/FontDescriptor"].get_object()
+    assert names == {"DejaVuSansBook", "DejaVuSansBold"}
+
+
+def test_it_tells_state_clients_scores_and_release(
+    paper: Callable[[str], Paper], settled: Sandbox
+) -> None:
+    told = paper("rich").words
+
+    live = live_release(settled.config.prod_deployment_path)
+    assert "All is well Release 1, live since" in told
+    assert f"has an F1 of {live.f1:.3f} on the test data" in told
+    assert f"F1 {many_judged().scores.f1:.3f}" in told
+    assert "1 Client 0 99.0 % number of employees 3, usual 41" in told
+    assert "20 Client 19 " in told
+    assert "F1 of the live model on new rows: " in told
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_every_page_says_which_it_is(paper: Callable[[str], Paper], world: str) -> None:
+    for number, told in enumerate(paper(world).pages, start=1):
+        assert f"Report of {MADE_AT} UTC, of release 000001-" in told
+        assert f"Page {number}" in told
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_no_text_begins_within_a_margin(paper: Callable[[str], Paper], world: str) -> None:
+    edge = (MARGIN - 0.1) * POINTS
+    for page in paper(world).places:
+        for x, y in page:
+            assert edge <= x <= 595.28 - edge
+            assert 5 * POINTS <= y <= 841.89 - edge
+
+
+def test_letters_of_any_script_do_not_stop_it(paper: Callable[[str], Paper]) -> None:
+    told = paper("any letters").words
+
+    for name in (*NAMES[:2], "=1+1", "<b>&amp;"):
+        assert name in told
+    assert "x" * 5000 not in told.replace(" ", "")
+
+
+def test_letters_that_the_font_lacks_are_told(paper: Callable[[str], Paper]) -> None:
+    note = "□: a letter that this font lacks; report.html has it."
+
+    assert f"3 {'□' * 12} " in paper("any letters").words
+    assert note in paper("any letters").pages[-1]
+    assert note not in paper("rich").words
+
+
+def test_long_names_and_huge_numbers_are_cut_short(paper: Callable[[str], Paper]) -> None:
+    told = paper("long names").words
+
+    assert f"1 {truncate(LONG.format(0), 40)} 99.0 % 1e+61 " in told
+    assert told.count("…") >= 40
+
+
+@pytest.mark.parametrize("lines", range(34, 52, 3))
+def test_a_title_stands_on_the_page_of_its_table(settled: Sandbox, lines: int) -> None:
+    table = Grid("Numbers", ("what", "how"), (("first cell", "1"),) * 6)
+    sections = (
+        Section("before", "Before", notes=("one line",) * lines),
+        Section("after", "Title after it", lead="What it is.", grids=(table,)),
+    )
+    state = State("good", "All is well", "it is", ())
+    content = ReportContent(MADE_AT, "000001-x", state, sections, settled.root / "none")
+
+    titled = [page for page in paper_of(report_pdf(content)).pages if "Title after it" in page]
+    assert len(titled) == 1
+    assert "first cell" in titled[0]
+
+
+def test_why_a_release_went_live_is_told_in_full(settled: Sandbox) -> None:
+    live = live_release(settled.config.prod_deployment_path)
+    challenge = Challenge("mean", "000001-x", 9, 0.1, 0.2, 0.0, 0.2, "because " * 80)
+    (grid,) = card_section(replace(live, challenge=challenge)).grids
+
+    assert dict(grid.paper_rows)["why it went live"] == "because " * 80
+
+
+def test_of_many_features_the_first_are_told(paper: Callable[[str], Paper]) -> None:
+    told = paper("60 features").words
+    drifted = sum(one.verdict == "drift" for one in checked_features(60).input)
+    assert f"Input: {drifted} features drifted" in told
+
+
+def test_a_first_release_has_its_report_too(settled: Sandbox) -> None:
+    settled.configure(report_formats=["pdf"])
+    assert settled.run("reporting").code == 0
+
+    found = paper_of((settled.root / "models/report.pdf").read_bytes())
+
+    told = found.words
+    assert 2 <= len(found.pages) <= 4
+    assert live_release(settled.config.prod_deployment_path).id in told
+    first = (settled.root / "models/clientrisk.csv").read_text().splitlines()[1].split(",")[1]
+    assert f"1 {first} " in told
+    assert "No batch was checked for drift yet." in told

@@ -1,0 +1,123 @@
+"""Where reports lie: the last one, the last of each day, and for how long."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from reportworlds import content_of, many_judged, ranking_of, set_aside
+from sandbox import Sandbox
+
+from pipeline.reporting.document import ReportContent
+from pipeline.reporting.report_files import forget_reports, write_reports
+
+TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
+
+
+BOTH = ("html", "pdf")
+
+
+@pytest.fixture
+def content(settled: Sandbox) -> ReportContent:
+    """A short report, made at a known time."""
+    whole = content_of(settled.config, ranking_of(["a"]), many_judged(5))
+    return ReportContent(f"{TODAY} 09:00", "000001-x", whole.state, whole.sections[:1], whole.card)
+
+
+def reports(world: Sandbox) -> list[str]:
+    return [name for name in set_aside(world.root / "models") if "report" in name]
+
+
+def test_by_default_both_forms_are_written(settled: Sandbox) -> None:
+    settled.configure(report_formats=None)
+    assert settled.config.report_formats == ("html", "pdf")
+
+
+@pytest.mark.parametrize("formats", [["html"], ["pdf"], ["html", "pdf"]])
+def test_each_format_is_written_and_copied_under_its_day(
+    settled: Sandbox, content: ReportContent, formats: list[str]
+) -> None:
+    models = settled.root / "models"
+
+    written = write_reports(models, formats, content)
+
+    assert written == tuple(models / f"report.{kind}" for kind in formats)
+    assert reports(settled) == sorted(
+        [f"report.{kind}" for kind in formats] + [f"reports/{TODAY}.{kind}" for kind in formats]
+    )
+    for kind in formats:
+        assert (models / f"report.{kind}").read_bytes() == (
+            models / f"reports/{TODAY}.{kind}"
+        ).read_bytes()
+
+
+def test_within_a_day_it_is_replaced_and_the_next_day_not(
+    settled: Sandbox, content: ReportContent
+) -> None:
+    models = settled.root / "models"
+    yesterday = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
+    for made_at in (f"{yesterday} 23:50", f"{TODAY} 00:00", f"{TODAY} 09:10"):
+        write_reports(models, ["html"], replace(content, made_at=made_at))
+
+    assert reports(settled) == [
+        "report.html",
+        f"reports/{yesterday}.html",
+        f"reports/{TODAY}.html",
+    ]
+    assert f"{yesterday} 23:50" in (models / f"reports/{yesterday}.html").read_text()
+    assert f"{TODAY} 09:10" in (models / f"reports/{TODAY}.html").read_text()
+
+
+def test_old_ones_are_deleted_and_other_files_stay(tmp_path: Path) -> None:
+    folder = tmp_path / "reports"
+    (folder / "2020-01-02.pdf").mkdir(parents=True)
+    kept = f"{datetime.now(UTC) - timedelta(days=30):%Y-%m-%d}"
+    old = f"{datetime.now(UTC) - timedelta(days=31):%Y-%m-%d}"
+    others = ["2020-01-01.txt", "2020-01-01-mine.html", "notes.pdf", "2020-01-01.html.bak"]
+    for name in (f"{kept}.pdf", f"{old}.pdf", f"{old}.html", "2020-01-01.html", *others):
+        (folder / name).write_text("?")
+
+    forget_reports(tmp_path, BOTH, days=30)
+
+    left = {path.name for path in folder.iterdir()}
+    assert left == {f"{kept}.pdf", "2020-01-02.pdf", *others}
+
+
+@pytest.mark.parametrize("kind", ["html", "pdf"])
+def test_where_one_form_cannot_be_written_the_other_stays_too(
+    settled: Sandbox, content: ReportContent, kind: str
+) -> None:
+    models = settled.root / "models"
+    write_reports(models, BOTH, content)
+    (models / f"report.{kind}").unlink()
+    (models / f"report.{kind}").mkdir()
+    before = settled.files()
+
+    later = replace(content, made_at=f"{TODAY} 10:00")
+    with pytest.raises(IsADirectoryError) as caught:
+        write_reports(models, BOTH, later)
+
+    assert caught.value.filename == str(models / f"report.{kind}")
+    assert settled.files() == before
+
+
+@pytest.mark.parametrize("named", [[], ["html"]])
+def test_forms_no_longer_named_and_old_days_are_deleted(settled: Sandbox, named: list[str]) -> None:
+    models = settled.root / "models"
+    for name in ("reports/2020-01-01.pdf", f"reports/{TODAY}.pdf", "report.html", "report.pdf"):
+        settled.write(f"models/{name}", "?")
+    (models / "report.txt").write_text("?")
+    settled.configure(report_formats=named)
+
+    assert settled.run("reporting").code == 0
+
+    kept = ["report.txt", f"reports/{TODAY}.pdf"]
+    new = ["report.html", f"reports/{TODAY}.html"] if named else []
+    assert reports(settled) == sorted(kept + new)
+
+
+def test_without_a_form_nothing_is_written(settled: Sandbox) -> None:
+    result = settled.run("reporting")
+
+    assert (result.code, len(result.out.splitlines())) == (0, 3)
+    assert reports(settled) == []

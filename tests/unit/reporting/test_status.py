@@ -1,0 +1,382 @@
+"""`fullprocess.py --status`: one screen in every state, without heavy imports, without a trace."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from sandbox import PROJECT, Sandbox, client_rows
+
+from app import create_app
+from pipeline.registry.releases import live_id, live_release
+from pipeline.reporting.status import last_run
+from pipeline.storage.database import History
+from pipeline.storage.history import run_lock
+
+NOTHING = [
+    "live release   none",
+    "last run       never",
+    "last active    never",
+    "new files      0",
+    "pending files  0",
+    "rejected files 0",
+    "last verdict   none",
+]
+
+
+def screen(world: Sandbox, *args: str) -> list[str]:
+    """The lines of the status, which must come without a word on standard error."""
+    result = world.run("fullprocess", "--status", *args)
+    assert (result.code, result.err) == (0, "")
+    return result.out.splitlines()
+
+
+def line(world: Sandbox, label: str) -> str:
+    """What the status says beside one label."""
+    (told,) = [line for line in screen(world) if line.startswith(f"{label} ")]
+    return told[len(label) :].strip()
+
+
+def one(world: Sandbox, sql: str) -> str:
+    (row,) = world.query(sql)
+    return str(row[0])
+
+
+# --- what it says ---
+
+
+def test_before_anything_it_says_so(sandbox: Sandbox) -> None:
+    assert screen(sandbox) == NOTHING
+
+
+def test_before_the_first_run_it_names_what_waits(source: Sandbox) -> None:
+    assert screen(source) == [
+        *NOTHING[:3],
+        "new files      2: a.csv, b.csv",
+        *NOTHING[4:],
+    ]
+
+
+def test_after_a_run_it_tells_release_score_run_and_verdict(settled: Sandbox) -> None:
+    release = live_release(settled.config.prod_deployment_path)
+    ended = one(settled, "SELECT ended_at FROM runs")
+    at, why = settled.query("SELECT at, reason FROM decisions")[0]
+    os.utime(settled.config.lock_path.parent, (0, 1_800_000_000))
+
+    assert screen(settled) == [
+        f"live release   {release.id}, F1 {release.f1:.4f}, deployed {release.deployed_at}",
+        f"last run       fullprocess, done, ended {ended}",
+        "last active    2027-01-15T08:00:00Z",
+        "new files      0",
+        "pending files  0",
+        "rejected files 0",
+        f"last verdict   {at} nothing deployed: {why}",
+    ]
+
+
+def test_an_empty_tick_moves_only_the_time_of_the_last_activity(settled: Sandbox) -> None:
+    os.utime(settled.config.lock_path.parent, (0, 0))
+    before = screen(settled)
+
+    assert settled.run("fullprocess").code == 0
+
+    after = screen(settled)
+    assert before[2] == "last active    1970-01-01T00:00:00Z"
+    assert after[2] > before[2]
+    assert (after[:2], after[3:]) == (before[:2], before[3:])
+
+
+def test_new_files_are_counted_and_the_first_five_named(settled: Sandbox) -> None:
+    for name in "cdefg":
+        settled.write(f"sourcedata/{name}.csv", client_rows(300, 5))
+    assert line(settled, "new files") == "5: c.csv, d.csv, e.csv, f.csv, g.csv"
+
+    settled.write("sourcedata/h.csv", client_rows(300, 5))
+    settled.write("sourcedata/a.csv", client_rows(500, 5))
+
+    assert line(settled, "new files") == "7: a.csv, c.csv, d.csv, e.csv, f.csv and 2 more"
+
+
+def test_a_file_ingested_by_hand_is_pending_until_it_is_judged(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", client_rows(300, 60))
+    assert settled.run("ingestion").code == 0
+
+    assert line(settled, "new files") == "0"
+    assert line(settled, "pending files") == "1: c.csv"
+    ended = one(settled, "SELECT max(ended_at) FROM runs")
+    assert line(settled, "last run") == f"ingestion, done, ended {ended}"
+
+    assert settled.run("fullprocess").code == 0
+    assert line(settled, "pending files") == "0"
+
+
+def test_rejected_files_are_counted_and_the_latest_ten_told_with_their_reason(
+    settled: Sandbox,
+) -> None:
+    for number in range(12):
+        settled.write(f"sourcedata/bad{number:02d}.csv", "\n")
+    assert settled.run("fullprocess").code == 0
+
+    told = screen(settled)
+
+    assert told[5:-1] == [
+        "rejected files 12",
+        *[
+            f"               bad{number:02d}.csv: it is empty; expected a header line and rows"
+            for number in range(11, 1, -1)
+        ],
+    ]
+
+
+def test_a_mended_file_is_no_longer_rejected(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", "\n")
+    assert settled.run("fullprocess").code == 0
+    assert line(settled, "rejected files") == "1"
+    settled.write("sourcedata/c.csv", client_rows(300, 60))
+    assert settled.run("fullprocess").code == 0
+
+    assert line(settled, "rejected files") == "0"
+
+
+@pytest.mark.parametrize(
+    ("batch", "verdict"),
+    [
+        (client_rows(300, 60), "no drift"),
+        (client_rows(300, 400, flipped=True), "drift"),
+        (client_rows(300, 60, outcome=""), "not enough evidence"),
+    ],
+)
+def test_the_last_verdict_is_told_with_its_reason(
+    settled: Sandbox, batch: list[str], verdict: str
+) -> None:
+    settled.write("sourcedata/c.csv", batch)
+    assert settled.run("fullprocess").code == 0
+
+    at, why = settled.query("SELECT at, reason FROM decisions ORDER BY id DESC")[0]
+    assert line(settled, "last verdict") == f"{at} {verdict}: {why}"
+
+
+def test_after_a_rollback_it_tells_the_release_that_is_live_again(deployed: Sandbox) -> None:
+    first = live_release(deployed.config.prod_deployment_path)
+    assert deployed.run("deployment").code == 0
+    assert line(deployed, "live release").split(",")[0] != first.id
+    assert deployed.run("deployment", "--rollback").code == 0
+
+    assert line(deployed, "live release") == (
+        f"{first.id}, F1 {first.f1:.4f}, deployed {first.deployed_at}"
+    )
+
+
+def test_a_failed_run_is_told_as_such(sandbox: Sandbox) -> None:
+    assert sandbox.run("training").code == 1
+
+    ended = one(sandbox, "SELECT ended_at FROM runs")
+    assert line(sandbox, "last run") == f"training, failed, ended {ended}"
+
+
+def test_a_run_that_was_killed_or_is_at_work_has_no_end(settled: Sandbox) -> None:
+    begun = "2026-01-01T00:00:00.000Z"
+    with History(settled.config.history_path) as history:
+        history.insert("runs", command="fullprocess", started_at=begun)
+
+    assert line(settled, "last run") == f"fullprocess, started {begun} and not ended"
+
+
+def test_it_tells_beside_a_run_that_is_at_work(settled: Sandbox) -> None:
+    with run_lock(settled.config.lock_path):
+        assert line(settled, "new files") == "0"
+
+
+def test_with_practice_it_tells_of_the_practice(settled: Sandbox) -> None:
+    settled.write("practicedata/p.csv", client_rows(0, 5))
+
+    assert screen(settled, "--practice") == [
+        *NOTHING[:3],
+        "new files      1: p.csv",
+        *NOTHING[4:],
+    ]
+
+
+# --- what it says where something is wrong ---
+
+
+def test_a_damaged_release_is_told_in_its_line(settled: Sandbox) -> None:
+    live = live_id(settled.config.prod_deployment_path)
+    (settled.root / "production_deployment/current/manifest.json").write_text("{}")
+
+    told = screen(settled)
+
+    assert told[0].startswith(f"live release   unknown: release {live} is damaged: manifest.json")
+    assert len(told) == len(NOTHING)
+
+
+def test_a_release_that_is_gone_is_told_in_its_line(settled: Sandbox) -> None:
+    production = settled.config.prod_deployment_path
+    live = live_id(production)
+    shutil.rmtree(production / "releases")
+
+    assert line(settled, "live release") == f"unknown: {production}: there is no release {live}"
+
+
+@pytest.mark.parametrize("ran", [False, True])
+def test_an_input_folder_that_is_gone_is_told_in_its_line(settled: Sandbox, ran: bool) -> None:
+    if not ran:
+        settled.config.history_path.unlink()
+    shutil.rmtree(settled.root / "sourcedata")
+
+    told = screen(settled)
+
+    why = "there is no such folder to take client files from"
+    assert told[3] == f"new files      unknown: {settled.root}/sourcedata: {why}"
+    assert len(told) == len(NOTHING)
+
+
+def test_a_history_that_is_none_is_one_clear_line(settled: Sandbox) -> None:
+    settled.config.history_path.write_text("no database, whatever the name says\n" * 100)
+
+    result = settled.run("fullprocess", "--status")
+
+    path = settled.config.history_path
+    assert (result.code, result.out) == (1, "")
+    assert result.err == f"error: {path} is no history database of ours: file is not a database\n"
+
+
+# --- what it leaves, and what it costs ---
+
+
+def touched(world: Sandbox) -> None:
+    os.utime(world.root / "sourcedata/a.csv")
+
+
+def changed(world: Sandbox) -> None:
+    world.write("sourcedata/a.csv", client_rows(500, 60))
+
+
+def waiting(world: Sandbox) -> None:
+    world.write("sourcedata/c.csv", client_rows(300, 60))
+
+
+def begun(world: Sandbox) -> None:
+    world.config.history_path.unlink()
+
+
+def bare(world: Sandbox) -> None:
+    for name in ("history.db", "history.db.run", "production_deployment", "models"):
+        path = world.root / name
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+
+
+def everything(root: Path) -> dict[str, tuple[int, int, int]]:
+    """Inode, size and time of change of all files, links and folders, the root included."""
+    stats = {path: path.lstat() for path in [root, *root.rglob("*")]}
+    return {
+        str(p.relative_to(root)): (s.st_ino, s.st_size, s.st_mtime_ns) for p, s in stats.items()
+    }
+
+
+@pytest.mark.parametrize("state", [None, touched, changed, waiting, begun, bare])
+@pytest.mark.parametrize("options", [(), ("--practice",)])
+def test_it_writes_nothing(
+    settled: Sandbox, state: Callable[[Sandbox], None] | None, options: tuple[str, ...]
+) -> None:
+    (settled.root / "practicedata").mkdir()
+    if state:
+        state(settled)
+    before, content = everything(settled.root), settled.files()
+
+    screen(settled, *options)
+
+    assert everything(settled.root) == before
+    assert settled.files() == content
+
+
+SHOWN = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+before = set(sys.modules)
+import fullprocess
+code = fullprocess.main(["--config", sys.argv[2], "--status"])
+ours = [module for module in sys.modules if module.partition(".")[0] in ("fullprocess", "pipeline")]
+theirs = {module.partition(".")[0] for module in set(sys.modules) - before - set(ours)}
+print(code, json.dumps(sorted(theirs - sys.stdlib_module_names)))
+print(json.dumps(sorted(ours)))
+"""
+
+
+def test_it_imports_the_standard_library_and_little_of_ours(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", client_rows(300, 60))
+    child = [sys.executable, "-c", SHOWN, str(PROJECT), str(settled.root / "config.json")]
+
+    *told, imported, ours = subprocess.run(
+        child, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+    assert len(told) == len(NOTHING)
+    assert imported == "0 []"
+    assert "pipeline.reporting.status" in json.loads(ours)
+    assert not {"pipeline.models.persistence", "pipeline.data.frames"} & set(json.loads(ours))
+
+
+# --- the same, through the API ---
+
+
+def told_by_health(world: Sandbox) -> dict[str, object]:
+    response = create_app(world.config).test_client().get("/health")
+    assert response.status_code == 200
+    answer: dict[str, object] = response.get_json()
+    return answer
+
+
+def test_before_anything_health_tells_of_no_run(sandbox: Sandbox) -> None:
+    assert told_by_health(sandbox) == {
+        "status": "ok",
+        "release": None,
+        "last_run": None,
+        "last_active": None,
+    }
+    assert not sandbox.config.history_path.exists()
+
+
+@pytest.mark.parametrize("stage", ["fullprocess", "ingestion", "training", "deployment"])
+def test_health_tells_of_the_same_last_run(settled: Sandbox, stage: str) -> None:
+    settled.write("sourcedata/c.csv", client_rows(300, 60))
+    settled.run(stage)
+
+    health, told = told_by_health(settled), screen(settled)
+
+    with History(settled.config.history_path) as history:
+        run = last_run(history)
+    assert run
+    assert health["last_run"] == asdict(run)
+    assert told[1] == f"last run       {run.command}, {run.outcome}, ended {run.ended_at}"
+    assert told[0].startswith(f"live release   {health['release']}, ")
+    assert told[2] == f"last active    {health['last_active']}"
+    assert run.command == stage
+
+
+def test_health_tells_of_a_run_that_failed_and_not_why(settled: Sandbox) -> None:
+    (settled.root / "sourcedata").rename(settled.root / "elsewhere")
+    assert settled.run("fullprocess").code == 1
+
+    health = told_by_health(settled)
+
+    started, ended = settled.query("SELECT started_at, ended_at FROM runs ORDER BY id DESC")[0]
+    assert health["last_run"] == {
+        "command": "fullprocess",
+        "started_at": started,
+        "ended_at": ended,
+        "outcome": "failed",
+    }
+
+
+def test_health_writes_nothing(settled: Sandbox) -> None:
+    before = everything(settled.root)
+
+    told_by_health(settled)
+
+    assert everything(settled.root) == before

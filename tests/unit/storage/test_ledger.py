@@ -1,0 +1,244 @@
+import ast
+import json
+from dataclasses import replace
+
+import pytest
+
+from pipeline.data.csv_reader import BadRow
+from pipeline.data.loader import PendingFile, TakenFile
+from pipeline.storage import ledger
+from pipeline.storage.database import History
+from pipeline.storage.ledger import MasterState, Period
+
+TAKEN = TakenFile(
+    name="a.csv",
+    size=100,
+    mtime_ns=5,
+    sha256="abc",
+    reason=None,
+    rows=10,
+    added=7,
+    duplicates=2,
+    start_byte=20,
+    end_byte=90,
+    bad_rows=(BadRow(4, "exited '2' is not an outcome (0, 1 or empty)", "x,1,2,3,2"),),
+)
+REJECTED = TakenFile("bad.csv", 3, 5, "def", "is empty; expected a header line and rows")
+
+
+def taken(name: str, sha256: str = "abc") -> TakenFile:
+    return replace(TAKEN, name=name, sha256=sha256, bad_rows=())
+
+
+def record(history: History, *files: TakenFile) -> None:
+    ledger.record_files(history, list(files), MasterState(7, 90))
+
+
+def pending_names(files: list[PendingFile]) -> list[str]:
+    return [file.name for file in files]
+
+
+def test_what_was_taken_in_is_recorded_whole(history: History) -> None:
+    record(history, TAKEN)
+    (row,) = history.query("SELECT * FROM files")
+    assert {**dict(row), "recorded_at": "now"} == {
+        "id": 1,
+        "name": "a.csv",
+        "size": 100,
+        "mtime_ns": 5,
+        "sha256": "abc",
+        "status": "ingested",
+        "reason": None,
+        "rows": 10,
+        "added": 7,
+        "duplicates": 2,
+        "rejected": 1,
+        "start_byte": 20,
+        "end_byte": 90,
+        "ingestion": None,
+        "position": None,
+        "recorded_at": "now",
+        "judged_at": None,
+        "reported_at": None,
+        "current": 1,
+    }
+
+
+def test_the_size_of_the_master_is_recorded_with_the_files(history: History) -> None:
+    assert ledger.master_size(history) == (0, 0)
+    record(history, TAKEN)
+    assert ledger.master_size(history) == (7, 90)
+
+
+def test_files_are_recorded_together_or_not_at_all(history: History) -> None:
+    broken = replace(TAKEN, name="b.csv", sha256=None)  # type: ignore[arg-type]
+    with pytest.raises(Exception, match=r"NOT NULL|not-null"):
+        record(history, TAKEN, broken)
+    assert history.query("SELECT * FROM files") == []
+    assert ledger.master_size(history) == (0, 0)
+
+
+def test_a_rejected_file_is_recorded_with_its_reason_and_leaves_nothing_to_judge(
+    history: History,
+) -> None:
+    record(history, REJECTED)
+    (row,) = history.tuples("SELECT status, reason, judged_at = recorded_at FROM files")
+    assert row == ("rejected", "is empty; expected a header line and rows", 1)
+    assert ledger.unreported(history) == []
+
+
+def test_rejected_files_are_told_the_latest_first_until_they_are_mended(history: History) -> None:
+    record(history, REJECTED, replace(REJECTED, name="worse.csv", reason="is UTF-16"))
+    record(history, replace(REJECTED, name="mended.csv"), taken("fine.csv"))
+    record(history, taken("mended.csv"))
+    assert ledger.rejected_files(history) == [
+        ("worse.csv", "is UTF-16"),
+        ("bad.csv", "is empty; expected a header line and rows"),
+    ]
+
+
+def test_an_ingested_file_is_pending(history: History) -> None:
+    record(history, TAKEN)
+    (at,) = [row["recorded_at"] for row in history.query("SELECT recorded_at FROM files")]
+    expected = [PendingFile(1, "a.csv", at, (20, 90))]
+    assert ledger.unjudged(history) == expected
+    assert ledger.unreported(history) == expected
+
+
+def test_a_judged_file_waits_for_its_reports(history: History) -> None:
+    record(history, taken("a.csv"), taken("b.csv"))
+    ledger.mark_judged(history, ledger.unjudged(history)[:1])
+    assert pending_names(ledger.unjudged(history)) == ["b.csv"]
+    assert pending_names(ledger.unreported(history)) == ["a.csv", "b.csv"]
+
+
+def test_a_reported_file_waits_for_nothing(history: History) -> None:
+    record(history, taken("a.csv"), taken("b.csv"))
+    ledger.mark_judged(history, ledger.unjudged(history))
+    ledger.mark_reported(history, ledger.unreported(history)[:1])
+    assert pending_names(ledger.unreported(history)) == ["b.csv"]
+
+
+def test_a_changed_file_is_pending_beside_what_it_was(history: History) -> None:
+    record(history, taken("a.csv", "old"))
+    record(history, taken("a.csv", "new"))
+    assert pending_names(ledger.unjudged(history)) == ["a.csv", "a.csv"]
+
+
+def test_names_stand_once_in_order_of_first_ingestion(history: History) -> None:
+    record(history, taken("b.csv"), taken("c.csv"))
+    record(history, taken("a.csv"), taken("b.csv", "new"), REJECTED)
+    assert ledger.ingested_names(history) == ["b.csv", "c.csv", "a.csv"]
+
+
+def test_the_record_is_a_json_array_a_line_each(history: History) -> None:
+    record(history, taken("b.csv"), taken("größe.csv"))
+    assert ledger.ingestedfiles_text(history) == '[\n "b.csv",\n "größe.csv"\n]\n'
+
+
+def test_the_record_is_a_python_list_too(history: History) -> None:
+    names = ["it's.csv", 'quo"te.csv', "back\\slash.csv", "new\nline.csv", "größe.csv", "🙂.csv"]
+    record(history, *map(taken, names))
+    text = ledger.ingestedfiles_text(history)
+    assert ast.literal_eval(text) == json.loads(text) == names
+
+
+def test_rows_set_aside_are_told_with_their_file(history: History) -> None:
+    record(history, taken("b.csv"), TAKEN)
+    assert ledger.rejected_rows(history) == [("a.csv", TAKEN.bad_rows[0])]
+
+
+def test_rows_of_an_older_content_are_told_no_more(history: History) -> None:
+    record(history, TAKEN)
+    record(history, taken("a.csv", "mended"))
+    assert ledger.rejected_rows(history) == []
+
+
+def test_the_last_file_is_the_one_recorded_last(history: History) -> None:
+    assert ledger.last_file(history) == 0
+    record(history, taken("b.csv"), taken("a.csv"))
+    assert ledger.last_file(history) == 2
+
+
+def test_a_rebuild_is_on_record_until_it_has_ended(history: History) -> None:
+    record(history, taken("a.csv"))
+    before = ledger.rebuilding(history)
+    ledger.begin_rebuild(history)
+    during = ledger.rebuilding(history)
+    ledger.replace_files(history, [taken("a.csv")], MasterState(3, 30))
+    assert (before, during, ledger.rebuilding(history)) == (False, True, False)
+    assert ledger.master_size(history) == (3, 30)
+
+
+def test_what_was_judged_stays_judged_after_a_rebuild(history: History) -> None:
+    record(history, taken("a.csv"), taken("b.csv"))
+    ledger.mark_judged(history, ledger.unjudged(history)[:1])
+    ledger.replace_files(history, [taken("a.csv"), taken("b.csv")], MasterState(3, 30))
+    assert pending_names(ledger.unjudged(history)) == ["b.csv"]
+
+
+def test_a_file_that_changed_meanwhile_is_pending_after_a_rebuild(history: History) -> None:
+    record(history, taken("a.csv", "old"))
+    ledger.mark_judged(history, ledger.unjudged(history))
+    ledger.mark_reported(history, ledger.unreported(history))
+    ledger.replace_files(history, [taken("a.csv", "new")], MasterState(3, 30))
+    assert pending_names(ledger.unjudged(history)) == ["a.csv"]
+
+
+def test_a_file_that_left_is_forgotten_by_a_rebuild(history: History) -> None:
+    record(history, taken("a.csv"), taken("b.csv"))
+    ledger.replace_files(history, [taken("b.csv")], MasterState(3, 30))
+    assert ledger.ingested_names(history) == ["b.csv"]
+
+
+def test_a_rebuild_keeps_the_time_and_place_of_each_file(history: History) -> None:
+    record(history, taken("a.csv"), taken("b.csv"))
+    sql = "SELECT id, name, recorded_at FROM files ORDER BY id"
+    before = history.tuples(sql)
+    ledger.replace_files(history, [taken("a.csv"), taken("b.csv")], MasterState(3, 30))
+    assert history.tuples(sql) == before
+
+
+def test_an_id_is_never_given_twice(history: History) -> None:
+    record(history, taken("a.csv"), taken("b.csv"))
+    ledger.replace_files(history, [taken("a.csv")], MasterState(3, 30))
+    record(history, taken("c.csv"))
+    assert ledger.last_file(history) > 2
+
+
+def test_a_rebuild_keeps_the_rows_that_were_set_aside(history: History) -> None:
+    record(history, TAKEN)
+    ledger.replace_files(history, [TAKEN], MasterState(3, 30))
+    assert ledger.rejected_rows(history) == [("a.csv", TAKEN.bad_rows[0])]
+
+
+def test_a_rebuild_keeps_the_order_where_a_file_was_refused_at_first(history: History) -> None:
+    record(history, replace(taken("b.csv", "bad"), reason="is bad"))
+    record(history, taken("a.csv"))
+    record(history, taken("b.csv", "mended"))
+    for _ in range(2):
+        ledger.replace_files(
+            history, [taken("a.csv"), taken("b.csv", "mended")], MasterState(3, 30)
+        )
+        assert ledger.ingested_names(history) == ["a.csv", "b.csv"]
+
+
+def test_a_rebuild_keeps_the_order_where_a_file_had_changed(history: History) -> None:
+    record(history, taken("a.csv", "old"), taken("b.csv"))
+    record(history, taken("a.csv", "new"))
+    ledger.replace_files(history, [taken("a.csv", "new"), taken("b.csv")], MasterState(3, 30))
+    assert ledger.ingested_names(history) == ["a.csv", "b.csv"]
+
+
+def test_the_period_is_that_of_the_files_up_to_one_each_name_counted_once(history: History) -> None:
+    record(history, taken("a.csv"), REJECTED)
+    record(history, taken("a.csv", "changed"), taken("b.csv"))
+    record(history, taken("c.csv"))
+    for number in range(1, 6):
+        history.query("UPDATE files SET recorded_at = ? WHERE id = ?", f"day {number}", number)
+    assert ledger.ingested_period(history, 4) == Period(2, "day 1", "day 4")
+
+
+def test_without_any_file_the_period_is_empty(history: History) -> None:
+    record(history, REJECTED)
+    assert ledger.ingested_period(history, 1) == Period(0, "", "")

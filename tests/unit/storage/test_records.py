@@ -1,0 +1,340 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pipeline.data.loader import TakenFile
+from pipeline.monitoring.decisions import Decision
+from pipeline.monitoring.input_drift import FeatureDrift
+from pipeline.monitoring.packages import Package
+from pipeline.monitoring.score_drift import Verdict
+from pipeline.monitoring.scores import Scores
+from pipeline.storage import ledger
+from pipeline.storage.database import History
+from pipeline.storage.ledger import MasterState, unsettled_since
+from pipeline.storage.records import (
+    Checked,
+    batch_scores,
+    last_checked,
+    last_missing,
+    last_packages,
+    last_timings,
+    prune,
+    record_decision,
+    record_deployment,
+    record_drift,
+    record_missing,
+    record_packages,
+    record_scores,
+    record_timing,
+    recorded_f1,
+    recorded_run,
+)
+
+SCORES = Scores(
+    rows=10,
+    f1=0.5,
+    accuracy=0.6,
+    precision=0.7,
+    recall=0.4,
+    roc_auc=0.8,
+    average_precision=0.75,
+    log_loss=0.3,
+    brier=0.2,
+)
+UNDEFINED = Scores(3, None, 1.0, None, None, None, None, 0.1, 0.01)
+
+
+def test_a_run_that_is_done_is_recorded(history: History) -> None:
+    with recorded_run(history, "training"):
+        (during,) = history.tuples("SELECT command, ended_at, outcome FROM runs")
+    (after,) = history.tuples("SELECT command, ended_at >= started_at, outcome, detail FROM runs")
+    assert during == ("training", None, None)
+    assert after == ("training", 1, "done", None)
+
+
+@pytest.mark.parametrize("error", [ValueError("no rows"), KeyboardInterrupt("no rows")])
+def test_a_run_that_fails_is_recorded_with_the_error(
+    history: History, error: BaseException
+) -> None:
+    with pytest.raises(type(error)), recorded_run(history, "training"):
+        raise error
+    assert history.tuples("SELECT outcome, detail FROM runs WHERE ended_at IS NOT NULL") == [
+        ("failed", f"{type(error).__name__}: no rows")
+    ]
+
+
+def test_all_scores_are_recorded(history: History) -> None:
+    record_scores(history, "abc", "new rows", SCORES)
+    columns = "f1, accuracy, precision, recall, roc_auc, average_precision, log_loss, brier"
+    assert history.tuples(f"SELECT model_sha256, data, rows, {columns} FROM scores") == [
+        ("abc", "new rows", 10, 0.5, 0.6, 0.7, 0.4, 0.8, 0.75, 0.3, 0.2)
+    ]
+
+
+def test_undefined_scores_are_null(history: History) -> None:
+    record_scores(history, "abc", "new rows", UNDEFINED)
+    assert history.tuples("SELECT f1, precision, recall, roc_auc FROM scores") == [(None,) * 4]
+
+
+def test_the_f1_on_the_test_data_recorded_last_is_a_models(history: History) -> None:
+    record_scores(history, "abc", "test data", SCORES)
+    record_scores(history, "abc", "test data", Scores(**{**vars(SCORES), "f1": 0.1 + 0.2}))
+    record_scores(history, "abc", "new rows", UNDEFINED)
+    record_scores(history, "def", "test data", SCORES)
+    assert recorded_f1(history, "abc") == 0.1 + 0.2
+
+
+def test_a_model_never_scored_has_no_f1(history: History) -> None:
+    record_scores(history, "abc", "new rows", SCORES)
+    assert recorded_f1(history, "abc") is None
+
+
+def test_a_decision_is_recorded_whole(history: History) -> None:
+    decision = Decision(
+        files='["a.csv"]',
+        rows=8,
+        labelled=7,
+        release="000001",
+        deployed_f1=0.8,
+        new_f1=0.1,
+        verdict="drift",
+        action="deployed",
+        reason="because",
+        champion_f1=0.2,
+        challenger_f1=0.6,
+        new_release="000002",
+        drift_test="raw",
+        gate="better",
+        difference_low=0.125,
+        difference_high=0.5,
+    )
+    record_decision(history, decision)
+    (row,) = history.query("SELECT * FROM decisions")
+    assert Decision(**{k: row[k] for k in vars(decision)}) == decision
+
+
+def judged(history: History, release: str, f1: float | None, *, raw: str | None = None) -> None:
+    """Record a decision, and what the raw test said, unless it is one of a former version."""
+    decision = Decision("[]", 60, 60, release, 0.8, f1, "no drift", "kept", "")
+    made = record_decision(history, decision)
+    if raw:
+        record_drift(history, made, [Verdict("raw", raw, "", {})], [])
+
+
+def test_the_batch_scores_of_a_release_are_its_own_in_order(history: History) -> None:
+    for release, f1 in [("000001", 0.75), ("000002", 0.25), ("000001", 0.5), ("000001", None)]:
+        judged(history, release, f1, raw="no drift")
+    judged(history, "000001", 0.625)
+    judged(history, "000001", 0.0, raw="drift")
+    assert batch_scores(history, "000001") == [0.75, 0.5, 0.625, 0.0]
+    assert batch_scores(history, "000003") == []
+
+
+def test_batches_that_say_nothing_are_not_among_the_batch_scores(history: History) -> None:
+    judged(history, "000001", 0.75, raw="no drift")
+    judged(history, "000001", 1.0, raw="not enough evidence")
+    judged(history, "000001", 0.0, raw="not enough evidence")
+    assert batch_scores(history, "000001") == [0.75]
+
+
+def test_a_deployment_is_recorded(history: History) -> None:
+    record_deployment(history, "000001", "deploy", 0.8)
+    record_deployment(history, "000002", "rollback", 0.7)
+    assert history.tuples("SELECT release, action, f1 FROM deployments ORDER BY id") == [
+        ("000001", "deploy", 0.8),
+        ("000002", "rollback", 0.7),
+    ]
+
+
+def test_the_last_timing_of_each_stage_counts(history: History) -> None:
+    for stage, seconds in [("training", 9.0), ("ingestion", 0.5), ("training", 1.5)]:
+        record_timing(history, stage, seconds, 10)
+    assert last_timings(history) == {"ingestion": 0.5, "training": 1.5}
+
+
+def test_missing_percents_come_back_in_order(history: History) -> None:
+    percents = {"z": 0.0, "a": 12.5, "m": 100.0}
+    record_missing(history, percents)
+    assert list(last_missing(history).items()) == list(percents.items())
+
+
+def test_packages_come_back_in_order(history: History) -> None:
+    packages = [Package("pandas", "3.1.1", "3.2.0"), Package("flask", "3.1.3", "unknown")]
+    record_packages(history, packages)
+    assert last_packages(history) == packages
+
+
+def test_before_the_first_record_there_is_nothing(history: History) -> None:
+    assert (last_timings(history), last_missing(history), last_packages(history)) == ({}, {}, [])
+
+
+@pytest.mark.parametrize("outcome", [None, "failed"])
+def test_what_was_killed_or_failed_is_unsettled_until_the_chain_is_done(
+    history: History, outcome: str | None
+) -> None:
+    assert unsettled_since(history) is None
+    history.insert("runs", command="ingestion", started_at="1", outcome="done")
+    assert unsettled_since(history) is None
+    for started_at in ("2", "3"):
+        history.insert("runs", command="ingestion", started_at=started_at, outcome=outcome)
+    history.insert("runs", command="ingestion", started_at="4", outcome="done")
+    assert unsettled_since(history) == "2"
+    history.insert("runs", command="fullprocess", started_at="5", outcome="done")
+    assert unsettled_since(history) is None
+
+
+CHECK = Decision("[]", 60, 60, "000001-x", 0.75, 0.5, "drift", "kept", "", drift_test="bootstrap")
+OTHER = Decision("[]", 60, 60, None, None, None, "nothing deployed", "deployed", "")
+VERDICTS = (
+    Verdict("raw", "drift", "lower", {"rows": 60.0, "new_f1": 0.1 + 0.2, "limit": 0.75}),
+    Verdict("bootstrap", "not enough evidence", "too few: “five” are needed", {}),
+)
+INPUT = (
+    FeatureDrift(
+        feature="place | of work",
+        kind="category",
+        rows=60,
+        test="chi2",
+        missing=0.25,
+        missing_before=0.125,
+        psi=0.1 + 0.2,
+        psi_limit=0.1,
+        statistic=12.5,
+        p_value=1e-300,
+        missing_p_value=0.5,
+        unseen=0.0625,
+        unseen_p_value=0.03,
+        verdict="drift",
+        reason="PSI 0.300 above its limit 0.100",
+    ),
+    FeatureDrift("risk", "risk", 3, "ks", 0.0, 0.0, reason="too few rows"),
+)
+
+
+def decide(history: History, decision: Decision, at: str = "2026-01-01T00:00:00.000Z") -> int:
+    made = record_decision(history, decision)
+    history.query("UPDATE decisions SET at = ? WHERE id = ?", at, made)
+    return made
+
+
+def test_a_check_comes_back_whole(history: History) -> None:
+    record_drift(history, decide(history, CHECK), VERDICTS, INPUT)
+    assert last_checked(history) == Checked(
+        at="2026-01-01T00:00:00.000Z",
+        release="000001-x",
+        drift_test="bootstrap",
+        scores=VERDICTS,
+        input=INPUT,
+    )
+
+
+def test_the_last_check_is_that_of_the_last_batch(history: History) -> None:
+    record_drift(history, decide(history, CHECK), VERDICTS, INPUT)
+    later = replace(CHECK, release="000002-x", drift_test="raw")
+    record_drift(history, decide(history, later, "2026-01-02T00:00:00.000Z"), VERDICTS[:1], ())
+    assert last_checked(history) == Checked(
+        at="2026-01-02T00:00:00.000Z",
+        release="000002-x",
+        drift_test="raw",
+        scores=VERDICTS[:1],
+        input=(),
+    )
+
+
+def test_a_decision_without_a_check_is_passed_over(history: History) -> None:
+    record_drift(history, decide(history, CHECK), VERDICTS, INPUT)
+    decide(history, OTHER, "2026-01-02T00:00:00.000Z")
+    checked = last_checked(history)
+    assert checked
+    assert checked.at == "2026-01-01T00:00:00.000Z"
+
+
+def test_before_the_first_check_there_is_none(history: History) -> None:
+    assert last_checked(history) is None
+    decide(history, OTHER)
+    assert last_checked(history) is None
+
+
+def test_the_numbers_are_plain_json_for_whoever_reads_them(history: History) -> None:
+    record_drift(history, decide(history, CHECK), VERDICTS, ())
+    assert history.tuples("SELECT numbers, reason FROM score_drift ORDER BY rowid") == [
+        ('{"rows": 60.0, "new_f1": 0.30000000000000004, "limit": 0.75}', "lower"),
+        ("{}", "too few: “five” are needed"),
+    ]
+
+
+def test_what_a_check_found_goes_with_its_decision(history: History) -> None:
+    old = decide(history, CHECK, "2001-01-01T00:00:00.000Z")
+    kept = decide(history, CHECK, "2999-01-01T00:00:00.000Z")
+    for decision in (old, kept):
+        record_drift(history, decision, VERDICTS, INPUT)
+    prune(history, 365)
+    left = {
+        table: [row["decision_id"] for row in history.query(f"SELECT decision_id FROM {table}")]
+        for table in ("score_drift", "input_drift")
+    }
+    assert left == {"score_drift": [kept, kept], "input_drift": [kept, kept]}
+
+
+OLD, NEW = "2001-01-01T00:00:00.000Z", "2999-01-01T00:00:00.000Z"
+ROWS = {
+    "runs": "INSERT INTO runs (command, started_at) VALUES ('x', ?)",
+    "scores": "INSERT INTO scores (at, model_sha256, data, rows) VALUES (?, 'abc', 'new rows', 1)",
+    "decisions": "INSERT INTO decisions (at, files, rows, labelled, verdict, action, reason)"
+    " VALUES (?, '[]', 1, 1, 'no drift', 'kept', '')",
+    "deployments": "INSERT INTO deployments (at, release, action, f1) VALUES (?, 'r', 'deploy', 1)",
+    "timings": "INSERT INTO timings (at, stage, seconds, rows) VALUES (?, 'training', 1, 1)",
+    "missing": "INSERT INTO missing (at, position, column_name, percent) VALUES (?, 0, 'a', 1)",
+    "packages": "INSERT INTO packages (at, position, package, installed, latest)"
+    " VALUES (?, 0, 'p', '1', '1')",
+}
+
+
+def times(history: History, table: str) -> list[str]:
+    column = "started_at" if table == "runs" else "at"
+    return [at for (at,) in history.tuples(f"SELECT {column} FROM {table} ORDER BY 1")]
+
+
+@pytest.mark.parametrize("table", ROWS)
+def test_what_is_older_is_forgotten(history: History, table: str) -> None:
+    for at in (OLD, NEW, NEW):
+        history.query(ROWS[table], at)
+    prune(history, 365)
+    assert times(history, table) == [NEW, NEW]
+
+
+@pytest.mark.parametrize("table", ROWS)
+def test_the_last_of_its_kind_is_kept_however_old_it_is(history: History, table: str) -> None:
+    for at in (OLD[:3] + "0" + OLD[4:], OLD):
+        history.query(ROWS[table], at)
+    prune(history, 365)
+    assert times(history, table) == [OLD]
+
+
+def test_the_last_timing_of_each_stage_is_kept(history: History) -> None:
+    for stage in ("ingestion", "ingestion", "training"):
+        record_timing(history, stage, 1.0, 1)
+    history.query("UPDATE timings SET at = ?", OLD)
+    prune(history, 365)
+    assert history.tuples("SELECT id, stage FROM timings") == [(2, "ingestion"), (3, "training")]
+
+
+def test_the_ledger_is_kept_whole(history: History) -> None:
+    ledger.record_files(history, [TakenFile("a.csv", 1, 1, "abc", None)], MasterState(1, 1))
+    history.query("UPDATE files SET recorded_at = ?, judged_at = ?", OLD, OLD)
+    prune(history, 1)
+    assert ledger.ingested_names(history) == ["a.csv"]
+
+
+def test_days_are_counted_from_now(history: History) -> None:
+    history.query(ROWS["decisions"], "")
+    history.query(
+        "UPDATE decisions SET at = ?", f"{datetime.now(UTC) - timedelta(hours=36):%FT%TZ}"
+    )
+    for at in (NEW, NEW):
+        history.query(ROWS["decisions"], at)
+    prune(history, 2)
+    assert len(times(history, "decisions")) == 3
+    prune(history, 1)
+    assert times(history, "decisions") == [NEW, NEW]

@@ -1,0 +1,277 @@
+import random
+import shutil
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from itertools import accumulate, pairwise
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pytest
+from sandbox import Sandbox, client_rows
+
+from pipeline.storage.database import History
+from pipeline.storage.trends import (
+    MAX_POINTS,
+    ScoreBin,
+    TimingBin,
+    Trends,
+    last_deployments,
+    missing_samples,
+    score_bins,
+    timing_bins,
+    trends,
+)
+
+
+@pytest.fixture
+def lived(source: Sandbox, kept_worlds: Path) -> Sandbox:
+    """A project with a harmless batch, a drift and a file that was refused behind it."""
+    if (kept_worlds / "lived").exists():
+        shutil.copytree(kept_worlds / "lived", source.root, symlinks=True, dirs_exist_ok=True)
+        return source
+    assert source.run("fullprocess").code == 0
+    source.write("sourcedata/c.csv", client_rows(200, 60))
+    assert source.run("fullprocess").code == 0
+    source.write("sourcedata/d.csv", [*client_rows(300, 400, flipped=True), "Bad Ltd,x,1,1,0"])
+    source.write("sourcedata/e.csv", "who,what\nAcme,1\n")
+    assert source.run("fullprocess").code == 0
+    shutil.copytree(source.root, kept_worlds / "lived", symlinks=True)
+    return source
+
+
+def told(world: Sandbox, most: int = 100) -> Trends:
+    with History(world.config.history_path) as history:
+        return trends(history, most)
+
+
+def test_checks_are_told_oldest_first(lived: Sandbox) -> None:
+    recorded = lived.query(
+        "SELECT at, rows, labelled, release, deployed_f1, new_f1, verdict, action, new_release"
+        " FROM decisions ORDER BY id"
+    )
+    found = told(lived).checks
+    assert [
+        (c.at, c.rows, c.labelled, c.release, c.deployed_f1, c.new_f1, c.verdict, c.action)
+        for c in found
+    ] == [row[:-1] for row in recorded]
+    assert [c.new_release for c in found] == [row[-1] for row in recorded]
+    assert [c.verdict for c in found] == ["nothing deployed", "no drift", "drift"]
+
+
+def test_a_check_counts_the_features_that_drifted(settled: Sandbox) -> None:
+    rows = client_rows(200, 60)
+    settled.write("sourcedata/c.csv", [row.replace(",", ",9", 1) for row in rows])
+    assert settled.run("fullprocess").code == 0
+    ((drifted,),) = settled.query("SELECT count(*) FROM input_drift WHERE verdict = 'drift'")
+    assert drifted > 0
+    assert told(settled).checks[-1].drifted == drifted
+
+
+def test_deployments_and_timings_are_told(lived: Sandbox) -> None:
+    found = told(lived)
+    assert [asdict(d) for d in found.deployments] == [
+        dict(zip(("at", "release", "action", "f1"), row, strict=True))
+        for row in lived.query("SELECT at, release, action, f1 FROM deployments ORDER BY id")
+    ]
+    assert [(t.stage, t.rows) for t in found.timings] == lived.query(
+        "SELECT stage, rows FROM timings ORDER BY id"
+    )
+
+
+def test_missing_percentages_are_told_by_column(lived: Sandbox) -> None:
+    found = told(lived).missing
+    assert len(found) == 3
+    assert list(found[-1].percent) == list(lived.config.schema.columns)
+    assert [one.at for one in told(lived, 2).missing] == [one.at for one in found[1:]]
+
+
+def test_files_with_something_wrong_are_told(lived: Sandbox) -> None:
+    assert [(r.name, r.rows, r.set_aside, r.reason is None) for r in told(lived).refused] == [
+        ("d.csv", 401, 1, True),
+        ("e.csv", 0, 0, False),
+    ]
+
+
+def test_only_the_last_are_told(lived: Sandbox) -> None:
+    found = told(lived, 1)
+    assert [len(kind) for kind in vars(found).values()] == [1] * 5
+    assert found.checks[0].verdict == "drift"
+    assert found.refused[0].name == "e.csv"
+
+
+def test_nothing_recorded_is_nothing_told(sandbox: Sandbox) -> None:
+    assert told(sandbox) == Trends((), (), (), (), ())
+
+
+Row = tuple[Any, ...]
+SIZES = [1, 2, 99, 100, 101, 5_000]
+
+
+def at(number: int) -> str:
+    return f"{datetime(2026, 1, 1) + timedelta(minutes=10 * number):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def decide(history: History, count: int) -> None:
+    """Decisions of which every third has no F1 and some drifted."""
+    lot = random.Random(count)
+    with history.transaction():
+        history.many(
+            "INSERT INTO decisions (id, at, files, rows, labelled, new_f1, verdict, action, reason)"
+            " VALUES (?, ?, '[]', 1, 1, ?, ?, 'kept', '')",
+            (
+                (i, at(i), None if i % 3 == 2 else lot.random(), lot.choice(("drift", "no drift")))
+                for i in range(1, count + 1)
+            ),
+        )
+
+
+def time_stages(history: History, count: int) -> None:
+    lot = random.Random(count)
+    with history.transaction():
+        history.many(
+            "INSERT INTO timings (id, at, stage, seconds, rows) VALUES (?, ?, ?, ?, ?)",
+            (
+                (i, at(i), ("training", "ingestion")[i % 2], lot.random(), lot.randrange(9_999))
+                for i in range(1, count + 1)
+            ),
+        )
+
+
+def prune(history: History, table: str) -> None:
+    """Leave gaps in the ids, at the start and in between; the last one stays."""
+    history.query(
+        f"DELETE FROM {table} WHERE (id < (SELECT max(id) / 3 FROM {table}) OR id % 7 = 3)"
+        f" AND id < (SELECT max(id) FROM {table})"
+    )
+
+
+def binned(rows: list[Row], limit: int = MAX_POINTS) -> list[list[Row]]:
+    """Rows in so many parts of like size, the larger ones first."""
+    size, larger = divmod(len(rows), limit)
+    ends = list(accumulate(size + (i < larger) for i in range(limit)))
+    return [rows[start:end] for start, end in pairwise([0, *ends]) if start < end]
+
+
+def scores_recomputed(history: History) -> list[ScoreBin]:
+    rows = history.tuples(
+        "SELECT id, at, new_f1, verdict FROM decisions WHERE new_f1 IS NOT NULL ORDER BY id"
+    )
+    return [
+        ScoreBin(
+            first=part[0][1],
+            last=part[-1][1],
+            batches=len(part),
+            f1=pytest.approx(fmean(row[2] for row in part), abs=1e-12),
+            low=min(row[2] for row in part),
+            high=max(row[2] for row in part),
+            drifted=sum(row[3] == "drift" for row in part),
+        )
+        for part in binned(rows)
+    ]
+
+
+def timings_recomputed(history: History, stage: str) -> list[TimingBin]:
+    rows = history.tuples(
+        "SELECT id, at, seconds, rows FROM timings WHERE stage = ? ORDER BY id", stage
+    )
+    return [
+        TimingBin(
+            first=part[0][1],
+            last=part[-1][1],
+            runs=len(part),
+            seconds=pytest.approx(fmean(row[2] for row in part), abs=1e-12),
+            low=min(row[2] for row in part),
+            high=max(row[2] for row in part),
+            rows=part[-1][3],
+        )
+        for part in binned(rows)
+    ]
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+@pytest.mark.parametrize("count", SIZES)
+def test_scores_are_binned_as_by_brute_force(history: History, count: int, pruned: bool) -> None:
+    decide(history, count)
+    if pruned:
+        prune(history, "decisions")
+
+    found = score_bins(history)
+
+    assert found == scores_recomputed(history)
+    assert len(found) <= MAX_POINTS
+    ((last,),) = history.tuples("SELECT max(at) FROM decisions WHERE new_f1 IS NOT NULL")
+    assert last == (found[-1].last if found else None)
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+@pytest.mark.parametrize("count", SIZES)
+def test_timings_are_binned_as_by_brute_force(history: History, count: int, pruned: bool) -> None:
+    time_stages(history, count)
+    if pruned:
+        prune(history, "timings")
+
+    for stage in ("ingestion", "training"):
+        found = timing_bins(history, stage)
+        assert found == timings_recomputed(history, stage)
+        assert len(found) <= MAX_POINTS
+
+
+def record_missing(history: History, count: int) -> None:
+    with history.transaction():
+        history.many(
+            "INSERT INTO missing (at, position, column_name, percent) VALUES (?, ?, ?, ?)",
+            ((at(i), j, f"column{j}", i + j / 10) for i in range(count) for j in range(5)),
+        )
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+@pytest.mark.parametrize("count", SIZES)
+def test_missing_percentages_are_whole_records_evenly_spread(
+    history: History, count: int, pruned: bool
+) -> None:
+    record_missing(history, count)
+    if pruned:
+        history.query("DELETE FROM missing WHERE at < ?", at(count // 3))
+
+    found = missing_samples(history)
+
+    start = count // 3 if pruned else 0
+    places = [int(one.percent["column0"]) for one in found]
+    assert len(found) == min(MAX_POINTS, count - start)
+    assert places[-1] == count - 1
+    gaps = {after - before for before, after in pairwise(places)}
+    assert not gaps or max(gaps) - min(gaps) <= 1
+    assert all(one.at == at(i) for one, i in zip(found, places, strict=True))
+    assert all(
+        one.percent == {f"column{j}": i + j / 10 for j in range(5)}
+        for one, i in zip(found, places, strict=True)
+    )
+
+
+@pytest.mark.parametrize("count", [1, 99, 100, 101])
+def test_the_last_releases_are_told_oldest_first(history: History, count: int) -> None:
+    for i in range(count):
+        history.insert("deployments", at=at(i), release=f"{i:06}-x", action="deploy", f1=i / 200)
+
+    found = last_deployments(history, MAX_POINTS)
+
+    assert [one.release for one in found] == [f"{i:06}-x" for i in range(count)][-MAX_POINTS:]
+    assert (found[-1].at, found[-1].f1) == (at(count - 1), (count - 1) / 200)
+
+
+def test_an_empty_history_has_no_points(history: History) -> None:
+    assert score_bins(history) == []
+    assert timing_bins(history, "training") == []
+    assert missing_samples(history) == ()
+    assert last_deployments(history, MAX_POINTS) == ()
+
+
+def test_fewer_points_can_be_asked_for(history: History) -> None:
+    decide(history, 100)
+    time_stages(history, 100)
+    record_missing(history, 100)
+
+    assert [part.batches for part in score_bins(history, 4)] == [17, 17, 17, 16]
+    assert [part.runs for part in timing_bins(history, "training", 1)] == [50]
+    assert [one.at for one in missing_samples(history, 3)] == [at(33), at(66), at(99)]

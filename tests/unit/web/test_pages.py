@@ -1,0 +1,444 @@
+"""The pages over HTTP: what they show, before anything ran and when something is broken, too."""
+
+import base64
+import io
+import json
+import re
+import subprocess
+from typing import Any
+
+import pandas as pd
+import pytest
+import requests
+from flask.testing import FlaskClient
+from html_reading import Read
+from sandbox import HEADER, Sandbox, client_rows
+from servers import serving
+from werkzeug.test import TestResponse
+
+from app import create_app
+from pipeline.core.schema import Schema
+from pipeline.registry.releases import live_release
+from pipeline.storage.database import History
+from pipeline.storage.risk_history import record_risks
+from pipeline.web.api import api_description
+from pipeline.web.api_docs import SERVER, documented
+from pipeline.web.auth import HEADERS, TOKEN_VARIABLE
+from pipeline.web.pages import PAGES, POLICY, REPORT_POLICY
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+HOSTILE = """<img src=x onerror="alert(1)">'&amp;"""
+FEATURES = "lastmonth_activity,lastyear_activity,number_of_employees"
+
+
+@pytest.fixture(autouse=True)
+def without_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+
+
+@pytest.fixture
+def client(settled: Sandbox) -> FlaskClient:
+    return create_app(settled.config).test_client()
+
+
+def page(answer: TestResponse, status: int = 200) -> Read:
+    """A page as it must be, whatever it shows."""
+    assert (answer.status_code, answer.content_type) == (status, "text/html; charset=utf-8")
+    assert {name: answer.headers.getlist(name) for name in HEADERS} == {
+        name: [value] for name, value in (HEADERS | {"Content-Security-Policy": POLICY}).items()
+    }
+    read = Read(answer.text)
+    assert len(read.ids) == len(set(read.ids))
+    assert {name.removeprefix("#") for name in read.links if name[:1] == "#"} <= set(read.ids)
+    for link in read.links:  # so that it works below any path of a proxy
+        assert not re.match(r"/|[\w+.-]+:(?!,$)", link), link
+    return read
+
+
+def upload(text: str | bytes, name: str = "new.csv", **more: str) -> dict[str, Any]:
+    content = text.encode() if isinstance(text, str) else text
+    return {"data": {"file": (io.BytesIO(content), name), **more}, "headers": BROWSER}
+
+
+def table(rows: list[str]) -> str:
+    return "\n".join([HEADER, *rows, ""])
+
+
+# --- all is well ---
+
+
+def test_the_page_shows_the_state_the_clients_and_every_section(client: FlaskClient) -> None:
+    read = page(client.get("/"))
+
+    assert "All is well" in read.words
+    assert "1 to 25 of 64 clients" in read.words
+    titles = (
+        "Clients at risk",
+        "Risks, and largest changes",
+        "Score over time",
+        "Drift",
+        "Data quality",
+    )
+    for title in (*titles, "Runs", "Model card", "Score a file"):
+        assert title in read.words
+    assert "#clients" in read.links
+    assert read.tags.count("svg") == 4
+
+
+def test_the_list_alone_is_searched(client: FlaskClient) -> None:
+    read = page(client.get("/clients?q=CLIENT0000&sort=client"))
+
+    shown = re.findall(r"client0000\d", read.words)
+    assert shown == sorted(set(shown))
+    assert read.tags.count("tbody") == 1
+
+
+def test_what_is_asked_wrongly_is_told_on_a_page(client: FlaskClient) -> None:
+    read = page(client.get("/?band=Low", headers=BROWSER), 400)
+    assert "band must be one of high, medium, low" in read.words
+
+
+def test_one_client_is_shown_with_its_history_and_rows(client: FlaskClient) -> None:
+    name = client.get("/risk?limit=1").get_json()["clients"][0]["client"]
+    read = page(client.get(f"/client?name={name}"))
+
+    assert "1 row of this client, the latest first" in read.words
+    assert "Risk over time: " in read.words
+    assert read.tags.count("svg") == 1
+
+
+def test_a_client_that_left_has_its_rows(client: FlaskClient) -> None:
+    left = client_rows(1, 1)[0].split(",")[0]
+    assert client.get(f"/risk/{left}").status_code == 404
+
+    told = page(client.get(f"/client?name={left}")).words
+    assert "This client has left, as its latest row says." in told
+
+
+def test_a_client_that_no_ranking_has_yet_has_not_left(settled: Sandbox) -> None:
+    settled.write("sourcedata/new.csv", ["Newbie Ltd,20,300,6,"])
+    assert settled.run("ingestion").code == 0
+
+    read = page(create_app(settled.config).test_client().get("/client?name=Newbie Ltd"))
+
+    assert "This client is not in the last ranking." in read.words
+
+
+@pytest.mark.parametrize("query", ["", "?name=", "?name=nobody", "?name=%00", "?name=%ff"])
+def test_a_client_that_is_none_is_told_on_a_page(client: FlaskClient, query: str) -> None:
+    read = page(client.get(f"/client{query}", headers=BROWSER), 404)
+    assert "no client of that name is on record" in read.words
+
+
+def test_a_file_is_scored_on_a_page_or_as_csv(client: FlaskClient) -> None:
+    rows = client_rows(0, 20)
+    read = page(client.post("/score", **upload(table(rows))))
+    assert "20 clients scored by release 000001-" in read.words
+
+    answer = client.post("/score", **upload(table(rows), **{"as": "csv"}))
+    assert (answer.status_code, answer.content_type) == (200, "text/csv; charset=utf-8")
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="scored.csv"'
+    found = pd.read_csv(io.StringIO(answer.text))
+    assert found["client"].tolist() == [row.split(",")[0] for row in rows]
+
+
+def test_the_ranking_is_downloaded_as_it_lies_there(settled: Sandbox, client: FlaskClient) -> None:
+    answer = client.get("/ranking.csv")
+
+    assert (answer.status_code, answer.content_type) == (200, "text/csv; charset=utf-8")
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="clientrisk.csv"'
+    assert answer.data == settled.config.clientrisk_path.read_bytes()
+
+
+def test_the_docs_tell_all_that_can_be_asked(settled: Sandbox, client: FlaskClient) -> None:
+    words = re.sub(r"\s+", " ", page(client.get("/docs")).words)
+
+    for path, operations in api_description(settled.config.schema)["paths"].items():
+        for method, told in operations.items():
+            assert words.count(f"{method.upper()} {path}") >= 2
+            errors = words.split(f"Errors of {method.upper()} {path} ")[1].split("Errors of")[0]
+            for parameter in told.get("parameters", ()):
+                assert f" {parameter['name']} {parameter['in']}" in words
+            for status, answer in told["responses"].items():
+                assert status == "200" or f"{status}: {answer['description']}" in errors
+
+
+def test_the_examples_of_the_docs_can_be_pasted(settled: Sandbox) -> None:
+    told = documented(api_description(settled.config.schema))
+    examples = [one.example for one in told if one.example]
+    examples += [body.example for one in told for body in one.requests]
+    assert len(examples) == len(told) + 2  # rows can be sent in three forms
+    first = pd.read_csv(settled.config.clientrisk_path)["client"][0]
+    with serving(settled.config) as url:
+        for example in examples:
+            asked = example.replace(SERVER, url).replace("CLIENT", first)
+            done = subprocess.run(
+                ["sh", "-c", f"{asked} -sSf"], capture_output=True, text=True, check=False
+            )
+            assert (done.returncode, done.stderr) == (0, ""), example
+            assert "/prediction" not in example or "predictions" in json.loads(done.stdout)
+
+
+def test_examples_have_the_columns_of_the_schema() -> None:
+    schema = Schema("kunde", "weg", ("it's",), ("a, b", "$x"))
+    told = documented(api_description(schema))
+    (post,) = [one for one in told if one.method == "POST"]
+    typed = """printf '%s\\n' 'it'"'"'s,"a, b",$x' 1,a,a | """
+    sent = "http://127.0.0.1:8000/prediction"
+    clients = """'{"clients": [{"it'"'"'s": 1, "a, b": "a", "$x": "a"}]}'"""
+    assert [body.example for body in post.requests] == [
+        f"curl -H 'Content-Type: application/json' -d {clients} {sent}",
+        f"{typed}curl -H 'Content-Type: text/csv' --data-binary @- {sent}",
+        f"{typed}curl -F 'file=@-;filename=clients.csv' {sent}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("page.css", "text/css"), ("page.js", "text/javascript")]
+)
+def test_what_a_page_needs_is_served(client: FlaskClient, name: str, kind: str) -> None:
+    answer = client.get(f"/{name}")
+    assert (answer.status_code, answer.content_type) == (200, f"{kind}; charset=utf-8")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_report_is_served_as_it_lies_there(settled: Sandbox, client: FlaskClient) -> None:
+    (settled.root / "models/report.html").write_text("<!DOCTYPE html><p>ü")
+    (settled.root / "models/report.pdf").write_bytes(b"%PDF-")
+
+    answer, paper = client.get("/report"), client.get("/report.pdf")
+
+    assert (answer.status_code, answer.text) == (200, "<!DOCTYPE html><p>ü")
+    assert answer.headers.getlist("Content-Security-Policy") == [REPORT_POLICY]
+    assert (paper.status_code, paper.content_type, paper.data) == (200, "application/pdf", b"%PDF-")
+    assert "report" in page(client.get("/")).links
+
+
+# --- before anything ran, and when something is broken ---
+
+
+def test_before_anything_ran_it_says_what_to_do_and_makes_nothing(source: Sandbox) -> None:
+    client = create_app(source.config).test_client()
+    before = source.files()
+
+    read = page(client.get("/"))
+
+    assert "No release is live yet: run python fullprocess.py." in read.words
+    assert "No ranking has been written yet" in read.words
+    assert read.tags.count("svg") == 0
+    assert source.files() == before
+
+
+@pytest.mark.parametrize("path", ["/clients", "/client?name=x"])
+def test_before_the_first_ranking_there_is_no_client(source: Sandbox, path: str) -> None:
+    answer = create_app(source.config).test_client().get(path, headers=BROWSER)
+    assert "not recorded yet: run the pipeline first" in page(answer, 503).words
+
+
+@pytest.mark.parametrize("path", ["/report", "/report.pdf", "/ranking.csv"])
+def test_before_a_run_has_written_it_there_is_no_file(source: Sandbox, path: str) -> None:
+    answer = create_app(source.config).test_client().get(path)
+    assert (answer.status_code, answer.get_json()) == (
+        404,
+        {"error": "no run has written this yet"},
+    )
+
+
+def test_before_a_release_is_live_nothing_is_scored(source: Sandbox) -> None:
+    client = create_app(source.config).test_client()
+    answer = client.post("/score", **upload(table(client_rows(0, 1))))
+    assert "no release is live" in page(answer, 503).words
+
+
+def test_a_damaged_release_is_told_and_the_rest_is_shown(settled: Sandbox) -> None:
+    release = live_release(settled.config.prod_deployment_path)
+    (release.path / "manifest.json").write_bytes(b"damaged")
+
+    read = page(create_app(settled.config).test_client().get("/"))
+
+    assert "Something is wrong" in read.words
+    assert "The live release cannot be read" in read.words
+    assert "1 to 25 of 64 clients" in read.words
+    assert str(settled.root) not in read.words
+
+
+def test_another_thing_in_place_of_the_link_is_told(settled: Sandbox) -> None:
+    link = settled.config.prod_deployment_path / "current"
+    link.unlink()
+    link.write_text("?")
+
+    read = page(create_app(settled.config).test_client().get("/"))
+
+    assert "The live release cannot be read" in read.words
+
+
+def test_a_damaged_history_is_told_without_its_path(settled: Sandbox) -> None:
+    settled.config.history_path.write_bytes(b"damaged" * 1000)
+    answer = create_app(settled.config).test_client().get("/", headers=BROWSER)
+
+    read = page(answer, 503)
+    assert "the records cannot be read; the server's log says why" in read.words
+    assert str(settled.root) not in answer.text
+
+
+@pytest.mark.parametrize("text", ["", "rank,client\n1,x\n", "rank;client\n", "\0"])
+def test_an_edited_ranking_leaves_the_rest_of_the_page(settled: Sandbox, text: str) -> None:
+    settled.config.clientrisk_path.write_text(text)
+    client = create_app(settled.config).test_client()
+
+    read = page(client.get("/"))
+
+    assert "The ranking is not as it was written: run python reporting.py." in read.words
+    assert "Needs attention" in read.words
+    assert "Score over time" in read.words
+    page(client.get("/clients", headers=BROWSER), 503)
+
+
+def test_names_are_texts_whatever_they_hold(settled: Sandbox) -> None:
+    quoted = HOSTILE.replace('"', '""')
+    settled.write("sourcedata/c.csv", [f'"{quoted}",1,500,5,', *client_rows(200, 30)])
+    assert settled.run("fullprocess").code == 0
+    client = create_app(settled.config).test_client()
+
+    listed = page(client.get("/clients?q=%3Cimg"))
+    (link,) = [link for link in listed.links if link.startswith("client?")]
+    shown = page(client.get(link))
+    scored = page(client.post("/score", **upload(table([f'"{quoted}",1,500,5,']))))
+
+    for read in (listed, shown, scored):
+        assert HOSTILE in read.words
+        assert "img" not in read.tags
+
+
+# --- what is kept between requests ---
+
+
+def test_what_changes_in_the_history_changes_the_page(settled: Sandbox) -> None:
+    client = create_app(settled.config).test_client()
+    before = client.get("/").text
+    assert client.get("/").text.count("<svg") == before.count("<svg")
+
+    with History(settled.config.history_path) as history:
+        history.insert("runs", command="told-anew", started_at="2030-01-01T00:00:00.000Z")
+    assert "told-anew" in client.get("/").text
+
+    ranked = {row["client"]: 0.5 for row in client.get("/risk").get_json()["clients"]}
+    for risk in (0.1, 0.9):
+        with History(settled.config.history_path) as history:
+            record_risks(history, "000001-x", ranked | {"Mover & Co": risk})
+    assert "Mover &amp; Co" in client.get("/").text
+
+
+# --- errors, and the token ---
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html;q=0.5,application/json"])
+def test_an_error_is_json_unless_a_page_is_asked_for(client: FlaskClient, accept: str) -> None:
+    answer = client.get("/?page=0", headers={"Accept": accept})
+    assert (answer.status_code, answer.get_json()) == (
+        400,
+        {"error": "page must be a whole number of at least 1"},
+    )
+
+
+def test_an_error_of_the_api_is_json_for_a_browser_too(client: FlaskClient) -> None:
+    answer = client.get("/risk?limit=0", headers=BROWSER)
+    assert (answer.status_code, answer.content_type) == (400, "application/json")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_refused_method_is_told_on_a_page(client: FlaskClient, path: str) -> None:
+    answer = client.delete(path, headers=BROWSER)
+    page(answer, 405)
+    assert "Allow" in answer.headers
+
+
+def test_no_file_is_told_on_a_page(client: FlaskClient) -> None:
+    for data in ({}, {"file": "a text"}):
+        answer = client.post("/score", data=data, headers=BROWSER)
+        assert "choose a CSV file first" in page(answer, 400).words
+    answer = client.post("/score", **upload("", ""))
+    assert "choose a CSV file first" in page(answer, 400).words
+
+
+def test_a_body_too_large_is_told_on_a_page(settled: Sandbox) -> None:
+    app = create_app(settled.config)
+    app.config["MAX_CONTENT_LENGTH"] = 1000
+    answer = app.test_client().post("/score", **upload("x" * 2000))
+    page(answer, 413)
+
+
+def test_a_browser_sends_the_token_as_a_password(
+    settled: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, "se:cret")
+    client = create_app(settled.config).test_client()
+
+    refused = client.get("/", headers=BROWSER)
+    assert "send the API's token" in page(refused, 401).words
+    assert refused.headers["WWW-Authenticate"].startswith("Basic realm=")
+    assert client.get("/").headers["WWW-Authenticate"] == "Bearer"
+    assert client.get("/page.css").status_code == 401
+
+    for user in ("", "anybody"):
+        told = base64.b64encode(f"{user}:se:cret".encode()).decode()
+        page(client.get("/", headers={**BROWSER, "Authorization": f"Basic {told}"}))
+    page(client.get("/", headers={**BROWSER, "Authorization": "Bearer se:cret"}))
+
+    wrong = ["se:cret", "x:secret", "", "x:se:cret "]
+    tokens = [base64.b64encode(text.encode()).decode() for text in wrong] + ["!", "é", "====", ""]
+    for told in tokens:
+        answer = client.get("/", headers={**BROWSER, "Authorization": f"Basic {told}"})
+        assert answer.status_code == 401, told
+
+
+def test_a_page_is_one_for_head_too(client: FlaskClient) -> None:
+    for path in ("/", "/docs", "/clients"):
+        head, got = client.head(path), client.get(path)
+        assert (head.status_code, head.data, head.content_type) == (200, b"", got.content_type)
+
+
+def test_json_and_page_tell_the_same_first_client(client: FlaskClient) -> None:
+    first = json.loads(client.get("/risk?limit=1").data)["clients"][0]
+    words = re.sub(r"\s+", " ", page(client.get("/clients")).words)
+    assert f" 1 {first['client']} {100 * first['risk']:.1f} % {first['band']} " in words
+
+
+def test_a_ranking_of_another_release_is_told(settled: Sandbox) -> None:
+    assert settled.run("deployment").code == 0  # the same model again, as release 2
+
+    answer = create_app(settled.config).test_client().get("/")
+
+    read = page(answer)
+    assert "The ranking is by release 1: run python reporting.py;" in read.words
+    assert ">threshold</text>" not in answer.text
+
+
+def test_a_model_that_cannot_be_served_is_told(settled: Sandbox) -> None:
+    (settled.root / "production_deployment/trainedmodel.pkl").resolve().write_bytes(b"?")
+
+    answer = create_app(settled.config).test_client().get("/")
+
+    read = page(answer)
+    assert "Something is wrong" in read.words
+    assert "Release 1 cannot be served" in read.words
+    assert str(settled.root) not in answer.text
+
+
+def test_what_is_asked_for_puts_no_control_characters_into_the_log(
+    settled: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    settled.config.clientrisk_path.unlink()
+
+    create_app(settled.config).test_client().get("/risk/x%0dforged%1b[31m")
+
+    assert "'/risk/x\\rforged\\x1b[31m'" in caplog.text
+
+
+def test_a_file_of_too_many_lines_or_columns_is_refused_at_once(settled: Sandbox) -> None:
+    names = "corporation,lastmonth_activity,lastyear_activity,number_of_employees"
+    wide = names + "".join(f",c{i}" for i in range(100_000)) + "\nx\n"
+    with serving(settled.config) as url:
+        for text in (f"{names}\n" + "\n" * 1_000_001, wide):
+            answer = requests.post(f"{url}/score", files={"file": ("a.csv", text)}, timeout=600)
+            assert answer.status_code == 413
