@@ -71,7 +71,13 @@ def slug(heading: str) -> str:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What is committed, copied to a folder of its own, for commands to run in."""
     place = tmp_path_factory.mktemp("checkout") / "project"
-    ignored = shutil.ignore_patterns(".git", ".*", "__pycache__", *MADE)
+    everywhere = shutil.ignore_patterns(".*", "__pycache__")
+    at_the_top = shutil.ignore_patterns(*MADE)  # pipeline/models is not made
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        left_out = everywhere(folder, names)
+        return left_out | (at_the_top(folder, names) if Path(folder) == PROJECT else set())
+
     shutil.copytree(PROJECT, place, ignore=ignored)
     return place
 
