@@ -193,7 +193,7 @@ class _Chain:
         if trained.manifest.sha256 == champion.release.model.sha256:
             return decisions.same_model(found)
         # what stands in for the challenger is of its kind, without choosing anew
-        policy = config.policy._replace(model=trained.manifest.recipe.kind)
+        policy = replace(config.policy, model=trained.manifest.recipe.kind)
         compared = compare(
             champion.model,
             trained.model,

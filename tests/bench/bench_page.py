@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -69,7 +70,7 @@ def reports(config: Config, repeat: int) -> dict[str, tuple[float, int]]:
     tested = tested_on(model, read_folder(config.test_data_path, config.schema), config.schema)
     found = {}
     for kind in ("html", "pdf"):
-        one = config._replace(report_formats=(kind,))
+        one = replace(config, report_formats=(kind,))
         work = partial(reporting.write_report, one, release, tested)
         work()
         taken = median(milliseconds(work) for _ in range(repeat)) / 1000

@@ -108,7 +108,7 @@ def measured(config: Config, repeat: int) -> Times:
 
 def boosted(config: Config, repeat: int) -> Times:
     """The same of boosted trees, as a whole, with and without reasons."""
-    trained = train(config._replace(policy=config.policy._replace(model=BOOSTING)))
+    trained = train(replace(config, policy=replace(config.policy, model=BOOSTING)))
     return interleaved(
         {
             WHOLE: _whole(config, trained, reasons=True),

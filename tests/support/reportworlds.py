@@ -131,7 +131,7 @@ def content_of(
 def with_features(release: Release, count: int) -> Release:
     """A release of a table with so many features."""
     names = tuple(f"quite_a_long_feature_name_{i}" for i in range(count))
-    schema = release.model.schema._replace(numeric=names)
+    schema = replace(release.model.schema, numeric=names)
     return replace(release, model=replace(release.model, schema=schema))
 
 

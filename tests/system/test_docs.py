@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -185,9 +186,9 @@ def test_every_config_key_is_documented_with_its_default(sandbox: Sandbox) -> No
     assert int(shown["keep_history_days"]) == config.keep_history_days
     assert tuple(json.loads(shown["report_formats"])) == config.report_formats
     assert (shown["heartbeat_url"], config.heartbeat_url) == ("null", None)
-    assert json.loads(shown["risk_bands"]) == config.risk_bands._asdict()
+    assert json.loads(shown["risk_bands"]) == asdict(config.risk_bands)
     assert shown["api_url"] == config.api_url
-    policy = {**config.policy._asdict(), **config.policy.worth._asdict()}
+    policy = asdict(config.policy) | asdict(config.policy.worth)
     assert {key: json.loads(shown[key]) for key in POLICY_KEYS} == {
         key: policy[key] for key in POLICY_KEYS
     }
@@ -276,6 +277,16 @@ def test_the_table_of_layers_names_every_package_and_its_modules() -> None:
     (here,) = (table_under(PAGES["architecture.md"], "The stage scripts"),)
     modules = {path.name for path in (PROJECT / "pipeline").glob("*.py")} - {"__init__.py"}
     assert {name.strip("`") for name in here} == modules
+
+
+def test_what_the_table_of_changes_names_is_in_the_files_beside_it() -> None:
+    for change, row in table_under(PAGES["architecture.md"], "Where to change what").items():
+        quoted = re.findall(r"`([^`]+)`", " ".join(row))
+        files = [PROJECT / name for name in quoted if (PROJECT / name).is_file()]
+        text = "".join(path.read_text(encoding="utf-8") for path in files)
+        names = [name for name in quoted if name.isidentifier() and name not in OPTIONAL_KEYS]
+        assert files, change
+        assert [name for name in names if name not in text] == [], change
 
 
 # --- the API ---
