@@ -27,10 +27,9 @@ from time import perf_counter
 
 from pipeline.core.config import Config, load_config
 from pipeline.stages.ingestion import ingest
-from tests.bench.measuring import machine, run, table
+from tests.bench.measuring import PROJECT, machine, run, table
 from tests.bench.processes import Cost
 
-PROJECT = Path(__file__).resolve().parents[2]
 FILES = 20
 DUPLICATES = "0.05"
 ADDED = 10_000
