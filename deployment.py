@@ -7,11 +7,13 @@ it. It goes live by one rename of the link `current`, through which trainedmodel
 latestscore.txt and ingestedfiles.txt of prod_deployment_path are read."""
 
 import argparse
-import logging
 from collections.abc import Sequence
 
 from pipeline import cli
 from pipeline.core.config import Config
+from pipeline.data.frames import read_folder
+from pipeline.models.persistence import load_trained
+from pipeline.monitoring.metrics import evaluate
 from pipeline.registry.releases import (
     list_lines,
     list_releases,
@@ -19,14 +21,9 @@ from pipeline.registry.releases import (
     live_release,
     release_to_dict,
 )
-from pipeline.stages.deployment import (
-    deploy,
-    rollback,
-    settle,
-)
-from pipeline.storage.history import open_history
+from pipeline.stages.deployment import deploy, recover_interrupted, rollback
+from pipeline.storage.database import History
 
-log = logging.getLogger("deployment")
 RANKED_LATER = "it ranks the clients from the next batch on; `python reporting.py` does so at once"
 
 
@@ -36,17 +33,19 @@ def show_releases(config: Config, args: argparse.Namespace) -> None:
     cli.print_result(config, args, found, list_lines(found))
 
 
-def command(config: Config, args: argparse.Namespace) -> None:
-    """Deploy or roll back, and tell what came of it."""
+def command(config: Config, history: History, args: argparse.Namespace) -> None:
+    """Deploy or roll back, and print what came of it."""
     before = live_id(config.prod_deployment_path)
-    with open_history(config.history_path) as history:
-        settled = settle(config, history)
+    recovered = recover_interrupted(config, history)
     if args.rollback is None:
-        release = deploy(config)
-    elif args.rollback == "" and settled == "rollback":
+        trained = load_trained(config.output_model_path, config.schema)
+        test = read_folder(config.test_data_path, config.schema)
+        evaluation = evaluate(trained.model, test, config.schema, trained.manifest.recipe.seed)
+        release = deploy(config, history, trained, evaluation).release
+    elif args.rollback == "" and recovered == "rollback":
         release = live_release(config.prod_deployment_path)  # what was asked for is done by now
     else:
-        release = rollback(config, args.rollback or None)
+        release = rollback(config, history, args.rollback or None)
     lines = [f"{config.shown(config.prod_deployment_path)}: {release.id} is live, F1 {release.f1}"]
     if args.rollback is not None and release.id != before:
         lines.append(RANKED_LATER)
@@ -68,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.list:
         return cli.run(show_releases, args)
-    return cli.run_alone("deployment", command, args)
+    return cli.run_stage("deployment", command, args)
 
 
 if __name__ == "__main__":

@@ -15,13 +15,14 @@ from pipeline.reporting.text_tables import trend_lines
 from pipeline.stages.diagnostics import (
     diagnose,
 )
+from pipeline.storage.database import History
 from pipeline.storage.history import open_existing_history
 from pipeline.storage.trends import DEFAULT_TRENDS, trends
 
 
-def command(config: Config, args: argparse.Namespace) -> None:
-    """Tell all diagnostics of now."""
-    found = diagnose(config, cli.printer_for(args))
+def command(config: Config, history: History, args: argparse.Namespace) -> None:
+    """Print all diagnostics."""
+    found = diagnose(config, history, cli.printer_for(args))
     if args.json:
         cli.print_json(config, found)
 
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return cli.run(show_trends, args)
     if args.last != DEFAULT_TRENDS:
         parser.error("--last goes with --history")
-    return cli.run_alone("diagnostics", command, args)
+    return cli.run_stage("diagnostics", command, args)
 
 
 if __name__ == "__main__":

@@ -5,38 +5,24 @@ check are set aside in rejectedrows.csv; a file that cannot be read as a client 
 more than a tenth is bad, is rejected whole. The files themselves stay where they are."""
 
 import argparse
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline import cli
 from pipeline.core.config import Config
-from pipeline.stages.ingestion import (
-    as_object,
-    ingest,
-    told,
-)
-from pipeline.storage.history import open_history
-
-log = logging.getLogger("ingestion")
+from pipeline.stages.ingestion import export, ingest, ingestion_lines, ingestion_to_dict
+from pipeline.storage.database import History
 
 
-def export(config: Config, args: argparse.Namespace) -> None:
-    """Write all rows into a file, and tell where they are."""
-    from pipeline.storage.export import export_rows
-
-    with open_history(config.history_path) as history:
-        done = export_rows(config, history, args.export)
-    cli.print_result(config, args, done, [f"{config.shown(done.path)}: {done.rows:,} rows"])
-
-
-def command(config: Config, args: argparse.Namespace) -> None:
-    """Ingest or export, and tell what came of it."""
+def command(config: Config, history: History, args: argparse.Namespace) -> None:
+    """Ingest or export, and print what came of it."""
     if args.export:
-        export(config, args)
+        done = export(config, history, args.export)
+        cli.print_result(config, args, done, [f"{config.shown(done.path)}: {done.rows:,} rows"])
         return
-    done = ingest(config, rebuild=args.rebuild)
-    cli.print_result(config, args, as_object(config, done), told(config, done))
+    ingestion = ingest(config, history, rebuild=args.rebuild)
+    result, lines = ingestion_to_dict(config, ingestion), ingestion_lines(config, ingestion)
+    cli.print_result(config, args, result, lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="PATH",
         help="take in nothing; write all rows there, as finaldata.csv has them",
     )
-    return cli.run_alone("ingestion", command, parser.parse_args(argv))
+    return cli.run_stage("ingestion", command, parser.parse_args(argv))
 
 
 if __name__ == "__main__":

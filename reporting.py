@@ -7,33 +7,37 @@ report.html and report.pdf tell people how it all stands; report_formats in conf
 of them are written, and reports/ keeps the last of each day. All go to output_model_path."""
 
 import argparse
-import logging
 from collections.abc import Sequence
 
 from pipeline import cli
 from pipeline.core.config import Config
-from pipeline.stages.reporting import (
-    report,
-)
+from pipeline.data.frames import read_folder
+from pipeline.monitoring.metrics import evaluate
+from pipeline.registry.live_model import load_live
+from pipeline.stages.reporting import report
+from pipeline.storage.database import History
+from pipeline.storage.master import open_master
 
-log = logging.getLogger("reporting")
 
-
-def command(config: Config, args: argparse.Namespace) -> None:
-    """Report, and tell where."""
-    done = report(config)
+def command(config: Config, history: History, args: argparse.Namespace) -> None:
+    """Write the reports, and print where they are."""
+    live = load_live(config.prod_deployment_path, config.schema)
+    test = read_folder(config.test_data_path, config.schema)
+    evaluation = evaluate(live.model, test, config.schema, live.release.model.recipe.seed)
+    rows = open_master(config.finaldata_path, config.schema, history)
+    done = report(config, history, live, evaluation, rows)
     lines = [
         f"{config.shown(done.confusion_matrix)}: of release {done.release}",
         f"{config.shown(done.client_risk)}: {done.clients:,} clients, highest risk first",
         f"{config.shown(done.movers)}: {done.moved}",
-        *(f"{config.shown(path)}: how it all stands, for people" for path in done.documents),
+        *(f"{config.shown(path)}: the report" for path in done.documents),
     ]
     cli.print_result(config, args, done, lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage from the command line."""
-    return cli.run_alone("reporting", command, cli.result_parser(__doc__).parse_args(argv))
+    return cli.run_stage("reporting", command, cli.result_parser(__doc__).parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -4,28 +4,29 @@ The F1 goes to latestscore.txt in output_model_path; accuracy, precision, recall
 precision, log loss and Brier score are recorded with it in the history."""
 
 import argparse
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from pipeline import cli
 from pipeline.core.config import Config
+from pipeline.data.frames import read_folder
+from pipeline.models.persistence import load_trained
 from pipeline.stages.scoring import score, score_lines
+from pipeline.storage.database import History
 
-log = logging.getLogger("scoring")
 
-
-def command(config: Config, args: argparse.Namespace) -> None:
-    """Score, and tell what came of it."""
-    scores = score(config)
-    path = config.latestscore_path
+def command(config: Config, history: History, args: argparse.Namespace) -> None:
+    """Score, and print what came of it."""
+    trained = load_trained(config.output_model_path, config.schema)
+    test = read_folder(config.test_data_path, config.schema)
+    scores, path = score(config, history, trained, test).scores, config.latestscore_path
     first = f"{config.shown(path)}: F1 {scores.f1} on {scores.rows:,} rows"
     cli.print_result(config, args, {"path": path, **asdict(scores)}, [first, *score_lines(scores)])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage from the command line."""
-    return cli.run_alone("scoring", command, cli.result_parser(__doc__).parse_args(argv))
+    return cli.run_stage("scoring", command, cli.result_parser(__doc__).parse_args(argv))
 
 
 if __name__ == "__main__":

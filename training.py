@@ -11,29 +11,27 @@ from collections.abc import Sequence
 
 from pipeline import cli
 from pipeline.core.config import Config
-from pipeline.models.manifest import (
-    HALF,
-    UNCALIBRATED,
-    manifest_to_dict,
-)
+from pipeline.models.manifest import HALF, UNCALIBRATED, manifest_to_dict
 from pipeline.stages.training import train
+from pipeline.storage.database import History
+from pipeline.storage.master import open_master
 
 
-def command(config: Config, args: argparse.Namespace) -> None:
-    """Train, and tell what came of it."""
-    manifest = train(config).manifest
-    recipe = manifest.recipe
+def command(config: Config, history: History, args: argparse.Namespace) -> None:
+    """Train, and print what came of it."""
+    rows = open_master(config.finaldata_path, config.schema, history)
+    manifest = train(config, history, rows).manifest
+    recipe, path = manifest.recipe, config.trainedmodel_path
     curve = "" if recipe.calibration == UNCALIBRATED else f", {recipe.calibration} calibration"
     line = "" if recipe.threshold == HALF else f", threshold {recipe.threshold:.4f}"
     made = f"{recipe.kind}{curve}{line}, trained on {manifest.rows:,} labelled rows"
-    path = config.trainedmodel_path
     result = {"path": path, **manifest_to_dict(manifest)}
     cli.print_result(config, args, result, [f"{config.shown(path)}: {made}"])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage from the command line."""
-    return cli.run_alone("training", command, cli.result_parser(__doc__).parse_args(argv))
+    return cli.run_stage("training", command, cli.result_parser(__doc__).parse_args(argv))
 
 
 if __name__ == "__main__":

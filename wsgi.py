@@ -1,6 +1,6 @@
 """The API for a WSGI server: `gunicorn wsgi:app`; RISK_CONFIG may name another config.json.
 
-Without a token it refuses to start on an address that others reach, however the server was told.
+Without a token it refuses to start on an address that others reach.
 """
 
 import gc
@@ -18,18 +18,16 @@ BOOT_FAILED = 3  # a worker that leaves with this makes gunicorn stop instead of
 
 
 def make_app() -> Flask:
-    """The app; what its operator has to mend is told in one line and ends the process."""
+    """The app; what its operator has to correct is printed in one line and ends the process."""
     cli.set_up_logging(verbose=False)
     try:
         check_addresses()
-        config = load_config(os.environ.get("RISK_CONFIG") or cli.PROJECT / "config.json")
-        from pipeline.web.app import (
-            create_app,  # heavy, and for nothing in a server that may not start
-        )
+        config = load_config(os.environ.get("RISK_CONFIG") or cli.CONFIG)
+        from pipeline.web.app import create_app  # heavy, and not needed to refuse
 
         return create_app(config)
     except PipelineError as error:
-        raise SystemExit(told(error)) from None
+        raise SystemExit(report(error)) from None
 
 
 def check_addresses() -> None:
@@ -43,19 +41,19 @@ def check_worker() -> None:
     try:
         check_addresses()
     except PipelineError as error:
-        os._exit(told(error))  # an exception would only be reported, and the worker go on
+        os._exit(report(error))  # an exception would only be reported, and the worker go on
 
 
-def told(error: PipelineError) -> int:
-    """Tell what is wrong; returns the exit code."""
+def report(error: PipelineError) -> int:
+    """Print what is wrong; returns the exit code."""
     print(f"error: {error}", file=sys.stderr, flush=True)
     return BOOT_FAILED
 
 
 app = make_app()
 # What is loaded by now stays: 135,000 objects, mostly of pandas and scikit-learn. Without this the
-# collector walks through all of them now and then, in the middle of a request of thousands of rows:
-# the mean of the answers hardly shows it, the slowest of them do.
+# garbage collector visits all of them now and then within a request of thousands of rows, which
+# makes the slowest answers slower.
 gc.collect()
 gc.freeze()
 os.register_at_fork(after_in_child=check_worker)

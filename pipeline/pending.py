@@ -1,6 +1,9 @@
-"""Is there work? The questions that every tick asks: no pandas, numpy or scikit-learn."""
+"""Is there work? What every tick asks: no pandas, numpy or scikit-learn."""
+
+from typing import Any
 
 from pipeline.core.config import Config
+from pipeline.core.errors import PipelineError
 from pipeline.registry.releases import live_id
 from pipeline.storage.database import History
 from pipeline.storage.ledger import (
@@ -14,16 +17,38 @@ from pipeline.storage.master import check_rows
 
 
 def has_work(config: Config, history: History) -> bool:
-    """Whether there is anything to do; raises `HistoryError` if rows are not as on record."""
-    if rebuilding(history):
+    """Whether there is anything to do.
+
+    So it is where nobody can tell: the run then fails for the same reason, and is on record.
+    """
+    try:
+        check_rows(config.finaldata_path, history)
+        return (
+            rebuilding(history)
+            or bool(new_in(config.input_folder_path, history))
+            or has_unreported(history)
+            or lacks_release(config, history)
+            or unsettled_since(history) is not None
+        )
+    except PipelineError:
         return True
-    check_rows(config, history)
-    if new_in(config.input_folder_path, history) or has_unreported(history):
-        return True
-    return lacks_release(config, history) or unsettled_since(history) is not None
 
 
 def lacks_release(config: Config, history: History) -> bool:
     """Whether there are rows to learn from while nothing is live."""
     rows, _ = master_size(history)
     return rows > 0 and live_id(config.prod_deployment_path) is None
+
+
+def nothing_new(config: Config, total_rows: int) -> dict[str, Any]:
+    """What a run that found nothing to do returns to a program."""
+    return {
+        "outcome": "nothing new",
+        "files": [],
+        "added": 0,
+        "total_rows": total_rows,
+        "path": config.finaldata_path,
+        "rejected_rows": None,
+        "decision": None,
+        "reports": None,
+    }

@@ -7,7 +7,7 @@ return its canonical text, or raise `ValueError` with what is wrong with it.
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 LARGEST_NUMBER = 1e100  # beyond it, sums of squares overflow
@@ -17,22 +17,12 @@ OUTCOMES = {"0": "0", "1": "1", "no": "0", "yes": "1", "false": "0", "true": "1"
 UNTELLABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _INTEGER = re.compile(r"([+-]?\d{1,18})(?:\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-_SPECIAL = r'",\r\n\x00'  # characters that a plain field cannot have
-# no more digits than a double holds, so that its shortest text is the same; no exponent. With `.0`,
-# pandas writes the integers of a column in which some are missing
-_PLAIN_NUMBER = (
-    r"(?:(?:0|-?[1-9][0-9]{0,17})(?:\.0)?"
-    r"|-?(?:[1-9][0-9]{0,8}\.[0-9]{0,5}[1-9]|0\.(?!0000)[0-9]{0,13}[1-9]))?"
-)
 _LINE_BREAKS = re.compile(r"[\r\n]+")
 _INTEGERS = 10**18  # those below have no more digits than `_INTEGER` takes
 
 
-# a field of a column that is left out, of up to so many characters
-PLAIN_OTHER = f"[^{_SPECIAL}]{{0,%d}}+"
-
-
-class Schema(NamedTuple):
+@dataclass(frozen=True)
+class Schema:
     """The columns of a client table, by the role each plays."""
 
     client: str = "corporation"
@@ -54,18 +44,6 @@ class Schema(NamedTuple):
     def header(self) -> str:
         """The first line of `finaldata.csv`, without its line end."""
         return csv_line(self.columns)
-
-    def plain(self, column: str, longest: int) -> str:
-        """A regular expression for texts of this column that are canonical, but for a `.0`.
-
-        It knows the usual ones of up to so many characters, which need no quotes in a CSV line.
-        """
-        if column == self.outcome:
-            return r"(?:[01](?:\.0)?)?"
-        if column in self.numeric:
-            return _PLAIN_NUMBER
-        text = rf"[^\s{_SPECIAL}][^{_SPECIAL}]{{0,{longest}}}+(?<!\s)"
-        return text if column == self.client else f"(?:{text})?"
 
     def canonical(self, column: str) -> Callable[[str], str]:
         """The function that turns a text of this column into its canonical text."""

@@ -4,6 +4,7 @@ A fault of the whole table (no header, another encoding, a quote that never clos
 `DataError`; a fault of one row is a `BadRow`, and the rest of the table goes on.
 """
 
+import codecs
 import csv
 import io
 import re
@@ -11,16 +12,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.core.errors import DataError
-from pipeline.core.schema import PLAIN_OTHER, Schema, csv_line
-from pipeline.data.lines import LONGEST_ROW, Lines
+from pipeline.core.schema import Schema, csv_line
+from pipeline.data.plain_rows import PlainRows
 
 MOST_BAD_SHARE = 0.1  # of a table's rows; beyond that the table as a whole is not to be trusted
 # what a table may ask of the memory, whatever it holds
 MOST_BAD_ROWS = 100_000
 LONGEST_KEPT = 1_000  # characters of a bad row
-# what is read without the CSV reader: characters of a field, columns of a table
-LONGEST_PLAIN = 10_000
-WIDEST_PLAIN = 200
+BLOCK = 1 << 20  # bytes read at a time
+LONGEST_ROW = 1_000_000  # characters, over all its lines
+
+_LINE = re.compile(r"[^\r\n]*+(?:\r\n?|\n)")
+_OTHER_FORMATS = {
+    b"\x1f\x8b": "is compressed with gzip; expected plain CSV text",
+    b"PK\x03\x04": "is a zip archive or spreadsheet; expected plain CSV text",
+    b"\xff\xfe": "is UTF-16; expected UTF-8",
+    b"\xfe\xff": "is UTF-16; expected UTF-8",
+}
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ class Table:
         self.width = len(header)
         self._picks = [(header.index(c), c, schema.canonical(c)) for c in columns]
         self.extra_columns = tuple(name for name in header if name not in columns)
-        self._plain = PlainRows(header, columns, schema)
+        self._plain = PlainRows(header, columns, schema, LONGEST_ROW)
 
     def blocks(self) -> Iterator[GoodRows | BadRow]:
         """The rows in order, good ones as many at a time as can be read at once.
@@ -170,44 +178,6 @@ class Table:
         return BadRow(line, reason, _cut(csv_line(fields), LONGEST_KEPT))
 
 
-class PlainRows:
-    """The rows of a file with this header that are canonical, but for their order and for a `.0`.
-
-    Nothing in them is quoted, so a line is a row.
-    """
-
-    def __init__(self, header: Sequence[str], columns: Sequence[str], schema: Schema) -> None:
-        if len(header) > WIDEST_PLAIN:  # a pattern of so many columns takes seconds to make
-            self.run = re.compile("")
-            return
-        longest = max(1, min(LONGEST_PLAIN, LONGEST_ROW // len(header) - 1))
-        fields = (
-            schema.plain(name, longest) if name in columns else PLAIN_OTHER % longest
-            for name in header
-        )
-        # a line with nothing on it is no row, even where the only field may be empty
-        self.run = re.compile(rf"(?:(?!\r?\n){','.join(fields)}\r?\n)*+")
-        texts = {schema.client, *schema.categorical}
-        self._picks = [(header.index(name), name in texts) for name in columns]
-        self._in_order = tuple(header) == tuple(columns)
-        self._numbers_only = self._in_order and texts.isdisjoint(columns)
-
-    def canonical(self, run: str) -> str:
-        """The canonical lines of rows that `run` matched."""
-        if "\r" in run:
-            run = run.replace("\r\n", "\n")
-        if self._numbers_only:
-            return run.replace(".0,", ",").replace(".0\n", "\n")
-        if self._in_order and ".0," not in run and ".0\n" not in run:
-            return run
-        fields = list(zip(*csv.reader(io.StringIO(run)), strict=True))
-        columns = (
-            fields[place] if text else [field.removesuffix(".0") for field in fields[place]]
-            for place, text in self._picks
-        )
-        return "\n".join(map(",".join, zip(*columns, strict=True))) + "\n"
-
-
 def too_many_bad(bad: Sequence[BadRow], rows: int) -> str | None:
     """Why a whole table is refused for its bad rows, or None if they are few enough."""
     if len(bad) <= MOST_BAD_SHARE * rows:
@@ -230,3 +200,70 @@ def _cut(text: str, longest: int) -> str:
 
 def _quoted(field: str) -> str:
     return repr(_cut(field, 40))
+
+
+class Lines:
+    """The lines of a UTF-8 text, with or without a byte-order mark, from the first to the last.
+
+    Raises `DataError` if it begins like another format, and at the first byte that is not UTF-8,
+    after all lines before it.
+    """
+
+    def __init__(self, stream: io.BufferedReader) -> None:
+        self.taken = 0  # lines so far
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self._text, self._at = "", 0
+        self._ended = False
+        self._wrong_byte: int | None = None
+        head = stream.peek(4)[:4]
+        for magic, what in _OTHER_FORMATS.items():
+            if head.startswith(magic):
+                raise DataError(what)
+
+    def run(self, rows: re.Pattern[str]) -> str:
+        """Take whole lines from here on for as long as the pattern matches; perhaps none."""
+        if self._at == len(self._text):
+            self._read()
+        if not (match := rows.match(self._text, self._at)):
+            return ""
+        self._at = match.end()
+        self.taken += match[0].count("\n")
+        return match[0]
+
+    def line(self) -> str:
+        """Take one line, with its end; empty after the last.
+
+        Of a line longer than `LONGEST_ROW`, somewhat more than that.
+        """
+        while True:
+            match = _LINE.match(self._text, self._at)
+            # a block may end between the \r and the \n of one line end
+            if match and not (match[0].endswith("\r") and match.end() == len(self._text)):
+                break
+            if len(self._text) - self._at > LONGEST_ROW or not self._read():
+                break
+        line = match[0] if match else self._text[self._at :]
+        if not line or (not match and self._ended):
+            self._refuse_wrong_byte()
+        self._at += len(line)
+        self.taken += bool(line)
+        return line
+
+    def _read(self) -> bool:
+        """Read one more block, if there is one."""
+        if self._ended:
+            return False
+        block = self._stream.read(BLOCK)
+        self._ended = not block
+        try:
+            text = self._decoder.decode(block, final=self._ended)
+        except UnicodeDecodeError as error:
+            text = error.object[: error.start].decode()
+            self._wrong_byte, self._ended = error.object[error.start], True
+        self._text, self._at = self._text[self._at :] + text, 0
+        return True
+
+    def _refuse_wrong_byte(self) -> None:
+        if self._wrong_byte is not None:
+            raise DataError(f"is not UTF-8: byte 0x{self._wrong_byte:02x} in line {self.taken + 1}")

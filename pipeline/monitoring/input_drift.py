@@ -19,6 +19,7 @@ rows makes chance larger than that.
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ from pipeline.data.reference import Numbers, Reference
 from pipeline.monitoring.score_drift import DRIFT, NO_DRIFT, NO_EVIDENCE
 
 NUMBER, CATEGORY, RISK = "number", "category", "risk"
+SHARE = {"minimum": 0, "maximum": 1}  # for the description of the API
 LEVEL = 0.05
 N_CRITERIA = 2  # to be evident: by PSI's limit and by a p-value
 MIN_SHARE_CHANGE = 0.05
@@ -53,11 +55,11 @@ class FeatureDrift:
     """
 
     feature: str
-    kind: str
+    kind: Annotated[str, {"enum": [NUMBER, CATEGORY, RISK]}]
     rows: int
     test: str
-    missing: float
-    missing_before: float
+    missing: Annotated[float, SHARE]
+    missing_before: Annotated[float, SHARE]
     psi: float | None = None
     psi_limit: float | None = None
     statistic: float | None = None

@@ -72,6 +72,7 @@ class Segment:
 class Evaluation:
     """All that is told of a model on labelled rows."""
 
+    tested: Tested = field(compare=False, repr=False)
     scores: Scores
     intervals: dict[str, Interval | None]  # by the name of the score, 95 %
     bins: tuple[CalibrationBin, ...]
@@ -87,6 +88,7 @@ def evaluate(model: Model, frame: pd.DataFrame, schema: Schema, seed: int) -> Ev
     bins = calibration_bins(tested.outcomes, tested.risk)
     labelled = frame[frame[schema.outcome].notna()]
     return Evaluation(
+        tested=tested,
         scores=scores,
         intervals=score_intervals(tested, tested.risk, seed),
         bins=bins,
@@ -113,12 +115,22 @@ def scores_on_test_data(folder: Path, schema: Schema, model: Model) -> Scores:
     Raises `DataError` if there are none, or if F1 is undefined.
     """
     frame = read_folder(folder, schema)
+    check_outcomes_known(folder, frame, schema)
+    scores = score_model(model, frame, schema)
+    check_f1_defined(folder, scores)
+    return scores
+
+
+def check_outcomes_known(folder: Path, frame: pd.DataFrame, schema: Schema) -> None:
+    """Raise `DataError` if no row of a folder has a known outcome."""
     if not frame[schema.outcome].notna().any():
         raise DataError(f"{folder}: no row has a known outcome to score against")
-    scores = score_model(model, frame, schema)
+
+
+def check_f1_defined(folder: Path, scores: Scores) -> None:
+    """Raise `DataError` if the rows of a folder leave the F1 undefined."""
     if scores.f1 is None:
         raise DataError(f"{folder}: F1 is undefined: nobody left, and nobody was predicted to")
-    return scores
 
 
 def score_model(model: Model, frame: pd.DataFrame, schema: Schema = DEFAULT_SCHEMA) -> Scores:

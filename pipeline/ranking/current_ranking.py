@@ -1,15 +1,15 @@
-"""What the last run wrote for people, read again only when it has changed."""
+"""The current ranking and its movers, read again only when they have changed."""
 
 from collections.abc import Hashable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from pipeline.core.cache import KeyedCache
-from pipeline.core.config import Config
 from pipeline.core.errors import NotRecordedError
-from pipeline.ranking.rankingreader import read_movers, read_ranking
+from pipeline.ranking.movers import Movers, movers_on_record
+from pipeline.ranking.ranking_file import read_ranking
 from pipeline.storage.history import open_existing_history
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ Stamp = tuple[int, int, int]
 
 
 def file_stamp(path: Path) -> Stamp | None:
-    """What tells one state of a file from another; None if it is not there."""
+    """A value that changes with the file; None if it is not there."""
     try:
         stat = path.stat()
     except FileNotFoundError:
@@ -28,32 +28,41 @@ def file_stamp(path: Path) -> Stamp | None:
 
 
 def history_stamp(place: "Path | DatabaseUrl") -> Hashable:
-    """What tells one state of the history from another."""
+    """A value that changes with the history."""
     if isinstance(place, Path):
         return file_stamp(place)
     history = open_existing_history(place)
     if history is None:
         return None
-    with history:  # which transactions have written: the same, then all that is read is the same
+    with history:  # which transactions have written
         return history.tuples("SELECT CAST(pg_current_snapshot() AS text)")[0]
 
 
 class CurrentRanking:
-    """The ranking and the movers as they lie there now."""
+    """The ranking in a file and the movers in a history."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    def __init__(self, path: Path, history_path: "Path | DatabaseUrl") -> None:
+        self._path = path
+        self._history_path = history_path
         self._ranking = KeyedCache[pd.DataFrame]()
-        self._movers = KeyedCache[dict[str, Any]]()
+        self._movers = KeyedCache[Movers]()
 
     def ranking(self) -> pd.DataFrame:
         """The ranking; raises `NotRecordedError` before the first."""
-        path = self._config.clientrisk_path
-        if not (key := file_stamp(path)):
+        if not (key := file_stamp(self._path)):
             raise NotRecordedError("no ranking has been written yet")
-        return self._ranking.get(key, lambda: read_ranking(path))
+        return self._ranking.get(key, lambda: read_ranking(self._path))
 
-    def movers(self) -> dict[str, Any]:
-        """The movers; raises `HistoryError` if there are none of ours."""
-        path = self._config.movers_path
-        return self._movers.get(file_stamp(path), lambda: read_movers(path))
+    def movers(self) -> Movers:
+        """The movers; raises `NotRecordedError` before the first ranking."""
+        return self._movers.get(history_stamp(self._history_path), self._read_movers)
+
+    def _read_movers(self) -> Movers:
+        history = open_existing_history(self._history_path)
+        movers = None
+        if history:
+            with history:
+                movers = movers_on_record(history)
+        if movers is None:
+            raise NotRecordedError("no ranking has been recorded yet")
+        return movers

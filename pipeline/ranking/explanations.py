@@ -6,60 +6,48 @@ Explaining Classifications for Individual Instances, IEEE TKDE 20(5), 2008, with
 place of the average over all.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
+from pipeline.core.formatting import truncate
+from pipeline.core.schema import canonical_number, canonical_text
 from pipeline.data.features import Features, Row
 from pipeline.models.fast_linear import Linear
 from pipeline.models.manifest import ModelManifest
 from pipeline.models.scorer import ByNumbers, Scorer
-from pipeline.ranking.wording import category_words, number_words
 
 MAX_REASONS = 3  # reasons of a client
 MIN_CONTRIBUTION = 0.01  # log-odds: less moves no risk by more than a quarter of a percentage point
 SEPARATOR = "; "
-
-
-class Reasons(NamedTuple):
-    """The reasons of some rows.
-
-    `words` holds each text once; `which`, of shape (MOST, rows), the place in it of each row's
-    first, second and third reason, -1 where it has fewer.
-    """
-
-    words: list[str]
-    which: np.ndarray
-
-    def texts(self) -> list[list[str]]:
-        """The reasons of each row, strongest first."""
-        return [[self.words[i] for i in row if i >= 0] for row in self.which.T.tolist()]
+UNKNOWN = "unknown"
+MAX_LETTERS = 60  # of a category or label
+_ROUND = 100  # numbers from here on are shown without decimals
+_HUGE = 1e9  # and from here on with an exponent
 
 
 @dataclass(frozen=True)
 class Explainer:
-    """What it takes to tell the reasons of a release's risks."""
+    """What it takes to give the reasons of a release's risks."""
 
     scorer: Scorer
     usual: Row | None  # None in releases of older versions: they give no reasons
     labels: Sequence[str]  # what people call each feature, in the schema's order
 
-    def reasons(self, rows: Features) -> Reasons:
-        """The reasons of each row."""
-        if self.usual is None or not len(rows):
-            return Reasons([], np.full((MAX_REASONS, len(rows)), -1))
-        top = strongest(contributions(self.scorer, rows, self.usual))
-        words: list[str] = []
-        which = np.full(top.size, -1)
-        for feature, label in enumerate(self.labels):
-            told = np.flatnonzero(top == feature)
-            found, codes = _words(label, rows, told % len(rows), feature, self.usual)
-            which[told] = len(words) + codes
-            words += found
-        return Reasons(words, which.reshape(top.shape))
+    def reasons(self, rows: Features) -> list[list[str]]:
+        """The reasons of each row, strongest first."""
+        usual = self.usual
+        if usual is None or not len(rows):
+            return [[] for _ in range(len(rows))]
+        top = strongest(contributions(self.scorer, rows, usual))
+        columns = [*rows.numbers.T.tolist(), *rows.texts]
+        baseline = [*usual.numbers, *usual.texts]
+        return [
+            [reason(self.labels[i], columns[i][row], baseline[i]) for i in features if i >= 0]
+            for row, features in enumerate(top.T.tolist())
+        ]
 
 
 def baseline_row(manifest: ModelManifest) -> Row | None:
@@ -115,8 +103,8 @@ def exchanged_contributions(scorer: Scorer, rows: Features, usual: Row) -> np.nd
 def strongest(found: np.ndarray) -> np.ndarray:
     """The features that raise each row's log-odds most, strongest first.
 
-    From contributions (features, rows) to places of features (MOST, rows), -1 where no more reach
-    `MIN_CONTRIBUTION`; of equal ones the first in the schema.
+    From contributions (features, rows) to places of features (MAX_REASONS, rows), -1 where no more
+    reach `MIN_CONTRIBUTION`; of equal ones the first in the schema.
     """
     left, row = found.copy(), np.arange(found.shape[1])
     top = np.full((MAX_REASONS, found.shape[1]), -1)
@@ -151,16 +139,39 @@ def _exchanged(rows: Features, feature: int, usual: Row) -> Features:
     return replace(rows, texts=tuple(texts))
 
 
-def _words(
-    label: str, rows: Features, places: np.ndarray, feature: int, usual: Row
-) -> tuple[list[str], np.ndarray]:
-    """What is told of a feature in these rows: each text once, and the place of each row's."""
-    numeric = len(usual.numbers)
-    if feature < numeric:
-        numbers = rows.numbers[places, feature]
-        codes, distinct = pd.factorize(numbers, use_na_sentinel=False)
-        return number_words(label, distinct, usual.numbers[feature]), codes
-    column = rows.texts[feature - numeric]
-    texts = np.array([column[i] for i in places.tolist()], dtype=object)
-    codes, distinct = pd.factorize(texts)
-    return category_words(label, distinct.tolist(), usual.texts[feature - numeric]), codes
+def reason(label: str, value: float | str, usual: float | str) -> str:
+    """A value beside the usual one: "last month's activity 3, usual 41"."""
+    if isinstance(value, str) or isinstance(usual, str):
+        return _category_reason(shown(label), str(value), str(usual))
+    text, usual_text = number_text(value), number_text(usual)
+    if text == usual_text:  # only all digits tell them apart
+        text, usual_text = _exact(value), _exact(usual)
+    return f"{shown(label)} {text}, usual {usual_text}"
+
+
+def _category_reason(label: str, value: str, usual: str) -> str:
+    text, usual_text = shown(value) or UNKNOWN, shown(usual) or UNKNOWN
+    if text == usual_text:  # cut short, or a category named "unknown"
+        return f"{label} other than the usual, {usual_text}"
+    return f"{label} {text}, usual {usual_text}"
+
+
+def number_text(value: float) -> str:
+    """A number, NaN where missing, as people read it.
+
+    Whole ones as they are, others to three digits or, from 100 on, to the unit: 1234, 12.5, 0.031;
+    1.2e+09 for huge ones. No commas: one separates a value from the usual one.
+    """
+    if math.isnan(value):
+        return UNKNOWN
+    whole = abs(value) < _HUGE and (abs(value) >= _ROUND or value % 1 == 0)
+    return f"{value + 0.0:.0f}" if whole else f"{value:.3g}"
+
+
+def shown(text: str) -> str:
+    """A label or category on one line, cut short; without semicolons, which separate reasons."""
+    return truncate(canonical_text(text).replace(";", ","), MAX_LETTERS)
+
+
+def _exact(value: float) -> str:
+    return canonical_number(repr(value)) or UNKNOWN

@@ -1,6 +1,6 @@
-"""`movers.csv`: the clients whose risk rose or fell most since the ranking before."""
+"""Who moved: the clients whose risk rose or fell most since the ranking before; `movers.csv`."""
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,18 +9,16 @@ import numpy as np
 from pipeline.core.csv_format import escape_formula
 from pipeline.core.files import write_if_changed
 from pipeline.core.schema import csv_line
-from pipeline.ranking.previous_ranking import DECIMALS, Before
-from pipeline.ranking.rank import Ranking
+from pipeline.ranking.rank import RISK_DECIMALS, Ranking
+from pipeline.storage.database import History
+from pipeline.storage.risk_history import last_changes, record_risks
 
-LEAST_CHANGE = 0.01  # of a risk
-MOST_MOVERS = 50  # that rose, and as many that fell
+MAX_MOVERS = 50  # that rose, and as many that fell
 COLUMNS = ("client", "before", "risk", "change", "release_before", "release")
-_HEADER = ",".join(COLUMNS)
-_SAME = 1.5 / 10**DECIMALS  # two risks that differ by less may be one, rounded in two ways
 
 
 class Mover(NamedTuple):
-    """A client whose risk changed."""
+    """A client whose risk changed; all numbers to two decimals."""
 
     client: str
     before: float
@@ -28,103 +26,82 @@ class Mover(NamedTuple):
     change: float
 
 
-class Movers(NamedTuple):
-    """Those who moved most, largest change first, and how many moved at all."""
+@dataclass(frozen=True)
+class Movers:
+    """Who moved most since the ranking before, largest change first, and how many moved at all."""
 
-    rose: list[Mover]
-    fell: list[Mover]
-    all_rose: int
-    all_fell: int
-
-
-class Comparison(NamedTuple):
-    """What became of the ranking before."""
-
-    release: str  # it was by
-    unchanged: bool  # whether the same clients have the same risks
-    movers: Movers
+    release_before: str | None  # None: there is no ranking before
+    release: str
+    rose: tuple[Mover, ...] = ()
+    fell: tuple[Mover, ...] = ()
+    all_rose: int = 0
+    all_fell: int = 0
 
 
-def update_movers(path: Path, before: Before | None, ranking: Ranking, release: str) -> str:
-    """`write_movers` of a ranking and the one before."""
-    if before is None:
-        return write_movers(path, None, release)
-    movers = movers_between(before.risk, ranking)
-    compared = Comparison(before.release, unchanged(before, ranking), movers)
-    return write_movers(path, compared, release)
+def update_movers(
+    history: History, path: Path, ranking: Ranking, release: str
+) -> tuple[Movers, str]:
+    """Record the risks that a ranking changed and write who moved; returns both, the last in words.
 
-
-def write_movers(path: Path, compared: Comparison | None, release: str) -> str:
-    """Write the movers since the ranking before, None where there is none; tells who moved.
-
-    To be called before the new ranking is written: a run that is killed in between compares with
-    the same one again. Where nothing changed since, the movers stay as they are.
+    To be called before the ranking is written: a run that is killed in between then records
+    nothing twice, and finds the same movers again. Where no risk changed, the movers stay.
     """
-    if compared is None:
-        write_if_changed(path, _HEADER + "\n")
+    percents = whole_percents(ranking.risk).tolist()
+    risks = dict(zip(ranking.clients, percents, strict=True))
+    changed = record_risks(history, release, risks)
+    movers = movers_on_record(history) or Movers(None, release)
+    text = _csv(movers)
+    if not changed and path.is_file() and path.read_bytes() == text.encode():
+        return movers, "as before, no risk has changed"
+    write_if_changed(path, text)
+    return movers, _summary(movers)
+
+
+def whole_percents(risk: np.ndarray) -> np.ndarray:
+    """Risks to two decimals, halves up.
+
+    They are rounded to the decimals of the file first: who rounds the file gets the same.
+    """
+    unit = 10 ** (RISK_DECIMALS - 2)  # of a percent, in those of the file
+    rounded: np.ndarray = np.floor((np.rint(risk * 100 * unit) + unit // 2) / unit) / 100
+    return rounded
+
+
+def movers_on_record(history: History) -> Movers | None:
+    """The movers of the last ranking on record, None before the first.
+
+    Clients that are in one of both rankings only did not move.
+    """
+    changes = last_changes(history)
+    if changes is None:
+        return None
+    moved = [
+        Mover(client, before, risk, round(risk - before, 2))
+        for client, before, risk in changes.risks
+        if before is not None and risk is not None
+    ]
+    rose, fell = ([m for m in moved if m.change > 0], [m for m in moved if m.change < 0])
+    releases = changes.release_before, changes.release
+    return Movers(*releases, _largest(rose), _largest(fell), len(rose), len(fell))
+
+
+def _largest(movers: list[Mover]) -> tuple[Mover, ...]:
+    """Those who moved most, of equal ones the first by name."""
+    return tuple(sorted(movers, key=lambda m: (-abs(m.change), m.client))[:MAX_MOVERS])
+
+
+def _summary(movers: Movers) -> str:
+    if movers.release_before is None:
         return "no ranking before to compare with"
-    if compared.unchanged and compared.release == release and path.is_file():
-        return "as before, no risk has changed"
-    movers = compared.movers
-    write_if_changed(path, movers_text(movers, compared.release, release))
     rose, fell = movers.all_rose, movers.all_fell
-    return f"{rose:,} client{'s' * (rose != 1)} rose, {fell:,} fell by {LEAST_CHANGE} or more"
+    return f"{rose:,} client{'s' * (rose != 1)} rose, {fell:,} fell by 0.01 or more"
 
 
-def unchanged(before: Before, ranking: Ranking) -> bool:
-    """Whether the same clients have the same risks as before."""
-    if before.gone:
-        return False
-    return bool((np.abs(ranking.risk - before.risk) < _SAME).all())  # not where one is new
-
-
-def together(parts: Iterable[Movers]) -> Movers:
-    """The movers of a ranking from those of its parts."""
-
-    def most(movers: list[Mover]) -> list[Mover]:
-        return sorted(movers, key=lambda m: (-abs(m.change), m.client))[:MOST_MOVERS]
-
-    found = Movers([], [], 0, 0)
-    for part in parts:
-        found = Movers(
-            most(found.rose + part.rose),
-            most(found.fell + part.fell),
-            found.all_rose + part.all_rose,
-            found.all_fell + part.all_fell,
-        )
-    return found
-
-
-def movers_between(before: np.ndarray, ranking: Ranking) -> Movers:
-    """Who moved by `LEAST_CHANGE` or more from the risks before, shape (clients,), NaN if new.
-
-    Clients that are in one of the rankings only did not move.
-    """
-    risk = np.round(ranking.risk, DECIMALS)
-    change = np.round(risk - before, DECIMALS)
-
-    def most(size: np.ndarray) -> tuple[list[Mover], int]:
-        places = np.flatnonzero(size >= LEAST_CHANGE)
-        if len(places) > MOST_MOVERS:  # names are compared only at the end of the list
-            least = np.partition(size[places], -MOST_MOVERS)[-MOST_MOVERS]
-            near = places[size[places] >= least]
-        else:
-            near = places
-        first = sorted(near.tolist(), key=lambda i: (-size[i], ranking.clients[i]))[:MOST_MOVERS]
-        return [
-            Mover(ranking.clients[i], float(before[i]), float(risk[i]), float(change[i]))
-            for i in first
-        ], len(places)
-
-    (rose, all_rose), (fell, all_fell) = most(change), most(-change)
-    return Movers(rose, fell, all_rose, all_fell)
-
-
-def movers_text(movers: Movers, release_before: str, release: str) -> str:
-    """The movers as `movers.csv` holds them: who rose, then who fell; no text is a formula."""
-    releases = csv_line((escape_formula(release_before), release))
+def _csv(movers: Movers) -> str:
+    """Who rose, then who fell; no text is a formula."""
+    releases = csv_line((escape_formula(movers.release_before or ""), movers.release))
     lines = [
-        f"{csv_line((escape_formula(client),))},{before:.6f},{risk:.6f},{change:.6f},{releases}"
+        f"{csv_line((escape_formula(client),))},{before:.2f},{risk:.2f},{change:.2f},{releases}"
         for client, before, risk, change in (*movers.rose, *movers.fell)
     ]
-    return "\n".join([_HEADER, *lines]) + "\n"
+    return "\n".join([",".join(COLUMNS), *lines]) + "\n"

@@ -13,6 +13,7 @@ from pipeline.data.features import Features, features_of
 from pipeline.models.scorer import Scorer
 
 DEFAULT_POLICY = Policy()
+RISK_DECIMALS = 6  # of the risks in a ranking's file
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,13 @@ class Ranking:
     contact: np.ndarray  # whether to contact the client
     rows: Features
     loss: np.ndarray | None = None  # risk * value, to the cent, NaN where the value is missing
-    decision: np.ndarray | None = None  # the log-odds before calibration, by which equals stand
+    decision: np.ndarray | None = None  # the log-odds before calibration, which orders equal risks
 
     @cached_property
     def loss_rank(self) -> np.ndarray:
         """The place of each client by expected loss, from 1, highest first; 0 where it has none.
 
-        Equal ones stand in order of rank.
+        Equal ones are in order of rank.
         """
         loss = np.zeros(0) if self.loss is None else self.loss
         order = np.argsort(-loss, kind="stable")  # NaN come last
@@ -45,7 +46,7 @@ def rank_clients(
     """Rank the clients of a frame by their probability of leaving, highest first.
 
     Of each client the latest row counts, and only if its outcome is 0 or unknown. Clients of equal
-    risk, of which a calibrated model gives many, stand in order of the log-odds before calibration,
+    risk, of which a calibrated model gives many, are in order of the log-odds before calibration,
     then of name.
     """
     latest = ~frame[schema.client].duplicated(keep="last").to_numpy()

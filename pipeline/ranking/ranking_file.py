@@ -1,116 +1,122 @@
-"""`clientrisk.csv`: the ranking as a file, for people and for the API."""
+"""The ranking as a table, and as `clientrisk.csv`: written for people, read back for the API."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pipeline.core.config import RiskBands
-from pipeline.core.csv_format import escape_formula
+from pipeline.core.csv_format import escape_formula, unescape_formula
+from pipeline.core.errors import HistoryError
+from pipeline.core.files import write_atomic
 from pipeline.core.schema import csv_line
-from pipeline.ranking.explanations import MAX_REASONS, SEPARATOR, Explainer, Reasons
-from pipeline.ranking.rank import Ranking
+from pipeline.ranking.explanations import SEPARATOR, Explainer
+from pipeline.ranking.rank import RISK_DECIMALS, Ranking
 
 COLUMNS = ("rank", "client", "risk", "band", "release", "contact", "reasons")
 LOSS_COLUMNS = ("expected_loss", "loss_rank")  # where the config says what clients are worth
 BANDS = ("high", "medium", "low")
-BLOCK = 50_000  # clients whose reasons and lines are in memory at a time
-_MARKS = '=+-@\t\r\n,"'  # only a text with one of these may need an apostrophe or quotes
-_KINDS = (
-    len(BANDS),
-    2,
-    MAX_REASONS + 1,
-    2,
-)  # of rows: band, contact, number of reasons, whether a loss
+CONTACT = ("yes", "no")
 
 
-def ranking_text(
+def ranking_table(
     ranking: Ranking, explainer: Explainer, bands: RiskBands, release: str
-) -> Iterator[str]:
-    """The ranking as `clientrisk.csv` holds it, in blocks of lines.
+) -> pd.DataFrame:
+    """The ranking with the columns of its file, as `read_ranking` returns it.
 
-    Canonical CSV, in which no text is a formula.
+    `reasons` is one text, in which no reason is a formula. `expected_loss` and `loss_rank` are NaN
+    for clients without a value.
     """
-    yield header(valued=ranking.loss is not None)
-    yield from _blocks(ranking, explainer, bands, release, placed=True)
-
-
-def header(*, valued: bool) -> str:
-    """The first line; `valued`: with expected losses."""
-    return ",".join(COLUMNS + LOSS_COLUMNS * valued) + "\n"
-
-
-def _blocks(
-    ranking: Ranking, explainer: Explainer, bands: RiskBands, release: str, *, placed: bool
-) -> Iterator[str]:
-    """The lines in blocks; unless `placed`, without the places that they begin and end with."""
-    templates = np.array(_templates(release, ranking.loss is not None, placed), dtype=object)
-    for first in range(0, len(ranking.clients), BLOCK):
-        places = slice(first, first + BLOCK)
-        reasons = explainer.reasons(ranking.rows.at(np.arange(len(ranking.clients))[places]))
-        kinds = _kinds(ranking, places, reasons, bands)
-        # by one template for all rows: to put each together takes several times as long
-        yield "".join(templates[kinds].tolist()) % _values(ranking, places, reasons, placed)
-
-
-def _templates(release: str, valued: bool, placed: bool) -> list[str]:
-    """The line of each kind of row; what a kind does not show is cut to no characters."""
-    templates = []
-    for band, contact, count, lost in np.ndindex(_KINDS):
-        reasons = SEPARATOR.join(["%s"] * count)
-        reasons = (f'"{reasons}"' if count else "") + "%.0s" * (MAX_REASONS - count)
-        cells = ["%d" if placed else "", "%s,%.6f", BANDS[band], release, ("no", "yes")[contact]]
-        cells.append(reasons)
-        if valued:
-            cells += ["%.2f" if lost else "%.0s", ("%d" if lost else "%.0s") if placed else ""]
-        templates.append(",".join(cells) + "\n")
-    return templates
-
-
-def _kinds(ranking: Ranking, places: slice, reasons: Reasons, bands: RiskBands) -> np.ndarray:
-    """The place of each row's template: shape (rows,)."""
-    risk = ranking.risk[places]
-    band = (risk < bands.high).astype("int64") + (risk < bands.medium)
-    count = (reasons.which >= 0).sum(axis=0)
-    lost = np.zeros_like(count) if ranking.loss is None else ~np.isnan(ranking.loss[places])
-    kinds: np.ndarray = np.ravel_multi_index(
-        (band, ranking.contact[places].astype("int64"), count, lost.astype("int64")), _KINDS
-    )
-    return kinds
-
-
-def _values(ranking: Ranking, places: slice, reasons: Reasons, placed: bool) -> tuple[object, ...]:
-    """What the templates of these rows are filled with, row by row."""
-    words = np.array([*_inner_cells(reasons.words), ""], dtype=object)
-    rank = list(range(places.start + 1, places.start + 1 + reasons.which.shape[1]))
-    columns: list[Sequence[object]] = [
-        *([rank] if placed else []),
-        _cells(ranking.clients[places]),
-        ranking.risk[places].tolist(),
-        *(words[which].tolist() for which in reasons.which),
-    ]
+    columns = {
+        "rank": np.arange(1, len(ranking.clients) + 1),
+        "client": ranking.clients,
+        "risk": ranking.risk.round(RISK_DECIMALS),
+        "band": [bands.band(risk) for risk in ranking.risk.tolist()],
+        "release": release,
+        "contact": np.where(ranking.contact, *CONTACT),
+        "reasons": [
+            SEPARATOR.join(map(escape_formula, reasons))
+            for reasons in explainer.reasons(ranking.rows)
+        ],
+    }
     if ranking.loss is not None:
-        columns.append(ranking.loss[places].tolist())
-        columns += [ranking.loss_rank[places].tolist()] if placed else []
-    values: list[object] = [None] * (len(columns) * len(columns[0]))
-    for i, column in enumerate(columns):
-        values[i :: len(columns)] = column
-    return tuple(values)
+        places = np.where(ranking.loss_rank > 0, ranking.loss_rank, np.nan)
+        columns |= {"expected_loss": ranking.loss, "loss_rank": places}
+    texts = dict.fromkeys(("client", "band", "release", "contact", "reasons"), "str")
+    return pd.DataFrame(columns).astype(texts)
 
 
-def _cells(texts: list[str]) -> list[str]:
-    """Texts as cells of their own."""
-    if not _marked(texts):
-        return texts
-    return [csv_line((escape_formula(text),)) if _marked([text]) else text for text in texts]
+def write_ranking(path: Path, ranking: pd.DataFrame) -> None:
+    """Write a ranking as canonical CSV, in which no text is a formula."""
+    columns = [
+        ranking["rank"].astype("str"),
+        map(escape_formula, ranking["client"]),
+        (f"{risk:.{RISK_DECIMALS}f}" for risk in ranking["risk"]),
+        *(ranking[name] for name in ("band", "release", "contact", "reasons")),
+    ]
+    if has_losses(ranking):
+        columns += [
+            _numbers(ranking["expected_loss"], ".2f"),
+            _numbers(ranking["loss_rank"], ".0f"),
+        ]
+    lines = [",".join(ranking.columns), *map(csv_line, zip(*columns, strict=True))]
+    write_atomic(path, "\n".join(lines) + "\n")
 
 
-def _inner_cells(words: list[str]) -> list[str]:
-    """Texts as parts of a cell in quotes."""
-    if not _marked(words, _MARKS.replace(",", "")):
-        return words
-    return [escape_formula(text).replace('"', '""') for text in words]
+def _numbers(values: "pd.Series[float]", form: str) -> Iterator[str]:
+    return ("" if np.isnan(value) else format(value, form) for value in values)
 
 
-def _marked(texts: list[str], marks: str = _MARKS) -> bool:
-    every = "".join(texts)
-    return any(mark in every for mark in marks)
+def read_ranking(path: Path) -> pd.DataFrame:
+    """The ranking with the columns of its file; raises `HistoryError` if it is not one of ours."""
+    try:
+        ranking = pd.read_csv(
+            path,
+            dtype=dict.fromkeys(("client", "release", "contact", "reasons"), "str"),
+            keep_default_na=False,
+            na_values={column: [""] for column in LOSS_COLUMNS},
+        )
+        if tuple(ranking.columns) not in (COLUMNS, COLUMNS + LOSS_COLUMNS):
+            raise ValueError(f"it has the columns {', '.join(ranking.columns)}")
+        ranking = ranking.astype({"rank": "int64", "risk": "float64"})
+        if has_losses(ranking):
+            ranking = ranking.astype(dict.fromkeys(LOSS_COLUMNS, "float64"))
+        if not ranking["risk"].between(0, 1).all() or not ranking["contact"].isin(CONTACT).all():
+            raise ValueError("a risk is not between 0 and 1, or a contact neither yes nor no")
+        ranking["client"] = [unescape_formula(client) for client in ranking["client"]]
+    except (ValueError, KeyError) as error:  # people open this file, and may have saved it
+        raise HistoryError(f"{path} is no ranking of ours: {error!r}") from error
+    return ranking
+
+
+def has_losses(ranking: pd.DataFrame) -> bool:
+    """Whether the ranking has expected losses."""
+    return "expected_loss" in ranking
+
+
+def by_loss(ranking: pd.DataFrame) -> pd.DataFrame:
+    """The ranking in order of expected loss, highest first; clients without one come last."""
+    return ranking.sort_values("loss_rank", kind="stable")
+
+
+def reasons_of(cell: str) -> list[str]:
+    """The reasons in a cell of the ranking."""
+    return [unescape_formula(text) for text in cell.split(SEPARATOR) if text]
+
+
+def ranking_to_dicts(ranking: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a ranking as the API returns them; null where there is no expected loss."""
+    return [_to_dict(row) for row in ranking.to_dict(orient="records")]
+
+
+def _to_dict(row: dict[Any, Any]) -> dict[str, Any]:
+    loss, place = (row.get(column, np.nan) for column in LOSS_COLUMNS)
+    return {
+        **row,
+        "contact": row["contact"] == "yes",
+        "reasons": reasons_of(row["reasons"]),
+        "expected_loss": None if np.isnan(loss) else loss,
+        "loss_rank": None if np.isnan(place) else int(place),
+    }

@@ -12,7 +12,7 @@ from pipeline.models.estimators import Model
 from pipeline.models.manifest import MODEL, RECORD, SCORE
 from pipeline.models.persistence import load_model
 from pipeline.models.scorer import Scorer, scorer_of
-from pipeline.registry.releases import Release, live_id, read_release
+from pipeline.registry.releases import Release, live_id, live_release, read_release
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +37,22 @@ def load_release(release: Release, schema: Schema) -> Model:
 
 @dataclass(frozen=True)
 class Live:
-    """The release being served."""
+    """A release with its model, loaded."""
 
     release: Release
     model: Model
     scorer: Scorer
+
+
+def load_live(production: Path, schema: Schema) -> Live:
+    """The release that is live, verified, with its model; raises as `load_release`."""
+    return load_live_release(live_release(production), schema)
+
+
+def load_live_release(release: Release, schema: Schema) -> Live:
+    """A release, verified, with its model; raises as `load_release`."""
+    model = load_release(release, schema)
+    return Live(release, model, scorer_of(model, release.model))
 
 
 class LiveModel:
@@ -87,8 +98,7 @@ class LiveModel:
             return self._live  # another thread was first
         try:
             release = read_release(self._production, release_id)
-            model = load_release(release, self._schema)
-            self._live = Live(release, model, scorer_of(model, release.model))
+            self._live = load_live_release(release, self._schema)
             self._refused = None
         except PipelineError as error:
             if not self._live:

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from pipeline.core.config import Config
 from pipeline.core.errors import ModelError, ReleaseError
-from pipeline.data.frames import read_folder
 from pipeline.data.reference import reference_from
 from pipeline.models.manifest import MODEL, RECORD, REFERENCE, SCORE, ModelManifest
-from pipeline.models.persistence import TrainedModel, load_trained
-from pipeline.monitoring.metrics import evaluate
-from pipeline.registry.live_model import load_release
+from pipeline.models.persistence import TrainedModel
+from pipeline.monitoring.metrics import Evaluation
+from pipeline.registry.live_model import Live, load_live_release, load_release
 from pipeline.registry.release_store import (
     clear,
     hide,
@@ -32,7 +31,6 @@ from pipeline.registry.releases import (
 )
 from pipeline.reporting.model_card import Card, card_text
 from pipeline.storage.database import History
-from pipeline.storage.history import open_history
 from pipeline.storage.ledger import ingested_period, unsettled_since
 from pipeline.storage.records import (
     deployed_releases,
@@ -42,18 +40,21 @@ from pipeline.storage.records import (
 )
 
 log = logging.getLogger("deployment")
-RANKED_LATER = "it ranks the clients from the next batch on; `python reporting.py` does so at once"
 
 
-def deploy(config: Config, challenge: Challenge | None = None) -> Release:
-    """Make a release of the trained model, its score and the record of files, and put it live.
+def deploy(
+    config: Config,
+    history: History,
+    trained: TrainedModel,
+    evaluation: Evaluation,
+    challenge: Challenge | None = None,
+) -> Live:
+    """Make a release of a trained model, its score and the record of files, and put it live.
 
-    `challenge` is the comparison that it won, if there was one. Raises `ModelError` if the model is
-    damaged or the score does not describe it.
+    `evaluation` is the model's on the test data, `challenge` the comparison that it won, if there
+    was one. Raises `ModelError` if a file is damaged or the score does not describe the model.
     """
-    production = config.prod_deployment_path
-    trained = load_trained(config.output_model_path, config.schema)
-    manifest = trained.manifest
+    production, manifest = config.prod_deployment_path, trained.manifest
     sources = {
         MODEL: config.trainedmodel_path,
         SCORE: config.latestscore_path,
@@ -64,28 +65,28 @@ def deploy(config: Config, challenge: Challenge | None = None) -> Release:
         if not source.is_file():
             raise ReleaseError(f"{source} is missing: run ingestion, training and scoring first")
     _check_reference(sources[REFERENCE], manifest)
-    with open_history(config.history_path) as history:
-        f1 = _checked_score(config, manifest, history)
-        card = _card(config, trained, f1, history)
-        history.check_lock()
-        release = make_release(
-            production,
-            sources,
-            model=manifest,
-            f1=f1,
-            challenge=challenge,
-            card=partial(card_text, card=card),
-        )
-        load_release(release, config.schema)  # what cannot be read back does not go live
-        history.check_lock()
-        put_live(production, release.id)
-        prune(production, config.keep_releases)
-        record_deployment(history, release.id, "deploy", f1)  # last: then nothing is left to do
+    f1 = _checked_score(config, manifest, evaluation, history)
+    period = ingested_period(history, manifest.last_file)
+    card = Card(trained.model, evaluation, period, last_decisions(history))
+    history.check_lock()
+    release = make_release(
+        production,
+        sources,
+        model=manifest,
+        f1=f1,
+        challenge=challenge,
+        card=partial(card_text, card=card),
+    )
+    live = load_live_release(release, config.schema)  # what cannot be read back does not go live
+    history.check_lock()
+    put_live(production, release.id)
+    prune(production, config.keep_releases)
+    record_deployment(history, release.id, "deploy", f1)  # last: then nothing is left to do
     log.info("release %s is live, F1 %.4f", release.id, f1)
-    return release
+    return live
 
 
-def rollback(config: Config, release_id: str | None = None) -> Release:
+def rollback(config: Config, history: History, release_id: str | None = None) -> Release:
     """Put an earlier release live again: the one before the live one, if none is named.
 
     Raises `ReleaseError` or `ModelError`, and changes nothing, if it is missing or damaged.
@@ -95,15 +96,14 @@ def rollback(config: Config, release_id: str | None = None) -> Release:
     release = read_release(production, release_id)
     load_release(release, config.schema)
     if release.id != (left := live_id(production)):
-        with open_history(config.history_path) as history:
-            history.check_lock()
-            put_live(production, release.id)
-            record_deployment(history, release.id, "rollback", release.f1)
+        history.check_lock()
+        put_live(production, release.id)
+        record_deployment(history, release.id, "rollback", release.f1)
         log.info("rolled back from %s to %s, F1 %.4f", left, release.id, release.f1)
     return release
 
 
-def settle(config: Config, history: History) -> str | None:
+def recover_interrupted(config: Config, history: History) -> str | None:
     """Record or clear away what a killed or failed run left in production.
 
     A release that it put live is recorded, one that it only made is deleted. Returns what was
@@ -137,8 +137,10 @@ def _made_since(production: Path, release_id: str, since: str) -> bool:
     return False
 
 
-def _checked_score(config: Config, manifest: ModelManifest, history: History) -> float:
-    """The F1 of latestscore.txt, if it is this model's."""
+def _checked_score(
+    config: Config, manifest: ModelManifest, evaluation: Evaluation, history: History
+) -> float:
+    """The F1 of latestscore.txt, if it is this model's on the test data of now."""
     text = config.latestscore_path.read_text(encoding="utf-8", errors="replace")
     try:
         f1 = float(text)
@@ -149,6 +151,11 @@ def _checked_score(config: Config, manifest: ModelManifest, history: History) ->
         raise ModelError(
             f"{config.latestscore_path} says {f1}, but the model beside it {found}:"
             " run `python scoring.py` first"
+        )
+    if evaluation.scores.f1 != f1:
+        raise ModelError(
+            f"{config.latestscore_path} says {f1}, but on the test data of now the F1 is"
+            f" {evaluation.scores.f1}: run `python scoring.py` first"
         )
     return f1
 
@@ -163,17 +170,3 @@ def _check_reference(path: Path, manifest: ModelManifest) -> None:
             raise ValueError("it does not fit the model")
     except ValueError as error:
         raise ModelError(f"{path} is damaged ({error}): run `python training.py`") from None
-
-
-def _card(config: Config, trained: TrainedModel, f1: float, history: History) -> Card:
-    """What the model card tells but for the release itself; the test data must be those scored."""
-    test = read_folder(config.test_data_path, config.schema)
-    seed = trained.manifest.recipe.seed
-    evaluation = evaluate(trained.model, test, config.schema, seed)
-    if evaluation.scores.f1 != f1:
-        raise ModelError(
-            f"{config.latestscore_path} says {f1}, but on the test data of now the F1 is"
-            f" {evaluation.scores.f1}: run `python scoring.py` first"
-        )
-    period = ingested_period(history, trained.manifest.last_file)
-    return Card(trained.model, evaluation, period, last_decisions(history))

@@ -1,7 +1,7 @@
 """Predictions, statistics, missing data, drift, timings, packages."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,21 +12,22 @@ from pipeline.core.formatting import Printer
 from pipeline.data.frames import read_folder
 from pipeline.models.estimators import predictions_of
 from pipeline.monitoring.packages import UNKNOWN, Package, outdated_packages
-from pipeline.registry.live_model import load_release
-from pipeline.registry.releases import live_release
-from pipeline.reporting.driftlines import drift_lines
-from pipeline.stages import training
+from pipeline.registry.live_model import Live, load_live
+from pipeline.reporting.text_tables import drift_lines
 from pipeline.stages.ingestion import ingest
-from pipeline.storage.driftrecords import Checked, last_checked
+from pipeline.stages.training import train
+from pipeline.storage.database import History
 from pipeline.storage.history import open_history
+from pipeline.storage.master import Master, open_master
 from pipeline.storage.records import (
+    Checked,
+    last_checked,
     last_missing,
     last_packages,
     last_timings,
     record_missing,
     record_packages,
 )
-from pipeline.storage.rows import open_store
 
 
 @dataclass(frozen=True)
@@ -59,76 +60,54 @@ class Diagnostics:
     packages: tuple[Package, ...]
 
 
-def model_predictions(config: Config, frame: pd.DataFrame) -> list[int]:
-    """The deployed model's 0 or 1 for each row of a frame that has the feature columns.
-
-    Raises `ReleaseError` if nothing is deployed.
-    """
-    release = live_release(config.prod_deployment_path)
-    model = load_release(release, config.schema)
-    return [int(value) for value in predictions_of(model, frame)]
-
-
-def dataframe_summary(config: Config) -> pd.DataFrame:
-    """Mean, median and standard deviation (of a sample) of each number column of finaldata.csv.
-
-    Returns a frame with a row a column and the columns `mean`, `median`, `std`; missing numbers
-    are left out.
-    """
-    with open_history(config.history_path) as history:
-        return open_store(config, history).summary()
-
-
-def missing_data(config: Config) -> dict[str, float]:
-    """Column -> percent missing (0 to 100), for every column of finaldata.csv."""
-    with open_history(config.history_path) as history:
-        return open_store(config, history).missing()
+def model_predictions(live: Live, frame: pd.DataFrame) -> list[int]:
+    """A release's 0 or 1 for each row of a frame that has the feature columns."""
+    return [int(value) for value in predictions_of(live.model, frame)]
 
 
 def execution_time(config: Config) -> Timings:
     """Seconds of ingesting the whole input folder and of training on it, in a temporary place."""
     with TemporaryDirectory() as folder:
         place = Path(folder)
-        trial = config._replace(
+        trial = replace(
+            config,
             output_folder_path=place / "ingesteddata",
             output_model_path=place / "models",
             history_path=place / "history.db",
         )
-        ingest(trial)
-        training.train(trial)
         with open_history(trial.history_path) as history:
+            ingest(trial, history)
+            rows = open_master(trial.finaldata_path, trial.schema, history)
+            train(trial, history, rows)
             return Timings(**last_timings(history))
 
 
-def record(config: Config, *, packages: bool = True) -> None:
+def record(history: History, rows: Master, *, packages: bool = True) -> None:
     """Record the missing percentages and, if asked for, the packages, for the API to show."""
-    percents = missing_data(config)
-    table = outdated_packages() if packages else []
-    with open_history(config.history_path) as history:
-        record_missing(history, percents)
-        if table:
-            record_packages(history, table)
+    record_missing(history, rows.missing())
+    if packages:
+        record_packages(history, outdated_packages())
 
 
-def diagnose(config: Config, say: Printer) -> Diagnostics:
-    """All diagnostics of now, each told as soon as it is known: pip may take a minute to answer."""
-    release = live_release(config.prod_deployment_path)
-    predictions = _predicted(config)
-    say(_prediction_lines(release.id, predictions))
-    table = dataframe_summary(config)
-    say([f"summary of {config.shown(config.finaldata_path)}", _summary_table(table)])
-    record(config)
-    with open_history(config.history_path) as history:
-        missing, packages = last_missing(history), last_packages(history)
-        checked = last_checked(history)
-    say(_missing_lines(missing))
-    if checked:
-        say(["", *drift_lines(checked)])
+def diagnose(config: Config, history: History, print_lines: Printer) -> Diagnostics:
+    """All diagnostics; `print_lines` gets each at once, as pip may take a minute to answer."""
+    live = load_live(config.prod_deployment_path, config.schema)
+    predicted = model_predictions(live, read_folder(config.test_data_path, config.schema))
+    predictions = Predicted(len(predicted), predicted.count(1), predicted.count(0))
+    print_lines(_prediction_lines(live.release.id, predictions))
+    rows = open_master(config.finaldata_path, config.schema, history)
+    table = rows.summary()
+    print_lines([f"summary of {config.shown(config.finaldata_path)}", _summary_table(table)])
+    record(history, rows)
+    missing, packages = last_missing(history), last_packages(history)
+    print_lines(_missing_lines(missing))
+    if checked := last_checked(history):
+        print_lines(["", *drift_lines(checked)])
     timings = execution_time(config)
-    say(_timing_lines(timings))
-    say(_package_lines(packages))
+    print_lines(_timing_lines(timings))
+    print_lines(_package_lines(packages))
     return Diagnostics(
-        release=release.id,
+        release=live.release.id,
         predictions=predictions,
         summary=_without_nan(table),
         missing_percent=missing,
@@ -136,11 +115,6 @@ def diagnose(config: Config, say: Printer) -> Diagnostics:
         seconds=timings,
         packages=tuple(packages),
     )
-
-
-def _predicted(config: Config) -> Predicted:
-    said = model_predictions(config, read_folder(config.test_data_path, config.schema))
-    return Predicted(rows=len(said), leave=said.count(1), stay=said.count(0))
 
 
 def _without_nan(table: pd.DataFrame) -> dict[str, dict[str, float | None]]:
@@ -151,10 +125,10 @@ def _without_nan(table: pd.DataFrame) -> dict[str, dict[str, float | None]]:
     }
 
 
-def _prediction_lines(release: str, said: Predicted) -> list[str]:
+def _prediction_lines(release: str, predicted: Predicted) -> list[str]:
     return [
-        f"predictions of release {release} on the {said.rows:,} rows of test data",
-        f"  {said.leave:,} to leave, {said.stay:,} to stay",
+        f"predictions of release {release} on the {predicted.rows:,} rows of test data",
+        f"  {predicted.leave:,} to leave, {predicted.stay:,} to stay",
         "",
     ]
 

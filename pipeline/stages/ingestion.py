@@ -2,27 +2,24 @@
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pipeline.core.config import Config
+from pipeline.core.config import Config, load_config
 from pipeline.core.csv_format import escape_formula
-from pipeline.core.errors import HistoryError
+from pipeline.core.errors import DataError, HistoryError
 from pipeline.core.files import sync_folder, write_atomic, write_if_changed
 from pipeline.core.schema import csv_line
-from pipeline.data import input_files
-from pipeline.data.input_files import FoundFile
-from pipeline.data.loader import TakenFile
+from pipeline.data.input_files import FoundFile, list_input
+from pipeline.data.loader import TakenFile, log_counts, take_in
 from pipeline.data.progress import progress
 from pipeline.storage import ledger
 from pipeline.storage.database import History
-from pipeline.storage.history import open_history
 from pipeline.storage.ledger import MasterState
-from pipeline.storage.master import check_master
+from pipeline.storage.master import check_columns, check_rows, open_master
+from pipeline.storage.master_writer import MasterWriter, key_path, rebuilt_path
 from pipeline.storage.records import record_timing
-
-if TYPE_CHECKING:  # numpy comes in only where there is a file to take in
-    from pipeline.storage.master_writer import MasterWriter
 
 log = logging.getLogger("ingestion")
 
@@ -41,33 +38,41 @@ class Ingestion:
         return sum(file.added for file in self.files)
 
 
-def ingest(config: Config, *, rebuild: bool = False) -> Ingestion:
+@dataclass(frozen=True)
+class Exported:
+    """Where a copy of all rows is, and how many there are."""
+
+    path: Path
+    rows: int
+
+
+def ingest(config: Config, history: History, *, rebuild: bool = False) -> Ingestion:
     """Take in what is new in the input folder, or (`rebuild`) all of it from the start.
 
     Raises `DataError` if there is no such folder, `HistoryError` if finaldata.csv is not what the
     ledger says.
     """
     started = perf_counter()
-    with open_history(config.history_path) as history:
-        rebuild = rebuild or ledger.rebuilding(history)
-        found = input_files.list_input(config.input_folder_path)
-        files = _in_first_order(history, found) if rebuild else ledger.new_files(history, found)
-        taken, rows = (_rebuild if rebuild else _append)(config, history, files)
-        seconds = perf_counter() - started
-        if taken:
-            record_timing(history, "ingestion", seconds, sum(file.rows for file in taken))
-        _write_records(config, history)
+    rebuild = rebuild or ledger.rebuilding(history)
+    found = list_input(config.input_folder_path)
+    if rebuild:
+        taken, rows = _rebuild(config, history, _in_first_order(history, found))
+    else:
+        taken, rows = _append(config, history, ledger.new_files(history, found))
+    seconds = perf_counter() - started
+    if taken:
+        record_timing(history, "ingestion", seconds, sum(file.rows for file in taken))
+    _write_records(config, history)
     return Ingestion(tuple(taken), rows, seconds)
 
 
 def _append(
     config: Config, history: History, files: list[FoundFile]
 ) -> tuple[list[TakenFile], int]:
-    from pipeline.storage.master_writer import MasterWriter
-
     state = ledger.master_state(history)
     if state.bytes:
-        check_master(config, history)
+        check_rows(config.finaldata_path, history)
+        check_columns(config.finaldata_path, config.schema)
     if not files:
         return [], state.rows
     state = state if state.bytes else _begin(config, history)
@@ -104,8 +109,6 @@ def _rebuild(
 
     The ledger notes the rebuild first, so that a run after a crash begins it again.
     """
-    from pipeline.storage.master_writer import MasterWriter, key_path, rebuilt_path
-
     ledger.begin_rebuild(history)
     _warn_of_gone(history, files)
     temporary = rebuilt_path(config.finaldata_path)
@@ -132,9 +135,7 @@ def _in_first_order(history: History, found: list[FoundFile]) -> list[FoundFile]
     return sorted(found, key=lambda file: place.get(file.name, len(names)))
 
 
-def _take_all(config: Config, files: list[FoundFile], master: "MasterWriter") -> list[TakenFile]:
-    from pipeline.data.loader import log_counts, take_in
-
+def _take_all(config: Config, files: list[FoundFile], master: MasterWriter) -> list[TakenFile]:
     taken = []
     with progress("taking in", sum(file.size for file in files if file.regular)) as step:
         for file in files:
@@ -163,7 +164,56 @@ def _write_records(config: Config, history: History) -> None:
         write_if_changed(config.rejectedrows_path, "".join(csv_line(line) + "\n" for line in lines))
 
 
-def told(config: Config, ingestion: Ingestion) -> list[str]:
+def export(config: Config, history: History, path: Path) -> Exported:
+    """Write all rows into a file, in the order first seen and in canonical form.
+
+    Raises `DataError` if the file is the system's own, `HistoryError` as `open_master` does.
+    """
+    _check_export_path(config, path)
+    master = open_master(config.finaldata_path, config.schema, history)
+    master.copy_to(path)
+    return Exported(path, master.rows)
+
+
+def _check_export_path(config: Config, path: Path) -> None:
+    """Raise `DataError` if a file there would overwrite, or be taken for, the system's own.
+
+    The files of production and of practice are both protected.
+    """
+    place = path.resolve()
+    for practice in (False, True):
+        owner = load_config(config.path, practice=practice)
+        if any(place.is_relative_to(folder.resolve()) for folder in _own_folders(owner)):
+            raise DataError(f"{path} is in a folder of this system's own: export to another place")
+        if any(place == file.resolve() for file in _own_files(owner)) or place.is_dir():
+            raise DataError(f"{path} is kept by this system: export to another place")
+
+
+def _own_folders(config: Config) -> tuple[Path, ...]:
+    """Whose every file is read as client rows, or swept, or served."""
+    return (
+        config.input_folder_path,
+        config.test_data_path,
+        config.output_model_path,
+        config.prod_deployment_path,
+        *([config.lock_path.parent] if isinstance(config.lock_path, Path) else ()),
+    )
+
+
+def _own_files(config: Config) -> tuple[Path, ...]:
+    history = config.history_path
+    ends = ("", "-journal", "-wal", "-shm") if isinstance(history, Path) else ()
+    return (
+        config.path,
+        *(Path(f"{history}{end}") for end in ends),
+        config.finaldata_path,
+        key_path(config.finaldata_path),
+        config.ingestedfiles_path,
+        config.rejectedrows_path,
+    )
+
+
+def ingestion_lines(config: Config, ingestion: Ingestion) -> list[str]:
     """What an ingestion did, in lines for a person."""
     if not ingestion.files:
         return [f"nothing new in {config.shown(config.input_folder_path)}"]
@@ -179,11 +229,11 @@ def told(config: Config, ingestion: Ingestion) -> list[str]:
     return [*lines, f"{config.shown(config.finaldata_path)}: {ingestion.total_rows:,} rows"]
 
 
-def as_object(config: Config, ingestion: Ingestion) -> dict[str, Any]:
+def ingestion_to_dict(config: Config, ingestion: Ingestion) -> dict[str, Any]:
     """What an ingestion did, for a program; rows set aside are counted, and their file is named."""
     aside = any(file.bad_rows for file in ingestion.files)
     return {
-        "files": [_file_object(file) for file in ingestion.files],
+        "files": [_file_to_dict(file) for file in ingestion.files],
         "added": ingestion.added,
         "total_rows": ingestion.total_rows,
         "path": config.finaldata_path,
@@ -191,7 +241,7 @@ def as_object(config: Config, ingestion: Ingestion) -> dict[str, Any]:
     }
 
 
-def _file_object(file: TakenFile) -> dict[str, Any]:
+def _file_to_dict(file: TakenFile) -> dict[str, Any]:
     return {
         "name": file.name,
         "reason": file.reason,

@@ -6,29 +6,28 @@ from time import perf_counter
 from pipeline.core.config import Config
 from pipeline.models.persistence import TrainedModel, save_model
 from pipeline.models.training import fit
-from pipeline.storage.history import open_history
+from pipeline.storage.database import History
 from pipeline.storage.ledger import last_file
+from pipeline.storage.master import Master
 from pipeline.storage.records import record_timing
-from pipeline.storage.rows import open_store
 
 log = logging.getLogger("training")
 
 
-def train(config: Config) -> TrainedModel:
-    """Fit on finaldata.csv and save the model; raises `ModelError` if that cannot be done."""
+def train(config: Config, history: History, rows: Master) -> TrainedModel:
+    """Fit on all labelled rows and save the model; raises `ModelError` if that cannot be done."""
     started = perf_counter()
-    with open_history(config.history_path) as history:
-        data = open_store(config, history).training_data()
-        fitted = fit(data, config.policy)
-        trained = save_model(
-            fitted.model,
-            config.output_model_path,
-            data=data,
-            risk=fitted.risk,
-            recipe=fitted.recipe,
-            last_file=last_file(history),
-        )
-        seconds = perf_counter() - started
-        record_timing(history, "training", seconds, data.rows)
+    data = rows.training_data()
+    fitted = fit(data, config.policy)
+    trained = save_model(
+        fitted.model,
+        config.output_model_path,
+        data=data,
+        risk=fitted.risk,
+        recipe=fitted.recipe,
+        last_file=last_file(history),
+    )
+    seconds = perf_counter() - started
+    record_timing(history, "training", seconds, data.rows)
     log.info("trained on %s labelled rows in %.2f s", f"{data.rows:,}", seconds)
     return trained

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pipeline.core.errors import HistoryError
 from pipeline.storage.migrations import MIGRATIONS
@@ -15,16 +15,7 @@ from pipeline.storage.migrations import MIGRATIONS
 if TYPE_CHECKING:
     from pipeline.core.database_url import DatabaseUrl
 
-
-class Row(Protocol):
-    """A row of an answer: its values by name or number, as `sqlite3.Row` has them."""
-
-    def __getitem__(self, key: int | str, /) -> Any: ...
-
-    def __iter__(self) -> Iterator[Any]: ...
-
-    def keys(self) -> list[str]:  # noqa: D102
-        ...
+Row = dict[str, Any]  # a row of an answer, by the names of its columns
 
 
 class History:
@@ -32,6 +23,8 @@ class History:
 
     place: "Path | DatabaseUrl"
     connection: Any  # of sqlite3 or psycopg
+    migrations = MIGRATIONS
+    _begin = "BEGIN IMMEDIATE"
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +33,6 @@ class History:
             self.connection = sqlite3.connect(path, timeout=30, isolation_level=None)
         except sqlite3.OperationalError as error:
             raise HistoryError(f"{path} cannot be opened: {error}") from error
-        self.connection.row_factory = sqlite3.Row
         try:
             self.connection.execute("PRAGMA foreign_keys = ON")
             self._migrate()
@@ -65,15 +57,18 @@ class History:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Everything written inside counts together, or not at all."""
-        with self._errors_told():
-            self.connection.execute("BEGIN IMMEDIATE")
+        """Everything written inside counts together, or not at all.
+
+        Raises `HistoryError` where this process held the run lock and has lost it.
+        """
+        with self._translate_errors():
+            self.connection.execute(self._begin)
             try:
+                self.check_lock()
                 yield
                 self.connection.execute("COMMIT")
             except BaseException:
-                if self.connection.in_transaction:  # a full disk makes SQLite roll back by itself
-                    self.connection.execute("ROLLBACK")
+                self._roll_back()
                 raise
 
     def check_lock(self) -> None:
@@ -83,58 +78,46 @@ class History:
         """
 
     def query(self, sql: str, *values: Any) -> list[Row]:
-        """All rows of a query."""
-        with self._errors_told():
-            rows: list[Row] = self.connection.execute(sql, values).fetchall()
-            return rows
+        """All rows of a query, by the names of their columns."""
+        with self._translate_errors():
+            cursor = self.connection.execute(sql, values)
+            names = [column[0] for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
 
     def tuples(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """All rows of a query as plain tuples: quicker than `query` where they are many."""
-        with self._errors_told():
-            cursor = self.connection.cursor()
-            cursor.row_factory = None
-            rows: list[tuple[Any, ...]] = cursor.execute(sql, values).fetchall()
+        with self._translate_errors():
+            rows: list[tuple[Any, ...]] = self.connection.execute(sql, values).fetchall()
             return rows
-
-    def blocks(self, sql: str, rows: int) -> Iterator[list[tuple[Any, ...]]]:
-        """The rows of a query, so many at a time: for what need not fit into memory.
-
-        Nothing is to be written meanwhile.
-        """
-        with self._errors_told():
-            cursor = self.connection.cursor()
-            cursor.row_factory = None
-            cursor.execute(sql)
-            while found := cursor.fetchmany(rows):
-                yield found
 
     def one(self, sql: str, *values: Any) -> Row | None:
         """The first row of a query, if there is one."""
-        with self._errors_told():
-            row: Row | None = self.connection.execute(sql, values).fetchone()
-            return row
+        return next(iter(self.query(sql, *values)), None)
 
     def insert(self, table: str, **values: Any) -> int:
         """Add one row; returns its id."""
-        marks = ", ".join("?" * len(values))
-        sql = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})"
-        with self._errors_told():
-            made: int = self.connection.execute(sql, tuple(values.values())).lastrowid
+        with self._translate_errors():
+            made: int = self.connection.execute(
+                insertion(table, values), tuple(values.values())
+            ).lastrowid
             return made
 
     def many(self, sql: str, values: Iterable[tuple[Any, ...]]) -> None:
         """Run a statement with each of these values."""
-        with self._errors_told():
+        with self._translate_errors():
             self.connection.executemany(sql, values)
 
     def fill(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
         """Add many rows, quicker than `many` does where the history is on a server."""
-        marks = ", ".join("?" * len(columns))
-        self.many(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
+        self.many(insertion(table, columns), rows)
+
+    def _roll_back(self) -> None:
+        if self.connection.in_transaction:  # a full disk makes SQLite roll back by itself
+            self.connection.execute("ROLLBACK")
 
     @contextmanager
-    def _errors_told(self) -> Iterator[None]:
-        """Turn what a full or read-only disk or a long lock does into a `HistoryError`; no bugs."""
+    def _translate_errors(self) -> Iterator[None]:
+        """Raise what a full or read-only disk or a long lock does as `HistoryError`; no bugs."""
         try:
             yield
         except sqlite3.DatabaseError as error:
@@ -144,20 +127,30 @@ class History:
             raise HistoryError(f"{self.place}: {error}") from error
 
     def _migrate(self) -> None:
-        if self._version() == len(MIGRATIONS):
+        if self._version() == len(self.migrations):
             return
         with self.transaction():
-            version = self._version()  # another process may have been first
-            if version > len(MIGRATIONS):
-                raise HistoryError(f"{self.place} was written by a newer version of this project")
-            for migration in MIGRATIONS[version:]:
+            for migration in self._missing_migrations():
                 for statement in migration.split(";\n"):
                     self.connection.execute(statement)
-            self.connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+            self.connection.execute(f"PRAGMA user_version = {len(self.migrations)}")
+
+    def _missing_migrations(self) -> tuple[str, ...]:
+        version = self._version()  # another process may have been first
+        if version > len(self.migrations):
+            raise HistoryError(f"{self.place} was written by a newer version of this project")
+        return self.migrations[version:]
 
     def _version(self) -> int:
+        """How many migrations it has had."""
         version: int = self.connection.execute("PRAGMA user_version").fetchone()[0]
         return version
+
+
+def insertion(table: str, columns: Iterable[str]) -> str:
+    """The statement that adds a row to a table."""
+    names = [*columns]
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -1,46 +1,145 @@
 """`finaldata.csv`: unique rows in the order first seen. What it must hold, and reading it."""
 
+import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.core.config import Config
 from pipeline.core.errors import HistoryError
-from pipeline.core.schema import Schema
+from pipeline.core.files import atomic_writer
+from pipeline.core.schema import Schema, csv_line
 from pipeline.storage.database import History
 from pipeline.storage.ledger import master_size, rebuilding
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pipeline.models.training_data import TrainingData
+
 REBUILD = "run `python ingestion.py --rebuild` to make it again from the input folder"
+MAX_CLIENT_ROWS = 100
+COPY_BLOCK = 1 << 20  # bytes
+SEARCH_BLOCK = 1 << 18  # bytes; small enough for a processor's cache
 
 
-def check_rows(config: Config, history: History) -> None:
-    """Raise `HistoryError` unless all bytes that are on record are there."""
+@dataclass(frozen=True)
+class ClientRows:
+    """A client's last rows, oldest first, as texts of the columns; and how many there are."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    total: int
+
+
+@dataclass(frozen=True)
+class Master:
+    """The rows of `finaldata.csv` that are on record: what lies beyond `size` does not count."""
+
+    path: Path
+    schema: Schema
+    rows: int
+    size: int  # bytes, the header included
+
+    @cached_property
+    def frame(self) -> "pd.DataFrame":
+        """All rows, in order, with the columns of the schema."""
+        from pipeline.data.frames import frame_of
+
+        whole = self.path.stat().st_size == self.size
+        text = self.path if whole else io.BytesIO(b"".join(_head(self.path, self.size)))
+        return frame_of(text, self.schema, self.schema.columns)
+
+    def read_spans(self, spans: Iterable[tuple[int, int]]) -> "pd.DataFrame":
+        """The rows that lie between these bytes of the file, in order."""
+        from pipeline.data.frames import frame_of
+
+        content = [f"{self.schema.header}\n".encode()]
+        with self.path.open("rb") as file:
+            for start, end in spans:
+                file.seek(start)
+                content.append(file.read(end - start))
+        return frame_of(io.BytesIO(b"".join(content)), self.schema, self.schema.columns)
+
+    def summary(self) -> "pd.DataFrame":
+        """`mean`, `median` and `std` (of a sample) of each number column, a row a column."""
+        return self.frame[list(self.schema.numeric)].agg(["mean", "median", "std"]).T
+
+    def missing(self) -> dict[str, float]:
+        """Column -> percent missing."""
+        frame = self.frame
+        return {
+            column: float((frame[column].isna() | (frame[column] == "")).mean() * 100)
+            for column in self.schema.columns
+        }
+
+    def training_data(self, without: Collection[str] = ()) -> "TrainingData":
+        """The rows whose outcome is known, but for those of some clients."""
+        from pipeline.models.training_data import TrainingData, labelled_rows, subsample
+
+        frame = self.frame
+        if without:
+            frame = frame[~frame[self.schema.client].isin(list(without))]
+        labelled = labelled_rows(frame, self.schema)
+        return TrainingData(labelled, subsample(labelled), self.schema)
+
+    def client_rows(self, client: str, limit: int = MAX_CLIENT_ROWS) -> ClientRows:
+        """The last rows of a client, named as in the table; the others are not parsed."""
+        total, last = 0, deque[bytes](maxlen=limit)
+        for line in _lines_of(client, self.path, self.size):
+            total += 1
+            last.append(line)
+        rows = csv.reader(line.decode() for line in last)
+        return ClientRows(self.schema.columns, tuple(map(tuple, rows)), total)
+
+    def copy_to(self, path: Path) -> None:
+        """Write all rows into another file, in the order first seen and in canonical form."""
+        with atomic_writer(path) as file:
+            for block in _head(self.path, self.size):
+                file.write(block)
+
+
+def open_master(path: Path, schema: Schema, history: History) -> Master:
+    """The rows of `finaldata.csv` that are on record.
+
+    Raises `HistoryError` if the file is not what the ledger says, or has no rows yet.
+    """
+    rows, size = master_size(history)
+    if rebuilding(history):
+        raise HistoryError(f"{path} is being made again; run `python ingestion.py` to finish")
+    if not rows:
+        raise HistoryError(f"{path} has no rows yet: run `python ingestion.py`")
+    check_rows(path, history)
+    check_columns(path, schema)
+    return Master(path, schema, rows, size)
+
+
+def check_rows(path: Path, history: History) -> None:
+    """Raise `HistoryError` unless all bytes of `finaldata.csv` that are on record are there."""
     row = history.query("SELECT bytes, buckets FROM master")[0]
     if not row["bytes"]:
         return
     if row["buckets"] is not None:
         raise HistoryError(
-            f"{config.history_path} is of an earlier version that kept the rows in"
-            f" {config.output_folder_path / 'buckets'}; {REBUILD}, then delete that folder"
+            f"{history.place} is of an earlier version that kept the rows in"
+            f" {path.with_name('buckets')}; {REBUILD}, then delete that folder"
         )
-    check_size(config.finaldata_path, row["bytes"])
+    check_size(path, row["bytes"])
 
 
-def check_master(config: Config, history: History) -> None:
-    """`check_rows`, and that `finaldata.csv` has the columns of the schema."""
-    check_rows(config, history)
-    size = master_size(history)[1]
-    if size:
-        check_file(config.finaldata_path, config.schema, size)
+def check_size(path: Path, size: int) -> None:
+    """Raise `HistoryError` if `finaldata.csv` has fewer bytes than are on record."""
+    if not path.is_file():
+        raise HistoryError(f"{path} is gone, though {size:,} bytes of it are on record; {REBUILD}")
+    if (found := path.stat().st_size) < size:
+        raise HistoryError(f"{path} has {found:,} bytes where {size:,} are on record; {REBUILD}")
 
 
-def check_file(path: Path, schema: Schema, size: int) -> None:
-    """Raise `HistoryError` unless `finaldata.csv` holds what the ledger counts on."""
-    check_size(path, size)
+def check_columns(path: Path, schema: Schema) -> None:
+    """Raise `HistoryError` unless `finaldata.csv` has the columns of the schema."""
     with path.open("rb") as file:
         header = file.readline().rstrip(b"\n").decode(errors="replace")
     if header != schema.header:
@@ -49,85 +148,30 @@ def check_file(path: Path, schema: Schema, size: int) -> None:
         )
 
 
-def check_size(path: Path, size: int) -> None:
-    """Raise `HistoryError` if the file has fewer bytes than are on record."""
-    if not path.is_file():
-        raise HistoryError(f"{path} is gone, though {size:,} bytes of it are on record; {REBUILD}")
-    if path.stat().st_size < size:
-        raise HistoryError(
-            f"{path} has {path.stat().st_size:,} bytes where {size:,} are on record; {REBUILD}"
-        )
-
-
-def counted_bytes(config: Config, history: History) -> int:
-    """How many bytes of the rows count, the header of `finaldata.csv` included.
-
-    Raises `HistoryError` if what is there is not what the ledger says, or has no rows yet.
-    """
-    rows, size = master_size(history)
-    if rebuilding(history):
-        raise HistoryError(
-            f"{config.finaldata_path} is being made again; run `python ingestion.py` to finish that"
-        )
-    if not rows:
-        raise HistoryError(f"{config.finaldata_path} has no rows yet: run `python ingestion.py`")
-    check_master(config, history)
-    return size
-
-
-def read_master(
-    config: Config, history: History, columns: Sequence[str] | None = None
-) -> "pd.DataFrame":
-    """All rows of `finaldata.csv` that count, in order, with these or all of the schema's columns.
-
-    Raises `HistoryError` as `counted_bytes` does.
-    """
-    from pipeline.data.frames import frame_of
-
-    size = counted_bytes(config, history)
-    whole = config.finaldata_path.stat().st_size == size
-    text = config.finaldata_path if whole else _head(config.finaldata_path, size)
-    return frame_of(text, config.schema, columns or config.schema.columns)
-
-
-def read_spans(config: Config, spans: Iterable[tuple[int, int]]) -> "pd.DataFrame":
-    """The rows that lie between these bytes of `finaldata.csv`, in order."""
-    from pipeline.data.frames import frame_of
-
-    content = [f"{config.schema.header}\n".encode()]
-    with config.finaldata_path.open("rb") as file:
-        for start, end in spans:
-            file.seek(start)
-            content.append(file.read(end - start))
-    return frame_of(io.BytesIO(b"".join(content)), config.schema, config.schema.columns)
-
-
-def read_sample(config: Config, history: History, rows: int) -> "pd.DataFrame":
-    """About so many of the rows that count, in blocks spread evenly over `finaldata.csv`, in order.
-
-    All columns. To be called after `read_master`, which checks the file; if it has no more rows
-    than that, all are read.
-    """
-    total, size = master_size(history)
-    if rows >= total:
-        return read_master(config, history)
-    with config.finaldata_path.open("rb") as file:
-        first = len(file.readline())
-        spans: list[tuple[int, int]] = []
-        for block in range(_BLOCKS):
-            start = first + (size - first) * block // _BLOCKS
-            file.seek(start - 1)
-            file.readline()  # what is left of a row that begins before
-            start = max([file.tell(), *(end for _, end in spans[-1:])])
-            file.seek(min(size, start + (size - first) * rows // (total * _BLOCKS)) - 1)
-            file.readline()
-            spans.append((start, min(size, file.tell())))
-    return read_spans(config, spans)
-
-
-_BLOCKS = 50  # of a sample
-
-
-def _head(path: Path, size: int) -> io.BytesIO:
+def _head(path: Path, size: int) -> Iterator[bytes]:
+    """The first bytes of a file, so many, in blocks."""
     with path.open("rb") as file:
-        return io.BytesIO(file.read(size))
+        while size and (block := file.read(min(COPY_BLOCK, size))):
+            size -= len(block)
+            yield block
+
+
+def _lines_of(client: str, path: Path, size: int) -> Iterator[bytes]:
+    """A client's lines in so many bytes of the file: those that begin with its cell.
+
+    Rows are canonical, and a line break is never within one. The file is read and not mapped: it
+    takes as long, and what another run cuts off meanwhile is no bus error.
+    """
+    begin = f"\n{csv_line((client,))},".encode(errors="surrogatepass")
+    with path.open("rb") as file:
+        left = size - len(file.readline())
+        while left > 0 and (block := file.read(min(SEARCH_BLOCK, left))):
+            if not block.endswith(b"\n"):
+                block += file.readline()
+            left -= len(block)
+            block = b"\n" + block
+            at = block.find(begin)
+            while at >= 0:
+                end = block.index(b"\n", at + 1)
+                yield block[at + 1 : end]
+                at = block.find(begin, end)

@@ -13,7 +13,7 @@ from pipeline.core.files import errors_with_path, sync_folder
 from pipeline.core.schema import Schema
 from pipeline.data.loader import BATCH_BYTES
 from pipeline.storage.ledger import MasterState
-from pipeline.storage.master import REBUILD, check_file
+from pipeline.storage.master import REBUILD, check_columns, check_size
 from pipeline.storage.row_keys import RowKeys
 
 NOTHING = MasterState(0, 0)
@@ -49,7 +49,8 @@ class MasterWriter:
         self.path, self.rows, size = path, on_record.rows, on_record.bytes
         path.parent.mkdir(parents=True, exist_ok=True)
         if size:
-            check_file(path, schema, size)
+            check_size(path, size)
+            check_columns(path, schema)
         self._file: BinaryIO = open_alone(path)
         try:
             check()

@@ -1,23 +1,29 @@
 """The history in a PostgreSQL database, asked and written to as the one of SQLite is."""
 
+import os
+import re
+import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import Any
 
 from pipeline.core.database_url import DatabaseUrl
 from pipeline.core.errors import HistoryError
-from pipeline.storage.database import History, Row
-from pipeline.storage.migrations import MIGRATIONS
-from pipeline.storage.serverconnection import (
-    connected,
-    error_text,
-    psycopg,
-    tuple_row,
-    wrap_db_errors,
-)
-from pipeline.storage.serverrows import server_rows
-from pipeline.storage.serversql import placeholders, statements
+from pipeline.storage.database import History, Row, insertion
 
+try:
+    import psycopg
+    from psycopg.rows import dict_row, tuple_row
+except ImportError as error:
+    raise HistoryError(
+        f"a history on a PostgreSQL server needs psycopg ({error}):"
+        " pip install -r pipeline/requirements-postgres.txt"
+    ) from None
+
+APPLICATION = "clientrisk: "  # and which process of which machine, for the server's tables to show
+# a server or a network that is gone is noticed; what the URL says of these goes before
+TIMEOUTS = {"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10"}
 MIGRATING = 0x7269736B, 0  # the key of the lock under which tables are made
 # what SQLite keeps in its header, and in the time of change of the run lock's folder
 STATE = """
@@ -27,45 +33,32 @@ INSERT INTO server_state (version) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM serv
 # of the databases whose run lock this process holds: what raises `HistoryError` once it is lost
 guards: dict[DatabaseUrl, Callable[[History], None]] = {}
 
+# no bugs either: read-only, no permission, idle in a transaction for longer than the server allows
+_NO_BUGS = ("25006", "42501", "25P03")
+
 
 class ServerHistory(History):
     """An open history on a server."""
 
     place: DatabaseUrl
+    _begin = "BEGIN"
 
     def __init__(self, url: DatabaseUrl, *, make: bool = True) -> None:
         self.place = url
-        self.connection = connected(url)
+        self.connection = _connect(url)
         try:
-            version = self._steps()
+            version = self._existing_version()
             self.made = make or version is not None
-            if self.made and version != len(MIGRATIONS):
+            if self.made and version != len(self.migrations):
                 self._migrate()
         except psycopg.Error as error:
             self.close()
             raise HistoryError(
-                f"{url} is no history database of ours: {error_text(error)}"
+                f"{url} is no history database of ours: {_error_text(error)}"
             ) from error
         except BaseException:
             self.close()
             raise
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Everything written inside counts together, or not at all.
-
-        Raises `HistoryError` where this process held the run lock and has lost it.
-        """
-        with wrap_db_errors(self.place):
-            self.connection.execute("BEGIN")
-            try:
-                self.check_lock()
-                yield
-                self.connection.execute("COMMIT")
-            except BaseException:
-                with suppress(psycopg.OperationalError):  # one that is lost was rolled back
-                    self.connection.execute("ROLLBACK")
-                raise
 
     def check_lock(self) -> None:
         """Raise `HistoryError` where this process held the run lock and has lost it."""
@@ -73,26 +66,12 @@ class ServerHistory(History):
             check(self)
 
     def query(self, sql: str, *values: Any) -> list[Row]:
-        """All rows of a query."""
-        with self._asked(sql, values, server_rows) as cursor:
-            return cursor.fetchall() if cursor.description else []
+        """All rows of a query, by the names of their columns."""
+        return self._fetch(sql, values, dict_row)
 
     def tuples(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """All rows of a query as plain tuples."""
-        with self._asked(sql, values, tuple_row) as cursor:
-            return cursor.fetchall() if cursor.description else []
-
-    def blocks(self, sql: str, rows: int) -> Iterator[list[tuple[Any, ...]]]:
-        """The rows of a query, so many at a time; all of them are fetched at once."""
-        with self._asked(sql, (), tuple_row) as cursor:
-            while found := cursor.fetchmany(rows):
-                yield found
-
-    def one(self, sql: str, *values: Any) -> Row | None:
-        """The first row of a query, if there is one."""
-        with self._asked(sql, values, server_rows) as cursor:
-            row: Row | None = cursor.fetchone()
-            return row
+        return self._fetch(sql, values, tuple_row)
 
     def insert(self, table: str, **values: Any) -> int:
         """Add one row; returns its id."""
@@ -100,36 +79,49 @@ class ServerHistory(History):
             with self.transaction():  # which asks whether the run lock is still held
                 return self.insert(table, **values)
         given = {name: value for name, value in values.items() if (name, value) != ("id", None)}
-        marks = ", ".join("?" * len(given))
-        sql = f"INSERT INTO {table} ({', '.join(given)}) VALUES ({marks}) RETURNING *"
-        number: int = self.tuples(sql, *given.values())[0][0]  # it comes first in every table
+        added = self.tuples(f"{insertion(table, given)} RETURNING *", *given.values())
+        number: int = added[0][0]  # it comes first in every table
         if "id" in given:
-            self._go_on_after(table, number)
+            self._continue_ids_after(table, number)
         return number
 
     def many(self, sql: str, values: Iterable[tuple[Any, ...]]) -> None:
         """Run a statement with each of these values."""
         # this cursor lets the server prepare the statement once, which takes a fifth of the time
-        with wrap_db_errors(self.place), psycopg.Cursor(self.connection) as cursor:
+        with self._translate_errors(), psycopg.Cursor(self.connection) as cursor:
             cursor.executemany(placeholders(sql), map(_storable, values))
 
     def fill(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
         """Add many rows as one stream."""
         sql = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
         with (
-            wrap_db_errors(self.place),
+            self._translate_errors(),
             self.connection.cursor() as cursor,
             cursor.copy(sql) as stream,
         ):
             for row in rows:
                 stream.write_row(_storable(row))
 
-    @contextmanager
-    def _asked(self, sql: str, values: tuple[Any, ...], rows: Any) -> Iterator[Any]:
-        with wrap_db_errors(self.place), self.connection.cursor(row_factory=rows) as cursor:
-            yield cursor.execute(placeholders(sql), _storable(values))
+    def _fetch(self, sql: str, values: tuple[Any, ...], rows: Any) -> list[Any]:
+        with self._translate_errors(), self.connection.cursor(row_factory=rows) as cursor:
+            cursor.execute(placeholders(sql), _storable(values))
+            return cursor.fetchall() if cursor.description else []
 
-    def _go_on_after(self, table: str, number: int) -> None:
+    def _roll_back(self) -> None:
+        with suppress(psycopg.OperationalError):  # one whose connection is lost was rolled back
+            self.connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _translate_errors(self) -> Iterator[None]:
+        """Raise what a server that is gone or full does as `HistoryError`; no bugs."""
+        try:
+            yield
+        except psycopg.Error as error:
+            if not isinstance(error, psycopg.OperationalError) and error.sqlstate not in _NO_BUGS:
+                raise
+            raise HistoryError(f"{self.place}: {_error_text(error)}") from error
+
+    def _continue_ids_after(self, table: str, number: int) -> None:
         """Let the ids that a table gives by itself go on beyond one that was given."""
         self.query(
             "SELECT setval(ids, greatest(?, pg_sequence_last_value(ids))) FROM"
@@ -137,23 +129,23 @@ class ServerHistory(History):
             *(number, table),
         )
 
-    def _steps(self) -> int | None:
-        """How many of our steps it has taken; None where it has no tables of ours."""
+    def _existing_version(self) -> int | None:
+        """How many migrations it has had; None where it has no tables of ours."""
         try:
-            return int(self.tuples("SELECT version FROM server_state")[0][0])
+            return self._version()
         except psycopg.errors.UndefinedTable:
             return None
+
+    def _version(self) -> int:
+        return int(self.tuples("SELECT version FROM server_state")[0][0])
 
     def _migrate(self) -> None:
         with self.transaction():
             self.query("SELECT pg_advisory_xact_lock(?, ?)", *MIGRATING)
             self._execute(STATE)
-            version = self._steps() or 0  # another process may have been first
-            if version > len(MIGRATIONS):
-                raise HistoryError(f"{self.place} was written by a newer version of this project")
-            for migration in MIGRATIONS[version:]:
+            for migration in self._missing_migrations():
                 self._execute(migration)
-            self.query("UPDATE server_state SET version = ?", len(MIGRATIONS))
+            self.query("UPDATE server_state SET version = ?", len(self.migrations))
 
     def _execute(self, migration: str) -> None:
         for statement in statements(migration):
@@ -169,6 +161,77 @@ def existing_history(url: DatabaseUrl) -> ServerHistory | None:
     return None
 
 
+def _connect(url: DatabaseUrl) -> "psycopg.Connection[Any]":
+    """A connection on which each statement counts by itself; raises `HistoryError`."""
+    timeouts: dict[str, Any] = {k: v for k, v in TIMEOUTS.items() if k not in url.options}
+    process = f"process {os.getpid()} on {socket.gethostname()}"
+    try:
+        connection = psycopg.connect(
+            url.with_password,
+            autocommit=True,
+            cursor_factory=psycopg.ClientCursor,  # in which a value needs no type
+            client_encoding="utf8",
+            application_name=f"{APPLICATION}{process}"[:63],
+            **timeouts,
+        )
+    except psycopg.Error as error:
+        raise HistoryError(
+            f"{url} cannot be opened: {_error_text(error)}; check that the server runs, that it has"
+            " this database and user, and that the password is known (PGPASSWORD, ~/.pgpass)"
+        ) from error
+    if (encoding := connection.info.parameter_status("server_encoding")) != "UTF8":
+        connection.close()
+        raise HistoryError(f"{url} has the encoding {encoding}; make a database with UTF8")
+    return connection
+
+
+def _error_text(error: "psycopg.Error") -> str:
+    """What the server or its client says, on one line."""
+    return " ".join((error.diag.message_primary or str(error)).split())
+
+
 def _storable(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Values without the one character that PostgreSQL's texts cannot hold."""
     return tuple(v.replace("\0", "\ufffd") if isinstance(v, str) else v for v in values)
+
+
+# --- SQL that is written for SQLite, as PostgreSQL takes it ---
+
+# a text, a name or a comment, in which a question mark is one; else a character of its own meaning
+_TOKEN = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|\?|%")
+_TABLE = re.compile(r"CREATE TABLE \w+ \(")
+# identity: an id that is given goes in as it is, as in SQLite
+_IDENTITY = "BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY"
+_TYPES = (
+    (r"INTEGER PRIMARY KEY( AUTOINCREMENT)?", _IDENTITY),
+    (r"INTEGER", "BIGINT"),
+    (r"REAL", "DOUBLE PRECISION"),
+    (r"TEXT", 'TEXT COLLATE "C"'),  # ordered by bytes, whatever the server's language
+    (r" WITHOUT ROWID", ""),
+)
+
+
+@lru_cache
+def placeholders(sql: str) -> str:
+    """A statement with psycopg's placeholders, `%s`, in place of `?`."""
+    return _TOKEN.sub(_placeholder, sql)
+
+
+def _placeholder(found: re.Match[str]) -> str:
+    return "%s" if found[0] == "?" else found[0].replace("%", "%%")
+
+
+def statements(migration: str) -> list[str]:
+    """The statements of a migration, with PostgreSQL's types.
+
+    A table without a primary key gets the number that SQLite gives each row by itself, `rowid`.
+    """
+    return [_statement(statement) for statement in migration.split(";\n") if statement.strip()]
+
+
+def _statement(sql: str) -> str:
+    if "PRIMARY KEY" not in sql:
+        sql = _TABLE.sub(r"\g<0>rowid INTEGER PRIMARY KEY, ", sql)
+    for sqlite, ours in _TYPES:
+        sql = re.sub(rf"(?<!\w){sqlite}\b", ours, sql)
+    return sql

@@ -4,17 +4,22 @@ Rows are written by the typed functions of this module and of `pipeline.storage.
 tool may read them, or PostgreSQL's where a server keeps them.
 """
 
+import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime, timedelta
 
 from pipeline.core.errors import HistoryError
 from pipeline.core.files import utc_now
 from pipeline.monitoring.decisions import Decision
+from pipeline.monitoring.input_drift import FeatureDrift
 from pipeline.monitoring.packages import Package
+from pipeline.monitoring.score_drift import Verdict
 from pipeline.monitoring.scores import Scores
 from pipeline.storage.database import History, Row
+from pipeline.storage.risk_history import forget_risks
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +68,7 @@ def last_scores(history: History, model_sha256: str) -> Scores | None:
         " FROM scores WHERE model_sha256 = ? AND data = 'test data' ORDER BY id DESC LIMIT 1",
         model_sha256,
     )
-    return Scores(**dict(row)) if row else None
+    return Scores(**row) if row else None
 
 
 def record_decision(history: History, decision: Decision) -> int:
@@ -152,4 +157,83 @@ def last_packages(history: History) -> list[Package]:
         "SELECT package, installed, latest FROM packages"
         " WHERE at = (SELECT max(at) FROM packages) ORDER BY position"
     )
-    return [Package(**dict(row)) for row in rows]
+    return [Package(**row) for row in rows]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What one drift check found, by score and by input, and when."""
+
+    at: str
+    release: str | None
+    drift_test: str | None  # the one that decided
+    scores: tuple[Verdict, ...]
+    input: tuple[FeatureDrift, ...]
+
+
+def record_drift(
+    history: History, decision_id: int, scores: Sequence[Verdict], input_: Sequence[FeatureDrift]
+) -> None:
+    """Record the verdicts that a decision was taken on."""
+    for verdict in scores:
+        numbers = json.dumps(verdict.numbers, ensure_ascii=False)
+        columns = {**asdict(verdict), "numbers": numbers}
+        history.insert("score_drift", decision_id=decision_id, **columns)
+    for found in input_:
+        history.insert("input_drift", decision_id=decision_id, **asdict(found))
+
+
+def last_checked(history: History) -> Checked | None:
+    """The last check there was of a batch; None before the first."""
+    decision = history.one(
+        "SELECT id, at, release, drift_test FROM decisions WHERE drift_test IS NOT NULL"
+        " ORDER BY id DESC LIMIT 1"
+    )
+    if not decision:
+        return None
+    return Checked(
+        at=decision["at"],
+        release=decision["release"],
+        drift_test=decision["drift_test"],
+        scores=tuple(
+            Verdict(row["test"], row["verdict"], row["reason"], json.loads(row["numbers"]))
+            for row in _rows(history, "score_drift", decision["id"])
+        ),
+        input=tuple(
+            FeatureDrift(**{field.name: row[field.name] for field in fields(FeatureDrift)})
+            for row in _rows(history, "input_drift", decision["id"])
+        ),
+    )
+
+
+def _rows(history: History, table: str, decision_id: int) -> list[Row]:
+    return history.query(f"SELECT * FROM {table} WHERE decision_id = ? ORDER BY rowid", decision_id)
+
+
+# table -> its column of time, and what is kept however old it is
+_PRUNED = {
+    "runs": ("started_at", "id = (SELECT max(id) FROM runs)"),
+    "scores": ("at", "id IN (SELECT max(id) FROM scores GROUP BY data)"),
+    "decisions": ("at", "id = (SELECT max(id) FROM decisions)"),
+    "deployments": ("at", "id = (SELECT max(id) FROM deployments)"),
+    "timings": ("at", "id IN (SELECT max(id) FROM timings GROUP BY stage)"),
+    "missing": ("at", "at = (SELECT max(at) FROM missing)"),
+    "packages": ("at", "at = (SELECT max(at) FROM packages)"),
+    "rejected_rows": (
+        "(SELECT recorded_at FROM files WHERE id = file_id)",
+        "file_id IN (SELECT id FROM files WHERE current = 1)",
+    ),
+}
+
+
+def prune(history: History, days: int) -> None:
+    """Delete what was recorded more than so many days ago, but for the last of each kind.
+
+    The ledger of files is kept whole: it is the truth about what is new. Of the rows set aside,
+    those go that stood in an old version of a file.
+    """
+    before = (datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S")
+    with history.transaction():
+        for table, (time, kept) in _PRUNED.items():
+            history.query(f"DELETE FROM {table} WHERE {time} < ? AND NOT ({kept})", before)
+        forget_risks(history, before)

@@ -3,24 +3,13 @@
 A client's risk holds from one of its points to the next, however many rankings lie between.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from pipeline.core.files import utc_now
 from pipeline.storage.database import History
 
-CHUNK = 10_000  # clients that are recorded at a time
-TOGETHER = 10  # chunks that are committed at a time
-
-T = TypeVar("T")
-
-
-class ClientRisk(NamedTuple):
-    """The risk of a client in a ranking: two decimals, None where it is in it no more."""
-
-    client: str
-    risk: float | None
+_BECAME_OLD = "old = 0 AND at < ? AND id < (SELECT max(id) FROM rankings)"
 
 
 class RiskPoint(NamedTuple):
@@ -31,76 +20,71 @@ class RiskPoint(NamedTuple):
     risk: float | None
 
 
-def record_risks(
-    history: History,
-    release: str,
-    clients: int,
-    risks: Iterable[ClientRisk],
-    replaced: str | None = None,
-) -> None:
-    """Record the risks that are others than the last ones on record, and the ranking they are of.
+class RiskChange(NamedTuple):
+    """A client's risk in the last ranking, and the one it had before; None where it had none."""
 
-    `clients` is how many the ranking has, `replaced` which file it is to take the place of. Where
-    all are on record already, as after a run that was killed before it wrote its ranking, nothing
-    is added. It is quickest where clients come in order of name.
+    client: str
+    before: float | None
+    risk: float | None
 
-    Of very many clients not all are committed together, for whoever reads waits meanwhile: what a
-    killed run has recorded of a ranking is right, and the next one adds the rest.
+
+class LastChanges(NamedTuple):
+    """What the last ranking on record changed; `release_before` is None for the first one."""
+
+    release_before: str | None
+    release: str
+    risks: list[RiskChange]
+
+
+def record_risks(history: History, release: str, risks: Mapping[str, float]) -> bool:
+    """Record which risks of a ranking differ from the last on record; whether any did.
+
+    `risks` has those of all clients in the ranking, to two decimals. Who is on record and not in
+    it gets a point without a risk. The same ranking again, as after a killed run, adds nothing.
     """
-    parts = _chunks(_chunks(risks, CHUNK), TOGETHER)
-    part, ranking = next(parts, None), None
-    while part:
-        following = next(parts, None)  # whatever that takes, nobody waits for it
-        with history.transaction():
-            ranking = ranking or history.insert(
-                "rankings", at=utc_now(), release=release, clients=clients, replaced=replaced
-            )
-            for chunk in part:
-                _record_chunk(history, ranking, chunk)
-            if not following:
-                _forget_unless_referred_to(history, [ranking])
-        part = following
+    known = {
+        client: (number, risk)
+        for number, client, risk in history.tuples(
+            "SELECT id, client, (SELECT risk FROM client_risk WHERE client_id = ranked_clients.id"
+            " ORDER BY ranking_id DESC LIMIT 1) FROM ranked_clients"
+        )
+    }
+    new = sorted(risks.keys() - known.keys())
+    first = 1 + max((number for number, _ in known.values()), default=0)
+    numbers = dict(zip(new, range(first, first + len(new)), strict=True))
+    changed = [(numbers[client], risks[client]) for client in new] + [
+        (number, risks.get(client))
+        for client, (number, risk) in known.items()
+        if risks.get(client) != risk
+    ]
+    if not changed:
+        return False
+    with history.transaction():
+        ranking = history.insert("rankings", at=utc_now(), release=release, clients=len(risks))
+        history.fill("ranked_clients", ("id", "client"), ((i, name) for name, i in numbers.items()))
+        points = ((number, ranking, risk) for number, risk in sorted(changed, key=_number))
+        history.fill("client_risk", ("client_id", "ranking_id", "risk"), points)
+    return True
 
 
-def _chunks(things: Iterable[T], size: int) -> Iterator[list[T]]:
-    left = iter(things)
-    while chunk := list(islice(left, size)):
-        yield chunk
+def _number(point: tuple[int, float | None]) -> int:
+    return point[0]
 
 
-def _record_chunk(history: History, ranking: int, risks: Sequence[ClientRisk]) -> None:
-    """Through a table of their own: to run the statements client by client takes twice as long."""
-    names = [risk.client for risk in risks]
-    history.query("CREATE TEMP TABLE told (client TEXT NOT NULL, risk DOUBLE PRECISION)")
-    history.fill("told", ClientRisk._fields, risks)
-    history.query(
-        "INSERT INTO ranked_clients (client) SELECT client FROM told WHERE risk IS NOT NULL"
-        " ON CONFLICT (client) DO NOTHING"
+def last_changes(history: History) -> LastChanges | None:
+    """What the last ranking on record changed; None before the first one."""
+    releases = history.tuples("SELECT release FROM rankings ORDER BY id DESC LIMIT 2")
+    if not releases:
+        return None
+    changes = history.tuples(
+        "SELECT client, (SELECT risk FROM client_risk AS earlier"
+        " WHERE earlier.client_id = latest.client_id AND earlier.ranking_id < latest.ranking_id"
+        " ORDER BY ranking_id DESC LIMIT 1), risk"
+        " FROM client_risk AS latest JOIN ranked_clients ON ranked_clients.id = latest.client_id"
+        " WHERE ranking_id = (SELECT max(id) FROM rankings)"
     )
-    history.query(
-        "INSERT INTO client_risk (client_id, ranking_id, risk)"
-        " SELECT known.id, ?, told.risk"
-        " FROM told CROSS JOIN ranked_clients AS known"  # in this order
-        " WHERE known.client = told.client"
-        # a server would else go through all clients for each chunk
-        " AND known.client BETWEEN ? AND ?"
-        # no risk is below 0: so null differs from each, and is equal to null
-        " AND coalesce(told.risk, -1) <> coalesce((SELECT risk FROM client_risk"
-        " WHERE client_id = known.id ORDER BY ranking_id DESC LIMIT 1), -1)",
-        *(ranking, min(names), max(names)),
-    )
-    history.query("DROP TABLE told")  # where it is only emptied, a server keeps what it held
-
-
-def ranked_clients(history: History) -> list[str]:
-    """Every client that is on record, those included that are not ranked any more."""
-    return [client for block in ranked_blocks(history, CHUNK) for client in block]
-
-
-def ranked_blocks(history: History, clients: int) -> Iterator[list[str]]:
-    """The same, so many at a time."""
-    for block in history.blocks("SELECT client FROM ranked_clients", clients):
-        yield [client for (client,) in block]
+    before = releases[1][0] if len(releases) > 1 else None
+    return LastChanges(before, releases[0][0], [RiskChange(*change) for change in changes])
 
 
 def risk_over_time(history: History, client: str) -> tuple[RiskPoint, ...]:
@@ -116,25 +100,22 @@ def risk_over_time(history: History, client: str) -> tuple[RiskPoint, ...]:
 def forget_risks(history: History, before: str) -> None:
     """Delete each point that another one of its client took the place of before that time.
 
-    So the last point of a client before then stays, which held until the next. Each ranking is
-    looked at once, when it has become old. To be called in a transaction.
+    So the last point of a client before then stays, which held until the next. The last ranking
+    never counts as old: who moved is found by what it replaced. Each ranking is looked at once,
+    when it has become old. To be called in a transaction.
     """
     gone = history.tuples(
         "SELECT earlier.client_id, earlier.ranking_id FROM"
         " (SELECT client_id, max(ranking_id) AS last FROM client_risk WHERE ranking_id IN"
-        " (SELECT id FROM rankings WHERE old = 0 AND at < ?) GROUP BY client_id) AS became_old"
+        f" (SELECT id FROM rankings WHERE {_BECAME_OLD}) GROUP BY client_id) AS became_old"
         " JOIN client_risk AS earlier ON earlier.client_id = became_old.client_id"
         " AND earlier.ranking_id < last",
         before,
     )
-    history.query("UPDATE rankings SET old = 1 WHERE old = 0 AND at < ?", before)
+    history.query(f"UPDATE rankings SET old = 1 WHERE {_BECAME_OLD}", before)
     history.many("DELETE FROM client_risk WHERE client_id = ? AND ranking_id = ?", gone)
-    _forget_unless_referred_to(history, sorted({ranking for _, ranking in gone}))
-
-
-def _forget_unless_referred_to(history: History, rankings: Sequence[int]) -> None:
     history.many(
         "DELETE FROM rankings WHERE id = ?"
         " AND NOT EXISTS (SELECT 1 FROM client_risk WHERE ranking_id = rankings.id)",
-        ((ranking,) for ranking in rankings),
+        ((ranking,) for ranking in sorted({ranking for _, ranking in gone})),
     )

@@ -15,8 +15,7 @@ from pipeline.core.database_url import DatabaseUrl
 from pipeline.core.errors import HistoryError, LockHeldError
 from pipeline.core.files import utc_now
 from pipeline.storage.database import History
-from pipeline.storage.postgres import ServerHistory, guards
-from pipeline.storage.serverconnection import APPLICATION
+from pipeline.storage.postgres import APPLICATION, ServerHistory, guards
 
 CONSTANT = 0x7269736B  # of all keys of ours among a database's advisory locks
 

@@ -1,12 +1,13 @@
 """What the history tells over time: scores and verdicts, missing values, timings, refused files."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from pipeline.storage.database import History
+from pipeline.monitoring.score_drift import DRIFT
+from pipeline.storage.database import History, Row
 
 DEFAULT_TRENDS = 100  # of each kind, if nobody says how many
 MAX_TRENDS = 10_000  # of each kind in one answer of the API
+MAX_POINTS = 100  # of a chart, however long the history
 
 
 @dataclass(frozen=True)
@@ -75,58 +76,125 @@ class Trends:
     refused: tuple[Refused, ...]
 
 
-def trends(history: History, most: int = DEFAULT_TRENDS) -> Trends:
+@dataclass(frozen=True)
+class ScoreBin:
+    """The scores of the live model on one batch, or on several that follow each other."""
+
+    first: str  # when the first was judged
+    last: str
+    batches: int
+    f1: float  # the mean
+    low: float
+    high: float
+    drifted: int  # batches
+
+
+@dataclass(frozen=True)
+class TimingBin:
+    """How long a stage took in one run, or in several that follow each other."""
+
+    first: str
+    last: str
+    runs: int
+    seconds: float  # the mean
+    low: float
+    high: float
+    rows: int  # of the last
+
+
+def trends(history: History, limit: int = DEFAULT_TRENDS) -> Trends:
     """The last so many of each kind."""
     return Trends(
-        checks=last_checks(history, most),
-        deployments=last_deployments(history, most),
-        missing=tuple(_missing(history, most)),
-        timings=tuple(
-            Timing(**row) for row in _last(history, "at, stage, seconds, rows", "timings", most)
+        checks=last_checks(history, limit),
+        deployments=last_deployments(history, limit),
+        missing=_missing(
+            history, "SELECT DISTINCT at FROM missing ORDER BY at DESC LIMIT ?", limit
         ),
-        refused=last_refused(history, most),
+        timings=tuple(
+            Timing(**row) for row in _last(history, "at, stage, seconds, rows", "timings", limit)
+        ),
+        refused=last_refused(history, limit),
     )
 
 
-def _last(history: History, columns: str, table: str, most: int) -> list[dict[str, Any]]:
-    rows = history.query(f"SELECT {columns} FROM {table} ORDER BY id DESC LIMIT ?", most)
-    return [dict(row) for row in reversed(rows)]
+def _last(history: History, columns: str, table: str, limit: int) -> list[Row]:
+    rows = history.query(f"SELECT {columns} FROM {table} ORDER BY id DESC LIMIT ?", limit)
+    return rows[::-1]
 
 
-def last_checks(history: History, most: int) -> tuple[Check, ...]:
+def last_checks(history: History, limit: int) -> tuple[Check, ...]:
     """The last batches that were judged, oldest first."""
     columns = (
         "at, rows, labelled, release, deployed_f1, new_f1, verdict, action, new_release,"
         " (SELECT count(*) FROM input_drift WHERE decision_id = decisions.id"
         " AND verdict = 'drift') AS drifted"
     )
-    return tuple(Check(**row) for row in _last(history, columns, "decisions", most))
+    return tuple(Check(**row) for row in _last(history, columns, "decisions", limit))
 
 
-def last_deployments(history: History, most: int) -> tuple[Deployment, ...]:
+def last_deployments(history: History, limit: int) -> tuple[Deployment, ...]:
     """The last releases that went live, oldest first."""
-    rows = _last(history, "at, release, action, f1", "deployments", most)
+    rows = _last(history, "at, release, action, f1", "deployments", limit)
     return tuple(Deployment(**row) for row in rows)
 
 
-def _missing(history: History, most: int) -> list[Missing]:
-    rows = history.query(
-        "SELECT at, column_name, percent FROM missing WHERE at >= coalesce("
-        "(SELECT DISTINCT at FROM missing ORDER BY at DESC LIMIT 1 OFFSET ?), '')"
-        " ORDER BY at, position",
-        most - 1,
-    )
-    found: dict[str, dict[str, float]] = {}
-    for row in rows:
-        found.setdefault(row["at"], {})[row["column_name"]] = row["percent"]
-    return [Missing(at, percent) for at, percent in found.items()]
-
-
-def last_refused(history: History, most: int) -> tuple[Refused, ...]:
+def last_refused(history: History, limit: int) -> tuple[Refused, ...]:
     """The last files that were rejected, or of which rows were set aside, oldest first."""
     rows = history.query(
         "SELECT recorded_at AS at, name, rows, rejected AS set_aside, reason FROM files"
         " WHERE status = 'rejected' OR rejected > 0 ORDER BY id DESC LIMIT ?",
-        most,
+        limit,
     )
-    return tuple(Refused(**dict(row)) for row in reversed(rows))
+    return tuple(Refused(**row) for row in reversed(rows))
+
+
+def score_bins(history: History, limit: int = MAX_POINTS) -> list[ScoreBin]:
+    """The F1 on every batch that has one, oldest first, in at most so many bins of like size."""
+    rows = history.tuples(
+        "SELECT min(at), max(at), count(*), avg(new_f1), min(new_f1), max(new_f1),"
+        " sum(CASE WHEN verdict = ? THEN 1 ELSE 0 END) FROM"
+        " (SELECT at, new_f1, verdict, ntile(?) OVER (ORDER BY id) AS bin"
+        " FROM decisions WHERE new_f1 IS NOT NULL) AS binned GROUP BY bin ORDER BY bin",
+        *(DRIFT, limit),
+    )
+    return [ScoreBin(*row) for row in rows]
+
+
+def timing_bins(history: History, stage: str, limit: int = MAX_POINTS) -> list[TimingBin]:
+    """The seconds of every real run of a stage, oldest first, in at most so many bins."""
+    rows = history.tuples(
+        "SELECT first, last, runs, mean, low, high, rows FROM"
+        " (SELECT min(at) AS first, max(at) AS last, count(*) AS runs, avg(seconds) AS mean,"
+        " min(seconds) AS low, max(seconds) AS high, max(id) AS last_id FROM"
+        " (SELECT id, at, seconds, ntile(?) OVER (ORDER BY id) AS bin"
+        " FROM timings WHERE stage = ?) AS binned GROUP BY bin) AS bins"
+        " JOIN timings ON id = last_id ORDER BY id",
+        *(limit, stage),
+    )
+    return [TimingBin(*row) for row in rows]
+
+
+def missing_samples(history: History, limit: int = MAX_POINTS) -> tuple[Missing, ...]:
+    """The percent missing by column at so many moments, evenly spread; the last is among them.
+
+    They are of all rows there are, which changes slowly: there is nothing to gain from a mean.
+    """
+    return _missing(
+        history,
+        "SELECT max(at) FROM (SELECT at, ntile(?) OVER (ORDER BY at) AS bin"
+        " FROM (SELECT DISTINCT at FROM missing) AS moments) AS binned GROUP BY bin",
+        limit,
+    )
+
+
+def _missing(history: History, moments: str, limit: int) -> tuple[Missing, ...]:
+    """The percent missing at the moments that a query picks, oldest first."""
+    rows = history.tuples(
+        "SELECT at, column_name, percent FROM missing"
+        f" WHERE at IN ({moments}) ORDER BY at, position",
+        limit,
+    )
+    found: dict[str, dict[str, float]] = {}
+    for at, column, percent in rows:
+        found.setdefault(at, {})[column] = percent
+    return tuple(Missing(at, percent) for at, percent in found.items())

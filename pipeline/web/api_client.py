@@ -1,18 +1,24 @@
-"""Calling the API: predictions, scores, statistics and diagnostics, and keeping the answers."""
+"""Calling the API, of a server that runs or of one of our own, and keeping its answers."""
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import TYPE_CHECKING, Any
 
 import requests
+from werkzeug.serving import make_server
 
-from pipeline.core.config import Config
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_atomic
 from pipeline.data.input_files import list_input
 from pipeline.web.auth import api_token
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 SECONDS = 30.0
 
@@ -34,7 +40,7 @@ class Answer:
 def call_api(url: str, filepath: str, seconds: float = SECONDS) -> list[Answer]:
     """Make the four calls; `filepath` names the client file to predict.
 
-    Raises `ApiError` if the server is not there, is too slow, or is none of ours. An error is an
+    Raises `ApiError` if the server is not there, is too slow, or not one of ours. An error is an
     answer, too: `check` raises for it.
     """
     with _session() as session:
@@ -47,7 +53,7 @@ def call_api(url: str, filepath: str, seconds: float = SECONDS) -> list[Answer]:
 
 
 def check(answer: Answer) -> None:
-    """Raise `ApiError` if the answer tells of an error."""
+    """Raise `ApiError` if the answer is an error."""
     if answer.status >= 400:
         raise ApiError(f"{answer.call}: status {answer.status}: {answer.text[:200].strip()}")
 
@@ -67,11 +73,11 @@ def write_answers(answers: Sequence[Answer], path: Path) -> None:
     write_atomic(path, "\n".join(_format_answer(answer) for answer in answers))
 
 
-def default_file(config: Config) -> str:
-    """The first file of the test data, by its bare name."""
-    files = [file for file in list_input(config.test_data_path) if file.regular]
+def default_file(folder: Path) -> str:
+    """The first client file of a folder, by its bare name."""
+    files = [file for file in list_input(folder) if file.regular]
     if not files:
-        raise PipelineError(f"{config.test_data_path}: holds no .csv file to ask a prediction for")
+        raise PipelineError(f"{folder}: holds no .csv file to ask a prediction for")
     return files[0].name
 
 
@@ -91,19 +97,19 @@ def _call(
     seconds: float,
     body: dict[str, str] | None = None,
 ) -> Answer:
-    said = f"{method} {url}" + (f" {json.dumps(body)}" if body else "")
+    call = f"{method} {url}" + (f" {json.dumps(body)}" if body else "")
     try:
         response = session.request(method, url, json=body, timeout=seconds)
         answer = response.json()
     except requests.JSONDecodeError:
-        raise ApiError(f"{said}: the answer is not JSON; is this the right server?") from None
+        raise ApiError(f"{call}: the answer is not JSON; is this the right server?") from None
     except requests.Timeout:
-        raise ApiError(f"{said}: no answer within {seconds:g} seconds") from None
+        raise ApiError(f"{call}: no answer within {seconds:g} seconds") from None
     except requests.RequestException as error:
-        raise ApiError(f"{said}: no server answers there ({type(error).__name__})") from None
+        raise ApiError(f"{call}: no server answers there ({type(error).__name__})") from None
     if not isinstance(answer, dict):
-        raise ApiError(f"{said}: status {response.status_code}: {response.text[:200].strip()}")
-    return Answer(said, response.status_code, response.text, answer)
+        raise ApiError(f"{call}: status {response.status_code}: {response.text[:200].strip()}")
+    return Answer(call, response.status_code, response.text, answer)
 
 
 def _format_answer(answer: Answer) -> str:
@@ -113,5 +119,21 @@ def _format_answer(answer: Answer) -> str:
 
 def answers_to_dict(path: Path, answers: Sequence[Answer]) -> dict[str, Any]:
     """The answers, and where they are kept, for a program."""
-    told = [{"call": a.call, "status": a.status, "body": a.body} for a in answers]
-    return {"path": path, "answers": told}
+    called = [{"call": a.call, "status": a.status, "body": a.body} for a in answers]
+    return {"path": path, "answers": called}
+
+
+@contextmanager
+def serving(application: "WSGIApplication") -> Iterator[str]:
+    """The URL of a server of the application, on a free port of the loopback address."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no line for each request
+    server = make_server("127.0.0.1", 0, application, threaded=True)
+    # the time between its looks for the end; the default of half a second would be waited for
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,4 +1,4 @@
-"""The API's description for people to read: what to ask, what comes back, an example to paste."""
+"""The OpenAPI description for people to read: shapes of bodies, and examples for the shell."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -7,19 +7,10 @@ from shlex import quote
 from typing import Any
 from urllib.parse import urlencode
 
-METHODS = ("get", "post")
-SERVER = "http://127.0.0.1:8000"  # as it comes
-_INDENT = "  "
+Described = dict[str, Any]
 
-
-@dataclass(frozen=True)
-class Field:
-    """A parameter of a request."""
-
-    name: str
-    where: str  # path or query
-    needed: bool
-    kind: str
+SERVER = "http://127.0.0.1:8000"  # where `python app.py` serves
+INDENT = "  "
 
 
 @dataclass(frozen=True)
@@ -28,22 +19,20 @@ class Body:
 
     content_type: str
     shape: str
-    example: str = ""  # of what is sent, for the shell
+    example: str = ""  # of a request, for the shell
 
 
 @dataclass(frozen=True)
-class Operation:
-    """One thing that can be asked."""
+class DocumentedOperation:
+    """One request that can be made; the template reads what `described` says by itself."""
 
     method: str
     path: str
-    summary: str
-    parameters: tuple[Field, ...]
-    asked: tuple[Body, ...]
-    answers: tuple[Body, ...]  # when all is well
-    errors: tuple[tuple[str, str], ...]  # status, meaning
-    example: str  # for the shell; empty where each body has its own
-    open: bool  # needs no token
+    described: Described
+    parameters: tuple[tuple[Described, str], ...]  # each with the shape of its values
+    requests: tuple[Body, ...]
+    answers: tuple[Body, ...]
+    example: str  # for the shell; empty where each request body has its own
 
     @property
     def key(self) -> str:
@@ -51,120 +40,95 @@ class Operation:
         return f"{self.method}{self.path}".lower().replace("/", "-").strip("-{}").replace("{", "")
 
 
-def documented(description: dict[str, Any]) -> dict[str, Any]:
-    """What the template of the docs shows of an OpenAPI description."""
-    return {
-        "title": description["info"]["title"],
-        "about": description["info"]["description"],
-        "operations": tuple(_operations(description)),
-    }
+def documented(description: Described) -> list[DocumentedOperation]:
+    """The operations of an OpenAPI description, in its order."""
+    return [
+        _operation(method.upper(), path, described)
+        for path, operations in description["paths"].items()
+        for method, described in operations.items()
+    ]
 
 
-def _operations(description: dict[str, Any]) -> Iterator[Operation]:
-    for path, operations in description["paths"].items():
-        for method in METHODS:
-            if told := operations.get(method):
-                yield _operation(method, path, told)
-
-
-def _operation(method: str, path: str, told: dict[str, Any]) -> Operation:
-    answers = told["responses"]
-    address = _address(path, told.get("parameters", ()))
-    asked = tuple(_asked(address, told.get("requestBody", {}).get("content", {})))
-    return Operation(
-        method=method.upper(),
+def _operation(method: str, path: str, described: Described) -> DocumentedOperation:
+    parameters = described.get("parameters", ())
+    address = _address(path, parameters)
+    content = described.get("requestBody", {}).get("content", {})
+    return DocumentedOperation(
+        method=method,
         path=path,
-        summary=told["summary"],
-        parameters=tuple(
-            Field(p["name"], p["in"], p["required"], "".join(_shape(p["schema"], "")))
-            for p in told.get("parameters", ())
+        described=described,
+        parameters=tuple((one, shape(one["schema"], "")) for one in parameters),
+        requests=tuple(
+            Body(kind, shape(body["schema"]), _example(kind, content, address))
+            for kind, body in content.items()
         ),
-        asked=asked,
         answers=tuple(
-            Body(content_type, _lines(body))
-            for content_type, body in answers["200"].get("content", {}).items()
+            Body(kind, shape(body["schema"]))
+            for kind, body in described["responses"]["200"]["content"].items()
         ),
-        errors=tuple(
-            (status, a["description"]) for status, a in answers.items() if status != "200"
-        ),
-        example="" if asked else f"curl {address}",
-        open=told.get("security") == [],
+        example="" if content else f"curl {address}",
     )
 
 
-def _asked(address: str, content: dict[str, Any]) -> Iterator[Body]:
-    """What may be sent, each with a line for the shell that sends an example of it."""
-    table = content.get("text/csv", {}).get("example", "")
-    typed = "printf '%s\\n' " + " ".join(map(quote, table.splitlines()))
-    for content_type, body in content.items():
-        sent = f"curl -H 'Content-Type: {content_type}'"
-        if content_type == "application/json":
-            example = (
-                f"{sent} -d {quote(json.dumps(body['example'], ensure_ascii=False))} {address}"
-            )
-        elif content_type == "multipart/form-data":
-            example = f"{typed} | curl -F 'file=@-;filename=clients.csv' {address}"
-        else:
-            example = f"{typed} | {sent} --data-binary @- {address}"
-        yield Body(content_type, _lines(body), example)
-
-
-def _address(path: str, parameters: Sequence[dict[str, Any]]) -> str:
-    """The address with the examples of the parameters, as the shell wants it."""
+def _address(path: str, parameters: Sequence[Described]) -> str:
+    """The address with the examples of the parameters, quoted for the shell."""
     given = {p["name"]: p["example"] for p in parameters if "example" in p}
     query = {p["name"]: p["example"] for p in parameters if "example" in p and p["in"] == "query"}
     return quote(f"{SERVER}{path.format_map(given)}{'?' if query else ''}{urlencode(query)}")
 
 
-def _lines(body: dict[str, Any]) -> str:
-    return "".join(_shape(body["schema"], "\n"))
+def _example(content_type: str, content: Described, address: str) -> str:
+    """A line for the shell that sends an example of one of the bodies."""
+    send = f"curl -H 'Content-Type: {content_type}'"
+    if content_type == "application/json":
+        clients = json.dumps(content[content_type]["example"], ensure_ascii=False)
+        return f"{send} -d {quote(clients)} {address}"
+    table = content["text/csv"]["example"]
+    lines = "printf '%s\\n' " + " ".join(map(quote, table.splitlines()))
+    if content_type == "multipart/form-data":
+        return f"{lines} | curl -F 'file=@-;filename=clients.csv' {address}"
+    return f"{lines} | {send} --data-binary @- {address}"
 
 
-def _shape(schema: dict[str, Any], line: str) -> Iterator[str]:
+def shape(schema: Described, line: str = "\n") -> str:
     """What a value looks like, as JSON with kinds in place of values; `line` begins each line."""
+    return "".join(_shape(schema, line))
+
+
+def _shape(schema: Described, line: str) -> Iterator[str]:
     if "anyOf" in schema:
         for place, choice in enumerate(schema["anyOf"]):
             yield f"{line}or " if place else ""
             yield from _shape(choice, line)
-    elif "enum" in schema:
-        yield " | ".join("null" if v is None else str(v) for v in schema["enum"])
-        yield _default(schema)
     elif "properties" in schema:
         yield from _object(schema, line)
     elif "additionalProperties" in schema:
         yield '{"…": '
-        yield from _shape(schema["additionalProperties"], f"{line}{_INDENT}")
+        yield from _shape(schema["additionalProperties"], line + INDENT)
         yield "}"
     elif "items" in schema:
         yield "["
-        yield from _shape(schema["items"], f"{line}{_INDENT}")
+        yield from _shape(schema["items"], line + INDENT)
         yield ", …]"
     else:
         yield _scalar(schema)
 
 
-def _object(schema: dict[str, Any], line: str) -> Iterator[str]:
+def _object(schema: Described, line: str) -> Iterator[str]:
     yield "{"
     for name, value in schema["properties"].items():
-        optional = "" if name in schema.get("required", ()) else " (only where there are any)"
-        yield f'{line}{_INDENT}"{name}": '
-        yield from _shape(value, f"{line}{_INDENT}")
-        yield optional
-        if about := value.get("description"):
-            yield f"  ({about})"
+        yield f'{line}{INDENT}"{name}": '
+        yield from _shape(value, line + INDENT)
+        yield "" if name in schema["required"] else " (only where there are any)"
+        yield f"  ({value['description']})" if "description" in value else ""
     yield f"{line}}}"
 
 
-def _scalar(schema: dict[str, Any]) -> str:
-    kinds = schema.get("type", "anything")
-    told = " | ".join(kinds) if isinstance(kinds, list) else str(kinds)
+def _scalar(schema: Described) -> str:
+    kinds = schema.get("enum") or schema.get("type", "anything")
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    text = " | ".join("null" if kind is None else str(kind) for kind in kinds)
     low, high = schema.get("minimum"), schema.get("maximum")
-    if low is not None and high is not None:
-        told += f", {low:,} to {high:,}"
-    elif low is not None:
-        told += f", {low:,} or more"
-    return told + _default(schema)
-
-
-def _default(schema: dict[str, Any]) -> str:
-    return f", {schema['default']} if not said" if "default" in schema else ""
+    if low is not None:
+        text += f", {low:,} or more" if high is None else f", {low:,} to {high:,}"
+    return text + (f", {schema['default']} by default" if "default" in schema else "")

@@ -1,210 +1,138 @@
-"""The Flask application: predictions, scores, statistics, diagnostics and the client ranking.
+"""The Flask application: its blueprints, and what all answers share (token, errors, headers)."""
 
-It answers from the release that is live, and follows a redeploy without a restart.
-"""
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
-import math
-from dataclasses import asdict
-
-import orjson
-import pandas as pd
 from flask import Flask, Response, jsonify, request
-from prometheus_client import CONTENT_TYPE_LATEST
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import BaseConverter
+from werkzeug.wrappers import Response as AnyResponse
 
-from pipeline.core.cache import KeyedCache
 from pipeline.core.config import Config
-from pipeline.core.errors import NotRecordedError
-from pipeline.data.input_files import list_input
-from pipeline.monitoring.metrics import scores_on_test_data
-from pipeline.monitoring.scores import Scores
-from pipeline.ranking.current_ranking import CurrentRanking, file_stamp
-from pipeline.ranking.rankingreader import by_loss, has_losses, ranking_to_dicts
-from pipeline.registry.live_model import LiveModel
-from pipeline.registry.releases import live_id
-from pipeline.reporting.status import last_active, last_run
-from pipeline.storage.database import History
-from pipeline.storage.driftrecords import Checked, last_checked
-from pipeline.storage.history import open_existing_history
-from pipeline.storage.ledger import master_size
-from pipeline.storage.records import last_missing, last_packages, last_timings
-from pipeline.storage.rows import open_store
-from pipeline.storage.trends import DEFAULT_TRENDS, MAX_TRENDS, trends
-from pipeline.web import error_handlers
-from pipeline.web.openapi import description
-from pipeline.web.pages import open_pages
-from pipeline.web.prometheus import metrics_text
-from pipeline.web.request_rows import MOST_BYTES, RequestError, requested_rows
+from pipeline.core.errors import DataError, HistoryError, NotRecordedError, PipelineError
+from pipeline.web.api import api
+from pipeline.web.auth import HEADERS, api_token, authorized
+from pipeline.web.pages import PAGES, page, pages
+from pipeline.web.request_rows import MAX_BYTES, RequestError
+from pipeline.web.state import KEY, new_state
 
-DECIMALS = 6  # of a probability
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger(__name__)
+
+BASIC = 'Basic realm="Clients about to leave: the token is the password", charset="UTF-8"'
+OPEN = "/health"  # asked by monitors, which hold no token
 
 
 class AnyText(BaseConverter):
-    """Whatever stands in a path from here on, slashes included: a client's name may hold them."""
+    """The rest of a path, slashes included: a client's name may hold them."""
 
     regex = ".+"
     part_isolating = False
 
 
 def create_app(config: Config) -> Flask:
-    """The API as a Flask application."""
+    """The application that serves a config.
+
+    It answers from the release that is live, and follows a redeploy without a restart.
+    """
     app = Flask(__name__, static_folder=None)
     app.config["DEBUG"] = False  # whatever FLASK_DEBUG says: nobody is to see a traceback
-    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES
     app.config["MAX_FORM_PARTS"] = 10
-    app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.converters["text"] = AnyText
-    app.get("/openapi.json")(lambda: jsonify(description(config.schema)))
-    live, latest = LiveModel(config.prod_deployment_path, config.schema), CurrentRanking(config)
-    _serve_model(app, config, live)
-    _serve_records(app, config)
-    _serve_ranking(app, latest)
-    _serve_trends(app, config)
-    open_pages(app, config, live, latest)
-    error_handlers.register_error_handlers(app)
+    app.extensions[KEY] = new_state(config)
+    app.register_blueprint(api)
+    app.register_blueprint(pages)
+    if token := api_token():
+        _ask_for_token(app, token)
+    app.wsgi_app = _with_headers(app.wsgi_app)  # type: ignore[assignment, method-assign]
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(ParseException, _body_error)
+    app.register_error_handler(PipelineError, _pipeline_error)
+    app.register_error_handler(OSError, _system_error)
+    app.register_error_handler(sqlite3.Error, _system_error)
     return app
 
 
-def _serve_model(app: Flask, config: Config, live: LiveModel) -> None:
-    scores = KeyedCache[Scores]()
-
-    @app.route("/prediction", methods=["GET", "POST"])
-    def prediction() -> Response:
-        served = live.get()
-        rows = requested_rows(config)
-        found = served.scorer.scores(rows.features)
-        answer: dict[str, object] = {
-            "predictions": rows.in_order(found.outcomes.tolist()),
-            "risk": rows.in_order(found.risk.round(DECIMALS).tolist()),
-            "release": served.release.id,
-        }
-        if rows.bad:
-            answer["bad_rows"] = [{"line": r.line, "reason": r.reason} for r in rows.bad.values()]
-        # of 10,000 rows in 0.5 ms, where `jsonify` takes 3
-        content = orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)
-        return Response(content, content_type="application/json")
-
-    @app.get("/scoring")
-    def scoring() -> Response:
-        served = live.get()
-        key = (served.release.id, tuple(list_input(config.test_data_path)))
-        found = scores.get(
-            key, lambda: scores_on_test_data(config.test_data_path, config.schema, served.model)
-        )
-        return jsonify(**asdict(found), release=served.release.id)
-
-    @app.get("/health")
-    def health() -> Response:
-        return jsonify(
-            status="ok",
-            release=live_id(config.prod_deployment_path),
-            **_runs(config),
-        )
-
-    @app.get("/ready")
-    def ready() -> Response:
-        return jsonify(status="ready", release=live.get().release.id)
+def _ask_for_token(app: Flask, token: str) -> None:
+    @app.before_request
+    def ask_for_token() -> None:
+        if request.path != OPEN and not authorized(request.headers.get("Authorization"), token):
+            raise RequestError(401, "send the API's token: Authorization: Bearer …")
 
 
-def _serve_records(app: Flask, config: Config) -> None:
-    summary = KeyedCache[dict[str, dict[str, float | None]]]()
+def _with_headers(answering: "WSGIApplication") -> "WSGIApplication":
+    """Add the security headers to all answers, as WSGI middleware, which costs least."""
+    added = list(HEADERS.items())
 
-    @app.get("/summarystats")
-    def summarystats() -> Response:
-        with _records(config) as records:
-            key = (master_size(records), file_stamp(config.finaldata_path))
-        return jsonify(summary.get(key, lambda: _summary(config)))
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        def start(
+            status: str, headers: list[tuple[str, str]], *error: Any
+        ) -> Callable[[bytes], object]:
+            own = {name for name, _ in headers}  # a page has a policy of its own
+            more = [header for header in added if header[0] not in own]
+            return start_response(status, headers + more, *error)
 
-    @app.get("/diagnostics")
-    def diagnostics() -> Response:
-        with _records(config) as records:
-            return jsonify(
-                missing_percent=last_missing(records),
-                seconds=last_timings(records),
-                packages=[asdict(package) for package in last_packages(records)],
-                drift=_drift(last_checked(records)),
-            )
+        return answering(environ, start)
+
+    return answer
 
 
-def _serve_trends(app: Flask, config: Config) -> None:
-    @app.get("/history")
-    def history() -> Response:
-        limit = _limit(DEFAULT_TRENDS, MAX_TRENDS)
-        with _records(config) as records:
-            return jsonify(asdict(trends(records, limit)))
-
-    @app.get("/metrics")
-    def metrics() -> Response:
-        return Response(metrics_text(config), content_type=CONTENT_TYPE_LATEST)
-
-
-def _serve_ranking(app: Flask, latest: CurrentRanking) -> None:
-    @app.get("/risk")
-    def risk() -> Response:
-        limit = _limit(50)
-        clients = _sorted(latest.ranking(), request.args.get("sort", "risk"))
-        return jsonify(total=len(clients), clients=ranking_to_dicts(clients.head(limit)))
-
-    @app.get("/risk/<text:client>")
-    def client_risk(client: str) -> Response:
-        clients = latest.ranking()
-        found = clients[clients["client"] == client]
-        if found.empty:
-            raise RequestError(404, "no client of that name is in the ranking")
-        return jsonify(ranking_to_dicts(found)[0])
-
-    @app.get("/movers")
-    def movers() -> Response:
-        return jsonify(latest.movers())
+def _http_error(error: HTTPException) -> AnyResponse:
+    if isinstance(error, MethodNotAllowed):
+        error.valid_methods = sorted(error.valid_methods or ())
+    answer, response = _error(error.description or error.name), error.get_response()
+    response.set_data(answer.get_data())  # its headers stay, such as Allow
+    response.content_type = answer.content_type
+    if policy := answer.headers.get("Content-Security-Policy"):  # of a page
+        response.headers["Content-Security-Policy"] = policy
+    return response
 
 
-def _sorted(ranking: pd.DataFrame, by: str) -> pd.DataFrame:
-    if by not in ("risk", "expected_loss"):
-        raise RequestError(400, "sort must be risk or expected_loss")
-    if by == "risk":
-        return ranking
-    if not has_losses(ranking):
-        raise RequestError(400, "there is no expected_loss: config.json names no client_value")
-    return by_loss(ranking)
+def _error(message: str, status: int = 200) -> Response:
+    """An error: a page for a browser that asked for one, else JSON."""
+    if _by_browser():
+        answer = page("problem.html", title="That did not work", message=message)
+    else:
+        answer = jsonify(error=message)
+    answer.status_code = status
+    return answer
 
 
-def _records(config: Config) -> History:
-    """The history, if there is one; raises `NotRecordedError`."""
-    if history := open_existing_history(config.history_path):
-        return history
-    raise NotRecordedError("nothing has been recorded yet")
+def _by_browser() -> bool:
+    # `best` would be what a browser's list names most exactly, which need not be what it likes best
+    liked = request.accept_mimetypes.best_match(["application/json", "text/html"])
+    return request.path in PAGES and liked == "text/html"
 
 
-def _drift(checked: Checked | None) -> dict[str, object] | None:
-    """What the last drift check found; null before the first."""
-    return asdict(checked) if checked else None
+def _body_error(_: ParseException) -> Response:
+    """A chunked body that gunicorn finds broken while it is read."""
+    return _error("the body is broken", 400)
 
 
-def _limit(default: int, most: int | None = None) -> int:
-    """How many a request asks for."""
-    limit = request.args.get("limit", str(default))
-    if not (limit.isascii() and limit.isdigit() and len(limit) < 10 and int(limit) > 0):
-        raise RequestError(400, "limit must be a whole number of at least 1")
-    if most and int(limit) > most:
-        raise RequestError(400, f"limit must not be above {most:,}")
-    return int(limit)
+def _pipeline_error(error: PipelineError) -> Response:
+    """A fault of the request with its message; one of ours without our paths."""
+    if isinstance(error, RequestError):
+        answer = _error(str(error), error.status)
+        if error.status == 401:
+            answer.headers["WWW-Authenticate"] = BASIC if _by_browser() else "Bearer"
+        return answer
+    log.error("%s %r: %s", request.method, request.path, error)
+    if isinstance(error, NotRecordedError):
+        return _error("not recorded yet: run the pipeline first", 503)
+    if isinstance(error, HistoryError):
+        return _error("the records cannot be read; the server's log says why", 503)
+    if isinstance(error, DataError):
+        return _error("the test data cannot be used; the server's log says why", 503)
+    return _error("no release is live", 503)
 
 
-def _runs(config: Config) -> dict[str, object]:
-    """The last run that had work, and when one last looked for some; null before the first."""
-    records = open_existing_history(config.history_path)
-    if records is None:
-        return {"last_run": None, "last_active": last_active(config, None)}
-    with records:
-        run, active = last_run(records), last_active(config, records)
-    return {"last_run": asdict(run) if run else None, "last_active": active}
-
-
-def _summary(config: Config) -> dict[str, dict[str, float | None]]:
-    """Column -> mean, median, std; null where there are too few numbers to tell."""
-    with _records(config) as records:
-        table = open_store(config, records).summary()
-    return {
-        str(column): {str(k): float(v) if math.isfinite(v) else None for k, v in row.items()}
-        for column, row in table.iterrows()
-    }
+def _system_error(error: OSError | sqlite3.Error) -> Response:
+    """A file of ours that cannot be read, or a history that is locked or damaged."""
+    log.error("%s %r: %r", request.method, request.path, error)
+    return _error("the data cannot be read; the server's log says why", 503)

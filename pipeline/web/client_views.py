@@ -1,4 +1,4 @@
-"""The ranking as a list to look through: searched, filtered, sorted, a page at a time."""
+"""What pages show of clients: the ranking, searched and a page at a time, and one client."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -7,13 +7,22 @@ from urllib.parse import urlencode
 
 import pandas as pd
 
-from pipeline.ranking.ranking_file import BANDS
-from pipeline.ranking.rankingreader import has_losses, ranking_to_dicts
+from pipeline.core.config import Config
+from pipeline.core.errors import NotRecordedError
+from pipeline.core.files import utc_now
+from pipeline.core.formatting import pluralize
+from pipeline.ranking.ranking_file import BANDS, has_losses, ranking_to_dicts
+from pipeline.registry.releases import Release
+from pipeline.reporting.charts.time_charts import client_chart
+from pipeline.reporting.document import Grid, Section
+from pipeline.storage.history import open_existing_history
+from pipeline.storage.master import open_master
+from pipeline.storage.risk_history import risk_over_time
 from pipeline.web.request_rows import RequestError
 
 PAGE = 25  # clients
 ORDERS = {"risk": "rank", "client": "client", "expected_loss": "loss_rank"}
-_MOST_TEXT = 200  # characters that are searched for
+_MAX_TEXT = 200  # characters that are searched for
 
 
 @dataclass(frozen=True)
@@ -27,18 +36,18 @@ class Query:
     page: int = 1
 
     def link(self, **changed: Any) -> str:
-        """The query string of this query, with something changed; another order starts anew."""
+        """The query string of this query with changes; another order or filter starts at page 1."""
         if changed.keys() - {"page"}:
             changed.setdefault("page", 1)
         asked = replace(self, **changed)
-        told = {
+        values = {
             "q": asked.text,
             "band": asked.band,
             "contact": "yes" if asked.contact else "",
             "sort": asked.sort if asked.sort != "risk" else "",
             "page": str(asked.page) if asked.page > 1 else "",
         }
-        return "?" + urlencode({key: value for key, value in told.items() if value})
+        return "?" + urlencode({key: value for key, value in values.items() if value})
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class Listing:
     found: int
     pages: int
     valued: bool  # whether the config says what clients are worth
-    rows: tuple[dict[str, Any], ...]  # as `told_rows` tells them
+    rows: tuple[dict[str, Any], ...]  # as `ranking_to_dicts` makes them
 
     @property
     def first(self) -> int:
@@ -71,7 +80,7 @@ def query_of(asked: dict[str, str]) -> Query:
         raise RequestError(400, f"sort must be one of {', '.join(ORDERS)}")
     if not (page.isascii() and page.isdigit() and len(page) < 8 and int(page) > 0):
         raise RequestError(400, "page must be a whole number of at least 1")
-    text = " ".join(asked.get("q", "").split())[:_MOST_TEXT]
+    text = " ".join(asked.get("q", "").split())[:_MAX_TEXT]
     return Query(text, band, asked.get("contact", "") == "yes", sort, int(page))
 
 
@@ -110,6 +119,46 @@ def _sorted(found: pd.DataFrame, order: str) -> pd.DataFrame:
 
 
 def _plain(name: str) -> str:
-    """A name without what people do not see in it: upper case, spaces, how an umlaut is made."""
+    """A name for comparison: without case, repeated spaces, or ways to encode a letter."""
     # once more after casefold, which takes apart; NFKC first, which brings capitals to light
     return normalize("NFKC", normalize("NFKC", " ".join(name.split())).casefold())
+
+
+@dataclass(frozen=True)
+class ClientRecord:
+    """Charts and tables of a client, and whether its latest row says that it left."""
+
+    history: Section
+    rows: Section
+    left: bool
+
+
+def client_record(config: Config, release: Release | None, client: str) -> ClientRecord | None:
+    """The client's risk over time, and its rows; None if nothing is on record of it.
+
+    Raises `NotRecordedError` if nothing has been recorded yet.
+    """
+    history = open_existing_history(config.history_path)
+    if history is None:
+        raise NotRecordedError("nothing has been recorded yet")
+    with history:
+        points = risk_over_time(history, client)
+        rows = open_master(config.finaldata_path, config.schema, history)
+    found = rows.client_rows(client)
+    if not (points or found.total):
+        return None
+    threshold = release.model.recipe.threshold if release else None
+    note = f", the last {len(found.rows):,}" if found.total > len(found.rows) else ""
+    shown = Grid(
+        f"{pluralize(found.total, 'row')} of this client{note}, the latest first",
+        found.columns,
+        tuple(reversed(found.rows)),
+        numbers=tuple(range(1, 1 + len(config.schema.numeric))),
+        empty="None that counts.",
+    )
+    outcome = found.columns.index(config.schema.outcome)
+    return ClientRecord(
+        Section("history", "Over time", charts=(client_chart(points, threshold, utc_now()),)),
+        Section("rows", "What the client files say", grids=(shown,)),
+        left=bool(found.rows) and found.rows[-1][outcome] == "1",
+    )

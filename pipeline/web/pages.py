@@ -1,30 +1,27 @@
-"""The page for people at `/`, one client's page, and scoring a file, beside the API."""
+"""The pages for people: the overview at `/`, one client, a scored file, the docs of the API."""
 
 import logging
 from functools import partial
 from pathlib import Path
 
-from flask import Flask, Response, request
+from flask import Blueprint, Response, request
 from markupsafe import Markup
 
-from pipeline.core.cache import KeyedCache
 from pipeline.core.config import REPORT_FORMATS, Config
 from pipeline.core.errors import HistoryError, NotRecordedError
 from pipeline.ranking.current_ranking import CurrentRanking, file_stamp, history_stamp
-from pipeline.ranking.ranking_file import BANDS
-from pipeline.ranking.rankingreader import ranking_to_dicts
-from pipeline.registry.live_model import LiveModel
+from pipeline.ranking.ranking_file import BANDS, ranking_to_dicts
 from pipeline.reporting.document import Section
-from pipeline.reporting.overview import current_state, page_sections, readable_release
-from pipeline.reporting.rendering import rendered, static
+from pipeline.reporting.html import rendered, static
+from pipeline.reporting.overview import page_health, page_sections, readable_release
+from pipeline.web.api import api_description
 from pipeline.web.api_docs import documented
-from pipeline.web.client_views import listing, query_of
-from pipeline.web.clientpage import client_record
-from pipeline.web.openapi import description
-from pipeline.web.request_rows import MOST_BYTES, RequestError
-from pipeline.web.score_upload import score_file, scored_csv, scored_grids, scored_words
+from pipeline.web.client_views import client_record, listing, query_of
+from pipeline.web.request_rows import MAX_BYTES, RequestError
+from pipeline.web.score_upload import score_file, scored_csv, scored_grids, scored_sentence
+from pipeline.web.state import ServerState, get_state
 
-log = logging.getLogger("app")
+log = logging.getLogger(__name__)
 
 # of pages: only what this server gives, and nothing inline
 POLICY = (
@@ -43,55 +40,40 @@ PAGES = (  # asked for by people
 TYPES = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
 
 
-def open_pages(app: Flask, config: Config, live: LiveModel, latest: CurrentRanking) -> None:
-    """Serve the pages of a config."""
-    _serve_overview(app, config, live, latest)
-    _serve_client(app, config, latest)
-    _serve_scoring(app, config, live)
-    _serve_files(app, config)
-    app.get("/docs", endpoint="docs")(
-        lambda: page("docs.html", **documented(description(config.schema)))
+pages = Blueprint("pages", __name__)
+
+
+@pages.get("/")
+def overview() -> Response:
+    """The state of the system, the list of clients, and what led to it."""
+    state = get_state()
+    config = state.config
+    sections, html = state.sections.get(_stamp(config), lambda: _rendered_sections(state))
+    return page(
+        "index.html",
+        state=page_health(config, state.ranking, state.live),
+        **_listed(state.ranking),
+        bands=BANDS,
+        contents=[(section.key, section.title) for section in sections],
+        sections=Markup(html),
+        reports=[
+            kind
+            for kind in REPORT_FORMATS
+            if (config.output_model_path / f"report.{kind}").is_file()
+        ],
+        features=", ".join(config.schema.features),
     )
-    for name in TYPES:
-        app.get(f"/{name}", endpoint=name)(partial(_static, name))
 
 
-def _serve_overview(app: Flask, config: Config, live: LiveModel, latest: CurrentRanking) -> None:
-    kept = KeyedCache[tuple[tuple[Section, ...], str]]()
-
-    @app.get("/")
-    def overview() -> Response:
-        sections, told = kept.get(_state(config), lambda: _rendered_sections(config, latest))
-        return page(
-            "index.html",
-            state=current_state(config, latest, live),
-            **_listed(latest),
-            bands=BANDS,
-            contents=[(section.key, section.title) for section in sections],
-            sections=Markup(told),
-            reports=[
-                kind
-                for kind in REPORT_FORMATS
-                if (config.output_model_path / f"report.{kind}").is_file()
-            ],
-            features=", ".join(config.schema.features),
-        )
-
-    @app.get("/clients")
-    def clients() -> Response:
-        found = listing(latest.ranking(), query_of(request.args.to_dict()))
-        return page("clients.html", listing=found, bands=BANDS)
-
-
-def _state(config: Config) -> tuple[object, ...]:
-    """What tells one state of all that the sections are made of from another."""
+def _stamp(config: Config) -> tuple[object, ...]:
+    """What distinguishes one state of the sections' sources from another."""
     release = readable_release(config)
-    written = map(file_stamp, (config.clientrisk_path, config.movers_path))
-    return (release.id if release else None, history_stamp(config.history_path), *written)
+    ranking, history = file_stamp(config.clientrisk_path), history_stamp(config.history_path)
+    return (release.id if release else None, history, ranking)
 
 
-def _rendered_sections(config: Config, latest: CurrentRanking) -> tuple[tuple[Section, ...], str]:
-    sections = page_sections(config, latest)
+def _rendered_sections(state: ServerState) -> tuple[tuple[Section, ...], str]:
+    sections = page_sections(state.config, state.ranking)
     return sections, rendered("sections.html", sections=sections)
 
 
@@ -108,53 +90,84 @@ def _listed(latest: CurrentRanking) -> dict[str, object]:
     return {"listing": None, "unlisted": why}
 
 
-def _serve_client(app: Flask, config: Config, latest: CurrentRanking) -> None:
-    @app.get("/client")
-    def client() -> Response:
-        name = request.args.get("name", "")
-        ranking = latest.ranking()
-        found = ranking[ranking["client"] == name]
-        if not (record := client_record(config, readable_release(config), name)):
-            raise RequestError(404, "no client of that name is on record")
-        return page(
-            "client.html",
-            name=name,
-            row=None if found.empty else ranking_to_dicts(found)[0],
-            total=len(ranking),
-            record=record,
-        )
+@pages.get("/clients")
+def clients() -> Response:
+    """The list of clients alone."""
+    found = listing(get_state().ranking.ranking(), query_of(request.args.to_dict()))
+    return page("clients.html", listing=found, bands=BANDS)
 
 
-def _serve_scoring(app: Flask, config: Config, live: LiveModel) -> None:
-    @app.post("/score")
-    def score() -> Response:
-        served = live.get()
-        if "file" not in request.files or not (upload := request.files["file"]).filename:
-            raise RequestError(400, "choose a CSV file first")
-        with upload.stream as stream:
-            content = stream.read(MOST_BYTES)
-        rows = score_file(content, served, config)
-        if request.form.get("as") == "csv":
-            return _download("".join(scored_csv(rows)), "scored.csv")
-        return page("scored.html", lead=scored_words(rows, served), tables=scored_grids(rows))
+@pages.get("/client")
+def client() -> Response:
+    """One client."""
+    state = get_state()
+    name = request.args.get("name", "")
+    ranking = state.ranking.ranking()
+    found = ranking[ranking["client"] == name]
+    if not (record := client_record(state.config, readable_release(state.config), name)):
+        raise RequestError(404, "no client of that name is on record")
+    return page(
+        "client.html",
+        name=name,
+        row=None if found.empty else ranking_to_dicts(found)[0],
+        total=len(ranking),
+        record=record,
+    )
 
 
-def _serve_files(app: Flask, config: Config) -> None:
-    models = config.output_model_path
+@pages.post("/score")
+def score() -> Response:
+    """A client file, scored."""
+    state = get_state()
+    live = state.live.get()
+    if "file" not in request.files or not (upload := request.files["file"]).filename:
+        raise RequestError(400, "choose a CSV file first")
+    with upload.stream as stream:
+        content = stream.read(MAX_BYTES)
+    rows = score_file(content, live, state.config.schema, state.config.labels)
+    if request.form.get("as") == "csv":
+        return _download("".join(scored_csv(rows)), "scored.csv")
+    return page("scored.html", lead=scored_sentence(rows, live), tables=scored_grids(rows))
 
-    @app.get("/ranking.csv")
-    def ranking_csv() -> Response:
-        return _file(config.clientrisk_path, "text/csv; charset=utf-8", "clientrisk.csv")
 
-    @app.get("/report")
-    def report() -> Response:
-        answer = _file(models / "report.html", "text/html; charset=utf-8")
-        answer.headers["Content-Security-Policy"] = REPORT_POLICY
-        return answer
+@pages.get("/ranking.csv")
+def ranking_csv() -> Response:
+    """The ranking, as a download."""
+    path = get_state().config.clientrisk_path
+    return _file(path, "text/csv; charset=utf-8", "clientrisk.csv")
 
-    @app.get("/report.pdf")
-    def report_pdf() -> Response:
-        return _file(models / "report.pdf", "application/pdf", "report.pdf")
+
+@pages.get("/report")
+def report() -> Response:
+    """The report that the last run wrote."""
+    path = get_state().config.output_model_path / "report.html"
+    answer = _file(path, "text/html; charset=utf-8")
+    answer.headers["Content-Security-Policy"] = REPORT_POLICY
+    return answer
+
+
+@pages.get("/report.pdf")
+def report_pdf() -> Response:
+    """The report as PDF, as a download."""
+    path = get_state().config.output_model_path / "report.pdf"
+    return _file(path, "application/pdf", "report.pdf")
+
+
+@pages.get("/docs")
+def docs() -> Response:
+    """The description of the API."""
+    described = api_description(get_state().config.schema)
+    return page(
+        "docs.html", about=described["info"]["description"], operations=documented(described)
+    )
+
+
+def _static(name: str) -> Response:
+    return Response(static(name), content_type=TYPES[name])
+
+
+for _name in TYPES:
+    pages.add_url_rule(f"/{_name}", _name.replace(".", "_"), partial(_static, _name))
 
 
 def page(template: str, **values: object) -> Response:
@@ -162,10 +175,6 @@ def page(template: str, **values: object) -> Response:
     answer = Response(rendered(template, **values), content_type="text/html; charset=utf-8")
     answer.headers["Content-Security-Policy"] = POLICY
     return answer
-
-
-def _static(name: str) -> Response:
-    return Response(static(name), content_type=TYPES[name])
 
 
 def _file(path: Path, content_type: str, download: str | None = None) -> Response:

@@ -4,6 +4,7 @@ No process counts anything, so any number of workers answer the same.
 """
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -12,21 +13,20 @@ from prometheus_client.registry import Collector
 
 from pipeline.core.config import Config
 from pipeline.registry.releases import Release
-from pipeline.reporting.status import Status, status
+from pipeline.reporting.status import Status, read_status
 from pipeline.storage.database import History
-from pipeline.storage.driftrecords import last_checked
 from pipeline.storage.history import open_existing_history
 from pipeline.storage.ledger import master_size
-from pipeline.storage.records import last_missing, last_timings
+from pipeline.storage.records import last_checked, last_missing, last_timings
 
 PREFIX = "clientrisk"
 
 
-def metrics_text(config: Config) -> bytes:
-    """All metrics there are to tell; raises `HistoryError` if the history cannot be read."""
+def metrics_text(config: Config) -> str:
+    """All metrics there are now; raises `HistoryError` if the history cannot be read."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(config))
-    return generate_latest(registry)
+    return generate_latest(registry).decode()
 
 
 class _Collector(Collector):
@@ -38,14 +38,18 @@ class _Collector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric, as things stand."""
-        now = status(self._config)
-        if isinstance(now.release, Release):
-            yield from _release(now.release)
-        yield from _files(now)
-        yield from _last_run(now)
-        if history := open_existing_history(self._config.history_path):
-            with history:
+        """Every metric, as of now."""
+        config = self._config
+        history = open_existing_history(config.history_path)
+        with history or nullcontext():
+            now = read_status(
+                config.input_folder_path, config.prod_deployment_path, config.lock_path, history
+            )
+            if isinstance(now.release, Release):
+                yield from _release(now.release)
+            yield from _files(now)
+            yield from _last_run(now)
+            if history:
                 yield from _records(history)
 
 
@@ -83,7 +87,7 @@ def _records(history: History) -> Iterator[Metric]:
         "stage_seconds", "Seconds of a stage's last real run", "stage", last_timings(history)
     )
     if checked := last_checked(history):
-        verdicts = {verdict.test: _told(verdict.verdict) for verdict in checked.scores}
+        verdicts = {verdict.test: _drift_value(verdict.verdict) for verdict in checked.scores}
         about = "1 drift, 0 no drift, NaN not enough evidence, by drift test"
         yield _labelled("drift", about, "test", verdicts)
         counted = [verdict.numbers for verdict in checked.scores if "new_f1" in verdict.numbers]
@@ -93,7 +97,7 @@ def _records(history: History) -> Iterator[Metric]:
         yield _gauge("input_drift_features", "Features whose input drifted in it", drifted)
 
 
-def _told(verdict: str) -> float:
+def _drift_value(verdict: str) -> float:
     return {"drift": 1.0, "no drift": 0.0}.get(verdict, float("nan"))
 
 

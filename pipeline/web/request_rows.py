@@ -8,13 +8,13 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from flask import request
 
-from pipeline.core.config import Config
 from pipeline.core.errors import DataError, PipelineError
 from pipeline.core.schema import LARGEST_NUMBER, Schema
 from pipeline.data.csv_reader import BadRow, GoodRows, Table, too_many_bad
@@ -22,11 +22,11 @@ from pipeline.data.features import Features, features_of
 from pipeline.data.frames import frame_of_text
 from pipeline.data.input_files import FoundFile, list_input, open_plain
 
-MOST_BYTES = 64 * 2**20
-MOST_JSON_BYTES = 16 * 2**20  # parsed, JSON takes up to 30 times its size in memory
-MOST_ROWS = 100_000
-MOST_LINES = 10 * MOST_ROWS  # blank ones and those within quotes included
-MOST_COLUMNS = 1_000
+MAX_BYTES = 64 * 2**20
+MAX_JSON_BYTES = 16 * 2**20  # parsed, JSON takes up to 30 times its size in memory
+MAX_ROWS = 100_000
+MAX_LINES = 10 * MAX_ROWS  # blank ones and those within quotes included
+MAX_COLUMNS = 1_000
 NUMBERS = (int, float)  # not `bool`, which is an `int`, too
 
 
@@ -40,10 +40,12 @@ class RequestError(PipelineError):
 
 @dataclass(frozen=True)
 class ClientRows:
-    """Rows to predict: the feature columns of the good ones, and where the bad ones stood."""
+    """Rows to predict: the feature columns of the good ones, and the places of the bad ones."""
 
     features: Features
-    bad: dict[int, BadRow]  # by position among all rows
+    bad: dict[int, BadRow] = field(default_factory=dict)  # by position among all rows
+    lines: list[int] = field(default_factory=list)  # of the good ones in a CSV text
+    clients: list[str] = field(default_factory=list)  # of the good ones, if they were asked for
 
     def in_order(self, values: list[Any]) -> list[Any]:
         """One value a row: those of the good rows in their places, None for the bad ones."""
@@ -54,34 +56,71 @@ class ClientRows:
         return [None if place in self.bad else next(good) for place in range(total)]
 
 
-def requested_rows(config: Config) -> ClientRows:
-    """The client rows that the request being answered names or holds; raises `RequestError`."""
-    if request.method != "POST":
-        name = request.args.get("filename", request.args.get("filepath"))
-        return from_csv(named_file(name, config), config.schema)
+@dataclass(frozen=True)
+class ClientFiles:
+    """The client files that a request may name: those of some folders."""
+
+    folders: tuple[Path, ...]
+    root: Path  # the folder from which paths may be given
+
+    def read(self, name: Any) -> bytes:
+        """The content of the client file that a request names; raises `RequestError`.
+
+        A name is only compared with those of the files in the folders, bare or with the folder as
+        seen from the root: nothing that a caller sends is ever a path to the system. Whatever else
+        it may be is refused by the same message, so that nobody learns which other files exist.
+        """
+        if not isinstance(name, str):
+            raise RequestError(400, "name a client file, as in filename=testdata.csv")
+        for file in self._files():
+            if name in self._names(file):
+                with suppress(OSError), io.BufferedReader(open_plain(file.path)) as stream:
+                    content = stream.read(MAX_BYTES)
+                    if len(content) == MAX_BYTES:
+                        raise _too_many_bytes(MAX_BYTES)
+                    return content
+        raise RequestError(404, "no such client file in the test data or the input folder")
+
+    def _files(self) -> Iterator[FoundFile]:
+        for folder in self.folders:
+            with suppress(DataError, OSError):  # a missing folder holds no file
+                yield from (file for file in list_input(folder) if file.regular)
+
+    def _names(self, file: FoundFile) -> tuple[str, ...]:
+        if not file.path.is_relative_to(self.root):
+            return (file.name,)
+        path = (file.path.relative_to(self.root).parent / file.name).as_posix()
+        return (file.name, path, f"./{path}")
+
+
+def rows_of_body(files: ClientFiles, schema: Schema) -> ClientRows:
+    """The client rows that the body of the current request names or holds.
+
+    Raises `RequestError`.
+    """
     if request.mimetype == "application/json":
-        return _rows_of_json(_body(MOST_JSON_BYTES), config)
+        return _rows_of_json(_body(MAX_JSON_BYTES), files, schema)
     if "file" in request.files:
         with closing(request.files["file"]) as upload:
-            return from_csv(upload.read(), config.schema)
+            return rows_of_csv(upload.read(), schema)
     if request.mimetype == "text/csv":
-        return from_csv(_body(MOST_BYTES), config.schema)
+        return rows_of_csv(_body(MAX_BYTES), schema)
     raise RequestError(415, 'send JSON, text/csv, or a CSV file as the form field "file"')
 
 
-def _rows_of_json(body: bytes, config: Config) -> ClientRows:
-    asked = parsed(body)
+def _rows_of_json(body: bytes, files: ClientFiles, schema: Schema) -> ClientRows:
+    asked = parse_json(body)
     if isinstance(asked, dict):
         for key in ("filepath", "filename"):
             if key in asked:
-                return from_csv(named_file(asked[key], config), config.schema)
+                return rows_of_csv(files.read(asked[key]), schema)
         if "clients" in asked:
-            return from_json(asked["clients"], config.schema)
+            return rows_of_json(asked["clients"], schema)
     raise RequestError(422, 'expected an object with "filepath", "filename" or "clients"')
 
 
 def _body(most: int) -> bytes:
-    """The body; one that comes in pieces does not say how long it is, and is cut at the limit."""
+    """The body; one sent in chunks does not say how long it is, and is cut at the limit."""
     request.max_content_length = most = min(most, request.max_content_length or most)
     body = request.get_data(cache=False)
     if len(body) == most:
@@ -93,8 +132,8 @@ def _too_many_bytes(most: int) -> RequestError:
     return RequestError(413, f"less than {most:,} bytes at a time")
 
 
-def parsed(body: bytes) -> Any:
-    """What a JSON text says, in which no object has a key twice; raises `RequestError`."""
+def parse_json(body: bytes) -> Any:
+    """The value of a JSON text; raises `RequestError`, also where an object has a key twice."""
     try:
         return json.loads(body, object_pairs_hook=_object)
     except ValueError:
@@ -110,65 +149,75 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def from_csv(content: bytes, schema: Schema) -> ClientRows:
-    """The rows of a CSV text, bad ones told apart by the rules of ingestion.
+def rows_of_csv(content: bytes, schema: Schema, *, for_people: bool = False) -> ClientRows:
+    """The rows of a CSV text, checked by the rules of ingestion.
 
-    Raises `RequestError` where the text as a whole is refused.
+    `for_people`: reasons quote the value at fault, and the column of the client is read where
+    there is one. Raises `RequestError` if the text as a whole is refused.
     """
-    check_lines(content)
+    _check_lines(content)
     good: list[str] = []
     bad: dict[int, BadRow] = {}
-    rows = 0
+    lines: list[int] = []
     try:
-        table = Table(
-            io.BufferedReader(io.BytesIO(content)), schema, schema.features, quote_values=False
-        )
-        if table.width > MOST_COLUMNS:
+        columns = _columns(content, schema) if for_people else schema.features
+        table = Table(_stream(content), schema, columns, quote_values=for_people)
+        if table.width > MAX_COLUMNS:
             raise _too_large()
         for block in table.blocks():
             if isinstance(block, GoodRows):
                 good.append(block.text)
-                rows += block.text.count("\n")
+                lines += range(block.line, block.line + block.text.count("\n"))
             else:
-                bad[rows] = block
-                rows += 1
-            if rows > MOST_ROWS:
+                bad[len(lines) + len(bad)] = block
+            if len(lines) + len(bad) > MAX_ROWS:
                 raise _too_large()
-        if why := too_many_bad(list(bad.values()), rows):
+        if why := too_many_bad(list(bad.values()), len(lines) + len(bad)):
             raise DataError(why)
     except DataError as error:
         raise RequestError(422, f"the CSV {error}") from None
-    return ClientRows(
-        features_of(frame_of_text("".join(good), schema, schema.features), schema), bad
-    )
+    frame = frame_of_text("".join(good), schema, columns)
+    clients = frame[schema.client].tolist() if schema.client in columns else [""] * len(frame)
+    return ClientRows(features_of(frame, schema), bad, lines, clients)
 
 
-def check_lines(content: bytes) -> None:
-    """Raise `RequestError` where a text has too many lines to be looked through."""
+def _columns(content: bytes, schema: Schema) -> tuple[str, ...]:
+    """The columns to read: that of the client only if the text has it."""
+    table = Table(_stream(content), schema, schema.features)
+    named = schema.client in table.extra_columns
+    return (schema.client, *schema.features) if named else schema.features
+
+
+def _stream(content: bytes) -> io.BufferedReader:
+    return io.BufferedReader(io.BytesIO(content))
+
+
+def _check_lines(content: bytes) -> None:
+    """Raise `RequestError` for a text of too many lines to read them."""
     # what is shorter cannot hold as many, and need not be counted
-    if len(content) > MOST_LINES and content.count(b"\n") + content.count(b"\r") > MOST_LINES:
-        raise RequestError(413, f"at most {MOST_LINES:,} lines at a time")
+    if len(content) > MAX_LINES and content.count(b"\n") + content.count(b"\r") > MAX_LINES:
+        raise RequestError(413, f"at most {MAX_LINES:,} lines at a time")
 
 
 def _too_large() -> RequestError:
-    return RequestError(413, f"at most {MOST_ROWS:,} rows of {MOST_COLUMNS:,} columns at a time")
+    return RequestError(413, f"at most {MAX_ROWS:,} rows of {MAX_COLUMNS:,} columns at a time")
 
 
-def from_json(clients: Any, schema: Schema) -> ClientRows:
+def rows_of_json(clients: Any, schema: Schema) -> ClientRows:
     """Rows in JSON: a list of objects, null where a value is missing.
 
     Raises `RequestError` for anything else.
     """
     if not isinstance(clients, list) or not clients:
         raise RequestError(422, '"clients" must be a list of at least one object')
-    if len(clients) > MOST_ROWS:
+    if len(clients) > MAX_ROWS:
         raise _too_large()
     numbers: list[float] = []
     texts: list[str] = []
     for number, client in enumerate(clients, start=1):
         if not isinstance(client, dict):
             raise RequestError(422, f"client {number} must be an object")
-        if len(client) > MOST_COLUMNS:
+        if len(client) > MAX_COLUMNS:
             raise _too_large()
         try:
             for column in schema.numeric:
@@ -186,8 +235,7 @@ def from_json(clients: Any, schema: Schema) -> ClientRows:
         Features(
             np.array(numbers, dtype="float64").reshape(shape),
             tuple(texts[place::columns] for place in range(columns)),
-        ),
-        {},
+        )
     )
 
 
@@ -207,36 +255,3 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value.strip()
     raise ValueError("must be a text or null")
-
-
-def named_file(name: Any, config: Config) -> bytes:
-    """The content of the client file that a request names.
-
-    A name is only compared with those of the files that lie in the test data and in the input
-    folder, bare or with the folder as seen from the config's: nothing that a caller sends is ever
-    a path to the system. Whatever else it may be is refused in the same words, so that nobody
-    learns what else there is.
-    """
-    if not isinstance(name, str):
-        raise RequestError(400, "name a client file, as in filename=testdata.csv")
-    for file in _client_files(config):
-        if name in _names(file, config):
-            with suppress(OSError), io.BufferedReader(open_plain(file.path)) as stream:
-                content = stream.read(MOST_BYTES)
-                if len(content) == MOST_BYTES:
-                    raise _too_many_bytes(MOST_BYTES)
-                return content
-    raise RequestError(404, "no such client file in the test data or the input folder")
-
-
-def _client_files(config: Config) -> Iterator[FoundFile]:
-    for folder in (config.test_data_path, config.input_folder_path):
-        with suppress(DataError, OSError):  # a folder that is not there holds no file
-            yield from (file for file in list_input(folder) if file.regular)
-
-
-def _names(file: FoundFile, config: Config) -> tuple[str, ...]:
-    if not file.path.is_relative_to(config.root):
-        return (file.name,)
-    place = (file.path.relative_to(config.root).parent / file.name).as_posix()
-    return (file.name, place, f"./{place}")

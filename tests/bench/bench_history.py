@@ -17,7 +17,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from pipeline.core.config import Config
-from pipeline.reporting.status import status, status_lines
+from pipeline.reporting.status import read_status, status_lines
 from pipeline.storage.database import History
 from pipeline.web.app import create_app
 from tests.bench.measuring import first_world, interleaved, machine, parser_for, table
@@ -97,10 +97,16 @@ def asked(client: FlaskClient, path: str) -> TestResponse:
 def questions(config: Config) -> dict[str, Callable[[], object]]:
     """What is asked again and again: the status, and the API without the network."""
     client = create_app(config).test_client()
+
+    def status() -> None:
+        paths = config.input_folder_path, config.prod_deployment_path, config.lock_path
+        with History(config.history_path) as history:
+            status_lines(read_status(*paths, history))
+
     name = asked(client, "/risk?limit=1").get_json()["clients"][0]["client"]
     paths = {path: path for path in ENDPOINTS} | {"/risk/<client>": f"/risk/{quote(name)}"}
     return {
-        "--status": lambda: status_lines(status(config)),
+        "--status": status,
         **{shown: partial(asked, client, path) for shown, path in paths.items()},
     }
 

@@ -26,9 +26,9 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from pipeline.core.config import Config, load_config
-from pipeline.stages.ingestion import ingest
 from tests.bench.measuring import PROJECT, machine, run, table
 from tests.bench.processes import Cost
+from tests.support.stagecalls import ingest
 
 FILES = 20
 DUPLICATES = "0.05"

@@ -10,6 +10,7 @@ size of `report.html` and `report.pdf`. Run it from the project's folder:
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -64,7 +65,7 @@ def reports(config: Config, repeat: int) -> Iterator[tuple[str, float, int]]:
     model = load_release(release, config.schema)
     tested = tested_on(model, read_folder(config.test_data_path, config.schema), config.schema)
     for kind in ("html", "pdf"):
-        one = config._replace(report_formats=(kind,))
+        one = replace(config, report_formats=(kind,))
         work = partial(reporting.write_report, one, release, tested)
         work()
         taken = median(milliseconds(work) for _ in range(repeat)) / 1000

@@ -19,23 +19,20 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from pipeline.core.config import Config
-from pipeline.core.files import write_atomic
 from pipeline.models.estimators import risk_of
 from pipeline.models.manifest import BOOSTING
 from pipeline.models.persistence import TrainedModel
 from pipeline.models.scorer import scorer_of
 from pipeline.ranking.explanations import Explainer, baseline_row, contributions
 from pipeline.ranking.movers import update_movers
-from pipeline.ranking.previous_ranking import earlier_ranking, ranking_before
 from pipeline.ranking.rank import rank_clients
-from pipeline.ranking.ranking_file import ranking_text
-from pipeline.ranking.riskchanges import record_changes
+from pipeline.ranking.ranking_file import ranking_table, write_ranking
 from pipeline.registry.releases import Release
-from pipeline.stages.reporting import Ranked, write_ranking
-from pipeline.stages.training import train
+from pipeline.stages.reporting import Ranked, update_ranking
 from pipeline.storage.database import History
-from pipeline.storage.master import read_master
+from pipeline.storage.master import open_master
 from tests.bench.measuring import interleaved, machine, parser_for, peak_of, table, world
+from tests.support.stagecalls import train
 
 CLIENTS = (1_000, 10_000, 100_000, 1_000_000)
 MOST_BOOSTED = 100_000
@@ -60,7 +57,7 @@ def _whole(config: Config, trained: TrainedModel, *, reasons: bool) -> Callable[
     release = replace(_release(config, trained), model=manifest)
     releases = cycle([replace(release, id=f"00000{n}-20261122T090000Z") for n in range(1, 6)])
     scorer = scorer_of(trained.model, manifest)
-    return lambda: write_ranking(config, next(releases), scorer)
+    return lambda: update_ranking(config, next(releases), scorer)
 
 
 def measured(config: Config, repeat: int) -> Times:
@@ -70,7 +67,7 @@ def measured(config: Config, repeat: int) -> Times:
 
     def read() -> pd.DataFrame:
         with History(config.history_path) as history:
-            return read_master(config, history)
+            return open_master(config.finaldata_path, config.schema, history).frame
 
     frame = read()
     here = frame[frame[config.schema.outcome] != 1]
@@ -79,14 +76,11 @@ def measured(config: Config, repeat: int) -> Times:
     usual = baseline_row(trained.manifest)
     assert usual is not None
     explainer = Explainer(scorer, usual, list(config.labels.values()))
-    text = "".join(ranking_text(ranking, explainer, config.risk_bands, release.id))
-    place = config.clientrisk_path
+    written = ranking_table(ranking, explainer, config.risk_bands, release.id)
 
     def compare() -> None:
-        before = ranking_before(place, ranking.clients)
         with History(config.history_path) as history:
-            record_changes(history, release.id, ranking, before)
-        update_movers(config.movers_path, before, ranking, release.id)
+            update_movers(history, config.movers_path, ranking, release.id)
 
     return interleaved(
         {
@@ -99,13 +93,12 @@ def measured(config: Config, repeat: int) -> Times:
             "    of it the log-odds": lambda: scorer.decision(ranking.rows),
             "    predict_proba would take": lambda: risk_of(trained.model, here),
             "  who moved": compare,
-            "    of it reading the ranking before": lambda: earlier_ranking(place),
             "  the reasons": lambda: explainer.reasons(ranking.rows),
             "    of them the contributions": lambda: contributions(scorer, ranking.rows, usual),
-            "  the text, with the reasons": lambda: list(
-                ranking_text(ranking, explainer, config.risk_bands, release.id)
+            "  the table, with the reasons": lambda: ranking_table(
+                ranking, explainer, config.risk_bands, release.id
             ),
-            "  write and fsync": lambda: write_atomic(config.clientrisk_path, text),
+            "  write and fsync": lambda: write_ranking(config.clientrisk_path, written),
         },
         repeat,
     )
@@ -113,7 +106,7 @@ def measured(config: Config, repeat: int) -> Times:
 
 def boosted(config: Config, repeat: int) -> Times:
     """The same of boosted trees, as a whole, with and without reasons."""
-    trained = train(config._replace(policy=config.policy._replace(model=BOOSTING)))
+    trained = train(replace(config, policy=replace(config.policy, model=BOOSTING)))
     return interleaved(
         {
             WHOLE: _whole(config, trained, reasons=True),
@@ -130,9 +123,9 @@ def peak(config: Config) -> tuple[float, float, float]:
         imports="from pipeline.models.persistence import load_trained\n"
         "from pipeline.registry.releases import Release\n"
         "from pipeline.models.scorer import scorer_of\n"
-        "from pipeline.stages.reporting import write_ranking",
+        "from pipeline.stages.reporting import update_ranking",
         before=_BEFORE,
-        work="write_ranking(config, release, scorer)",
+        work="update_ranking(config, release, scorer)",
     )
 
 

@@ -16,8 +16,8 @@ import pandas as pd
 
 from pipeline.core.config import Config
 from pipeline.models.estimators import untrained_model
-from pipeline.stages.training import train
 from tests.bench.measuring import interleaved, machine, parser_for, peak_of, table, world
+from tests.support.stagecalls import train
 
 ROWS = (10_000, 100_000, 1_000_000)
 READ = "read, pandas C engine"
@@ -49,7 +49,7 @@ def curve(configs: dict[int, Config]) -> str:
         taken = [
             peak_of(
                 config,
-                imports="from pipeline.stages.training import train",
+                imports="from tests.support.stagecalls import train",
                 before="",
                 work="train(config)",
             )

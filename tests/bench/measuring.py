@@ -17,9 +17,9 @@ from time import perf_counter, process_time
 
 from pipeline import sample_data
 from pipeline.core.config import Config, load_config
-from pipeline.stages.ingestion import ingest
 from tests.bench import processes
 from tests.bench.processes import Cost
+from tests.support.stagecalls import ingest
 
 PROJECT = Path(__file__).resolve().parents[2]
 

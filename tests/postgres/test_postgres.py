@@ -316,7 +316,7 @@ def test_a_text_is_read_as_it_was_written(database: str, text: str) -> None:
         row = history.one("SELECT * FROM runs WHERE command = ? AND started_at = '%'", text)
 
     assert row
-    assert (row["id"], row["command"], row["detail"], row[1]) == (made, text, text, text)
+    assert (row["id"], row["command"], row["detail"]) == (made, text, text)
 
 
 def test_texts_are_ordered_by_bytes(database: str) -> None:
@@ -365,15 +365,16 @@ def test_an_older_database_gets_the_steps_it_lacks(
     with opened(database) as history:
         record_timing(history, "training", 1.5, 10)
     step = "ALTER TABLE timings ADD COLUMN host TEXT;\nUPDATE timings SET host = 'here'"
-    monkeypatch.setattr("pipeline.storage.postgres.MIGRATIONS", (*MIGRATIONS, step))
+    monkeypatch.setattr("pipeline.storage.postgres.ServerHistory.migrations", (*MIGRATIONS, step))
     with opened(database) as history:
         assert history.tuples("SELECT stage, host FROM timings") == [("training", "here")]
     monkeypatch.setattr(
-        "pipeline.storage.postgres.MIGRATIONS", (*MIGRATIONS, step, "UPDATE nowhere SET x")
+        "pipeline.storage.postgres.ServerHistory.migrations",
+        (*MIGRATIONS, step, "UPDATE nowhere SET x"),
     )
     with pytest.raises(HistoryError, match="is no history database of ours"):
         opened(database)
-    monkeypatch.setattr("pipeline.storage.postgres.MIGRATIONS", (*MIGRATIONS, step))
+    monkeypatch.setattr("pipeline.storage.postgres.ServerHistory.migrations", (*MIGRATIONS, step))
     with opened(database) as history:
         assert last_timings(history) == {"training": 1.5}
 
@@ -425,7 +426,7 @@ def one_line(err: str) -> str:
 
 
 HINT = (
-    "; see that the server runs, that it has this database and user, and that the password is"
+    "; check that the server runs, that it has this database and user, and that the password is"
     " known (PGPASSWORD, ~/.pgpass)"
 )
 

@@ -113,14 +113,14 @@ def test_without_a_name_the_first_file_of_the_test_data_is_predicted(deployed: S
     deployed.write("testdata/another.csv", client_rows(0, 3))
     deployed.write("testdata/.hidden.csv", client_rows(0, 3))
 
-    assert default_file(deployed.config) == "another.csv"
+    assert default_file(deployed.config.test_data_path) == "another.csv"
 
 
 def test_test_data_without_a_file_are_a_clear_error(deployed: Sandbox) -> None:
     (deployed.root / "testdata/testdata.csv").unlink()
 
     with pytest.raises(PipelineError) as error:
-        default_file(deployed.config)
+        default_file(deployed.config.test_data_path)
 
     expected = f"{deployed.root / 'testdata'}: holds no .csv file to ask a prediction for"
     assert str(error.value) == expected

@@ -14,10 +14,10 @@ from threading import Event, Thread
 
 import pytest
 from sandbox import PROJECT, Sandbox, client_rows
+from stagecalls import deploy, rollback
 
 from pipeline.core.errors import ReleaseError
 from pipeline.registry.releases import live_id, live_release, release_ids
-from pipeline.stages.deployment import deploy, rollback
 
 LINKED = ("trainedmodel.pkl", "latestscore.txt", "ingestedfiles.txt")
 FILES = (*LINKED, "reference.json")

@@ -11,18 +11,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from sandbox import PROJECT, Sandbox, client_rows
+from stagecalls import dataframe_summary, missing_data, model_predictions, record_diagnostics
 
 from pipeline.core.errors import HistoryError, ModelError, ReleaseError
 from pipeline.monitoring.packages import Package
 from pipeline.registry.releases import live_release
-from pipeline.stages import diagnostics
-from pipeline.stages.diagnostics import (
-    dataframe_summary,
-    execution_time,
-    missing_data,
-    model_predictions,
-    outdated_packages,
-)
+from pipeline.stages.diagnostics import execution_time, outdated_packages
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 INDEX = {key: os.environ.get(key) for key in ("PIP_PYTHON", "PIP_INDEX_URL", "PIP_NO_INDEX")}
@@ -235,7 +229,7 @@ def test_the_latest_versions_are_those_of_the_index(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_record_is_what_the_api_will_show(deployed: Sandbox) -> None:
-    diagnostics.record(deployed.config)
+    record_diagnostics(deployed.config)
 
     assert deployed.query("SELECT column_name, percent FROM missing ORDER BY position") == [
         *missing_data(deployed.config).items()
@@ -246,7 +240,7 @@ def test_the_record_is_what_the_api_will_show(deployed: Sandbox) -> None:
 
 
 def test_the_record_can_leave_pip_alone(deployed: Sandbox) -> None:
-    diagnostics.record(deployed.config, packages=False)
+    record_diagnostics(deployed.config, packages=False)
 
     assert deployed.query("SELECT count(*) FROM missing") == [(5,)]
     assert deployed.query("SELECT count(*) FROM packages") == [(0,)]

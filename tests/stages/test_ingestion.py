@@ -18,7 +18,7 @@ from sandbox import HEADER, PROJECT, SHARED, Sandbox, client_rows, needs_shared
 
 from pipeline.storage import ledger
 from pipeline.storage.database import History
-from pipeline.storage.master import read_master
+from pipeline.storage.master import open_master
 
 PLAIN = f"{HEADER}\na,1,2,3,0\n"
 
@@ -896,7 +896,7 @@ def test_random_tables_come_out_as_pandas_would_merge_them(sandbox: Sandbox, see
     expected = together.drop_duplicates(ignore_index=True)
     assert len(expected) < len(together)
     with History(sandbox.config.history_path) as history:
-        frame = read_master(sandbox.config, history)
+        frame = open_master(sandbox.config.finaldata_path, sandbox.config.schema, history).frame
     assert_frame_equal(frame, expected, check_exact=True)
     plain = pd.read_csv(sandbox.config.finaldata_path)
     assert_frame_equal(plain[HEADER.split(",")[1:]], expected.drop(columns="corporation"))

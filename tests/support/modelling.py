@@ -21,6 +21,7 @@ from pipeline.models.estimators import (
 )
 from pipeline.models.manifest import ModelManifest, SelfCheck
 from pipeline.models.persistence import CHECKED_ROWS
+from pipeline.models.scorer import ByEstimator
 from pipeline.models.threshold import with_threshold
 from pipeline.models.training import fit
 from pipeline.models.training_data import TrainingData, labelled_rows, subsample
@@ -113,3 +114,29 @@ def manifest_of(model: Model, schema: Schema) -> ModelManifest:
     rows = [tuple(None if pd.isna(v) else v for v in row) for row in known.itertuples(index=False)]
     check = SelfCheck(tuple(rows), tuple(risk_of(model, known).tolist()))
     return ModelManifest("", "", 400, 1, schema, {}, check)
+
+
+def client_frame(*rows: tuple[str, float, float, float, float | None]) -> pd.DataFrame:
+    """Client rows of the default schema: client, three numbers, outcome."""
+    features = list(DEFAULT_SCHEMA.features)
+    frame = pd.DataFrame(rows, columns=["corporation", *features, "exited"])
+    return frame.astype(dict.fromkeys([*features, "exited"], "float64"))
+
+
+class GivenRisk:
+    """A model that gives each row the risk and the log-odds in its first two numbers."""
+
+    feature_names_in_ = DEFAULT_SCHEMA.features
+
+    def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
+        risk = frame["lastmonth_activity"]
+        return np.column_stack([1 - risk, risk])
+
+    def decision_function(self, frame: pd.DataFrame) -> np.ndarray:
+        return frame["lastyear_activity"].to_numpy()
+
+    def predict(self, frame: pd.DataFrame) -> np.ndarray:
+        return self.predict_proba(frame)[:, 1].round()
+
+
+GIVEN_RISK = ByEstimator(GivenRisk(), DEFAULT_SCHEMA)

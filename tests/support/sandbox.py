@@ -91,7 +91,7 @@ class Sandbox:
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of the history."""
         with open_history(self.config.history_path) as history:
-            return [tuple(row) for row in history.query(sql)]
+            return history.tuples(sql)
 
     def files(self) -> dict[str, bytes]:
         """Every file and link below the root with its content."""

@@ -14,7 +14,7 @@ import requests
 
 from app import create_app
 from pipeline.core.config import Config
-from pipeline.web import local_server
+from pipeline.web import api_client
 
 POLL = 0.02  # seconds; the default of half a second would be waited for at each end
 
@@ -24,7 +24,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 @contextmanager
 def serving(config: Config) -> Iterator[str]:
     """The base URL of our API for as long as the context lasts."""
-    with local_server.serving(create_app(config)) as url:
+    with api_client.serving(create_app(config)) as url:
         yield url
 
 

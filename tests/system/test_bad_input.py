@@ -23,6 +23,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from malformed import malformed
 from sandbox import HEADER, Result, Sandbox, client_rows, within
+from stagecalls import ingest
 from tables import RowTable
 
 from app import create_app
@@ -32,7 +33,7 @@ from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.data.frames import frame_of
 from pipeline.data.input_files import FoundFile, list_input
 from pipeline.data.loader import take_in
-from pipeline.stages.ingestion import ingest, told
+from pipeline.stages.ingestion import ingestion_lines
 from pipeline.storage.database import History
 from pipeline.storage.ledger import new_files
 from pipeline.storage.master_writer import MasterWriter
@@ -1092,7 +1093,7 @@ def check_any_file(content: bytes) -> bool:
     with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder, within(600), heard() as messages:
         config = config_of(Path(folder), {**good, "m.csv": content})
         first = ingest(config)
-        lines = told(config, first)
+        lines = ingestion_lines(config, first)
         before = state(config)
         second = ingest(config)
         assert (second.files, state(config)) == ((), before)

@@ -17,7 +17,6 @@ import pytest
 from sandbox import PROJECT, Sandbox, client_rows
 from servers import foreign, interruptible
 
-import fullprocess
 from pipeline import cli
 from pipeline.core.config import Config
 from pipeline.core.errors import DataError, LockHeldError
@@ -88,31 +87,6 @@ def test_a_config_that_is_not_there_is_one_clear_line(
 
 def test_the_config_beside_the_scripts_is_the_default() -> None:
     assert cli.stage_parser("").parse_args([]).config == PROJECT / "config.json"
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        *("", "--status", "--config x.json", "--practice --config /a/b --status --verbose"),
-        *("--config a --config b", "--json", "--json --status"),
-    ],
-)
-def test_plain_arguments_are_what_the_parser_makes_of_them(given: str) -> None:
-    plain = cli.plain_arguments(given.split(), "status")
-
-    assert plain
-    assert vars(plain) == vars(fullprocess.parser().parse_args(given.split()))
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        *("-h", "--help", "-v", "--stat", "--config=x", "--config", "--config -v", "x", "--"),
-        *("--status=1", "--config x y", "--nonsense"),
-    ],
-)
-def test_what_is_not_plain_is_left_to_the_parser(given: str) -> None:
-    assert cli.plain_arguments(given.split(), "status") is None
 
 
 def test_every_problem_of_a_config_is_told_at_once(sandbox: Sandbox) -> None:
@@ -281,7 +255,7 @@ def test_a_bug_is_recorded_too(sandbox: Sandbox) -> None:
         raise ZeroDivisionError("a bug")
 
     with pytest.raises(ZeroDivisionError):
-        cli.run_alone("broken", command, arguments(sandbox))
+        cli.run_stage("broken", command, arguments(sandbox))
 
     assert sandbox.query("SELECT command, outcome, detail FROM runs") == [
         ("broken", "failed", "ZeroDivisionError: a bug")
@@ -338,7 +312,7 @@ def test_logging_is_set_up_anew_by_each_command(sandbox: Sandbox) -> None:
     for _ in range(3):
         cli.set_up_logging(verbose=False)
 
-    cli.run(lambda *_: importlib.import_module("ingestion").log.warning("once"), arguments(sandbox))
+    cli.run(lambda *_: logging.getLogger("ingestion").warning("once"), arguments(sandbox))
 
     assert sandbox.capsys.readouterr().err.count("once") == 1
 

@@ -29,8 +29,7 @@ from pipeline.monitoring.decisions import Decision
 from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import Challenge, Release, live_id, live_release
 from pipeline.storage.database import History
-from pipeline.storage.driftrecords import Checked, last_checked
-from pipeline.storage.records import record_decision
+from pipeline.storage.records import Checked, last_checked, record_decision
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 NOTHING_NEW = "nothing new in sourcedata\n"
@@ -1124,7 +1123,7 @@ def test_a_bad_row_in_the_test_data_does_not_fail_the_run(source: Sandbox) -> No
 def test_test_data_beyond_what_the_api_takes_at_a_time_do_not_fail_the_run(
     source: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.web.request_rows.MOST_ROWS", 50)
+    monkeypatch.setattr("pipeline.web.request_rows.MAX_ROWS", 50)
 
     first, second = source.run("fullprocess"), source.run("fullprocess")
 

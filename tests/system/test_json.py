@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 from sandbox import PROJECT, Result, Sandbox, client_rows
 from servers import serving
+from stagecalls import missing_data, model_predictions
 
 from pipeline import cli
 from pipeline.monitoring.packages import Package
 from pipeline.registry.releases import live_release
-from pipeline.stages.diagnostics import Predicted, missing_data, model_predictions
+from pipeline.stages.diagnostics import Predicted
 from pipeline.storage.database import History
 from pipeline.storage.records import last_packages
 from pipeline.web.api_client import call_api

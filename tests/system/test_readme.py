@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -125,9 +126,9 @@ def test_every_config_key_is_told_with_its_default(sandbox: Sandbox) -> None:
     assert int(told["keep_history_days"]) == config.keep_history_days
     assert tuple(json.loads(told["report_formats"])) == config.report_formats
     assert (told["heartbeat_url"], config.heartbeat_url) == ("null", None)
-    assert json.loads(told["risk_bands"]) == config.risk_bands._asdict()
+    assert json.loads(told["risk_bands"]) == asdict(config.risk_bands)
     assert told["api_url"] == config.api_url
-    policy = {**config.policy._asdict(), **config.policy.worth._asdict()}
+    policy = {**asdict(config.policy), **asdict(config.policy.worth)}
     assert {key: json.loads(told[key]) for key in POLICY_KEYS} == {
         key: policy[key] for key in POLICY_KEYS
     }

@@ -729,7 +729,7 @@ def test_a_bug_is_answered_without_what_it_says(
     def broken() -> None:
         raise RuntimeError(f"{MARKER} in {deployed.root}")
 
-    app.view_functions["health"] = broken
+    app.view_functions["api.health"] = broken
     answer = app.test_client().get("/health")
 
     assert (answer.status_code, list(answer.get_json())) == (500, ["error"])
@@ -751,9 +751,8 @@ def folder(path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "asked"),
     [
-        ("history.db", ["/health", "/summarystats", "/diagnostics"]),
+        ("history.db", ["/health", "/summarystats", "/diagnostics", "/movers"]),
         ("models/clientrisk.csv", ["/risk", "/risk/nobody"]),
-        ("models/movers.csv", ["/movers"]),
         ("ingesteddata/finaldata.csv", ["/summarystats"]),
         ("testdata/testdata.csv", ["/scoring"]),
         ("production_deployment/current", ["/health", "/ready", "/scoring"]),
@@ -782,10 +781,10 @@ def test_a_damaged_file_of_the_server_s_is_told_in_its_log_only(
 # --- nothing that is sent is run ---
 
 API = [
-    "app.py",
+    "pipeline/web/app.py",
     "wsgi.py",
     "pipeline/web/request_rows.py",
-    "pipeline/web/error_handlers.py",
+    "pipeline/web/api.py",
     "pipeline/web/auth.py",
 ]
 API += [

@@ -1,16 +1,18 @@
 import gzip
 import io
+import re
 import zipfile
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sandbox import HEADER
 from tables import GoodRow, RowTable
 
 from pipeline.core.errors import DataError
 from pipeline.core.schema import DEFAULT_SCHEMA, Schema
-from pipeline.data.csv_reader import BadRow, GoodRows, too_many_bad
+from pipeline.data import csv_reader as module
+from pipeline.data.csv_reader import BadRow, Lines, too_many_bad
 
 BANK = Schema("id", "left", ("age",), ("land",))
 PLAIN = f"{HEADER}\nacme,1,2,3,0\n"
@@ -289,94 +291,82 @@ def test_the_first_three_bad_rows_are_told() -> None:
     )
 
 
-# rows that are canonical as they stand are read without the CSV reader: it must not show
+NEVER, SMALL = re.compile(r"(?!)"), re.compile(r"(?:[a-z]*+\n)*+")
 
-CELLS = st.one_of(
-    st.sampled_from(["", "a", "0", "1", "7", "12", "-3", "0.5", "a b", "größe", "x" * 20]),
-    st.sampled_from(["-0", "+1", "007", "1.0", "1.50", "1e3", "0.00001", "0.0001", ".5", "5."]),
-    st.sampled_from(["1234567890123456789", "123456789.123456", "9.999999", "1234567890.5", "--1"]),
-    st.sampled_from(
-        [" a", "a ", "\u3000a", "a\xa0", "\x1fa", "a\x1cb", "NA", "nan", "yes", "²", "٣"]
-    ),
-    st.sampled_from(
-        ['"a"', '"a,b"', '"a""b"', 'a"b', '"a\nb"', '"', "a\rb", "\0", "\x85", "\ufeff"]
-    ),
-    st.floats(allow_nan=False, allow_infinity=False).map(repr),
-    st.integers(-(10**19), 10**19).map(str),
-    st.decimals(-(10**12), 10**12, places=4).map(str),
-    st.from_regex(r"-?[0-9]{1,18}\.[0-9]{1,18}", fullmatch=True),
-    st.text(alphabet='ab01.,-" \t\r\n\0\xa0é', max_size=6),
+
+def lines_of(content: bytes) -> Lines:
+    return Lines(io.BufferedReader(io.BytesIO(content)))
+
+
+def all_lines(content: bytes, pattern: re.Pattern[str] = NEVER) -> list[str]:
+    text, found = lines_of(content), []
+    while True:
+        run = text.run(pattern)
+        found += re.findall(r"[^\n]*\n", run)
+        if not (line := text.line()):
+            assert text.taken == len(found)
+            return found
+        found.append(line)
+
+
+@pytest.fixture(params=[1, 2, 3, 7, 1 << 20])
+def _any_block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK", request.param)
+
+
+@pytest.mark.usefixtures("_any_block")
+@pytest.mark.parametrize("pattern", [NEVER, SMALL])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "a", "a\n", "a\nb", "\n\n", "a\r\nb\r\n", "a\rb\r", "a\r\n\rb\n\r\n", "\r"),
+        *("größe\n🙂\n", "a\x85b\u2028c\n", "a\n\nB\nc\n" * 5),
+    ],
 )
-SCHEMA = Schema("id", "left", ("n", "m"), ("land",))
-HEADERS = st.one_of(
-    st.just(list(SCHEMA.columns)),
-    st.permutations(SCHEMA.columns),
-    st.permutations([*SCHEMA.columns, "more", "and more"]),
-)
+def test_a_text_is_taken_as_python_reads_it(text: str, pattern: re.Pattern[str]) -> None:
+    assert all_lines(text.encode(), pattern) == list(io.StringIO(text, newline=""))
+    assert all_lines(b"\xef\xbb\xbf" + text.encode(), pattern) == all_lines(text.encode(), NEVER)
 
 
-@st.composite
-def client_tables(draw: st.DrawFn) -> str:
-    header = draw(HEADERS)
-    plain = st.sampled_from(["1", "0", "1.0", ""])
-    cells = {"left": plain, "id": st.sampled_from(["a", "b.0", "c d"]), "more": CELLS}
-    usual = st.tuples(
-        *(
-            cells.get(name, st.sampled_from(["1", "25", "-3.5", "40.0", "0.0", ""]))
-            for name in header
-        )
-    )
-    odd = st.lists(CELLS, max_size=len(header) + 1).map(tuple)
-    almost = st.tuples(usual, st.integers(0, len(header) - 1), CELLS).map(
-        lambda t: (*t[0][: t[1]], t[2], *t[0][t[1] + 1 :])
-    )
-    rows = draw(st.lists(st.one_of(usual, usual, almost, odd), max_size=12))
-    end = draw(st.sampled_from(["\n", "\n", "\r\n", "\r"]))
-    last = draw(st.sampled_from([end, ""]))
-    return end.join(",".join(row) for row in (header, *rows)) + last
-
-
-def read_by(text: str, columns: tuple[str, ...], widest_plain: int) -> list[object] | str:
+@given(st.text(alphabet="ab\r\n\x85é🙂", max_size=30), st.integers(1, 5))
+def test_any_text_is_taken_as_python_reads_it(text: str, block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.data.csv_reader.WIDEST_PLAIN", widest_plain)
-        patch.setattr("pipeline.data.lines.BLOCK", 40)
-        try:
-            return list(RowTable(stream(text), SCHEMA, columns))
-        except DataError as error:
-            return str(error)
+        patch.setattr(module, "BLOCK", block)
+        for pattern in (NEVER, SMALL):
+            assert all_lines(text.encode(), pattern) == list(io.StringIO(text, newline=""))
 
 
-@settings(max_examples=250, deadline=None)
-@given(client_tables(), st.booleans())
-def test_a_table_is_read_as_if_the_csv_reader_had_every_row(text: str, whole: bool) -> None:
-    columns = SCHEMA.columns if whole else SCHEMA.features
-    assert read_by(text, columns, 200) == read_by(text, columns, 0)
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.lists(CELLS, min_size=1, max_size=9), st.sampled_from(["\n", "\r\n"]))
-def test_a_single_column_is_read_as_if_the_csv_reader_had_every_row(
-    cells: list[str], end: str
+@pytest.mark.usefixtures("_any_block")
+@pytest.mark.parametrize(
+    ("content", "whole", "byte", "line"),
+    [
+        (b"\xff", 0, "ff", 1),
+        (b"abc\ndef\nx\xe9y\n", 2, "e9", 3),
+        (b"abc\n\xc3", 1, "c3", 2),
+        (b"\xef\xbb\xbfabc\n\x80", 1, "80", 2),
+        ("é\n".encode() * 9 + b"\xc3(\n", 9, "c3", 10),
+    ],
+)
+def test_the_first_wrong_byte_is_told_after_the_lines_before_it(
+    content: bytes, whole: int, byte: str, line: int
 ) -> None:
-    for name in SCHEMA.columns:
-        text = end.join([name, *cells, ""])
-        assert read_by(text, (name,), 200) == read_by(text, (name,), 0)
+    text = lines_of(content)
+    for _ in range(whole):
+        assert text.line().endswith("\n")
+    with pytest.raises(DataError) as caught:
+        text.line()
+    assert str(caught.value) == f"is not UTF-8: byte 0x{byte} in line {line}"
 
 
-def test_most_rows_are_taken_in_one_block() -> None:
-    rows = [f"größe {i},{i},-{i}.25,,{i % 2}" for i in range(1, 5000)]
-    text = "\n".join([DEFAULT_SCHEMA.header, *rows, ""])
-    (block,) = RowTable(stream(text), DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns).blocks()
-    assert isinstance(block, GoodRows)
-    assert block.text == "\n".join([*rows, ""])
+def test_a_run_ends_where_the_pattern_does() -> None:
+    text = lines_of(b"a\nb\nC\nd\n")
+    assert text.run(SMALL) == "a\nb\n"
+    assert text.run(SMALL) == ""
+    assert (text.line(), text.taken) == ("C\n", 3)
+    assert (text.run(SMALL), text.taken) == ("d\n", 4)
+    assert text.run(SMALL) == text.line() == ""
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_rows_of_other_columns_are_taken_in_one_block_too(end: str) -> None:
-    header = "no,exited,number_of_employees,corporation,lastmonth_activity,note,lastyear_activity"
-    rows = [f"{i},1,{i},client {i},{i}.5,some note,7" for i in range(1, 5000)]
-    (block,) = RowTable(
-        stream(end.join([header, *rows, ""])), DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns
-    ).blocks()
-    assert isinstance(block, GoodRows)
-    assert block.text == "".join(f"client {i},{i}.5,7,{i},1\n" for i in range(1, 5000))
+def test_a_line_without_end_is_given_in_pieces() -> None:
+    text = lines_of(b"x" * 5_000_000)
+    assert module.LONGEST_ROW < len(text.line()) < 3_000_000

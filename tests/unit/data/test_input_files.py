@@ -1,10 +1,7 @@
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from sandbox import PROJECT
 
 from pipeline.core.errors import DataError
 from pipeline.core.files import sha256_of
@@ -183,18 +180,3 @@ def test_a_known_content_under_another_name_is_new(history: History, folder: Pat
     record_as_found(history, folder / "a.csv")
     (folder / "a.csv").rename(folder / "b.csv")
     assert new_names(history, folder) == ["b.csv"]
-
-
-def test_asking_what_is_new_needs_the_standard_library_only() -> None:
-    program = (
-        "import sys; before = set(sys.modules)\n"
-        "import pipeline.core.config, pipeline.core.files, pipeline.data.input_files\n"
-        "import pipeline.storage.records, pipeline.storage.ledger, pipeline.storage.master\n"
-        "import pipeline.registry.releases\n"
-        "tops = {name.split('.')[0] for name in set(sys.modules) - before}\n"
-        "print(sorted(tops - sys.stdlib_module_names - {'pipeline'}))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "[]\n"

@@ -38,7 +38,7 @@ def test_a_terminal_shows_how_far_ingestion_has_come(sandbox: Sandbox) -> None:
         os.close(shown)
     assert re.search(r"taking in: 100%\|█+\| 2\.\d\dk/2\.\d\dk", text), text
     # log lines stand whole, above the bar, which is wiped away at the end
-    assert re.search(r"\r\S+Z INFO pipeline\.intake: a\.csv: 50 rows", text)
+    assert re.search(r"\r\S+Z INFO pipeline\.data\.loader: a\.csv: 50 rows", text)
     assert re.fullmatch(r" *", text.rpartition("taking in")[2].split("\r")[-2])
 
 

@@ -259,7 +259,10 @@ def test_an_evaluation_holds_everything_of_the_labelled_rows() -> None:
     outcomes, predicted = np.array(left), (risk >= 0.5).astype("int64")
     clients = np.array(list("abcdefg"), dtype=object)
     bins = calibration_bins(outcomes, risk)
-    assert evaluate(Oracle(), frame, PLACES, 5) == Evaluation(
+    found = evaluate(Oracle(), frame, PLACES, 5)
+    assert found.tested.risk.tolist() == risk.tolist()
+    assert found == Evaluation(
+        tested=found.tested,
         scores=scored(left, risk.tolist()),
         intervals=score_intervals(Predictions(outcomes, predicted, clients), risk, 5),
         bins=bins,

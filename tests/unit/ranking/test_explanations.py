@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modelling import KINDS, MIXED, PLACES, SCHEMAS, random_table
+from modelling import MIXED, SCHEMAS, random_table, rows_of
 
-from pipeline.core.schema import Schema
 from pipeline.data.features import Features, Row, features_of, usual_row
 from pipeline.models.calibration import Calibration, fitted_calibrator
 from pipeline.models.estimators import fit_model
@@ -24,13 +23,16 @@ from pipeline.models.manifest import (
 from pipeline.models.scorer import ByEstimator, ByNumbers
 from pipeline.models.threshold import with_threshold
 from pipeline.ranking.explanations import (
+    MAX_LETTERS,
     MIN_CONTRIBUTION,
     Explainer,
-    Reasons,
     baseline_row,
     contributions,
     exchanged_contributions,
     linear_contributions,
+    number_text,
+    reason,
+    shown,
     strongest,
 )
 
@@ -39,18 +41,6 @@ MODELS = {
 }
 TREES = fit_model(BOOSTING, random_table(MIXED), MIXED)
 USUAL = {name: usual_row(random_table(schema), schema) for name, schema in SCHEMAS.items()}
-NUMBERS = st.one_of(st.just(math.nan), st.floats(-1e4, 1e4), st.sampled_from([0.0, 1e12, -1e12]))
-TEXTS = st.one_of(st.sampled_from([*PLACES, *KINDS]), st.text(max_size=5))
-
-
-@st.composite
-def rows_of(draw: st.DrawFn, schema: Schema) -> Features:
-    count = draw(st.integers(1, 6))
-    size = count * len(schema.numeric)
-    values = draw(st.lists(NUMBERS, min_size=size, max_size=size))
-    texts = [draw(st.lists(TEXTS, min_size=count, max_size=count)) for _ in schema.categorical]
-    numbers = np.array(values, dtype="float64").reshape(count, len(schema.numeric))
-    return Features(numbers, tuple(texts))
 
 
 def coefficients(name: str) -> ByNumbers:
@@ -165,7 +155,7 @@ def test_they_are_those_a_sort_gives(rows: list[list[float]]) -> None:
     assert told == expected
 
 
-# --- the words ---
+# --- the reasons ---
 
 BY_HAND = Linear(
     medians=np.array([41.0, 60.0]),
@@ -180,7 +170,7 @@ LABELS = ["last month's activity", "number of employees", "Geography"]
 
 def told(numbers: list[list[float]], texts: list[str], usual: Row | None) -> list[list[str]]:
     explainer = Explainer(ByNumbers(BY_HAND), usual, LABELS)
-    return explainer.reasons(Features(np.array(numbers), (texts,))).texts()
+    return explainer.reasons(Features(np.array(numbers), (texts,)))
 
 
 def test_reasons_are_told_strongest_first_beside_what_is_usual() -> None:
@@ -208,7 +198,7 @@ def test_a_missing_number_is_told_where_it_raises_the_risk() -> None:
 
     found = Explainer(scorer, USUAL["mixed"], ["age", "b", "p", "k"]).reasons(alone(row))
 
-    assert found.texts() == [[f"age unknown, usual {USUAL['mixed'].numbers[0]:.3g}"]]
+    assert found == [[f"age unknown, usual {USUAL['mixed'].numbers[0]:.3g}"]]
 
 
 def test_without_usual_values_there_are_no_reasons() -> None:
@@ -217,18 +207,50 @@ def test_without_usual_values_there_are_no_reasons() -> None:
 
 def test_no_rows_have_no_reasons() -> None:
     rows = Features(np.empty((0, 2)), ([],))
-    found = Explainer(ByNumbers(BY_HAND), Row([41, 60], [""]), LABELS).reasons(rows)
 
-    assert (found.words, found.texts()) == ([], [])
+    assert Explainer(ByNumbers(BY_HAND), Row([41, 60], [""]), LABELS).reasons(rows) == []
 
 
-def test_each_text_is_made_once() -> None:
-    rows = Features(np.array([[3.0, 60.0]] * 5 + [[4.0, 60.0]] * 5), (["France"] * 10,))
+# --- the words ---
 
-    found = Explainer(ByNumbers(BY_HAND), Row([41.0, 60.0], ["France"]), LABELS).reasons(rows)
 
-    assert isinstance(found, Reasons)
-    assert found.words == ["last month's activity 3, usual 41", "last month's activity 4, usual 41"]
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        *[(0.0, "0"), (-0.0, "0"), (3.0, "3"), (1234.0, "1234"), (-41.0, "-41")],
+        *[(12.5, "12.5"), (0.03125, "0.0312"), (3.14159, "3.14"), (99.96, "100")],
+        *[(113931.57, "113932"), (-1234.5, "-1234"), (999999999.0, "999999999")],
+        *[(1.2345e9, "1.23e+09"), (1e100, "1e+100"), (0.0000123, "1.23e-05")],
+        (math.nan, "unknown"),
+    ],
+)
+def test_a_number_is_short_and_without_commas(value: float, text: str) -> None:
+    assert number_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "usual", "text"),
+    [
+        (3.0, 41.0, "%s 3, usual 41"),
+        (math.nan, 41.0, "%s unknown, usual 41"),
+        (3.0, math.nan, "%s 3, usual unknown"),
+        (1000.25, 1000.125, "%s 1000.25, usual 1000.125"),
+        (1000.0, 1000.125, "%s 1000, usual 1000.125"),
+        ("Germany", "France", "%s Germany, usual France"),
+        ("", "France", "%s unknown, usual France"),
+        ("", "unknown", "%s other than the usual, unknown"),
+        ("x" * 100 + "y", "x" * 100, f"%s other than the usual, {'x' * 59}…"),
+        ("a;b", "a,b", "%s other than the usual, a,b"),
+    ],
+)
+def test_a_value_is_beside_the_usual_one(value: float | str, usual: float | str, text: str) -> None:
+    assert reason("%s", value, usual) == text
+
+
+def test_what_is_shown_is_one_short_line_without_semicolons() -> None:
+    assert shown("a\r\nb; c") == "a b, c"
+    assert shown("x" * MAX_LETTERS) == "x" * MAX_LETTERS
+    assert shown("x" * (MAX_LETTERS + 1)) == "x" * (MAX_LETTERS - 1) + "…"
 
 
 # --- the usual client ---

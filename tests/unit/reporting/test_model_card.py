@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from modelling import train_model
@@ -14,6 +15,7 @@ from pipeline.core.policy import Policy
 from pipeline.core.schema import Schema
 from pipeline.models.estimators import Model, untrained_model
 from pipeline.models.manifest import ModelManifest, Recipe, SelfCheck
+from pipeline.monitoring import metrics
 from pipeline.monitoring.bootstrap import Interval
 from pipeline.monitoring.decisions import Decision
 from pipeline.monitoring.metrics import CalibrationBin, Evaluation, Segment
@@ -47,7 +49,9 @@ RELEASE = Release(
     files={},
     model=MANIFEST,
 )
+NOBODY = metrics.Tested(*(np.zeros(0) for _ in range(3)), risk=np.zeros(0))
 EVALUATION = Evaluation(
+    tested=NOBODY,
     scores=SCORES,
     intervals={
         "f1": Interval(0.5, 0.75),

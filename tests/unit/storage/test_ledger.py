@@ -82,8 +82,8 @@ def test_a_rejected_file_is_recorded_with_its_reason_and_leaves_nothing_to_judge
     history: History,
 ) -> None:
     record(history, REJECTED)
-    (row,) = history.query("SELECT status, reason, judged_at = recorded_at AS settled FROM files")
-    assert tuple(row) == ("rejected", "is empty; expected a header line and rows", 1)
+    (row,) = history.tuples("SELECT status, reason, judged_at = recorded_at FROM files")
+    assert row == ("rejected", "is empty; expected a header line and rows", 1)
     assert ledger.unreported(history) == []
 
 
@@ -194,9 +194,9 @@ def test_a_file_that_left_is_forgotten_by_a_rebuild(history: History) -> None:
 def test_a_rebuild_keeps_the_time_and_place_of_each_file(history: History) -> None:
     record(history, taken("a.csv"), taken("b.csv"))
     sql = "SELECT id, name, recorded_at FROM files ORDER BY id"
-    before = [tuple(row) for row in history.query(sql)]
+    before = history.tuples(sql)
     ledger.replace_files(history, [taken("a.csv"), taken("b.csv")], MasterState(3, 30))
-    assert [tuple(row) for row in history.query(sql)] == before
+    assert history.tuples(sql) == before
 
 
 def test_an_id_is_never_given_twice(history: History) -> None:

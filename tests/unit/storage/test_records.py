@@ -1,26 +1,28 @@
-import sqlite3
-from pathlib import Path
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipeline.core.errors import HistoryError
+from pipeline.data.loader import TakenFile
 from pipeline.monitoring.decisions import Decision
+from pipeline.monitoring.input_drift import FeatureDrift
 from pipeline.monitoring.packages import Package
 from pipeline.monitoring.score_drift import Verdict
 from pipeline.monitoring.scores import Scores
-from pipeline.storage import database as module
+from pipeline.storage import ledger
 from pipeline.storage.database import History
-from pipeline.storage.driftrecords import record_drift
-from pipeline.storage.history import open_history
-from pipeline.storage.ledger import unsettled_since
-from pipeline.storage.migrations import MIGRATIONS
+from pipeline.storage.ledger import MasterState, unsettled_since
 from pipeline.storage.records import (
+    Checked,
     batch_scores,
+    last_checked,
     last_missing,
     last_packages,
     last_timings,
+    prune,
     record_decision,
     record_deployment,
+    record_drift,
     record_missing,
     record_packages,
     record_scores,
@@ -43,184 +45,10 @@ SCORES = Scores(
 UNDEFINED = Scores(3, None, 1.0, None, None, None, None, 0.1, 0.01)
 
 
-def rows(history: History, sql: str) -> list[tuple[object, ...]]:
-    return [tuple(row) for row in history.query(sql)]
-
-
-def test_opening_makes_the_folder_and_all_tables(tmp_path: Path) -> None:
-    with History(tmp_path / "state/history.db") as history:
-        tables = rows(history, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-        version = rows(history, "PRAGMA user_version")
-    assert [name for (name,) in tables] == [
-        "buckets",
-        "client_risk",
-        "decisions",
-        "deployments",
-        "files",
-        "input_drift",
-        "master",
-        "missing",
-        "packages",
-        "ranked_clients",
-        "rankings",
-        "rejected_rows",
-        "runs",
-        "score_drift",
-        "scores",
-        "sqlite_sequence",
-        "timings",
-    ]
-    assert version == [(len(MIGRATIONS),)]
-
-
-def test_opening_again_writes_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "history.db"
-    History(path).close()
-    before = path.read_bytes()
-    History(path).close()
-    assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["history.db"]
-
-
-def test_what_was_written_is_there_after_opening_again(tmp_path: Path) -> None:
-    with History(tmp_path / "history.db") as history:
-        record_timing(history, "training", 1.5, 10)
-    with History(tmp_path / "history.db") as history:
-        assert last_timings(history) == {"training": 1.5}
-
-
-def test_an_empty_file_becomes_a_history(tmp_path: Path) -> None:
-    (tmp_path / "history.db").touch()
-    with History(tmp_path / "history.db") as history:
-        assert rows(history, "SELECT bytes, rows, rebuilding FROM master") == [(0, 0, 0)]
-
-
-def test_an_older_database_gets_the_steps_it_lacks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with History(tmp_path / "history.db") as history:
-        record_timing(history, "training", 1.5, 10)
-    step = "ALTER TABLE timings ADD COLUMN host TEXT;\nUPDATE timings SET host = 'here'"
-    monkeypatch.setattr(module, "MIGRATIONS", (*MIGRATIONS, step))
-    with History(tmp_path / "history.db") as history:
-        assert rows(history, "SELECT stage, host FROM timings") == [("training", "here")]
-        assert rows(history, "PRAGMA user_version") == [(len(MIGRATIONS) + 1,)]
-
-
-def test_a_step_that_fails_leaves_the_database_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "history.db"
-    History(path).close()
-    step = "ALTER TABLE timings ADD COLUMN host TEXT;\nUPDATE nowhere SET host = 'here'"
-    monkeypatch.setattr(module, "MIGRATIONS", (*MIGRATIONS, step))
-    with pytest.raises(HistoryError, match="no such table: nowhere"):
-        History(path)
-    monkeypatch.undo()
-    with History(path) as history:
-        record_timing(history, "training", 1.5, 10)
-        assert "host" not in history.query("SELECT * FROM timings")[0].keys()  # noqa: SIM118
-
-
-def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "history.db"
-    with History(path) as history:
-        history.query(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
-    before = path.read_bytes()
-    with pytest.raises(HistoryError) as caught:
-        History(path)
-    assert str(caught.value) == f"{path} was written by a newer version of this project"
-    assert path.read_bytes() == before
-
-
-def test_another_file_is_refused_and_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "history.db"
-    path.write_text("client,outcome\n" * 100)
-    with pytest.raises(HistoryError) as caught:
-        History(path)
-    assert str(caught.value) == f"{path} is no history database of ours: file is not a database"
-    assert path.read_text() == "client,outcome\n" * 100
-
-
-def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "history.db"
-    other = sqlite3.connect(path)
-    other.execute("CREATE TABLE files (name)")
-    other.commit()
-    other.close()
-    before = path.read_bytes()
-    with pytest.raises(HistoryError, match=r"no history database of ours: table files already"):
-        History(path)
-    assert path.read_bytes() == before
-
-
-def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(HistoryError):
-        History(tmp_path)
-
-
-def test_what_a_transaction_wrote_counts_at_its_end(history: History) -> None:
-    with history.transaction():
-        record_timing(history, "training", 1.5, 10)
-        record_timing(history, "ingestion", 0.5, 10)
-    assert last_timings(history) == {"ingestion": 0.5, "training": 1.5}
-
-
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, sqlite3.IntegrityError])
-def test_a_transaction_that_fails_leaves_nothing(
-    history: History, error: type[BaseException]
-) -> None:
-    record_timing(history, "training", 1.5, 10)
-
-    def write_and_fail() -> None:
-        with history.transaction():
-            record_timing(history, "training", 9.9, 10)
-            raise error
-
-    with pytest.raises(error):
-        write_and_fail()
-    assert last_timings(history) == {"training": 1.5}
-
-
-def test_after_a_failed_transaction_another_one_goes_through(history: History) -> None:
-    with pytest.raises(RuntimeError), history.transaction():
-        raise RuntimeError
-    with history.transaction():
-        record_timing(history, "training", 1.5, 10)
-    assert last_timings(history) == {"training": 1.5}
-
-
-def test_another_connection_sees_a_transaction_only_when_it_is_whole(history: History) -> None:
-    with open_history(history.place) as other:
-        with history.transaction():
-            record_timing(history, "training", 1.5, 10)
-            assert last_timings(other) == {}
-        assert last_timings(other) == {"training": 1.5}
-
-
-def test_rows_that_hang_on_nothing_are_refused(history: History) -> None:
-    with pytest.raises(Exception, match=r"(?i)foreign key constraint") as caught:
-        history.insert("rejected_rows", file_id=7, line=1, reason="", row="")
-    assert not isinstance(caught.value, HistoryError)  # it is a bug
-
-
-def test_one_is_the_first_row_or_none(history: History) -> None:
-    assert history.one("SELECT * FROM timings") is None
-    record_timing(history, "training", 1.5, 10)
-    row = history.one("SELECT stage, seconds, rows FROM timings")
-    assert row
-    assert tuple(row) == ("training", 1.5, 10)
-
-
-def test_insert_returns_the_id(history: History) -> None:
-    ids = [history.insert("runs", command="x", started_at="t") for _ in range(2)]
-    assert ids == [1, 2]
-
-
 def test_a_run_that_is_done_is_recorded(history: History) -> None:
     with recorded_run(history, "training"):
-        (during,) = rows(history, "SELECT command, ended_at, outcome FROM runs")
-    (after,) = rows(history, "SELECT command, ended_at >= started_at, outcome, detail FROM runs")
+        (during,) = history.tuples("SELECT command, ended_at, outcome FROM runs")
+    (after,) = history.tuples("SELECT command, ended_at >= started_at, outcome, detail FROM runs")
     assert during == ("training", None, None)
     assert after == ("training", 1, "done", None)
 
@@ -231,7 +59,7 @@ def test_a_run_that_fails_is_recorded_with_the_error(
 ) -> None:
     with pytest.raises(type(error)), recorded_run(history, "training"):
         raise error
-    assert rows(history, "SELECT outcome, detail FROM runs WHERE ended_at IS NOT NULL") == [
+    assert history.tuples("SELECT outcome, detail FROM runs WHERE ended_at IS NOT NULL") == [
         ("failed", f"{type(error).__name__}: no rows")
     ]
 
@@ -239,14 +67,14 @@ def test_a_run_that_fails_is_recorded_with_the_error(
 def test_all_scores_are_recorded(history: History) -> None:
     record_scores(history, "abc", "new rows", SCORES)
     columns = "f1, accuracy, precision, recall, roc_auc, average_precision, log_loss, brier"
-    assert rows(history, f"SELECT model_sha256, data, rows, {columns} FROM scores") == [
+    assert history.tuples(f"SELECT model_sha256, data, rows, {columns} FROM scores") == [
         ("abc", "new rows", 10, 0.5, 0.6, 0.7, 0.4, 0.8, 0.75, 0.3, 0.2)
     ]
 
 
 def test_undefined_scores_are_null(history: History) -> None:
     record_scores(history, "abc", "new rows", UNDEFINED)
-    assert rows(history, "SELECT f1, precision, recall, roc_auc FROM scores") == [(None,) * 4]
+    assert history.tuples("SELECT f1, precision, recall, roc_auc FROM scores") == [(None,) * 4]
 
 
 def test_the_f1_on_the_test_data_recorded_last_is_a_models(history: History) -> None:
@@ -313,7 +141,7 @@ def test_batches_that_say_nothing_are_not_among_the_batch_scores(history: Histor
 def test_a_deployment_is_recorded(history: History) -> None:
     record_deployment(history, "000001", "deploy", 0.8)
     record_deployment(history, "000002", "rollback", 0.7)
-    assert rows(history, "SELECT release, action, f1 FROM deployments ORDER BY id") == [
+    assert history.tuples("SELECT release, action, f1 FROM deployments ORDER BY id") == [
         ("000001", "deploy", 0.8),
         ("000002", "rollback", 0.7),
     ]
@@ -354,3 +182,159 @@ def test_what_was_killed_or_failed_is_unsettled_until_the_chain_is_done(
     assert unsettled_since(history) == "2"
     history.insert("runs", command="fullprocess", started_at="5", outcome="done")
     assert unsettled_since(history) is None
+
+
+CHECK = Decision("[]", 60, 60, "000001-x", 0.75, 0.5, "drift", "kept", "", drift_test="bootstrap")
+OTHER = Decision("[]", 60, 60, None, None, None, "nothing deployed", "deployed", "")
+VERDICTS = (
+    Verdict("raw", "drift", "lower", {"rows": 60.0, "new_f1": 0.1 + 0.2, "limit": 0.75}),
+    Verdict("bootstrap", "not enough evidence", "too few: “five” are needed", {}),
+)
+INPUT = (
+    FeatureDrift(
+        feature="place | of work",
+        kind="category",
+        rows=60,
+        test="chi2",
+        missing=0.25,
+        missing_before=0.125,
+        psi=0.1 + 0.2,
+        psi_limit=0.1,
+        statistic=12.5,
+        p_value=1e-300,
+        missing_p_value=0.5,
+        unseen=0.0625,
+        unseen_p_value=0.03,
+        verdict="drift",
+        reason="PSI 0.300 above its limit 0.100",
+    ),
+    FeatureDrift("risk", "risk", 3, "ks", 0.0, 0.0, reason="too few rows"),
+)
+
+
+def decide(history: History, decision: Decision, at: str = "2026-01-01T00:00:00.000Z") -> int:
+    made = record_decision(history, decision)
+    history.query("UPDATE decisions SET at = ? WHERE id = ?", at, made)
+    return made
+
+
+def test_a_check_comes_back_whole(history: History) -> None:
+    record_drift(history, decide(history, CHECK), VERDICTS, INPUT)
+    assert last_checked(history) == Checked(
+        at="2026-01-01T00:00:00.000Z",
+        release="000001-x",
+        drift_test="bootstrap",
+        scores=VERDICTS,
+        input=INPUT,
+    )
+
+
+def test_the_last_check_is_that_of_the_last_batch(history: History) -> None:
+    record_drift(history, decide(history, CHECK), VERDICTS, INPUT)
+    later = replace(CHECK, release="000002-x", drift_test="raw")
+    record_drift(history, decide(history, later, "2026-01-02T00:00:00.000Z"), VERDICTS[:1], ())
+    assert last_checked(history) == Checked(
+        at="2026-01-02T00:00:00.000Z",
+        release="000002-x",
+        drift_test="raw",
+        scores=VERDICTS[:1],
+        input=(),
+    )
+
+
+def test_a_decision_without_a_check_is_passed_over(history: History) -> None:
+    record_drift(history, decide(history, CHECK), VERDICTS, INPUT)
+    decide(history, OTHER, "2026-01-02T00:00:00.000Z")
+    checked = last_checked(history)
+    assert checked
+    assert checked.at == "2026-01-01T00:00:00.000Z"
+
+
+def test_before_the_first_check_there_is_none(history: History) -> None:
+    assert last_checked(history) is None
+    decide(history, OTHER)
+    assert last_checked(history) is None
+
+
+def test_the_numbers_are_plain_json_for_whoever_reads_them(history: History) -> None:
+    record_drift(history, decide(history, CHECK), VERDICTS, ())
+    assert history.tuples("SELECT numbers, reason FROM score_drift ORDER BY rowid") == [
+        ('{"rows": 60.0, "new_f1": 0.30000000000000004, "limit": 0.75}', "lower"),
+        ("{}", "too few: “five” are needed"),
+    ]
+
+
+def test_what_a_check_found_goes_with_its_decision(history: History) -> None:
+    old = decide(history, CHECK, "2001-01-01T00:00:00.000Z")
+    kept = decide(history, CHECK, "2999-01-01T00:00:00.000Z")
+    for decision in (old, kept):
+        record_drift(history, decision, VERDICTS, INPUT)
+    prune(history, 365)
+    left = {
+        table: [row["decision_id"] for row in history.query(f"SELECT decision_id FROM {table}")]
+        for table in ("score_drift", "input_drift")
+    }
+    assert left == {"score_drift": [kept, kept], "input_drift": [kept, kept]}
+
+
+OLD, NEW = "2001-01-01T00:00:00.000Z", "2999-01-01T00:00:00.000Z"
+ROWS = {
+    "runs": "INSERT INTO runs (command, started_at) VALUES ('x', ?)",
+    "scores": "INSERT INTO scores (at, model_sha256, data, rows) VALUES (?, 'abc', 'new rows', 1)",
+    "decisions": "INSERT INTO decisions (at, files, rows, labelled, verdict, action, reason)"
+    " VALUES (?, '[]', 1, 1, 'no drift', 'kept', '')",
+    "deployments": "INSERT INTO deployments (at, release, action, f1) VALUES (?, 'r', 'deploy', 1)",
+    "timings": "INSERT INTO timings (at, stage, seconds, rows) VALUES (?, 'training', 1, 1)",
+    "missing": "INSERT INTO missing (at, position, column_name, percent) VALUES (?, 0, 'a', 1)",
+    "packages": "INSERT INTO packages (at, position, package, installed, latest)"
+    " VALUES (?, 0, 'p', '1', '1')",
+}
+
+
+def times(history: History, table: str) -> list[str]:
+    column = "started_at" if table == "runs" else "at"
+    return [at for (at,) in history.tuples(f"SELECT {column} FROM {table} ORDER BY 1")]
+
+
+@pytest.mark.parametrize("table", ROWS)
+def test_what_is_older_is_forgotten(history: History, table: str) -> None:
+    for at in (OLD, NEW, NEW):
+        history.query(ROWS[table], at)
+    prune(history, 365)
+    assert times(history, table) == [NEW, NEW]
+
+
+@pytest.mark.parametrize("table", ROWS)
+def test_the_last_of_its_kind_is_kept_however_old_it_is(history: History, table: str) -> None:
+    for at in (OLD[:3] + "0" + OLD[4:], OLD):
+        history.query(ROWS[table], at)
+    prune(history, 365)
+    assert times(history, table) == [OLD]
+
+
+def test_the_last_timing_of_each_stage_is_kept(history: History) -> None:
+    for stage in ("ingestion", "ingestion", "training"):
+        record_timing(history, stage, 1.0, 1)
+    history.query("UPDATE timings SET at = ?", OLD)
+    prune(history, 365)
+    assert history.tuples("SELECT id, stage FROM timings") == [(2, "ingestion"), (3, "training")]
+
+
+def test_the_ledger_is_kept_whole(history: History) -> None:
+    ledger.record_files(history, [TakenFile("a.csv", 1, 1, "abc", None)], MasterState(1, 1))
+    history.query("UPDATE files SET recorded_at = ?, judged_at = ?", OLD, OLD)
+    prune(history, 1)
+    assert ledger.ingested_names(history) == ["a.csv"]
+
+
+def test_days_are_counted_from_now(history: History) -> None:
+    history.query(ROWS["decisions"], "")
+    history.query(
+        "UPDATE decisions SET at = ?", f"{datetime.now(UTC) - timedelta(hours=36):%FT%TZ}"
+    )
+    for at in (NEW, NEW):
+        history.query(ROWS["decisions"], at)
+    prune(history, 2)
+    assert len(times(history, "decisions")) == 3
+    prune(history, 1)
+    assert times(history, "decisions") == [NEW, NEW]

@@ -1,15 +1,27 @@
-import json
+import random
 import shutil
 from dataclasses import asdict
+from datetime import datetime, timedelta
+from itertools import accumulate, pairwise
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import pytest
 from sandbox import Sandbox, client_rows
 
-from app import create_app
-from pipeline.reporting.text_tables import LONGEST, WIDEST, aligned, trend_lines, width
 from pipeline.storage.database import History
-from pipeline.storage.trends import MAX_TRENDS, Missing, Refused, Trends, trends
+from pipeline.storage.trends import (
+    MAX_POINTS,
+    ScoreBin,
+    TimingBin,
+    Trends,
+    last_deployments,
+    missing_samples,
+    score_bins,
+    timing_bins,
+    trends,
+)
 
 
 @pytest.fixture
@@ -92,138 +104,174 @@ def test_nothing_recorded_is_nothing_told(sandbox: Sandbox) -> None:
     assert told(sandbox) == Trends((), (), (), (), ())
 
 
-def test_the_terminal_shows_aligned_tables(lived: Sandbox) -> None:
-    result = lived.run("diagnostics", "--history")
-    assert (result.code, result.err) == (0, "")
-    parts = [part.splitlines() for part in result.out.rstrip().split("\n\n")]
-    assert [part[0] for part in parts] == [
-        "drift checks",
-        "releases that went live",
-        "missing data, percent",
-        "timings",
-        "rejected files and rows set aside",
-    ]
-    assert parts[0][1].split() == [
-        *("when", "live", "rows", "labelled", "deployed", "F1", "F1", "drifted"),
-        *("features", "verdict,", "action"),
-    ]
-    assert parts[0][4].endswith("drift, deployed 2")
-    assert all(len(line) <= 130 for part in parts for line in part)
-    assert parts[4][3].endswith("…")
+Row = tuple[Any, ...]
+SIZES = [1, 2, 99, 100, 101, 5_000]
 
 
-def test_a_program_gets_json(lived: Sandbox) -> None:
-    result = lived.run("diagnostics", "--history", "--json", "--last", "2")
-    assert json.loads(result.out) == json.loads(json.dumps(asdict(told(lived, 2))))
+def at(number: int) -> str:
+    return f"{datetime(2026, 1, 1) + timedelta(minutes=10 * number):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def test_without_a_history_there_is_nothing_to_show(sandbox: Sandbox) -> None:
-    result = sandbox.run("diagnostics", "--history")
-    assert (result.code, result.out) == (1, "")
-    assert result.err == "error: nothing has been recorded yet: run `python fullprocess.py`\n"
-    assert not sandbox.config.history_path.exists()
+def decide(history: History, count: int) -> None:
+    """Decisions of which every third has no F1 and some drifted."""
+    lot = random.Random(count)
+    with history.transaction():
+        history.many(
+            "INSERT INTO decisions (id, at, files, rows, labelled, new_f1, verdict, action, reason)"
+            " VALUES (?, ?, '[]', 1, 1, ?, ?, 'kept', '')",
+            (
+                (i, at(i), None if i % 3 == 2 else lot.random(), lot.choice(("drift", "no drift")))
+                for i in range(1, count + 1)
+            ),
+        )
 
 
-@pytest.mark.parametrize(
-    "args", [["--last", "3"], ["--json", "--last", "3"], ["--history", "--last", "0"]]
-)
-def test_options_that_say_nothing_are_refused(sandbox: Sandbox, args: list[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        sandbox.run("diagnostics", *args)
-    assert caught.value.code == 2
+def time_stages(history: History, count: int) -> None:
+    lot = random.Random(count)
+    with history.transaction():
+        history.many(
+            "INSERT INTO timings (id, at, stage, seconds, rows) VALUES (?, ?, ?, ?, ?)",
+            (
+                (i, at(i), ("training", "ingestion")[i % 2], lot.random(), lot.randrange(9_999))
+                for i in range(1, count + 1)
+            ),
+        )
 
 
-def test_the_api_tells_the_same(lived: Sandbox) -> None:
-    answer = create_app(lived.config).test_client().get("/history?limit=2")
-    assert answer.get_json() == json.loads(json.dumps(asdict(told(lived, 2))))
+def prune(history: History, table: str) -> None:
+    """Leave gaps in the ids, at the start and in between; the last one stays."""
+    history.query(
+        f"DELETE FROM {table} WHERE (id < (SELECT max(id) / 3 FROM {table}) OR id % 7 = 3)"
+        f" AND id < (SELECT max(id) FROM {table})"
+    )
 
 
-@pytest.mark.parametrize(
-    ("limit", "error"),
-    [
-        ("0", "limit must be a whole number of at least 1"),
-        ("x", "limit must be a whole number of at least 1"),
-        (str(MAX_TRENDS + 1), "limit must not be above 10,000"),
-    ],
-)
-def test_a_limit_of_the_api_is_checked(settled: Sandbox, limit: str, error: str) -> None:
-    answer = create_app(settled.config).test_client().get(f"/history?limit={limit}")
-    assert (answer.status_code, answer.get_json()) == (400, {"error": error})
+def binned(rows: list[Row], limit: int = MAX_POINTS) -> list[list[Row]]:
+    """Rows in so many parts of like size, the larger ones first."""
+    size, larger = divmod(len(rows), limit)
+    ends = list(accumulate(size + (i < larger) for i in range(limit)))
+    return [rows[start:end] for start, end in pairwise([0, *ends]) if start < end]
 
 
-def test_the_api_without_a_history_is_not_there_yet(sandbox: Sandbox) -> None:
-    answer = create_app(sandbox.config).test_client().get("/history")
-    assert answer.status_code == 503
-
-
-def test_a_table_is_aligned() -> None:
-    assert aligned(("when", "rows", "what"), [("now", "1,000", "done"), ("later", "5", "x")]) == [
-        "when    rows  what",
-        "now    1,000  done",
-        "later      5  x",
+def scores_recomputed(history: History) -> list[ScoreBin]:
+    rows = history.tuples(
+        "SELECT id, at, new_f1, verdict FROM decisions WHERE new_f1 IS NOT NULL ORDER BY id"
+    )
+    return [
+        ScoreBin(
+            first=part[0][1],
+            last=part[-1][1],
+            batches=len(part),
+            f1=pytest.approx(fmean(row[2] for row in part), abs=1e-12),
+            low=min(row[2] for row in part),
+            high=max(row[2] for row in part),
+            drifted=sum(row[3] == "drift" for row in part),
+        )
+        for part in binned(rows)
     ]
 
 
-def test_a_table_without_rows_has_no_header() -> None:
-    assert aligned(("when", "rows"), []) == []
-
-
-@pytest.mark.parametrize(
-    ("text", "cells"),
-    [
-        ("", 0),
-        ("größe", 5),
-        ("数値", 4),
-        ("ｱ", 1),
-        ("\uff21", 2),
-        ("e\u0301", 1),
-        ("कि", 2),
-        ("a\u200d", 1),
-    ],
-)
-def test_a_text_is_as_wide_as_a_terminal_shows_it(text: str, cells: int) -> None:
-    assert width(text) == cells
-
-
-def test_wide_letters_are_aligned_by_the_cells_they_take() -> None:
-    assert aligned(("when", "数値", "what"), [("now", "1.00", "x"), ("今", "25.00", "y")]) == [
-        "when   数値  what",
-        "now    1.00  x",
-        "今    25.00  y",
+def timings_recomputed(history: History, stage: str) -> list[TimingBin]:
+    rows = history.tuples(
+        "SELECT id, at, seconds, rows FROM timings WHERE stage = ? ORDER BY id", stage
+    )
+    return [
+        TimingBin(
+            first=part[0][1],
+            last=part[-1][1],
+            runs=len(part),
+            seconds=pytest.approx(fmean(row[2] for row in part), abs=1e-12),
+            low=min(row[2] for row in part),
+            high=max(row[2] for row in part),
+            rows=part[-1][3],
+        )
+        for part in binned(rows)
     ]
 
 
-@pytest.mark.parametrize("name", ["x" * 61, "数" * 31, "e\u0301" * 61])
-def test_a_long_name_is_cut_by_the_cells_it_takes(name: str) -> None:
-    refused = Refused("2026-11-22T09:00:00Z", name, 0, 0, "no table")
-    line = trend_lines(Trends((), (), (), (), (refused,)))[-1]
-    cut = line.split()[2]
-    assert cut.endswith("…")
-    assert LONGEST - 1 <= width(cut) <= LONGEST
+@pytest.mark.parametrize("pruned", [False, True])
+@pytest.mark.parametrize("count", SIZES)
+def test_scores_are_binned_as_by_brute_force(history: History, count: int, pruned: bool) -> None:
+    decide(history, count)
+    if pruned:
+        prune(history, "decisions")
+
+    found = score_bins(history)
+
+    assert found == scores_recomputed(history)
+    assert len(found) <= MAX_POINTS
+    ((last,),) = history.tuples("SELECT max(at) FROM decisions WHERE new_f1 IS NOT NULL")
+    assert last == (found[-1].last if found else None)
 
 
-def missing(*percents: dict[str, float]) -> list[str]:
-    found = tuple(Missing(f"2026-11-{22 + i}T09:00:00Z", p) for i, p in enumerate(percents))
-    lines = trend_lines(Trends((), (), found, (), ()))
-    first = lines.index("missing data, percent") + 1
-    return lines[first : lines.index("timings") - 1]
+@pytest.mark.parametrize("pruned", [False, True])
+@pytest.mark.parametrize("count", SIZES)
+def test_timings_are_binned_as_by_brute_force(history: History, count: int, pruned: bool) -> None:
+    time_stages(history, count)
+    if pruned:
+        prune(history, "timings")
+
+    for stage in ("ingestion", "training"):
+        found = timing_bins(history, stage)
+        assert found == timings_recomputed(history, stage)
+        assert len(found) <= MAX_POINTS
 
 
-def test_only_columns_that_ever_lacked_values_are_told() -> None:
-    assert missing({"a": 0.0, "b": 0.0, "c": 0.0}, {"a": 0.0, "b": 1.5, "d": 2.0}) == [
-        "  when                 b     d",
-        "  2026-11-22 09:00  0.00     -",
-        "  2026-11-23 09:00  1.50  2.00",
-        "  2 columns never lacked a value",
-    ]
-    assert missing({"a": 0.0}) == ["  1 column never lacked a value"]
-    assert missing() == ["  none yet"]
+def record_missing(history: History, count: int) -> None:
+    with history.transaction():
+        history.many(
+            "INSERT INTO missing (at, position, column_name, percent) VALUES (?, ?, ?, ?)",
+            ((at(i), j, f"column{j}", i + j / 10) for i in range(count) for j in range(5)),
+        )
 
 
-def test_many_columns_are_told_in_lines_that_fit() -> None:
-    names = [f"{'数値' * 3} {i}" for i in range(60)] + ["long" * 20]
-    lines = missing(dict.fromkeys(names, 100.0))
-    assert all(width(line) <= WIDEST for line in lines)
-    told = " ".join(line for line in lines if line.startswith("  when"))
-    assert [name for name in names[:60] if f"{name}  " not in f"{told}  "] == []
-    assert sum(line.count("100.00") for line in lines) == 61
+@pytest.mark.parametrize("pruned", [False, True])
+@pytest.mark.parametrize("count", SIZES)
+def test_missing_percentages_are_whole_records_evenly_spread(
+    history: History, count: int, pruned: bool
+) -> None:
+    record_missing(history, count)
+    if pruned:
+        history.query("DELETE FROM missing WHERE at < ?", at(count // 3))
+
+    found = missing_samples(history)
+
+    start = count // 3 if pruned else 0
+    places = [int(one.percent["column0"]) for one in found]
+    assert len(found) == min(MAX_POINTS, count - start)
+    assert places[-1] == count - 1
+    gaps = {after - before for before, after in pairwise(places)}
+    assert not gaps or max(gaps) - min(gaps) <= 1
+    assert all(one.at == at(i) for one, i in zip(found, places, strict=True))
+    assert all(
+        one.percent == {f"column{j}": i + j / 10 for j in range(5)}
+        for one, i in zip(found, places, strict=True)
+    )
+
+
+@pytest.mark.parametrize("count", [1, 99, 100, 101])
+def test_the_last_releases_are_told_oldest_first(history: History, count: int) -> None:
+    for i in range(count):
+        history.insert("deployments", at=at(i), release=f"{i:06}-x", action="deploy", f1=i / 200)
+
+    found = last_deployments(history, MAX_POINTS)
+
+    assert [one.release for one in found] == [f"{i:06}-x" for i in range(count)][-MAX_POINTS:]
+    assert (found[-1].at, found[-1].f1) == (at(count - 1), (count - 1) / 200)
+
+
+def test_an_empty_history_has_no_points(history: History) -> None:
+    assert score_bins(history) == []
+    assert timing_bins(history, "training") == []
+    assert missing_samples(history) == ()
+    assert last_deployments(history, MAX_POINTS) == ()
+
+
+def test_fewer_points_can_be_asked_for(history: History) -> None:
+    decide(history, 100)
+    time_stages(history, 100)
+    record_missing(history, 100)
+
+    assert [part.batches for part in score_bins(history, 4)] == [17, 17, 17, 16]
+    assert [part.runs for part in timing_bins(history, "training", 1)] == [50]
+    assert [one.at for one in missing_samples(history, 3)] == [at(33), at(66), at(99)]

@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,14 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from servers import serving
+from stagecalls import deploy, ingest, record_diagnostics, report, score, train
 from werkzeug.test import TestResponse
 
 from app import create_app
 from pipeline.core.config import PATH_KEYS, Config, load_config
 from pipeline.core.schema import DEFAULT_SCHEMA, Schema
-from pipeline.stages import diagnostics
-from pipeline.stages.deployment import deploy
-from pipeline.stages.ingestion import ingest
-from pipeline.stages.reporting import report
-from pipeline.stages.scoring import score
-from pipeline.stages.training import train
+from pipeline.web.api import api_description
 from pipeline.web.auth import TOKEN_VARIABLE
-from pipeline.web.openapi import description
 from pipeline.web.pages import PAGES, TYPES
 
 FILES = ("/ranking.csv", "/report.pdf", *(f"/{name}" for name in TYPES))
@@ -52,7 +48,7 @@ def without_token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Each method and path that is described, with its description."""
-    for path, methods in description(DEFAULT_SCHEMA)["paths"].items():
+    for path, methods in api_description(DEFAULT_SCHEMA)["paths"].items():
         for method, operation in methods.items():
             yield method.upper(), path, operation
 
@@ -62,7 +58,7 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 @pytest.mark.parametrize("schema", [DEFAULT_SCHEMA, *OTHER_SCHEMAS])
 def test_it_is_a_valid_openapi_document(schema: Schema) -> None:
-    told = description(schema)
+    told = api_description(schema)
 
     assert told["openapi"] == "3.1.0"
     assert list(OpenAPIV31SpecValidator(told).iter_errors()) == []
@@ -72,7 +68,7 @@ def test_it_is_served_as_it_is(deployed: Sandbox) -> None:
     answer = create_app(deployed.config).test_client().get("/openapi.json")
 
     assert (answer.status_code, answer.mimetype) == (200, "application/json")
-    assert answer.get_json() == json.loads(json.dumps(description(deployed.config.schema)))
+    assert answer.get_json() == json.loads(json.dumps(api_description(deployed.config.schema)))
 
 
 def test_every_route_is_in_it_with_every_method(deployed: Sandbox) -> None:
@@ -89,7 +85,7 @@ def test_every_route_is_in_it_with_every_method(deployed: Sandbox) -> None:
 
 
 def test_the_columns_of_the_config_are_in_it() -> None:
-    told = description(OTHER_SCHEMAS[0])
+    told = api_description(OTHER_SCHEMAS[0])
     body = told["paths"]["/prediction"]["post"]["requestBody"]["content"]["application/json"]
     client = body["schema"]["anyOf"][2]["properties"]["clients"]["items"]
 
@@ -166,7 +162,7 @@ def answers(
     """The answers of four servers: one at work, one with a token, an empty and a broken one."""
     deployed.write("testdata/bad.csv", "x\n1\n")
     deployed.write("testdata/wide.csv", f"{FEATURES}{',x' * 1000}\n")
-    diagnostics.record(deployed.config)
+    record_diagnostics(deployed.config)
     client = create_app(deployed.config).test_client()
     found = ask_all(client)
     for name in ("bad", "wide"):  # with them the test data cannot be used
@@ -258,7 +254,7 @@ def described(examples: int, *expected: str, schema: Schema = DEFAULT_SCHEMA) ->
             "checks": {"not_a_server_error": {"expected-statuses": statuses}},
         }
     )
-    return schemathesis.openapi.from_dict(description(schema), config=config)
+    return schemathesis.openapi.from_dict(api_description(schema), config=config)
 
 
 def check(case: schemathesis.Case, url: str, token: str | None = None) -> None:
@@ -272,7 +268,7 @@ def check(case: schemathesis.Case, url: str, token: str | None = None) -> None:
 def configured(root: Path, schema: Schema = DEFAULT_SCHEMA) -> Config:
     """The config of a project in which nothing was run yet."""
     keys = {key: key for key in PATH_KEYS}
-    (root / "config.json").write_text(json.dumps({**keys, "schema": schema._asdict()}))
+    (root / "config.json").write_text(json.dumps({**keys, "schema": asdict(schema)}))
     for key in ("input_folder_path", "test_data_path"):
         (root / key).mkdir()
     return load_config(root / "config.json")

@@ -20,9 +20,10 @@ from app import create_app
 from pipeline.core.schema import Schema
 from pipeline.registry.releases import live_release
 from pipeline.storage.database import History
+from pipeline.storage.risk_history import record_risks
+from pipeline.web.api import api_description
 from pipeline.web.api_docs import SERVER, documented
 from pipeline.web.auth import HEADERS, TOKEN_VARIABLE
-from pipeline.web.openapi import description
 from pipeline.web.pages import PAGES, POLICY, REPORT_POLICY
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -71,7 +72,13 @@ def test_the_page_shows_the_state_the_clients_and_every_section(client: FlaskCli
 
     assert "All is well" in read.words
     assert "1 to 25 of 64 clients" in read.words
-    titles = ("Clients at risk", "Risks, and who moved", "Score over time", "Drift", "Data quality")
+    titles = (
+        "Clients at risk",
+        "Risks, and largest changes",
+        "Score over time",
+        "Drift",
+        "Data quality",
+    )
     for title in (*titles, "Runs", "Model card", "Score a file"):
         assert title in read.words
     assert "#clients" in read.links
@@ -146,7 +153,7 @@ def test_the_ranking_is_downloaded_as_it_lies_there(settled: Sandbox, client: Fl
 def test_the_docs_tell_all_that_can_be_asked(settled: Sandbox, client: FlaskClient) -> None:
     words = re.sub(r"\s+", " ", page(client.get("/docs")).words)
 
-    for path, operations in description(settled.config.schema)["paths"].items():
+    for path, operations in api_description(settled.config.schema)["paths"].items():
         for method, told in operations.items():
             assert words.count(f"{method.upper()} {path}") >= 2
             errors = words.split(f"Errors of {method.upper()} {path} ")[1].split("Errors of")[0]
@@ -157,9 +164,9 @@ def test_the_docs_tell_all_that_can_be_asked(settled: Sandbox, client: FlaskClie
 
 
 def test_the_examples_of_the_docs_can_be_pasted(settled: Sandbox) -> None:
-    told = documented(description(settled.config.schema))["operations"]
+    told = documented(api_description(settled.config.schema))
     examples = [one.example for one in told if one.example]
-    examples += [body.example for one in told for body in one.asked]
+    examples += [body.example for one in told for body in one.requests]
     assert len(examples) == len(told) + 2  # rows can be sent in three forms
     first = pd.read_csv(settled.config.clientrisk_path)["client"][0]
     with serving(settled.config) as url:
@@ -174,12 +181,12 @@ def test_the_examples_of_the_docs_can_be_pasted(settled: Sandbox) -> None:
 
 def test_examples_have_the_columns_of_the_schema() -> None:
     schema = Schema("kunde", "weg", ("it's",), ("a, b", "$x"))
-    told = documented(description(schema))["operations"]
+    told = documented(api_description(schema))
     (post,) = [one for one in told if one.method == "POST"]
     typed = """printf '%s\\n' 'it'"'"'s,"a, b",$x' 1,a,a | """
     sent = "http://127.0.0.1:8000/prediction"
     clients = """'{"clients": [{"it'"'"'s": 1, "a, b": "a", "$x": "a"}]}'"""
-    assert [body.example for body in post.asked] == [
+    assert [body.example for body in post.requests] == [
         f"curl -H 'Content-Type: application/json' -d {clients} {sent}",
         f"{typed}curl -H 'Content-Type: text/csv' --data-binary @- {sent}",
         f"{typed}curl -F 'file=@-;filename=clients.csv' {sent}",
@@ -282,14 +289,9 @@ def test_an_edited_ranking_leaves_the_rest_of_the_page(settled: Sandbox, text: s
     read = page(client.get("/"))
 
     assert "The ranking is not as it was written: run python reporting.py." in read.words
-    assert "Look at this" in read.words
+    assert "Needs attention" in read.words
     assert "Score over time" in read.words
     page(client.get("/clients", headers=BROWSER), 503)
-
-
-def test_edited_movers_leave_the_rest_of_the_page(settled: Sandbox) -> None:
-    settled.config.movers_path.write_text("edited")
-    assert "Risks, and who moved" in page(create_app(settled.config).test_client().get("/")).words
 
 
 def test_names_are_texts_whatever_they_hold(settled: Sandbox) -> None:
@@ -311,7 +313,7 @@ def test_names_are_texts_whatever_they_hold(settled: Sandbox) -> None:
 # --- what is kept between requests ---
 
 
-def test_what_changes_in_history_or_movers_changes_the_page(settled: Sandbox) -> None:
+def test_what_changes_in_the_history_changes_the_page(settled: Sandbox) -> None:
     client = create_app(settled.config).test_client()
     before = client.get("/").text
     assert client.get("/").text.count("<svg") == before.count("<svg")
@@ -320,11 +322,10 @@ def test_what_changes_in_history_or_movers_changes_the_page(settled: Sandbox) ->
         history.insert("runs", command="told-anew", started_at="2030-01-01T00:00:00.000Z")
     assert "told-anew" in client.get("/").text
 
-    movers = settled.config.movers_path
-    movers.write_text(
-        "client,before,risk,change,release_before,release\n"
-        "Mover & Co,0.1,0.9,0.8,000001-x,000001-x\n"
-    )
+    ranked = {row["client"]: 0.5 for row in client.get("/risk").get_json()["clients"]}
+    for risk in (0.1, 0.9):
+        with History(settled.config.history_path) as history:
+            record_risks(history, "000001-x", ranked | {"Mover & Co": risk})
     assert "Mover &amp; Co" in client.get("/").text
 
 

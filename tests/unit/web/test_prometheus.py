@@ -13,7 +13,7 @@ Samples = dict[tuple[str, str], float]
 
 def scraped(world: Sandbox) -> Samples:
     """(metric, its label's value) -> value, read by Prometheus' own parser."""
-    text = metrics_text(world.config).decode()
+    text = metrics_text(world.config)
     return {
         (sample.name.removeprefix("clientrisk_"), "".join(sample.labels.values())): sample.value
         for family in text_string_to_metric_families(text)

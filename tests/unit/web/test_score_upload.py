@@ -10,8 +10,14 @@ import pytest
 from sandbox import HEADER, Sandbox, client_rows
 
 from pipeline.registry.live_model import Live, LiveModel
-from pipeline.web.request_rows import MOST_ROWS, RequestError
-from pipeline.web.score_upload import ScoredRow, score_file, scored_csv, scored_grids, scored_words
+from pipeline.web.request_rows import MAX_ROWS, RequestError
+from pipeline.web.score_upload import (
+    ScoredRow,
+    score_file,
+    scored_csv,
+    scored_grids,
+    scored_sentence,
+)
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 GOOD = client_rows(0, 30)
@@ -31,7 +37,7 @@ def table(rows: list[str], header: str = HEADER) -> bytes:
 
 
 def scored(world: Sandbox, content: bytes) -> list[ScoredRow]:
-    return score_file(content, live_of(world), world.config)
+    return score_file(content, live_of(world), world.config.schema, world.config.labels)
 
 
 def downloaded(rows: list[ScoredRow]) -> list[dict[str, str]]:
@@ -158,7 +164,7 @@ def test_a_file_that_is_none_of_ours_is_refused_with_the_reason(
 
 
 def test_too_many_rows_are_refused(deployed: Sandbox) -> None:
-    content = table(["1,1,1"] * (MOST_ROWS + 1), ",".join(FEATURES))
+    content = table(["1,1,1"] * (MAX_ROWS + 1), ",".join(FEATURES))
     assert refused(deployed, content) == (413, "at most 100,000 rows of 1,000 columns at a time")
 
 
@@ -172,7 +178,7 @@ def test_it_is_told_in_a_sentence(deployed: Sandbox, live: Live) -> None:
     found = scored(deployed, table([*GOOD, "Bad Ltd,many,300,50,0"]))
 
     leave = sum(said_by_model(deployed, table(GOOD))[1])
-    assert scored_words(found, live) == (
+    assert scored_sentence(found, live) == (
         f"30 clients scored by release {live.release.id}: {leave} predicted to leave. 1 row could"
         " not be read. Nothing was kept."
     )

@@ -5,31 +5,10 @@ import json
 import pytest
 from sandbox import Sandbox, client_rows
 
-from pipeline.core.errors import HistoryError
-from pipeline.storage.database import History
-from pipeline.storage.export import export_rows
-from pipeline.storage.ledger import begin_rebuild
 
-
-def exported(world: Sandbox, *, name: str = "all.csv") -> bytes:
-    with History(world.config.history_path) as history:
-        export_rows(world.config, history, world.root / name)
-    return (world.root / name).read_bytes()
-
-
-def test_rows_in_a_file_are_copied_as_far_as_they_count(source: Sandbox) -> None:
+def test_all_rows_are_copied_and_nothing_is_taken_in(source: Sandbox) -> None:
     assert source.run("ingestion").code == 0
-    path = source.root / "ingesteddata/finaldata.csv"
-    counted = path.read_bytes()
-    with path.open("ab") as file:
-        file.write(b"torn,1,2")
-
-    assert exported(source) == counted
-
-
-def test_the_stage_tells_where_they_are_and_takes_nothing_in(source: Sandbox) -> None:
-    assert source.run("ingestion").code == 0
-    before = exported(source)
+    before = (source.root / "ingesteddata/finaldata.csv").read_bytes()
     source.write("sourcedata/new.csv", client_rows(500, 20))
     path = source.root / "out/of here/all.csv"
     shown = "out/of here/all.csv"
@@ -44,18 +23,6 @@ def test_the_stage_tells_where_they_are_and_takes_nothing_in(source: Sandbox) ->
 def test_to_export_and_to_rebuild_is_wrong_usage(source: Sandbox) -> None:
     with pytest.raises(SystemExit, match="2"):
         source.run("ingestion", "--rebuild", "--export", "x.csv")
-
-
-def test_before_the_first_ingestion_and_while_rows_are_made_again_there_is_nothing(
-    source: Sandbox,
-) -> None:
-    with pytest.raises(HistoryError, match="has no rows yet"):
-        exported(source)
-    assert source.run("ingestion").code == 0
-    with History(source.config.history_path) as history:
-        begin_rebuild(history)
-    with pytest.raises(HistoryError, match="is being made again"):
-        exported(source)
 
 
 # --- whose files are spared ---

@@ -6,7 +6,9 @@ import sqlite3
 import pytest
 
 from pipeline.storage.migrations import MIGRATIONS
-from pipeline.storage.serversql import placeholders, statements
+
+pytest.importorskip("psycopg")
+from pipeline.storage.postgres import placeholders, statements
 
 
 @pytest.mark.parametrize(

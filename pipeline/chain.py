@@ -1,0 +1,286 @@
+"""What a run of the chain does: ingest, judge what is new, challenge the live model, report.
+
+Values travel between the steps: within one run the test data are parsed once, and a model is loaded
+and asked about them once.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.core.config import Config
+from pipeline.core.formatting import Printer
+from pipeline.data.frames import read_folder
+from pipeline.data.loader import PendingFile
+from pipeline.models.training import fit_without
+from pipeline.monitoring import decisions
+from pipeline.monitoring.batch_check import Judgement, judge_batch
+from pipeline.monitoring.decisions import Decision, decision_object
+from pipeline.monitoring.gate import compare
+from pipeline.monitoring.metrics import Evaluation, evaluate
+from pipeline.monitoring.score_drift import NO_DRIFT
+from pipeline.pending import lacks_release, nothing_new
+from pipeline.registry.live_model import Live, load_live
+from pipeline.registry.releases import Challenge, live_id
+from pipeline.stages import diagnostics, reporting
+from pipeline.stages.deployment import deploy, recover_interrupted
+from pipeline.stages.ingestion import Ingestion, ingest, ingestion_lines, ingestion_to_dict
+from pipeline.stages.reporting import Report
+from pipeline.stages.scoring import score
+from pipeline.stages.training import train
+from pipeline.storage import ledger
+from pipeline.storage.database import History
+from pipeline.storage.master import Master, open_master
+from pipeline.storage.records import (
+    batch_scores,
+    prune,
+    record_decision,
+    record_drift,
+    record_scores,
+    recorded_run,
+)
+from pipeline.web.api_client import (
+    ApiError,
+    call_api,
+    check,
+    default_file,
+    release_served,
+    serving,
+    write_answers,
+)
+from pipeline.web.app import create_app
+
+log = logging.getLogger("fullprocess")
+
+
+@dataclass(frozen=True)
+class Reports:
+    """The reports, the F1 of the live release on the test data, and what the API answered."""
+
+    report: Report
+    f1: float
+    api_returns: Path | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run came to."""
+
+    ingestion: Ingestion
+    decision: Decision | None
+    reports: Reports | None
+
+    def to_dict(self, config: Config) -> dict[str, Any]:
+        """The result for a program; null or empty is what there was not."""
+        if not (self.ingestion.files or self.decision or self.reports):
+            return nothing_new(config, self.ingestion.total_rows)
+        return {
+            "outcome": "done",
+            **ingestion_to_dict(config, self.ingestion),
+            "decision": decision_object(self.decision) if self.decision else None,
+            "reports": _reports_to_dict(config, self.reports) if self.reports else None,
+        }
+
+
+def run(config: Config, history: History, print_lines: Printer) -> Result:
+    """Ingest, judge what no drift check has seen, report, and forget what is long past.
+
+    `print_lines` gets what was done as soon as it is. The run is recorded in the history.
+    """
+    with recorded_run(history, "fullprocess"):
+        recover_interrupted(config, history)
+        ingestion = ingest(config, history)
+        print_lines(ingestion_lines(config, ingestion))
+        chain = _Chain(config, history)
+        decision = reports = None
+        if ledger.unjudged(history) or lacks_release(config, history):
+            decision = chain.judge()
+            print_lines([f"{decision.verdict}: {decision.reason}"])
+        pending = ledger.unreported(history)
+        if pending or decision:
+            in_full = decision is None or decision.verdict != NO_DRIFT or bool(decision.gate)
+            reports = chain.report(in_full=in_full)
+            print_lines(report_lines(config, reports))
+            with history.transaction():
+                ledger.mark_reported(history, pending)
+        prune(history, config.keep_history_days)
+    return Result(ingestion, decision, reports)
+
+
+class _Chain:
+    """The steps after ingestion, and what they share."""
+
+    def __init__(self, config: Config, history: History) -> None:
+        self._config, self._history = config, history
+
+    @cached_property
+    def _test(self) -> pd.DataFrame:
+        """The rows of the test data."""
+        return read_folder(self._config.test_data_path, self._config.schema)
+
+    @cached_property
+    def _rows(self) -> Master:
+        """All client rows."""
+        return open_master(self._config.finaldata_path, self._config.schema, self._history)
+
+    @cached_property
+    def _live(self) -> Live:
+        """The live release; set anew when another goes live."""
+        return load_live(self._config.prod_deployment_path, self._config.schema)
+
+    @cached_property
+    def _evaluation(self) -> Evaluation:
+        """How the live model does on the test data; set anew when another goes live."""
+        seed = self._live.release.model.recipe.seed
+        return evaluate(self._live.model, self._test, self._config.schema, seed)
+
+    def judge(self) -> Decision:
+        """Decide on the batch of all unjudged files, act on it and record it.
+
+        The batch counts as judged only once all that is done: a run killed before leaves it to the
+        next one.
+        """
+        history, judged = self._history, None
+        batch = ledger.unjudged(history)
+        if live_id(self._config.prod_deployment_path) is None:
+            decision = self._first_release(batch)
+        else:
+            decision, judged = self._check(batch)
+        with history.transaction():
+            decision_id = record_decision(history, decision)
+            if judged:
+                record_drift(history, decision_id, judged.by_score, judged.by_input)
+            ledger.mark_judged(history, batch)
+        return decision
+
+    def _first_release(self, batch: list[PendingFile]) -> Decision:
+        """Train on everything, score on the test data, and put that live."""
+        trained = train(self._config, self._history, self._rows)
+        evaluation = score(self._config, self._history, trained, self._test)
+        self._live = deploy(self._config, self._history, trained, evaluation)
+        self._evaluation = evaluation
+        rows, _ = ledger.master_size(self._history)
+        return decisions.first_release(batch, rows, self._live.release)
+
+    def _check(self, batch: list[PendingFile]) -> tuple[Decision, Judgement | None]:
+        """Judge the live model on the rows it has not learned from; on drift, challenge it."""
+        config, history, release = self._config, self._history, self._live.release
+        fresh = [file for file in batch if not decisions.learned(file, release.model)]
+        if not fresh:
+            return decisions.all_learned(batch, release), None
+        rows = self._rows.read_spans(file.span for file in fresh)
+        judged = judge_batch(
+            config, release, self._live.model, rows, batch_scores(history, release.id)
+        )
+        if judged.scores:
+            record_scores(history, release.model.sha256, "new rows", judged.scores)
+        decision = decisions.judged(batch, len(rows), release, judged)
+        if why := judged.why_retrain(config.policy.retrain_on):
+            return self._challenge(rows, replace(decision, reason=why)), judged
+        return decision, judged
+
+    def _challenge(self, new: pd.DataFrame, found: Decision) -> Decision:
+        """Retrain on everything, compare on the same rows, and deploy what the gate lets pass."""
+        config, champion = self._config, self._live
+        trained = train(config, self._history, self._rows)
+        evaluation = score(config, self._history, trained, self._test)
+        if trained.manifest.sha256 == champion.release.model.sha256:
+            return decisions.same_model(found)
+        # what stands in for the challenger is of its kind, without choosing anew
+        policy = replace(config.policy, model=trained.manifest.recipe.kind)
+        compared = compare(
+            champion.model,
+            trained.model,
+            lambda clients: fit_without(self._rows.training_data(without=clients), policy),
+            gate=policy.gate,
+            seed=policy.seed,
+            schema=config.schema,
+            test=self._test,
+            new=new,
+        )
+        if not compared.deploy:
+            return decisions.challenged(found, compared, None)
+        won: Challenge = decisions.challenge(compared, champion.release, found.reason)
+        self._live = deploy(config, self._history, trained, evaluation, won)
+        self._evaluation = evaluation
+        return decisions.challenged(found, compared, self._live.release)
+
+    def report(self, *, in_full: bool) -> Reports:
+        """Write the reports; in full, ask the API and pip as well."""
+        config, history = self._config, self._history
+        diagnostics.record(history, self._rows, packages=in_full)  # the report shows them
+        done = reporting.report(
+            config, history, self._live, self._evaluation, self._rows, "confusionmatrix2.png"
+        )
+        path = config.output_model_path / "apireturns2.txt" if in_full else None
+        if path:
+            ask_api(config, path)
+        return Reports(done, self._live.release.f1, path)
+
+
+def report_lines(config: Config, reports: Reports) -> list[str]:
+    """Where everything is, for a person."""
+    done = reports.report
+    made = [
+        (
+            _live_model(config),
+            f"the live model, release {done.release}, F1 {reports.f1:.4f} on the test data",
+        ),
+        (config.finaldata_path, "all unique client rows"),
+        (done.client_risk, f"{done.clients:,} clients, highest risk first"),
+        (done.movers, done.moved),
+        (done.confusion_matrix, "the live model on the test data"),
+        *((path, "the report") for path in done.documents),
+    ]
+    if reports.api_returns:
+        made.append((reports.api_returns, "what the API answers"))
+    width = max(len(config.shown(path)) for path, _ in made)
+    return [f"{config.shown(path):<{width}}  {what}" for path, what in made]
+
+
+def ask_api(config: Config, path: Path) -> None:
+    """Make the API calls against a real server and keep the answers.
+
+    What the API refuses (test data larger than it takes at a time, say) is logged and kept too; it
+    does not undo a run that is otherwise done.
+    """
+    with api_server(config) as url:
+        answers = call_api(url, default_file(config.test_data_path))
+    write_answers(answers, path)
+    for answer in answers:
+        try:
+            check(answer)
+        except ApiError as error:
+            log.error("%s", error)
+
+
+@contextmanager
+def api_server(config: Config) -> Iterator[str]:
+    """The URL of the server at `api_url` if it serves our live release, else of one of our own.
+
+    That one listens on a free loopback port for as long as the context lasts.
+    """
+    if config.api_url and release_served(config.api_url) == live_id(config.prod_deployment_path):
+        yield config.api_url
+        return
+    with serving(create_app(config)) as url:
+        yield url
+
+
+def _reports_to_dict(config: Config, reports: Reports) -> dict[str, Any]:
+    return {
+        **asdict(reports.report),
+        "f1": reports.f1,
+        "model": _live_model(config),
+        "api_returns": reports.api_returns,
+    }
+
+
+def _live_model(config: Config) -> Path:
+    return config.prod_deployment_path / "trainedmodel.pkl"

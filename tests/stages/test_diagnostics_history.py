@@ -1,0 +1,96 @@
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from sandbox import Sandbox, client_rows
+
+from app import create_app
+from pipeline.storage.database import History
+from pipeline.storage.trends import MAX_TRENDS, Trends, trends
+
+
+@pytest.fixture
+def lived(source: Sandbox, kept_worlds: Path) -> Sandbox:
+    """A project with a harmless batch, a drift and a file that was refused behind it."""
+    if (kept_worlds / "lived").exists():
+        shutil.copytree(kept_worlds / "lived", source.root, symlinks=True, dirs_exist_ok=True)
+        return source
+    assert source.run("fullprocess").code == 0
+    source.write("sourcedata/c.csv", client_rows(200, 60))
+    assert source.run("fullprocess").code == 0
+    source.write("sourcedata/d.csv", [*client_rows(300, 400, flipped=True), "Bad Ltd,x,1,1,0"])
+    source.write("sourcedata/e.csv", "who,what\nAcme,1\n")
+    assert source.run("fullprocess").code == 0
+    shutil.copytree(source.root, kept_worlds / "lived", symlinks=True)
+    return source
+
+
+def told(world: Sandbox, most: int = 100) -> Trends:
+    with History(world.config.history_path) as history:
+        return trends(history, most)
+
+
+def test_the_terminal_shows_aligned_tables(lived: Sandbox) -> None:
+    result = lived.run("diagnostics", "--history")
+    assert (result.code, result.err) == (0, "")
+    parts = [part.splitlines() for part in result.out.rstrip().split("\n\n")]
+    assert [part[0] for part in parts] == [
+        "drift checks",
+        "releases that went live",
+        "missing data, percent",
+        "timings",
+        "rejected files and rows set aside",
+    ]
+    assert parts[0][1].split() == [
+        *("when", "live", "rows", "labelled", "deployed", "F1", "F1", "drifted"),
+        *("features", "verdict,", "action"),
+    ]
+    assert parts[0][4].endswith("drift, deployed 2")
+    assert all(len(line) <= 130 for part in parts for line in part)
+    assert parts[4][3].endswith("…")
+
+
+def test_a_program_gets_json(lived: Sandbox) -> None:
+    result = lived.run("diagnostics", "--history", "--json", "--last", "2")
+    assert json.loads(result.out) == json.loads(json.dumps(asdict(told(lived, 2))))
+
+
+def test_without_a_history_there_is_nothing_to_show(sandbox: Sandbox) -> None:
+    result = sandbox.run("diagnostics", "--history")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == "error: nothing has been recorded yet: run `python fullprocess.py`\n"
+    assert not sandbox.config.history_path.exists()
+
+
+@pytest.mark.parametrize(
+    "args", [["--last", "3"], ["--json", "--last", "3"], ["--history", "--last", "0"]]
+)
+def test_options_that_say_nothing_are_refused(sandbox: Sandbox, args: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        sandbox.run("diagnostics", *args)
+    assert caught.value.code == 2
+
+
+def test_the_api_tells_the_same(lived: Sandbox) -> None:
+    answer = create_app(lived.config).test_client().get("/history?limit=2")
+    assert answer.get_json() == json.loads(json.dumps(asdict(told(lived, 2))))
+
+
+@pytest.mark.parametrize(
+    ("limit", "error"),
+    [
+        ("0", "limit must be a whole number of at least 1"),
+        ("x", "limit must be a whole number of at least 1"),
+        (str(MAX_TRENDS + 1), "limit must not be above 10,000"),
+    ],
+)
+def test_a_limit_of_the_api_is_checked(settled: Sandbox, limit: str, error: str) -> None:
+    answer = create_app(settled.config).test_client().get(f"/history?limit={limit}")
+    assert (answer.status_code, answer.get_json()) == (400, {"error": error})
+
+
+def test_the_api_without_a_history_is_not_there_yet(sandbox: Sandbox) -> None:
+    answer = create_app(sandbox.config).test_client().get("/history")
+    assert answer.status_code == 503

@@ -1,0 +1,108 @@
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tables import RowTable
+
+from pipeline.core.errors import DataError
+from pipeline.core.schema import DEFAULT_SCHEMA, Schema
+from pipeline.data.csv_reader import GoodRows
+
+
+def stream(content: str | bytes) -> io.BufferedReader:
+    raw = content.encode() if isinstance(content, str) else content
+    return io.BufferedReader(io.BytesIO(raw))
+
+
+# rows that are canonical as they stand are read without the CSV reader: it must not show
+
+CELLS = st.one_of(
+    st.sampled_from(["", "a", "0", "1", "7", "12", "-3", "0.5", "a b", "größe", "x" * 20]),
+    st.sampled_from(["-0", "+1", "007", "1.0", "1.50", "1e3", "0.00001", "0.0001", ".5", "5."]),
+    st.sampled_from(["1234567890123456789", "123456789.123456", "9.999999", "1234567890.5", "--1"]),
+    st.sampled_from(
+        [" a", "a ", "\u3000a", "a\xa0", "\x1fa", "a\x1cb", "NA", "nan", "yes", "²", "٣"]
+    ),
+    st.sampled_from(
+        ['"a"', '"a,b"', '"a""b"', 'a"b', '"a\nb"', '"', "a\rb", "\0", "\x85", "\ufeff"]
+    ),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.integers(-(10**19), 10**19).map(str),
+    st.decimals(-(10**12), 10**12, places=4).map(str),
+    st.from_regex(r"-?[0-9]{1,18}\.[0-9]{1,18}", fullmatch=True),
+    st.text(alphabet='ab01.,-" \t\r\n\0\xa0é', max_size=6),
+)
+SCHEMA = Schema("id", "left", ("n", "m"), ("land",))
+HEADERS = st.one_of(
+    st.just(list(SCHEMA.columns)),
+    st.permutations(SCHEMA.columns),
+    st.permutations([*SCHEMA.columns, "more", "and more"]),
+)
+
+
+@st.composite
+def client_tables(draw: st.DrawFn) -> str:
+    header = draw(HEADERS)
+    plain = st.sampled_from(["1", "0", "1.0", ""])
+    cells = {"left": plain, "id": st.sampled_from(["a", "b.0", "c d"]), "more": CELLS}
+    usual = st.tuples(
+        *(
+            cells.get(name, st.sampled_from(["1", "25", "-3.5", "40.0", "0.0", ""]))
+            for name in header
+        )
+    )
+    odd = st.lists(CELLS, max_size=len(header) + 1).map(tuple)
+    almost = st.tuples(usual, st.integers(0, len(header) - 1), CELLS).map(
+        lambda t: (*t[0][: t[1]], t[2], *t[0][t[1] + 1 :])
+    )
+    rows = draw(st.lists(st.one_of(usual, usual, almost, odd), max_size=12))
+    end = draw(st.sampled_from(["\n", "\n", "\r\n", "\r"]))
+    last = draw(st.sampled_from([end, ""]))
+    return end.join(",".join(row) for row in (header, *rows)) + last
+
+
+def read_by(text: str, columns: tuple[str, ...], max_columns: int) -> list[object] | str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.data.plain_rows.MAX_COLUMNS", max_columns)
+        patch.setattr("pipeline.data.csv_reader.BLOCK", 40)
+        try:
+            return list(RowTable(stream(text), SCHEMA, columns))
+        except DataError as error:
+            return str(error)
+
+
+@settings(max_examples=250, deadline=None)
+@given(client_tables(), st.booleans())
+def test_a_table_is_read_as_if_the_csv_reader_had_every_row(text: str, whole: bool) -> None:
+    columns = SCHEMA.columns if whole else SCHEMA.features
+    assert read_by(text, columns, 200) == read_by(text, columns, 0)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(CELLS, min_size=1, max_size=9), st.sampled_from(["\n", "\r\n"]))
+def test_a_single_column_is_read_as_if_the_csv_reader_had_every_row(
+    cells: list[str], end: str
+) -> None:
+    for name in SCHEMA.columns:
+        text = end.join([name, *cells, ""])
+        assert read_by(text, (name,), 200) == read_by(text, (name,), 0)
+
+
+def test_most_rows_are_taken_in_one_block() -> None:
+    rows = [f"größe {i},{i},-{i}.25,,{i % 2}" for i in range(1, 5000)]
+    text = "\n".join([DEFAULT_SCHEMA.header, *rows, ""])
+    (block,) = RowTable(stream(text), DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns).blocks()
+    assert isinstance(block, GoodRows)
+    assert block.text == "\n".join([*rows, ""])
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_rows_of_other_columns_are_taken_in_one_block_too(end: str) -> None:
+    header = "no,exited,number_of_employees,corporation,lastmonth_activity,note,lastyear_activity"
+    rows = [f"{i},1,{i},client {i},{i}.5,some note,7" for i in range(1, 5000)]
+    (block,) = RowTable(
+        stream(end.join([header, *rows, ""])), DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns
+    ).blocks()
+    assert isinstance(block, GoodRows)
+    assert block.text == "".join(f"client {i},{i}.5,7,{i},1\n" for i in range(1, 5000))

@@ -1,0 +1,249 @@
+"""The ranking's file: against one made by pandas, with reasons, and read back."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from modelling import GIVEN_RISK, client_frame
+from sandbox import Sandbox, client_rows
+
+from pipeline.core.config import RiskBands
+from pipeline.core.csv_format import escape_formula
+from pipeline.core.errors import HistoryError
+from pipeline.core.policy import Policy, Worth
+from pipeline.core.schema import DEFAULT_SCHEMA, canonical_text
+from pipeline.data.features import Features, Row
+from pipeline.models.fast_linear import Linear
+from pipeline.models.scorer import ByNumbers
+from pipeline.ranking.explanations import Explainer
+from pipeline.ranking.rank import Ranking, rank_clients
+from pipeline.ranking.ranking_file import (
+    ranking_table,
+    ranking_to_dicts,
+    read_ranking,
+    write_ranking,
+)
+
+FEATURES = list(DEFAULT_SCHEMA.features)
+BANDS = RiskBands()
+RELEASE = "000001-20261122T090000Z"
+HEADER = "rank,client,risk,band,release,contact,reasons\n"
+LOSS_HEADER = HEADER.replace("reasons", "reasons,expected_loss,loss_rank")
+OWN = Worth("number_of_employees", contact_cost=10, save_rate=0.5)
+SILENT = Explainer(GIVEN_RISK, None, ())
+
+
+def ranked(world: Sandbox) -> pd.DataFrame:
+    return pd.read_csv(
+        world.root / "models/clientrisk.csv", dtype={"client": "str"}, keep_default_na=False
+    )
+
+
+# --- the file ---
+
+
+@pytest.mark.parametrize(
+    ("risk", "band"),
+    [(1.0, "high"), (0.6, "high"), (0.59, "medium"), (0.3, "medium"), (0.29, "low"), (0.0, "low")],
+)
+def test_a_band_begins_at_its_limit(risk: float, band: str) -> None:
+    assert BANDS.band(risk) == band
+
+
+@pytest.mark.parametrize(
+    "limits", [None, {"high": 0.9, "medium": 0.5}, {"high": 0.01, "medium": 0.01}]
+)
+def test_bands_go_by_the_limits_of_the_config(
+    deployed: Sandbox, limits: dict[str, float] | None
+) -> None:
+    deployed.configure(risk_bands=limits)
+
+    assert deployed.run("reporting").code == 0
+
+    high, medium = (limits or {"high": 0.6, "medium": 0.3}).values()
+    found = ranked(deployed)
+    expected = (
+        pd.cut(found["risk"], [-1, medium, high, 2], right=False, labels=["low", "medium", "high"])
+        if medium < high
+        else pd.Series("high", index=found.index).where(found["risk"] >= high, "low")
+    )
+    assert found["band"].tolist() == expected.astype("str").tolist()
+
+
+def test_names_of_all_kinds_come_through_the_file(sandbox: Sandbox) -> None:
+    names = ["Müller & Söhne", 'The "Best", Inc.', "007", "NA", "株式会社", "a;b", "1e5", "nan"]
+    quoted = ['"' + name.replace('"', '""') + '"' for name in names]
+    sandbox.write(
+        "sourcedata/a.csv",
+        [*client_rows(0, 60, outcome="1"), *[f"{n},20,300,{i},0" for i, n in enumerate(quoted)]],
+    )
+    for stage in ("ingestion", "training", "scoring", "deployment", "reporting"):
+        assert sandbox.run(stage).code == 0
+
+    assert sorted(ranked(sandbox)["client"]) == sorted(names)
+
+
+def plain_text(frame: pd.DataFrame, bands: RiskBands, worth: Worth) -> str:
+    """The ranking's file of `GIVEN_RISK`, step by step with nothing but pandas."""
+    latest = frame.drop_duplicates("corporation", keep="last")
+    here = latest[latest["exited"] != 1]
+    ranking = pd.DataFrame(
+        {"client": here["corporation"], "risk": here[FEATURES[0]], "odds": here[FEATURES[1]]}
+    )
+    if worth.client_value:
+        ranking["loss"] = (ranking["risk"] * here["number_of_employees"]).round(2)
+    ranking = ranking.sort_values(["risk", "odds", "client"], ascending=[False, False, True])
+    table = ranking[["client", "risk"]].copy()
+    table.insert(0, "rank", range(1, len(ranking) + 1))
+    table["band"] = [bands.band(risk) for risk in ranking["risk"]]
+    table["client"] = [escape_formula(client) for client in ranking["client"]]
+    table["release"] = RELEASE
+    table["contact"] = ["yes" if round(risk) else "no" for risk in ranking["risk"]]
+    table["reasons"] = ""
+    if worth.client_value:
+        places = ranking["loss"].rank(ascending=False, method="first")
+        table["expected_loss"] = ["" if pd.isna(v) else f"{v + 0:.2f}" for v in ranking["loss"]]
+        table["loss_rank"] = ["" if pd.isna(place) else f"{place:.0f}" for place in places]
+    text: str = table.to_csv(index=False, float_format="%.6f")
+    return text
+
+
+NAMES = st.text("ab\u00e9\u682a=+-@;,\"' %\t\u2028", min_size=1, max_size=5).filter(
+    lambda name: canonical_text(name) == name
+)
+RISKS = st.one_of(
+    st.floats(0, 1), st.sampled_from([0.0, 0.3, 0.6, 1.0, 5e-7, 0.0000005, 0.1234565, 0.9999995])
+)
+CLIENTS = st.lists(
+    st.tuples(
+        NAMES,
+        RISKS,
+        st.sampled_from([0.0, 1.0]),
+        st.sampled_from([math.nan, 0.0, -7.0, 10.0, 12.34, 1e9]),
+        st.sampled_from([0.0, 1.0, math.nan]),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    clients=CLIENTS,
+    bands=st.sampled_from([BANDS, RiskBands(0.5, 0.5), RiskBands(1.0, 0.0)]),
+    worth=st.sampled_from([Worth(), OWN]),
+)
+@example(
+    clients=[("=1+1", 0.5, 0, 1, 0), ('a;"=b"', 0.5, 0, 1, 0), ("a,b", 0.5, 1, 1, 0)],
+    bands=BANDS,
+    worth=OWN,
+)
+def test_the_file_is_byte_for_byte_what_pandas_makes_of_it(
+    tmp_path_factory: pytest.TempPathFactory,
+    clients: list[tuple[str, float, float, float, float]],
+    bands: RiskBands,
+    worth: Worth,
+) -> None:
+    frame = client_frame(*clients).astype({"corporation": "str"})
+
+    path = tmp_path_factory.getbasetemp() / "clientrisk.csv"
+    ranking = rank_clients(GIVEN_RISK, frame, DEFAULT_SCHEMA, Policy(worth=worth))
+    table = ranking_table(ranking, SILENT, bands, RELEASE)
+    write_ranking(path, table)
+
+    assert path.read_text(encoding="utf-8") == plain_text(frame, bands, worth)
+    pd.testing.assert_frame_equal(read_ranking(path), table, check_dtype=False)
+
+
+BY_HAND = Linear(
+    medians=np.array([40.0]),
+    means=np.array([40.0]),
+    scales=np.array([10.0]),
+    weights=np.array([-1.0]),
+    categories=({"": 0.0, '=1+1,"x"': 0.5, "Smith; @b": 0.6, "a\t=b": 0.7},),
+    intercept=0.0,
+)
+
+
+def written(path: Path, values: Sequence[tuple[float, str]], labels: tuple[str, str]) -> Path:
+    """The file of clients with a number and a category each, that the model above ranks."""
+    scorer = ByNumbers(BY_HAND)
+    rows = Features(np.array([[n] for n, _ in values]), ([text for _, text in values],))
+    risk = scorer.scores(rows).risk
+    clients = [f"c{i}" for i in range(len(values))]
+    ranking = Ranking(clients, risk, risk > 0.5, rows)
+    explainer = Explainer(scorer, Row([40.0], [""]), labels)
+    write_ranking(path / "clientrisk.csv", ranking_table(ranking, explainer, BANDS, RELEASE))
+    return path / "clientrisk.csv"
+
+
+def test_reasons_are_one_cell(tmp_path: Path) -> None:
+    values = [(3.0, ""), (40.0, "Smith; @b"), (90.0, "")]
+    path = written(tmp_path, values, ("last month's activity", "place"))
+
+    assert path.read_text(encoding="utf-8") == (
+        f'{HEADER}1,c0,0.975873,high,{RELEASE},yes,"last month\'s activity 3, usual 40"\n'
+        f'2,c1,0.645656,high,{RELEASE},yes,"place Smith, @b, usual unknown"\n'
+        f"3,c2,0.006693,low,{RELEASE},no,\n"
+    )
+
+
+def test_no_reason_is_a_formula_and_each_is_read_back_as_it_was(tmp_path: Path) -> None:
+    values = [(3.0, '=1+1,"x"'), (90.0, "a\t=b"), (3.0, "Smith; @b"), (3.0, "")]
+    labels = ("=cmd|'/c calc'!A1", '@"place"')
+    path = written(tmp_path, values, labels)
+
+    cells = pd.read_csv(path, keep_default_na=False)["reasons"].tolist()
+    found = [row["reasons"] for row in ranking_to_dicts(read_ranking(path))]
+
+    number = "=cmd|'/c calc'!A1 3, usual 40"
+    assert cells[0] == f'\'{number}; \'@"place" =1+1,"x", usual unknown'
+    assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))] == []
+    assert found == [
+        [number, '@"place" =1+1,"x", usual unknown'],
+        ['@"place" a\t=b, usual unknown'],
+        [number, '@"place" Smith, @b, usual unknown'],
+        [number],
+    ]
+
+
+def test_the_labels_and_the_client_value_of_the_config_count(deployed: Sandbox) -> None:
+    deployed.configure(labels={"number_of_employees": "size"}, client_value="lastyear_activity")
+    assert deployed.run("reporting").code == 0
+
+    found = ranked(deployed)
+
+    source = pd.read_csv(deployed.root / "ingesteddata/finaldata.csv").set_index("corporation")
+    loss = found["risk"].to_numpy() * source.loc[found["client"], "lastyear_activity"].to_numpy()
+    np.testing.assert_allclose(found["expected_loss"], loss, rtol=1e-5, atol=0.006)
+    assert found.sort_values("loss_rank")["expected_loss"].is_monotonic_decreasing
+    assert found["reasons"].str.contains("size ").any()
+    assert not found["reasons"].str.contains("number of employees").any()
+
+
+# --- reading it back ---
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "rank,client,risk,band,release\n1,a,0.5,low,1-a\n",  # of an older version
+        "rank;client;risk;band;release;contact;reasons\n1;a;0,5;low;1-a;yes;\n",
+        HEADER.replace("contact", "kontakt"),
+        f"{HEADER}1,a,99%,low,1-a,yes,\n",
+        f"{HEADER}1,a,1.5,low,1-a,yes,\n",
+        f"{HEADER}1,a,0.5,low,1-a,YES,\n",
+        f"{HEADER}1,a,0.5,low,1-a,yes,\nnote by Ann,,,,,,\n",
+        f'{LOSS_HEADER}1,a,0.5,low,1-a,yes,,"1,189.79",1\n',
+    ],
+)
+def test_a_file_that_is_no_ranking_of_ours_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "clientrisk.csv").write_text(text)
+
+    with pytest.raises(HistoryError, match="is no ranking of ours"):
+        read_ranking(tmp_path / "clientrisk.csv")
