@@ -1,8 +1,35 @@
 """What `config.json` decides: the model, the threshold, drift, redeployment."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from pipeline.core.config_reader import Kind, ObjectReader, number, one_of, optional, whole_number
+
+
+class DriftTest(StrEnum):
+    """A test for drift of scores."""
+
+    RAW = "raw"
+    PARAMETRIC = "parametric"
+    NONPARAMETRIC = "nonparametric"
+    BOOTSTRAP = "bootstrap"
+
+
+class RetrainOn(StrEnum):
+    """What leads to a challenger besides drift of scores."""
+
+    SCORE = "score"  # nothing else
+    INPUT = "input"  # drift of the input
+    NEW_DATA = "new_data"  # any new row with a known outcome
+
+
+class Gate(StrEnum):
+    """What a challenger must reach to be deployed."""
+
+    NOT_WORSE = "not_worse"  # an F1 no lower than the champion's
+    BETTER = "better"  # a difference whose 95 % interval is above zero
+    ALWAYS = "always"
+
 
 MAX_AMOUNT = 1e15  # of a sum of money
 MAX_SEED = 2**32 - 1  # that scikit-learn takes
@@ -18,9 +45,9 @@ CHOICES = {
         ),
         'a number between 0 and 1, "f1" or "value"',
     ),
-    "drift_test": one_of("raw", "parametric", "nonparametric", "bootstrap"),
-    "retrain_on": one_of("score", "input", "new_data"),
-    "gate": one_of("not_worse", "better", "always"),
+    "drift_test": one_of(*DriftTest),
+    "retrain_on": one_of(*RetrainOn),
+    "gate": one_of(*Gate),
     "seed": whole_number(0, MAX_SEED),
 }
 WORTH_KEYS = ("contact_cost", "client_value", "save_rate")
@@ -53,9 +80,9 @@ class Policy:
     model: str = "logistic"
     threshold: float | str = 0.5
     worth: Worth = Worth()
-    drift_test: str = "raw"
-    retrain_on: str = "score"
-    gate: str = "not_worse"
+    drift_test: DriftTest = DriftTest.RAW
+    retrain_on: RetrainOn = RetrainOn.SCORE
+    gate: Gate = Gate.NOT_WORSE
     seed: int = 0
 
 
@@ -63,7 +90,12 @@ def read_policy(reader: ObjectReader, numeric: tuple[str, ...]) -> Policy:
     """The policy of a config whose table has these number columns."""
     default = Policy()
     chosen = {key: reader.get(key, getattr(default, key), kind) for key, kind in CHOICES.items()}
-    policy = Policy(**chosen, worth=_worth(reader, numeric))
+    enums = {
+        "drift_test": DriftTest(chosen["drift_test"]),
+        "retrain_on": RetrainOn(chosen["retrain_on"]),
+        "gate": Gate(chosen["gate"]),
+    }
+    policy = Policy(**(chosen | enums), worth=_worth(reader, numeric))
     if policy.threshold == "value":
         _check_worth(reader, policy.worth)
     return policy
