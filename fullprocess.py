@@ -8,12 +8,13 @@ is at least as good on the same rows. Reports follow each judged batch.
 
 import argparse
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from pipeline import cli
 from pipeline.core.config import Config
 from pipeline.heartbeat import heartbeat
 from pipeline.pending import has_work, nothing_new
-from pipeline.storage.history import open_history, run_lock
+from pipeline.storage.history import open_existing_history, open_history, run_lock
 from pipeline.storage.ledger import master_size
 
 
@@ -38,10 +39,12 @@ def run(config: Config, args: argparse.Namespace) -> None:
 
 def show_status(config: Config, args: argparse.Namespace) -> None:
     """Show what is live, what ran last and what waits."""
-    from pipeline.reporting.status import status, status_lines, status_object
+    from pipeline.reporting.status import read_status, status_lines, status_to_dict
 
-    now = status(config)
-    cli.print_result(config, args, status_object(now), status_lines(now))
+    with open_existing_history(config.history_path) or nullcontext() as history:
+        paths = config.input_folder_path, config.prod_deployment_path, config.lock_path
+        now = read_status(*paths, history)
+    cli.print_result(config, args, status_to_dict(now), status_lines(now))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

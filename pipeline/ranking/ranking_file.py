@@ -93,7 +93,7 @@ def read_ranking(path: Path) -> pd.DataFrame:
 
 def has_losses(ranking: pd.DataFrame) -> bool:
     """Whether the ranking has expected losses."""
-    return "loss_rank" in ranking
+    return "expected_loss" in ranking
 
 
 def by_loss(ranking: pd.DataFrame) -> pd.DataFrame:

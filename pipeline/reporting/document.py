@@ -1,32 +1,34 @@
-"""What page, report and PDF are made of: sections of words, figures, charts and tables."""
+"""What page, report and PDF are made of: sections of text, figures, charts and tables."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.core.formatting import truncate
 from pipeline.reporting.charts.chart import Chart, Row
 
 GOOD, WARNING, BAD = "good", "warning", "bad"
-LONGEST = 150  # characters of a cell on paper; report.html has them all
+MAX_LETTERS = 150  # of a cell on paper; report.html has them all
+TITLE = "Clients about to leave"
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table as people read it; every row has as many cells as the header."""
+    """A table for people; every row has as many cells as the header."""
 
     caption: str
     header: Row
     rows: tuple[Row, ...]
-    numbers: tuple[int, ...] = ()  # the places of the columns that hold numbers, from 0
-    empty: str = "None yet."  # said in place of a table without rows
-    widths: tuple[int, ...] = ()  # of the columns on paper, in proportion; equal if not told
-    longest: tuple[int, ...] = ()  # characters of a cell on paper, by column; LONGEST if not told
+    numbers: tuple[int, ...] = ()  # columns that hold numbers, from 0
+    empty: str = "None yet."  # in place of a table without rows
+    widths: tuple[int, ...] = ()  # of the columns on paper, relative; equal if not given
+    longest: tuple[int, ...] = ()  # letters of a cell on paper, by column; else MAX_LETTERS
     on_paper: int = 8  # rows; the others are in report.html
-    beside: bool = False  # narrow enough to stand beside a chart
+    beside: bool = False  # narrow enough to be beside a chart
 
     @property
     def paper_rows(self) -> list[Row]:
-        """The rows that stand on paper, the header first, their cells cut short."""
-        most = self.longest or (LONGEST,) * len(self.header)
+        """The rows on paper, the header first, their cells cut short."""
+        most = self.longest or (MAX_LETTERS,) * len(self.header)
         rows = [
             tuple(truncate(cell, at_most) for cell, at_most in zip(row, most, strict=True))
             for row in self.rows[: self.on_paper]
@@ -38,7 +40,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Fact:
-    """One figure, what it is, and what there is to say of it."""
+    """One figure, its name, and a remark."""
 
     name: str
     value: str
@@ -47,10 +49,10 @@ class Fact:
 
 @dataclass(frozen=True)
 class State:
-    """How the system stands: at a glance, in one sentence, and in figures."""
+    """Overall health: a level, a one-sentence status, and figures."""
 
     level: str  # GOOD, WARNING or BAD
-    word: str  # the same as a word: colour alone says nothing to many
+    word: str  # the level for people, many of whom see no colours
     sentence: str
     facts: tuple[Fact, ...]
 
@@ -65,3 +67,19 @@ class Section:
     charts: tuple[Chart, ...] = ()
     grids: tuple[Grid, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """What the report contains, as HTML and as PDF."""
+
+    made_at: str  # to the minute
+    release: str
+    state: State
+    sections: tuple[Section, ...]
+    card: Path  # the whole model card
+
+    @property
+    def made(self) -> str:
+        """When it was made, and of what, for a person."""
+        return f"Report of {self.made_at} UTC, of release {self.release}"

@@ -1,4 +1,4 @@
-"""How the system stands, in one sentence and a few figures."""
+"""Overall health: a one-sentence status and a few figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from pipeline.core.config import Config
 from pipeline.core.errors import PipelineError
 from pipeline.core.formatting import (
     format_age,
@@ -16,18 +15,19 @@ from pipeline.core.formatting import (
     format_score,
     pluralize,
 )
+from pipeline.core.policy import Policy
 from pipeline.monitoring.score_drift import DRIFT
 from pipeline.registry.releases import Release
 from pipeline.reporting.document import BAD, GOOD, WARNING, Fact, State
 from pipeline.reporting.status import LastRun, Status
 from pipeline.storage.records import Checked
 
-# a page shows no path of the server
+# pages show no path of the server
 SAYS_WHY = "python fullprocess.py --status says why"
-MOST_NAMED = 3  # features
-AT_WORK = 1200.0  # seconds that a run may take before one asks
-LATE = 3600.0  # seconds without any run, where one is due every ten minutes
-_WORDS = {GOOD: "All is well", WARNING: "Look at this", BAD: "Something is wrong"}
+MAX_FEATURES = 3  # that are named
+LONG_RUN = 1200.0  # seconds that a run may take
+MAX_SILENCE = 3600.0  # seconds without any run, where one is due every ten minutes
+_WORDS = {GOOD: "All is well", WARNING: "Needs attention", BAD: "Something is wrong"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Risks:
     why: str = "by the threshold of the release"
 
 
-def state_of(
+def overall_health(
     status: Status,
     risks: Risks | None,
     now: datetime | None = None,
@@ -50,65 +50,71 @@ def state_of(
     doubts: Sequence[str] = (),
     within_run: bool = False,
 ) -> State:
-    """What the status amounts to; `risks` is None before the first ranking.
+    """The overall health; `risks` is None before the first ranking.
 
-    `checked` is the last drift check; `wrong` and `doubts` is what else is known to be so.
-    `within_run`: a run asks, which is the last one and has not ended; it says nothing of itself.
+    `checked` is the last drift check; `wrong` and `doubts` are added to what is found here.
+    `within_run`: the last run is the one that asks, and is left out.
     """
     now = now or datetime.now(UTC)
     if within_run:
         status = replace(status, last_run=None, last_active=None)
-    faults = [*_wrong(status), *wrong]
-    open_ = [*_doubts(status, now), *_model_doubts(status.release, checked), *doubts]
-    level = BAD if faults else WARNING if open_ else GOOD
-    told = [*faults, *open_, _live(status), *_looked(status.last_active, now)]
+    wrong = [*_wrong(status), *wrong]
+    doubts = [*_doubts(status, now), *_model_doubts(status.release, checked), *doubts]
+    level = BAD if wrong else WARNING if doubts else GOOD
+    parts = [*wrong, *doubts, _live(status), *_last_activity(status.last_active, now)]
     return State(
         level=level,
         word=_WORDS[level],
-        sentence=f"{'; '.join(filter(None, told))}.",
+        sentence=f"{'; '.join(filter(None, parts))}.",
         facts=(*_facts(status, risks), *_run_facts(status, now, within_run)),
     )
 
 
 def _wrong(status: Status) -> list[str]:
-    told = []
+    wrong = []
     if isinstance(status.release, PipelineError):
-        told.append(f"the live release cannot be read: {SAYS_WHY}")
+        wrong.append(f"the live release cannot be read: {SAYS_WHY}")
     if isinstance(status.new, PipelineError):
-        told.append(f"the input folder cannot be read: {SAYS_WHY}")
+        wrong.append(f"the input folder cannot be read: {SAYS_WHY}")
     if status.last_run and status.last_run.outcome == "failed":
-        told.append("the last run failed")
-    return told
+        wrong.append("the last run failed")
+    return wrong
 
 
 def _doubts(status: Status, now: datetime) -> list[str]:
-    told = []
+    doubts = []
     if status.release is None:
-        told.append("no release is live yet: run python fullprocess.py")
+        doubts.append("no release is live yet: run python fullprocess.py")
     run = status.last_run
-    if run and run.ended_at is None and _seconds(run.started_at, now) > AT_WORK:
-        told.append(f"the last run, begun {format_age(run.started_at, now)}, has not ended")
-    if status.last_active and _seconds(status.last_active, now) > LATE:
-        told.append(f"nothing has run for {format_age(status.last_active, now)[:-4]}")
+    if run and run.ended_at is None and _seconds(run.started_at, now) > LONG_RUN:
+        doubts.append(f"the last run, started {format_age(run.started_at, now)}, has not ended")
+    if status.last_active and _seconds(status.last_active, now) > MAX_SILENCE:
+        doubts.append(f"nothing has run for {format_age(status.last_active, now)[:-4]}")
     last = status.last_verdict
     if last and last.verdict == DRIFT and "stays live" in last.reason:
-        told.append("the last batch drifted, and no better model was found")
+        doubts.append("the last batch drifted, and no better model was found")
     if status.rejected:
-        told.append(f"{pluralize(len(status.rejected), 'file')} in the input folder cannot be read")
-    return told
+        doubts.append(
+            f"{pluralize(len(status.rejected), 'file')} in the input folder cannot be read"
+        )
+    return doubts
 
 
 def _model_doubts(release: Release | PipelineError | None, checked: Checked | None) -> list[str]:
-    """What speaks against what the live release says of the clients of now."""
+    """What speaks against the live model on the clients of now."""
     if not isinstance(release, Release):
         return []
-    told = ["the live model names nobody rightly"] if release.f1 == 0 else []
+    doubts = []
+    if release.f1 == 0:
+        doubts.append("the F1 of the live model is 0: it predicts no leaver correctly")
     found = checked.input if checked and checked.release == release.id else ()
     names = [one.name for one in found if one.verdict == DRIFT]
     if names:
-        more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
-        told.append(f"the input of the last batch drifted: {', '.join(names[:MOST_NAMED])}{more}")
-    return told
+        more = f" and {len(names) - MAX_FEATURES:,} more" if len(names) > MAX_FEATURES else ""
+        doubts.append(
+            f"the input of the last batch drifted: {', '.join(names[:MAX_FEATURES])}{more}"
+        )
+    return doubts
 
 
 def _live(status: Status) -> str:
@@ -125,8 +131,8 @@ def _since(status: Status, release: Release) -> str:
     return format_day(status.live_since or release.deployed_at)
 
 
-def _looked(last_active: str | None, now: datetime) -> list[str]:
-    if not last_active or _seconds(last_active, now) > LATE:
+def _last_activity(last_active: str | None, now: datetime) -> list[str]:
+    if not last_active or _seconds(last_active, now) > MAX_SILENCE:
         return []
     return [f"a stage last ran {format_age(last_active, now)}"]
 
@@ -166,7 +172,7 @@ def _run_facts(status: Status, now: datetime, within_run: bool) -> list[Fact]:
 def _run_fact(run: LastRun | None, now: datetime) -> Fact:
     if run is None:
         return Fact("Last run with work", "none", "")
-    outcome = run.outcome or "at work"
+    outcome = run.outcome or "running"
     return Fact(
         "Last run with work",
         outcome,
@@ -177,13 +183,13 @@ def _run_fact(run: LastRun | None, now: datetime) -> Fact:
 def _waiting(status: Status) -> Fact:
     if isinstance(status.new, PipelineError):
         return Fact("New files", "unknown")
-    note = f"{status.unjudged:,} not judged yet, {len(status.rejected):,} refused"
+    note = f"{status.unjudged:,} not judged yet, {len(status.rejected):,} rejected"
     return Fact("New files", f"{len(status.new):,}", note)
 
 
-def risks_of(config: Config, ranking: pd.DataFrame) -> Risks:
+def count_risks(ranking: pd.DataFrame, policy: Policy) -> Risks:
     """The counts of a ranking, by the bands it was made with."""
     high, contact = (ranking["band"] == "high").sum(), (ranking["contact"] == "yes").sum()
-    pays = config.policy.threshold == "value" and config.policy.worth.column is not None
+    pays = policy.threshold == "value" and policy.worth.column is not None
     why = "where contacting pays" if pays else Risks.why
     return Risks(len(ranking), int(high), int(contact), why)

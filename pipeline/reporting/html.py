@@ -1,34 +1,52 @@
-"""The report as one file of HTML that needs nothing else, and what report and PDF tell."""
+"""HTML of the page and the report: one set of templates, in which every text is escaped."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.reporting.document import Section, State
-from pipeline.reporting.rendering import rendered, static
+from pipeline.core.formatting import (
+    format_minute,
+    format_percent,
+    format_release_number,
+    format_score,
+    pluralize,
+)
+from pipeline.reporting.document import TITLE, ReportContent
 
-TITLE = "Clients about to leave"
+HERE = Path(__file__).resolve().parent
+STATIC = HERE / "static"
+
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,  # a missing name is an error, not an empty text
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters.update(
+    svg=lambda chart: Markup(chart.svg()),  # matplotlib and `Chart` escape all texts
+    percent=format_percent,
+    score=format_score,
+    minute=format_minute,
+    counted=pluralize,
+    release_number=format_release_number,
+)
 
 
-@dataclass(frozen=True)
-class ReportContent:
-    """What HTML and PDF tell alike."""
+def rendered(template: str, **values: Any) -> str:
+    """A template filled with values."""
+    return _ENVIRONMENT.get_template(template).render(values)
 
-    made_at: str  # to the minute
-    release: str
-    state: State
-    sections: tuple[Section, ...]
-    card: Path  # the whole model card
 
-    @property
-    def made(self) -> str:
-        """When it was made, and of what, for a person."""
-        return f"Report of {self.made_at} UTC, of release {self.release}"
+def static(name: str) -> str:
+    """A style sheet or script of the page."""
+    return (STATIC / name).read_text(encoding="utf-8")
 
 
 def report_html(content: ReportContent) -> str:
-    """The report for a browser, from a disk or a mail as well as from a server."""
+    """The report for a browser, as one file that needs nothing else."""
     card = content.card.read_text(encoding="utf-8") if content.card.is_file() else ""
     text = rendered(
         "report.html",

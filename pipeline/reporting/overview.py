@@ -1,18 +1,26 @@
-"""Which sections stand where: on the page, in the report and in its PDF."""
+"""Which sections the page and the report have, and the overall health that they begin with.
+
+What they are made of is gathered here, by the config; all else in this package takes what it needs.
+"""
 
 import logging
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import pandas as pd
 
 from pipeline.core.config import Config
 from pipeline.core.errors import HistoryError, NotRecordedError, PipelineError
-from pipeline.core.formatting import format_release_number
-from pipeline.monitoring.bootstrap import score_intervals
-from pipeline.monitoring.metrics import Tested
+from pipeline.core.files import utc_now
+from pipeline.core.formatting import format_minute, format_release_number
+from pipeline.models.manifest import CARD
+from pipeline.monitoring.metrics import Evaluation
 from pipeline.ranking.current_ranking import CurrentRanking
 from pipeline.ranking.movers import Movers
 from pipeline.registry.live_model import LiveModel
 from pipeline.registry.releases import Release, live_id, live_release
-from pipeline.reporting.document import Section, State
-from pipeline.reporting.health import Risks, risks_of, state_of
+from pipeline.reporting.document import ReportContent, Section, State
+from pipeline.reporting.health import Risks, count_risks, overall_health
 from pipeline.reporting.sections import (
     card_section,
     data_section,
@@ -23,84 +31,110 @@ from pipeline.reporting.sections import (
     score_section,
     top_section,
 )
-from pipeline.reporting.status import status
-from pipeline.reporting.tables import Intervals
-from pipeline.storage.history import open_existing_history, open_history
+from pipeline.reporting.status import Status, read_status
+from pipeline.storage.database import History
+from pipeline.storage.history import open_existing_history
 from pipeline.storage.records import last_checked, last_scores
 
 log = logging.getLogger(__name__)
 
 
-def current_state(
-    config: Config,
-    latest: CurrentRanking,
-    live: LiveModel | None = None,
-    *,
-    within_run: bool = False,
-) -> State:
-    """How the system stands; `live` is what a server answers from.
+@dataclass(frozen=True)
+class RunResults:
+    """What a run found, for its report; the ranking as its file has it."""
 
-    `within_run`: a run tells it, and says nothing of itself.
-    """
-    checked = None
-    now = status(config)
-    if history := open_existing_history(config.history_path):
-        with history:
-            checked = last_checked(history)
-    risks, doubts = _risks_now(config, latest, now.release)
-    return state_of(
-        now,
-        risks,
-        checked=checked,
-        wrong=_unserved(now.release, live),
-        doubts=doubts,
-        within_run=within_run,
+    release: Release
+    evaluation: Evaluation  # on the test data
+    ranking: pd.DataFrame
+    movers: Movers
+
+
+def report_content(config: Config, history: History, results: RunResults) -> ReportContent:
+    """The report of a run, which is the last one and has not ended: it says nothing of itself."""
+    release, ranking, checked = results.release, results.ranking, last_checked(history)
+    risks = count_risks(ranking, config.policy)
+    return ReportContent(
+        made_at=format_minute(utc_now()),
+        release=release.id,
+        state=overall_health(_status(config, history), risks, checked=checked, within_run=True),
+        sections=(
+            top_section(ranking),
+            _risks_section(config, ranking, results.movers, release),
+            score_section(history, None),
+            model_section(results.evaluation),
+            drift_section(checked),
+            data_section(history, config.schema.outcome),
+            card_section(release),
+        ),
+        card=release.path / CARD,
     )
 
 
-def _unserved(release: object, live: LiveModel | None) -> list[str]:
+def _status(config: Config, history: History | None) -> Status:
+    paths = config.input_folder_path, config.prod_deployment_path, config.lock_path
+    return read_status(*paths, history)
+
+
+def page_health(config: Config, current: CurrentRanking, live: LiveModel) -> State:
+    """The overall health; `live` is what the server predicts with."""
+    history = open_existing_history(config.history_path)
+    with history or nullcontext():
+        status = _status(config, history)
+        checked = last_checked(history) if history else None
+    risks, doubts = _current_risks(config, current, status.release)
+    wrong = _unserved(status.release, live)
+    return overall_health(status, risks, checked=checked, wrong=wrong, doubts=doubts)
+
+
+def _unserved(release: object, live: LiveModel) -> list[str]:
     """What keeps a server from answering by the live release."""
-    if live is None or not isinstance(release, Release):
+    if not isinstance(release, Release):
         return []
+    number = format_release_number(release.id)
     try:
         served = live.get().release
     except PipelineError as error:
         log.error("release %s cannot be served: %s", release.id, error)
-        return [f"release {format_release_number(release.id)} cannot be served: the log says why"]
+        return [f"release {number} cannot be served: the log says why"]
     if served.id == release.id:
         return []
-    refused, goes_on = format_release_number(release.id), format_release_number(served.id)
-    return [f"release {refused} is refused, {goes_on} goes on"]
+    return [f"release {number} is refused, {format_release_number(served.id)} is still served"]
 
 
-def _risks_now(
-    config: Config, latest: CurrentRanking, release: object
+def _current_risks(
+    config: Config, current: CurrentRanking, release: object
 ) -> tuple[Risks | None, list[str]]:
     """The counts of the ranking, and what speaks against it."""
     try:
-        ranking = latest.ranking()
+        ranking = current.ranking()
     except NotRecordedError:
         missing = isinstance(release, Release)
         return None, ["no ranking is written: run python reporting.py"] * missing
     except HistoryError:
         return None, ["the ranking is not as it was written: run python reporting.py"]
-    by = set(ranking["release"])
-    stale = isinstance(release, Release) and bool(by - {release.id})
-    told = f"the ranking is by release {format_release_number(max(by, default=None))}"
-    return risks_of(config, ranking), [f"{told}: run python reporting.py"] * stale
+    ranked_by = set(ranking["release"])
+    stale = isinstance(release, Release) and bool(ranked_by - {release.id})
+    number = format_release_number(max(ranked_by, default=None))
+    doubt = f"the ranking is by release {number}: run python reporting.py"
+    return count_risks(ranking, config.policy), [doubt] * stale
 
 
-def page_sections(config: Config, latest: CurrentRanking) -> tuple[Section, ...]:
-    """What the page tells below the list of clients."""
+def page_sections(config: Config, current: CurrentRanking) -> tuple[Section, ...]:
+    """What the page has below the list of clients."""
     release = readable_release(config)
-    sections = [*_risks(config, latest, release)]
+    sections = []
+    try:
+        ranking = current.ranking()
+        sections.append(_risks_section(config, ranking, _movers(current), release))
+    except HistoryError:  # the health says so
+        pass
     if history := open_existing_history(config.history_path):
         with history:
             scores = last_scores(history, release.model.sha256) if release else None
             sections += [
                 score_section(history, scores),
                 drift_section(last_checked(history)),
-                data_section(history, config.schema),
+                data_section(history, config.schema.outcome),
                 runs_section(history),
             ]
     if release:
@@ -108,31 +142,8 @@ def page_sections(config: Config, latest: CurrentRanking) -> tuple[Section, ...]
     return tuple(sections)
 
 
-def report_sections(
-    config: Config, latest: CurrentRanking, release: Release, tested: Tested
-) -> tuple[Section, ...]:
-    """What the report tells of the live release."""
-    with open_history(config.history_path) as history:
-        score, drift = score_section(history, None), drift_section(last_checked(history))
-        data = data_section(history, config.schema)
-    return (
-        top_section(latest.ranking()),
-        *_risks(config, latest, release),
-        score,
-        model_section(tested, _intervals(release, tested)),
-        drift,
-        data,
-        card_section(release),
-    )
-
-
-def _intervals(release: Release, tested: Tested) -> Intervals:
-    """Those of the model card, which are drawn with the same seed."""
-    return score_intervals(tested, tested.risk, release.model.recipe.seed)
-
-
 def readable_release(config: Config) -> Release | None:
-    """The live release; None where there is none that can be read, which the state tells."""
+    """The live release; None where none can be read, which the health says."""
     production = config.prod_deployment_path
     try:
         return live_release(production) if live_id(production) else None
@@ -140,18 +151,16 @@ def readable_release(config: Config) -> Release | None:
         return None
 
 
-def _risks(config: Config, latest: CurrentRanking, release: Release | None) -> list[Section]:
-    try:
-        ranking = latest.ranking()
-    except HistoryError:
-        return []
-    by_it = release and set(ranking["release"]) <= {release.id}  # not so after a rollback
-    threshold = release.model.recipe.threshold if release and by_it else None
-    return [risks_section(config, ranking, _movers(latest), threshold)]
+def _risks_section(
+    config: Config, ranking: pd.DataFrame, movers: Movers | None, release: Release | None
+) -> Section:
+    ranked_by_it = release and set(ranking["release"]) <= {release.id}  # not so after a rollback
+    threshold = release.model.recipe.threshold if release and ranked_by_it else None
+    return risks_section(ranking, movers, config.risk_bands, threshold)
 
 
-def _movers(latest: CurrentRanking) -> Movers | None:
+def _movers(current: CurrentRanking) -> Movers | None:
     try:
-        return latest.movers()
+        return current.movers()
     except HistoryError:
         return None

@@ -3,55 +3,53 @@
 import errno
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pipeline.core.config import REPORT_FORMATS, Config
+from pipeline.core.config import REPORT_FORMATS
 from pipeline.core.files import write_atomic
-from pipeline.reporting.html import ReportContent, report_html
+from pipeline.reporting.document import ReportContent
+from pipeline.reporting.html import report_html
 
 FOLDER = "reports"
 _DATED = re.compile(r"(\d{4}-\d{2}-\d{2})\.(?:html|pdf)")
 
 
-def write_reports(config: Config, content: ReportContent) -> tuple[Path, ...]:
-    """Write the report in each form that the config names, and once more under today's date.
+def write_reports(
+    folder: Path, formats: Collection[str], content: ReportContent
+) -> tuple[Path, ...]:
+    """Write the report in each format, and once more under today's date.
 
-    Returns the files that are not dated. What cannot be written leaves all as they were.
+    Returns the files that are not dated. If one cannot be written, all stay as they were.
     """
-    dated = config.output_model_path / FOLDER
+    dated = folder / FOLDER
     dated.mkdir(parents=True, exist_ok=True)
-    written: list[Path] = []
-    contents: dict[Path, bytes] = {}
-    for kind, told in _forms(config, content):
-        written.append(config.output_model_path / f"report.{kind}")
-        contents |= dict.fromkeys((dated / f"{content.made_at[:10]}.{kind}", written[-1]), told)
-    _refuse_folders(contents)
-    for path, told in contents.items():
-        write_atomic(path, told)
-    forget_reports(config)
+    written = {folder / f"report.{kind}": _formatted(kind, content) for kind in formats}
+    day = content.made_at[:10]
+    copies = {dated / f"{day}{path.suffix}": text for path, text in written.items()}
+    _refuse_folders([*copies, *written])
+    for path, text in (*copies.items(), *written.items()):
+        write_atomic(path, text)
     return tuple(written)
 
 
-def forget_reports(config: Config) -> None:
-    """Delete the forms that the config no longer names, and days before `keep_history_days`."""
+def forget_reports(folder: Path, formats: Collection[str], days: int) -> None:
+    """Delete formats that are no longer wanted, and reports from more than so many days ago."""
     for kind in REPORT_FORMATS:
-        path = config.output_model_path / f"report.{kind}"
-        if kind not in config.report_formats and path.is_file():
+        path = folder / f"report.{kind}"
+        if kind not in formats and path.is_file():
             path.unlink()
-    dated = config.output_model_path / FOLDER
-    if dated.is_dir():
-        _prune(dated, config.keep_history_days)
+    if (folder / FOLDER).is_dir():
+        _prune(folder / FOLDER, days)
 
 
-def _forms(config: Config, content: ReportContent) -> Iterator[tuple[str, bytes]]:
-    if "html" in config.report_formats:
-        yield "html", report_html(content).encode()
-    if "pdf" in config.report_formats:
-        from pipeline.reporting.pdf import report_pdf  # what writes PDF is not needed for the page
+def _formatted(kind: str, content: ReportContent) -> bytes:
+    if kind == "html":
+        return report_html(content).encode()
+    from pipeline.reporting.pdf import report_pdf  # slow to import, and the page writes no PDF
 
-        yield "pdf", report_pdf(content)
+    return report_pdf(content)
 
 
 def _refuse_folders(paths: Iterable[Path]) -> None:
@@ -62,7 +60,7 @@ def _refuse_folders(paths: Iterable[Path]) -> None:
 
 
 def _prune(folder: Path, days: int) -> None:
-    """Delete what is ours and too old; what others put there stays."""
+    """Delete our reports that are too old; other files stay."""
     oldest = f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}"
     for path in folder.iterdir():
         dated = _DATED.fullmatch(path.name)

@@ -1,31 +1,29 @@
-"""The sections that page, report and PDF share, each made of the history or a release."""
+"""The sections of page, report and PDF."""
 
 import pandas as pd
 
-from pipeline.core.config import Config
-from pipeline.core.formatting import format_day, format_minute, format_release_number
-from pipeline.core.schema import Schema
-from pipeline.monitoring.metrics import Tested
+from pipeline.core.config import RiskBands
+from pipeline.core.formatting import format_day, format_minute, format_release_number, pluralize
+from pipeline.monitoring.metrics import Evaluation
 from pipeline.monitoring.scores import Scores
 from pipeline.ranking.movers import Movers
 from pipeline.registry.releases import Release
-from pipeline.reporting.charts.inputchart import input_chart
-from pipeline.reporting.charts.model_charts import model_charts, tested_words
-from pipeline.reporting.charts.risk_charts import distribution_chart
-from pipeline.reporting.charts.scorechart import score_chart
-from pipeline.reporting.charts.time_charts import missing_chart, timing_chart
-from pipeline.reporting.clientgrids import TOP_CLIENTS, mover_grids, top_grid
+from pipeline.reporting.charts.model_charts import model_charts
+from pipeline.reporting.charts.risk_charts import distribution_chart, input_chart
+from pipeline.reporting.charts.time_charts import missing_chart, score_chart, timing_chart
 from pipeline.reporting.document import Grid, Section
 from pipeline.reporting.model_card import CURVES, KINDS, NOT_FOR, RULES
 from pipeline.reporting.tables import (
-    LAST,
-    Intervals,
+    MAX_EVENTS,
+    TOP_CLIENTS,
     checks_grid,
     deployments_grid,
+    mover_grids,
     refused_grid,
     runs_grid,
     score_grid,
     set_aside_grid,
+    top_grid,
 )
 from pipeline.storage.database import History
 from pipeline.storage.records import Checked
@@ -44,26 +42,29 @@ STAGES = ("ingestion", "training")
 def score_section(history: History, scores: Scores | None) -> Section:
     """The score over time, the decisions, and what the live model reached on the test data."""
     releases = last_deployments(history, MAX_POINTS)
-    grids = [checks_grid(last_checks(history, LAST)), deployments_grid(releases[-LAST:])]
+    checks = checks_grid(last_checks(history, MAX_EVENTS))
+    deployments = deployments_grid(releases[-MAX_EVENTS:])
     return Section(
         key="scores",
         title="Score over time",
-        lead="Every batch with known outcomes is first predicted by the live model, then compared"
-        " with what came.",
+        lead="The live model predicts every batch with known outcomes; the score says how well.",
         charts=(score_chart(score_bins(history), releases),),
-        grids=(*((score_grid(scores, None),) if scores else ()), *grids),
+        grids=(*((score_grid(scores, None),) if scores else ()), checks, deployments),
     )
 
 
-def model_section(tested: Tested, intervals: Intervals | None) -> Section:
-    """How the live model does on the test data; `intervals` by the name of the score."""
+def model_section(evaluation: Evaluation) -> Section:
+    """How the live model does on the test data."""
+    tested = evaluation.tested
+    left = int(tested.outcomes.sum())
+    rows = f"{pluralize(len(tested.outcomes), 'client')} of the test data, of whom {left:,} left"
     alike = " There are no curves: all of these rows have the same outcome."
     return Section(
         key="model",
         title="How good the model is",
-        lead=f"On {tested_words(tested)}.{'' if tested.both else alike}",
-        charts=model_charts(tested),
-        grids=(score_grid(tested.scores, intervals),),
+        lead=f"On {rows}.{'' if tested.both else alike}",
+        charts=model_charts(evaluation),
+        grids=(score_grid(evaluation.scores, evaluation.intervals),),
     )
 
 
@@ -71,25 +72,25 @@ def top_section(ranking: pd.DataFrame) -> Section:
     """The clients most likely to leave, and why."""
     if ranking.empty:
         lead = "There is no client whose outcome is still open."
-        return Section(key="top", title="Nobody is at risk", lead=lead)
+        return Section(key="top", title="No client is at risk", lead=lead)
     count = min(TOP_CLIENTS, len(ranking))
     return Section(
         key="top",
         title=f"The {count} clients at the highest risk" if count > 1 else "The client at risk",
-        lead="Reasons are what raises the model's risk most, beside the usual value; they are not"
-        " causes, and a high risk does not say that a contact helps.",
+        lead="Reasons are what raises the model's risk most, with the usual value; they are not"
+        " causes, and a high risk does not mean that contacting the client helps.",
         grids=(top_grid(ranking),),
     )
 
 
 def risks_section(
-    config: Config, ranking: pd.DataFrame, movers: Movers | None, threshold: float | None
+    ranking: pd.DataFrame, movers: Movers | None, bands: RiskBands, threshold: float | None
 ) -> Section:
     """How many clients are at which risk, and who moved."""
-    chart = distribution_chart(ranking["risk"].to_numpy(), config.risk_bands, threshold)
+    chart = distribution_chart(ranking["risk"].to_numpy(), bands, threshold)
     return Section(
         key="risks",
-        title="Risks, and who moved",
+        title="Risks, and largest changes",
         charts=(chart,),
         grids=mover_grids(movers) if movers else (),
     )
@@ -116,12 +117,12 @@ def drift_section(checked: Checked | None) -> Section:
     )
 
 
-def data_section(history: History, schema: Schema) -> Section:
+def data_section(history: History, outcome: str) -> Section:
     """Missing values, refused files and rows, over time."""
     return Section(
         key="data",
         title="Data quality",
-        charts=(missing_chart(missing_samples(history), schema.outcome),),
+        charts=(missing_chart(missing_samples(history), outcome),),
         grids=(refused_grid(history), set_aside_grid(history)),
     )
 
@@ -161,7 +162,7 @@ def card_section(release: Release) -> Section:
         lead="The whole card is modelcard.md in the release's folder.",
         grids=(
             Grid(
-                "What is live",
+                "The live release",
                 ("what", "how"),
                 rows,
                 widths=(2, 8),

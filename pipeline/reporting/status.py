@@ -1,18 +1,19 @@
-"""The state of the system on one screen; the standard library only, and nothing is written."""
+"""The state of the system on one screen; light to import, and nothing is written."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipeline.core.config import Config
 from pipeline.core.errors import PipelineError
 from pipeline.data.input_files import list_input
 from pipeline.registry.releases import Release, live_id, live_release
 from pipeline.storage.database import History
-from pipeline.storage.history import open_existing_history
 from pipeline.storage.ledger import new_in, rejected_files, unjudged, unreported
+
+if TYPE_CHECKING:
+    from pipeline.core.database_url import DatabaseUrl
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class LastVerdict:
 
 @dataclass(frozen=True)
 class Status:
-    """What is live, what ran, and what waits; an error in place of what cannot be told."""
+    """What is live, what ran, and what is pending; an error in place of what cannot be read."""
 
     release: Release | PipelineError | None
     last_run: LastRun | None
@@ -57,12 +58,11 @@ def last_run(history: History) -> LastRun | None:
     )
 
 
-def last_active(config: Config, history: History | None) -> str | None:
+def last_active(lock: "Path | DatabaseUrl", history: History | None) -> str | None:
     """When a run last took or released the lock: a tick without work leaves no other trace.
 
-    The folder of the lock tells, or the server that holds it.
+    The folder of the lock has the time, or the server that holds it.
     """
-    lock = config.lock_path
     if not isinstance(lock, Path):
         row = history.one("SELECT last_active FROM server_state") if history else None
         return row["last_active"] if row else None
@@ -73,42 +73,40 @@ def last_active(config: Config, history: History | None) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def status(config: Config) -> Status:
-    """Gather the state; raises `HistoryError` if the history cannot be read."""
-    release = _tried(lambda: _release(config))
-    history = open_existing_history(config.history_path)
+def read_status(
+    input_folder: Path, production: Path, lock: "Path | DatabaseUrl", history: History | None
+) -> Status:
+    """The state now; raises `HistoryError` if the history cannot be read."""
+    release = _or_error(lambda: live_release(production) if live_id(production) else None)
+    active = last_active(lock, history)
     if history is None:
-        new = _tried(lambda: tuple(file.name for file in list_input(config.input_folder_path)))
-        return Status(release, None, last_active(config, None), new, (), (), None)
-    with history:
-        verdict = history.one("SELECT at, verdict, reason FROM decisions ORDER BY id DESC LIMIT 1")
-        return Status(
-            release=release,
-            last_run=last_run(history),
-            last_active=last_active(config, history),
-            new=_tried(lambda: _new(config, history)),
-            pending=tuple(file.name for file in unreported(history)),
-            rejected=tuple(rejected_files(history)),
-            last_verdict=LastVerdict(**dict(verdict)) if verdict else None,
-            unjudged=len(unjudged(history)),
-            live_since=_since(history, release) if isinstance(release, Release) else None,
-        )
+        new = _or_error(lambda: tuple(file.name for file in list_input(input_folder)))
+        return Status(release, None, active, new, (), (), None)
+    verdict = history.one("SELECT at, verdict, reason FROM decisions ORDER BY id DESC LIMIT 1")
+    return Status(
+        release=release,
+        last_run=last_run(history),
+        last_active=active,
+        new=_or_error(
+            lambda: tuple(file.name for file in new_in(input_folder, history, remember=False))
+        ),
+        pending=tuple(file.name for file in unreported(history)),
+        rejected=tuple(rejected_files(history)),
+        last_verdict=LastVerdict(**dict(verdict)) if verdict else None,
+        unjudged=len(unjudged(history)),
+        live_since=_since(history, release) if isinstance(release, Release) else None,
+    )
 
 
-Told = TypeVar("Told")
+Value = TypeVar("Value")
 
 
-def _tried(tell: Callable[[], Told]) -> Told | PipelineError:
-    """What is told, or the error: the rest is wanted most where something is wrong."""
+def _or_error(read: Callable[[], Value]) -> Value | PipelineError:
+    """A value, or the error: the others are wanted most where something is wrong."""
     try:
-        return tell()
+        return read()
     except PipelineError as error:
         return error
-
-
-def _release(config: Config) -> Release | None:
-    production = config.prod_deployment_path
-    return live_release(production) if live_id(production) else None
 
 
 def _since(history: History, release: Release) -> str | None:
@@ -116,63 +114,58 @@ def _since(history: History, release: Release) -> str | None:
     return last["at"] if last and last["release"] == release.id else None
 
 
-def _new(config: Config, history: History) -> tuple[str, ...]:
-    found = new_in(config.input_folder_path, history, remember=False)
-    return tuple(file.name for file in found)
-
-
-def status_object(now: Status) -> dict[str, Any]:
-    """The state for a program: null for what cannot be told, and the errors that say why."""
-    asked = {"release": now.release, "new": now.new}
+def status_to_dict(now: Status) -> dict[str, Any]:
+    """The state for a program: null for what cannot be read, and the errors that say why."""
+    readings = {"release": now.release, "new": now.new}
     return {
-        "release": _live(now.release) if isinstance(now.release, Release) else None,
+        "release": _release_to_dict(now.release) if isinstance(now.release, Release) else None,
         "last_run": asdict(now.last_run) if now.last_run else None,
         "last_active": now.last_active,
         "new": None if isinstance(now.new, PipelineError) else now.new,
         "pending": now.pending,
         "rejected": [{"name": name, "reason": reason} for name, reason in now.rejected],
         "last_verdict": asdict(now.last_verdict) if now.last_verdict else None,
-        "errors": {k: str(e) for k, e in asked.items() if isinstance(e, PipelineError)},
+        "errors": {k: str(e) for k, e in readings.items() if isinstance(e, PipelineError)},
     }
 
 
-def _live(release: Release) -> dict[str, Any]:
+def _release_to_dict(release: Release) -> dict[str, Any]:
     return {"id": release.id, "deployed_at": release.deployed_at, "f1": release.f1}
 
 
 def status_lines(now: Status) -> list[str]:
     """The state in lines for a person."""
     return [
-        f"live release   {_described(now.release)}",
-        f"last run       {_told(now.last_run)}",
+        f"live release   {_format_release(now.release)}",
+        f"last run       {_format_run(now.last_run)}",
         f"last active    {now.last_active or 'never'}",
-        f"new files      {_counted(now.new)}",
-        f"pending files  {_counted(now.pending)}",
+        f"new files      {_format_names(now.new)}",
+        f"pending files  {_format_names(now.pending)}",
         f"rejected files {len(now.rejected)}",
         *[f"               {name}: it {reason}" for name, reason in now.rejected[:10]],
-        f"last verdict   {_judged(now.last_verdict)}",
+        f"last verdict   {_format_verdict(now.last_verdict)}",
     ]
 
 
-def _described(release: Release | PipelineError | None) -> str:
+def _format_release(release: Release | PipelineError | None) -> str:
     if isinstance(release, Release):
         return f"{release.id}, F1 {release.f1:.4f}, deployed {release.deployed_at}"
     return f"unknown: {release}" if release else "none"
 
 
-def _told(run: LastRun | None) -> str:
+def _format_run(run: LastRun | None) -> str:
     if run is None:
         return "never"
     if run.ended_at is None:
-        return f"{run.command}, begun {run.started_at} and not ended"
+        return f"{run.command}, started {run.started_at} and not ended"
     return f"{run.command}, {run.outcome}, ended {run.ended_at}"
 
 
-def _judged(last: LastVerdict | None) -> str:
+def _format_verdict(last: LastVerdict | None) -> str:
     return f"{last.at} {last.verdict}: {last.reason}" if last else "none"
 
 
-def _counted(names: tuple[str, ...] | PipelineError) -> str:
+def _format_names(names: tuple[str, ...] | PipelineError) -> str:
     if isinstance(names, PipelineError):
         return f"unknown: {names}"
     more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""

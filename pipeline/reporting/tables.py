@@ -1,24 +1,34 @@
-"""The tables that page, report and PDF share, each made of the history or of what a run wrote."""
+"""The tables that page, report and PDF share."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+import numpy as np
+import pandas as pd
+
 from pipeline.core.formatting import (
+    format_amount,
     format_minute,
+    format_percent,
     format_release_number,
     format_score,
     format_significant,
 )
 from pipeline.monitoring.bootstrap import Interval
 from pipeline.monitoring.scores import SCORE_NAMES, Scores
+from pipeline.ranking.movers import Movers
+from pipeline.ranking.ranking_file import has_losses, reasons_of
 from pipeline.reporting.document import Grid
 from pipeline.storage.database import History
 from pipeline.storage.trends import Check, Deployment, last_refused
 
 Intervals = Mapping[str, Interval | None]
 
-LAST = 10  # rows of a table of what happened
-MOST_REFUSED = 20
+MAX_EVENTS = 10  # rows of a table of what happened
+MAX_REFUSED = 20  # files or rows
+MAX_MOVERS = 10  # that rose, and as many that fell
+TOP_CLIENTS = 20
+_LONGEST = {"client": 40, "reasons": 150}  # characters on paper
 
 
 def score_grid(scores: Scores, intervals: Intervals | None) -> Grid:
@@ -96,7 +106,7 @@ def refused_grid(history: History) -> Grid:
             f"{one.set_aside:,}",
             f"rejected: it {one.reason}" if one.reason else "taken in without the bad rows",
         )
-        for one in reversed(last_refused(history, MOST_REFUSED))
+        for one in reversed(last_refused(history, MAX_REFUSED))
     )
     header = ("file", "when (UTC)", "rows", "bad", "what became of it")
     caption = "Rejected files, and files of which rows were set aside"
@@ -116,10 +126,10 @@ def set_aside_grid(history: History) -> Grid:
     rows = history.tuples(
         "SELECT name, line, rejected_rows.reason FROM rejected_rows"
         " JOIN files ON file_id = files.id ORDER BY rejected_rows.rowid DESC LIMIT ?",
-        MOST_REFUSED,
+        MAX_REFUSED,
     )
     return Grid(
-        f"Rows set aside, the last {MOST_REFUSED}",
+        f"Rows set aside, the last {MAX_REFUSED}",
         ("file", "line", "reason"),
         tuple((name, f"{line:,}", reason) for name, line, reason in rows),
         numbers=(1,),
@@ -134,7 +144,7 @@ def runs_grid(history: History) -> Grid:
     """The last runs with work."""
     rows = history.tuples(
         "SELECT started_at, command, outcome, detail, ended_at FROM runs ORDER BY id DESC LIMIT ?",
-        LAST,
+        MAX_EVENTS,
     )
     return Grid(
         "The last runs with work",
@@ -160,3 +170,56 @@ def _took(begun: str, ended: str | None) -> str:
         return "-"
     span = datetime.fromisoformat(ended) - datetime.fromisoformat(begun)
     return format_significant(span.total_seconds())
+
+
+def top_grid(ranking: pd.DataFrame) -> Grid:
+    """The clients at the highest risk, and why."""
+    valued = has_losses(ranking)
+    rows = []
+    for row in ranking.head(TOP_CLIENTS).to_dict(orient="records"):
+        loss = row.get("expected_loss", np.nan)
+        reasons = "; ".join(reasons_of(row["reasons"]))
+        rows.append(
+            (
+                f"{row['rank']}",
+                row["client"],
+                format_percent(row["risk"]),
+                *((("-" if np.isnan(loss) else format_amount(loss)),) if valued else ()),
+                reasons or "-",
+            )
+        )
+    header = ("#", "client", "risk", *(("expected loss",) if valued else ()), "reasons")
+    widths = (1, 4, 2, 3, 12) if valued else (1, 4, 2, 12)
+    caption = "Highest risk first"
+    numbers = (0, 2, 3) if valued else (0, 2)
+    longest = tuple(_LONGEST.get(name, 20) for name in header)
+    return Grid(
+        caption, header, tuple(rows), numbers, widths=widths, longest=longest, on_paper=TOP_CLIENTS
+    )
+
+
+def mover_grids(movers: Movers) -> tuple[Grid, ...]:
+    """Whose risk rose most, and whose fell most, in whole percents."""
+    before, now = map(format_release_number, (movers.release_before, movers.release))
+    note = f" (release {before} then, {now} now)" if before not in (now, "-") else ""
+    return tuple(
+        Grid(
+            f"Largest {what} since the ranking before{note}",
+            ("client", "before", "now", "change"),
+            tuple(
+                (
+                    mover.client,
+                    format_percent(mover.before, 0),
+                    format_percent(mover.risk, 0),
+                    f"{100 * mover.change:+.0f}",
+                )
+                for mover in moved[:MAX_MOVERS]
+            ),
+            numbers=(1, 2, 3),
+            empty="none",
+            widths=(5, 2, 2, 2),
+            longest=(_LONGEST["client"], 20, 20, 20),
+            beside=True,
+        )
+        for what, moved in (("increases", movers.rose), ("decreases", movers.fell))
+    )

@@ -1,4 +1,4 @@
-"""Trends as aligned tables for a terminal."""
+"""Trends and the last drift check as aligned tables for a terminal."""
 
 import unicodedata
 from bisect import bisect_right
@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from pipeline.core.formatting import format_minute, format_release_number, pluralize
+from pipeline.monitoring.input_drift import FeatureDrift
+from pipeline.storage.records import Checked
 from pipeline.storage.trends import Trends
 
-LONGEST = 60  # cells of a reason or a name; the rest is in `--json`
-WIDEST = 100  # cells of a line about missing data
+MAX_CELLS = 60  # cells of a reason or a name; the rest is in `--json`
+MAX_WIDTH = 100  # cells of a line about missing data
 _INDENT, _GAP = "  ", "  "
 
 
@@ -33,14 +35,14 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int =
     lines = [header, *rows] if rows else []
     widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
     last = len(header) - 1
-    told = []
+    aligned_lines = []
     for line in lines:
         cells = []
         for i, (cell, wide) in enumerate(zip(line, widths, strict=True)):
             padding = " " * (wide - width(cell))
             cells.append(cell + padding if i < left or i == last else padding + cell)
-        told.append(_GAP.join(cells).rstrip())
-    return told
+        aligned_lines.append(_GAP.join(cells).rstrip())
+    return aligned_lines
 
 
 def width(text: str) -> int:
@@ -87,22 +89,22 @@ def _missing(found: Trends) -> list[str]:
     """The columns that ever lacked values, side by side as far as a line goes, then below."""
     columns = dict.fromkeys(name for one in found.missing for name in one.percent)
     lacking = [name for name in columns if any(one.percent.get(name) for one in found.missing)]
-    told = []
+    lines = []
     for names in _blocks(lacking):
         rows = [
             (format_minute(one.at), *(_percent(one.percent.get(name)) for name in names), "")
             for one in found.missing
         ]
-        told += aligned(("when", *map(_short, names), ""), rows)
+        lines += aligned(("when", *map(_short, names), ""), rows)
     if whole := len(columns) - len(lacking):
-        told.append(f"{pluralize(whole, 'column')} never lacked a value")
-    return told
+        lines.append(f"{pluralize(whole, 'column')} never lacked a value")
+    return lines
 
 
 def _blocks(columns: Sequence[str]) -> Iterator[list[str]]:
     """Columns of percents in parts that fit a line beside the time."""
     names, used = list[str](), 0
-    room = WIDEST - len(_INDENT) - len("2026-11-22 09:00")
+    room = MAX_WIDTH - len(_INDENT) - len("2026-11-22 09:00")
     for name in columns:
         takes = len(_GAP) + max(width(_short(name)), len("100.00"))
         if names and used + takes > room:
@@ -141,7 +143,40 @@ def _percent(value: float | None) -> str:
 
 
 def _short(text: str) -> str:
-    if width(text) <= LONGEST:
+    if width(text) <= MAX_CELLS:
         return text
     cells = list(accumulate(map(width, text)))
-    return text[: bisect_right(cells, LONGEST - 1)] + "…"
+    return text[: bisect_right(cells, MAX_CELLS - 1)] + "…"
+
+
+def drift_lines(checked: Checked) -> list[str]:
+    """What the last drift check found, for a person: by score, then by input."""
+    counts = checked.drift_test
+    lines = [f"last drift check, {checked.at}, of release {checked.release}"]
+    for verdict in checked.scores:
+        mark = "*" if verdict.test == counts else " "
+        lines.append(f"{mark} {verdict.test:<14}{verdict.verdict:<21}{verdict.reason}")
+    lines.append("* decides")
+    if checked.input:
+        names = [found.name for found in checked.input]
+        wide = max(28, *(len(name) + 2 for name in names))
+        lines += ["", "input compared with the training data of that release"]
+        head = f"{'PSI':>7}{'limit':>8}{'p':>10}{'missing %':>11}{'before %':>10}{'unseen %':>10}"
+        lines.append(f"  {'feature':<{wide}}{head}  verdict")
+        lines += [
+            f"  {name:<{wide}}{_input_numbers(found)}"
+            for name, found in zip(names, checked.input, strict=True)
+        ]
+    return lines
+
+
+def _input_numbers(found: FeatureDrift) -> str:
+    limit, p_value = _number(found.psi_limit, "8.3f"), _number(found.p_value, "10.2g")
+    missing, before = f"{100 * found.missing:11.2f}", f"{100 * found.missing_before:10.2f}"
+    unseen = _number(None if found.unseen is None else 100 * found.unseen, "10.2f")
+    return f"{_number(found.psi, '7.3f')}{limit}{p_value}{missing}{before}{unseen}  {found.verdict}"
+
+
+def _number(value: float | None, form: str) -> str:
+    """A number in a table, or a dash as wide."""
+    return f"{'-':>{form.split('.')[0]}}" if value is None else format(value, form)

@@ -13,7 +13,7 @@ from pipeline.data.frames import read_folder
 from pipeline.models.estimators import predictions_of
 from pipeline.monitoring.packages import UNKNOWN, Package, outdated_packages
 from pipeline.registry.live_model import Live, load_live
-from pipeline.reporting.driftlines import drift_lines
+from pipeline.reporting.text_tables import drift_lines
 from pipeline.stages.ingestion import ingest
 from pipeline.stages.training import train
 from pipeline.storage.database import History

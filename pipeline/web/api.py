@@ -314,8 +314,8 @@ def health() -> Health:
     release = live_id(config.prod_deployment_path)
     if records := open_existing_history(config.history_path):
         with records:
-            return Health("ok", release, last_run(records), last_active(config, records))
-    return Health("ok", release, None, last_active(config, None))
+            return Health("ok", release, last_run(records), last_active(config.lock_path, records))
+    return Health("ok", release, None, last_active(config.lock_path, None))
 
 
 @_route("GET", "/ready", 401, 503)

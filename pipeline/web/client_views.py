@@ -13,7 +13,7 @@ from pipeline.core.files import utc_now
 from pipeline.core.formatting import pluralize
 from pipeline.ranking.ranking_file import BANDS, has_losses, ranking_to_dicts
 from pipeline.registry.releases import Release
-from pipeline.reporting.charts.clientchart import client_chart
+from pipeline.reporting.charts.time_charts import client_chart
 from pipeline.reporting.document import Grid, Section
 from pipeline.storage.history import open_existing_history
 from pipeline.storage.master import open_master

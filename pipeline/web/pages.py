@@ -12,8 +12,8 @@ from pipeline.core.errors import HistoryError, NotRecordedError
 from pipeline.ranking.current_ranking import CurrentRanking, file_stamp, history_stamp
 from pipeline.ranking.ranking_file import BANDS, ranking_to_dicts
 from pipeline.reporting.document import Section
-from pipeline.reporting.overview import current_state, page_sections, readable_release
-from pipeline.reporting.rendering import rendered, static
+from pipeline.reporting.html import rendered, static
+from pipeline.reporting.overview import page_health, page_sections, readable_release
 from pipeline.web.api import api_description
 from pipeline.web.api_docs import documented
 from pipeline.web.client_views import client_record, listing, query_of
@@ -51,7 +51,7 @@ def overview() -> Response:
     sections, html = state.sections.get(_stamp(config), lambda: _rendered_sections(state))
     return page(
         "index.html",
-        state=current_state(config, state.ranking, state.live),
+        state=page_health(config, state.ranking, state.live),
         **_listed(state.ranking),
         bands=BANDS,
         contents=[(section.key, section.title) for section in sections],

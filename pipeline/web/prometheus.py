@@ -4,6 +4,7 @@ No process counts anything, so any number of workers answer the same.
 """
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -12,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from pipeline.core.config import Config
 from pipeline.registry.releases import Release
-from pipeline.reporting.status import Status, status
+from pipeline.reporting.status import Status, read_status
 from pipeline.storage.database import History
 from pipeline.storage.history import open_existing_history
 from pipeline.storage.ledger import master_size
@@ -38,13 +39,17 @@ class _Collector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every metric, as of now."""
-        now = status(self._config)
-        if isinstance(now.release, Release):
-            yield from _release(now.release)
-        yield from _files(now)
-        yield from _last_run(now)
-        if history := open_existing_history(self._config.history_path):
-            with history:
+        config = self._config
+        history = open_existing_history(config.history_path)
+        with history or nullcontext():
+            now = read_status(
+                config.input_folder_path, config.prod_deployment_path, config.lock_path, history
+            )
+            if isinstance(now.release, Release):
+                yield from _release(now.release)
+            yield from _files(now)
+            yield from _last_run(now)
+            if history:
                 yield from _records(history)
 
 

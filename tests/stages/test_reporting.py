@@ -8,17 +8,10 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 from sandbox import Sandbox, client_rows
-from sklearn.metrics import confusion_matrix, f1_score
 from stagecalls import report
 
 import reporting
-from pipeline.core.schema import DEFAULT_SCHEMA
-from pipeline.data.frames import read_folder
-from pipeline.monitoring import metrics
-from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import Release, live_release
-from pipeline.reporting.charts.style import styled
-from pipeline.stages.reporting import matrix_figure
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 
@@ -37,19 +30,7 @@ def ranked(world: Sandbox) -> pd.DataFrame:
     )
 
 
-def rows_of(*rows: tuple[str, float, float, float, float | None]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=["corporation", *FEATURES, "exited"])
-    return frame.astype(dict.fromkeys([*FEATURES, "exited"], "float64"))
-
-
 # --- the confusion matrix ---
-
-
-def drawn(world: Sandbox, frame: pd.DataFrame) -> Any:
-    release = live(world)
-    model = load_release(release, world.config.schema)
-    with styled():
-        return matrix_figure(metrics.tested_on(model, frame, world.config.schema), release).axes[0]
 
 
 def test_the_matrix_is_a_png_large_enough_to_print(deployed: Sandbox) -> None:
@@ -58,48 +39,6 @@ def test_the_matrix_is_a_png_large_enough_to_print(deployed: Sandbox) -> None:
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", content[16:24]) == (960, 840)
     assert 10_000 < len(content) < 500_000
-
-
-def test_the_matrix_shows_counts_and_row_percentages(deployed: Sandbox) -> None:
-    frame = pd.read_csv(deployed.root / "testdata/testdata.csv")
-    counts = confusion_matrix(frame["exited"], model_of(deployed).predict(frame[FEATURES]))
-
-    axes = drawn(deployed, read_folder(deployed.config.test_data_path, DEFAULT_SCHEMA))
-
-    expected = [f"{n}\n{100 * n / row.sum():.1f} %" for row in counts for n in row]
-    assert [text.get_text() for text in axes.texts] == expected
-    assert counts.sum() == 60
-
-
-def test_the_matrix_names_its_axes_the_score_and_the_release(deployed: Sandbox) -> None:
-    frame = pd.read_csv(deployed.root / "testdata/testdata.csv")
-    f1 = f1_score(frame["exited"], model_of(deployed).predict(frame[FEATURES]))
-
-    axes = drawn(deployed, read_folder(deployed.config.test_data_path, DEFAULT_SCHEMA))
-
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "actual")
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["stay (0)", "leave (1)"]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["stayed (0)", "left (1)"]
-    assert axes.get_title() == (
-        f"F1 {f1:.3f} on 60 clients of the test data\nrelease {live(deployed).id}"
-    )
-
-
-def test_rows_of_unknown_outcome_are_not_in_the_matrix(deployed: Sandbox) -> None:
-    frame = rows_of(("a", 20, 300, 6, 1), ("b", 20, 300, 90, 0), ("c", 20, 300, 6, None))
-
-    axes = drawn(deployed, frame)
-
-    counts = [text.get_text().split("\n")[0] for text in axes.texts]
-    assert counts == ["1", "0", "0", "1"]
-    assert axes.get_title().startswith("F1 1.000 on 2 clients of the test data\n")
-
-
-def test_an_undefined_score_is_said_to_be_so(deployed: Sandbox) -> None:
-    axes = drawn(deployed, rows_of(("a", 20, 300, 90, 0)))
-
-    assert axes.get_title().startswith("F1 undefined on 1 client of the test data\n")
-    assert [text.get_text() for text in axes.texts] == ["1\n100.0 %", "0\n0.0 %"] + ["0\n0.0 %"] * 2
 
 
 def test_drawing_leaves_no_figure_open(deployed: Sandbox) -> None:

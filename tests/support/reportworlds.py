@@ -8,28 +8,18 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.config import Config
-from pipeline.models.manifest import CARD
 from pipeline.monitoring import metrics
-from pipeline.monitoring.bootstrap import Predictions, score_intervals
+from pipeline.monitoring.bootstrap import score_intervals
 from pipeline.monitoring.input_drift import FeatureDrift
 from pipeline.monitoring.score_drift import Verdict
-from pipeline.ranking.current_ranking import CurrentRanking
+from pipeline.ranking.movers import Movers
 from pipeline.ranking.ranking_file import COLUMNS
 from pipeline.registry.releases import Release, live_release
-from pipeline.reporting.document import Section
-from pipeline.reporting.html import ReportContent
-from pipeline.reporting.overview import current_state
-from pipeline.reporting.sections import (
-    card_section,
-    data_section,
-    drift_section,
-    model_section,
-    risks_section,
-    score_section,
-    top_section,
-)
+from pipeline.reporting.document import ReportContent
+from pipeline.reporting.overview import RunResults, report_content
+from pipeline.reporting.sections import drift_section
 from pipeline.storage.database import History
-from pipeline.storage.records import Checked, last_checked
+from pipeline.storage.records import Checked
 
 MADE_AT = "2026-11-22 09:00"
 YEAR = 50_000  # runs of one a ten minutes
@@ -88,6 +78,20 @@ def many_judged(rows: int = 2000) -> metrics.Tested:
     return metrics.Tested(outcomes, (risk >= 0.5).astype("int64"), clients, risk=risk)
 
 
+def evaluation_of(tested: metrics.Tested) -> metrics.Evaluation:
+    """The evaluation of predictions, without segments."""
+    bins = metrics.calibration_bins(tested.outcomes, tested.risk)
+    return metrics.Evaluation(
+        tested=tested,
+        scores=tested.scores,
+        intervals=score_intervals(tested, tested.risk, seed=1),
+        bins=bins,
+        calibration_error=metrics.calibration_error(bins),
+        lift=metrics.top_lift(tested.outcomes, tested.risk),
+        segments=(),
+    )
+
+
 def checked_features(count: int) -> Checked:
     """A drift check of a table of so many features."""
     found = tuple(
@@ -113,26 +117,15 @@ def content_of(
     features: int = 0,
 ) -> ReportContent:
     """What the report tells of the live release with another ranking, model and drift check."""
-    sample = Predictions(tested.outcomes, tested.predicted, tested.clients)
     live = release or live_release(config.prod_deployment_path)
+    results = RunResults(live, evaluation_of(tested), ranking, Movers(None, live.id))
     with History(config.history_path) as history:
-        sections: tuple[Section, ...] = (
-            top_section(ranking),
-            risks_section(config, ranking, None, 0.5),
-            score_section(history, None),
-            model_section(tested, score_intervals(sample, tested.risk, seed=1)),
-            drift_section(checked_features(features) if features else last_checked(history)),
-            data_section(history, config.schema),
-            card_section(live),
-        )
-    latest = CurrentRanking(config.clientrisk_path, config.history_path)
-    return ReportContent(
-        made_at=MADE_AT,
-        release=live.id,
-        state=current_state(config, latest, within_run=True),
-        sections=sections,
-        card=live.path / CARD,
-    )
+        content = report_content(config, history, results)
+    if not features:
+        return replace(content, made_at=MADE_AT)
+    drift = drift_section(checked_features(features))
+    sections = tuple(drift if one.key == "drift" else one for one in content.sections)
+    return replace(content, made_at=MADE_AT, sections=sections)
 
 
 def with_features(release: Release, count: int) -> Release:

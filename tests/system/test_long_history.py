@@ -9,7 +9,7 @@ import pytest
 from sandbox import Sandbox, client_rows
 
 from app import create_app
-from pipeline.reporting.status import status, status_lines
+from pipeline.reporting.status import read_status, status_lines
 from pipeline.storage.database import History
 from pipeline.storage.risk_history import risk_over_time
 from tests.bench.bench_history import fill
@@ -143,12 +143,18 @@ def questions(world: Sandbox) -> dict[str, Callable[[], object]]:
     paths = ("/health", "/ready", "/diagnostics", "/summarystats", "/scoring", "/risk")
     client_at_risk = client.get("/risk?limit=1").get_json()["clients"][0]["client"]
 
+    def status() -> None:
+        config = world.config
+        with History(config.history_path) as history:
+            paths = config.input_folder_path, config.prod_deployment_path, config.lock_path
+            status_lines(read_status(*paths, history))
+
     def risks() -> None:
         with History(world.config.history_path) as history:
             assert len(risk_over_time(history, client_at_risk)) == 1
 
     return {
-        "the status": lambda: status_lines(status(world.config)),
+        "the status": status,
         "an empty tick": lambda: world.run("fullprocess"),
         **{path: ask(path) for path in (*paths, "/prediction?filename=testdata.csv")},
         "the risk of a client over time": risks,

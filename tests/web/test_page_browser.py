@@ -51,7 +51,7 @@ PHONES = (320, 375)
 NO_SCRIPT = {"java_script_enabled": False}
 HEADINGS = [
     "Clients at risk",
-    "Risks, and who moved",
+    "Risks, and largest changes",
     "Score over time",
     "Drift",
     "Data quality",
@@ -175,7 +175,7 @@ def test_it_loads_with_status_facts_sections_and_charts(site: Site, visit: Visit
     page = visit()
     ranking = site.ranking
     assert page.title() == "Clients about to leave"
-    expect(page.locator(".state .word")).to_have_text("Look at this")
+    expect(page.locator(".state .word")).to_have_text("Needs attention")
     score = (site.config.prod_deployment_path / "latestscore.txt").read_text().strip()
     sentence = page.locator(".state .sentence").inner_text()
     assert re.fullmatch(
@@ -831,7 +831,7 @@ def test_a_browser_sends_the_token_as_a_password(
     with serving(site.config) as url:
         visiting = Visitor(browser, url)
         page = visiting.open(http_credentials={"username": "anyone", "password": "secret-token"})
-        expect(page.locator(".state .word")).to_have_text("Look at this")
+        expect(page.locator(".state .word")).to_have_text("Needs attention")
         assert page.evaluate("getComputedStyle(document.querySelector('.facts')).display") == "grid"
         page.get_by_label("Name", exact=True).fill(APOSTROPHE)
         expect_found(page, [APOSTROPHE])

@@ -1,6 +1,8 @@
-"""The chart of how many clients are at which risk."""
+"""Charts of how many clients are at which risk, and of how the input moved."""
 
+from collections.abc import Sequence
 from functools import partial
+from math import inf
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,11 +11,14 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.core.config import RiskBands
-from pipeline.core.formatting import pluralize
+from pipeline.core.formatting import format_percent, pluralize, truncate
+from pipeline.monitoring.input_drift import FeatureDrift
+from pipeline.monitoring.score_drift import DRIFT
 from pipeline.reporting.charts.chart import Chart
 from pipeline.reporting.charts.style import ALARM, MUTED, QUIET, SERIES, SMALL, plain_axes
 
 BINS = 20  # of equal width
+MAX_FEATURES = 12  # drawn; the others are in the table
 _BANDS = (  # the higher the darker, in grey too: name, colour, how much of it, edge
     ("low", QUIET, 0.25, QUIET),
     ("medium", SERIES[5], 0.6, SERIES[5]),
@@ -34,8 +39,8 @@ def distribution_chart(risk: np.ndarray, bands: RiskBands, threshold: float | No
     return Chart(
         key="distribution",
         title=title,
-        summary="Bars: how many clients are at which risk, by band; the dashed line is the least"
-        " risk that is predicted to leave.",
+        summary="Bars: how many clients are at which risk, by band; clients at or above the"
+        " dashed line, the threshold, are predicted to leave.",
         header=("risk", "clients"),
         rows=tuple(
             (f"{100 * low:.0f} to {100 * up:.0f} %", f"{count:,}")
@@ -43,11 +48,11 @@ def distribution_chart(risk: np.ndarray, bands: RiskBands, threshold: float | No
                 edges[:-1], edges[1:], split.sum(axis=0).tolist(), strict=True
             )
         ),
-        draw=partial(_draw, split, threshold),
+        draw=partial(_draw_distribution, split, threshold),
     )
 
 
-def _draw(split: np.ndarray, threshold: float | None, figure: Figure) -> None:
+def _draw_distribution(split: np.ndarray, threshold: float | None, figure: Figure) -> None:
     """`split` has the shape (bands, bins): a limit within a bin parts its bar in two."""
     axes = plain_axes(figure, left=0.9)  # 100,000 clients
     middles = 100 * (np.arange(BINS) + 0.5) / BINS
@@ -68,7 +73,7 @@ def _draw(split: np.ndarray, threshold: float | None, figure: Figure) -> None:
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylim(0, 1.06 * max(1, split.sum(axis=0).max()))
     if threshold is not None:
-        mark_threshold(axes, 100 * threshold)
+        _mark_threshold(axes, 100 * threshold)
     axes.set_xlim(0, 100)
     axes.set_xlabel("risk of leaving, percent")
     axes.set_ylabel("clients")
@@ -79,8 +84,8 @@ def _draw(split: np.ndarray, threshold: float | None, figure: Figure) -> None:
     )
 
 
-def mark_threshold(axes: Axes, at: float) -> None:
-    """A dashed line at the least risk that is predicted to leave."""
+def _mark_threshold(axes: Axes, at: float) -> None:
+    """A dashed line: clients at or above it are predicted to leave."""
     axes.axvline(at, color=MUTED, ls="--", lw=1.2)
     axes.annotate(
         "threshold",
@@ -90,3 +95,84 @@ def mark_threshold(axes: Axes, at: float) -> None:
         textcoords="offset points",
         fontsize=SMALL,
     )
+
+
+def input_chart(found: Sequence[FeatureDrift], release: str) -> Chart:
+    """How far each feature of the last batch has moved from the training data."""
+    drifted = [one.name for one in found if one.verdict == DRIFT]
+    drawn = [one for one in found if _measured(one) or one.verdict == DRIFT]
+    if drifted:
+        title = f"Input: {', '.join(drifted)} drifted"
+    else:
+        title = "Input: no feature drifted" if drawn else "Input: too few rows to tell"
+    return Chart(
+        key="input",
+        title=title if len(title) < 100 else f"Input: {len(drifted):,} features drifted",
+        summary=(
+            "Bars: the population stability index (PSI) between each feature of the last batch and"
+            f" the training data of release {release}, as a multiple of the limit for so many rows;"
+            " dashed: the limit. Those that drifted are marked."
+        ),
+        header=("feature", "PSI", "limit", "p", "missing", "before", "unseen", "verdict"),
+        rows=tuple(
+            (
+                one.name,
+                _number(one.psi, ".3f"),
+                _number(one.psi_limit, ".3f"),
+                _number(one.p_value, ".2g"),
+                *(format_percent(share) for share in (one.missing, one.missing_before, one.unseen)),
+                one.verdict,
+            )
+            for one in found
+        ),
+        draw=partial(_draw_input, sorted(drawn, key=_weight, reverse=True)[:MAX_FEATURES]),
+    )
+
+
+def _draw_input(shown: Sequence[FeatureDrift], figure: Figure) -> None:
+    axes = plain_axes(figure, left=2.0)
+    places = range(len(shown))[::-1]
+    for place, one in zip(places, shown, strict=True):
+        _bar(axes, place, one)
+    axes.axvline(1, color=MUTED, ls="--", lw=1.2)
+    if not shown:
+        axes.text(0.5, 0.5, "too few rows", transform=axes.transAxes, ha="center")
+    room = 2.6 if any(map(_cause, shown)) else 1.25  # for the text at the longest bar
+    axes.set_xlim(0, room * max(1.0, *map(_ratio, shown), 0.0))
+    axes.set_yticks(np.array(places), [truncate(one.name, 22) for one in shown])
+    axes.set_ylim(-0.7, max(len(shown), 1) - 0.3)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("PSI, as a multiple of its limit")
+
+
+def _bar(axes: Axes, place: int, one: FeatureDrift) -> None:
+    """One feature; a column without any value has no PSI, and so no bar."""
+    alarm = one.verdict == DRIFT
+    if _measured(one):
+        axes.barh(place, _ratio(one), height=0.6, color=ALARM if alarm else QUIET)
+    if alarm:
+        axes.annotate(f" drift{_cause(one)}", (_ratio(one), place), va="center", fontsize=SMALL)
+
+
+def _measured(one: FeatureDrift) -> bool:
+    return one.psi is not None and bool(one.psi_limit)
+
+
+def _weight(one: FeatureDrift) -> tuple[bool, float]:
+    """What drifted comes first, and before all what has too few values left for a PSI."""
+    return one.verdict == DRIFT, _ratio(one) if _measured(one) else inf
+
+
+def _ratio(one: FeatureDrift) -> float:
+    return (one.psi or 0.0) / (one.psi_limit or 1.0)
+
+
+def _cause(one: FeatureDrift) -> str:
+    """What of a feature drifted, if not its values."""
+    if one.reason.startswith("missing"):
+        return f": {format_percent(one.missing)} missing"
+    return f": {format_percent(one.unseen)} unseen" if "in categories" in one.reason else ""
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

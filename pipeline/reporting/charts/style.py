@@ -1,8 +1,9 @@
-"""The one style of all pictures: colours, type, and how a figure becomes SVG or PNG."""
+"""The one style of all pictures: colours, type, axes, and how a figure becomes SVG or PNG."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from threading import Lock
 from typing import Any
 
@@ -12,20 +13,29 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, NullLocator
 
-# Told apart by people who see no red or no green, and, with the line styles, in grey print; each
-# stands out 3 : 1 from white, as WCAG 2.2 asks of graphics (1.4.11).
+from pipeline.core.formatting import format_minute
+
+# Distinct for people who see no red or no green, and, with the line styles, in grey print; each has
+# a contrast of 3 : 1 with white, as WCAG 2.2 asks of graphics (1.4.11).
 SERIES = ("#0b4f8a", "#c2570c", "#00967a", "#905aa7", "#6b7280", "#8a5524")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 2)))
 MAIN, ALARM, GOOD, QUIET = SERIES[0], SERIES[1], SERIES[2], SERIES[4]
 INK, MUTED, GRID, PAPER = "#1f2328", "#59636e", "#d1d9e0", "#ffffff"
-# of a matrix: dark is much, in grey too; none so dark that the letters on it could not be read
+# of a matrix: darker is more, in grey too; never too dark for the letters on it
 SHADES = ListedColormap(mpl.colormaps["Blues"](np.linspace(0, 0.55, 256)))
-ON_SHADES = "#262626"  # in the dark, too: the shades stay as they are
+ON_SHADES = "#262626"  # in dark mode, too: the shades do not change
 
 WIDTH, HEIGHT = 5.0, 2.75  # inches; on a phone of 320 pixels it is drawn at 0.8 of its size
-SMALL = 10.2  # points: the least letters, which are 8 pixels there
+SMALL = 10.2  # points: the smallest letters, which are 8 pixels there
+
+FEW_POINTS = 40  # more than these are a line without markers
+_DAY = 86_400.0  # seconds
+_HOUR = 1 / 24  # of a day
+_MARGIN = 0.03  # of the whole time, on both sides
 
 _STYLE: Any = {  # a mapping of names that matplotlib lists one by one
     "font.family": "DejaVu Sans",
@@ -67,7 +77,7 @@ _LOCK = Lock()  # matplotlib's settings are those of the whole process
 
 @contextmanager
 def styled(**more: Any) -> Iterator[None]:
-    """Draw and save in the style of the house; one thread at a time."""
+    """Draw and save in the common style; one thread at a time."""
     settings: Any = {**_STYLE, **more}
     with _LOCK, mpl.rc_context(settings):
         yield
@@ -99,18 +109,13 @@ def plain_axes(figure: Figure, *, left: float = 0.62, bottom: float = 0.52) -> A
 
 
 def percent_axes(figure: Figure, x: str, y: str) -> Axes:
-    """Axes on which both are a percent, of what is told."""
+    """Axes in percent on both sides, with their labels."""
     axes = plain_axes(figure)
     axes.set_xlabel(f"{x}, percent")
     axes.set_ylabel(f"{y}, %")
     axes.set_xlim(-2, 102)
     axes.set_ylim(-2, 102)
     return axes
-
-
-def mark_diagonal(axes: Axes, name: str) -> None:
-    """A dotted line where both percents are the same."""
-    axes.plot([0, 100], [0, 100], color=MUTED, ls=":", lw=1, label=name)
 
 
 def png_of(figure: Figure, dpi: int = 150) -> bytes:
@@ -125,3 +130,51 @@ def svg_of(figure: Figure) -> str:
     content = io.StringIO()
     figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
     return content.getvalue()
+
+
+def time_axes(figure: Figure, label: str, left: float = 0.7) -> Axes:
+    """Axes over time, with the label of the other axis."""
+    axes = plain_axes(figure, left=left)
+    locator = AutoDateLocator(minticks=3, maxticks=5)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.set_xlabel("when (UTC)")
+    axes.set_ylabel(label)
+    return axes
+
+
+def day_of(at: str) -> float:
+    """The position of a time on the axis, in days."""
+    return datetime.fromisoformat(at).timestamp() / _DAY
+
+
+def middle(first: str, last: str) -> float:
+    """The position of the middle of two times."""
+    return (day_of(first) + day_of(last)) / 2
+
+
+def set_span(axes: Axes, moments: Iterable[str]) -> None:
+    """Let the axis reach over all moments of a chart: a day to both sides where they are one.
+
+    Those of less than an hour count as one: there is no scale for them.
+    """
+    places = [day_of(at) for at in moments]
+    if not places:
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(NullLocator())
+            axis.set_minor_locator(NullLocator())
+            axis.set_major_formatter(NullFormatter())  # that of dates needs a tick
+        axes.text(0.5, 0.5, "none yet", transform=axes.transAxes, ha="center", color=MUTED)
+        return
+    first, last = min(places), max(places)
+    margin = _MARGIN * (last - first) if last - first > _HOUR else 1.0
+    axes.set_xlim(first - margin, last + margin)
+
+
+def span_words(first: str, last: str) -> str:
+    """From when to when, for a table."""
+    return (
+        format_minute(first)
+        if first == last
+        else f"{format_minute(first)} to {format_minute(last)}"
+    )

@@ -1,51 +1,167 @@
-"""Charts of how things went over time: missing values and timings."""
+"""Charts over time: the score, missing values, timings, and one client's risk."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from pipeline.core.formatting import format_minute, format_seconds, format_significant, truncate
+from pipeline.core.formatting import (
+    format_minute,
+    format_percent,
+    format_release_number,
+    format_score,
+    format_seconds,
+    format_significant,
+    pluralize,
+    truncate,
+)
 from pipeline.reporting.charts.chart import Chart
-from pipeline.reporting.charts.style import LINES, SERIES
-from pipeline.reporting.charts.timeaxis import (
-    FEW,
+from pipeline.reporting.charts.style import (
+    ALARM,
+    FEW_POINTS,
+    LINES,
+    MAIN,
+    MUTED,
+    QUIET,
+    SERIES,
+    SMALL,
+    day_of,
     middle,
-    over_time,
-    place_of,
     set_span,
     span_words,
+    time_axes,
 )
-from pipeline.storage.trends import Missing, TimingBin
+from pipeline.storage.risk_history import RiskPoint
+from pipeline.storage.trends import Deployment, Missing, ScoreBin, TimingBin
 
-MOST_LETTERS = 24  # of a column's name
-MOST_LINES = 6  # columns drawn by name; the others are in the table
+MAX_RELEASES = 12  # whose numbers are in a picture
+MAX_LINES = 6  # columns that are drawn; the others are in the table
+MAX_LETTERS = 24  # of a column's name
+# of the height: a tick of drift, and how much longer it is where all batches drifted
+_SHORTEST, _LONGER = 0.03, 0.07
+
+
+def score_chart(bins: Sequence[ScoreBin], releases: Sequence[Deployment]) -> Chart:
+    """The live model's F1 on each batch, with what drifted and when a release went live."""
+    drifted = sum(part.drifted for part in bins)
+    batches = sum(part.batches for part in bins)
+    found = "none judged yet"
+    if bins:
+        latest = f"latest {format_score(bins[-1].f1)}"
+        found = f"{latest}; drift in {drifted:,} of {pluralize(batches, 'batch', 'batches')}"
+    return Chart(
+        key="score",
+        title=f"F1 of the live model on new rows: {found}",
+        summary=_score_summary(bins),
+        header=("when", "batches", "F1", "lowest", "highest", "drifted"),
+        rows=tuple(
+            (
+                span_words(part.first, part.last),
+                f"{part.batches:,}",
+                *(format_score(value) for value in (part.f1, part.low, part.high)),
+                f"{part.drifted:,}",
+            )
+            for part in reversed(bins)
+        ),
+        draw=partial(_draw_score, bins, releases[-MAX_RELEASES:]),
+    )
+
+
+def _score_summary(bins: Sequence[ScoreBin]) -> str:
+    drift = (
+        "triangles mark drift"
+        if len(bins) <= FEW_POINTS
+        else "ticks at the bottom mark drift, the longer the more of the batches drifted"
+    )
+    text = (
+        "A line of the F1 that the live model reached on each batch of new rows, over time;"
+        f" {drift}, vertical lines the releases that went live."
+    )
+    if sum(part.batches for part in bins) > 1:
+        text += (
+            " Where batches are many, a point is the mean of several,"
+            " and the band reaches from the lowest to the highest."
+        )
+    return text
+
+
+def _draw_score(bins: Sequence[ScoreBin], releases: Sequence[Deployment], figure: Figure) -> None:
+    axes = time_axes(figure, "F1 (0 to 1)")
+    at = [middle(part.first, part.last) for part in bins]
+    marker = "o" if len(bins) <= FEW_POINTS else ""
+    axes.plot(at, [part.f1 for part in bins], color=MAIN, marker=marker, label="on new rows")
+    if any(part.batches > 1 for part in bins):
+        low, high = [part.low for part in bins], [part.high for part in bins]
+        axes.fill_between(at, low, high, color=MAIN, alpha=0.2, linewidth=0)
+    _mark_drift(axes, at, bins)
+    _mark_releases(axes, releases)
+    axes.set_ylim(-0.02, 1.02)
+    ends = [moment for part in bins for moment in (part.first, part.last)]
+    set_span(axes, [*ends, *(one.at for one in releases)])
+    if bins:
+        axes.legend(loc="best", handlelength=1.6)
+
+
+def _mark_drift(axes: Axes, at: Sequence[float], bins: Sequence[ScoreBin]) -> None:
+    """Triangles on the line; of many, which would hide it, ticks below."""
+    alarms = [(when, part) for when, part in zip(at, bins, strict=True) if part.drifted]
+    if not alarms:
+        return
+    if len(bins) <= FEW_POINTS:
+        x, y = zip(*((when, part.f1) for when, part in alarms), strict=True)
+        axes.plot(x, y, ls="", marker="v", ms=8, color=ALARM, label="drift")
+        return
+    ticks = [
+        [(when, 0.0), (when, _SHORTEST + _LONGER * part.drifted / part.batches)]
+        for when, part in alarms
+    ]
+    marks = LineCollection(ticks, colors=ALARM, linewidths=1.6, label="drift")
+    marks.set_transform(axes.get_xaxis_transform())
+    axes.add_collection(marks, autolim=False)
+
+
+def _mark_releases(axes: Axes, releases: Sequence[Deployment]) -> None:
+    places = [day_of(one.at) for one in releases]
+    lines = [[(at, 0.0), (at, 1.0)] for at in places]
+    marks = LineCollection(lines, colors=QUIET, linestyles=":", linewidths=1.0)
+    marks.set_transform(axes.get_xaxis_transform())
+    axes.add_collection(marks, autolim=False)
+    for at, one in zip(places, releases, strict=True):
+        axes.annotate(
+            format_release_number(one.release),
+            (at, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(2, -10),
+            textcoords="offset points",
+            fontsize=SMALL,
+            color=MUTED,
+        )
 
 
 def missing_chart(samples: Sequence[Missing], outcome: str) -> Chart:
-    """Percent missing of each column over time; of recent clients nobody knows the outcome."""
+    """Percent missing of each column over time; recent clients have no known outcome yet."""
     now = samples[-1].percent if samples else {}
     order = sorted(now, key=lambda name: -now[name])
     lacking = [name for name in order if any(one.percent.get(name) for one in samples)]
     most = next((name for name in order if name != outcome), None)
-    told = (
-        f"{truncate(most, MOST_LETTERS)} most, {now[most]:.1f} %"
-        if most and now[most]
-        else "none now"
-    )
+    latest = "none now"
+    if most and now[most]:
+        latest = f"most in {truncate(most, MAX_LETTERS)}, {now[most]:.1f} %"
     shown = {
         name: f"{truncate(name, 14)} (not known yet)"
         if name == outcome
-        else truncate(name, MOST_LETTERS)
-        for name in lacking[:MOST_LINES]
+        else truncate(name, MAX_LETTERS)
+        for name in lacking[:MAX_LINES]
     }
     return Chart(
         key="missing",
-        title=f"Missing values by column: {told}",
+        title=f"Missing values by column: {latest}",
         summary=(
             "A line for each column that lacks values: the percent missing, over time."
-            f" {outcome} is what comes later: of recent clients it is not known yet."
+            f" {outcome} of recent clients is not known yet."
         ),
         header=("when", *order),
         rows=tuple(
@@ -58,9 +174,9 @@ def missing_chart(samples: Sequence[Missing], outcome: str) -> Chart:
 
 def _draw_missing(samples: Sequence[Missing], shown: Mapping[str, str], figure: Figure) -> None:
     """`shown` has the label of each column that is drawn."""
-    axes = over_time(figure, "percent missing")
-    at = [place_of(one.at) for one in samples]
-    marker = "o" if len(samples) <= FEW else ""
+    axes = time_axes(figure, "percent missing")
+    at = [day_of(one.at) for one in samples]
+    marker = "o" if len(samples) <= FEW_POINTS else ""
     for i, (name, label) in enumerate(shown.items()):
         values = [one.percent.get(name, float("nan")) for one in samples]
         axes.plot(at, values, color=SERIES[i], ls=LINES[i], marker=marker, label=label)
@@ -97,14 +213,14 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
 
 
 def _draw_timings(stages: Mapping[str, Sequence[TimingBin]], figure: Figure) -> None:
-    axes = over_time(figure, "seconds", left=0.85)  # 0.005
+    axes = time_axes(figure, "seconds", left=0.85)  # 0.005
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())  # its powers would not find room
     for i, (stage, bins) in enumerate(stages.items()):
         at = [middle(part.first, part.last) for part in bins]
-        marker = "os"[i % 2] if len(bins) <= FEW else ""
+        marker = "os"[i % 2] if len(bins) <= FEW_POINTS else ""
         values = [part.seconds for part in bins]
         axes.plot(at, values, color=SERIES[i], ls=LINES[i], marker=marker, label=stage)
     parts = [part for bins in stages.values() for part in bins]
@@ -115,3 +231,54 @@ def _draw_timings(stages: Mapping[str, Sequence[TimingBin]], figure: Figure) -> 
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
+
+
+def client_chart(points: Sequence[RiskPoint], threshold: float | None, until: str) -> Chart:
+    """One client's risk over time: it holds until the next point, the last one until `until`."""
+    risks = [point.risk for point in points if point.risk is not None]
+    title = "Risk over time: none on record"
+    if risks:
+        gone = ", then no longer ranked" if points[-1].risk is None else ""
+        title = f"Risk over time: latest {format_percent(risks[-1], 0)}{gone}"
+    return Chart(
+        key="client-risk",
+        title=title,
+        summary="Steps: the risk of leaving from each ranking that changed it, in percent.",
+        header=("when", "risk", "release"),
+        rows=tuple(
+            (
+                format_minute(point.at),
+                "not ranked" if point.risk is None else format_percent(point.risk, 0),
+                point.release,
+            )
+            for point in reversed(points)
+        ),
+        draw=partial(_draw_client, points, threshold, until),
+    )
+
+
+def _draw_client(
+    points: Sequence[RiskPoint], threshold: float | None, until: str, figure: Figure
+) -> None:
+    axes = time_axes(figure, "risk, percent")
+    moments = [point.at for point in points] + [until] * bool(points)
+    values = [float("nan") if p.risk is None else 100 * p.risk for p in points]
+    at, values = [day_of(moment) for moment in moments], values + values[-1:]
+    markers = list(range(len(points)))
+    axes.step(at, values, where="post", color=MAIN, marker="o", markevery=markers)
+    if threshold is not None and points:
+        _mark_threshold(axes, 100 * threshold)
+    axes.set_ylim(-2, 102)
+    set_span(axes, moments)
+
+
+def _mark_threshold(axes: Axes, at: float) -> None:
+    axes.axhline(at, color=ALARM, ls="--", lw=1.2)
+    axes.annotate(
+        "threshold: predicted to leave",
+        (0.01, at),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        fontsize=SMALL,
+    )

@@ -1,4 +1,4 @@
-"""One sentence for each way the system can stand."""
+"""The overall health: one sentence for each state of the system."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,13 +9,16 @@ from sandbox import Sandbox
 
 from pipeline.core.errors import DataError, ReleaseError
 from pipeline.core.formatting import format_day, format_score
+from pipeline.core.policy import Policy
 from pipeline.monitoring.input_drift import FeatureDrift
 from pipeline.ranking.current_ranking import CurrentRanking
+from pipeline.registry.live_model import LiveModel
 from pipeline.registry.releases import Release
 from pipeline.reporting.document import BAD, GOOD, WARNING, Fact, State
-from pipeline.reporting.health import Risks, risks_of, state_of
-from pipeline.reporting.overview import current_state
-from pipeline.reporting.status import LastRun, LastVerdict, Status, status
+from pipeline.reporting.health import Risks, count_risks, overall_health
+from pipeline.reporting.overview import page_health
+from pipeline.reporting.status import LastRun, LastVerdict, Status, read_status
+from pipeline.storage.database import History
 from pipeline.storage.records import Checked
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -28,7 +31,10 @@ RISKS = Risks(clients=10_000, high=1, contact=1234)
 @pytest.fixture
 def well(settled: Sandbox) -> Status:
     """A status as a finished run leaves it, at a known time."""
-    found = status(settled.config)
+    config = settled.config
+    paths = config.input_folder_path, config.prod_deployment_path, config.lock_path
+    with History(settled.config.history_path) as history:
+        found = read_status(*paths, history)
     return replace(found, last_run=DONE, last_active=RECENTLY, last_verdict=KEPT)
 
 
@@ -42,7 +48,7 @@ def live_words(now: Status) -> str:
 
 
 def told(now: Status, risks: Risks | None = RISKS, *, within_run: bool = False) -> State:
-    return state_of(now, risks, NOW, within_run=within_run)
+    return overall_health(now, risks, NOW, within_run=within_run)
 
 
 def test_all_is_well(well: Status) -> None:
@@ -62,7 +68,7 @@ def test_the_figures_are_told_with_what_they_are(well: Status) -> None:
         Fact("At high risk", "1", "of 10,000 clients"),
         Fact("To be contacted", "1,234", "by the threshold of the release"),
         Fact("Last run with work", "done", "3 hours ago, 2026-11-22 06:00 UTC"),
-        Fact("New files", "0", "0 not judged yet, 0 refused"),
+        Fact("New files", "0", "0 not judged yet, 0 rejected"),
     )
 
 
@@ -74,11 +80,11 @@ def test_before_the_first_ranking_no_client_is_counted(well: Status) -> None:
 def test_before_anything_ran_it_says_what_to_do() -> None:
     found = told(Status(None, None, None, (), (), (), None), None)
 
-    assert (found.level, found.word) == (WARNING, "Look at this")
+    assert (found.level, found.word) == (WARNING, "Needs attention")
     assert found.sentence == "no release is live yet: run python fullprocess.py."
     assert found.facts == (
         Fact("Last run with work", "none", ""),
-        Fact("New files", "0", "0 not judged yet, 0 refused"),
+        Fact("New files", "0", "0 not judged yet, 0 rejected"),
     )
 
 
@@ -114,8 +120,8 @@ def test_a_run_that_has_not_ended_is_doubtful(well: Status) -> None:
     found = told(replace(well, last_run=replace(DONE, ended_at=None, outcome=None)))
 
     assert found.level == WARNING
-    assert found.sentence.startswith("the last run, begun 3 hours ago, has not ended; release 1,")
-    assert found.facts[-2].value == "at work"
+    assert found.sentence.startswith("the last run, started 3 hours ago, has not ended; release 1,")
+    assert found.facts[-2].value == "running"
 
 
 def test_a_run_at_work_is_no_doubt(well: Status) -> None:
@@ -164,7 +170,7 @@ def test_refused_files_are_doubtful(well: Status, names: tuple[str, ...], words:
 
     assert found.level == WARNING
     assert found.sentence.startswith(f"{words} input folder cannot be read; release 1,")
-    assert found.facts[-1].note == f"0 not judged yet, {len(names)} refused"
+    assert found.facts[-1].note == f"0 not judged yet, {len(names)} rejected"
 
 
 def test_what_is_wrong_comes_before_what_is_doubtful(well: Status) -> None:
@@ -188,8 +194,9 @@ def test_within_a_run_nothing_is_said_of_that_run(well: Status) -> None:
 
 
 def test_the_real_state_counts_the_ranking(settled: Sandbox) -> None:
-    latest = CurrentRanking(settled.config.clientrisk_path, settled.config.history_path)
-    found = current_state(settled.config, latest)
+    config = settled.config
+    current = CurrentRanking(config.clientrisk_path, config.history_path)
+    found = page_health(config, current, LiveModel(config.prod_deployment_path, config.schema))
     lines = (settled.root / "models/clientrisk.csv").read_text().splitlines()[1:]
     high = sum(line.split(",")[3] == "high" for line in lines)
 
@@ -197,10 +204,10 @@ def test_the_real_state_counts_the_ranking(settled: Sandbox) -> None:
     assert found.facts[2] == Fact("At high risk", str(high), f"of {len(lines)} clients")
 
 
-def test_clients_are_counted_by_the_bands_of_their_ranking(sandbox: Sandbox) -> None:
+def test_clients_are_counted_by_the_bands_of_their_ranking() -> None:
     ranking = pd.DataFrame({"band": ["high", "low", "high"], "contact": ["yes", "no", "no"]})
 
-    assert risks_of(sandbox.config, ranking) == Risks(3, 2, 1)
+    assert count_risks(ranking, Policy()) == Risks(3, 2, 1)
 
 
 def feature(name: str, verdict: str = "drift") -> FeatureDrift:
@@ -216,7 +223,7 @@ def checked(now: Status, *found: FeatureDrift, release: str | None = None) -> Ch
 def test_input_that_drifted_is_a_doubt(well: Status) -> None:
     check = checked(well, feature("a"), feature("b", "no drift"), feature("c"))
 
-    found = state_of(well, RISKS, NOW, checked=check)
+    found = overall_health(well, RISKS, NOW, checked=check)
 
     assert found.level == WARNING
     assert found.sentence.startswith("the input of the last batch drifted: a, c; release 1,")
@@ -225,28 +232,32 @@ def test_input_that_drifted_is_a_doubt(well: Status) -> None:
 def test_of_many_features_that_drifted_some_are_named(well: Status) -> None:
     check = checked(well, *map(feature, "abcde"))
 
-    assert "drifted: a, b, c and 2 more;" in state_of(well, RISKS, NOW, checked=check).sentence
+    assert (
+        "drifted: a, b, c and 2 more;" in overall_health(well, RISKS, NOW, checked=check).sentence
+    )
 
 
 def test_what_drifted_from_a_former_release_is_none_of_the_live_ones(well: Status) -> None:
     check = checked(well, feature("a"), release="000000-20260101T000000Z")
 
-    assert state_of(well, RISKS, NOW, checked=check).level == GOOD
+    assert overall_health(well, RISKS, NOW, checked=check).level == GOOD
 
 
-def test_a_model_that_names_nobody_rightly_is_a_doubt(well: Status) -> None:
+def test_a_model_with_an_f1_of_0_is_a_doubt(well: Status) -> None:
     assert isinstance(well.release, Release)
 
     found = told(replace(well, release=replace(well.release, f1=0.0)))
 
     assert found.level == WARNING
-    assert found.sentence.startswith("the live model names nobody rightly;")
+    assert found.sentence.startswith(
+        "the F1 of the live model is 0: it predicts no leaver correctly;"
+    )
 
 
 def test_a_file_that_waits_for_its_reports_only_is_judged(well: Status) -> None:
     now = replace(well, pending=("a.csv", "b.csv"), unjudged=1)
 
-    assert told(now).facts[-1].note == "1 not judged yet, 0 refused"
+    assert told(now).facts[-1].note == "1 not judged yet, 0 rejected"
 
 
 def test_whom_it_pays_to_contact_is_not_told_by_the_threshold(well: Status) -> None:

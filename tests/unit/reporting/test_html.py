@@ -38,7 +38,7 @@ def rich(settled: Sandbox, kept: dict[str, str]) -> str:
         kept["html"] = report_html(content)
         kept["release"] = live_release(settled.config.prod_deployment_path).id
         kept["score"] = (
-            f"F1 of the live model on new rows: {last.f1:.3f} at last;"
+            f"F1 of the live model on new rows: latest {last.f1:.3f};"
             f" drift in {drifted:,} of {batches:,} batches"
         )
     return kept["html"]
@@ -88,7 +88,7 @@ def test_it_holds_the_model_card(rich: str) -> None:
 
 
 def test_where_nobody_is_ranked_nobody_is_at_risk() -> None:
-    assert top_section(ranking_of([])).title == "Nobody is at risk"
+    assert top_section(ranking_of([])).title == "No client is at risk"
     assert top_section(ranking_of(["one"])).title == "The client at risk"
 
 

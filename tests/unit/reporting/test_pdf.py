@@ -19,8 +19,7 @@ from sandbox import Sandbox
 
 from pipeline.core.formatting import truncate
 from pipeline.registry.releases import Challenge, live_release
-from pipeline.reporting.document import Grid, Section, State
-from pipeline.reporting.html import ReportContent
+from pipeline.reporting.document import Grid, ReportContent, Section, State
 from pipeline.reporting.pdf import MARGIN, report_pdf
 from pipeline.reporting.sections import card_section
 from pipeline.storage.database import History
@@ -185,7 +184,7 @@ def test_letters_of_any_script_do_not_stop_it(paper: Callable[[str], Paper]) -> 
 
 
 def test_letters_that_the_font_lacks_are_told(paper: Callable[[str], Paper]) -> None:
-    note = "Letters that this font lacks stand as □; report.html has them."
+    note = "□: a letter that this font lacks; report.html has it."
 
     assert f"3 {'□' * 12} " in paper("any letters").words
     assert note in paper("any letters").pages[-1]

@@ -2,15 +2,19 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from reportworlds import content_of, many_judged, ranking_of, set_aside
 from sandbox import Sandbox
 
-from pipeline.reporting.html import ReportContent
-from pipeline.reporting.report_files import write_reports
+from pipeline.reporting.document import ReportContent
+from pipeline.reporting.report_files import forget_reports, write_reports
 
 TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
+
+
+BOTH = ("html", "pdf")
 
 
 @pytest.fixture
@@ -30,13 +34,12 @@ def test_by_default_both_forms_are_written(settled: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("formats", [["html"], ["pdf"], ["html", "pdf"]])
-def test_each_form_lies_there_and_under_its_day(
+def test_each_format_is_written_and_copied_under_its_day(
     settled: Sandbox, content: ReportContent, formats: list[str]
 ) -> None:
-    settled.configure(report_formats=formats)
     models = settled.root / "models"
 
-    written = write_reports(settled.config, content)
+    written = write_reports(models, formats, content)
 
     assert written == tuple(models / f"report.{kind}" for kind in formats)
     assert reports(settled) == sorted(
@@ -51,14 +54,10 @@ def test_each_form_lies_there_and_under_its_day(
 def test_within_a_day_it_is_replaced_and_the_next_day_not(
     settled: Sandbox, content: ReportContent
 ) -> None:
-    settled.configure(report_formats=["html"])
     models = settled.root / "models"
     yesterday = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
     for made_at in (f"{yesterday} 23:50", f"{TODAY} 00:00", f"{TODAY} 09:10"):
-        told = ReportContent(
-            made_at, content.release, content.state, content.sections, content.card
-        )
-        write_reports(settled.config, told)
+        write_reports(models, ["html"], replace(content, made_at=made_at))
 
     assert reports(settled) == [
         "report.html",
@@ -69,48 +68,34 @@ def test_within_a_day_it_is_replaced_and_the_next_day_not(
     assert f"{TODAY} 09:10" in (models / f"reports/{TODAY}.html").read_text()
 
 
-def test_old_ones_are_deleted_and_what_others_put_there_stays(
-    settled: Sandbox, content: ReportContent
-) -> None:
-    settled.configure(report_formats=["html"], keep_history_days=30)
-    folder = settled.root / "models/reports"
-    folder.mkdir()
+def test_old_ones_are_deleted_and_other_files_stay(tmp_path: Path) -> None:
+    folder = tmp_path / "reports"
+    (folder / "2020-01-02.pdf").mkdir(parents=True)
     kept = f"{datetime.now(UTC) - timedelta(days=30):%Y-%m-%d}"
     old = f"{datetime.now(UTC) - timedelta(days=31):%Y-%m-%d}"
     others = ["2020-01-01.txt", "2020-01-01-mine.html", "notes.pdf", "2020-01-01.html.bak"]
     for name in (f"{kept}.pdf", f"{old}.pdf", f"{old}.html", "2020-01-01.html", *others):
         (folder / name).write_text("?")
 
-    write_reports(settled.config, content)
+    forget_reports(tmp_path, BOTH, days=30)
 
-    assert set(set_aside(folder)) == {f"{kept}.pdf", f"{TODAY}.html", *others}
-
-
-def test_a_folder_with_a_dated_name_is_left_alone(settled: Sandbox, content: ReportContent) -> None:
-    settled.configure(report_formats=["html"])
-    folder = settled.root / "models/reports/2020-01-01.pdf"
-    folder.mkdir(parents=True)
-
-    write_reports(settled.config, content)
-
-    assert folder.is_dir()
-    assert reports(settled) == ["report.html", f"reports/{TODAY}.html"]
+    left = {path.name for path in folder.iterdir()}
+    assert left == {f"{kept}.pdf", "2020-01-02.pdf", *others}
 
 
 @pytest.mark.parametrize("kind", ["html", "pdf"])
 def test_where_one_form_cannot_be_written_the_other_stays_too(
     settled: Sandbox, content: ReportContent, kind: str
 ) -> None:
-    settled.configure(report_formats=["html", "pdf"])
-    write_reports(settled.config, content)
     models = settled.root / "models"
+    write_reports(models, BOTH, content)
     (models / f"report.{kind}").unlink()
     (models / f"report.{kind}").mkdir()
     before = settled.files()
 
     later = replace(content, made_at=f"{TODAY} 10:00")
     with pytest.raises(IsADirectoryError) as caught:
-        write_reports(settled.config, later)
+        write_reports(models, BOTH, later)
 
     assert caught.value.filename == str(models / f"report.{kind}")
     assert settled.files() == before
@@ -136,10 +121,3 @@ def test_without_a_form_nothing_is_written(settled: Sandbox) -> None:
 
     assert (result.code, len(result.out.splitlines())) == (0, 3)
     assert reports(settled) == []
-
-
-def test_the_stage_tells_where_the_report_lies(settled: Sandbox) -> None:
-    settled.configure(report_formats=["html"])
-    assert settled.run("reporting").out.splitlines()[3:] == [
-        "models/report.html: how it all stands, for people"
-    ]

@@ -184,7 +184,7 @@ def test_a_run_that_was_killed_or_is_at_work_has_no_end(settled: Sandbox) -> Non
     with History(settled.config.history_path) as history:
         history.insert("runs", command="fullprocess", started_at=begun)
 
-    assert line(settled, "last run") == f"fullprocess, begun {begun} and not ended"
+    assert line(settled, "last run") == f"fullprocess, started {begun} and not ended"
 
 
 def test_it_tells_beside_a_run_that_is_at_work(settled: Sandbox) -> None:

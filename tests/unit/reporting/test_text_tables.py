@@ -1,6 +1,8 @@
+"""Aligned tables for a terminal: of trends, in cells that letters take."""
+
 import pytest
 
-from pipeline.reporting.text_tables import LONGEST, WIDEST, aligned, trend_lines, width
+from pipeline.reporting.text_tables import MAX_CELLS, MAX_WIDTH, aligned, trend_lines, width
 from pipeline.storage.trends import Missing, Refused, Trends
 
 
@@ -47,7 +49,7 @@ def test_a_long_name_is_cut_by_the_cells_it_takes(name: str) -> None:
     line = trend_lines(Trends((), (), (), (), (refused,)))[-1]
     cut = line.split()[2]
     assert cut.endswith("…")
-    assert LONGEST - 1 <= width(cut) <= LONGEST
+    assert MAX_CELLS - 1 <= width(cut) <= MAX_CELLS
 
 
 def missing(*percents: dict[str, float]) -> list[str]:
@@ -71,7 +73,7 @@ def test_only_columns_that_ever_lacked_values_are_told() -> None:
 def test_many_columns_are_told_in_lines_that_fit() -> None:
     names = [f"{'数値' * 3} {i}" for i in range(60)] + ["long" * 20]
     lines = missing(dict.fromkeys(names, 100.0))
-    assert all(width(line) <= WIDEST for line in lines)
+    assert all(width(line) <= MAX_WIDTH for line in lines)
     told = " ".join(line for line in lines if line.startswith("  when"))
     assert [name for name in names[:60] if f"{name}  " not in f"{told}  "] == []
     assert sum(line.count("100.00") for line in lines) == 61

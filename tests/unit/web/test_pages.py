@@ -72,7 +72,13 @@ def test_the_page_shows_the_state_the_clients_and_every_section(client: FlaskCli
 
     assert "All is well" in read.words
     assert "1 to 25 of 64 clients" in read.words
-    titles = ("Clients at risk", "Risks, and who moved", "Score over time", "Drift", "Data quality")
+    titles = (
+        "Clients at risk",
+        "Risks, and largest changes",
+        "Score over time",
+        "Drift",
+        "Data quality",
+    )
     for title in (*titles, "Runs", "Model card", "Score a file"):
         assert title in read.words
     assert "#clients" in read.links
@@ -283,7 +289,7 @@ def test_an_edited_ranking_leaves_the_rest_of_the_page(settled: Sandbox, text: s
     read = page(client.get("/"))
 
     assert "The ranking is not as it was written: run python reporting.py." in read.words
-    assert "Look at this" in read.words
+    assert "Needs attention" in read.words
     assert "Score over time" in read.words
     page(client.get("/clients", headers=BROWSER), 503)
 

@@ -10,24 +10,34 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.dates import num2date
 from matplotlib.figure import Figure
+from reportworlds import evaluation_of
 from sklearn import metrics as sklearn_metrics
 
 from pipeline.core.config import RiskBands
 from pipeline.monitoring import metrics
 from pipeline.monitoring.input_drift import FeatureDrift
 from pipeline.reporting.charts.chart import Chart
-from pipeline.reporting.charts.clientchart import client_chart
-from pipeline.reporting.charts.curvecharts import gain_chart, recall_chart, roc_chart
-from pipeline.reporting.charts.inputchart import input_chart
-from pipeline.reporting.charts.matrixchart import matrix_chart
-from pipeline.reporting.charts.model_charts import calibration_chart, model_charts
-from pipeline.reporting.charts.risk_charts import distribution_chart
-from pipeline.reporting.charts.scorechart import score_chart
+from pipeline.reporting.charts.model_charts import (
+    calibration_chart,
+    gain_chart,
+    matrix_chart,
+    matrix_figure,
+    model_charts,
+    recall_chart,
+    roc_chart,
+)
+from pipeline.reporting.charts.risk_charts import distribution_chart, input_chart
 from pipeline.reporting.charts.style import new_figure, styled
-from pipeline.reporting.charts.time_charts import missing_chart, timing_chart
+from pipeline.reporting.charts.time_charts import (
+    client_chart,
+    missing_chart,
+    score_chart,
+    timing_chart,
+)
 from pipeline.reporting.sections import model_section
 from pipeline.storage.risk_history import RiskPoint
 from pipeline.storage.trends import Deployment, Missing, ScoreBin, TimingBin
@@ -119,12 +129,14 @@ CHARTS: dict[str, Callable[[], Chart]] = {
     "roc, all risks equal": lambda: roc_chart(all_equal()),
     "recall": lambda: recall_chart(judged()),
     "recall, all risks equal": lambda: recall_chart(all_equal()),
-    "gain": lambda: gain_chart(judged(5000)),
-    "gain, all risks equal": lambda: gain_chart(all_equal()),
-    "gain of nine rows": lambda: gain_chart(replace(judged(9), outcomes=np.arange(9) % 2)),
-    "calibration": lambda: calibration_chart(judged()),
-    "calibration, all risks equal": lambda: calibration_chart(all_equal()),
-    "calibration, nobody left": lambda: calibration_chart(of_one_class(0)),
+    "gain": lambda: gain_chart(evaluation_of(judged(5000))),
+    "gain, all risks equal": lambda: gain_chart(evaluation_of(all_equal())),
+    "gain of nine rows": lambda: gain_chart(
+        evaluation_of(replace(judged(9), outcomes=np.arange(9) % 2))
+    ),
+    "calibration": lambda: calibration_chart(evaluation_of(judged())),
+    "calibration, all risks equal": lambda: calibration_chart(evaluation_of(all_equal())),
+    "calibration, nobody left": lambda: calibration_chart(evaluation_of(of_one_class(0))),
     "distribution": lambda: distribution_chart(judged().risk, BANDS, 0.5),
     "distribution, all equal": lambda: distribution_chart(all_equal().risk, BANDS, None),
     "distribution of nobody": lambda: distribution_chart(np.array([]), BANDS, 0.5),
@@ -200,19 +212,19 @@ def test_drawn_in_threads_at_once_they_come_out_right() -> None:
 @pytest.mark.parametrize(
     ("name", "title"),
     [
-        ("score", "F1 of the live model on new rows: 0.800 at last; drift in 15 of 30 batches"),
+        ("score", "F1 of the live model on new rows: latest 0.800; drift in 15 of 30 batches"),
         (
             "score of one batch",
-            "F1 of the live model on new rows: 0.800 at last; drift in 0 of 1 batch",
+            "F1 of the live model on new rows: latest 0.800; drift in 0 of 1 batch",
         ),
         ("score of no batch yet", "F1 of the live model on new rows: none judged yet"),
-        ("missing", "Missing values by column: column2 most, 9.2 %"),
+        ("missing", "Missing values by column: most in column2, 9.2 %"),
         ("missing, nothing lacks", "Missing values by column: none now"),
         ("missing, no record", "Missing values by column: none now"),
         ("timings", "Seconds of the last runs: ingestion 1,234 s, training 1,234 s"),
         ("timings, none", "Seconds of the last runs: none yet"),
-        ("client", "Risk over time: 31 %, then no longer ranked"),
-        ("client, one point", "Risk over time: 31 % at last"),
+        ("client", "Risk over time: latest 31 %, then no longer ranked"),
+        ("client, one point", "Risk over time: latest 31 %"),
         ("client, no record", "Risk over time: none on record"),
         ("input", "Input: age, land, size drifted"),
         ("input, nothing drifted", "Input: no feature drifted"),
@@ -246,8 +258,36 @@ def test_the_matrix_holds_the_counts() -> None:
         ("left (1)", str(missed), str(found)),
     )
     assert chart.title == (
-        f"The model named {found} of the {missed + found} who left, and {alarms} who stayed"
+        f"Predicted to leave: {found} of the {missed + found} who left,"
+        f" {alarms} of the {stayed + alarms} who stayed"
     )
+
+
+def drawn_matrix(tested: metrics.Tested) -> Axes:
+    with styled():
+        return matrix_figure(tested, RELEASE).axes[0]
+
+
+def test_the_picture_of_the_matrix_has_counts_row_percents_and_names() -> None:
+    tested = judged(60)
+    axes = drawn_matrix(tested)
+
+    counts = sklearn_metrics.confusion_matrix(tested.outcomes, tested.predicted)
+    expected = [f"{n}\n{100 * n / row.sum():.1f} %" for row in counts for n in row]
+    assert [text.get_text() for text in axes.texts] == expected
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "actual")
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["stay (0)", "leave (1)"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["stayed (0)", "left (1)"]
+    f1 = sklearn_metrics.f1_score(tested.outcomes, tested.predicted)
+    assert axes.get_title() == f"F1 {f1:.3f} on 60 clients of the test data\nrelease {RELEASE}"
+
+
+def test_an_undefined_score_is_said_to_be_so() -> None:
+    one, none = np.array([0]), np.array(["a"], dtype=object)
+    axes = drawn_matrix(metrics.Tested(one, one, none, risk=np.array([0.1])))
+
+    assert axes.get_title().startswith("F1 undefined on 1 client of the test data\n")
+    assert [text.get_text() for text in axes.texts] == ["1\n100.0 %", "0\n0.0 %"] + ["0\n0.0 %"] * 2
 
 
 @pytest.mark.parametrize("decimals", [6, 1])
@@ -294,18 +334,10 @@ def test_precision_is_drawn_in_steps_as_its_table_has_it() -> None:
     assert column(chart, 1) == pytest.approx(told, abs=0.051)
 
 
-def test_of_one_outcome_the_title_names_nobody_of_nobody() -> None:
-    assert re.fullmatch(
-        r"Nobody left; the model named \d+ of the 40 who stayed",
-        matrix_chart(of_one_class(0)).title,
-    )
-    assert matrix_chart(of_one_class(1)).title.endswith("of the 40 who left, and nobody stayed")
-
-
 @pytest.mark.parametrize("decimals", [6, 1])
 def test_gain_and_lift_count_a_share_of_equal_risks(decimals: int) -> None:
     told = judged(decimals=decimals)
-    chart = gain_chart(told)
+    chart = gain_chart(evaluation_of(told))
 
     table = pd.DataFrame({"risk": told.risk, "left": told.outcomes})
     table["left"] = table.groupby("risk").left.transform("mean")  # in any order among equals
@@ -319,14 +351,14 @@ def test_gain_and_lift_count_a_share_of_equal_risks(decimals: int) -> None:
 
 def test_of_equal_risks_nobody_is_found_before_the_others() -> None:
     told = all_equal()
-    chart = gain_chart(replace(told, outcomes=np.sort(told.outcomes)[::-1]))
+    chart = gain_chart(evaluation_of(replace(told, outcomes=np.sort(told.outcomes)[::-1])))
 
     assert {row[2] for row in chart.rows} == {"1.00"}
 
 
 def test_calibration_is_by_ten_bins_of_equal_width() -> None:
     told = judged()
-    chart = calibration_chart(told)
+    chart = calibration_chart(evaluation_of(told))
 
     table = pd.DataFrame({"risk": told.risk, "left": told.outcomes})
     groups = table.groupby((table.risk * 10).astype(int).clip(upper=9))
@@ -335,7 +367,7 @@ def test_calibration_is_by_ten_bins_of_equal_width() -> None:
     assert column(chart, 2) == pytest.approx(100 * groups.left.mean(), abs=0.051)
     apart = (groups.size() * (groups.risk.mean() - groups.left.mean()).abs()).sum() / 1000
     assert chart.title == (
-        f"Calibration: risk and outcome are {100 * apart:.1f} % apart on average"
+        f"Calibration: risk and outcome differ by {100 * apart:.1f} % on average"
     )
 
 
@@ -408,7 +440,7 @@ def test_an_outcome_not_known_yet_is_not_what_lacks_most() -> None:
     chart = missing_chart([Missing(at(0), {"Exited": 42.8, "age": 1.5})], "Exited")
     legend = drawn(chart).axes[0].get_legend()
 
-    assert chart.title == "Missing values by column: age most, 1.5 %"
+    assert chart.title == "Missing values by column: most in age, 1.5 %"
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["Exited (not known yet)", "age"]
 
@@ -512,10 +544,13 @@ def test_of_many_features_those_that_drifted_are_drawn_first() -> None:
 
 
 def test_of_one_class_there_are_no_curves() -> None:
-    assert "There are no curves" in model_section(of_one_class(0), None).lead
-    assert "There are no curves" not in model_section(judged(), None).lead
-    assert [chart.key for chart in model_charts(of_one_class(0))] == ["matrix", "calibration"]
-    assert [chart.key for chart in model_charts(judged())] == [
+    assert "There are no curves" in model_section(evaluation_of(of_one_class(0))).lead
+    assert "There are no curves" not in model_section(evaluation_of(judged())).lead
+    assert [chart.key for chart in model_charts(evaluation_of(of_one_class(0)))] == [
+        "matrix",
+        "calibration",
+    ]
+    assert [chart.key for chart in model_charts(evaluation_of(judged()))] == [
         *("matrix", "roc", "precision-recall", "gain", "calibration"),
     ]
 

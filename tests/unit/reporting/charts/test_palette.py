@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.reporting.charts import style
 from pipeline.reporting.charts.style import LINES, SERIES
-from pipeline.reporting.rendering import static
+from pipeline.reporting.html import static
 
 # severity 1.0, on linear RGB. Source: Machado, Oliveira and Fernandes, A Physiologically-based
 # Model for Simulation of Color Vision Deficiency, IEEE TVCG 15(6), 2009, table 1.
