@@ -1,11 +1,20 @@
-"""A frozen `Config` from `config.json`: keys checked, all problems told at once."""
+"""A frozen `Config` from `config.json`: keys checked, all problems reported at once."""
 
 import os.path
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from pipeline.core.config_reader import ObjectReader, as_json, read_object
+from pipeline.core.config_reader import (
+    Kind,
+    ObjectReader,
+    as_json,
+    number,
+    optional,
+    read_object,
+    whole_number,
+)
 from pipeline.core.errors import ConfigError
 from pipeline.core.policy import POLICY_KEYS, Policy, read_policy
 from pipeline.core.schema import DEFAULT_LABELS, DEFAULT_SCHEMA, UNTELLABLE, Schema
@@ -34,13 +43,21 @@ OPTIONAL_KEYS = (
     "practice",
 )
 REPORT_FORMATS = ("html", "pdf")
+SHARE = number(lambda value: 0 <= value <= 1, "a number from 0 to 1")
+URL = optional(
+    Kind(
+        lambda value: isinstance(value, str) and value.startswith(("http://", "https://")),
+        "an http:// or https:// address or null",
+    )
+)
 # keys of earlier versions, and what to do now
 REMOVED_KEYS = {"engine": "is gone: rows lie in finaldata.csv, worked on by one process; remove it"}
 PRACTICE_KEYS = (*PATH_KEYS, "history_path", "api_url", "heartbeat_url")
 DEFAULT_API_URL = "http://127.0.0.1:8000"
 
 
-class RiskBands(NamedTuple):
+@dataclass(frozen=True)
+class RiskBands:
     """The least probability of leaving that counts as high, and as medium."""
 
     high: float = 0.6
@@ -51,12 +68,9 @@ class RiskBands(NamedTuple):
         return "high" if risk >= self.high else "medium" if risk >= self.medium else "low"
 
 
-class Config(NamedTuple):
-    """What `config.json` says, with every path resolved against the folder it lies in.
-
-    Like all that an empty tick makes, it is a named tuple: `dataclasses`, which brings `inspect`
-    along, would make that tick a quarter longer.
-    """
+@dataclass(frozen=True)
+class Config:
+    """What `config.json` says, with every path resolved against the folder it is in."""
 
     path: Path
     practice: bool
@@ -71,14 +85,14 @@ class Config(NamedTuple):
     report_formats: tuple[str, ...]
     keep_releases: int
     risk_bands: RiskBands
-    labels: Mapping[str, str]  # how people call a column
+    labels: Mapping[str, str]  # what people call a column
     policy: Policy
     api_url: str | None
     heartbeat_url: str | None
 
     @property
     def root(self) -> Path:
-        """The folder the config lies in, from which its paths count."""
+        """The folder that the config is in, to which its paths are relative."""
         return self.path.parent
 
     @property
@@ -120,15 +134,15 @@ class Config(NamedTuple):
     def lock_path(self) -> "Path | DatabaseUrl":
         """The lock that one run holds at a time: in a folder of its own, or on the server.
 
-        The folder's time of change tells when a run was last there: a tick without work leaves
-        every file as it was.
+        That folder's modification time is the time of the last run: a tick without work changes no
+        other file.
         """
         if not isinstance(self.history_path, Path):
             return self.history_path
         return self.history_path.with_name(self.history_path.name + ".run") / "lock"
 
     def shown(self, path: Path) -> str:
-        """A path as messages show it: from the config's folder, where it lies below that."""
+        """A path as messages show it: relative to the config's folder if it is below that."""
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 
 
@@ -143,7 +157,7 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
     for key, advice in REMOVED_KEYS.items():
         if values.pop(key, None) is not None:
             reader.problem(key, advice)
-    reader.unknown_keys((*PATH_KEYS, *OPTIONAL_KEYS))
+    reader.check_keys((*PATH_KEYS, *OPTIONAL_KEYS))
     production = _paths(reader, path.parent)
     trial = _practice(reader, path.parent)
     schema = _schema(reader)
@@ -151,9 +165,9 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
         path=path,
         practice=practice,
         schema=schema,
-        keep_history_days=reader.integer("keep_history_days", 365, least=1, most=36_500),
+        keep_history_days=reader.get("keep_history_days", 365, whole_number(1, 36_500)),
         report_formats=_report_formats(reader),
-        keep_releases=reader.integer("keep_releases", 5, least=1),
+        keep_releases=reader.get("keep_releases", 5, whole_number(1)),
         risk_bands=_risk_bands(reader),
         labels=_labels(reader, schema),
         policy=read_policy(reader, schema.numeric),
@@ -174,7 +188,7 @@ def _paths(reader: ObjectReader, root: Path) -> dict[str, Any]:
 
 
 def _practice(reader: ObjectReader, root: Path) -> dict[str, Any]:
-    """The overrides for `--practice`; what they do not name lies below the practice models."""
+    """The overrides for `--practice`; those not given are below the folder of practice models."""
     part = reader.part("practice", PRACTICE_KEYS)
     models = part.text("output_model_path", "practicemodels")
     defaults = {
@@ -193,7 +207,7 @@ def _practice(reader: ObjectReader, root: Path) -> dict[str, Any]:
 
 
 def _history(reader: ObjectReader, root: Path, default: str) -> "Path | DatabaseUrl":
-    """A file, or a database on a server; what is wrong with a URL is told without repeating it."""
+    """A file, or a database on a server; a message about a URL does not repeat its password."""
     text = reader.text("history_path", default)
     if "://" not in text and not text.startswith(("postgresql:", "postgres:")):
         return _below(root, text)
@@ -207,11 +221,8 @@ def _history(reader: ObjectReader, root: Path, default: str) -> "Path | Database
 
 
 def _url(reader: ObjectReader, key: str, default: str | None) -> str | None:
-    value = reader.values.get(key, default)
-    if value is None or (isinstance(value, str) and value.startswith(("http://", "https://"))):
-        return value.rstrip("/") if value else None
-    reader.problem(key, f"must be an http:// or https:// address or null, not {as_json(value)}")
-    return default
+    value: str | None = reader.get(key, default, URL)
+    return value.rstrip("/") if value else None
 
 
 def _schema(reader: ObjectReader) -> Schema:
@@ -224,7 +235,7 @@ def _schema(reader: ObjectReader) -> Schema:
         numeric=part.names("numeric", ()),
         categorical=part.names("categorical", ()),
     )
-    named = [column for column in schema.columns if column]  # a missing one is told already
+    named = [column for column in schema.columns if column]  # a missing one is noted already
     for column in sorted({c for c in named if named.count(c) > 1}):
         reader.problem("schema", f'names the column "{column}" twice')
     for column in named:
@@ -236,7 +247,7 @@ def _schema(reader: ObjectReader) -> Schema:
 
 
 def _labels(reader: ObjectReader, schema: Schema) -> dict[str, str]:
-    """What people call each feature: as the config says, else its name with spaces."""
+    """What people call each feature: the config's label, else its name with spaces."""
     part = reader.part("labels", schema.features)
     given = {column: part.text(column) for column in part.values if column in schema.features}
     labels = {column: column.replace("_", " ") for column in schema.features}
@@ -246,7 +257,9 @@ def _labels(reader: ObjectReader, schema: Schema) -> dict[str, str]:
 def _risk_bands(reader: ObjectReader) -> RiskBands:
     part = reader.part("risk_bands", ("high", "medium"))
     default = RiskBands()
-    bands = RiskBands(part.share("high", default.high), part.share("medium", default.medium))
+    bands = RiskBands(
+        part.get("high", default.high, SHARE), part.get("medium", default.medium, SHARE)
+    )
     if bands.medium > bands.high:
         reader.problem("risk_bands", f"has medium ({bands.medium}) above high ({bands.high})")
     return bands
@@ -264,7 +277,7 @@ def _report_formats(reader: ObjectReader) -> tuple[str, ...]:
 def _check_places(
     reader: ObjectReader, production: Mapping[str, Any], trial: Mapping[str, Any]
 ) -> None:
-    """What is written must not lie where input is read, and practice must not touch production."""
+    """Outputs must not be in folders of input, nor those of practice in those of production."""
     lacking = [key for key in PATH_KEYS if not isinstance(reader.values.get(key), str)]
     known = {key: place for key, place in production.items() if key not in lacking}
     practice = {**known, **trial}

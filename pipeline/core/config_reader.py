@@ -1,13 +1,47 @@
 """Typed values out of a JSON object, with every problem noted by its key."""
 
+import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import ConfigError
 
-LARGEST = 1e15  # of a sum of money
+
+@dataclass(frozen=True)
+class Kind:
+    """What a value has to be: how that is checked, and how a message says it."""
+
+    check: Callable[[Any], bool]
+    expected: str
+
+
+def one_of(*words: str) -> Kind:
+    """One of some words."""
+    return Kind(
+        lambda value: isinstance(value, str) and value in words,
+        f"one of {', '.join(as_json(word) for word in words)}",
+    )
+
+
+def whole_number(least: int, most: int | None = None) -> Kind:
+    """A whole number within limits."""
+    return Kind(
+        lambda value: type(value) is int and value >= least and (most is None or value <= most),
+        f"a whole number {f'of at least {least}' if most is None else f'from {least} to {most}'}",
+    )
+
+
+def number(check: Callable[[float], bool], expected: str) -> Kind:
+    """A number that passes a check; a bool is none."""
+    return Kind(lambda value: type(value) in (int, float) and check(value), expected)
+
+
+def optional(kind: Kind) -> Kind:
+    """What may be null as well."""
+    return Kind(lambda value: value is None or kind.check(value), kind.expected)
 
 
 class ObjectReader:
@@ -16,15 +50,25 @@ class ObjectReader:
     def __init__(self, values: Mapping[str, Any], problems: list[str], within: str = "") -> None:
         self.values, self.problems, self.within = values, problems, within
 
-    def unknown_keys(self, known: tuple[str, ...]) -> None:
+    def check_keys(self, known: tuple[str, ...]) -> None:
         """Note every key that is not known, with the nearest one that is."""
         for key in self.values:
             if key not in known:
-                self.problem(key, f"is not a known key{_nearest(key, known)}")
+                near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+                hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(known)}"
+                self.problem(key, f"is not a known key; {hint}")
 
     def problem(self, key: str, what: str) -> None:
         """Note what is wrong with a key."""
         self.problems.append(f'"{self.within}{key}" {what}')
+
+    def get(self, key: str, default: Any, kind: Kind) -> Any:
+        """The value of a key; the default where there is none, or one that is noted as wrong."""
+        value = self.values.get(key, default)
+        if kind.check(value):
+            return value
+        self.problem(key, f"must be {kind.expected}, not {as_json(value)}")
+        return default
 
     def text(self, key: str, default: str = "") -> str:
         """A text that is not empty."""
@@ -34,61 +78,24 @@ class ObjectReader:
         self.problem(key, "is missing" if key not in self.values else "must be a text in quotes")
         return default
 
-    def integer(self, key: str, default: int, *, least: int, most: int | None = None) -> int:
-        """A whole number."""
-        value = self.values.get(key, default)
-        if type(value) is int and value >= least:
-            if most is None or value <= most:
-                return value
-            self.problem(key, f"must be a whole number of at most {most}, not {as_json(value)}")
-            return default
-        self.problem(key, f"must be a whole number of at least {least}, not {as_json(value)}")
-        return default
-
-    def share(self, key: str, default: float) -> float:
-        """A number from 0 to 1."""
-        value = self.values.get(key, default)
-        if type(value) in (int, float) and 0 <= value <= 1:
-            return float(value)
-        self.problem(key, f"must be a number from 0 to 1, not {as_json(value)}")
-        return default
-
-    def choice(self, key: str, default: str, known: tuple[str, ...]) -> str:
-        """One of some words."""
-        value = self.values.get(key, default)
-        if isinstance(value, str) and value in known:
-            return value
-        words = ", ".join(as_json(word) for word in known)
-        self.problem(key, f"must be one of {words}, not {as_json(value)}")
-        return default
-
-    def amount(self, key: str) -> float | None:
-        """A sum above zero; None where there is none."""
-        value = self.values.get(key)
-        if value is None:
-            return None
-        if type(value) in (int, float) and 0 < value < LARGEST:
-            return float(value)
-        self.problem(key, f"must be a number above 0, not {as_json(value)}")
-        return None
-
     def names(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
         """A list of names."""
-        value = self.values.get(key, list(default))
-        if isinstance(value, list) and all(isinstance(v, str) and v.strip() for v in value):
-            return tuple(v.strip() for v in value)
-        self.problem(key, f"must be a list of names, not {as_json(value)}")
-        return default
+        return tuple(name.strip() for name in self.get(key, list(default), _NAMES))
 
     def part(self, key: str, known: tuple[str, ...]) -> "ObjectReader":
-        """The object under a key, for reading in turn."""
-        value = self.values.get(key, {})
-        if not isinstance(value, dict):
-            self.problem(key, f"must be an object in braces, not {as_json(value)}")
-            value = {}
-        part = ObjectReader(value, self.problems, f"{self.within}{key}.")
-        part.unknown_keys(known)
+        """The object under a key, which may have these keys, for reading in turn."""
+        part = ObjectReader(self.get(key, {}, _OBJECT), self.problems, f"{self.within}{key}.")
+        part.check_keys(known)
         return part
+
+
+_OBJECT = Kind(lambda value: isinstance(value, dict), "an object in braces")
+_NAMES = Kind(
+    lambda value: (
+        isinstance(value, list) and all(isinstance(name, str) and name.strip() for name in value)
+    ),
+    "a list of names",
+)
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -112,15 +119,8 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f'the key "{next(k for k in keys if keys.count(k) > 1)}" stands twice')
+        raise ValueError(f'has the key "{next(k for k in keys if keys.count(k) > 1)}" twice')
     return values
-
-
-def _nearest(key: str, known: tuple[str, ...]) -> str:
-    import difflib  # only a mistake needs it
-
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(known)}"
 
 
 def as_json(value: Any) -> str:

@@ -1,29 +1,61 @@
 """What `config.json` decides: the model, the threshold, drift, redeployment."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from enum import StrEnum
 
-from pipeline.core.config_reader import ObjectReader, as_json
-
-MODELS = ("logistic", "boosting", "auto")
-THRESHOLDS = ("f1", "value")
-DRIFT_TESTS = ("raw", "parametric", "nonparametric", "bootstrap")
-RETRAIN_ON = ("score", "input", "new_data")
-GATES = ("not_worse", "better", "always")
-LARGEST_SEED = 2**32 - 1  # that scikit-learn takes
-POLICY_KEYS = (
-    "model",
-    "threshold",
-    "contact_cost",
-    "client_value",
-    "save_rate",
-    "drift_test",
-    "retrain_on",
-    "gate",
-    "seed",
-)
+from pipeline.core.config_reader import Kind, ObjectReader, number, one_of, optional, whole_number
 
 
-class Worth(NamedTuple):
+class DriftTest(StrEnum):
+    """A test for drift of scores."""
+
+    RAW = "raw"
+    PARAMETRIC = "parametric"
+    NONPARAMETRIC = "nonparametric"
+    BOOTSTRAP = "bootstrap"
+
+
+class RetrainOn(StrEnum):
+    """What leads to a challenger besides drift of scores."""
+
+    SCORE = "score"  # nothing else
+    INPUT = "input"  # drift of the input
+    NEW_DATA = "new_data"  # any new row with a known outcome
+
+
+class Gate(StrEnum):
+    """What a challenger must reach to be deployed."""
+
+    NOT_WORSE = "not_worse"  # an F1 no lower than the champion's
+    BETTER = "better"  # a difference whose 95 % interval is above zero
+    ALWAYS = "always"
+
+
+MAX_AMOUNT = 1e15  # of a sum of money
+MAX_SEED = 2**32 - 1  # that scikit-learn takes
+AMOUNT = optional(number(lambda value: 0 < value < MAX_AMOUNT, "a number above 0"))
+RATE = optional(number(lambda value: 0 < value <= 1, "a number above 0, up to 1"))
+CHOICES = {
+    "model": one_of("logistic", "boosting", "auto"),
+    "threshold": Kind(
+        lambda value: (
+            value in ("f1", "value")
+            if isinstance(value, str)
+            else type(value) is float and 0 < value < 1
+        ),
+        'a number between 0 and 1, "f1" or "value"',
+    ),
+    "drift_test": one_of(*DriftTest),
+    "retrain_on": one_of(*RetrainOn),
+    "gate": one_of(*Gate),
+    "seed": whole_number(0, MAX_SEED),
+}
+WORTH_KEYS = ("contact_cost", "client_value", "save_rate")
+POLICY_KEYS = ("model", "threshold", *WORTH_KEYS, "drift_test", "retrain_on", "gate", "seed")
+
+
+@dataclass(frozen=True)
+class Worth:
     """What a client is worth, and contacting one: in any one currency."""
 
     client_value: float | str | None = None  # a sum, or the number column that holds each client's
@@ -41,66 +73,56 @@ class Worth(NamedTuple):
         return self.client_value if isinstance(self.client_value, str) else None
 
 
-class Policy(NamedTuple):
+@dataclass(frozen=True)
+class Policy:
     """The decisions left to the config, each with its default."""
 
     model: str = "logistic"
     threshold: float | str = 0.5
     worth: Worth = Worth()
-    drift_test: str = "raw"
-    retrain_on: str = "score"
-    gate: str = "not_worse"
+    drift_test: DriftTest = DriftTest.RAW
+    retrain_on: RetrainOn = RetrainOn.SCORE
+    gate: Gate = Gate.NOT_WORSE
     seed: int = 0
 
 
 def read_policy(reader: ObjectReader, numeric: tuple[str, ...]) -> Policy:
     """The policy of a config whose table has these number columns."""
-    policy = Policy(
-        model=reader.choice("model", "logistic", MODELS),
-        threshold=_threshold(reader),
-        worth=_worth(reader, numeric),
-        drift_test=reader.choice("drift_test", "raw", DRIFT_TESTS),
-        retrain_on=reader.choice("retrain_on", "score", RETRAIN_ON),
-        gate=reader.choice("gate", "not_worse", GATES),
-        seed=reader.integer("seed", 0, least=0, most=LARGEST_SEED),
-    )
+    default = Policy()
+    chosen = {key: reader.get(key, getattr(default, key), kind) for key, kind in CHOICES.items()}
+    enums = {
+        "drift_test": DriftTest(chosen["drift_test"]),
+        "retrain_on": RetrainOn(chosen["retrain_on"]),
+        "gate": Gate(chosen["gate"]),
+    }
+    policy = Policy(**(chosen | enums), worth=_worth(reader, numeric))
     if policy.threshold == "value":
         _check_worth(reader, policy.worth)
     return policy
 
 
-def _threshold(reader: ObjectReader) -> float | str:
-    value = reader.values.get("threshold", 0.5)
-    if value in THRESHOLDS and isinstance(value, str):
-        return value
-    if type(value) in (int, float) and 0 < value < 1:
-        return float(value)
-    told = 'must be a number between 0 and 1, "f1" or "value", not'
-    reader.problem("threshold", f"{told} {as_json(value)}")
-    return 0.5
-
-
 def _worth(reader: ObjectReader, numeric: tuple[str, ...]) -> Worth:
     value = reader.values.get("client_value")
     if isinstance(value, str):
-        if value.strip() not in numeric:
-            reader.problem("client_value", f'names no number column of the schema: "{value}"')
         value = value.strip()
-    elif value is not None:
-        value = reader.amount("client_value")
-    cost, rate = reader.amount("contact_cost"), reader.values.get("save_rate")
-    if rate is not None and not (type(rate) in (int, float) and 0 < rate <= 1):
-        reader.problem("save_rate", f"must be a number above 0, up to 1, not {as_json(rate)}")
-        rate = None
-    return Worth(value, cost, None if rate is None else float(rate))
+        if value not in numeric:
+            reader.problem("client_value", f'names no number column of the schema: "{value}"')
+    else:
+        value = reader.get("client_value", None, AMOUNT)
+    return Worth(
+        value, reader.get("contact_cost", None, AMOUNT), reader.get("save_rate", None, RATE)
+    )
 
 
 def _check_worth(reader: ObjectReader, worth: Worth) -> None:
     """The threshold "value" needs all three, and somebody whom it pays to contact."""
-    for key in ("contact_cost", "client_value", "save_rate"):
+    for key in WORTH_KEYS:
         if reader.values.get(key) is None:
             reader.problem(key, 'is missing: "threshold": "value" needs it')
     value, cost, rate = worth.of_all, worth.contact_cost, worth.save_rate
     if value and cost and rate and cost >= rate * value:
-        told = f"is {cost:g}, no less than save_rate * client_value ({rate * value:g})"
-        reader.problem("contact_cost", f"{told}: no client would be worth contacting")
+        reader.problem(
+            "contact_cost",
+            f"is {cost:g}, no less than save_rate * client_value ({rate * value:g}):"
+            " no client would be worth contacting",
+        )

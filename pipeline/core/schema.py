@@ -7,7 +7,7 @@ return its canonical text, or raise `ValueError` with what is wrong with it.
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 LARGEST_NUMBER = 1e100  # beyond it, sums of squares overflow
@@ -21,7 +21,8 @@ _LINE_BREAKS = re.compile(r"[\r\n]+")
 _INTEGERS = 10**18  # those below have no more digits than `_INTEGER` takes
 
 
-class Schema(NamedTuple):
+@dataclass(frozen=True)
+class Schema:
     """The columns of a client table, by the role each plays."""
 
     client: str = "corporation"

@@ -6,9 +6,9 @@ import os
 import re
 import stat
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
 
 from pipeline.core.errors import DataError
 from pipeline.core.files import open_folder
@@ -19,7 +19,8 @@ _BREAKS_LINES = "[\x00-\x1f\x7f-\x9f\u2028\u2029]"
 _LATEST = 2**63 - 1  # the largest integer of SQLite: a broken clock may be further ahead
 
 
-class FoundFile(NamedTuple):
+@dataclass(frozen=True)
+class FoundFile:
     """A `.csv` file as a directory listing shows it."""
 
     path: Path

@@ -89,7 +89,7 @@ def manifest_text(manifest: ModelManifest) -> str:
 
 def manifest_to_dict(manifest: ModelManifest) -> dict[str, Any]:
     """The manifest as JSON types."""
-    return {**asdict(manifest), "schema": manifest.schema._asdict()}
+    return asdict(manifest)
 
 
 def manifest_from_dict(found: dict[str, Any]) -> ModelManifest:

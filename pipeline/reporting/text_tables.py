@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from pipeline.core.formatting import format_minute, format_release_number, pluralize
-from pipeline.monitoring.input_drift import FeatureDrift
+from pipeline.monitoring.decisions import FeatureDrift
 from pipeline.storage.records import Checked
 from pipeline.storage.trends import Trends
 

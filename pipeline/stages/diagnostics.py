@@ -1,7 +1,7 @@
 """Predictions, statistics, missing data, drift, timings, packages."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -69,7 +69,8 @@ def execution_time(config: Config) -> Timings:
     """Seconds of ingesting the whole input folder and of training on it, in a temporary place."""
     with TemporaryDirectory() as folder:
         place = Path(folder)
-        trial = config._replace(
+        trial = replace(
+            config,
             output_folder_path=place / "ingesteddata",
             output_model_path=place / "models",
             history_path=place / "history.db",

@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -186,7 +187,7 @@ def test_the_same_data_give_the_same_bytes_after_a_model_was_loaded(deployed: Sa
 
 def test_the_same_data_give_the_same_bytes_in_separate_processes(sandbox: Sandbox) -> None:
     (sandbox.root / "sourcedata/a.csv").write_text(random_table(MIXED).to_csv(index=False))
-    sandbox.configure(schema=MIXED._asdict())
+    sandbox.configure(schema=asdict(MIXED))
     sandbox.run("ingestion")
     twin = sandbox.root.parent / f"{sandbox.root.name}-twin"
     shutil.copytree(sandbox.root, twin)

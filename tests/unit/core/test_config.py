@@ -162,8 +162,8 @@ def test_a_missing_config_says_how_to_name_one(tmp_path: Path) -> None:
         (b"[1]", "must hold one object in braces"),
         (b"{", "is not JSON: Expecting property name enclosed in double quotes: "),
         (b'{"a": "\xe9"}', "is not UTF-8 (byte 7)"),
-        (b'{"a": 1, "b": 2, "a": 3}', 'is not JSON: the key "a" stands twice'),
-        (b'{"schema": {"c": 1, "c": 1}}', 'is not JSON: the key "c" stands twice'),
+        (b'{"a": 1, "b": 2, "a": 3}', 'is not JSON: has the key "a" twice'),
+        (b'{"schema": {"c": 1, "c": 1}}', 'is not JSON: has the key "c" twice'),
     ],
 )
 def test_what_cannot_be_read_is_told(tmp_path: Path, content: bytes, problem: str) -> None:
@@ -320,7 +320,7 @@ def test_an_unknown_form_of_the_report_is_told(tmp_path: Path) -> None:
 
 def test_what_is_kept_beyond_all_dates_is_refused(tmp_path: Path) -> None:
     assert problems_of(written(tmp_path, keep_history_days=36_501)) == [
-        '"keep_history_days" must be a whole number of at most 36500, not 36501'
+        '"keep_history_days" must be a whole number from 1 to 36500, not 36501'
     ]
 
 

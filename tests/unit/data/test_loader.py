@@ -3,6 +3,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -149,7 +150,7 @@ def test_a_file_that_changes_while_it_is_read_waits(
     sandbox: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = written(sandbox, client_rows(0, 5))
-    for older in (file._replace(size=file.size - 1), file._replace(mtime_ns=file.mtime_ns - 1)):
+    for older in (replace(file, size=file.size - 1), replace(file, mtime_ns=file.mtime_ns - 1)):
         assert waits(sandbox, older, master, caplog) == (
             "a.csv changed while it was read: left for the next run"
         )

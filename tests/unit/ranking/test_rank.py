@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -154,7 +155,7 @@ OWN = Worth("number_of_employees", contact_cost=10, save_rate=0.5)
         Policy(),
         Policy(threshold="f1", worth=OWN),
         Policy(threshold=0.2, worth=OWN),
-        Policy(threshold="value", worth=OWN._replace(client_value=1000.0)),
+        Policy(threshold="value", worth=replace(OWN, client_value=1000.0)),
     ],
 )
 def test_those_are_contacted_whom_the_model_predicts_to_leave(policy: Policy) -> None:

@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -267,7 +268,7 @@ def check(case: schemathesis.Case, url: str, token: str | None = None) -> None:
 def configured(root: Path, schema: Schema = DEFAULT_SCHEMA) -> Config:
     """The config of a project in which nothing was run yet."""
     keys = {key: key for key in PATH_KEYS}
-    (root / "config.json").write_text(json.dumps({**keys, "schema": schema._asdict()}))
+    (root / "config.json").write_text(json.dumps({**keys, "schema": asdict(schema)}))
     for key in ("input_folder_path", "test_data_path"):
         (root / key).mkdir()
     return load_config(root / "config.json")
