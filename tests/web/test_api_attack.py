@@ -814,18 +814,6 @@ def test_what_answers_requests_knows_nothing_that_runs_what_it_reads(file: str) 
     assert calls & CALLS == set()
 
 
-def test_only_one_place_of_the_project_unpickles() -> None:
-    files = [*PROJECT.glob("*.py"), *(PROJECT / "pipeline").rglob("*.py")]
-
-    importing = {path.name for path in files if "pickle" in names_in(path)[0]}
-    loading = {
-        p.name for p in files if names_in(p)[1] & {"Unpickler", "read_pickle", "load_pickle"}
-    }
-
-    assert importing == {"persistence.py"}
-    assert loading == {"persistence.py"}
-
-
 # --- under gunicorn, where bodies come in pieces ---
 
 
