@@ -1,13 +1,11 @@
-"""Manifests of trained models: how and from what a model was made; standard library only.
-
-What reads the JSON of a manifest raises `ValueError` where a value is missing or of another type.
-"""
+"""Manifests of trained models: how and from what a model was made; standard library only."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from types import NoneType
-from typing import Any, NoReturn
+from types import NoneType, UnionType
+from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 from pipeline.core.errors import ModelError
 from pipeline.core.schema import UNTELLABLE, Schema
@@ -92,70 +90,28 @@ def manifest_to_dict(manifest: ModelManifest) -> dict[str, Any]:
     return asdict(manifest)
 
 
-def manifest_from_dict(found: dict[str, Any]) -> ModelManifest:
-    """The manifest in a JSON object; raises `ValueError` if it is not one."""
-    roles = get(found, "schema", dict)
-    schema = Schema(
-        client=get(roles, "client", str),
-        outcome=get(roles, "outcome", str),
-        numeric=get_list(roles, "numeric", str),
-        categorical=get_list(roles, "categorical", str),
-    )
-    return ModelManifest(
-        sha256=get(found, "sha256", str),
-        trained_at=get(found, "trained_at", str),
-        rows=get(found, "rows", int),
-        last_file=get(found, "last_file", int),
-        schema=schema,
-        versions=get_texts(found, "versions"),
-        self_check=_self_check_from(get(found, "self_check", dict), schema),
-        recipe=_recipe_from(get(found, "recipe", dict)) if "recipe" in found else Recipe(),
-        usual=_usual_from(found, schema) if "usual" in found else (),
-    )
-
-
-def _recipe_from(found: dict[str, Any]) -> Recipe:
-    evidence = get(found, "evidence", dict)
-    if not all(is_one_of(value, (float, int)) for value in evidence.values()):
-        raise ValueError('"evidence" holds a value that is not a number')
-    return Recipe(
-        kind=get(found, "kind", str),
-        calibration=get(found, "calibration", str),
-        threshold=get(found, "threshold", float, int),
-        rule=get(found, "rule", str),
-        seed=get(found, "seed", int),
-        evidence=evidence,
-    )
-
-
-def _usual_from(found: dict[str, Any], schema: Schema) -> tuple[float | str | None, ...]:
-    values = tuple(get(found, "usual", list))
-    if not values:
-        return values
-    if len(values) != len(schema.features) or not all(map(_fits, values, _kinds(schema))):
-        raise ValueError('"usual" does not fit "schema"')
-    return values
-
-
-def _self_check_from(found: dict[str, Any], schema: Schema) -> SelfCheck:
-    rows, risk = get_list(found, "rows", list), get_list(found, "risk", float, int)
-    kinds = _kinds(schema)
-    for row in rows:
-        if len(row) != len(kinds) or not all(map(_fits, row, kinds)):
-            raise ValueError('"rows" of "self_check" do not fit "schema"')
-    if not rows or len(rows) != len(risk):
+def manifest_from_dict(values: Any) -> ModelManifest:
+    """The manifest in a JSON object; raises `ValueError` or `OverflowError` if it is not one."""
+    manifest: ModelManifest = parse_object(ModelManifest, values)
+    check, kinds = manifest.self_check, _kinds(manifest.schema)
+    if not all(_fits(row, kinds) for row in check.rows):
+        raise ValueError('"rows" of "self_check" do not fit "schema"')
+    if not check.rows or len(check.rows) != len(check.risk):
         raise ValueError('"self_check" does not have one risk per row')
-    return SelfCheck(tuple(tuple(row) for row in rows), risk)
+    if manifest.usual and not _fits(manifest.usual, kinds):
+        raise ValueError('"usual" does not fit "schema"')
+    return manifest
 
 
-def _kinds(schema: Schema) -> list[tuple[type, ...]]:
-    """The types that the value of each feature may have."""
-    kinds: list[tuple[type, ...]] = [(float, int, NoneType)] * len(schema.numeric)
-    return kinds + [(str, NoneType)] * len(schema.categorical)
+def _kinds(schema: Schema) -> list[type]:
+    """The type of each feature's values, which may be None as well."""
+    return [float] * len(schema.numeric) + [str] * len(schema.categorical)
 
 
-def _fits(value: Any, kinds: tuple[type, ...]) -> bool:
-    return type(value) in kinds
+def _fits(row: Sequence[float | str | None], kinds: list[type]) -> bool:
+    return len(row) == len(kinds) and all(
+        value is None or type(value) is kind for value, kind in zip(row, kinds, strict=True)
+    )
 
 
 def load_object(path: Path) -> dict[str, Any]:
@@ -170,34 +126,46 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a number")
 
 
-def get(found: dict[str, Any], key: str, *kinds: type) -> Any:
-    """The value of a key, which must have one of these types."""
-    if key not in found:
-        raise ValueError(f'"{key}" is missing')
-    if not is_one_of(found[key], kinds):
-        raise ValueError(f'"{key}" has the wrong type')
-    return found[key]
+def parse_object(kind: type, values: Any, name: str = "it", **given: Any) -> Any:
+    """A JSON object as a dataclass; the fields that are `given` are not read.
+
+    Fields with defaults may be missing. Raises `ValueError`, which names the key, if a value is
+    missing or of the wrong type, and `OverflowError` for a number that is too large.
+    """
+    if type(values) is not dict:
+        raise ValueError(f'"{name}" has the wrong type')
+    found, hints = {}, get_type_hints(kind)
+    for one in fields(kind):
+        if one.name in values and one.name not in given:
+            found[one.name] = _parse(hints[one.name], values[one.name], one.name)
+        elif one.name not in given and one.default is one.default_factory is MISSING:
+            raise ValueError(f'"{one.name}" is missing')
+    return kind(**found, **given)
 
 
-def get_list(found: dict[str, Any], key: str, *kinds: type) -> tuple[Any, ...]:
-    """The values of an array, each of which must have one of these types."""
-    values = get(found, key, list)
-    if not all(is_one_of(value, kinds) for value in values):
-        raise ValueError(f'"{key}" holds a value of the wrong type')
-    return tuple(values)
+def _parse(kind: Any, value: Any, name: str) -> Any:
+    if is_dataclass(kind):
+        return parse_object(kind, value, name)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is tuple and type(value) is list:
+        return tuple(_parse(arguments[0], item, name) for item in value)
+    if origin is dict and type(value) is dict:
+        return {key: _parse(arguments[1], item, name) for key, item in value.items()}
+    if origin is UnionType:
+        if value is None and NoneType in arguments:
+            return None
+        kind = next((one for one in arguments if _matches(one, value)), arguments[0])
+        return _parse(kind, value, name)
+    if not _matches(kind, value):
+        raise ValueError(f'"{name}" has the wrong type')
+    return kind(value)
 
 
-def get_texts(found: dict[str, Any], key: str) -> dict[str, str]:
-    """A JSON object whose values are all texts."""
-    values: dict[str, str] = get(found, key, dict)
-    if not all(is_one_of(value, (str,)) for value in values.values()):
-        raise ValueError(f'"{key}" holds a value that is not a text')
-    return values
-
-
-def is_one_of(value: Any, kinds: tuple[type, ...]) -> bool:
-    """Whether a value has one of these types and, if it is a text, can be shown."""
-    return type(value) in kinds and not (type(value) is str and UNTELLABLE.search(value))
+def _matches(kind: Any, value: Any) -> bool:
+    """Whether a value is of a plain type; a whole number is a float, too."""
+    if type(value) is str and UNTELLABLE.search(value):
+        return False
+    return type(value) is kind or (kind is float and type(value) is int)
 
 
 def to_json(found: dict[str, Any]) -> str:

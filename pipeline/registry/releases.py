@@ -4,7 +4,6 @@ import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 from pipeline.core.errors import ReleaseError
@@ -12,11 +11,10 @@ from pipeline.models.manifest import (
     MANIFEST,
     UNREADABLE,
     ModelManifest,
-    get,
-    get_texts,
     load_object,
     manifest_from_dict,
     manifest_to_dict,
+    parse_object,
     to_json,
 )
 
@@ -90,19 +88,12 @@ def read_release(production: Path, release_id: str) -> Release:
         raise ReleaseError(f"{production}: there is no release {release_id}")
     path = production / "releases" / release_id
     try:
-        found = load_object(path / MANIFEST)
-        return Release(
-            id=release_id,
-            path=path,
-            deployed_at=get(found, "deployed_at", str),
-            f1=float(get(found, "f1", float, int)),
-            previous=get(found, "previous", str, NoneType),
-            files=get_texts(found, "files"),
-            model=manifest_from_dict(get(found, "model", dict)),
-            challenge=_challenge_from(found),
-        )
+        values = load_object(path / MANIFEST)
+        model = manifest_from_dict(values.get("model"))
+        release: Release = parse_object(Release, values, id=release_id, path=path, model=model)
     except UNREADABLE as error:
         raise ReleaseError(f"release {release_id} is damaged: {MANIFEST}: {error}") from error
+    return release
 
 
 def release_text(release: Release) -> str:
@@ -115,19 +106,6 @@ def release_to_dict(release: Release) -> dict[str, Any]:
     fields = {**asdict(release), "model": manifest_to_dict(release.model)}
     del fields["path"]
     return fields
-
-
-def _challenge_from(manifest: dict[str, Any]) -> Challenge | None:
-    if manifest.get("challenge") is None:
-        return None
-    found = get(manifest, "challenge", dict)
-    return Challenge(
-        **{key: get(found, key, str) for key in ("gate", "champion", "reason")},
-        **{
-            key: get(found, key, float, int)
-            for key in ("rows", "champion_f1", "challenger_f1", "low", "high")
-        },
-    )
 
 
 @dataclass(frozen=True)
