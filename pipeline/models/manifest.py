@@ -1,14 +1,13 @@
-"""Manifests of trained models: how and from what a model was made; standard library only."""
+"""Manifests of trained models: how and from what a model was made."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any
 
 from pipeline.core.errors import ModelError
-from pipeline.core.schema import UNTELLABLE, Schema
+from pipeline.core.schema import Schema
+from pipeline.core.typed_json import from_json, is_printable
 
 LOGISTIC, BOOSTING, AUTO = "logistic", "boosting", "auto"
 UNCALIBRATED, SIGMOID, ISOTONIC = "none", "sigmoid", "isotonic"
@@ -20,12 +19,6 @@ RECORD = "ingestedfiles.txt"
 MANIFEST = "manifest.json"
 REFERENCE = "reference.json"  # what the model's training data were like
 CARD = "modelcard.md"
-UNREADABLE = (
-    OSError,
-    ValueError,
-    OverflowError,
-    RecursionError,
-)  # what reading a manifest may raise
 
 
 @dataclass(frozen=True)
@@ -69,103 +62,34 @@ class ModelManifest:
     recipe: Recipe = field(default_factory=Recipe)
     usual: tuple[float | str | None, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` if the values do not fit each other, or a text cannot be shown."""
+        expected = [float | int | None] * len(self.schema.numeric)
+        expected += [str | None] * len(self.schema.categorical)
+        check = self.self_check
+        for row in (*check.rows, *([self.usual] if self.usual else [])):
+            if len(row) != len(expected) or not all(map(isinstance, row, expected)):
+                raise ValueError("a row of `self_check`, or `usual`, does not fit `schema`")
+        if not check.rows or len(check.rows) != len(check.risk):
+            raise ValueError("`self_check` does not have one risk per row")
+        shown = {k: v for k, v in vars(self).items() if k not in ("self_check", "usual", "schema")}
+        if not is_printable([self.schema.columns, {**shown, "recipe": vars(self.recipe)}]):
+            raise ValueError("a text cannot be shown")
+
 
 def read_manifest(path: Path) -> ModelManifest:
     """The manifest beside a trained model; raises `ModelError` if it is missing or damaged."""
     try:
-        return manifest_from_dict(load_object(path))
+        return from_json(path.read_bytes(), ModelManifest)
     except FileNotFoundError:
         raise ModelError(f"{path} is missing: run `python training.py` first") from None
-    except UNREADABLE as error:
+    except (OSError, ValueError) as error:
         raise ModelError(f"{path} is damaged ({error}): run `python training.py`") from None
 
 
 def manifest_text(manifest: ModelManifest) -> str:
     """The text of a manifest's file."""
-    return to_json(manifest_to_dict(manifest))
-
-
-def manifest_to_dict(manifest: ModelManifest) -> dict[str, Any]:
-    """The manifest as JSON types."""
-    return asdict(manifest)
-
-
-def manifest_from_dict(values: Any) -> ModelManifest:
-    """The manifest in a JSON object; raises `ValueError` or `OverflowError` if it is not one."""
-    manifest: ModelManifest = parse_object(ModelManifest, values)
-    check, kinds = manifest.self_check, _kinds(manifest.schema)
-    if not all(_fits(row, kinds) for row in check.rows):
-        raise ValueError('"rows" of "self_check" do not fit "schema"')
-    if not check.rows or len(check.rows) != len(check.risk):
-        raise ValueError('"self_check" does not have one risk per row')
-    if manifest.usual and not _fits(manifest.usual, kinds):
-        raise ValueError('"usual" does not fit "schema"')
-    return manifest
-
-
-def _kinds(schema: Schema) -> list[type]:
-    """The type of each feature's values, which may be None as well."""
-    return [float] * len(schema.numeric) + [str] * len(schema.categorical)
-
-
-def _fits(row: Sequence[float | str | None], kinds: list[type]) -> bool:
-    return len(row) == len(kinds) and all(
-        value is None or type(value) is kind for value, kind in zip(row, kinds, strict=True)
-    )
-
-
-def load_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; raises one of `UNREADABLE`."""
-    found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
-    if type(found) is not dict:
-        raise ValueError("it is not a JSON object")
-    return found
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not a number")
-
-
-def parse_object(kind: type, values: Any, name: str = "it", **given: Any) -> Any:
-    """A JSON object as a dataclass; the fields that are `given` are not read.
-
-    Fields with defaults may be missing. Raises `ValueError`, which names the key, if a value is
-    missing or of the wrong type, and `OverflowError` for a number that is too large.
-    """
-    if type(values) is not dict:
-        raise ValueError(f'"{name}" has the wrong type')
-    found, hints = {}, get_type_hints(kind)
-    for one in fields(kind):
-        if one.name in values and one.name not in given:
-            found[one.name] = _parse(hints[one.name], values[one.name], one.name)
-        elif one.name not in given and one.default is one.default_factory is MISSING:
-            raise ValueError(f'"{one.name}" is missing')
-    return kind(**found, **given)
-
-
-def _parse(kind: Any, value: Any, name: str) -> Any:
-    if is_dataclass(kind):
-        return parse_object(kind, value, name)
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin is tuple and type(value) is list:
-        return tuple(_parse(arguments[0], item, name) for item in value)
-    if origin is dict and type(value) is dict:
-        return {key: _parse(arguments[1], item, name) for key, item in value.items()}
-    if origin is UnionType:
-        if value is None and NoneType in arguments:
-            return None
-        kind = next((one for one in arguments if _matches(one, value)), arguments[0])
-        return _parse(kind, value, name)
-    if not _matches(kind, value):
-        raise ValueError(f'"{name}" has the wrong type')
-    return kind(value)
-
-
-def _matches(kind: Any, value: Any) -> bool:
-    """Whether a value is of a plain type; a whole number is a float, too."""
-    if type(value) is str and UNTELLABLE.search(value):
-        return False
-    return type(value) is kind or (kind is float and type(value) is int)
+    return to_json(asdict(manifest))
 
 
 def to_json(found: dict[str, Any]) -> str:

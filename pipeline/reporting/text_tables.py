@@ -102,7 +102,7 @@ def _missing(found: Trends) -> list[str]:
 
 
 def _blocks(columns: Sequence[str]) -> Iterator[list[str]]:
-    """Columns of percents in parts that fit a line beside the time."""
+    """Columns of percents in parts that fit a line next to the time."""
     names, used = list[str](), 0
     room = MAX_WIDTH - len(_INDENT) - len("2026-11-22 09:00")
     for name in columns:
@@ -127,11 +127,11 @@ def _refused(found: Trends) -> list[str]:
     rows = [
         (
             *(format_minute(r.at), _short(r.name), f"{r.rows:,}", f"{r.set_aside:,}"),
-            _short(r.reason) if r.reason else "taken in without them",
+            _short(r.reason) if r.reason else "ingested without them",
         )
         for r in found.refused
     ]
-    return aligned(("when", "file", "rows", "bad", "what"), rows, left=2)
+    return aligned(("when", "file", "rows", "bad rows", "result"), rows, left=2)
 
 
 def _score(value: float | None) -> str:

@@ -28,14 +28,13 @@ from pipeline.core.schema import Schema
 from pipeline.data.reference import reference_of
 from pipeline.monitoring import score_drift
 from pipeline.monitoring.bootstrap import Predictions, f1_of
-from pipeline.monitoring.decisions import Verdict
 from pipeline.monitoring.input_drift import (
     MIN_PSI,
     binned,
     compare_input,
     quantile_edges,
 )
-from pipeline.monitoring.score_drift import Evidence
+from pipeline.monitoring.score_drift import DRIFT, NO_EVIDENCE, Evidence
 from tests.bench.measuring import table
 
 SIZES = (25, 100, 1_000, 10_000)
@@ -116,8 +115,8 @@ def alarms(random: np.random.Generator, rows: int, missed: float) -> dict[str, b
         }
         said[f"{name}, 20 of {LARGE:,} rows"] = test(mixed)
     said["bootstrap"] = score_drift.bootstrap(found, int(random.integers(2**32)))
-    silent = said["bootstrap"].verdict == Verdict.NO_EVIDENCE
-    return {name: verdict.verdict == Verdict.DRIFT for name, verdict in said.items()} | {
+    silent = said["bootstrap"].verdict == NO_EVIDENCE
+    return {name: verdict.verdict == DRIFT for name, verdict in said.items()} | {
         "bootstrap: not enough evidence": silent
     }
 
@@ -126,10 +125,7 @@ def below_the_least(random: np.random.Generator, rows: int, leave: float) -> dic
     """Which tests take an unchanged batch for drift, with the least numbers and without them."""
     found = evidence(random, rows, MISSED["0.71"], leave, 4)
     seed = int(random.integers(2**32))
-    with (
-        patch.object(score_drift, "MIN_EARLIER_SCORES", 3),
-        patch.object(score_drift, "MIN_LEAVERS", 1),
-    ):
+    with patch.multiple(score_drift, MIN_EARLIER_SCORES=3, MIN_LEAVERS=1):
         three = replace(found, earlier=found.earlier[:3])
         said = {
             "parametric, 3 earlier": score_drift.parametric(three),
@@ -143,7 +139,7 @@ def below_the_least(random: np.random.Generator, rows: int, leave: float) -> dic
         ),
         f"bootstrap, {score_drift.MIN_LEAVERS} leavers": score_drift.bootstrap(found, seed),
     }
-    return {name: said[name].verdict == Verdict.DRIFT for name in sorted(said, key=str.casefold)}
+    return {name: said[name].verdict == DRIFT for name in sorted(said, key=str.casefold)}
 
 
 def training_rows(random: np.random.Generator, rows: int) -> pd.DataFrame:
@@ -181,8 +177,8 @@ def input_alarms(
         "PSI of ten bins above 0.1": usual_psi(before, new["changes"].to_numpy()) > MIN_PSI,
         "PSI above our limit": one.psi > one.psi_limit,
         "Kolmogorov-Smirnov, corrected p below 0.05": one.p_value <= 0.05,
-        "our verdict on the column": one.verdict == Verdict.DRIFT,
-        "our verdict on any of the four": any(other.verdict == Verdict.DRIFT for other in found),
+        "our verdict on the column": one.verdict == DRIFT,
+        "our verdict on any of the four": any(other.verdict == DRIFT for other in found),
     }
 
 
