@@ -17,7 +17,14 @@ from pipeline.models.estimators import Model, predictions_of, risk_of
 from pipeline.models.fast_linear import linear_of
 from pipeline.models.fast_trees import trees_of
 from pipeline.models.manifest import HALF, ModelManifest
-from pipeline.models.model_parts import PLAIN, Curve, Landmarks, curve_of, unwrap_model
+from pipeline.models.model_parts import (
+    PLAIN,
+    PUT_TOGETHER_DIFFERENTLY,
+    Curve,
+    Landmarks,
+    curve_of,
+    unwrap_model,
+)
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +136,7 @@ def numbers_of(model: Model) -> ByNumbers | None:
     try:
         core, calibrator, threshold = unwrap_model(model)
         curve = None if calibrator is None else curve_of(calibrator)
-    except (AttributeError, IndexError, TypeError, ValueError):  # put together differently
+    except PUT_TOGETHER_DIFFERENTLY:
         return None
     found = linear_of(core) or trees_of(core)
     return ByNumbers(found, curve, threshold) if found else None
