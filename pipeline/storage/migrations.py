@@ -180,4 +180,13 @@ MIGRATIONS = (
     ALTER TABLE files ADD COLUMN ingestion INTEGER;
     ALTER TABLE files ADD COLUMN position INTEGER;
     """,
+    """
+    -- what nobody reads any more; of buckets, only whether there were any
+    DROP TABLE buckets;
+    ALTER TABLE master DROP COLUMN key_seed;
+    ALTER TABLE master DROP COLUMN ingestion;
+    ALTER TABLE files DROP COLUMN ingestion;
+    ALTER TABLE files DROP COLUMN position;
+    ALTER TABLE rankings DROP COLUMN replaced;
+    """,
 )
