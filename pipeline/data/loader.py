@@ -42,16 +42,6 @@ class TakenFile:
     bad_rows: tuple[BadRow, ...] = ()
 
 
-@dataclass(frozen=True)
-class PendingFile:
-    """An ingested file that waits for a drift check, or for the reports that follow one."""
-
-    id: int
-    name: str
-    recorded_at: str
-    span: tuple[int, int]  # the bytes of finaldata.csv that its new rows take
-
-
 class Sink(Protocol[M]):
     """Where the rows of files go, and can be taken back from."""
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.data.loader import PendingFile
+from pipeline.data.input_files import PendingFile
 from pipeline.models.manifest import ModelManifest
 from pipeline.monitoring.score_drift import NO_EVIDENCE
 from pipeline.registry.releases import Challenge, Release

@@ -3,14 +3,15 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.core.files import utc_now
-from pipeline.data.csv_reader import BadRow
-from pipeline.data.input_files import UNREAD, FoundFile, list_input, open_plain
-from pipeline.data.loader import PendingFile, TakenFile
+from pipeline.data.input_files import UNREAD, FoundFile, PendingFile, open_plain
 from pipeline.storage.database import History, Row
+
+if TYPE_CHECKING:
+    from pipeline.data.csv_reader import BadRow
+    from pipeline.data.loader import TakenFile
 
 TIMES = ("recorded_at", "judged_at", "reported_at")
 
@@ -41,7 +42,7 @@ class MasterState:
     keys: KeyFile | None = None
 
 
-def record_files(history: History, taken: list[TakenFile], master: MasterState) -> None:
+def record_files(history: History, taken: "list[TakenFile]", master: MasterState) -> None:
     """Commit what was taken in, and with it the new state of `finaldata.csv`."""
     with history.transaction():
         for file in taken:
@@ -49,7 +50,7 @@ def record_files(history: History, taken: list[TakenFile], master: MasterState) 
         _record_master(history, master)
 
 
-def replace_files(history: History, taken: list[TakenFile], master: MasterState) -> None:
+def replace_files(history: History, taken: "list[TakenFile]", master: MasterState) -> None:
     """Commit a rebuilt `finaldata.csv`, in place of all that was taken in before.
 
     A name keeps the place of its first ingestion, and a content that was judged stays judged.
@@ -79,11 +80,11 @@ def _record_master(history: History, master: MasterState) -> None:
     )
 
 
-def _record_file(history: History, file: TakenFile, **known: Any) -> None:
+def _record_file(history: History, file: "TakenFile", **known: Any) -> None:
     now = utc_now()
     settled = now if file.reason else None  # a rejected file leaves nothing to judge
     history.query("UPDATE files SET current = 0 WHERE name = ? AND current = 1", file.name)
-    told = {
+    columns = {
         "name": file.name,
         "size": file.size,
         "mtime_ns": file.mtime_ns,
@@ -100,7 +101,7 @@ def _record_file(history: History, file: TakenFile, **known: Any) -> None:
         "judged_at": settled,
         "reported_at": settled,
     }
-    file_id = history.insert("files", **{**told, **known})
+    file_id = history.insert("files", **{**columns, **known})
     history.many(
         "INSERT INTO rejected_rows (file_id, line, reason, row) VALUES (?, ?, ?, ?)",
         [(file_id, bad.line, bad.reason, bad.row) for bad in file.bad_rows],
@@ -109,9 +110,10 @@ def _record_file(history: History, file: TakenFile, **known: Any) -> None:
 
 def master_state(history: History) -> MasterState:
     """What counts of `finaldata.csv`."""
-    row = history.query("SELECT rows, bytes, key_file, key_bytes FROM master")[0]
-    keys = KeyFile(row["key_file"], row["key_bytes"]) if row["key_file"] else None
-    return MasterState(row["rows"], row["bytes"], keys)
+    ((rows, size, key_file, key_bytes),) = history.tuples(
+        "SELECT rows, bytes, key_file, key_bytes FROM master"
+    )
+    return MasterState(rows, size, KeyFile(key_file, key_bytes) if key_file else None)
 
 
 def begin_rebuild(history: History) -> None:
@@ -127,33 +129,30 @@ def last_file(history: History) -> int:
 
 def ingested_period(history: History, last_file: int) -> Period:
     """When the files up to this id were taken in."""
-    row = history.query(
-        "SELECT count(DISTINCT name) AS files, min(recorded_at) AS first, max(recorded_at) AS last"
+    ((files, first, last),) = history.tuples(
+        "SELECT count(DISTINCT name), min(recorded_at), max(recorded_at)"
         " FROM files WHERE status = 'ingested' AND id <= ?",
         last_file,
-    )[0]
-    return Period(row["files"], row["first"] or "", row["last"] or "")
+    )
+    return Period(files, first or "", last or "")
 
 
 def unjudged(history: History) -> list[PendingFile]:
     """The files whose rows no drift check has seen, oldest first."""
-    return [file for file, judged in _pending(history) if not judged]
+    return _pending(history, "reported_at IS NULL AND judged_at IS NULL")
 
 
 def unreported(history: History) -> list[PendingFile]:
     """The files whose reports are not written yet, judged or not, oldest first."""
-    return [file for file, _ in _pending(history)]
+    return _pending(history, "reported_at IS NULL")
 
 
-def _pending(history: History) -> list[tuple[PendingFile, bool]]:
-    rows = history.query("SELECT * FROM files WHERE reported_at IS NULL ORDER BY id")
-    return [
-        (
-            PendingFile(r["id"], r["name"], r["recorded_at"], (r["start_byte"], r["end_byte"])),
-            r["judged_at"] is not None,
-        )
-        for r in rows
-    ]
+def _pending(history: History, condition: str) -> list[PendingFile]:
+    rows = history.tuples(
+        "SELECT id, name, recorded_at, start_byte, end_byte FROM files"
+        f" WHERE {condition} ORDER BY id"
+    )
+    return [PendingFile(number, name, at, (start, end)) for number, name, at, start, end in rows]
 
 
 def mark_judged(history: History, files: list[PendingFile]) -> None:
@@ -174,10 +173,10 @@ def _mark(history: History, files: list[PendingFile], column: str) -> None:
 
 def ingested_names(history: History) -> list[str]:
     """The names of all files that were taken in, each once, in order of ingestion."""
-    rows = history.query(
+    rows = history.tuples(
         "SELECT name FROM files WHERE status = 'ingested' GROUP BY name ORDER BY min(id)"
     )
-    return [row["name"] for row in rows]
+    return [name for (name,) in rows]
 
 
 def ingestedfiles_text(history: History) -> str:
@@ -187,35 +186,25 @@ def ingestedfiles_text(history: History) -> str:
 
 def rejected_files(history: History) -> list[tuple[str, str]]:
     """The files that are refused as they are now, with the reason, the latest first."""
-    rows = history.query(
+    return history.tuples(
         "SELECT name, reason FROM files WHERE current = 1 AND status = 'rejected' ORDER BY id DESC"
     )
-    return [(row["name"], row["reason"]) for row in rows]
 
 
-def rejected_rows(history: History) -> list[tuple[str, BadRow]]:
+def rejected_rows(history: History) -> "list[tuple[str, BadRow]]":
     """The rows set aside from the files as they are now, each with its file's name."""
-    rows = history.query(
-        "SELECT name, line, rejected_rows.reason AS reason, row FROM rejected_rows"
+    from pipeline.data.csv_reader import BadRow  # an empty tick does without the reader
+
+    rows = history.tuples(
+        "SELECT name, line, rejected_rows.reason, row FROM rejected_rows"
         " JOIN files ON files.id = file_id WHERE current = 1 ORDER BY file_id, line"
     )
-    return [(r["name"], BadRow(r["line"], r["reason"], r["row"])) for r in rows]
-
-
-def master_size(history: History) -> tuple[int, int]:
-    """The rows and bytes of `finaldata.csv` that count, its header included."""
-    row = history.query("SELECT rows, bytes FROM master")[0]
-    return row["rows"], row["bytes"]
+    return [(name, BadRow(*row)) for name, *row in rows]
 
 
 def rebuilding(history: History) -> bool:
     """Whether a rebuild was started and has not ended."""
     return bool(history.query("SELECT rebuilding FROM master")[0]["rebuilding"])
-
-
-def has_unreported(history: History) -> bool:
-    """Whether any file waits for its reports, judged or not."""
-    return history.one("SELECT 1 FROM files WHERE reported_at IS NULL LIMIT 1") is not None
 
 
 def unsettled_since(history: History) -> str | None:
@@ -231,17 +220,6 @@ def unsettled_since(history: History) -> str | None:
     return row["since"] if row else None
 
 
-def new_in(folder: Path, history: History, *, remember: bool = True) -> list[FoundFile]:
-    """The `new_files` of a folder, asked cheaply: most files of most ticks are as recorded."""
-    rows = history.tuples(
-        "SELECT name, size, mtime_ns FROM files WHERE current = 1 AND sha256 <> ?", UNREAD
-    )
-    found = list_input(
-        folder, but={row[0]: row for row in rows}
-    )  # what was not read is not left out
-    return new_files(history, found, remember=remember) if found else []
-
-
 def new_files(
     history: History, found: list[FoundFile], *, remember: bool = True
 ) -> list[FoundFile]:
@@ -250,21 +228,25 @@ def new_files(
     A file's content is read only where its size or time of change differs from what was recorded;
     a time that alone differs is then recorded, unless told not to.
     """
-    rows = history.query("SELECT name, size, mtime_ns, sha256 FROM files WHERE current = 1")
-    known = {row["name"]: row for row in rows}
+    rows = history.tuples("SELECT name, size, mtime_ns, sha256 FROM files WHERE current = 1")
+    known = {name: (size, mtime_ns, sha256) for name, size, mtime_ns, sha256 in rows}
     return [
-        file for file in found if _is_new(history, file, known.get(file.name), remember=remember)
+        file
+        for file in found
+        if file.name not in known or _changed(history, file, *known[file.name], remember=remember)
     ]
 
 
-def _is_new(history: History, file: FoundFile, row: Row | None, *, remember: bool) -> bool:
-    if row is None or row["size"] != file.size:
+def _changed(
+    history: History, file: FoundFile, size: int, mtime_ns: int, sha256: str, *, remember: bool
+) -> bool:
+    if size != file.size:
         return True
-    if row["sha256"] == UNREAD:
+    if sha256 == UNREAD:
         return _can_be_read(file)
-    if row["mtime_ns"] == file.mtime_ns:
+    if mtime_ns == file.mtime_ns:
         return False
-    if row["sha256"] != _digest(file):
+    if sha256 != _digest(file):
         return True
     if remember:
         with history.transaction():
@@ -286,7 +268,7 @@ def _can_be_read(file: FoundFile) -> bool:
 
 
 def _digest(file: FoundFile) -> str:
-    """The SHA-256 of its content, or `UNREAD`; why that is, whoever takes it in will tell."""
+    """The SHA-256 of its content, or `UNREAD`; whoever takes it in finds out why."""
     if not file.regular:
         return UNREAD
     try:

@@ -13,7 +13,7 @@ from pipeline.core.errors import HistoryError
 from pipeline.core.files import atomic_writer
 from pipeline.core.schema import Schema, csv_line
 from pipeline.storage.database import History
-from pipeline.storage.ledger import master_size, rebuilding
+from pipeline.storage.ledger import master_state, rebuilding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,14 +107,14 @@ def open_master(path: Path, schema: Schema, history: History) -> Master:
 
     Raises `HistoryError` if the file is not what the ledger says, or has no rows yet.
     """
-    rows, size = master_size(history)
+    state = master_state(history)
     if rebuilding(history):
         raise HistoryError(f"{path} is being made again; run `python ingestion.py` to finish")
-    if not rows:
+    if not state.rows:
         raise HistoryError(f"{path} has no rows yet: run `python ingestion.py`")
     check_rows(path, history)
     check_columns(path, schema)
-    return Master(path, schema, rows, size)
+    return Master(path, schema, state.rows, state.bytes)
 
 
 def check_rows(path: Path, history: History) -> None:
