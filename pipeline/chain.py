@@ -19,15 +19,20 @@ from pipeline.core.formatting import Printer
 from pipeline.data.frames import read_folder
 from pipeline.data.input_files import PendingFile
 from pipeline.models.training import fit_without
-from pipeline.monitoring import decisions
-from pipeline.monitoring.batch_check import Judgement, judge_batch
-from pipeline.monitoring.decisions import Decision, decision_object
-from pipeline.monitoring.gate import compare
-from pipeline.monitoring.metrics import Evaluation, evaluate
-from pipeline.monitoring.score_drift import NO_DRIFT
+from pipeline.monitoring import gate
+from pipeline.monitoring.batch_check import (
+    Judgement,
+    all_learned,
+    first_release,
+    judge_batch,
+    judged,
+    learned,
+)
+from pipeline.monitoring.decisions import Decision, Verdict, decision_to_dict
+from pipeline.monitoring.metrics import Evaluation, PredictedRows, evaluate, predict_rows
 from pipeline.pending import lacks_release, nothing_new
 from pipeline.registry.live_model import Live, load_live
-from pipeline.registry.releases import Challenge, live_id
+from pipeline.registry.releases import live_id
 from pipeline.stages import diagnostics, reporting
 from pipeline.stages.deployment import deploy, recover_interrupted
 from pipeline.stages.ingestion import Ingestion, ingest, ingestion_lines, ingestion_to_dict
@@ -83,7 +88,7 @@ class Result:
         return {
             "outcome": "done",
             **ingestion_to_dict(config, self.ingestion),
-            "decision": decision_object(self.decision) if self.decision else None,
+            "decision": decision_to_dict(self.decision) if self.decision else None,
             "reports": _reports_to_dict(config, self.reports) if self.reports else None,
         }
 
@@ -104,8 +109,8 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
             print_lines([f"{decision.verdict}: {decision.reason}"])
         pending = ledger.unreported(history)
         if pending or decision:
-            in_full = decision is None or decision.verdict != NO_DRIFT or bool(decision.gate)
-            reports = chain.report(in_full=in_full)
+            calm = decision and decision.verdict == Verdict.NO_DRIFT and not decision.gate
+            reports = chain.report(in_full=not calm)
             print_lines(report_lines(config, reports))
             with history.transaction():
                 ledger.mark_reported(history, pending)
@@ -146,16 +151,16 @@ class _Chain:
         The batch counts as judged only once all that is done: a run killed before leaves it to the
         next one.
         """
-        history, judged = self._history, None
+        history, found = self._history, None
         batch = ledger.unjudged(history)
         if live_id(self._config.prod_deployment_path) is None:
             decision = self._first_release(batch)
         else:
-            decision, judged = self._check(batch)
+            decision, found = self._check(batch)
         with history.transaction():
             decision_id = record_decision(history, decision)
-            if judged:
-                record_drift(history, decision_id, judged.by_score, judged.by_input)
+            if found:
+                record_drift(history, decision_id, found.by_score, found.by_input)
             ledger.mark_judged(history, batch)
         return decision
 
@@ -166,50 +171,55 @@ class _Chain:
         self._live = deploy(self._config, self._history, trained, evaluation)
         self._evaluation = evaluation
         rows = ledger.master_state(self._history).rows
-        return decisions.first_release(batch, rows, self._live.release)
+        return first_release(batch, rows, self._live.release)
 
     def _check(self, batch: list[PendingFile]) -> tuple[Decision, Judgement | None]:
         """Judge the live model on the rows it has not learned from; on drift, challenge it."""
         config, history, release = self._config, self._history, self._live.release
-        fresh = [file for file in batch if not decisions.learned(file, release.model)]
+        fresh = [file for file in batch if not learned(file, release.model)]
         if not fresh:
-            return decisions.all_learned(batch, release), None
+            return all_learned(batch, release), None
         rows = self._rows.read_spans(file.span for file in fresh)
-        judged = judge_batch(
-            config, release, self._live.model, rows, batch_scores(history, release.id)
+        new = predict_rows(self._live.model, rows, config.schema)
+        found = judge_batch(
+            release,
+            new,
+            self._evaluation.tested,
+            earlier=batch_scores(history, release.id),
+            policy=config.policy,
+            schema=config.schema,
         )
-        if judged.scores:
-            record_scores(history, release.model.sha256, "new rows", judged.scores)
-        decision = decisions.judged(batch, len(rows), release, judged)
-        if why := judged.why_retrain(config.policy.retrain_on):
-            return self._challenge(rows, replace(decision, reason=why)), judged
-        return decision, judged
+        if found.scores:
+            record_scores(history, release.model.sha256, "new rows", found.scores)
+        decision = judged(batch, len(new.frame), release, found)
+        if why := found.why_retrain(config.policy.retrain_on):
+            return self._challenge(new, replace(decision, reason=why)), found
+        return decision, found
 
-    def _challenge(self, new: pd.DataFrame, found: Decision) -> Decision:
+    def _challenge(self, new: PredictedRows, found: Decision) -> Decision:
         """Retrain on everything, compare on the same rows, and deploy what the gate lets pass."""
-        config, champion = self._config, self._live
+        config, champion, on_test = self._config, self._live.release, self._evaluation.tested
         trained = train(config, self._history, self._rows)
         evaluation = score(config, self._history, trained, self._test)
-        if trained.manifest.sha256 == champion.release.model.sha256:
-            return decisions.same_model(found)
+        if trained.manifest.sha256 == champion.model.sha256:
+            return gate.same_model(found, champion)
         # what stands in for the challenger is of its kind, without choosing anew
         policy = replace(config.policy, model=trained.manifest.recipe.kind)
-        compared = compare(
-            champion.model,
-            trained.model,
+        compared = gate.compare(
             lambda clients: fit_without(self._rows.training_data(without=clients), policy),
+            champion=on_test,
+            challenger=evaluation.tested,
+            new=new,
             gate=policy.gate,
             seed=policy.seed,
             schema=config.schema,
-            test=self._test,
-            new=new,
         )
         if not compared.deploy:
-            return decisions.challenged(found, compared, None)
-        won: Challenge = decisions.challenge(compared, champion.release, found.reason)
+            return gate.challenged(found, champion, compared, None)
+        won = gate.challenge(compared, champion, found.reason)
         self._live = deploy(config, self._history, trained, evaluation, won)
         self._evaluation = evaluation
-        return decisions.challenged(found, compared, self._live.release)
+        return gate.challenged(found, champion, compared, self._live.release)
 
     def report(self, *, in_full: bool) -> Reports:
         """Write the reports; in full, ask the API and pip as well."""

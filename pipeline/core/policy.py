@@ -1,8 +1,43 @@
 """What `config.json` decides: the model, the threshold, drift, redeployment."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-from pipeline.core.config_reader import Kind, ObjectReader, number, one_of, optional, whole_number
+from pipeline.core.config_reader import (
+    Kind,
+    ObjectReader,
+    member,
+    number,
+    one_of,
+    optional,
+    whole_number,
+)
+
+
+class DriftTest(StrEnum):
+    """A test for drift of scores."""
+
+    RAW = "raw"
+    PARAMETRIC = "parametric"
+    NONPARAMETRIC = "nonparametric"
+    BOOTSTRAP = "bootstrap"
+
+
+class RetrainOn(StrEnum):
+    """What leads to a challenger besides drift of scores."""
+
+    SCORE = "score"  # nothing else
+    INPUT = "input"  # drift of the input
+    NEW_DATA = "new_data"  # any new row with a known outcome
+
+
+class Gate(StrEnum):
+    """What a challenger must reach to be deployed."""
+
+    NOT_WORSE = "not_worse"  # an F1 no lower than the champion's
+    BETTER = "better"  # a difference whose 95 % interval is above zero
+    ALWAYS = "always"
+
 
 MAX_AMOUNT = 1e15  # of a sum of money
 MAX_SEED = 2**32 - 1  # that scikit-learn takes
@@ -18,9 +53,9 @@ CHOICES = {
         ),
         'a number between 0 and 1, "f1" or "value"',
     ),
-    "drift_test": one_of("raw", "parametric", "nonparametric", "bootstrap"),
-    "retrain_on": one_of("score", "input", "new_data"),
-    "gate": one_of("not_worse", "better", "always"),
+    "drift_test": member(DriftTest),
+    "retrain_on": member(RetrainOn),
+    "gate": member(Gate),
     "seed": whole_number(0, MAX_SEED),
 }
 WORTH_KEYS = ("contact_cost", "client_value", "save_rate")
@@ -53,9 +88,9 @@ class Policy:
     model: str = "logistic"
     threshold: float | str = 0.5
     worth: Worth = Worth()
-    drift_test: str = "raw"
-    retrain_on: str = "score"
-    gate: str = "not_worse"
+    drift_test: DriftTest = DriftTest.RAW
+    retrain_on: RetrainOn = RetrainOn.SCORE
+    gate: Gate = Gate.NOT_WORSE
     seed: int = 0
 
 

@@ -5,22 +5,18 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
-from pipeline.core.config import Config
 from pipeline.core.errors import ReleaseError
-from pipeline.data.frames import read_folder
+from pipeline.core.policy import Policy, RetrainOn
+from pipeline.core.schema import Schema
+from pipeline.data.input_files import PendingFile
 from pipeline.data.reference import Reference, reference_from
-from pipeline.models.estimators import (
-    Model,
-    predictions_of,
-    risk_of,
-)
-from pipeline.models.manifest import REFERENCE
+from pipeline.models.manifest import REFERENCE, ModelManifest
+from pipeline.monitoring import sentences
 from pipeline.monitoring.bootstrap import Predictions
-from pipeline.monitoring.input_drift import FeatureDrift, compare_input
-from pipeline.monitoring.metrics import score_predictions
-from pipeline.monitoring.score_drift import DRIFT, Evidence, Verdict, check_scores
+from pipeline.monitoring.decisions import Action, Decision, FeatureDrift, ScoreDrift, Verdict
+from pipeline.monitoring.input_drift import compare_input
+from pipeline.monitoring.metrics import PredictedRows
+from pipeline.monitoring.score_drift import Evidence, check_scores
 from pipeline.monitoring.scores import Scores
 from pipeline.registry.releases import Release
 
@@ -29,92 +25,75 @@ log = logging.getLogger("fullprocess")
 
 @dataclass(frozen=True)
 class Judgement:
-    """What all drift checks say of a batch.
+    """The results of all drift checks of a batch.
 
-    `verdict` is the one that the config's drift test gives; `labelled` counts the rows with a known
-    outcome, of which `scores` tells, if there are any.
+    `verdict` is that of the drift test that decides by the config; `labelled` counts the rows with
+    a known outcome, and `scores` are those of these rows, if there are any.
     """
 
-    verdict: Verdict
+    verdict: ScoreDrift
     labelled: int
     scores: Scores | None
-    by_score: tuple[Verdict, ...]
+    by_score: tuple[ScoreDrift, ...]
     by_input: tuple[FeatureDrift, ...]
 
     @property
     def drifted(self) -> tuple[FeatureDrift, ...]:
         """The features whose input has drifted."""
-        return tuple(found for found in self.by_input if found.verdict == DRIFT)
+        return tuple(found for found in self.by_input if found.verdict == Verdict.DRIFT)
 
-    def why_retrain(self, retrain_on: str) -> str | None:
+    def why_retrain(self, retrain_on: RetrainOn) -> str | None:
         """Why the live model is to be challenged; None if it is not."""
-        if self.verdict.verdict == DRIFT:
-            return self.verdict.reason
-        if retrain_on == "input" and self.drifted:
-            names = ", ".join(found.name for found in self.drifted)
-            return f"{self.verdict.reason}; input drift in {names}"
-        if retrain_on == "new_data" and self.labelled:
-            return f"{self.verdict.reason}; {self.labelled:,} new rows with a known outcome"
+        reason = self.verdict.reason
+        if self.verdict.verdict == Verdict.DRIFT:
+            return reason
+        if retrain_on == RetrainOn.INPUT and self.drifted:
+            return sentences.input_drift(reason, [found.name for found in self.drifted])
+        if retrain_on == RetrainOn.NEW_DATA and self.labelled:
+            return sentences.new_outcomes(reason, self.labelled)
         return None
 
 
 def judge_batch(
-    config: Config, release: Release, model: Model, rows: pd.DataFrame, earlier: Sequence[float]
+    release: Release,
+    new: PredictedRows,
+    test: Predictions,
+    *,
+    earlier: Sequence[float],
+    policy: Policy,
+    schema: Schema,
 ) -> Judgement:
     """Check a batch by its scores, where outcomes are known, and by its input.
 
-    `rows` are those that the live model has not learned from; `earlier` its F1 on earlier batches.
+    `new` are the rows that the live model was not trained on, `test` the labelled test data, both
+    as it predicts them; `earlier` is its F1 on earlier batches.
     """
-    new = _predictions(config, model, rows)
-    scores = _scores(config, model, rows, new)
+    scores = new.tested.scores if len(new.labelled) else None
     evidence = Evidence(
-        new=new,
+        new=new.tested,
         new_f1=scores.f1 if scores else None,
         deployed_f1=release.f1,
         earlier=[release.f1, *earlier],
-        test=_predictions(config, model, read_folder(config.test_data_path, config.schema)),
+        test=test,
     )
-    verdicts = check_scores(evidence, config.policy.seed)
+    by_score = check_scores(evidence, policy.seed)
+    reference = read_reference(release)
+    if reference is None:
+        log.warning("%s", sentences.no_reference(release.id, REFERENCE))
     judged = Judgement(
-        verdict=next(v for v in verdicts if v.test == config.policy.drift_test),
-        labelled=len(new.outcomes),
+        verdict=next(found for found in by_score if found.test == policy.drift_test),
+        labelled=len(new.labelled),
         scores=scores,
-        by_score=verdicts,
-        by_input=_by_input(config, release, model, rows),
+        by_score=by_score,
+        by_input=compare_input(reference, new.frame, new.risk, schema) if reference else (),
     )
     for found in judged.drifted:
         log.warning("input drift: %s: %s", found.name, found.reason)
     return judged
 
 
-def _scores(config: Config, model: Model, rows: pd.DataFrame, said: Predictions) -> Scores | None:
-    if not len(said.outcomes):
-        return None
-    labelled = rows[rows[config.schema.outcome].notna()]
-    return score_predictions(said.outcomes, said.predicted, risk_of(model, labelled))
-
-
-def _predictions(config: Config, model: Model, frame: pd.DataFrame) -> Predictions:
-    labelled = frame[frame[config.schema.outcome].notna()]
-    return Predictions(
-        outcomes=labelled[config.schema.outcome].to_numpy().astype("int64"),
-        predicted=predictions_of(model, labelled),
-        clients=labelled[config.schema.client].to_numpy(dtype=object),
-    )
-
-
-def _by_input(
-    config: Config, release: Release, model: Model, rows: pd.DataFrame
-) -> tuple[FeatureDrift, ...]:
-    reference = read_reference(release)
-    if reference is None:
-        log.warning("release %s has no %s: its input is not compared", release.id, REFERENCE)
-        return ()
-    return compare_input(reference, rows, risk_of(model, rows), config.schema)
-
-
 def read_reference(release: Release) -> Reference | None:
-    """What the training data of a release were like; None for one of an older version."""
+    """The profile of a release's training data; None for a release of an older version."""
     path = release.path / REFERENCE
     if REFERENCE not in release.files:
         return None
@@ -122,3 +101,63 @@ def read_reference(release: Release) -> Reference | None:
         return reference_from(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise ReleaseError(f"release {release.id} is damaged: {REFERENCE}: {error}") from error
+
+
+def first_release(batch: Sequence[PendingFile], rows: int, release: Release) -> Decision:
+    """The first release; `rows` are all there are."""
+    return Decision(
+        files=_names(batch),
+        rows=rows,
+        labelled=release.model.rows,
+        release=None,
+        deployed_f1=None,
+        new_f1=None,
+        verdict=Verdict.NOTHING_DEPLOYED,
+        action=Action.DEPLOYED,
+        reason=sentences.first_release(release.model.rows, release.id),
+        new_release=release.id,
+    )
+
+
+def learned(file: PendingFile, model: ModelManifest) -> bool:
+    """Whether a model was trained on this file, which then is no evidence about it.
+
+    That is so after a run that was killed between deploying and recording it, and after training
+    and deploying by hand. Both conditions are needed, since a new history counts from 1 again.
+    """
+    return file.id <= model.last_file and file.recorded_at <= model.trained_at
+
+
+def all_learned(batch: Sequence[PendingFile], release: Release) -> Decision:
+    """A batch of which the live model was trained on every file."""
+    return Decision(
+        files=_names(batch),
+        rows=0,
+        labelled=0,
+        release=release.id,
+        deployed_f1=release.f1,
+        new_f1=None,
+        verdict=Verdict.NO_EVIDENCE,
+        action=Action.KEPT,
+        reason=sentences.already_trained(release.id),
+    )
+
+
+def judged(batch: Sequence[PendingFile], rows: int, release: Release, found: Judgement) -> Decision:
+    """A batch that was judged by this number of rows, before any challenge."""
+    return Decision(
+        files=_names(batch),
+        rows=rows,
+        labelled=found.labelled,
+        release=release.id,
+        deployed_f1=release.f1,
+        new_f1=found.scores.f1 if found.scores else None,
+        verdict=found.verdict.verdict,
+        action=Action.KEPT,
+        reason=found.verdict.reason,
+        drift_test=found.verdict.test,
+    )
+
+
+def _names(batch: Sequence[PendingFile]) -> str:
+    return json.dumps(list(dict.fromkeys(file.name for file in batch)), ensure_ascii=False)

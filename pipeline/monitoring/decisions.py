@@ -1,143 +1,125 @@
-"""Decisions on batches, put together from what training, judging and comparing gave."""
+"""What drift checks find and what is decided on it, as values; light for those who only read them.
+
+Verdicts, causes and actions are enums, recorded by their values.
+"""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Annotated, Any
 
-from pipeline.data.input_files import PendingFile
-from pipeline.models.manifest import ModelManifest
-from pipeline.monitoring.score_drift import NO_EVIDENCE
-from pipeline.registry.releases import Challenge, Release
+from pipeline.core.policy import DriftTest, Gate
 
-if TYPE_CHECKING:  # light for those who read decisions only
-    from pipeline.monitoring.batch_check import Judgement
-    from pipeline.monitoring.gate import Comparison
+SHARE = {"minimum": 0, "maximum": 1}  # for the description of the API
 
-NOTHING_DEPLOYED = "nothing deployed"
-DEPLOYED, KEPT = "deployed", "kept"
+
+class Verdict(StrEnum):
+    """What a drift test, or the check of a batch, came to."""
+
+    DRIFT = "drift"
+    NO_DRIFT = "no drift"
+    NO_EVIDENCE = "not enough evidence"
+    NOTHING_DEPLOYED = "nothing deployed"  # of a batch before the first release
+
+
+class Action(StrEnum):
+    """What was done after the check of a batch."""
+
+    DEPLOYED = "deployed"
+    KEPT = "kept"
+
+
+class ChallengeOutcome(StrEnum):
+    """How the challenge of the live model ended."""
+
+    WON = "won"  # by the challenger, which was deployed
+    LOST = "lost"
+    SAME_MODEL = "same model"  # retraining gave the live model again
+
+
+class Cause(StrEnum):
+    """In which way a feature has drifted."""
+
+    PSI = "psi"  # above its limit
+    DISTRIBUTION = "distribution"  # by a test of two samples
+    MISSING = "missing"  # share of missing values
+    UNSEEN = "unseen"  # share of categories that the training data do not have
+
+
+@dataclass(frozen=True)
+class ScoreDrift:
+    """The verdict of a drift test on scores, why, and the numbers it used, by name."""
+
+    test: DriftTest
+    verdict: Verdict
+    reason: str
+    numbers: dict[str, float]
+
+
+class Kind(StrEnum):
+    """What is compared with the training data."""
+
+    NUMBER = "number"
+    CATEGORY = "category"
+    RISK = "risk"  # the predicted one
+
+
+@dataclass(frozen=True)
+class FeatureDrift:
+    """How a column, or the predicted risk, of a batch compares with the training data.
+
+    `rows` are those of the batch. Shares are parts of 1: `missing` in the batch and before,
+    `unseen` of rows with a category that the training data do not have. P-values are corrected for
+    all those of the batch; 0.05 and less is evident. None: undefined for this kind, or too few
+    rows. `causes` are empty unless it has drifted.
+    """
+
+    feature: str
+    kind: Kind
+    rows: int
+    test: str  # ks or chi2
+    missing: Annotated[float, SHARE]
+    missing_before: Annotated[float, SHARE]
+    psi: float | None = None
+    psi_limit: float | None = None
+    statistic: float | None = None
+    p_value: float | None = None
+    missing_p_value: float | None = None
+    unseen: float | None = None
+    unseen_p_value: float | None = None
+    verdict: Verdict = Verdict.NO_EVIDENCE
+    reason: str = ""
+    causes: tuple[Cause, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Its name for people, who may call a feature risk, too."""
+        return "predicted risk" if self.kind == Kind.RISK else self.feature
 
 
 @dataclass(frozen=True)
 class Decision:
     """What was decided on a batch, and the numbers it was decided on."""
 
-    files: str
+    files: str  # a JSON array of names
     rows: int
     labelled: int
     release: str | None
     deployed_f1: float | None
     new_f1: float | None
-    verdict: str
-    action: str
+    verdict: Verdict
+    action: Action
     reason: str
     champion_f1: float | None = None
     challenger_f1: float | None = None
     new_release: str | None = None
-    drift_test: str | None = None
-    gate: str | None = None
+    drift_test: DriftTest | None = None
+    gate: Gate | None = None
     difference_low: float | None = None
     difference_high: float | None = None
+    challenge: ChallengeOutcome | None = None  # None if there was none
 
 
-def first_release(batch: Sequence[PendingFile], rows: int, release: Release) -> Decision:
-    """A release where nothing was live yet; `rows` are all there are."""
-    return Decision(
-        files=_names(batch),
-        rows=rows,
-        labelled=release.model.rows,
-        release=None,
-        deployed_f1=None,
-        new_f1=None,
-        verdict=NOTHING_DEPLOYED,
-        action=DEPLOYED,
-        reason=f"trained on {release.model.rows:,} rows and deployed {release.id}",
-        new_release=release.id,
-    )
-
-
-def learned(file: PendingFile, model: ModelManifest) -> bool:
-    """Whether a model was trained on this file: then it proves nothing about it.
-
-    So it is after a run that was killed between deploying and recording it, and after training
-    and deploying by hand. Both signs are asked for, since a history begun anew counts from 1.
-    """
-    return file.id <= model.last_file and file.recorded_at <= model.trained_at
-
-
-def all_learned(batch: Sequence[PendingFile], release: Release) -> Decision:
-    """A batch of which the live model has learned every file."""
-    return Decision(
-        files=_names(batch),
-        rows=0,
-        labelled=0,
-        release=release.id,
-        deployed_f1=release.f1,
-        new_f1=None,
-        verdict=NO_EVIDENCE,
-        action=KEPT,
-        reason=f"release {release.id} was trained on these files already",
-    )
-
-
-def judged(
-    batch: Sequence[PendingFile], rows: int, release: Release, found: "Judgement"
-) -> Decision:
-    """A batch on which the live release was judged, by so many rows it has not learned from."""
-    return Decision(
-        files=_names(batch),
-        rows=rows,
-        labelled=found.labelled,
-        release=release.id,
-        deployed_f1=release.f1,
-        new_f1=found.scores.f1 if found.scores else None,
-        verdict=found.verdict.verdict,
-        action=KEPT,
-        reason=found.verdict.reason,
-        drift_test=found.verdict.test,
-    )
-
-
-def same_model(found: Decision) -> Decision:
-    """A retraining after which nothing is to be compared: it gave the live model again."""
-    same = f"{found.reason}; what there is to learn from gives the same model: {found.release}"
-    return replace(found, reason=f"{same} stays live")
-
-
-def challenge(compared: "Comparison", champion: Release, why: str) -> Challenge:
-    """Why a comparison was made and what it was, as the manifest of the release tells that won."""
-    return Challenge(
-        gate=compared.gate,
-        champion=champion.id,
-        rows=compared.rows,
-        champion_f1=compared.champion_f1,
-        challenger_f1=compared.challenger_f1,
-        low=compared.difference.low,
-        high=compared.difference.high,
-        reason=f"{why}; {compared.reason}",
-    )
-
-
-def challenged(found: Decision, compared: "Comparison", deployed: Release | None) -> Decision:
-    """A batch after which both models were compared, and the release that came of it, if any."""
-    outcome = f"deployed {deployed.id}" if deployed else f"{found.release} stays live"
-    return replace(
-        found,
-        action=DEPLOYED if deployed else KEPT,
-        reason=f"{found.reason}; {compared.reason}: {outcome}",
-        champion_f1=compared.champion_f1,
-        challenger_f1=compared.challenger_f1,
-        new_release=deployed.id if deployed else None,
-        gate=compared.gate,
-        difference_low=compared.difference.low,
-        difference_high=compared.difference.high,
-    )
-
-
-def decision_object(decision: Decision) -> dict[str, Any]:
-    """A decision for a program."""
+def decision_to_dict(decision: Decision) -> dict[str, Any]:
+    """A decision as JSON types."""
     return {**asdict(decision), "files": json.loads(decision.files)}
-
-
-def _names(batch: Sequence[PendingFile]) -> str:
-    return json.dumps(list(dict.fromkeys(file.name for file in batch)), ensure_ascii=False)

@@ -1,110 +1,142 @@
-"""The decision to redeploy: champion and challenger on the same rows."""
+"""The gate: whether the challenger replaces the champion, by their F1 on the same rows."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import f1_score
 
+from pipeline.core.policy import Gate
 from pipeline.core.schema import Schema
-from pipeline.models.estimators import (
-    Model,
-    predictions_of,
-)
+from pipeline.models.estimators import Model, predictions_of
+from pipeline.monitoring import sentences
 from pipeline.monitoring.bootstrap import Difference, paired_difference
+from pipeline.monitoring.decisions import Action, ChallengeOutcome, Decision
+from pipeline.monitoring.metrics import PredictedRows, Tested
+from pipeline.registry.releases import Challenge, Release
 
 FOLDS = 5
 
-# a model fitted on all rows but those of some clients; None if there is nothing to learn from
+# a model fitted on all rows except those of some clients; None if there is nothing to learn from
 FitWithout = Callable[[Collection[str]], Model | None]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The F1 of both models on the same rows, and what the gate makes of it."""
+    """The F1 of both models on the same rows, and the gate's decision."""
 
-    gate: str  # not_worse, better or always
+    gate: Gate
     rows: int
     champion_f1: float
     challenger_f1: float
-    difference: Difference  # challenger less champion
+    difference: Difference  # challenger minus champion
 
     @property
     def deploy(self) -> bool:
         """Whether the challenger goes live."""
-        if self.gate == "better":
+        if self.gate == Gate.BETTER:
             return self.difference.low > 0
-        return self.gate == "always" or self.challenger_f1 >= self.champion_f1
+        return self.gate == Gate.ALWAYS or self.challenger_f1 >= self.champion_f1
 
     @property
     def reason(self) -> str:
         """The comparison in words."""
-        how = "at least as good as" if self.challenger_f1 >= self.champion_f1 else "worse than"
-        rule = {
-            "better": "which must be above zero",
-            "always": "and it goes live in any case",
-        }.get(self.gate)
-        found = self.difference
-        return (
-            f"the challenger's F1 {self.challenger_f1:.4f} is {how} the deployed model's"
-            f" {self.champion_f1:.4f} on the same {self.rows:,} rows (95 % interval of the"
-            f" difference {found.low:+.4f} to {found.high:+.4f}{f', {rule}' if rule else ''})"
+        interval = self.difference.low, self.difference.high
+        return sentences.comparison(
+            self.challenger_f1, self.champion_f1, self.rows, interval, self.gate
         )
 
 
 def compare(
-    champion: Model,
-    challenger: Model,
     fit_without: FitWithout,
     *,
-    gate: str,
+    champion: Tested,
+    challenger: Tested,
+    new: PredictedRows,
+    gate: Gate,
     seed: int,
     schema: Schema,
-    test: pd.DataFrame,
-    new: pd.DataFrame,
 ) -> Comparison:
     """Score both models on the labelled test rows and new rows together.
 
-    The challenger was fitted on the new rows, too: for these it is stood in for by models fitted
-    without the client in question, so that it has seen none of the rows it is judged on. The
+    `champion` and `challenger` are the predictions of both for the test data, `new` the champion's
+    for the new rows. The challenger was trained on these, too: there it is represented by models
+    fitted without the client in question, so that none has seen the rows it is judged on. The
     interval of the difference is the paired bootstrap's (`pipeline.monitoring.bootstrap`).
     """
-    test, new = (frame[frame[schema.outcome].notna()] for frame in (test, new))
-    both = pd.concat([frame[[schema.client, schema.outcome]] for frame in (test, new)])
-    outcomes = both[schema.outcome].to_numpy().astype("int64")
-    champion_says = np.concatenate([predictions_of(champion, frame) for frame in (test, new)])
-    challenger_says = np.concatenate(
-        [predictions_of(challenger, test), out_of_fold(fit_without, new, schema)]
+    outcomes, by_champion, clients = (
+        np.concatenate([getattr(tested, name) for tested in (champion, new.tested)])
+        for name in ("outcomes", "predicted", "clients")
     )
-    clients = both[schema.client].to_numpy(dtype=object)
+    by_challenger = np.concatenate(
+        [challenger.predicted, out_of_fold(fit_without, new.labelled, schema)]
+    )
     return Comparison(
         gate=gate,
         rows=len(outcomes),
-        champion_f1=_f1(outcomes, champion_says),
-        challenger_f1=_f1(outcomes, challenger_says),
-        difference=paired_difference(outcomes, champion_says, challenger_says, clients, seed),
+        champion_f1=_f1(outcomes, by_champion),
+        challenger_f1=_f1(outcomes, by_challenger),
+        difference=paired_difference(outcomes, by_champion, by_challenger, clients, seed),
     )
 
 
 def out_of_fold(fit_without: FitWithout, rows: pd.DataFrame, schema: Schema) -> np.ndarray:
-    """Predict each row by a model that saw no row of its client.
+    """Predict each row by a model that saw no row of its client: 0 or 1, shape (rows,).
 
-    `rows` (n) are cut into folds by client; each fold is predicted by a model fitted without the
-    fold's clients. Returns 0 or 1: shape (n,). Source of the method: grouped K-fold
-    cross-validation, as in scikit-learn's `GroupKFold`.
+    Source of the method: grouped K-fold cross-validation, as in scikit-learn's `GroupKFold`.
     """
-    clients = pd.unique(rows[schema.client])
-    fold_of = pd.Series(np.arange(len(clients)) % FOLDS, index=clients)
-    folds = rows[schema.client].map(fold_of).to_numpy()
+    codes, clients = pd.factorize(rows[schema.client])
     predicted = np.zeros(len(rows), dtype="int64")
-    for fold in np.unique(folds):
-        model = fit_without(fold_of.index[fold_of == fold].tolist())
-        if model:  # else there is nothing to learn from: nobody is predicted to leave
-            chosen = folds == fold
-            predicted[chosen] = predictions_of(model, rows[chosen])
+    for fold in range(min(FOLDS, len(clients))):
+        model = fit_without(clients[fold::FOLDS].tolist())
+        if model:  # else nobody is predicted to leave
+            held_out = codes % FOLDS == fold
+            predicted[held_out] = predictions_of(model, rows[held_out])
     return predicted
 
 
 def _f1(outcomes: np.ndarray, predicted: np.ndarray) -> float:
     return float(f1_score(outcomes, predicted, zero_division=0.0))
+
+
+def challenge(compared: Comparison, champion: Release, why: str) -> Challenge:
+    """The comparison and its reason, for the manifest of the release that won it."""
+    return Challenge(
+        gate=compared.gate,
+        champion=champion.id,
+        rows=compared.rows,
+        champion_f1=compared.champion_f1,
+        challenger_f1=compared.challenger_f1,
+        low=compared.difference.low,
+        high=compared.difference.high,
+        reason=f"{why}; {compared.reason}",
+    )
+
+
+def challenged(
+    found: Decision, champion: Release, compared: Comparison, deployed: Release | None
+) -> Decision:
+    """The decision on a batch after both models were compared, and the new release, if any."""
+    new_release = deployed.id if deployed else None
+    return replace(
+        found,
+        action=Action.DEPLOYED if deployed else Action.KEPT,
+        reason=sentences.challenged(found.reason, compared.reason, new_release, champion.id),
+        champion_f1=compared.champion_f1,
+        challenger_f1=compared.challenger_f1,
+        new_release=new_release,
+        gate=compared.gate,
+        difference_low=compared.difference.low,
+        difference_high=compared.difference.high,
+        challenge=ChallengeOutcome.WON if deployed else ChallengeOutcome.LOST,
+    )
+
+
+def same_model(found: Decision, champion: Release) -> Decision:
+    """The decision on a batch after retraining gave the live model again."""
+    return replace(
+        found,
+        reason=sentences.same_model(found.reason, champion.id),
+        challenge=ChallengeOutcome.SAME_MODEL,
+    )

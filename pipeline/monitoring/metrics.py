@@ -1,8 +1,7 @@
-"""How a model does on labelled rows: its scores, for all of them and for parts."""
+"""The scores of a model on labelled rows, for all of them and for parts."""
 
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,30 +16,29 @@ from pipeline.models.estimators import (
     predictions_of,
     risk_of,
 )
-from pipeline.monitoring.bootstrap import Interval, Predictions, score_intervals
+from pipeline.monitoring.bootstrap import Interval, Predictions, confusion_of, score_intervals
 from pipeline.monitoring.scores import Scores
 
 BINS = 10  # of equal width, for the calibration
 DECILE = 0.1
-MOST_SEGMENTS = 50  # of a column, the largest
+MAX_SEGMENTS = 50  # of a column, the largest
 
 
 @dataclass(frozen=True, eq=False)
 class Tested(Predictions):
-    """Predictions with the risk that each came of, in [0, 1], of the shape (rows,)."""
+    """Predictions with the risks behind them: in [0, 1], of the shape (rows,)."""
 
     risk: np.ndarray = field(kw_only=True)
 
     @property
     def both(self) -> bool:
-        """Whether there are rows of both outcomes: without them there is no curve."""
+        """Whether both outcomes occur: otherwise there is no curve."""
         return bool(0 < self.outcomes.sum() < len(self.outcomes))
 
-    @cached_property
+    @property
     def counts(self) -> np.ndarray:
         """Rows by actual, then by predicted outcome: shape (2, 2)."""
-        counts: np.ndarray = metrics.confusion_matrix(self.outcomes, self.predicted, labels=[0, 1])
-        return counts
+        return confusion_of(self)
 
     @property
     def scores(self) -> Scores:
@@ -50,11 +48,11 @@ class Tested(Predictions):
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """Rows whose risk is about the same: what was predicted of them, and what came."""
+    """Rows of about the same risk: how many were predicted to leave, and how many left."""
 
     rows: int
-    risk: float  # the mean
-    left: float  # the share
+    risk: float  # mean
+    left: float  # share
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that is told of a model on labelled rows."""
+    """A model on labelled rows, in all ways that its card shows."""
 
     tested: Tested = field(compare=False, repr=False)
     scores: Scores
@@ -81,12 +79,45 @@ class Evaluation:
     segments: tuple[Segment, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class PredictedRows:
+    """Rows and what a model predicts of them.
+
+    `risk` has the shape (rows,); `labelled` are those with a known outcome, and `tested` the
+    predictions of these.
+    """
+
+    frame: pd.DataFrame
+    risk: np.ndarray
+    labelled: pd.DataFrame
+    tested: Tested
+
+
+def predict_rows(model: Model, frame: pd.DataFrame, schema: Schema) -> PredictedRows:
+    """Predict all rows of a frame with the schema's columns."""
+    risk, predicted = risk_of(model, frame), predictions_of(model, frame)
+    known = frame[schema.outcome].notna().to_numpy()
+    labelled = frame[known]
+    tested = Tested(
+        outcomes=labelled[schema.outcome].to_numpy().astype("int64"),
+        predicted=predicted[known],
+        risk=risk[known],
+        clients=labelled[schema.client].to_numpy(dtype=object),
+    )
+    return PredictedRows(frame, risk, labelled, tested)
+
+
+def tested_on(model: Model, frame: pd.DataFrame, schema: Schema) -> Tested:
+    """The predictions of a model for the labelled rows of a frame."""
+    return predict_rows(model, frame, schema).tested
+
+
 def evaluate(model: Model, frame: pd.DataFrame, schema: Schema, seed: int) -> Evaluation:
-    """Everything at once; raises `DataError` if no row has a known outcome."""
-    tested = tested_on(model, frame, schema)
+    """The whole evaluation; raises `DataError` if no row has a known outcome."""
+    rows = predict_rows(model, frame, schema)
+    tested = rows.tested
     scores = tested.scores
     bins = calibration_bins(tested.outcomes, tested.risk)
-    labelled = frame[frame[schema.outcome].notna()]
     return Evaluation(
         tested=tested,
         scores=scores,
@@ -94,18 +125,7 @@ def evaluate(model: Model, frame: pd.DataFrame, schema: Schema, seed: int) -> Ev
         bins=bins,
         calibration_error=calibration_error(bins),
         lift=top_lift(tested.outcomes, tested.risk),
-        segments=_segments(labelled, schema, tested.predicted, tested.risk),
-    )
-
-
-def tested_on(model: Model, frame: pd.DataFrame, schema: Schema) -> Tested:
-    """What a model says of the labelled rows of a frame."""
-    labelled = frame[frame[schema.outcome].notna()]
-    return Tested(
-        outcomes=labelled[schema.outcome].to_numpy().astype("int64"),
-        predicted=predictions_of(model, labelled),
-        risk=risk_of(model, labelled),
-        clients=labelled[schema.client].to_numpy(dtype=object),
+        segments=_segments(rows, schema),
     )
 
 
@@ -171,17 +191,13 @@ def _defined(value: float) -> float | None:
 
 
 def calibration_bins(outcomes: np.ndarray, risk: np.ndarray) -> tuple[CalibrationBin, ...]:
-    """Rows by risk, in ten bins of equal width; those without any row are left out."""
+    """Rows by risk, in ten bins of equal width, without the empty ones."""
     places = np.minimum((risk * BINS).astype("int64"), BINS - 1)
-    found = []
-    for place in np.unique(places):
-        within = places == place
-        found.append(
-            CalibrationBin(
-                int(within.sum()), float(risk[within].mean()), float(outcomes[within].mean())
-            )
-        )
-    return tuple(found)
+    groups = [places == place for place in np.unique(places)]
+    return tuple(
+        CalibrationBin(int(g.sum()), float(risk[g].mean()), float(outcomes[g].mean()))
+        for g in groups
+    )
 
 
 def calibration_error(bins: tuple[CalibrationBin, ...]) -> float:
@@ -195,9 +211,9 @@ def calibration_error(bins: tuple[CalibrationBin, ...]) -> float:
 
 
 def top_lift(outcomes: np.ndarray, risk: np.ndarray) -> float | None:
-    """How many times as many leave among the tenth at the highest risk as among all.
+    """The share of leavers among the tenth at the highest risk, divided by that among all.
 
-    Of equal risks at the edge, a share is counted. None if nobody left, or of fewer than ten rows.
+    Of equal risks at the edge, a part is counted. None if nobody left, or of fewer than ten rows.
     Source: Berry and Linoff, Data Mining Techniques, 2004, chapter 4.
     """
     count = int(len(outcomes) * DECILE)
@@ -209,16 +225,14 @@ def top_lift(outcomes: np.ndarray, risk: np.ndarray) -> float | None:
     return float(found / count / outcomes.mean())
 
 
-def _segments(
-    labelled: pd.DataFrame, schema: Schema, said: np.ndarray, risk: np.ndarray
-) -> tuple[Segment, ...]:
-    outcomes = labelled[schema.outcome].to_numpy().astype("int64")
-    found = []
+def _segments(rows: PredictedRows, schema: Schema) -> tuple[Segment, ...]:
+    tested, found = rows.tested, []
     for column in schema.categorical:
-        values = labelled[column].to_numpy(dtype=object)
-        for category in sorted(name for name, _ in Counter(values).most_common(MOST_SEGMENTS)):
+        values = rows.labelled[column].to_numpy(dtype=object)
+        for category in sorted(name for name, _ in Counter(values).most_common(MAX_SEGMENTS)):
             within = values == category
-            scores = score_predictions(outcomes[within], said[within], risk[within])
-            left, mean = float(outcomes[within].mean()), float(risk[within].mean())
+            outcomes, risk = tested.outcomes[within], tested.risk[within]
+            scores = score_predictions(outcomes, tested.predicted[within], risk)
+            left, mean = float(outcomes.mean()), float(risk.mean())
             found.append(Segment(column, str(category), scores, left, mean))
     return tuple(found)

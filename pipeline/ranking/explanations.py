@@ -86,45 +86,22 @@ def linear_contributions(linear: Linear, rows: Features, usual: Row) -> np.ndarr
 
 
 def exchanged_contributions(scorer: Scorer, rows: Features, usual: Row) -> np.ndarray:
-    """The same of any model: its answers with one feature at a time at its usual value.
-
-    Only rows in which that changes something are asked for.
-    """
-    given = scorer.decision(rows)
-    found = np.zeros((len(usual.numbers) + len(usual.texts), len(rows)))
-    for feature in range(len(found)):
-        places = np.flatnonzero(_unusual(rows, feature, usual))
-        if len(places):
-            changed = _exchanged(rows.at(places), feature, usual)
-            found[feature, places] = given[places] - scorer.decision(changed)
+    """The same of any model: its log-odds less those with one feature at its usual value."""
+    count = len(usual.numbers) + len(usual.texts)
+    changed = [scorer.decision(_exchanged(rows, i, usual)) for i in range(count)]
+    found: np.ndarray = scorer.decision(rows) - np.array(changed)
     return found
 
 
 def strongest(found: np.ndarray) -> np.ndarray:
     """The features that raise each row's log-odds most, strongest first.
 
-    From contributions (features, rows) to places of features (MAX_REASONS, rows), -1 where no more
-    reach `MIN_CONTRIBUTION`; of equal ones the first in the schema.
+    From contributions (features, rows) to places of features (at most MAX_REASONS, rows), -1 where
+    no more reach `MIN_CONTRIBUTION`; of equal ones the first in the schema.
     """
-    left, row = found.copy(), np.arange(found.shape[1])
-    top = np.full((MAX_REASONS, found.shape[1]), -1)
-    for place in top[: len(found)]:
-        most = left.max(axis=0)
-        for feature in reversed(range(len(found))):  # argmax over so short an axis takes longer
-            place[left[feature] == most] = feature
-        left[place, row] = -np.inf
-        place[most < MIN_CONTRIBUTION] = -1
-    return top
-
-
-def _unusual(rows: Features, feature: int, usual: Row) -> np.ndarray:
-    numeric = len(usual.numbers)
-    if feature >= numeric:
-        text = usual.texts[feature - numeric]
-        return np.array([value != text for value in rows.texts[feature - numeric]])
-    values, number = rows.numbers[:, feature], usual.numbers[feature]
-    unusual: np.ndarray = ~np.isnan(values) if np.isnan(number) else values != number
-    return unusual
+    top = np.argsort(-found, axis=0, kind="stable")[:MAX_REASONS]
+    enough: np.ndarray = np.take_along_axis(found, top, axis=0) >= MIN_CONTRIBUTION
+    return np.where(enough, top, -1)
 
 
 def _exchanged(rows: Features, feature: int, usual: Row) -> Features:

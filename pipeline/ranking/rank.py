@@ -1,6 +1,5 @@
 """The ranking of clients: who is in it, in which order, whom to contact, what is at stake."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -55,7 +54,8 @@ def rank_clients(
     predicted, risk = scorer.scores(rows)
     clients = frame[schema.client].to_numpy(dtype=object)[here]
     decision = scorer.decision(rows)
-    order = highest_first(risk, decision, lambda places: clients[places].tolist())
+    keys = pd.DataFrame({"risk": -risk, "decision": -decision, "client": clients})
+    order = keys.sort_values(["risk", "decision", "client"]).index.to_numpy()
     rows, risk = rows.at(order), risk[order]
     values = _values(rows, schema, policy)
     return Ranking(
@@ -66,27 +66,6 @@ def rank_clients(
         loss=None if values is None else np.round(risk * values, 2) + 0.0,  # no -0.0
         decision=decision[order],
     )
-
-
-def highest_first(
-    risk: np.ndarray, decision: np.ndarray, names: Callable[[np.ndarray], list[str]]
-) -> np.ndarray:
-    """The places of the rows in order of risk, of equal ones of decision, of equal ones of name.
-
-    `names` tells the names at some places. They are compared only where all else is equal: to
-    compare them all takes several times as long. So does a stable sort, unless what it sorts is all
-    but sorted.
-    """
-    order = np.argsort(-decision)
-    order = order[np.argsort(-risk[order], kind="stable")]
-    changes = (np.diff(risk[order]) != 0) | (np.diff(decision[order]) != 0)
-    changes = np.concatenate([[True], changes, [True]])
-    equal = np.flatnonzero(~(changes[:-1] & changes[1:]))
-    places = order[equal]
-    numbers = (-risk[places]).tolist(), (-decision[places]).tolist()
-    keys = zip(*numbers, names(places), places.tolist(), strict=True)
-    order[equal] = [place for *_, place in sorted(keys)]
-    return order
 
 
 def _values(rows: Features, schema: Schema, policy: Policy) -> np.ndarray | None:

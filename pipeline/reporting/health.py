@@ -16,7 +16,7 @@ from pipeline.core.formatting import (
     pluralize,
 )
 from pipeline.core.policy import Policy
-from pipeline.monitoring.score_drift import DRIFT
+from pipeline.monitoring.decisions import ChallengeOutcome, Verdict
 from pipeline.registry.releases import Release
 from pipeline.reporting.document import BAD, GOOD, WARNING, Fact, State
 from pipeline.reporting.status import LastRun, Status
@@ -28,6 +28,7 @@ MAX_FEATURES = 3  # that are named
 LONG_RUN = 1200.0  # seconds that a run may take
 MAX_SILENCE = 3600.0  # seconds without any run, where one is due every ten minutes
 _WORDS = {GOOD: "All is well", WARNING: "Needs attention", BAD: "Something is wrong"}
+NOT_REPLACED = (ChallengeOutcome.LOST, ChallengeOutcome.SAME_MODEL)
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def _doubts(status: Status, now: datetime) -> list[str]:
     if status.last_active and _seconds(status.last_active, now) > MAX_SILENCE:
         doubts.append(f"nothing has run for {format_age(status.last_active, now)[:-4]}")
     last = status.last_verdict
-    if last and last.verdict == DRIFT and "stays live" in last.reason:
+    if last and last.verdict == Verdict.DRIFT and last.challenge in NOT_REPLACED:
         doubts.append("the last batch drifted, and no better model was found")
     if status.rejected:
         doubts.append(
@@ -108,7 +109,7 @@ def _model_doubts(release: Release | PipelineError | None, checked: Checked | No
     if release.f1 == 0:
         doubts.append("the F1 of the live model is 0: it predicts no leaver correctly")
     found = checked.input if checked and checked.release == release.id else ()
-    names = [one.name for one in found if one.verdict == DRIFT]
+    names = [one.name for one in found if one.verdict == Verdict.DRIFT]
     if names:
         more = f" and {len(names) - MAX_FEATURES:,} more" if len(names) > MAX_FEATURES else ""
         doubts.append(

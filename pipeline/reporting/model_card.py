@@ -1,4 +1,4 @@
-"""The model card that each release carries: what the model is, what it may be trusted with.
+"""The model card of a release: what the model is, how good, and what it must not be used for.
 
 Source of the form: Mitchell and others, Model Cards for Model Reporting, FAT* 2019.
 """
@@ -40,20 +40,19 @@ EVIDENCE = {
     "brier_isotonic": "Brier score, isotonic calibration",
 }
 NOT_FOR = (
-    "Whom to contact for the effect of it: a high risk says who is likely to leave, not who would"
-    " stay if asked (Ascarza, Journal of Marketing Research 55(1), 2018). Leave a random group"
-    " alone and compare: that tells.",
-    "Prices, credit, contracts or anything else that a law or a person would call a decision about"
-    " a client: nobody has checked it for that.",
-    "Why clients leave: reasons are what moves this model, not what moves clients.",
-    "Clients unlike those it learned from; the input drift in `python diagnostics.py` shows them.",
+    "Choosing whom to contact for the greatest effect: a high risk says who is likely to leave, not"
+    " who would stay if asked (Ascarza, Journal of Marketing Research 55(1), 2018). To learn that,"
+    " leave a random control group alone and compare.",
+    "Prices, credit, contracts or other decisions about a client: it was not checked for them.",
+    "Explaining why clients leave: reasons are what moves this model, not what moves clients.",
+    "Clients unlike those it learned from: the input drift in `python diagnostics.py` shows them.",
 )
 LINE = 100  # characters
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a model card tells beside the release's manifest."""
+    """What a model card contains besides the release's manifest."""
 
     model: Model
     evaluation: Evaluation
@@ -87,7 +86,7 @@ def _section(title: str, text: str) -> str:
 
 def _won(release: Release) -> str:
     if release.challenge is None:
-        return "without a comparison: the first one, or by hand"
+        return "without a comparison: the first release, or by hand"
     return f"in place of {release.challenge.champion}: {release.challenge.reason}"
 
 
@@ -99,7 +98,7 @@ def _data(manifest: ModelManifest, period: Period) -> str:
     ]
     return "\n".join(
         [
-            f"{manifest.rows:,} rows with a known outcome, of {period.files:,} files taken in from"
+            f"{manifest.rows:,} rows with a known outcome, of {period.files:,} files ingested from"
             f" {period.first} to {period.last}; trained {manifest.trained_at}.",
             "",
             *_table(("feature", "kind", "usual (median or most frequent)"), features),
@@ -109,7 +108,7 @@ def _data(manifest: ModelManifest, period: Period) -> str:
 
 def _model(manifest: ModelManifest, model: Model) -> str:
     recipe, core = manifest.recipe, unwrap_model(model).core[-1]
-    told = [
+    rows = [
         ("model", KINDS.get(recipe.kind, recipe.kind)),
         ("learned from", f"all {manifest.rows:,} rows"),
         ("calibration", CURVES.get(recipe.calibration, recipe.calibration)),
@@ -121,7 +120,7 @@ def _model(manifest: ModelManifest, model: Model) -> str:
             for k, v in recipe.evidence.items()
         ),
     ]
-    return "\n".join(_table(("what", "how"), told))
+    return "\n".join(_table(("what", "how"), rows))
 
 
 def _parameters(estimator: Any) -> list[tuple[str, Any]]:
@@ -150,7 +149,7 @@ def _calibration(evaluation: Evaluation) -> str:
 
 def _segments(segments: Sequence[Segment]) -> str:
     if not segments:
-        return "The table has no category columns: there is nothing to break the scores down by."
+        return "There are no category columns to break the scores down by."
     rows = [
         (
             *(_cell(part.column), _cell(part.category) or "(missing)", f"{part.scores.rows:,}"),
@@ -161,7 +160,7 @@ def _segments(segments: Sequence[Segment]) -> str:
         for part in segments
     ]
     header = ("column", "category", "rows", "left", "predicted", "F1", "precision", "recall", "AUC")
-    note = "Unequal errors show here; of few rows, chance alone makes scores differ."
+    note = "Unequal errors show here; in segments of few rows, scores differ by chance."
     return "\n".join([note, "", *_table(header, rows)])
 
 
@@ -203,5 +202,5 @@ def _value(value: float | str | None) -> str:
 
 
 def _cell(text: str) -> str:
-    """A text of the user's in a cell of a Markdown table, on its one line."""
+    """A text from the data as a cell of a Markdown table, on one line."""
     return " ".join(text.splitlines()).replace("\\", "\\\\").replace("|", "\\|")

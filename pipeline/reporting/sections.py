@@ -142,7 +142,11 @@ def runs_section(history: History) -> Section:
 def card_section(release: Release) -> Section:
     """The model card in short."""
     manifest, recipe = release.model, release.model.recipe
-    made = "the first one, or by hand" if release.challenge is None else release.challenge.reason
+    made = (
+        "the first release, or deployed by hand"
+        if release.challenge is None
+        else release.challenge.reason
+    )
     rows = (
         ("release", f"{release.id}, deployed {format_day(release.deployed_at)}"),
         ("why it went live", made),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.core.errors import PipelineError
 from pipeline.data.input_files import list_input
+from pipeline.monitoring.decisions import ChallengeOutcome, Verdict
 from pipeline.registry.releases import Release, live_id, live_release
 from pipeline.storage.database import History
 from pipeline.storage.ledger import new_files, rejected_files, unjudged, unreported
@@ -31,8 +32,9 @@ class LastVerdict:
     """What was decided on the batch judged last."""
 
     at: str
-    verdict: str
+    verdict: Verdict
     reason: str
+    challenge: ChallengeOutcome | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,6 @@ def read_status(
     if history is None:
         new = _or_error(lambda: tuple(file.name for file in list_input(input_folder)))
         return Status(release, None, active, new, (), (), None)
-    verdict = history.one("SELECT at, verdict, reason FROM decisions ORDER BY id DESC LIMIT 1")
     return Status(
         release=release,
         last_run=last_run(history),
@@ -94,7 +95,7 @@ def read_status(
         ),
         pending=tuple(file.name for file in unreported(history)),
         rejected=tuple(rejected_files(history)),
-        last_verdict=LastVerdict(**dict(verdict)) if verdict else None,
+        last_verdict=_last_verdict(history),
         unjudged=len(unjudged(history)),
         live_since=_since(history, release) if isinstance(release, Release) else None,
     )
@@ -161,6 +162,16 @@ def _format_run(run: LastRun | None) -> str:
     if run.ended_at is None:
         return f"{run.command}, started {run.started_at} and not ended"
     return f"{run.command}, {run.outcome}, ended {run.ended_at}"
+
+
+def _last_verdict(history: History) -> LastVerdict | None:
+    row = history.one(
+        "SELECT at, verdict, reason, challenge FROM decisions ORDER BY id DESC LIMIT 1"
+    )
+    if row is None:
+        return None
+    challenge = ChallengeOutcome(row["challenge"]) if row["challenge"] else None
+    return LastVerdict(row["at"], Verdict(row["verdict"]), row["reason"], challenge)
 
 
 def _format_verdict(last: LastVerdict | None) -> str:

@@ -57,7 +57,7 @@ def checks_grid(checks: Sequence[Check]) -> Grid:
     """The last batches that were judged, the latest first."""
     return Grid(
         "The last batches",
-        ("when (UTC)", "release", "rows", "outcomes known", "F1", "verdict", "what was done"),
+        ("when (UTC)", "release", "rows", "outcomes known", "F1", "verdict", "action"),
         tuple(
             (
                 format_minute(one.at),
@@ -104,11 +104,11 @@ def refused_grid(history: History) -> Grid:
             format_minute(one.at),
             f"{one.rows:,}",
             f"{one.set_aside:,}",
-            f"rejected: it {one.reason}" if one.reason else "taken in without the bad rows",
+            f"rejected: it {one.reason}" if one.reason else "ingested without the bad rows",
         )
         for one in reversed(last_refused(history, MAX_REFUSED))
     )
-    header = ("file", "when (UTC)", "rows", "bad", "what became of it")
+    header = ("file", "when (UTC)", "rows", "bad rows", "result")
     caption = "Rejected files, and files of which rows were set aside"
     return Grid(
         caption,
@@ -116,7 +116,7 @@ def refused_grid(history: History) -> Grid:
         rows,
         (2, 3),
         empty="None.",
-        widths=(3, 3, 1, 1, 9),
+        widths=(3, 3, 1, 2, 8),
         longest=(40, 20, 20, 20, 150),
     )
 
@@ -148,13 +148,13 @@ def runs_grid(history: History) -> Grid:
     )
     return Grid(
         "The last runs with work",
-        ("begun (UTC)", "command", "outcome", "seconds", "error"),
+        ("started (UTC)", "command", "outcome", "seconds", "error"),
         tuple(
             (
                 format_minute(at),
                 command,
                 outcome or "not ended",
-                _took(at, ended),
+                _seconds(at, ended),
                 detail or "",
             )
             for at, command, outcome, detail, ended in rows
@@ -165,10 +165,10 @@ def runs_grid(history: History) -> Grid:
     )
 
 
-def _took(begun: str, ended: str | None) -> str:
+def _seconds(started: str, ended: str | None) -> str:
     if not ended:
         return "-"
-    span = datetime.fromisoformat(ended) - datetime.fromisoformat(begun)
+    span = datetime.fromisoformat(ended) - datetime.fromisoformat(started)
     return format_significant(span.total_seconds())
 
 
@@ -204,7 +204,7 @@ def mover_grids(movers: Movers) -> tuple[Grid, ...]:
     note = f" (release {before} then, {now} now)" if before not in (now, "-") else ""
     return tuple(
         Grid(
-            f"Largest {what} since the ranking before{note}",
+            f"Largest {what} since the previous ranking{note}",
             ("client", "before", "now", "change"),
             tuple(
                 (
@@ -219,6 +219,7 @@ def mover_grids(movers: Movers) -> tuple[Grid, ...]:
             empty="none",
             widths=(5, 2, 2, 2),
             longest=(_LONGEST["client"], 20, 20, 20),
+            on_paper=MAX_MOVERS,
             beside=True,
         )
         for what, moved in (("increases", movers.rose), ("decreases", movers.fell))

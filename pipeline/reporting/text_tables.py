@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from pipeline.core.formatting import format_minute, format_release_number, pluralize
-from pipeline.monitoring.input_drift import FeatureDrift
+from pipeline.monitoring.decisions import FeatureDrift
 from pipeline.storage.records import Checked
 from pipeline.storage.trends import Trends
 
@@ -127,11 +127,11 @@ def _refused(found: Trends) -> list[str]:
     rows = [
         (
             *(format_minute(r.at), _short(r.name), f"{r.rows:,}", f"{r.set_aside:,}"),
-            _short(r.reason) if r.reason else "taken in without them",
+            _short(r.reason) if r.reason else "ingested without them",
         )
         for r in found.refused
     ]
-    return aligned(("when", "file", "rows", "bad", "what"), rows, left=2)
+    return aligned(("when", "file", "rows", "bad rows", "result"), rows, left=2)
 
 
 def _score(value: float | None) -> str:

@@ -181,6 +181,25 @@ MIGRATIONS = (
     ALTER TABLE files ADD COLUMN position INTEGER;
     """,
     """
+    -- how a challenge ended: 'won', 'lost', 'same model', null if there was none; and in which ways
+    -- a feature has drifted: a JSON array of 'psi', 'distribution', 'missing', 'unseen'. Of what is
+    -- on record only the reason tells both.
+    ALTER TABLE decisions ADD COLUMN challenge TEXT;
+    UPDATE decisions SET challenge = CASE
+        WHEN champion_f1 IS NULL THEN 'same model'
+        WHEN action = 'deployed' THEN 'won' ELSE 'lost' END
+        WHERE champion_f1 IS NOT NULL OR reason LIKE '% gives the same model: %';
+    UPDATE decisions SET verdict = 'not enough evidence' WHERE verdict = 'no evidence';
+    ALTER TABLE input_drift ADD COLUMN causes TEXT NOT NULL DEFAULT '[]';
+    UPDATE input_drift SET causes = '[' || rtrim(
+        CASE WHEN reason LIKE '% above its limit %' THEN '"psi", ' ELSE '' END
+        || CASE WHEN reason LIKE '% test p %' THEN '"distribution", ' ELSE '' END
+        || CASE WHEN reason LIKE '%missing % before %' THEN '"missing", ' ELSE '' END
+        || CASE WHEN reason LIKE '% in categories that %' THEN '"unseen", ' ELSE '' END
+        , ', ') || ']'
+        WHERE verdict = 'drift';
+    """,
+    """
     -- what nobody reads any more; of buckets, only whether there were any
     DROP TABLE buckets;
     ALTER TABLE master DROP COLUMN key_seed;

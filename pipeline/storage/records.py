@@ -13,10 +13,16 @@ from datetime import UTC, datetime, timedelta
 
 from pipeline.core.errors import HistoryError
 from pipeline.core.files import utc_now
-from pipeline.monitoring.decisions import Decision
-from pipeline.monitoring.input_drift import FeatureDrift
+from pipeline.core.policy import DriftTest
+from pipeline.monitoring.decisions import (
+    Cause,
+    Decision,
+    FeatureDrift,
+    Kind,
+    ScoreDrift,
+    Verdict,
+)
 from pipeline.monitoring.packages import Package
-from pipeline.monitoring.score_drift import Verdict
 from pipeline.monitoring.scores import Scores
 from pipeline.storage.database import History, Row
 from pipeline.storage.risk_history import forget_risks
@@ -166,13 +172,13 @@ class Checked:
 
     at: str
     release: str | None
-    drift_test: str | None  # the one that decided
-    scores: tuple[Verdict, ...]
+    drift_test: DriftTest  # the one that decided
+    scores: tuple[ScoreDrift, ...]
     input: tuple[FeatureDrift, ...]
 
 
 def record_drift(
-    history: History, decision_id: int, scores: Sequence[Verdict], input_: Sequence[FeatureDrift]
+    history: History, decision_id: int, scores: Sequence[ScoreDrift], input_: Sequence[FeatureDrift]
 ) -> None:
     """Record the verdicts that a decision was taken on."""
     for verdict in scores:
@@ -180,7 +186,8 @@ def record_drift(
         columns = {**asdict(verdict), "numbers": numbers}
         history.insert("score_drift", decision_id=decision_id, **columns)
     for found in input_:
-        history.insert("input_drift", decision_id=decision_id, **asdict(found))
+        columns = {**asdict(found), "causes": json.dumps(found.causes)}
+        history.insert("input_drift", decision_id=decision_id, **columns)
 
 
 def last_checked(history: History) -> Checked | None:
@@ -194,16 +201,25 @@ def last_checked(history: History) -> Checked | None:
     return Checked(
         at=decision["at"],
         release=decision["release"],
-        drift_test=decision["drift_test"],
-        scores=tuple(
-            Verdict(row["test"], row["verdict"], row["reason"], json.loads(row["numbers"]))
-            for row in _rows(history, "score_drift", decision["id"])
-        ),
-        input=tuple(
-            FeatureDrift(**{field.name: row[field.name] for field in fields(FeatureDrift)})
-            for row in _rows(history, "input_drift", decision["id"])
-        ),
+        drift_test=DriftTest(decision["drift_test"]),
+        scores=tuple(map(_score_drift, _rows(history, "score_drift", decision["id"]))),
+        input=tuple(map(_feature_drift, _rows(history, "input_drift", decision["id"]))),
     )
+
+
+def _score_drift(row: Row) -> ScoreDrift:
+    numbers = json.loads(row["numbers"])
+    return ScoreDrift(DriftTest(row["test"]), Verdict(row["verdict"]), row["reason"], numbers)
+
+
+def _feature_drift(row: Row) -> FeatureDrift:
+    values = {field.name: row[field.name] for field in fields(FeatureDrift)}
+    enums = {
+        "kind": Kind(row["kind"]),
+        "verdict": Verdict(row["verdict"]),
+        "causes": tuple(map(Cause, json.loads(row["causes"]))),
+    }
+    return FeatureDrift(**(values | enums))
 
 
 def _rows(history: History, table: str, decision_id: int) -> list[Row]:

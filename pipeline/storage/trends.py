@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.monitoring.score_drift import DRIFT
+from pipeline.monitoring.decisions import Verdict
 from pipeline.storage.database import History, Row
 
 DEFAULT_TRENDS = 100  # of each kind, if nobody says how many
@@ -155,7 +155,7 @@ def score_bins(history: History, limit: int = MAX_POINTS) -> list[ScoreBin]:
         " sum(CASE WHEN verdict = ? THEN 1 ELSE 0 END) FROM"
         " (SELECT at, new_f1, verdict, ntile(?) OVER (ORDER BY id) AS bin"
         " FROM decisions WHERE new_f1 IS NOT NULL) AS binned GROUP BY bin ORDER BY bin",
-        *(DRIFT, limit),
+        *(Verdict.DRIFT, limit),
     )
     return [ScoreBin(*row) for row in rows]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
 import pandas as pd
-from flask import Blueprint, Response, request
+from flask import Blueprint, Request, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from pipeline.core.errors import NotRecordedError
@@ -20,6 +20,7 @@ from pipeline.monitoring.scores import Scores
 from pipeline.ranking.current_ranking import file_stamp
 from pipeline.ranking.explanations import MAX_REASONS
 from pipeline.ranking.ranking_file import by_loss, has_losses, ranking_to_dicts
+from pipeline.registry.live_model import Live
 from pipeline.registry.releases import live_id
 from pipeline.reporting.status import LastRun, last_active, last_run
 from pipeline.storage.database import History
@@ -191,20 +192,21 @@ def _response(answer: object) -> Response:
 def predict_file() -> Prediction:
     """Predict the clients of a file by its name."""
     state = get_state()
+    live = state.live.get()
     name = request.args.get("filename", request.args.get("filepath"))
-    return _prediction(lambda: rows_of_csv(state.files.read(name), state.config.schema))
+    return _prediction(live, rows_of_csv(state.files.read(name), state.config.schema))
 
 
 @_route("POST", "/prediction", 400, 401, 404, 413, 415, 422, 503, takes_rows=True)
 def predict_rows() -> Prediction:
     """Predict clients."""
     state = get_state()
-    return _prediction(lambda: rows_of_body(state.files, state.config.schema))
+    live = state.live.get()  # first: without a release no row is read
+    asked: Request = request._get_current_object()  # type: ignore[attr-defined]
+    return _prediction(live, rows_of_body(asked, state.files, state.config.schema))
 
 
-def _prediction(read: Callable[[], ClientRows]) -> Prediction:
-    live = get_state().live.get()  # first: without a release no row is read
-    rows = read()
+def _prediction(live: Live, rows: ClientRows) -> Prediction:
     scores = live.scorer.scores(rows.features)
     return Prediction(
         rows.in_order(scores.outcomes.tolist()),

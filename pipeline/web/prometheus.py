@@ -87,7 +87,7 @@ def _records(history: History) -> Iterator[Metric]:
         "stage_seconds", "Seconds of a stage's last real run", "stage", last_timings(history)
     )
     if checked := last_checked(history):
-        verdicts = {verdict.test: _drift_value(verdict.verdict) for verdict in checked.scores}
+        verdicts = {str(verdict.test): _drift_value(verdict.verdict) for verdict in checked.scores}
         about = "1 drift, 0 no drift, NaN not enough evidence, by drift test"
         yield _labelled("drift", about, "test", verdicts)
         counted = [verdict.numbers for verdict in checked.scores if "new_f1" in verdict.numbers]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flask import request
+from flask import Request
 
 from pipeline.core.errors import DataError, PipelineError
 from pipeline.core.schema import LARGEST_NUMBER, Schema
@@ -93,18 +93,15 @@ class ClientFiles:
         return (file.name, path, f"./{path}")
 
 
-def rows_of_body(files: ClientFiles, schema: Schema) -> ClientRows:
-    """The client rows that the body of the current request names or holds.
-
-    Raises `RequestError`.
-    """
+def rows_of_body(request: Request, files: ClientFiles, schema: Schema) -> ClientRows:
+    """The client rows that the body of a request names or holds; raises `RequestError`."""
     if request.mimetype == "application/json":
-        return _rows_of_json(_body(MAX_JSON_BYTES), files, schema)
+        return _rows_of_json(_body(request, MAX_JSON_BYTES), files, schema)
     if "file" in request.files:
         with closing(request.files["file"]) as upload:
             return rows_of_csv(upload.read(), schema)
     if request.mimetype == "text/csv":
-        return rows_of_csv(_body(MAX_BYTES), schema)
+        return rows_of_csv(_body(request, MAX_BYTES), schema)
     raise RequestError(415, 'send JSON, text/csv, or a CSV file as the form field "file"')
 
 
@@ -119,7 +116,7 @@ def _rows_of_json(body: bytes, files: ClientFiles, schema: Schema) -> ClientRows
     raise RequestError(422, 'expected an object with "filepath", "filename" or "clients"')
 
 
-def _body(most: int) -> bytes:
+def _body(request: Request, most: int) -> bytes:
     """The body; one sent in chunks does not say how long it is, and is cut at the limit."""
     request.max_content_length = most = min(most, request.max_content_length or most)
     body = request.get_data(cache=False)

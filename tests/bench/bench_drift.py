@@ -125,7 +125,7 @@ def below_the_least(random: np.random.Generator, rows: int, leave: float) -> dic
     """Which tests take an unchanged batch for drift, with the least numbers and without them."""
     found = evidence(random, rows, MISSED["0.71"], leave, 4)
     seed = int(random.integers(2**32))
-    with patch.object(score_drift, "EARLIER", 3), patch.object(score_drift, "LEAVERS", 1):
+    with patch.multiple(score_drift, MIN_EARLIER_SCORES=3, MIN_LEAVERS=1):
         three = replace(found, earlier=found.earlier[:3])
         said = {
             "parametric, 3 earlier": score_drift.parametric(three),

@@ -1,4 +1,4 @@
-"""How long the status, an empty tick and the API take while the history grows.
+"""How long the status and the API take while the history grows.
 
 Runs the chain on the sample data in a temporary place, fills its history with as many runs as
 asked for, and prints the median seconds of each question. Run it from the project's folder:
@@ -6,29 +6,21 @@ asked for, and prints the median seconds of each question. Run it from the proje
     python -m tests.bench.bench_history [--runs 1 1000 100000 200000] [--repeat 15]
 """
 
-import argparse
-import json
-import logging
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
 from urllib.parse import quote
 
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app import create_app
-from pipeline.core.config import load_config
+from pipeline.core.config import Config
+from pipeline.reporting.status import read_status, status_lines
 from pipeline.storage.database import History
-
-PROJECT = Path(__file__).resolve().parents[2]
+from pipeline.web.app import create_app
+from tests.bench.measuring import first_world, interleaved, machine, parser_for, table
 
 RUNS = (1, 1_000, 100_000, 200_000)
 ENDPOINTS = (
@@ -94,57 +86,6 @@ def fill(history: History, runs: int) -> None:
         history.query("DROP TABLE n")
 
 
-def seconds(question: Callable[[], object], repeat: int) -> float:
-    """The median seconds of a question; it is asked once before."""
-    question()
-    taken = []
-    for _ in range(repeat):
-        started = perf_counter()
-        question()
-        taken.append(perf_counter() - started)
-    return median(taken)
-
-
-def first_world(place: Path, **keys: str) -> Path:
-    """A project folder after the first run of the chain on the sample data; its config.
-
-    The config is the project's, with these keys.
-    """
-    for name in ("sourcedata", "testdata"):
-        shutil.copytree(PROJECT / name, place / name)
-    told = json.loads((PROJECT / "config.json").read_text())
-    (place / "config.json").write_text(json.dumps({**told, **keys}))
-    run("fullprocess.py", "--config", str(place / "config.json"))
-    return place / "config.json"
-
-
-def run(*command: str) -> None:
-    """Run Python in a process of its own, without a package index to wait for."""
-    subprocess.run(
-        [sys.executable, *command],
-        cwd=PROJECT,
-        env={**os.environ, "PIP_PYTHON": "/nowhere"},
-        check=True,
-        capture_output=True,
-    )
-
-
-def measured(config: Path, repeat: int) -> dict[str, float]:
-    """Question -> median seconds: two scripts, and the API without the network."""
-    given = ("fullprocess.py", "--config", str(config))
-    found = {
-        "python -c pass": seconds(lambda: run("-c", "pass"), repeat),
-        "fullprocess.py --status": seconds(lambda: run(*given, "--status"), repeat),
-        "fullprocess.py, nothing new": seconds(lambda: run(*given), repeat),
-    }
-    client = create_app(load_config(config)).test_client()
-    name = asked(client, "/risk?limit=1").get_json()["clients"][0]["client"]
-    paths = {path: path for path in ENDPOINTS} | {"/risk/<client>": f"/risk/{quote(name)}"}
-    for shown, path in paths.items():
-        found[shown] = seconds(partial(asked, client, path), repeat)
-    return found
-
-
 def asked(client: FlaskClient, path: str) -> TestResponse:
     """The API's answer, which must be a good one."""
     response = client.get(path)
@@ -153,47 +94,41 @@ def asked(client: FlaskClient, path: str) -> TestResponse:
     return response
 
 
-def table(columns: dict[int, dict[str, float]]) -> list[str]:
-    """Questions down, numbers of runs across; at last how many times `python -c pass` it is."""
-    sizes = list(columns)
-    most = columns[sizes[-1]]
-    lines = [
-        "| median seconds with so many runs | "
-        + " | ".join(f"{size:,}" for size in sizes)
-        + " | times `python -c pass` |",
-        "| --- |" + " ---: |" * (len(sizes) + 1),
-    ]
-    for name in most:
-        values = " | ".join(f"{columns[size][name]:.4f}" for size in sizes)
-        lines.append(f"| `{name}` | {values} | {most[name] / most['python -c pass']:.1f} |")
-    return lines
+def questions(config: Config) -> dict[str, Callable[[], object]]:
+    """What is asked again and again: the status, and the API without the network."""
+    client = create_app(config).test_client()
+
+    def status() -> None:
+        paths = config.input_folder_path, config.prod_deployment_path, config.lock_path
+        with History(config.history_path) as history:
+            status_lines(read_status(*paths, history))
+
+    name = asked(client, "/risk?limit=1").get_json()["clients"][0]["client"]
+    paths = {path: path for path in ENDPOINTS} | {"/risk/<client>": f"/risk/{quote(name)}"}
+    return {
+        "--status": status,
+        **{shown: partial(asked, client, path) for shown, path in paths.items()},
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_for(__doc__, repeat=15)
     parser.add_argument("--runs", type=int, nargs="+", default=RUNS, metavar="N")
-    parser.add_argument("--repeat", type=int, default=15, metavar="N")
     args = parser.parse_args(argv)
-    logging.disable(logging.INFO)
-    columns = {}
+    sizes, found, done = sorted(args.runs), [], 0
     with TemporaryDirectory(prefix="history-") as folder:
-        first = Path(folder) / "first"
-        first.mkdir()
-        first_world(first)
-        for runs in sorted(args.runs):
-            place = Path(folder) / str(runs)
-            shutil.copytree(first, place, symlinks=True)
-            config = place / "config.json"
-            with History(load_config(config).history_path) as history:
-                fill(history, runs)
-            size = load_config(config).history_path.stat().st_size
+        config = first_world(Path(folder))
+        for runs in sizes:
+            with History(config.history_path) as history:
+                fill(history, runs - done)
+            done = runs
+            size = config.history_path.stat().st_size
             print(f"{runs:,} runs: a history of {size / 2**20:,.0f} MiB", file=sys.stderr)
-            columns[runs] = measured(config, args.repeat)
-            shutil.rmtree(place)
-    print("\n".join(table(columns)))
+            found.append(interleaved(questions(config), args.repeat))
+    lines = [[name, *(f"{one[name][0]:.4f}" for one in found)] for name in found[0]]
+    print(table(["median seconds with so many runs", *(f"{n:,}" for n in sizes)], lines))
+    print(f"\n{machine()}")
     return 0
 
 

@@ -26,11 +26,10 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from pipeline.core.config import Config, load_config
-from tests.bench.measuring import machine, run, table
+from tests.bench.measuring import PROJECT, machine, run, table
 from tests.bench.processes import Cost
 from tests.support.stagecalls import ingest
 
-PROJECT = Path(__file__).resolve().parents[2]
 FILES = 20
 DUPLICATES = "0.05"
 ADDED = 10_000

@@ -8,11 +8,8 @@ size of `report.html` and `report.pdf`. Run it from the project's folder:
     python -m tests.bench.bench_page [--runs 10 50000] [--repeat 9]
 """
 
-import argparse
-import logging
 import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,14 +19,15 @@ from time import perf_counter
 from urllib.parse import quote
 
 from app import create_app
-from pipeline.core.config import Config, load_config
+from pipeline.core.config import Config
 from pipeline.data.frames import read_folder
 from pipeline.monitoring.metrics import tested_on
 from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import live_release
 from pipeline.stages import reporting
 from pipeline.storage.database import History
-from tests.bench.bench_history import asked, fill, first_world
+from tests.bench.bench_history import asked, fill
+from tests.bench.measuring import first_world, parser_for, table
 
 RUNS = (10, 50_000)
 
@@ -41,8 +39,8 @@ def milliseconds(question: Callable[[], object]) -> float:
     return 1000 * (perf_counter() - started)
 
 
-def pages(config: Config, repeat: int) -> dict[str, tuple[float, float]]:
-    """Page -> median milliseconds of the first answer after a change, and of the next."""
+def pages(config: Config, repeat: int) -> Iterator[tuple[str, tuple[float, float]]]:
+    """Each page, and median milliseconds of the first answer after a change and of the next."""
     client = create_app(config).test_client()
     name = asked(client, "/risk?limit=1").get_json()["clients"][0]["client"]
     shown = {
@@ -51,7 +49,6 @@ def pages(config: Config, repeat: int) -> dict[str, tuple[float, float]]:
         "/client?name=…": f"/client?name={quote(name)}",
         "/docs": "/docs",
     }
-    found = {}
     for label, path in shown.items():
         asked(client, path)  # what Python and matplotlib do once in a process is not asked for
         first, later = [], []
@@ -59,51 +56,44 @@ def pages(config: Config, repeat: int) -> dict[str, tuple[float, float]]:
             os.utime(config.history_path)  # as if a run had written into it
             first.append(milliseconds(partial(asked, client, path)))
             later.append(milliseconds(partial(asked, client, path)))
-        found[label] = (median(first), median(later))
-    return found
+        yield label, (median(first), median(later))
 
 
-def reports(config: Config, repeat: int) -> dict[str, tuple[float, int]]:
-    """Form of the report -> median seconds, and bytes."""
+def reports(config: Config, repeat: int) -> Iterator[tuple[str, float, int]]:
+    """Each form of the report, the median seconds it takes, and its bytes."""
     release = live_release(config.prod_deployment_path)
     model = load_release(release, config.schema)
     tested = tested_on(model, read_folder(config.test_data_path, config.schema), config.schema)
-    found = {}
     for kind in ("html", "pdf"):
         one = replace(config, report_formats=(kind,))
         work = partial(reporting.write_report, one, release, tested)
         work()
         taken = median(milliseconds(work) for _ in range(repeat)) / 1000
-        found[f"report.{kind}"] = (
-            taken,
-            (config.output_model_path / f"report.{kind}").stat().st_size,
-        )
-    return found
+        name = f"report.{kind}"
+        yield name, taken, (config.output_model_path / name).stat().st_size
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_for(__doc__, repeat=9)
     parser.add_argument("--runs", type=int, nargs="+", default=RUNS, metavar="N")
-    parser.add_argument("--repeat", type=int, default=9, metavar="N")
     args = parser.parse_args(argv)
-    logging.disable(logging.INFO)
     with TemporaryDirectory(prefix="page-") as folder:
-        config = load_config(first_world(Path(folder)))
+        config = first_world(Path(folder))
         done = 0
         for runs in sorted(args.runs):
             with History(config.history_path) as history:
                 fill(history, runs - done)
             done = runs
-            print(f"\n| {runs:,} runs on record | first, ms | after, ms |\n| --- | ---: | ---: |")
-            for page, (first, later) in pages(config, args.repeat).items():
-                print(f"| `{page}` | {first:.1f} | {later:.1f} |")
-            print(f"\n| {runs:,} runs on record | seconds | KiB |\n| --- | ---: | ---: |")
-            for name, (taken, size) in reports(config, args.repeat).items():
-                print(f"| `{name}` | {taken:.2f} | {size / 1024:,.0f} |")
-            sys.stdout.flush()
+            shown = [
+                [page, *(f"{ms:.1f}" for ms in both)] for page, both in pages(config, args.repeat)
+            ]
+            print(table([f"{runs:,} runs on record", "first, ms", "after, ms"], shown), "\n")
+            made = [
+                [name, f"{seconds:.2f}", f"{size / 1024:,.0f}"]
+                for name, seconds, size in reports(config, args.repeat)
+            ]
+            print(table([f"{runs:,} runs on record", "seconds", "KiB"], made), "\n", flush=True)
     return 0
 
 

@@ -10,8 +10,6 @@ ranking is by another release than the one before, so that who moved is looked f
 Boosted trees are trained and asked for up to 100,000 clients.
 """
 
-import argparse
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import cycle
@@ -33,7 +31,7 @@ from pipeline.registry.releases import Release
 from pipeline.stages.reporting import Ranked, update_ranking
 from pipeline.storage.database import History
 from pipeline.storage.master import open_master
-from tests.bench.measuring import interleaved, machine, peak_of, table, world
+from tests.bench.measuring import interleaved, machine, parser_for, peak_of, table, world
 from tests.support.stagecalls import train
 
 CLIENTS = (1_000, 10_000, 100_000, 1_000_000)
@@ -141,13 +139,9 @@ def _lines(found: dict[int, Times], clients: Sequence[int]) -> list[list[str]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_for(__doc__, repeat=31)
     parser.add_argument("--clients", type=int, nargs="+", default=CLIENTS, metavar="N")
-    parser.add_argument("--repeat", type=int, default=31, metavar="N")
     args = parser.parse_args(argv)
-    logging.disable(logging.INFO)
     found, peaks, trees = {}, {}, {}
     with TemporaryDirectory(prefix="ranking-") as folder:
         for clients in args.clients:

@@ -20,9 +20,9 @@ from pipeline.core.database_url import DatabaseUrl
 from pipeline.storage.database import History
 from pipeline.storage.history import open_history
 from pipeline.storage.risk_history import last_changes, record_risks
-from tests.bench.measuring import machine, table
+from tests.bench.measuring import PROJECT, machine, table
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))  # for a real server
+sys.path.insert(0, str(PROJECT / "tests/support"))  # where a real server is started
 RANKINGS = {"the first": 0, "all others": 1, "the same": 1}
 
 if TYPE_CHECKING:

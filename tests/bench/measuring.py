@@ -1,8 +1,11 @@
 """What the benchmarks share: a world of so many clients, interleaved medians, peak memory."""
 
+import argparse
 import json
+import logging
 import os
 import platform
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -36,11 +39,33 @@ print(at_first, peak(), perf_counter() - started)
 """
 
 
+def parser_for(manual: str | None, repeat: int) -> argparse.ArgumentParser:
+    """A parser whose manual is the benchmark's docstring; nothing is logged from here on."""
+    logging.disable(logging.INFO)
+    parser = argparse.ArgumentParser(
+        description=manual, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repeat", type=int, default=repeat, metavar="N")
+    return parser
+
+
+def first_world(place: Path, **keys: str) -> Config:
+    """A project folder after the first run of the chain on the sample data.
+
+    The config is the project's, with these keys.
+    """
+    for name in ("sourcedata", "testdata"):
+        shutil.copytree(PROJECT / name, place / name)
+    settings = json.loads((PROJECT / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps({**settings, **keys}))
+    run("fullprocess.py", "--config", str(place / "config.json"))
+    return load_config(place / "config.json")
+
+
 def world(place: Path, clients: int) -> Config:
     """A project folder whose finaldata.csv has so many sample clients, a row each."""
     place.mkdir()
-    told = json.loads((PROJECT / "config.json").read_text())
-    (place / "config.json").write_text(json.dumps(told))
+    shutil.copy(PROJECT / "config.json", place)
     config = load_config(place / "config.json")
     sample_data.write(
         config.input_folder_path / "a.csv", sample_data.bulk(clients, sample_data.SEED)

@@ -119,7 +119,7 @@ def test_a_release_holds_model_score_record_reference_card_and_manifest(scored: 
     assert content.pop("modelcard.md").decode().splitlines()[:3] == [
         f"# Model card of release {live}",
         "",
-        f"Deployed {deployed_at} without a comparison: the first one, or by hand.",
+        f"Deployed {deployed_at} without a comparison: the first release, or by hand.",
     ]
     assert content == sources(scored) | reference(scored)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", deployed_at)

@@ -10,8 +10,7 @@ import pandas as pd
 from pipeline.core.config import Config
 from pipeline.monitoring import metrics
 from pipeline.monitoring.bootstrap import score_intervals
-from pipeline.monitoring.input_drift import FeatureDrift
-from pipeline.monitoring.score_drift import Verdict
+from pipeline.monitoring.decisions import FeatureDrift, ScoreDrift
 from pipeline.ranking.movers import Movers
 from pipeline.ranking.ranking_file import COLUMNS
 from pipeline.registry.releases import Release, live_release
@@ -104,7 +103,7 @@ def checked_features(count: int) -> Checked:
         )
         for i in range(count)
     )
-    verdicts = (Verdict("raw", "drift", "F1 on the new rows is 0.1, lower than 0.9", {}),)
+    verdicts = (ScoreDrift("raw", "drift", "F1 on the new rows is 0.1, lower than 0.9", {}),)
     return Checked("2026-11-22T08:00:00Z", "000001-x", "raw", verdicts, found)
 
 

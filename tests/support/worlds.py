@@ -41,7 +41,6 @@ DRIFTED = table(client_rows(300, 400, flipped=True))
 REFUSED = table(client_rows(300, 60), header="who,what")
 
 FIRST = (("a.csv", A), ("b.csv", B))
-BY_HAND = ("ingestion", "training", "scoring", "deployment")
 
 
 @dataclass(frozen=True)
@@ -95,17 +94,11 @@ SCENARIOS = {
         (*FIRST, "fullprocess", ("c.csv", DRIFTED), "fullprocess"),
         (A, B, DRIFTED),
     ),
-    # without the chain, for the everyday tests
+    # without the chain, for the everyday test
     "ingestion": Scenario(
         ("ingestion",),
         (*FIRST, "ingestion", ("c.csv", STABLE)),
         (A, B, STABLE),
-        then="ingestion",
-    ),
-    "rollback by hand": Scenario(
-        ("deployment", "--rollback"),
-        (*FIRST, *BY_HAND, "deployment"),
-        (A, B),
         then="ingestion",
     ),
 }

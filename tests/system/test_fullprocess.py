@@ -26,6 +26,7 @@ from sklearn.metrics import f1_score
 from pipeline.data.frames import read_folder
 from pipeline.monitoring.batch_check import judge_batch
 from pipeline.monitoring.decisions import Decision
+from pipeline.monitoring.metrics import predict_rows
 from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import Challenge, Release, live_id, live_release
 from pipeline.storage.database import History
@@ -457,6 +458,7 @@ def test_drift_retrains_compares_and_redeploys(settled: Sandbox, run_on: RunOn) 
         gate="not_worse",
         difference_low=low,
         difference_high=high,
+        challenge="won",
     )
     assert new.id != old.id
 
@@ -518,6 +520,7 @@ def test_a_challenger_that_is_worse_stays_out(settled: Sandbox, run_on: RunOn) -
         gate="not_worse",
         difference_low=low,
         difference_high=high,
+        challenge="lost",
     )
 
 
@@ -655,9 +658,14 @@ def found_by(world: Sandbox, name: str, release: Release, earlier: list[float]) 
     config = world.config
     (world.root / "alone").mkdir()
     shutil.copy(world.root / "sourcedata" / name, world.root / "alone")
-    rows = read_folder(world.root / "alone", config.schema)
     model = load_release(release, config.schema)
-    found = judge_batch(config, release, model, rows, earlier)
+    new, test = (
+        predict_rows(model, read_folder(folder, config.schema), config.schema)
+        for folder in (world.root / "alone", config.test_data_path)
+    )
+    found = judge_batch(
+        release, new, test.tested, earlier=earlier, policy=config.policy, schema=config.schema
+    )
     return Checked("", release.id, config.policy.drift_test, found.by_score, found.by_input)
 
 
@@ -770,6 +778,7 @@ def test_retraining_on_input_drift_challenges_the_live_model(settled: Sandbox) -
         gate="not_worse",
         difference_low=low,
         difference_high=high,
+        challenge="won",
     )
     assert f"no drift: {decision.reason}" in result.out.splitlines()
     assert (settled.root / "models/apireturns2.txt").read_text().count(new.id)
@@ -797,10 +806,11 @@ def test_the_same_model_again_is_not_deployed(settled: Sandbox) -> None:
             action="kept",
             reason=(
                 "new rows with a known outcome: 0, at least 5 are needed; input drift in"
-                " lastyear_activity; what there is to learn from gives the same model:"
+                " lastyear_activity; retraining on all rows gives the same model:"
                 f" {release.id} stays live"
             ),
             drift_test="raw",
+            challenge="same model",
         )
     ]
     assert settled.run("fullprocess").out == NOTHING_NEW
@@ -959,6 +969,7 @@ FORMER_HISTORY = """
     ALTER TABLE decisions DROP COLUMN gate;
     ALTER TABLE decisions DROP COLUMN difference_low;
     ALTER TABLE decisions DROP COLUMN difference_high;
+    ALTER TABLE decisions DROP COLUMN challenge;
     PRAGMA user_version = 2;
 """
 
@@ -1418,7 +1429,7 @@ def test_the_original_batches_are_judged_as_they_should_be(
 
     with History(sandbox.practice.history_path) as history:
         *_, decision = history.query("SELECT files, verdict, action FROM decisions ORDER BY id")
-    assert tuple(decision) == (f'["{batch}.csv"]', verdict, action)
+    assert tuple(decision.values()) == (f'["{batch}.csv"]', verdict, action)
 
 
 BANK = {

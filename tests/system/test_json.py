@@ -445,7 +445,12 @@ def test_the_status_tells_what_the_screen_tells(settled: Sandbox) -> None:
         "new": ["e.csv"],
         "pending": ["d.csv"],
         "rejected": [{"name": "c.csv", "reason": WHY_REJECTED}],
-        "last_verdict": {"at": at, "verdict": "nothing deployed", "reason": reason},
+        "last_verdict": {
+            "at": at,
+            "verdict": "nothing deployed",
+            "reason": reason,
+            "challenge": None,
+        },
         "errors": {},
     }
     assert f"last active    {last_active}\n" in settled.run("fullprocess", "--status").out

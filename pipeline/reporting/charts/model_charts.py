@@ -119,18 +119,18 @@ def roc_chart(tested: Tested) -> Chart:
     area = metrics.roc_auc_score(tested.outcomes, tested.risk)
 
     def draw(figure: Figure) -> None:
-        axes = percent_axes(figure, "of those who stayed", "of those who left")
+        axes = percent_axes(figure, "false positive rate", "true positive rate")
         _draw_curve(axes, false_alarms, found, "the model")
 
     return Chart(
         key="roc",
         title=f"ROC curve: area {format_score(float(area))} of 1 (0.5 by chance)",
         summary=(
-            "For every threshold: the percent of the leaving clients that are predicted to leave,"
-            " over the percent of the staying ones that are. The further to the upper left the"
-            " better."
+            "For every threshold: the percent of those who left that are predicted to leave (true"
+            " positive rate), over the percent of those who stayed that are (false positive rate)."
+            " The further to the upper left the better."
         ),
-        header=("of those who stayed", "of those who left"),
+        header=("false positive rate", "true positive rate"),
         rows=tuple(
             (format_percent(share, 0), format_percent(float(np.interp(share, false_alarms, found))))
             for share in _TENTHS

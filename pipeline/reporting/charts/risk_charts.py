@@ -12,8 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pipeline.core.config import RiskBands
 from pipeline.core.formatting import format_percent, pluralize, truncate
-from pipeline.monitoring.input_drift import FeatureDrift
-from pipeline.monitoring.score_drift import DRIFT
+from pipeline.monitoring.decisions import Cause, FeatureDrift, Verdict
 from pipeline.reporting.charts.chart import Chart
 from pipeline.reporting.charts.style import ALARM, MUTED, QUIET, SERIES, SMALL, plain_axes
 
@@ -99,8 +98,8 @@ def _mark_threshold(axes: Axes, at: float) -> None:
 
 def input_chart(found: Sequence[FeatureDrift], release: str) -> Chart:
     """How far each feature of the last batch has moved from the training data."""
-    drifted = [one.name for one in found if one.verdict == DRIFT]
-    drawn = [one for one in found if _measured(one) or one.verdict == DRIFT]
+    drifted = [one.name for one in found if one.verdict == Verdict.DRIFT]
+    drawn = [one for one in found if _measured(one) or one.verdict == Verdict.DRIFT]
     if drifted:
         title = f"Input: {', '.join(drifted)} drifted"
     else:
@@ -147,7 +146,7 @@ def _draw_input(shown: Sequence[FeatureDrift], figure: Figure) -> None:
 
 def _bar(axes: Axes, place: int, one: FeatureDrift) -> None:
     """One feature; a column without any value has no PSI, and so no bar."""
-    alarm = one.verdict == DRIFT
+    alarm = one.verdict == Verdict.DRIFT
     if _measured(one):
         axes.barh(place, _ratio(one), height=0.6, color=ALARM if alarm else QUIET)
     if alarm:
@@ -160,7 +159,7 @@ def _measured(one: FeatureDrift) -> bool:
 
 def _weight(one: FeatureDrift) -> tuple[bool, float]:
     """What drifted comes first, and before all what has too few values left for a PSI."""
-    return one.verdict == DRIFT, _ratio(one) if _measured(one) else inf
+    return one.verdict == Verdict.DRIFT, _ratio(one) if _measured(one) else inf
 
 
 def _ratio(one: FeatureDrift) -> float:
@@ -169,9 +168,9 @@ def _ratio(one: FeatureDrift) -> float:
 
 def _cause(one: FeatureDrift) -> str:
     """What of a feature drifted, if not its values."""
-    if one.reason.startswith("missing"):
+    if one.causes[:1] == (Cause.MISSING,):
         return f": {format_percent(one.missing)} missing"
-    return f": {format_percent(one.unseen)} unseen" if "in categories" in one.reason else ""
+    return f": {format_percent(one.unseen)} unseen" if Cause.UNSEEN in one.causes else ""
 
 
 def _number(value: float | None, form: str) -> str:

@@ -34,7 +34,7 @@ SMALL = 10.2  # points: the smallest letters, which are 8 pixels there
 
 FEW_POINTS = 40  # more than these are a line without markers
 _DAY = 86_400.0  # seconds
-_HOUR = 1 / 24  # of a day
+_SHORTEST = 1 / 1440  # days: a minute
 _MARGIN = 0.03  # of the whole time, on both sides
 
 _STYLE: Any = {  # a mapping of names that matplotlib lists one by one
@@ -156,7 +156,7 @@ def middle(first: str, last: str) -> float:
 def set_span(axes: Axes, moments: Iterable[str]) -> None:
     """Let the axis reach over all moments of a chart: a day to both sides where they are one.
 
-    Those of less than an hour count as one: there is no scale for them.
+    Those within a minute count as one: there is no scale for them.
     """
     places = [day_of(at) for at in moments]
     if not places:
@@ -167,7 +167,7 @@ def set_span(axes: Axes, moments: Iterable[str]) -> None:
         axes.text(0.5, 0.5, "none yet", transform=axes.transAxes, ha="center", color=MUTED)
         return
     first, last = min(places), max(places)
-    margin = _MARGIN * (last - first) if last - first > _HOUR else 1.0
+    margin = _MARGIN * (last - first) if last - first > _SHORTEST else 1.0
     axes.set_xlim(first - margin, last + margin)
 
 

@@ -2,24 +2,25 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
 import pytest
+from modelling import DEFAULT_POLICY
 from sandbox import Sandbox, client_rows
 
 from pipeline.core.errors import ReleaseError
+from pipeline.core.policy import DriftTest, Policy, RetrainOn
+from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.data.frames import read_folder
 from pipeline.data.reference import reference_from
-from pipeline.models.estimators import (
-    predictions_of,
-    risk_of,
-)
 from pipeline.monitoring.batch_check import Judgement, judge_batch, read_reference
 from pipeline.monitoring.bootstrap import Predictions
-from pipeline.monitoring.input_drift import FeatureDrift, compare_input
-from pipeline.monitoring.metrics import score_model
-from pipeline.monitoring.score_drift import Evidence, Verdict, check_scores
+from pipeline.monitoring.decisions import FeatureDrift, ScoreDrift
+from pipeline.monitoring.input_drift import compare_input
+from pipeline.monitoring.metrics import PredictedRows, predict_rows
+from pipeline.monitoring.score_drift import Evidence, check_scores
 from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import Release, live_release
 
@@ -39,56 +40,65 @@ def live(world: Sandbox) -> Release:
     return live_release(world.config.prod_deployment_path)
 
 
-def judged(world: Sandbox, rows: list[str], earlier: list[float] | None = None) -> Judgement:
-    config, release = world.config, live(world)
-    model = load_release(release, config.schema)
-    return judge_batch(config, release, model, batch(world, rows), earlier or [])
+def predicted(world: Sandbox, rows: pd.DataFrame) -> PredictedRows:
+    return predict_rows(load_release(live(world), DEFAULT_SCHEMA), rows, DEFAULT_SCHEMA)
 
 
-def said(world: Sandbox, rows: pd.DataFrame) -> Predictions:
-    """What the live model says of rows that all have a known outcome."""
-    model = load_release(live(world), world.config.schema)
-    clients = rows["corporation"].to_numpy(dtype=object)
-    return Predictions(rows["exited"].to_numpy(dtype="int64"), predictions_of(model, rows), clients)
+def on_test_data(world: Sandbox) -> Predictions:
+    return predicted(world, read_folder(world.config.test_data_path, DEFAULT_SCHEMA)).tested
+
+
+def judged(
+    world: Sandbox,
+    rows: list[str] | pd.DataFrame,
+    earlier: Sequence[float] = (),
+    release: Release | None = None,
+    policy: Policy = DEFAULT_POLICY,
+) -> Judgement:
+    frame = batch(world, rows) if isinstance(rows, list) else rows
+    return judge_batch(
+        release or live(world),
+        predicted(world, frame),
+        on_test_data(world),
+        earlier=earlier,
+        policy=policy,
+        schema=DEFAULT_SCHEMA,
+    )
 
 
 def test_a_judgement_holds_scores_and_every_verdict(deployed: Sandbox) -> None:
-    deployed.configure(seed=3)
-    config, release = deployed.config, live(deployed)
-    model, rows = load_release(release, config.schema), batch(deployed, NOISY)
-    scores = score_model(model, rows)
+    release, new = live(deployed), predicted(deployed, batch(deployed, NOISY))
     evidence = Evidence(
-        new=said(deployed, rows),
-        new_f1=scores.f1,
+        new=new.tested,
+        new_f1=new.tested.scores.f1,
         deployed_f1=release.f1,
         earlier=[release.f1, *EARLIER],
-        test=said(deployed, read_folder(config.test_data_path, config.schema)),
+        test=on_test_data(deployed),
     )
     verdicts = check_scores(evidence, 3)
     reference = reference_from(json.loads((release.path / "reference.json").read_text()))
-    assert judge_batch(config, release, model, rows, EARLIER) == Judgement(
+    assert judged(deployed, new.frame, EARLIER, policy=Policy(seed=3)) == Judgement(
         verdict=verdicts[0],
         labelled=60,
-        scores=scores,
+        scores=new.tested.scores,
         by_score=verdicts,
-        by_input=compare_input(reference, rows, risk_of(model, rows), config.schema),
+        by_input=compare_input(reference, new.frame, new.risk, DEFAULT_SCHEMA),
     )
 
 
 @pytest.mark.parametrize(
     ("drift_test", "place", "verdict"),
     [
-        ("raw", 0, "drift"),
-        ("parametric", 1, "no drift"),
-        ("nonparametric", 2, "drift"),
-        ("bootstrap", 3, "no drift"),
+        (DriftTest.RAW, 0, "drift"),
+        (DriftTest.PARAMETRIC, 1, "no drift"),
+        (DriftTest.NONPARAMETRIC, 2, "drift"),
+        (DriftTest.BOOTSTRAP, 3, "no drift"),
     ],
 )
 def test_the_config_s_drift_test_decides(
-    deployed: Sandbox, drift_test: str, place: int, verdict: str
+    deployed: Sandbox, drift_test: DriftTest, place: int, verdict: str
 ) -> None:
-    deployed.configure(drift_test=drift_test)
-    found = judged(deployed, NOISY, EARLIER)
+    found = judged(deployed, NOISY, EARLIER, policy=Policy(drift_test=drift_test))
     assert found.verdict == found.by_score[place]
     assert (found.verdict.test, found.verdict.verdict) == (drift_test, verdict)
 
@@ -121,9 +131,7 @@ def test_without_any_known_outcome_the_input_alone_is_judged(deployed: Sandbox) 
 
 
 def test_of_no_rows_nothing_is_said(deployed: Sandbox) -> None:
-    config, release = deployed.config, live(deployed)
-    model, none = load_release(release, config.schema), batch(deployed, NOISY)[:0]
-    found = judge_batch(config, release, model, none, EARLIER)
+    found = judged(deployed, batch(deployed, NOISY)[:0], EARLIER)
     assert (found.labelled, found.scores) == (0, None)
     told = {one.verdict for one in (*found.by_score, *found.by_input)}
     assert told == {"not enough evidence"}
@@ -143,20 +151,13 @@ def test_input_drift_is_logged(deployed: Sandbox, caplog: pytest.LogCaptureFixtu
 # the reference
 
 
-def older(release: Release) -> Release:
-    """The same release as a version made it that knew of no reference."""
-    files = {name: text for name, text in release.files.items() if name != "reference.json"}
-    (release.path / "reference.json").unlink()
-    return replace(release, files=files)
-
-
 def test_without_a_reference_the_input_is_not_compared(
     deployed: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config, release = deployed.config, older(live(deployed))
-    model = load_release(release, config.schema)
+    release = live(deployed)
+    files = {name: text for name, text in release.files.items() if name != "reference.json"}
     with caplog.at_level(logging.WARNING, "fullprocess"):
-        found = judge_batch(config, release, model, batch(deployed, SHIFTED), [])
+        found = judged(deployed, SHIFTED, release=replace(release, files=files))
     assert (len(found.by_score), found.by_input) == (4, ())
     assert [record.getMessage() for record in caplog.records] == [
         f"release {release.id} has no reference.json: its input is not compared"
@@ -189,7 +190,7 @@ def test_a_reference_that_is_gone_is_told(deployed: Sandbox) -> None:
 
 
 def judgement(verdict: str, labelled: int, *drifted: str) -> Judgement:
-    told = Verdict("raw", verdict, "the scores say so", {})
+    told = ScoreDrift("raw", verdict, "the scores say so", {})
     names = ("age", "place", "risk")
     by_input = tuple(
         FeatureDrift(
@@ -226,5 +227,5 @@ def judgement(verdict: str, labelled: int, *drifted: str) -> Judgement:
 def test_retrain_on_says_what_calls_for_a_challenger(
     found: Judgement, score: str | None, input_: str | None, new_data: str | None
 ) -> None:
-    told = [found.why_retrain(retrain_on) for retrain_on in ("score", "input", "new_data")]
+    told = [found.why_retrain(retrain_on) for retrain_on in RetrainOn]
     assert told == [score, input_, new_data]

@@ -14,8 +14,8 @@ from pipeline.data.reference import Numbers, Reference, reference_of
 from pipeline.models.estimators import risk_of
 from pipeline.models.training import fit
 from pipeline.models.training_data import TrainingData
+from pipeline.monitoring.decisions import FeatureDrift
 from pipeline.monitoring.input_drift import (
-    FeatureDrift,
     binned,
     compare_input,
     psi,

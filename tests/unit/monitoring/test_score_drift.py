@@ -6,14 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.core.policy import DriftTest
 from pipeline.monitoring.bootstrap import Predictions, difference_of_samples
+from pipeline.monitoring.decisions import ScoreDrift, Verdict
 from pipeline.monitoring.score_drift import (
-    DRIFT,
-    NO_DRIFT,
-    NO_EVIDENCE,
-    SCORE_TESTS,
     Evidence,
-    Verdict,
     bootstrap,
     check_scores,
     nonparametric,
@@ -41,9 +38,8 @@ def said(new_f1: float | None, **others: object) -> Evidence:
 
 def test_every_check_gives_the_verdict_of_all_four() -> None:
     verdicts = check_scores(EVIDENCE, seed=1)
-    assert tuple(verdict.test for verdict in verdicts) == SCORE_TESTS
-    assert SCORE_TESTS == ("raw", "parametric", "nonparametric", "bootstrap")
-    assert [verdict.verdict for verdict in verdicts] == [NO_DRIFT] * 4
+    assert tuple(verdict.test for verdict in verdicts) == tuple(DriftTest)
+    assert [verdict.verdict for verdict in verdicts] == [Verdict.NO_DRIFT] * 4
 
 
 def test_a_check_repeats_under_the_same_seed() -> None:
@@ -55,7 +51,7 @@ def test_a_check_repeats_under_the_same_seed() -> None:
 
 
 def test_raw_a_lower_f1_is_drift() -> None:
-    assert raw(said(0.5, deployed_f1=0.75)) == Verdict(
+    assert raw(said(0.5, deployed_f1=0.75)) == ScoreDrift(
         "raw",
         "drift",
         "F1 on the new rows is 0.5000, lower than the deployed 0.7500",
@@ -70,23 +66,23 @@ def test_raw_a_higher_f1_is_no_drift() -> None:
 
 
 def test_raw_the_same_f1_is_no_drift() -> None:
-    assert raw(said(0.7)).verdict == NO_DRIFT
+    assert raw(said(0.7)).verdict == Verdict.NO_DRIFT
 
 
 def test_raw_the_least_bit_lower_is_drift() -> None:
-    assert raw(said(0.6999999999)).verdict == DRIFT
+    assert raw(said(0.6999999999)).verdict == Verdict.DRIFT
 
 
 def test_raw_an_f1_of_nought_is_drift_not_a_missing_one() -> None:
-    assert raw(said(0.0)).verdict == DRIFT
+    assert raw(said(0.0)).verdict == Verdict.DRIFT
 
 
 def test_raw_asks_for_no_earlier_scores() -> None:
-    assert raw(said(0.5, earlier=())).verdict == DRIFT
+    assert raw(said(0.5, earlier=())).verdict == Verdict.DRIFT
 
 
 def test_raw_judges_eight_rows_with_leavers_and_others() -> None:
-    assert raw(said(0.0, new=rows(0, 4, 4, 0))).verdict == DRIFT
+    assert raw(said(0.0, new=rows(0, 4, 4, 0))).verdict == Verdict.DRIFT
 
 
 # --- parametric ---
@@ -95,7 +91,7 @@ def test_raw_judges_eight_rows_with_leavers_and_others() -> None:
 
 
 def test_parametric_far_below_the_mean_is_drift() -> None:
-    assert parametric(said(0.6783)) == Verdict(
+    assert parametric(said(0.6783)) == ScoreDrift(
         "parametric",
         "drift",
         "F1 on the new rows is 0.6783, lower than 0.6784, 2 standard deviations below the mean of"
@@ -116,11 +112,11 @@ def test_parametric_a_little_below_the_mean_is_no_drift() -> None:
         "F1 on the new rows is 0.6785, not lower than 0.6784, 2 standard deviations below the mean"
         " of earlier scores"
     )
-    assert parametric(said(0.6785)).verdict == NO_DRIFT
+    assert parametric(said(0.6785)).verdict == Verdict.NO_DRIFT
 
 
 def test_parametric_far_above_the_mean_is_no_drift() -> None:
-    assert parametric(said(0.99)).verdict == NO_DRIFT
+    assert parametric(said(0.99)).verdict == Verdict.NO_DRIFT
 
 
 # --- nonparametric ---
@@ -129,7 +125,7 @@ def test_parametric_far_above_the_mean_is_no_drift() -> None:
 
 
 def test_nonparametric_far_below_the_quartile_is_drift() -> None:
-    assert nonparametric(said(0.6699)) == Verdict(
+    assert nonparametric(said(0.6699)) == ScoreDrift(
         "nonparametric",
         "drift",
         "F1 on the new rows is 0.6699, lower than 0.6700, 1.5 interquartile ranges below the 25th"
@@ -147,14 +143,14 @@ def test_nonparametric_far_below_the_quartile_is_drift() -> None:
 
 def test_nonparametric_a_little_below_the_quartile_is_no_drift() -> None:
     verdict = nonparametric(said(0.6701))
-    assert verdict.verdict == NO_DRIFT
+    assert verdict.verdict == Verdict.NO_DRIFT
     assert verdict.reason.startswith("F1 on the new rows is 0.6701, not lower than 0.6700, 1.5 ")
 
 
 def test_one_odd_score_moves_the_mean_and_not_the_quartiles() -> None:
     odd = said(0.6, earlier=(*EARLIER, 0.70, 0.71, 0.1))
-    assert parametric(odd).verdict == NO_DRIFT
-    assert nonparametric(odd).verdict == DRIFT
+    assert parametric(odd).verdict == Verdict.NO_DRIFT
+    assert nonparametric(odd).verdict == Verdict.DRIFT
 
 
 SCORES = st.floats(0, 1)
@@ -163,26 +159,26 @@ SCORES = st.floats(0, 1)
 @pytest.mark.parametrize("test", [parametric, nonparametric])
 @given(score=SCORES, count=st.integers(5, 40))
 def test_a_score_like_all_earlier_ones_is_no_drift(
-    test: Callable[[Evidence], Verdict], score: float, count: int
+    test: Callable[[Evidence], ScoreDrift], score: float, count: int
 ) -> None:
     same = said(score, earlier=[score] * count)
-    assert test(same).verdict == NO_DRIFT
+    assert test(same).verdict == Verdict.NO_DRIFT
 
 
 @pytest.mark.parametrize("test", [parametric, nonparametric])
 @given(earlier=st.lists(SCORES, min_size=5, max_size=30), scores=st.tuples(SCORES, SCORES))
 def test_where_a_score_is_drift_a_lower_one_is(
-    test: Callable[[Evidence], Verdict], earlier: list[float], scores: tuple[float, float]
+    test: Callable[[Evidence], ScoreDrift], earlier: list[float], scores: tuple[float, float]
 ) -> None:
     low, high = sorted(scores)
-    if test(said(high, earlier=earlier)).verdict == DRIFT:
-        assert test(said(low, earlier=earlier)).verdict == DRIFT
+    if test(said(high, earlier=earlier)).verdict == Verdict.DRIFT:
+        assert test(said(low, earlier=earlier)).verdict == Verdict.DRIFT
 
 
 @given(earlier=st.lists(SCORES, min_size=5, max_size=30))
 def test_no_score_that_was_there_before_within_the_quartiles_is_drift(earlier: list[float]) -> None:
     middle = sorted(earlier)[len(earlier) // 2]
-    assert nonparametric(said(middle, earlier=earlier)).verdict == NO_DRIFT
+    assert nonparametric(said(middle, earlier=earlier)).verdict == Verdict.NO_DRIFT
 
 
 # --- bootstrap ---
@@ -192,10 +188,10 @@ def test_bootstrap_an_interval_below_zero_is_drift() -> None:
     new = rows(8, 10, 17, 65)
     found = difference_of_samples(new, TEST, 1)
     verdict = bootstrap(said(0.3721, new=new), seed=1)
-    assert verdict == Verdict(
+    assert verdict == ScoreDrift(
         "bootstrap",
         "drift",
-        "F1 on the new rows less that on the test data is -0.3390, its 95 % interval"
+        "F1 on the new rows minus F1 on the test data is -0.3390, its 95 % interval"
         f" {found.low:+.4f} to {found.high:+.4f}, below zero",
         {
             "rows": 100.0,
@@ -211,29 +207,29 @@ def test_bootstrap_an_interval_below_zero_is_drift() -> None:
 
 def test_bootstrap_an_interval_around_zero_is_no_drift() -> None:
     verdict = bootstrap(said(0.7111), seed=1)
-    assert verdict.verdict == NO_DRIFT
+    assert verdict.verdict == Verdict.NO_DRIFT
     assert verdict.reason.endswith(", including zero")
     assert verdict.numbers["low"] < 0 < verdict.numbers["high"]
 
 
 def test_bootstrap_an_interval_above_zero_is_no_drift_and_says_so() -> None:
     verdict = bootstrap(said(1.0, new=rows(25, 0, 0, 75)), seed=1)
-    assert verdict.verdict == NO_DRIFT
+    assert verdict.verdict == Verdict.NO_DRIFT
     assert verdict.reason.endswith(", above zero: the model does better on the new rows")
     assert verdict.numbers["low"] > 0
 
 
 def test_bootstrap_takes_the_same_fall_for_drift_only_where_rows_are_many() -> None:
     few, many = rows(12, 5, 13, 70), rows(1200, 500, 1300, 7000)
-    assert bootstrap(said(0.5714, new=few), seed=1).verdict == NO_DRIFT
-    assert bootstrap(said(0.5714, new=many), seed=1).verdict == DRIFT
+    assert bootstrap(said(0.5714, new=few), seed=1).verdict == Verdict.NO_DRIFT
+    assert bootstrap(said(0.5714, new=many), seed=1).verdict == Verdict.DRIFT
 
 
 def test_bootstrap_counts_clients_not_rows() -> None:
     few = rows(0, 0, 4, 6)
     again = Predictions(*(np.repeat(v, 9) for v in (few.outcomes, few.predicted, few.clients)))
     verdict = bootstrap(said(0.0, new=again), seed=1)
-    assert verdict.verdict == NO_EVIDENCE
+    assert verdict.verdict == Verdict.NO_EVIDENCE
     assert verdict.reason == "clients who left in the new rows: 4, at least 5 are needed"
 
 
@@ -250,13 +246,13 @@ def reasons(evidence: Evidence) -> set[str]:
 
 def test_five_rows_are_enough_for_all_but_bootstrap() -> None:
     five = said(0.0, new=rows(0, 2, 2, 1))
-    assert verdicts(five) == [DRIFT, DRIFT, DRIFT, NO_EVIDENCE]
+    assert verdicts(five) == [Verdict.DRIFT, Verdict.DRIFT, Verdict.DRIFT, Verdict.NO_EVIDENCE]
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])
 def test_of_few_rows_no_test_says_anything(count: int) -> None:
     few = said(0.0 if count else None, new=rows(0, 0, count // 2, count - count // 2))
-    assert verdicts(few) == [NO_EVIDENCE] * 4
+    assert verdicts(few) == [Verdict.NO_EVIDENCE] * 4
     assert reasons(few) == {f"new rows with a known outcome: {count}, at least 5 are needed"}
 
 
@@ -282,32 +278,32 @@ def test_rows_of_one_outcome_only_tell_nothing(
     new: Predictions, f1: float | None, who: str
 ) -> None:
     alike = said(f1, new=new)
-    assert verdicts(alike) == [NO_EVIDENCE] * 4
+    assert verdicts(alike) == [Verdict.NO_EVIDENCE] * 4
     assert reasons(alike) == {f"all 1,500 new rows with a known outcome are of clients who {who}"}
 
 
 def test_without_an_f1_there_is_nothing_to_compare() -> None:
-    assert verdicts(said(None)) == [NO_EVIDENCE] * 4
+    assert verdicts(said(None)) == [Verdict.NO_EVIDENCE] * 4
     assert reasons(said(None)) == {"the F1 on the new rows is undefined"}
 
 
 @pytest.mark.parametrize("test", [parametric, nonparametric])
 @pytest.mark.parametrize("count", [0, 1, 4])
 def test_a_short_history_is_not_enough_evidence(
-    test: Callable[[Evidence], Verdict], count: int
+    test: Callable[[Evidence], ScoreDrift], count: int
 ) -> None:
     verdict = test(said(0.1, earlier=EARLIER[:count]))
-    assert verdict.verdict == NO_EVIDENCE
+    assert verdict.verdict == Verdict.NO_EVIDENCE
     assert verdict.reason == f"earlier scores: {count}, at least 5 are needed"
     assert verdict.numbers == {"rows": 100.0, "new_f1": 0.1, "earlier": float(count)}
 
 
 def test_bootstrap_needs_leavers_in_the_test_data_too() -> None:
     verdict = bootstrap(said(0.3, test=rows(3, 1, 1, 5)), seed=1)
-    assert verdict.verdict == NO_EVIDENCE
+    assert verdict.verdict == Verdict.NO_EVIDENCE
     assert verdict.reason == "clients who left in the test data: 4, at least 5 are needed"
 
 
 def test_bootstrap_judges_five_leavers_on_either_side() -> None:
     five = said(0.0, new=rows(0, 3, 5, 8), test=rows(5, 0, 0, 5))
-    assert bootstrap(five, seed=1).verdict == DRIFT
+    assert bootstrap(five, seed=1).verdict == Verdict.DRIFT

@@ -10,7 +10,7 @@ from sandbox import Sandbox
 from pipeline.core.errors import DataError, ReleaseError
 from pipeline.core.formatting import format_day, format_score
 from pipeline.core.policy import Policy
-from pipeline.monitoring.input_drift import FeatureDrift
+from pipeline.monitoring.decisions import ChallengeOutcome, FeatureDrift, Verdict
 from pipeline.ranking.current_ranking import CurrentRanking
 from pipeline.registry.live_model import LiveModel
 from pipeline.registry.releases import Release
@@ -24,7 +24,7 @@ from pipeline.storage.records import Checked
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 RECENTLY = "2026-11-22T08:55:00Z"
 DONE = LastRun("fullprocess", "2026-11-22T06:00:00Z", "2026-11-22T06:00:05Z", "done")
-KEPT = LastVerdict(RECENTLY, "no drift", "F1 on the new rows is 0.9, as good as the deployed 0.8")
+KEPT = LastVerdict(RECENTLY, Verdict.NO_DRIFT, "F1 on the new rows is 0.9")
 RISKS = Risks(clients=10_000, high=1, contact=1234)
 
 
@@ -148,8 +148,9 @@ def test_where_no_run_comes_for_an_hour_it_is_told(
     assert found.sentence.count("ran") + found.sentence.count("has run for") == 1
 
 
-def test_drift_without_a_better_model_is_doubtful(well: Status) -> None:
-    verdict = LastVerdict(RECENTLY, "drift", "F1 …: the challenger is worse; 000001-x stays live")
+@pytest.mark.parametrize("outcome", [ChallengeOutcome.LOST, ChallengeOutcome.SAME_MODEL])
+def test_drift_without_a_better_model_is_doubtful(well: Status, outcome: ChallengeOutcome) -> None:
+    verdict = LastVerdict(RECENTLY, Verdict.DRIFT, "F1 …", outcome)
     found = told(replace(well, last_verdict=verdict))
 
     assert found.level == WARNING
@@ -157,7 +158,7 @@ def test_drift_without_a_better_model_is_doubtful(well: Status) -> None:
 
 
 def test_drift_with_a_better_model_is_well(well: Status) -> None:
-    verdict = LastVerdict(RECENTLY, "drift", "F1 …: deployed 000002-x")
+    verdict = LastVerdict(RECENTLY, Verdict.DRIFT, "F1 …", ChallengeOutcome.WON)
     assert told(replace(well, last_verdict=verdict)).level == GOOD
 
 

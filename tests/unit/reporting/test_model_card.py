@@ -78,11 +78,11 @@ SECOND = Decision("[]", 60, 60, "000001-x", 0.75, 0.5, "drift", "kept", "")
 WHOLE = """\
 # Model card of release 000002-20260102T000100Z
 
-Deployed 2026-01-02T00:01:00.000Z without a comparison: the first one, or by hand.
+Deployed 2026-01-02T00:01:00.000Z without a comparison: the first release, or by hand.
 
 ## Data
 
-8,400 rows with a known outcome, of 3 files taken in from 2026-01-01T00:00:00.000Z to \
+8,400 rows with a known outcome, of 3 files ingested from 2026-01-01T00:00:00.000Z to \
 2026-01-02T00:00:00.000Z; trained 2026-01-02T00:00:00.000Z.
 
 | feature | kind | usual (median or most frequent) |
@@ -131,7 +131,7 @@ Expected calibration error 0.0123.
 
 ## Segments
 
-Unequal errors show here; of few rows, chance alone makes scores differ.
+Unequal errors show here; in segments of few rows, scores differ by chance.
 
 | column | category | rows | left | predicted | F1 | precision | recall | AUC |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -147,13 +147,12 @@ Unequal errors show here; of few rows, chance alone makes scores differ.
 
 ## What it must not be used for
 
-- Whom to contact for the effect of it: a high risk says who is likely to leave, not who would stay
-  if asked (Ascarza, Journal of Marketing Research 55(1), 2018). Leave a random group alone and
-  compare: that tells.
-- Prices, credit, contracts or anything else that a law or a person would call a decision about a
-  client: nobody has checked it for that.
-- Why clients leave: reasons are what moves this model, not what moves clients.
-- Clients unlike those it learned from; the input drift in `python diagnostics.py` shows them.
+- Choosing whom to contact for the greatest effect: a high risk says who is likely to leave, not who
+  would stay if asked (Ascarza, Journal of Marketing Research 55(1), 2018). To learn that, leave a
+  random control group alone and compare.
+- Prices, credit, contracts or other decisions about a client: it was not checked for them.
+- Explaining why clients leave: reasons are what moves this model, not what moves clients.
+- Clients unlike those it learned from: the input drift in `python diagnostics.py` shows them.
 """
 
 
@@ -213,7 +212,7 @@ def test_without_categories_it_says_so(logistic: Model) -> None:
     evaluation = replace(EVALUATION, segments=())
     text = card_text(RELEASE, Card(logistic, evaluation, PERIOD, []))
     assert section(text, "Segments") == [
-        "The table has no category columns: there is nothing to break the scores down by."
+        "There are no category columns to break the scores down by."
     ]
 
 
@@ -311,7 +310,7 @@ def test_the_card_of_a_release_tells_what_is_on_record(deployed: Sandbox) -> Non
     taken = [at for (at,) in deployed.query("SELECT recorded_at FROM files ORDER BY id")]
     assert text.startswith(f"# Model card of release {release.id}\n")
     assert section(text, "Data")[0] == (
-        f"150 rows with a known outcome, of 3 files taken in from {taken[0]} to {taken[2]};"
+        f"150 rows with a known outcome, of 3 files ingested from {taken[0]} to {taken[2]};"
         f" trained {release.model.trained_at}."
     )
     assert section(text, "Scores on the test data")[3].startswith(f"| F1 | {release.f1:.4f} | ")

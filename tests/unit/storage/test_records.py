@@ -4,10 +4,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipeline.data.loader import TakenFile
-from pipeline.monitoring.decisions import Decision
-from pipeline.monitoring.input_drift import FeatureDrift
+from pipeline.monitoring.decisions import Cause, Decision, FeatureDrift, ScoreDrift
 from pipeline.monitoring.packages import Package
-from pipeline.monitoring.score_drift import Verdict
 from pipeline.monitoring.scores import Scores
 from pipeline.storage import ledger
 from pipeline.storage.database import History
@@ -119,7 +117,7 @@ def judged(history: History, release: str, f1: float | None, *, raw: str | None 
     decision = Decision("[]", 60, 60, release, 0.8, f1, "no drift", "kept", "")
     made = record_decision(history, decision)
     if raw:
-        record_drift(history, made, [Verdict("raw", raw, "", {})], [])
+        record_drift(history, made, [ScoreDrift("raw", raw, "", {})], [])
 
 
 def test_the_batch_scores_of_a_release_are_its_own_in_order(history: History) -> None:
@@ -187,8 +185,8 @@ def test_what_was_killed_or_failed_is_unsettled_until_the_chain_is_done(
 CHECK = Decision("[]", 60, 60, "000001-x", 0.75, 0.5, "drift", "kept", "", drift_test="bootstrap")
 OTHER = Decision("[]", 60, 60, None, None, None, "nothing deployed", "deployed", "")
 VERDICTS = (
-    Verdict("raw", "drift", "lower", {"rows": 60.0, "new_f1": 0.1 + 0.2, "limit": 0.75}),
-    Verdict("bootstrap", "not enough evidence", "too few: “five” are needed", {}),
+    ScoreDrift("raw", "drift", "lower", {"rows": 60.0, "new_f1": 0.1 + 0.2, "limit": 0.75}),
+    ScoreDrift("bootstrap", "not enough evidence", "too few: “five” are needed", {}),
 )
 INPUT = (
     FeatureDrift(
@@ -207,6 +205,7 @@ INPUT = (
         unseen_p_value=0.03,
         verdict="drift",
         reason="PSI 0.300 above its limit 0.100",
+        causes=(Cause.PSI, Cause.UNSEEN),
     ),
     FeatureDrift("risk", "risk", 3, "ks", 0.0, 0.0, reason="too few rows"),
 )

@@ -19,7 +19,7 @@ from sklearn import metrics as sklearn_metrics
 
 from pipeline.core.config import RiskBands
 from pipeline.monitoring import metrics
-from pipeline.monitoring.input_drift import FeatureDrift
+from pipeline.monitoring.decisions import Cause, FeatureDrift
 from pipeline.reporting.charts.chart import Chart
 from pipeline.reporting.charts.model_charts import (
     calibration_chart,
@@ -97,8 +97,8 @@ def feature(name: str, **told: object) -> FeatureDrift:
 DRIFTED = [
     feature("age", psi=0.6, verdict="drift", p_value=1e-9),
     feature("balance"),
-    feature("land", kind="category", verdict="drift", unseen=0.2, reason="20.0 % in categories …"),
-    feature("size", verdict="drift", missing=0.5, reason="missing in 50 %"),
+    feature("land", kind="category", verdict="drift", unseen=0.2, causes=(Cause.UNSEEN,)),
+    feature("size", verdict="drift", missing=0.5, causes=(Cause.MISSING,)),
     feature("few", psi=None, psi_limit=None, p_value=None, verdict="not enough evidence"),
     feature("land2", kind="risk"),
 ]
@@ -532,7 +532,9 @@ def test_the_bars_of_input_drift_are_multiples_of_the_limit_the_largest_on_top()
 
 def test_of_many_features_those_that_drifted_are_drawn_first() -> None:
     calm = [feature(f"calm{i}", psi=0.19) for i in range(20)]
-    gone = feature("gone", psi=None, psi_limit=None, verdict="drift", missing=1.0, reason="missing")
+    gone = feature(
+        "gone", psi=None, psi_limit=None, verdict="drift", missing=1.0, causes=(Cause.MISSING,)
+    )
     axes = drawn(input_chart([*calm, gone, DRIFTED[3]], "1")).axes[0]
 
     names = [text.get_text() for text in axes.get_yticklabels()]
