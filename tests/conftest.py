@@ -17,6 +17,7 @@ from pipeline.storage.database import History
 
 # one thread each: pytest's workers and what they start share the cores already
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+THREADS["OMP_WAIT_POLICY"] = "passive"  # who asks for more than one is not to wait busily
 # pip gives up at once, so that no test waits for an index; those that ask for it set it back
 NO_PIP = {"PIP_PYTHON": "/nowhere", "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_NO_INDEX": "1"}
 

@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager
 from functools import cache
 
-from threadpoolctl import ThreadpoolController, threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 MANY = 100_000  # rows, from which on more threads save more than they cost
 
@@ -17,17 +17,22 @@ def threads_for(rows: int) -> AbstractContextManager[object]:
     """
     # BLAS has one in any case: what it does here is little, and where it cuts the rows into shares,
     # their ends are rounded otherwise
-    limits: AbstractContextManager[object] = threadpool_limits(1, None if rows < MANY else "blas")
+    limits: AbstractContextManager[object] = _libraries().limit(
+        limits=1, user_api=None if rows < MANY else "blas"
+    )
     return limits
 
 
 def one_thread() -> AbstractContextManager[object]:
     """BLAS in one thread, so that sums have the same digits whatever the number of cores."""
-    limits: AbstractContextManager[object] = _blas().limit(limits=1)
+    limits: AbstractContextManager[object] = _libraries().limit(limits=1, user_api="blas")
     return limits
 
 
 @cache
-def _blas() -> ThreadpoolController:
-    """What is loaded of BLAS, which takes a while to find."""
-    return ThreadpoolController().select(user_api="blas")
+def _libraries() -> ThreadpoolController:
+    """What is loaded that works in threads, which takes a while to find.
+
+    Whoever asks has imported scikit-learn, which loads them all.
+    """
+    return ThreadpoolController()

@@ -594,6 +594,7 @@ def test_an_api_outlives_its_server(live: Sandbox, own: Server) -> None:
 # --- several machines ---
 
 
+@pytest.mark.slow
 def test_two_servers_on_one_deployment_follow_a_redeploy_and_fail_no_request(
     live: Sandbox, postgresql: Server
 ) -> None:

@@ -75,6 +75,7 @@ def test_a_killed_run_leaves_the_lock_free(live: Sandbox, postgresql: Server) ->
     assert (result.code, result.out, result.err) == (0, "nothing new in sourcedata\n", "")
 
 
+@pytest.mark.slow
 def test_of_ten_runs_at_once_one_works_and_nine_name_it(shared: Sandbox) -> None:
     with held_at_start(shared) as (reached, go_on):
         runs = {child.pid: child for child in (start(shared) for _ in range(10))}

@@ -53,10 +53,6 @@ def test_an_ingestion_killed_at_any_call_is_made_good_by_the_next() -> None:
     assert crash("commits", "ingestion").total() > 20
 
 
-def test_an_ingestion_without_room_is_a_clear_error_and_goes_on_when_there_is_some() -> None:
-    assert crash("long files", "ingestion", of=3)["refused"] > 5
-
-
 # --- slow ---
 
 
