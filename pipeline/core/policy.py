@@ -118,7 +118,7 @@ def _worth(reader: ObjectReader, numeric: tuple[str, ...]) -> Worth:
 
 
 def _check_worth(reader: ObjectReader, worth: Worth) -> None:
-    """The threshold "value" needs all three, and somebody whom it pays to contact."""
+    """The threshold "value" needs all three, and a contact that can pay."""
     for key in WORTH_KEYS:
         if reader.values.get(key) is None:
             reader.problem(key, 'is missing: "threshold": "value" needs it')

@@ -1,4 +1,4 @@
-"""The input folder: which client files there are."""
+"""The client files of a folder."""
 
 import errno
 import io
@@ -11,20 +11,20 @@ from pathlib import Path
 
 from pipeline.core.errors import DataError
 
-UNREAD = ""  # in place of the digest of what could not be read
+UNREAD = ""  # instead of the digest of a file that could not be read
 
 _BREAKS_LINES = "[\x00-\x1f\x7f-\x9f\u2028\u2029]"
-_LATEST = 2**63 - 1  # the largest integer of SQLite: a broken clock may be further ahead
+_LATEST = 2**63 - 1  # the largest integer of SQLite; a broken clock may be ahead of it
 
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A `.csv` file as a directory listing shows it."""
+    """A `.csv` file as it was listed."""
 
     path: Path
     size: int
     mtime_ns: int
-    regular: bool = True  # no link, pipe or device
+    regular: bool = True  # not a link, pipe or device
 
     @cached_property
     def name(self) -> str:
@@ -54,7 +54,7 @@ def recorded_name(name: str) -> str:
 
 
 def list_input(folder: Path) -> list[FoundFile]:
-    """What a folder holds under names that end in `.csv`, by name; no folders, nothing hidden.
+    """The files of a folder whose names end in `.csv`, in order of name; nothing hidden.
 
     Raises `DataError` if there is no such folder.
     """
@@ -89,9 +89,9 @@ def mtime_of(status: os.stat_result) -> int:
 
 
 def open_plain(path: Path) -> io.FileIO:
-    """Open a file that was listed as a plain one; raises `OSError` if it is none by now.
+    """Open a regular file; raises `OSError` if it is none (any more).
 
-    A link is not followed, and a pipe is not waited for.
+    Links are not followed, and pipes are not waited for.
     """
     return io.FileIO(path, opener=plain)
 
@@ -102,4 +102,4 @@ def plain(path: str, flags: int) -> int:
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
     os.close(descriptor)
-    raise OSError(errno.EINVAL, "It is no longer a plain file", path)
+    raise OSError(errno.EINVAL, "It is no longer a regular file", path)

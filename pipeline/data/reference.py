@@ -1,4 +1,4 @@
-"""What the training data looked like, kept small enough to lie beside a model."""
+"""A profile of the training data, small enough to be kept beside a model."""
 
 import sys
 from collections import Counter
@@ -13,7 +13,7 @@ import pandas as pd
 from pipeline.core.schema import Schema
 from pipeline.data.features import features_of
 
-LARGEST_SAMPLE = 5_000
+MAX_SAMPLE = 5_000
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Reference:
 def reference_of(frame: pd.DataFrame, risk: np.ndarray, schema: Schema, seed: int) -> Reference:
     """The reference of a frame with the schema's feature columns.
 
-    `risk` holds predictions of shape (any,) for rows like these; best for rows that the model has
-    not learned from, since of others it may be surer than it will be. No more than 5,000 values of
-    a column are kept, drawn at random.
+    `risk` holds predictions of shape (any,) for rows like these, best for rows that the model has
+    not learned from: of others it is surer. At most 5,000 values of a column are kept, drawn at
+    random.
     """
     features, random = features_of(frame, schema), np.random.default_rng(seed)
     return Reference(
@@ -60,13 +60,13 @@ def reference_of(frame: pd.DataFrame, risk: np.ndarray, schema: Schema, seed: in
 def _numbers(values: np.ndarray, random: np.random.Generator) -> Numbers:
     present = values[~np.isnan(values)]
     rows, missing = len(values), len(values) - len(present)
-    if len(present) > LARGEST_SAMPLE:
-        present = random.choice(present, LARGEST_SAMPLE, replace=False, shuffle=False)
+    if len(present) > MAX_SAMPLE:
+        present = random.choice(present, MAX_SAMPLE, replace=False, shuffle=False)
     return Numbers(rows, missing, tuple(np.sort(present).tolist()))
 
 
 def reference_object(reference: Reference) -> dict[str, Any]:
-    """The reference as JSON has it; `asdict` would copy every value by itself."""
+    """The reference as a JSON object."""
     return {
         "numbers": {name: dict(vars(column)) for name, column in reference.numbers.items()},
         "categories": reference.categories,
@@ -74,9 +74,9 @@ def reference_object(reference: Reference) -> dict[str, Any]:
     }
 
 
-def reference_from(told: object) -> Reference:
+def reference_from(value: object) -> Reference:
     """The reference of such an object; raises `ValueError` with what is wrong and where."""
-    parts = _mapping(told, "the reference")
+    parts = _mapping(value, "the reference")
     if set(parts) != {"numbers", "categories", "risk"}:
         raise ValueError("the reference: expected numbers, categories and risk")
     numbers = _mapping(parts["numbers"], "numbers")
@@ -88,34 +88,34 @@ def reference_from(told: object) -> Reference:
     )
 
 
-def _mapping(told: object, where: str) -> Mapping[str, Any]:
-    if not isinstance(told, dict) or not all(isinstance(key, str) for key in told):
+def _mapping(value: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise ValueError(f"{where}: expected an object")
-    return told
+    return value
 
 
-def _count(told: object, where: str) -> int:
-    if type(told) is not int or told < 0:  # a bool is an int, too
+def _count(value: object, where: str) -> int:
+    if type(value) is not int or value < 0:  # a bool is an int, too
         raise ValueError(f"{where}: expected a whole number, 0 or more")
-    return told
+    return value
 
 
-def _numbers_from(told: object, where: str) -> Numbers:
-    parts = _mapping(told, where)
+def _numbers_from(value: object, where: str) -> Numbers:
+    parts = _mapping(value, where)
     if set(parts) != {"rows", "missing", "sample"}:
         raise ValueError(f"{where}: expected rows, missing and sample")
     rows, missing = (_count(parts[name], f"{where}.{name}") for name in ("rows", "missing"))
     sample = parts["sample"]
     if not isinstance(sample, list | tuple) or not all(
-        type(value) in (int, float) and abs(value) <= sys.float_info.max for value in sample
+        type(number) in (int, float) and abs(number) <= sys.float_info.max for number in sample
     ):
         raise ValueError(f"{where}.sample: expected a list of numbers")
     if any(first > second for first, second in pairwise(sample)):
         raise ValueError(f"{where}.sample: expected numbers in rising order")
-    if len(sample) != min(rows - missing, LARGEST_SAMPLE):
-        raise ValueError(f"{where}.sample: its length does not fit the rows")
+    if len(sample) != min(rows - missing, MAX_SAMPLE):
+        raise ValueError(f"{where}.sample: its length does not match the rows")
     return Numbers(rows, missing, tuple(map(float, sample)))
 
 
-def _counts_from(told: object, where: str) -> dict[str, int]:
-    return {name: _count(value, f"{where}.{name}") for name, value in _mapping(told, where).items()}
+def _counts_from(value: object, where: str) -> dict[str, int]:
+    return {name: _count(n, f"{where}.{name}") for name, n in _mapping(value, where).items()}

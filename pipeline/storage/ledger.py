@@ -27,7 +27,7 @@ class Period:
 
 @dataclass(frozen=True)
 class KeyFile:
-    """How much counts of the file of row keys beside `finaldata.csv`, and which one it is."""
+    """The file of row keys beside `finaldata.csv`: its id, and how many of its bytes count."""
 
     id: str
     bytes: int
@@ -35,15 +35,15 @@ class KeyFile:
 
 @dataclass(frozen=True)
 class MasterState:
-    """What counts of `finaldata.csv`."""
+    """How much of `finaldata.csv` counts."""
 
     rows: int
-    bytes: int  # its header included; 0 where it has not been begun
+    bytes: int  # the header included; 0 before the first ingestion
     keys: KeyFile | None = None
 
 
 def record_files(history: History, taken: "list[TakenFile]", master: MasterState) -> None:
-    """Commit what was taken in, and with it the new state of `finaldata.csv`."""
+    """Commit what was taken in together with the new state of `finaldata.csv`."""
     with history.transaction():
         for file in taken:
             _record_file(history, file)
@@ -53,7 +53,7 @@ def record_files(history: History, taken: "list[TakenFile]", master: MasterState
 def replace_files(history: History, taken: "list[TakenFile]", master: MasterState) -> None:
     """Commit a rebuilt `finaldata.csv`, in place of all that was taken in before.
 
-    A name keeps the place of its first ingestion, and a content that was judged stays judged.
+    Names keep the order of their first ingestion, and a content that was judged stays judged.
     """
     with history.transaction():
         places: dict[str, int] = {}
@@ -82,7 +82,7 @@ def _record_master(history: History, master: MasterState) -> None:
 
 def _record_file(history: History, file: "TakenFile", **known: Any) -> None:
     now = utc_now()
-    settled = now if file.reason else None  # a rejected file leaves nothing to judge
+    settled = now if file.reason else None  # there is nothing to judge in a rejected file
     history.query("UPDATE files SET current = 0 WHERE name = ? AND current = 1", file.name)
     columns = {
         "name": file.name,
@@ -109,7 +109,7 @@ def _record_file(history: History, file: "TakenFile", **known: Any) -> None:
 
 
 def master_state(history: History) -> MasterState:
-    """What counts of `finaldata.csv`."""
+    """How much of `finaldata.csv` counts."""
     ((rows, size, key_file, key_bytes),) = history.tuples(
         "SELECT rows, bytes, key_file, key_bytes FROM master"
     )
@@ -117,7 +117,7 @@ def master_state(history: History) -> MasterState:
 
 
 def begin_rebuild(history: History) -> None:
-    """Note that `finaldata.csv` is being made again; whoever runs next must finish it."""
+    """Record that `finaldata.csv` is being rebuilt; if this run is killed, the next one does it."""
     with history.transaction():
         history.query("UPDATE master SET rebuilding = 1")
 
@@ -156,12 +156,12 @@ def _pending(history: History, condition: str) -> list[PendingFile]:
 
 
 def mark_judged(history: History, files: list[PendingFile]) -> None:
-    """Note that a drift check has seen these files."""
+    """Record that a drift check has seen these files."""
     _mark(history, files, "judged_at")
 
 
 def mark_reported(history: History, files: list[PendingFile]) -> None:
-    """Note that the reports which follow these files are written."""
+    """Record that the reports on these files are written."""
     _mark(history, files, "reported_at")
 
 
@@ -185,14 +185,14 @@ def ingestedfiles_text(history: History) -> str:
 
 
 def rejected_files(history: History) -> list[tuple[str, str]]:
-    """The files that are refused as they are now, with the reason, the latest first."""
+    """The files whose current content is rejected, with the reason, the latest first."""
     return history.tuples(
         "SELECT name, reason FROM files WHERE current = 1 AND status = 'rejected' ORDER BY id DESC"
     )
 
 
 def rejected_rows(history: History) -> "list[tuple[str, BadRow]]":
-    """The rows set aside from the files as they are now, each with its file's name."""
+    """The rows set aside from the current content of files, each with its file's name."""
     from pipeline.data.csv_reader import BadRow  # an empty tick does without the reader
 
     rows = history.tuples(
@@ -208,9 +208,9 @@ def rebuilding(history: History) -> bool:
 
 
 def unsettled_since(history: History) -> str | None:
-    """When the first run began that was killed or failed since the whole chain last was done.
+    """When the first run began that was killed or failed after the last complete chain.
 
-    What is newer may be half done. A run that is at work counts among them.
+    What was made since then may be incomplete. A run that is still at work counts, too.
     """
     row = history.one(
         "SELECT min(started_at) AS since FROM runs WHERE (outcome IS NULL OR outcome <> 'done')"
@@ -226,7 +226,7 @@ def new_files(
     """The files whose name is unknown or whose content changed.
 
     A file's content is read only where its size or time of change differs from what was recorded;
-    a time that alone differs is then recorded, unless told not to.
+    if only the time differs, the new one is recorded if `remember` is true.
     """
     rows = history.tuples("SELECT name, size, mtime_ns, sha256 FROM files WHERE current = 1")
     known = {name: (size, mtime_ns, sha256) for name, size, mtime_ns, sha256 in rows}

@@ -183,7 +183,7 @@ MIGRATIONS = (
     """
     -- how a challenge ended: 'won', 'lost', 'same model', null if there was none; and in which ways
     -- a feature has drifted: a JSON array of 'psi', 'distribution', 'missing', 'unseen'. Of what is
-    -- on record only the reason tells both.
+    -- on record only the reason has both.
     ALTER TABLE decisions ADD COLUMN challenge TEXT;
     UPDATE decisions SET challenge = CASE
         WHEN champion_f1 IS NULL THEN 'same model'
@@ -200,7 +200,7 @@ MIGRATIONS = (
         WHERE verdict = 'drift';
     """,
     """
-    -- what nobody reads any more; of buckets, only whether there were any
+    -- no longer read; master.buckets stays: it says that an old installation kept rows in buckets
     DROP TABLE buckets;
     ALTER TABLE master DROP COLUMN key_seed;
     ALTER TABLE master DROP COLUMN ingestion;
