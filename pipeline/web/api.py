@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import wraps
 from typing import Annotated, Any, Literal, TypeVar
 
-import orjson
+import msgspec
 import pandas as pd
 from flask import Blueprint, Request, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -184,7 +184,7 @@ def _response(answer: object) -> Response:
         values = ((one, getattr(answer, one.name)) for one in fields(answer))
         answer = {one.name: value for one, value in values if value or not one.metadata}
     # of 10,000 rows in 0.5 ms, where `jsonify` takes 3
-    content = orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)
+    content = msgspec.json.encode(answer) + b"\n"
     return Response(content, content_type="application/json")
 
 
