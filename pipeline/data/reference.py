@@ -1,4 +1,4 @@
-"""What the training data looked like, kept small enough to lie beside a model."""
+"""A profile of the training data, small enough to be kept beside a model."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from pipeline.core.schema import Schema
 from pipeline.core.typed_json import from_json
 from pipeline.data.features import features_of
 
-LARGEST_SAMPLE = 5_000
+MAX_SAMPLE = 5_000
 Count = Annotated[int, Meta(ge=0)]
 
 
@@ -29,7 +29,7 @@ class Numbers:
         """Raise `ValueError` if the sample is not sorted, or does not fit the rows."""
         if any(first > second for first, second in pairwise(self.sample)):
             raise ValueError("sample: expected numbers in rising order")
-        if len(self.sample) != min(self.rows - self.missing, LARGEST_SAMPLE):
+        if len(self.sample) != min(self.rows - self.missing, MAX_SAMPLE):
             raise ValueError("sample: its length does not fit the rows")
 
 
@@ -68,13 +68,13 @@ def reference_of(frame: pd.DataFrame, risk: np.ndarray, schema: Schema, seed: in
 def _numbers(values: np.ndarray, random: np.random.Generator) -> Numbers:
     present = values[~np.isnan(values)]
     rows, missing = len(values), len(values) - len(present)
-    if len(present) > LARGEST_SAMPLE:
-        present = random.choice(present, LARGEST_SAMPLE, replace=False, shuffle=False)
+    if len(present) > MAX_SAMPLE:
+        present = random.choice(present, MAX_SAMPLE, replace=False, shuffle=False)
     return Numbers(rows, missing, tuple(np.sort(present).tolist()))
 
 
 def reference_to_dict(reference: Reference) -> dict[str, Any]:
-    """The reference as JSON has it; `asdict` would copy every value by itself."""
+    """The reference as a JSON object; `asdict` would copy every value."""
     return {
         "numbers": {name: dict(vars(column)) for name, column in reference.numbers.items()},
         "categories": reference.categories,

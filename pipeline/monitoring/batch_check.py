@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.core.errors import ReleaseError
 from pipeline.core.policy import Policy, RetrainOn
 from pipeline.core.schema import Schema
-from pipeline.data.loader import PendingFile
+from pipeline.data.input_files import PendingFile
 from pipeline.data.reference import Reference, reference_from_json
 from pipeline.models.manifest import REFERENCE, ModelManifest
 from pipeline.monitoring import sentences

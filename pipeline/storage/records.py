@@ -39,7 +39,7 @@ def recorded_run(history: History, command: str) -> Iterator[None]:
     except BaseException as error:
         try:
             _end_run(history, run, "failed", f"{type(error).__name__}: {error}")
-        except HistoryError as unrecorded:  # the run fails by what came first
+        except HistoryError as unrecorded:  # the first error is the one that counts
             log.error("its failure is not on record: %s", unrecorded)
         raise
     _end_run(history, run, "done", None)
@@ -93,8 +93,8 @@ def last_decisions(history: History, most: int = 20) -> list[Row]:
 def batch_scores(history: History, release: str) -> list[float]:
     """The F1 of a release on each batch that it was judged on, in order.
 
-    Batches that say nothing (a few rows, or one outcome only) are left out: their F1 is mostly 0
-    or 1, and no measure of how far scores scatter.
+    Batches without enough evidence (a few rows, or one outcome only) are left out: their F1 is
+    mostly 0 or 1, which says nothing about how scores vary.
     """
     rows = history.query(
         "SELECT new_f1 FROM decisions WHERE release = ? AND new_f1 IS NOT NULL"

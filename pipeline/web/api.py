@@ -25,7 +25,7 @@ from pipeline.registry.releases import live_id
 from pipeline.reporting.status import LastRun, last_active, last_run
 from pipeline.storage.database import History
 from pipeline.storage.history import open_existing_history
-from pipeline.storage.ledger import master_size
+from pipeline.storage.ledger import master_state
 from pipeline.storage.master import open_master
 from pipeline.storage.records import (
     Checked,
@@ -234,7 +234,7 @@ def summarystats() -> dict[str, Summary]:
     state = get_state()
     config = state.config
     with _history() as history:
-        key = (master_size(history), file_stamp(config.finaldata_path))
+        key = (master_state(history), file_stamp(config.finaldata_path))
 
         def make() -> dict[str, Summary]:
             return _summary(open_master(config.finaldata_path, config.schema, history).summary())

@@ -71,7 +71,7 @@ def alike(text: str) -> str:
 
 def history_of(world: Sandbox) -> dict[str, list[str]]:
     """Every table of the history, but for when things happened and how long they took."""
-    passed_over = {"seconds", "rowid", "mtime_ns", "key_file", "key_seed", "replaced"}
+    passed_over = {"seconds", "rowid", "mtime_ns", "key_file"}
     with opened(world.config.history_path) as history:
         return {
             table: sorted(

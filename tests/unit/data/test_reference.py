@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.schema import Schema
 from pipeline.data.reference import (
-    LARGEST_SAMPLE,
+    MAX_SAMPLE,
     Numbers,
     Reference,
     reference_from_json,
@@ -45,10 +45,10 @@ def test_of_many_rows_it_keeps_a_sample() -> None:
     frame.loc[:99, "age"] = np.nan
     made = reference_of(frame, np.linspace(0, 1, 30_000), SCHEMA, seed=1)
     age = made.numbers["age"]
-    assert (age.rows, age.missing, len(age.sample)) == (20_000, 100, LARGEST_SAMPLE)
+    assert (age.rows, age.missing, len(age.sample)) == (20_000, 100, MAX_SAMPLE)
     assert list(age.sample) == sorted(set(age.sample))
     assert np.mean(age.sample) == pytest.approx(10_050, rel=0.03)
-    assert (made.risk.rows, len(made.risk.sample)) == (30_000, LARGEST_SAMPLE)
+    assert (made.risk.rows, len(made.risk.sample)) == (30_000, MAX_SAMPLE)
     assert made.categories == {"place": {"x": 20_000}}
 
 
