@@ -354,16 +354,6 @@ def test_the_head_sorts_and_pages_turn(site: Site, visit: Visit, options: dict[s
     expect_found(page, by_name(ranking))
 
 
-def test_search_without_script(site: Site, visit: Visit) -> None:
-    page = visit(**NO_SCRIPT)
-    page.get_by_label("Name", exact=True).fill("metals")
-    page.get_by_label("Sorted by").select_option("client")
-    page.get_by_role("button", name="Search").click()
-    expect_found(page, sorted(named(site.ranking, "metals")))
-    expect(page.get_by_label("Name", exact=True)).to_have_value("metals")
-    expect(page.get_by_label("Sorted by")).to_have_value("client")
-
-
 def test_a_search_can_be_sent_to_a_colleague_and_come_back_to(site: Site, visit: Visit) -> None:
     page, names = visit(), named(site.ranking, "mills")
     page.get_by_label("Name", exact=True).fill("mills")
