@@ -64,7 +64,7 @@ def test_killed_at_every_call_that_changes_a_file(scenario: str, share: int) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", ALL)
+@pytest.mark.parametrize("scenario", ["cold start", "drift", "rollback"])
 def test_killed_at_random_moments(scenario: str) -> None:
     assert crash("moments", scenario).total() >= 24
 
