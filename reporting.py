@@ -1,10 +1,11 @@
 """Draw the confusion matrix of the deployed model, rank the clients at risk, and write the report.
 
-confusionmatrix.png shows the test data; clientrisk.csv holds, for every client who has not left as
-far as its latest row tells, the probability of leaving, highest first, whether to contact the
-client, and why it is at risk; movers.csv whose risk rose or fell most since the ranking before.
-report.html and report.pdf tell people how it all stands; report_formats in config.json says which
-of them are written, and reports/ keeps the last of each day. All go to output_model_path."""
+confusionmatrix.png shows the test data. clientrisk.csv has every client who has not left according
+to its latest row: the probability of leaving, highest first, whether to contact the client, and why
+it is at risk. movers.csv has the clients whose risk rose or fell most since the previous ranking.
+report.html and report.pdf are the report for people: report_formats in config.json says which are
+written, and reports/ keeps the last one of each day. All go to output_model_path.
+"""
 
 import argparse
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Why a client is at risk: the features that raise it most, beside what is usual.
+"""Why a client is at risk: the features that raise it most, compared with the usual.
 
 A feature's contribution is what the log-odds, before calibration, would lose if it alone had its
 usual value: f(x) - f(x with the feature at its usual value). Source: Robnik-Šikonja and Kononenko,
@@ -117,11 +117,11 @@ def _exchanged(rows: Features, feature: int, usual: Row) -> Features:
 
 
 def reason(label: str, value: float | str, usual: float | str) -> str:
-    """A value beside the usual one: "last month's activity 3, usual 41"."""
+    """A value and the usual one: "last month's activity 3, usual 41"."""
     if isinstance(value, str) or isinstance(usual, str):
         return _category_reason(shown(label), str(value), str(usual))
     text, usual_text = number_text(value), number_text(usual)
-    if text == usual_text:  # only all digits tell them apart
+    if text == usual_text:  # they differ in later digits
         text, usual_text = _exact(value), _exact(usual)
     return f"{shown(label)} {text}, usual {usual_text}"
 

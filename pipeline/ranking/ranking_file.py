@@ -70,7 +70,7 @@ def _numbers(values: "pd.Series[float]", form: str) -> Iterator[str]:
 
 
 def read_ranking(path: Path) -> pd.DataFrame:
-    """The ranking with the columns of its file; raises `HistoryError` if it is not one of ours."""
+    """The ranking with the columns of its file; raises `HistoryError` if it has another form."""
     try:
         ranking = pd.read_csv(
             path,

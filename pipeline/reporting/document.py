@@ -23,7 +23,7 @@ class Grid:
     widths: tuple[int, ...] = ()  # of the columns on paper, relative; equal if not given
     longest: tuple[int, ...] = ()  # letters of a cell on paper, by column; else MAX_LETTERS
     on_paper: int = 8  # rows; the others are in report.html
-    beside: bool = False  # narrow enough to be beside a chart
+    narrow: bool = False  # fits next to a chart
 
     @property
     def paper_rows(self) -> list[Row]:

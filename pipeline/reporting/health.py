@@ -1,6 +1,6 @@
 """Overall health: a one-sentence status and a few figures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -62,12 +62,13 @@ def overall_health(
     wrong = [*_wrong(status), *wrong]
     doubts = [*_doubts(status, now), *_model_doubts(status.release, checked), *doubts]
     level = BAD if wrong else WARNING if doubts else GOOD
-    parts = [*wrong, *doubts, _live(status), *_last_activity(status.last_active, now)]
+    parts = [*wrong, *doubts, _live(status), _last_activity(status.last_active, now)]
+    runs = [] if within_run else [_last_run(status.last_run, now)]
     return State(
         level=level,
         word=_WORDS[level],
         sentence=f"{'; '.join(filter(None, parts))}.",
-        facts=(*_facts(status, risks), *_run_facts(status, now, within_run)),
+        facts=(*_facts(status, risks), *runs, _new_files(status)),
     )
 
 
@@ -132,56 +133,36 @@ def _since(status: Status, release: Release) -> str:
     return format_day(status.live_since or release.deployed_at)
 
 
-def _last_activity(last_active: str | None, now: datetime) -> list[str]:
+def _last_activity(last_active: str | None, now: datetime) -> str:
     if not last_active or _seconds(last_active, now) > MAX_SILENCE:
-        return []
-    return [f"a stage last ran {format_age(last_active, now)}"]
+        return ""
+    return f"a stage last ran {format_age(last_active, now)}"
 
 
 def _seconds(at: str, now: datetime) -> float:
     return (now - datetime.fromisoformat(at).astimezone(UTC)).total_seconds()
 
 
-def _facts(status: Status, risks: Risks | None) -> list[Fact]:
+def _facts(status: Status, risks: Risks | None) -> Iterator[Fact]:
     release = status.release
-    facts = []
     if isinstance(release, Release):
-        facts += [
-            Fact(
-                "Live release",
-                format_release_number(release.id),
-                f"since {_since(status, release)}",
-            ),
-            Fact(
-                "F1 on the test data",
-                format_score(release.f1),
-                f"{release.model.rows:,} rows learned",
-            ),
-        ]
+        number, since = format_release_number(release.id), _since(status, release)
+        yield Fact("Live release", number, f"since {since}")
+        rows = f"{release.model.rows:,} rows learned"
+        yield Fact("F1 on the test data", format_score(release.f1), rows)
     if risks:
-        facts += [
-            Fact("At high risk", f"{risks.high:,}", f"of {pluralize(risks.clients, 'client')}"),
-            Fact("To be contacted", f"{risks.contact:,}", risks.why),
-        ]
-    return facts
+        yield Fact("At high risk", f"{risks.high:,}", f"of {pluralize(risks.clients, 'client')}")
+        yield Fact("To be contacted", f"{risks.contact:,}", risks.why)
 
 
-def _run_facts(status: Status, now: datetime, within_run: bool) -> list[Fact]:
-    return [*([] if within_run else [_run_fact(status.last_run, now)]), _waiting(status)]
-
-
-def _run_fact(run: LastRun | None, now: datetime) -> Fact:
+def _last_run(run: LastRun | None, now: datetime) -> Fact:
     if run is None:
-        return Fact("Last run with work", "none", "")
-    outcome = run.outcome or "running"
-    return Fact(
-        "Last run with work",
-        outcome,
-        f"{format_age(run.started_at, now)}, {format_minute(run.started_at)} UTC",
-    )
+        return Fact("Last run with work", "none")
+    note = f"{format_age(run.started_at, now)}, {format_minute(run.started_at)} UTC"
+    return Fact("Last run with work", run.outcome or "running", note)
 
 
-def _waiting(status: Status) -> Fact:
+def _new_files(status: Status) -> Fact:
     if isinstance(status.new, PipelineError):
         return Fact("New files", "unknown")
     note = f"{status.unjudged:,} not judged yet, {len(status.rejected):,} rejected"

@@ -73,7 +73,7 @@ class Paper(FPDF):
         self.set_x(MARGIN)
         self.cell(0, LINE, f"Page {self.page_no()}", align="R")
 
-    def beside(self, parts: Sequence[Chart | Grid]) -> None:
+    def two_columns(self, parts: Sequence[Chart | Grid]) -> None:
         """Charts and narrow tables in two columns, each below what is shorter."""
         tops = [self.get_y()] * 2
         for part in parts:
@@ -101,7 +101,7 @@ class Paper(FPDF):
         return sum(min(self.grid_height(one, self._width_of(one)), MAX_KEPT) for one in tables)
 
     def _width_of(self, grid: Grid) -> float:
-        return self.half if grid.beside else self.epw
+        return self.half if grid.narrow else self.epw
 
     def _part_height(self, part: Chart | Grid) -> float:
         if isinstance(part, Chart):
@@ -114,7 +114,7 @@ class Paper(FPDF):
         return (self.epw - GAP) / 2
 
     def charts_height(self, charts: Sequence[Chart]) -> float:
-        """The height of charts beside each other, the highest title included."""
+        """The height of charts next to each other, the highest title included."""
         self.set_type(TEXT, bold=True)
         title = max(self._height(chart.title, self.half) for chart in charts)
         return title + self.half * HEIGHT / WIDTH + 2
@@ -144,7 +144,7 @@ class Paper(FPDF):
         lines = self.multi_cell(
             width, LINE, text, align="L", dry_run=True, output=MethodReturnValue.LINES
         )
-        assert isinstance(lines, list)  # as was asked for
+        assert isinstance(lines, list)  # as `output` says
         return lines
 
     def grid_height(self, grid: Grid, width: float) -> float:
@@ -261,11 +261,14 @@ def _facts(paper: Paper, facts: Sequence[Fact]) -> None:
 
 def _section(paper: Paper, section: Section) -> None:
     """One section: its title, then charts by two, narrow tables by two, wide ones."""
-    beside: list[Chart | Grid] = [*section.charts, *(grid for grid in section.grids if grid.beside)]
-    below = [grid for grid in section.grids if not grid.beside]
+    columns: list[Chart | Grid] = [
+        *section.charts,
+        *(grid for grid in section.grids if grid.narrow),
+    ]
+    below = [grid for grid in section.grids if not grid.narrow]
     paper.set_type(TEXT)
     lead = paper.text_height(section.lead)
-    paper.keep_together(_TITLE + lead + paper.first_height([*beside, *below]))
+    paper.keep_together(_TITLE + lead + paper.first_height([*columns, *below]))
     paper.ln(3)
     paper.set_type(LARGE, bold=True)
     paper.lines(section.title, 7)
@@ -273,7 +276,7 @@ def _section(paper: Paper, section: Section) -> None:
         paper.set_type(TEXT, colour=MUTED)
         paper.lines(section.lead, LINE)
     paper.ln(1)
-    paper.beside(beside)
+    paper.two_columns(columns)
     for grid in below:
         paper.keep_together(min(paper.grid_height(grid, paper.epw), MAX_KEPT))
         paper.grid(grid, paper.epw)

@@ -71,7 +71,7 @@ def model_section(evaluation: Evaluation) -> Section:
 def top_section(ranking: pd.DataFrame) -> Section:
     """The clients most likely to leave, and why."""
     if ranking.empty:
-        lead = "There is no client whose outcome is still open."
+        lead = "All clients have left."
         return Section(key="top", title="No client is at risk", lead=lead)
     count = min(TOP_CLIENTS, len(ranking))
     return Section(
@@ -113,7 +113,7 @@ def drift_section(checked: Checked | None) -> Section:
         charts=(input_chart(checked.input, format_release_number(checked.release)),)
         if checked.input
         else (),
-        grids=(Grid("By score", ("test", "verdict", "why"), rows, widths=(4, 3, 9), beside=True),),
+        grids=(Grid("By score", ("test", "verdict", "why"), rows, widths=(4, 3, 9), narrow=True),),
     )
 
 

@@ -45,7 +45,7 @@ def score_grid(scores: Scores, intervals: Intervals | None) -> Grid:
             for key, label in SCORE_NAMES.items()
         ),
         numbers=(1, 2),
-        beside=True,
+        narrow=True,
     )
 
 
@@ -92,7 +92,7 @@ def deployments_grid(deployments: Sequence[Deployment]) -> Grid:
         ),
         numbers=(1, 2),
         widths=(5, 3, 2, 3),
-        beside=True,
+        narrow=True,
     )
 
 
@@ -136,7 +136,7 @@ def set_aside_grid(history: History) -> Grid:
         empty="None.",
         widths=(3, 1, 6),
         longest=(40, 20, 150),
-        beside=True,
+        narrow=True,
     )
 
 
@@ -161,7 +161,7 @@ def runs_grid(history: History) -> Grid:
         ),
         numbers=(3,),
         widths=(3, 2, 2, 1, 5),
-        beside=True,
+        narrow=True,
     )
 
 
@@ -220,7 +220,7 @@ def mover_grids(movers: Movers) -> tuple[Grid, ...]:
             widths=(5, 2, 2, 2),
             longest=(_LONGEST["client"], 20, 20, 20),
             on_paper=MAX_MOVERS,
-            beside=True,
+            narrow=True,
         )
         for what, moved in (("increases", movers.rose), ("decreases", movers.fell))
     )

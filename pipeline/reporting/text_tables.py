@@ -102,7 +102,7 @@ def _missing(found: Trends) -> list[str]:
 
 
 def _blocks(columns: Sequence[str]) -> Iterator[list[str]]:
-    """Columns of percents in parts that fit a line beside the time."""
+    """Columns of percents in parts that fit a line next to the time."""
     names, used = list[str](), 0
     room = MAX_WIDTH - len(_INDENT) - len("2026-11-22 09:00")
     for name in columns:

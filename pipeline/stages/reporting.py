@@ -25,7 +25,7 @@ log = logging.getLogger("reporting")
 
 @dataclass(frozen=True)
 class Report:
-    """Where the reports of one release lie."""
+    """The files that report on one release."""
 
     release: str
     confusion_matrix: Path

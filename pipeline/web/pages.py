@@ -16,9 +16,16 @@ from pipeline.reporting.html import rendered, static
 from pipeline.reporting.overview import page_health, page_sections, readable_release
 from pipeline.web.api import api_description
 from pipeline.web.api_docs import documented
-from pipeline.web.client_views import client_record, listing, query_of
+from pipeline.web.client_views import (
+    client_record,
+    listing,
+    query_of,
+    score_file,
+    scored_csv,
+    scored_grids,
+    scored_sentence,
+)
 from pipeline.web.request_rows import MAX_BYTES, RequestError
-from pipeline.web.score_upload import score_file, scored_csv, scored_grids, scored_sentence
 from pipeline.web.state import ServerState, get_state
 
 log = logging.getLogger(__name__)

@@ -237,13 +237,6 @@ def test_whatever_is_no_client_file_gets_the_same_answer(
     assert len(answers) > 170
 
 
-def test_what_is_a_client_file_is_answered_even_so(besieged: Sandbox) -> None:
-    attacker = Attacker(besieged, create_app(besieged.config).test_client())
-
-    for name in ("testdata.csv", "testdata/testdata.csv", "./sourcedata/a.csv", "b.csv"):
-        assert attacker.json(json.dumps({"filename": name})) == 200
-
-
 QUERIES = [
     "filename=..%2fsecret.csv",
     "filename=%2e%2e%2fsecret.csv",
@@ -287,14 +280,6 @@ def test_a_folder_outside_the_config_s_serves_bare_names_only(
     ]
 
     assert statuses == [200, 404, 404]
-
-
-def test_folders_that_are_not_there_hold_no_file(deployed: Sandbox) -> None:
-    client = create_app(deployed.config).test_client()
-    for folder in ("testdata", "sourcedata"):
-        shutil.rmtree(deployed.root / folder)
-
-    assert Attacker(deployed, client).json('{"filename": "testdata.csv"}') == 404
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
@@ -430,27 +415,8 @@ UNUSABLE_JSON = [
     f'{{"clients": [{{"{MARKER}": "{MARKER}"}}]}}',
     '{"clients": [{}]}',
     GOOD.replace("number_of_employees", "Number_of_employees"),
-    *[
-        with_number(value)
-        for value in (
-            f'"{MARKER}"',
-            f'["{MARKER}"]',
-            f'{{"{MARKER}": 1}}',
-            *['"20"', '""', "true", "false", "[]", "{}", "[20]"],
-            *[
-                "NaN",
-                "Infinity",
-                "-Infinity",
-                "1e999",
-                "-1e999",
-                "1e400",
-                "1e309",
-                "1e308",
-                "1e101",
-            ],
-            *["1" + "0" * 400, "-1" + "0" * 4000, "9" * 308],
-        )
-    ],
+    *map(with_number, [f'"{MARKER}"', f'["{MARKER}"]', f'{{"{MARKER}": 1}}', '"20"', "true"]),
+    *map(with_number, ["NaN", "1e999", "1e101", "-1" + "0" * 4000]),
     GOOD.replace("}]", "}, null]"),
     "\ufeff{}",
     "{}".encode("utf-16"),

@@ -233,7 +233,7 @@ def calibration_chart(evaluation: Evaluation) -> Chart:
         f" {format_percent(evaluation.calibration_error)} on average",
         summary=(
             "Clients in ten groups by risk: the percent that left, over the percent predicted."
-            " Points on the dotted line are right; larger ones stand for more clients."
+            " Points on the dotted line are right; larger ones are more clients."
         ),
         header=("clients", "predicted to leave", "left"),
         rows=tuple((f"{p.rows:,}", format_percent(p.risk), format_percent(p.left)) for p in bins),
@@ -242,7 +242,7 @@ def calibration_chart(evaluation: Evaluation) -> Chart:
 
 
 def _draw_curve(axes: Axes, x: np.ndarray, y: np.ndarray, name: str) -> None:
-    """A curve of shares, from 0 to 1, beside that of chance."""
+    """A curve of shares, from 0 to 1, and that of chance."""
     _draw_diagonal(axes, "by chance")
     axes.plot(*_subsample(100 * x, 100 * y), color=MAIN, ls="-", label=name)
     axes.legend(loc="lower right")

@@ -76,7 +76,7 @@ def _draw_distribution(split: np.ndarray, threshold: float | None, figure: Figur
     axes.set_xlim(0, 100)
     axes.set_xlabel("risk of leaving, percent")
     axes.set_ylabel("clients")
-    # made by hand: a band without a client has no bar to take the colours from
+    # explicit: a band without a client has no bar to take the colours from
     axes.legend(
         handles=[Patch(fc=(c, fill), ec=edge, label=name) for name, c, fill, edge in _BANDS],
         loc="upper right",
@@ -167,7 +167,7 @@ def _ratio(one: FeatureDrift) -> float:
 
 
 def _cause(one: FeatureDrift) -> str:
-    """What of a feature drifted, if not its values."""
+    """In which way a feature drifted, if not in its values."""
     if one.causes[:1] == (Cause.MISSING,):
         return f": {format_percent(one.missing)} missing"
     return f": {format_percent(one.unseen)} unseen" if Cause.UNSEEN in one.causes else ""

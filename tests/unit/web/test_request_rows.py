@@ -1,17 +1,36 @@
-"""Rows of a request in JSON: what is read, and what is refused with which status."""
+"""What a request to predict may hold: what is read, and what is refused with which status."""
 
 import json
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from modelling import MIXED
 
 from pipeline.core.schema import DEFAULT_SCHEMA, LARGEST_NUMBER
-from pipeline.web.request_rows import MAX_COLUMNS, MAX_ROWS, RequestError, parse_json, rows_of_json
+from pipeline.web.request_rows import (
+    MAX_COLUMNS,
+    MAX_ROWS,
+    ClientFiles,
+    RequestError,
+    parse_json,
+    rows_of_csv,
+    rows_of_json,
+)
 
 CLIENT = dict.fromkeys(DEFAULT_SCHEMA.features, 20)
 GOOD = json.dumps({"clients": [CLIENT, CLIENT]})
+HEADER = ",".join(DEFAULT_SCHEMA.features)
+
+
+def refused(read: Callable[..., Any], *arguments: Any) -> tuple[int, str]:
+    """The status and the message of what is refused."""
+    with pytest.raises(RequestError) as caught:
+        read(*arguments)
+    return caught.value.status, str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -25,9 +44,7 @@ GOOD = json.dumps({"clients": [CLIENT, CLIENT]})
     ],
 )
 def test_a_key_that_an_object_has_twice_is_refused(text: str) -> None:
-    with pytest.raises(RequestError, match="has a key twice") as caught:
-        parse_json(text.encode())
-    assert caught.value.status == 400
+    assert refused(parse_json, text.encode()) == (400, "an object of the JSON has a key twice")
 
 
 def test_numbers_and_texts_are_read_in_the_schema_s_order() -> None:
@@ -62,3 +79,134 @@ def test_too_many_rows_or_columns_are_refused() -> None:
         with pytest.raises(RequestError, match="at most") as caught:
             rows_of_json(clients, DEFAULT_SCHEMA)
         assert caught.value.status == 413
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"clients": [', "[" * 100_000, "clients", "\0"])
+def test_what_is_no_json_is_refused(text: str) -> None:
+    assert refused(parse_json, text.encode())[0] == 400
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *['"many"', '"20"', "true", "false", "[]", "{}", "NaN", "Infinity", "-Infinity"],
+        *["1e999", "1e308", "-1e308", "1" + "0" * 400],
+    ],
+)
+def test_what_is_no_finite_number_is_refused(value: str) -> None:
+    clients = json.loads(
+        f'[{{"age": 1, "balance": 1, "place": "", "kind": ""}}, {{"age": {value}}}]'
+    )
+
+    assert refused(rows_of_json, clients, MIXED) == (
+        *(422, "client 2: age must be a finite number or null"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("clients", "message"),
+    [
+        *[
+            (none, '"clients" must be a list of at least one object')
+            for none in ([], None, {}, "all")
+        ],
+        ([CLIENT, None], "client 2 must be an object"),
+        ([CLIENT, [20, 300, 12]], "client 2 must be an object"),
+        ([{}], "client 1 lacks lastmonth_activity, lastyear_activity, number_of_employees"),
+        (
+            [CLIENT, {"lastmonth_activity": 20}],
+            "client 2 lacks lastyear_activity, number_of_employees",
+        ),
+    ],
+)
+def test_clients_that_are_no_rows_are_refused(clients: Any, message: str) -> None:
+    assert refused(rows_of_json, clients, DEFAULT_SCHEMA) == (422, message)
+
+
+def test_a_category_that_is_no_text_is_refused() -> None:
+    client = {"age": 1, "balance": 1, "place": 5, "kind": ""}
+
+    expected = (422, "client 1: place must be a text or null")
+    assert refused(rows_of_json, [client], MIXED) == expected
+
+
+# --- CSV ---
+
+
+def test_csv_columns_count_by_name_and_others_are_ignored() -> None:
+    found = rows_of_csv(b"kind,note,place,balance,age\nb,x, north ,,1\na,y,,2.5,7\n", MIXED)
+
+    np.testing.assert_array_equal(found.features.numbers, [[1, math.nan], [7, 2.5]])
+    assert found.features.texts == (["north", ""], ["b", "a"])
+    assert (found.lines, found.clients) == ([2, 3], ["", ""])
+
+
+def test_a_bad_row_keeps_its_place_and_its_value_is_not_repeated() -> None:
+    rows = [f"{i},2,3" for i in range(30)]
+    content = "\n".join([HEADER, *rows[:4], "many,2,3", *rows[4:], ""]).encode()
+
+    found = rows_of_csv(content, DEFAULT_SCHEMA)
+
+    (bad,) = found.bad.values()
+    assert (list(found.bad), bad.line) == ([4], 6)
+    assert bad.reason == "lastmonth_activity is not a number"
+    assert found.in_order(list(range(30))) == [*range(4), None, *range(4, 30)]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the CSV is empty; expected a header line and rows"),
+        (f"{HEADER}\n20,300,\0\n".encode(), "the CSV holds binary content in line 2"),
+        (
+            f"{HEADER}\nmany,300,12\n".encode(),
+            "the CSV has too many bad rows: 1 of 1, more than a tenth"
+            " (line 2: lastmonth_activity is not a number)",
+        ),
+        (b"Secret Ltd,10,200,5,1\nOther Ltd,20,300,80,0\n", "the CSV has no header line"),
+    ],
+)
+def test_csv_that_cannot_be_used_is_refused_with_the_reason(content: bytes, message: str) -> None:
+    status, said = refused(rows_of_csv, content, DEFAULT_SCHEMA)
+
+    assert (status, said[: len(message)]) == (422, message)
+    assert "Secret" not in said
+
+
+# --- files by their names ---
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> ClientFiles:
+    """Two folders, both of which have a file of one name."""
+    for name in ("first/both.csv", "second/both.csv", "second/März 2024, Ü.CSV"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    return ClientFiles((tmp_path / "first", tmp_path / "nosuch", tmp_path / "second"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("both.csv", "first/both.csv"),
+        ("second/both.csv", "second/both.csv"),
+        ("./second/both.csv", "second/both.csv"),
+        ("März 2024, Ü.CSV", "second/März 2024, Ü.CSV"),
+    ],
+)
+def test_a_file_is_named_bare_or_with_its_folder(
+    files: ClientFiles, name: str, content: str
+) -> None:
+    assert files.read(name).decode() == content
+
+
+def test_a_name_of_no_file_is_not_found(files: ClientFiles) -> None:
+    expected = (404, "no such client file in the test data or the input folder")
+    for name in ("nosuch.csv", str(files.root / "first/both.csv"), "first/../second/both.csv"):
+        assert refused(files.read, name) == expected
+
+
+@pytest.mark.parametrize("name", [None, 5, True, ["both.csv"], {"name": "both.csv"}])
+def test_a_name_that_is_no_text_is_refused(files: ClientFiles, name: Any) -> None:
+    expected = (400, "name a client file, as in filename=testdata.csv")
+    assert refused(files.read, name) == expected
