@@ -21,6 +21,7 @@ from pipeline.reporting.charts.style import (
     png_of,
     styled,
 )
+from pipeline.reporting.tables import calibration_grid
 
 STAYED, LEFT = "stayed (0)", "left (1)"
 STAY, LEAVE = "stay (0)", "leave (1)"
@@ -162,9 +163,9 @@ def gain_chart(evaluation: Evaluation) -> Chart:
     x = base * y + (1 - base) * alarms
     gains = np.interp(_TENTHS, x, y)
     header = ("contacted", "of those who left", "lift")
-    known = (
-        f"the first tenth holds {lift:.1f} times as many as by chance" if lift is not None else ""
-    )
+    title = "Gain and lift: too few rows to tell"
+    if lift is not None:
+        title = f"Gain and lift: the first tenth holds {lift:.1f} times as many as by chance"
     return Chart(
         key="gain",
         title=title,
@@ -183,7 +184,7 @@ def gain_chart(evaluation: Evaluation) -> Chart:
 
 def calibration_chart(evaluation: Evaluation) -> Chart:
     """Whether of those at a risk of 30 % some 30 % leave."""
-    bins = evaluation.bins
+    bins, grid = evaluation.bins, calibration_grid(evaluation.bins)
     x, y = [100 * part.risk for part in bins], [100 * part.left for part in bins]
     most = max(part.rows for part in bins)
 
@@ -203,8 +204,8 @@ def calibration_chart(evaluation: Evaluation) -> Chart:
             "Clients in ten groups by risk: the percent that left, over the percent predicted."
             " Points on the dotted line are right; larger ones are more clients."
         ),
-        header=("clients", "predicted to leave", "left"),
-        rows=tuple((f"{p.rows:,}", format_percent(p.risk), format_percent(p.left)) for p in bins),
+        header=grid.header,
+        rows=grid.rows,
         draw=draw,
     )
 
