@@ -78,7 +78,6 @@ def _draw_matrix(counts: np.ndarray, figure: Figure) -> None:
     """A confusion matrix of counts, shape (2, 2), with the percent of each row."""
     import seaborn as sns  # slow to import, and servers draw no matrix
 
-    figure.set_layout_engine("constrained")
     axes = figure.subplots()
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     labels = [
