@@ -1,3 +1,4 @@
+import ast
 import functools
 import hashlib
 import json
@@ -18,6 +19,7 @@ import pytest
 import sklearn.base
 from modelling import MAKES, made, random_table, train_model
 from modelling import SCHEMAS as TABLES
+from sandbox import PROJECT
 from sklearn.dummy import DummyClassifier
 from sklearn.isotonic import IsotonicRegression
 from sklearn.preprocessing import FunctionTransformer
