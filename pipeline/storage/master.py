@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import HistoryError
-from pipeline.core.files import atomic_writer
 from pipeline.core.schema import Schema, csv_line
 from pipeline.storage.database import History
 from pipeline.storage.ledger import master_state, rebuilding
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 REBUILD = "run `python ingestion.py --rebuild` to rebuild it from the input folder"
 MAX_CLIENT_ROWS = 100
-COPY_BLOCK = 1 << 20  # bytes
 SEARCH_BLOCK = 1 << 18  # bytes; small enough for a processor's cache
 
 
@@ -50,7 +48,7 @@ class Master:
         from pipeline.data.frames import frame_of
 
         whole = self.path.stat().st_size == self.size
-        text = self.path if whole else io.BytesIO(b"".join(_head(self.path, self.size)))
+        text = self.path if whole else io.BytesIO(self.path.read_bytes()[: self.size])
         return frame_of(text, self.schema, self.schema.columns)
 
     def read_spans(self, spans: Iterable[tuple[int, int]]) -> "pd.DataFrame":
@@ -94,12 +92,6 @@ class Master:
             last.append(line)
         rows = csv.reader(line.decode() for line in last)
         return ClientRows(self.schema.columns, tuple(map(tuple, rows)), total)
-
-    def copy_to(self, path: Path) -> None:
-        """Write all rows into another file, in the order first seen and in canonical form."""
-        with atomic_writer(path) as file:
-            for block in _head(self.path, self.size):
-                file.write(block)
 
 
 def open_master(path: Path, schema: Schema, history: History) -> Master:
@@ -146,14 +138,6 @@ def check_columns(path: Path, schema: Schema) -> None:
         raise HistoryError(
             f"{path} has the columns {header}; config.json says {schema.header}; {REBUILD}"
         )
-
-
-def _head(path: Path, size: int) -> Iterator[bytes]:
-    """The first bytes of a file, so many, in blocks."""
-    with path.open("rb") as file:
-        while size and (block := file.read(min(COPY_BLOCK, size))):
-            size -= len(block)
-            yield block
 
 
 def _lines_of(client: str, path: Path, size: int) -> Iterator[bytes]:

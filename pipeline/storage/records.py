@@ -14,14 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pipeline.core.errors import HistoryError
 from pipeline.core.files import utc_now
 from pipeline.core.policy import DriftTest
-from pipeline.monitoring.decisions import (
-    Cause,
-    Decision,
-    FeatureDrift,
-    Kind,
-    ScoreDrift,
-    Verdict,
-)
+from pipeline.monitoring.decisions import Cause, Decision, FeatureDrift, Kind, ScoreDrift, Verdict
 from pipeline.monitoring.packages import Package
 from pipeline.monitoring.scores import Scores
 from pipeline.storage.database import History, Row

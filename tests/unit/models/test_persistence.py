@@ -30,20 +30,9 @@ from pipeline.core.errors import ModelError
 from pipeline.core.schema import Schema
 from pipeline.data.reference import reference_from_json, reference_of
 from pipeline.models import persistence
-from pipeline.models.estimators import (
-    Model,
-    fit_model,
-    predictions_of,
-    risk_of,
-)
+from pipeline.models.estimators import Model, fit_model, predictions_of, risk_of
 from pipeline.models.manifest import ModelManifest, Recipe, SelfCheck, manifest_text
-from pipeline.models.persistence import (
-    ALLOWED,
-    TrainedModel,
-    load_trained,
-    save_model,
-    unpickle,
-)
+from pipeline.models.persistence import ALLOWED, TrainedModel, load_trained, save_model, unpickle
 from pipeline.models.training_data import TrainingData
 
 SCHEMA = Schema("id", "left", ("age", "spend"))

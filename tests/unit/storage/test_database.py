@@ -7,10 +7,7 @@ from pipeline.core.errors import HistoryError
 from pipeline.storage.database import History
 from pipeline.storage.history import open_history
 from pipeline.storage.migrations import MIGRATIONS
-from pipeline.storage.records import (
-    last_timings,
-    record_timing,
-)
+from pipeline.storage.records import last_timings, record_timing
 
 
 def test_opening_makes_the_folder_and_all_tables(tmp_path: Path) -> None:

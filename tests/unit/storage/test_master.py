@@ -118,12 +118,6 @@ def test_the_rows_between_some_bytes_are_read_in_order(path: Path) -> None:
     assert found.read_spans([(50, 50)]).empty
 
 
-def test_a_copy_holds_the_rows_on_record(path: Path, tmp_path: Path) -> None:
-    found = written(path, ["a,1,2,3,0"], tail="torn,1,2")
-    found.copy_to(tmp_path / "copy.csv")
-    assert (tmp_path / "copy.csv").read_bytes() == path.read_bytes()[: found.size]
-
-
 # --- what is asked of the rows ---
 
 
