@@ -15,7 +15,7 @@ from pipeline.core.config import Config
 from pipeline.heartbeat import heartbeat
 from pipeline.pending import has_work, nothing_new
 from pipeline.storage.history import open_existing_history, open_history, run_lock
-from pipeline.storage.ledger import master_size
+from pipeline.storage.ledger import master_state
 
 
 def run(config: Config, args: argparse.Namespace) -> None:
@@ -32,7 +32,7 @@ def run(config: Config, args: argparse.Namespace) -> None:
             result = chain.run(config, history, print_lines).to_dict(config)
         else:
             print_lines([f"nothing new in {config.shown(config.input_folder_path)}"])
-            result = nothing_new(config, master_size(history)[0])
+            result = nothing_new(config, master_state(history).rows)
     if args.json:
         cli.print_json(config, result)
 

@@ -6,20 +6,15 @@ more than a tenth is bad, is rejected whole. The files themselves stay where the
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from pipeline import cli
 from pipeline.core.config import Config
-from pipeline.stages.ingestion import export, ingest, ingestion_lines, ingestion_to_dict
+from pipeline.stages.ingestion import ingest, ingestion_lines, ingestion_to_dict
 from pipeline.storage.database import History
 
 
 def command(config: Config, history: History, args: argparse.Namespace) -> None:
-    """Ingest or export, and print what came of it."""
-    if args.export:
-        done = export(config, history, args.export)
-        cli.print_result(config, args, done, [f"{config.shown(done.path)}: {done.rows:,} rows"])
-        return
+    """Ingest, and print what came of it."""
     ingestion = ingest(config, history, rebuild=args.rebuild)
     result, lines = ingestion_to_dict(config, ingestion), ingestion_lines(config, ingestion)
     cli.print_result(config, args, result, lines)
@@ -28,15 +23,8 @@ def command(config: Config, history: History, args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage from the command line."""
     parser = cli.result_parser(__doc__)
-    instead = parser.add_mutually_exclusive_group()
-    instead.add_argument(
+    parser.add_argument(
         "--rebuild", action="store_true", help="make finaldata.csv again from all the files"
-    )
-    instead.add_argument(
-        "--export",
-        type=Path,
-        metavar="PATH",
-        help="take in nothing; write all rows there, as finaldata.csv has them",
     )
     return cli.run_stage("ingestion", command, parser.parse_args(argv))
 

@@ -8,10 +8,11 @@ give the same bytes."""
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from pipeline import cli
 from pipeline.core.config import Config
-from pipeline.models.manifest import HALF, UNCALIBRATED, manifest_to_dict
+from pipeline.models.manifest import HALF, UNCALIBRATED
 from pipeline.stages.training import train
 from pipeline.storage.database import History
 from pipeline.storage.master import open_master
@@ -25,7 +26,7 @@ def command(config: Config, history: History, args: argparse.Namespace) -> None:
     curve = "" if recipe.calibration == UNCALIBRATED else f", {recipe.calibration} calibration"
     line = "" if recipe.threshold == HALF else f", threshold {recipe.threshold:.4f}"
     made = f"{recipe.kind}{curve}{line}, trained on {manifest.rows:,} labelled rows"
-    result = {"path": path, **manifest_to_dict(manifest)}
+    result = {"path": path, **asdict(manifest)}
     cli.print_result(config, args, result, [f"{config.shown(path)}: {made}"])
 
 

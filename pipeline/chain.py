@@ -17,7 +17,7 @@ import pandas as pd
 from pipeline.core.config import Config
 from pipeline.core.formatting import Printer
 from pipeline.data.frames import read_folder
-from pipeline.data.loader import PendingFile
+from pipeline.data.input_files import PendingFile
 from pipeline.models.training import fit_without
 from pipeline.monitoring import gate
 from pipeline.monitoring.batch_check import (
@@ -170,7 +170,7 @@ class _Chain:
         evaluation = score(self._config, self._history, trained, self._test)
         self._live = deploy(self._config, self._history, trained, evaluation)
         self._evaluation = evaluation
-        rows, _ = ledger.master_size(self._history)
+        rows = ledger.master_state(self._history).rows
         return first_release(batch, rows, self._live.release)
 
     def _check(self, batch: list[PendingFile]) -> tuple[Decision, Judgement | None]:

@@ -4,13 +4,14 @@ from typing import Any
 
 from pipeline.core.config import Config
 from pipeline.core.errors import PipelineError
+from pipeline.data.input_files import list_input
 from pipeline.registry.releases import live_id
 from pipeline.storage.database import History
 from pipeline.storage.ledger import (
-    has_unreported,
-    master_size,
-    new_in,
+    master_state,
+    new_files,
     rebuilding,
+    unreported,
     unsettled_since,
 )
 from pipeline.storage.master import check_rows
@@ -25,8 +26,8 @@ def has_work(config: Config, history: History) -> bool:
         check_rows(config.finaldata_path, history)
         return (
             rebuilding(history)
-            or bool(new_in(config.input_folder_path, history))
-            or has_unreported(history)
+            or bool(new_files(history, list_input(config.input_folder_path)))
+            or bool(unreported(history))
             or lacks_release(config, history)
             or unsettled_since(history) is not None
         )
@@ -36,8 +37,7 @@ def has_work(config: Config, history: History) -> bool:
 
 def lacks_release(config: Config, history: History) -> bool:
     """Whether there are rows to learn from while nothing is live."""
-    rows, _ = master_size(history)
-    return rows > 0 and live_id(config.prod_deployment_path) is None
+    return master_state(history).rows > 0 and live_id(config.prod_deployment_path) is None
 
 
 def nothing_new(config: Config, total_rows: int) -> dict[str, Any]:

@@ -51,7 +51,7 @@ URL = optional(
     )
 )
 # keys of earlier versions, and what to do now
-REMOVED_KEYS = {"engine": "is gone: rows lie in finaldata.csv, worked on by one process; remove it"}
+REMOVED_KEYS = {"engine": "is gone: rows are kept in finaldata.csv, by one process; remove it"}
 PRACTICE_KEYS = (*PATH_KEYS, "history_path", "api_url", "heartbeat_url")
 DEFAULT_API_URL = "http://127.0.0.1:8000"
 

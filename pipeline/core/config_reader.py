@@ -3,7 +3,8 @@
 import difflib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from pipeline.core.errors import ConfigError
 
 @dataclass(frozen=True)
 class Kind:
-    """What a value has to be: how that is checked, and how a message says it."""
+    """What a value has to be: how that is checked, how a message says it, what is made of it."""
 
     check: Callable[[Any], bool]
     expected: str
+    make: Callable[[Any], Any] = lambda value: value
 
 
 def one_of(*words: str) -> Kind:
@@ -24,6 +26,11 @@ def one_of(*words: str) -> Kind:
         lambda value: isinstance(value, str) and value in words,
         f"one of {', '.join(as_json(word) for word in words)}",
     )
+
+
+def member(values: type[StrEnum]) -> Kind:
+    """One of the values of an enum."""
+    return replace(one_of(*values), make=values)
 
 
 def whole_number(least: int, most: int | None = None) -> Kind:
@@ -66,7 +73,7 @@ class ObjectReader:
         """The value of a key; the default where there is none, or one that is noted as wrong."""
         value = self.values.get(key, default)
         if kind.check(value):
-            return value
+            return kind.make(value)
         self.problem(key, f"must be {kind.expected}, not {as_json(value)}")
         return default
 

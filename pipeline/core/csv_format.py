@@ -1,4 +1,4 @@
-"""Texts in CSV files written for people: nothing in them runs when a spreadsheet opens the file.
+"""Texts in CSV files written for people: a spreadsheet runs nothing in them.
 
 A cell that begins with = + - @, a tab or a line end is taken for a formula by spreadsheets; an
 apostrophe before it makes it plain text. Some begin a cell also at a semicolon, a tab or a line
@@ -13,7 +13,7 @@ _MARK = re.compile(rf"^'(?='*[\t\r\n])|(?:^|(?<=[;\t\r\n]))'{_FORMULA}")
 
 
 def escape_formula(text: str) -> str:
-    """The text as it may stand in a cell."""
+    """The text as a cell that no spreadsheet runs."""
     return _BEFORE.sub("'", text)
 
 

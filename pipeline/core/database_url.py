@@ -16,21 +16,21 @@ _NO_CHARACTER = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
 
 
 class DatabaseUrl:
-    """A database on a server; equal to any other URL of the same place, whoever logs in there.
+    """A database on a server; equal to any other URL of the same database, whatever the user.
 
     Raises `ValueError`, which does not repeat the URL, if it is none.
     """
 
     def __init__(self, url: str) -> None:
-        # strict: what libpq reads otherwise than it is written here, its errors would repeat
+        # strict: libpq's errors would repeat what it reads in another way
         if not (found := _URL.fullmatch(url)) or _NO_CHARACTER.search(url):
             raise ValueError(f"expected {FORM}")
         self.with_password = url
         self.options = dict(parse_qsl(found["options"] or "", keep_blank_values=True))
         user, hosts, database = found["user"] or "", found["hosts"], found["database"]
-        told = {name: value for name, value in self.options.items() if "pass" not in name}
+        shown = {name: value for name, value in self.options.items() if "pass" not in name}
         self.name = f"postgresql://{user}{'@' * bool(user)}{hosts}/{database}"
-        self.name += f"?{urlencode(told)}" if told else ""
+        self.name += f"?{urlencode(shown)}" if shown else ""
         self._place = (
             self.options.get("host") or hosts.lower().replace(":5432", ""),
             self.options.get("port", "5432"),
@@ -39,7 +39,7 @@ class DatabaseUrl:
         )
 
     def __reduce__(self) -> NoReturn:
-        # who writes it down elsewhere, or sends it to a worker, would give the password away
+        # a pickle would give the password away
         raise TypeError("the URL of a database stays in its process")
 
     def __str__(self) -> str:

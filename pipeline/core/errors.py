@@ -1,8 +1,8 @@
-"""The errors a user can cause or mend; `pipeline.cli` turns them into exit codes."""
+"""The errors a user can cause or fix; `pipeline.cli` turns them into exit codes."""
 
 
 class PipelineError(Exception):
-    """An expected failure, told in one line without a traceback."""
+    """An expected failure, reported in one line without a traceback."""
 
     exit_code = 1
 
@@ -24,7 +24,7 @@ class ReleaseError(PipelineError):
 
 
 class HistoryError(PipelineError):
-    """The history database and the files it speaks of do not fit together."""
+    """The history database cannot be used, or does not match the files it describes."""
 
 
 class NotRecordedError(HistoryError):

@@ -1,4 +1,4 @@
-"""Locks on files: the one that one run holds at a time, and one for writing alone."""
+"""Locks on files: the run lock, and exclusive opening for writing."""
 
 import errno
 import fcntl
@@ -13,16 +13,16 @@ from typing import BinaryIO
 from pipeline.core.errors import LockHeldError
 from pipeline.core.files import errors_with_path, utc_now
 
-HOLDER_LOOKS = 100  # a hundredth of a second apart
-LOCKLESS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # what shares without locks say
+HOLDER_ATTEMPTS = 100  # a hundredth of a second apart
+LOCKLESS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # errors of shares without locks
 
 
 @contextmanager
 def file_lock(path: Path) -> Iterator[None]:
     """Hold the lock in a file, or raise `LockHeldError` at once; a killed holder leaves it free.
 
-    The kernel holds the lock, not the file's existence: the file only says who holds it. It is
-    gone when the lock is not held, so a tick that finds nothing new leaves no trace.
+    The lock is the kernel's; the file only says who holds it, and is removed when the lock is
+    released, so a tick that finds nothing new leaves no trace.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = _acquire(path)
@@ -56,17 +56,17 @@ def _acquire(path: Path) -> int:
 
 
 def _holder(descriptor: int) -> str:
-    """Who holds the lock, as its file says; a holder that has just come is given time to say so."""
-    for _ in range(HOLDER_LOOKS):
+    """Who holds the lock, as its file says; a new holder is given time to write that."""
+    for _ in range(HOLDER_ATTEMPTS):
         try:
-            told = json.loads(os.pread(descriptor, 200, 0))
-            os.kill(told["pid"], 0)  # what a killed holder left names nobody
-            return f"process {told['pid']}, since {told['since']}"
+            holder = json.loads(os.pread(descriptor, 200, 0))
+            os.kill(holder["pid"], 0)  # a killed holder may have left its name
+            return f"process {holder['pid']}, since {holder['since']}"
         except (ValueError, KeyError, TypeError, ProcessLookupError):
             sleep(0.01)
-        except PermissionError:  # it lives, and is another user's
-            return f"process {told['pid']}, since {told['since']}"
-    return "it started this moment"
+        except PermissionError:  # it is alive, and another user's
+            return f"process {holder['pid']}, since {holder['since']}"
+    return "it has just started"
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
@@ -75,9 +75,9 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 def open_alone(path: Path) -> BinaryIO:
-    """A file for reading and writing, made if need be, that nobody else has open by this.
+    """Open a file for reading and writing under an exclusive lock; made if need be.
 
-    Raises `LockHeldError` where somebody has. On a share that knows no such locks, nobody is asked.
+    Raises `LockHeldError` if another process holds the lock. A share without locks goes without.
     """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -93,4 +93,4 @@ def open_alone(path: Path) -> BinaryIO:
         with suppress(FileNotFoundError):
             if _is_at(descriptor, path):
                 return os.fdopen(descriptor, "r+b")
-        os.close(descriptor)  # another file has come to lie there
+        os.close(descriptor)  # the path is another file's now

@@ -1,5 +1,6 @@
 """Atomic writes, digests, and the time as the history writes it."""
 
+import hashlib
 import io
 import os
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 @contextmanager
 def atomic_writer(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which is put in the place of the old one when it is whole and durable."""
+    """A file to write, which replaces the old one when it is complete and durable."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # one name for each target, so that what a killed run leaves is overwritten by the next
     temporary = path.with_name(f".{path.name}.tmp")
@@ -44,7 +45,7 @@ def write_if_changed(path: Path, content: str) -> None:
 def errors_with_path(path: Path) -> Iterator[None]:
     """Let the system's errors name the file that they are about: those of writing do not.
 
-    Others stay as they are: those about a file elsewhere, and those of libraries, in words.
+    Errors about a file in another folder, or without a number, stay as they are.
     """
     try:
         yield
@@ -58,24 +59,15 @@ def errors_with_path(path: Path) -> Iterator[None]:
 
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder as durable as the files' contents."""
-    with open_folder(folder) as descriptor:
-        os.fsync(descriptor)
-
-
-@contextmanager
-def open_folder(folder: Path) -> Iterator[int]:
-    """A descriptor of a folder, for as long as the context lasts."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        yield descriptor
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
-    import hashlib  # brings OpenSSL along: a tick that digests nothing does without
-
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -86,11 +78,9 @@ def utc_now() -> str:
 
 
 class DigestReader(io.RawIOBase):
-    """Reads a file and digests just the bytes that were read, so that the two cannot differ."""
+    """Reads a file and digests exactly the bytes that were read."""
 
     def __init__(self, file: io.FileIO) -> None:
-        import hashlib  # as in `sha256_of`
-
         self._file, self._sha256 = file, hashlib.sha256()
         self._last = b""
 

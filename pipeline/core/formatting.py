@@ -1,4 +1,4 @@
-"""Times, numbers and names in the words that the page and the reports share."""
+"""Times, numbers and names as the page and the reports show them."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -15,13 +15,13 @@ def format_minute(at: str) -> str:
 
 
 def format_day(at: str) -> str:
-    """A day as a person writes it: `22 November 2026`."""
+    """A day in words: `22 November 2026`."""
     when = datetime.fromisoformat(at).astimezone(UTC)
     return f"{when.day} {when:%B %Y}"
 
 
 def format_age(at: str, now: datetime | None = None) -> str:
-    """How long ago a time of ours is, to the unit that matters: `3 hours ago`."""
+    """How long ago a time was, in its largest unit: `3 hours ago`."""
     now = now or datetime.now(UTC)
     seconds = (now - datetime.fromisoformat(at).astimezone(UTC)).total_seconds()
     if seconds < _MINUTE:
@@ -48,7 +48,7 @@ def format_percent(share: float | None, decimals: int = 1) -> str:
 
 
 def format_release_number(release: str | None) -> str:
-    """The number that a release's id begins with, as people call it."""
+    """The number at the start of a release's id."""
     return release.partition("-")[0].lstrip("0") if release else "-"
 
 
@@ -63,7 +63,7 @@ def format_seconds(value: float) -> str:
 
 
 def truncate(text: str, most: int) -> str:
-    """A text of so many characters at most."""
+    """A text cut to at most so many characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.core.config_reader import Kind, ObjectReader, number, one_of, optional, whole_number
+from pipeline.core.config_reader import (
+    Kind,
+    ObjectReader,
+    member,
+    number,
+    one_of,
+    optional,
+    whole_number,
+)
 
 
 class DriftTest(StrEnum):
@@ -45,9 +53,9 @@ CHOICES = {
         ),
         'a number between 0 and 1, "f1" or "value"',
     ),
-    "drift_test": one_of(*DriftTest),
-    "retrain_on": one_of(*RetrainOn),
-    "gate": one_of(*Gate),
+    "drift_test": member(DriftTest),
+    "retrain_on": member(RetrainOn),
+    "gate": member(Gate),
     "seed": whole_number(0, MAX_SEED),
 }
 WORTH_KEYS = ("contact_cost", "client_value", "save_rate")
@@ -90,12 +98,7 @@ def read_policy(reader: ObjectReader, numeric: tuple[str, ...]) -> Policy:
     """The policy of a config whose table has these number columns."""
     default = Policy()
     chosen = {key: reader.get(key, getattr(default, key), kind) for key, kind in CHOICES.items()}
-    enums = {
-        "drift_test": DriftTest(chosen["drift_test"]),
-        "retrain_on": RetrainOn(chosen["retrain_on"]),
-        "gate": Gate(chosen["gate"]),
-    }
-    policy = Policy(**(chosen | enums), worth=_worth(reader, numeric))
+    policy = Policy(**chosen, worth=_worth(reader, numeric))
     if policy.threshold == "value":
         _check_worth(reader, policy.worth)
     return policy
@@ -115,7 +118,7 @@ def _worth(reader: ObjectReader, numeric: tuple[str, ...]) -> Worth:
 
 
 def _check_worth(reader: ObjectReader, worth: Worth) -> None:
-    """The threshold "value" needs all three, and somebody whom it pays to contact."""
+    """The threshold "value" needs all three, and a contact that can pay."""
     for key in WORTH_KEYS:
         if reader.values.get(key) is None:
             reader.problem(key, 'is missing: "threshold": "value" needs it')

@@ -1,7 +1,7 @@
 """The client table: which column is the client, the outcome, a number, a category.
 
-A value has one canonical text, so that `1`, `1.0` and ` 01 ` are the same number and two rows are
-identical exactly when their canonical texts are. The functions here take one value's text and
+A value has one canonical text: `1`, `1.0` and ` 01 ` are the same number, and two rows are
+identical if and only if their canonical texts are. The functions here take one value's text and
 return its canonical text, or raise `ValueError` with what is wrong with it.
 """
 
@@ -55,7 +55,7 @@ class Schema:
 
 
 DEFAULT_SCHEMA = Schema()
-DEFAULT_LABELS = {  # how people call its features
+DEFAULT_LABELS = {  # what people call its features
     "lastmonth_activity": "last month's activity",
     "lastyear_activity": "last year's activity",
     "number_of_employees": "number of employees",

@@ -15,12 +15,11 @@ from pipeline.core.errors import DataError
 from pipeline.core.schema import Schema, csv_line
 from pipeline.data.plain_rows import PlainRows
 
-MOST_BAD_SHARE = 0.1  # of a table's rows; beyond that the table as a whole is not to be trusted
-# what a table may ask of the memory, whatever it holds
-MOST_BAD_ROWS = 100_000
-LONGEST_KEPT = 1_000  # characters of a bad row
+MAX_BAD_SHARE = 0.1  # of a table's rows; with more, the whole table is refused
+MAX_BAD_ROWS = 100_000  # of a table of any size: they are held in memory
+MAX_KEPT = 1_000  # characters of a bad row
 BLOCK = 1 << 20  # bytes read at a time
-LONGEST_ROW = 1_000_000  # characters, over all its lines
+MAX_ROW = 1_000_000  # characters, over all its lines
 
 _LINE = re.compile(r"[^\r\n]*+(?:\r\n?|\n)")
 _OTHER_FORMATS = {
@@ -52,7 +51,8 @@ class Table:
     """The rows of one CSV text; iterate its `blocks` once.
 
     `columns` are those that must be there, in the order the canonical lines have; further ones
-    are left out and named in `extra_columns`. Reasons quote the value at fault unless told not to.
+    are left out and named in `extra_columns`. Reasons quote the wrong value unless `quote_values`
+    is false.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class Table:
         self.width = len(header)
         self._picks = [(header.index(c), c, schema.canonical(c)) for c in columns]
         self.extra_columns = tuple(name for name in header if name not in columns)
-        self._plain = PlainRows(header, columns, schema, LONGEST_ROW)
+        self._plain = PlainRows(header, columns, schema, MAX_ROW)
 
     def blocks(self) -> Iterator[GoodRows | BadRow]:
-        """The rows in order, good ones as many at a time as can be read at once.
+        """The rows in order; consecutive good ones in one block where they can be read at once.
 
-        Most rows are canonical as they stand, which one search can tell of thousands; the CSV
-        reader has those that are not.
+        Rows that are canonical already, as most are, are matched by the thousand; only the others
+        go through the CSV reader.
         """
         line, empty = self._lines.taken + 1, True
         while True:
@@ -89,7 +89,7 @@ class Table:
             if not (record := next(self._records(), None)):
                 break
             empty = False
-            yield self._checked(*record)
+            yield self._check_row(*record)
             line = self._lines.taken + 1
         if empty:
             raise DataError("has a header and no rows below it")
@@ -103,11 +103,11 @@ class Table:
             for separator in ";\t|":
                 if {name.strip() for name in header[0].split(separator)} & set(columns):
                     raise DataError(f"is separated by {separator!r}; expected commas")
-            # what stands in place of a header may be a client's row
-            found = f"; found {some_of(header)}" if self._quote_values else ""
+            # the first line may be a client's row
+            found = f"; found {format_names(header)}" if self._quote_values else ""
             raise DataError(f"has no header line: expected {', '.join(columns)}{found}")
         if missing:
-            raise DataError(f"lacks the column {', '.join(missing)}; it has {some_of(header)}")
+            raise DataError(f"lacks the column {', '.join(missing)}; it has {format_names(header)}")
         twice = [column for column in columns if header.count(column) > 1]
         if twice:
             raise DataError(f"has the column {', '.join(twice)} more than once")
@@ -122,12 +122,12 @@ class Table:
             except StopIteration:
                 return
             except csv.Error as error:
-                raise DataError(self._quoting(error)) from None
+                raise DataError(self._quoting_error(error)) from None
             if fields and (fields[0].strip() or not self._is_blank(fields)):
                 yield line, fields
 
     def _is_blank(self, fields: list[str]) -> bool:
-        # spreadsheets leave rows of nothing but commas; without a client they may be meant
+        # spreadsheets leave rows of commas only; in a table without clients they may be rows
         return not any(field.strip() for field in fields) and (len(fields) == 1 or self._has_client)
 
     def _checked_lines(self) -> Iterator[str]:
@@ -136,28 +136,28 @@ class Table:
         while line := self._lines.line():
             number = self._lines.taken
             length = len(line) if number == self._line else length + len(line)
-            if length > LONGEST_ROW:
+            if length > MAX_ROW:
                 raise DataError(
-                    f"has a row of more than {LONGEST_ROW:,} characters, which begins in"
+                    f"has a row of more than {MAX_ROW:,} characters, which begins in"
                     f" line {self._line}"
                 )
             if "\0" in line:
                 raise DataError(f"holds binary content in line {number}; expected CSV text")
             yield line
 
-    def _quoting(self, error: csv.Error) -> str:
+    def _quoting_error(self, error: csv.Error) -> str:
         text, line = str(error), self._line
         if "field limit" in text and self._lines.taken == line:
             return f"has a field of more than {csv.field_size_limit():,} characters in line {line}"
         if "unexpected end of data" in text or "field limit" in text:
             return f"has a quote in line {line} that never closes"
-        return f"has a quote in line {line} where none may stand ({text})"
+        return f"has a quote in line {line} where none is allowed ({text})"
 
-    def _checked(self, line: int, fields: list[str]) -> GoodRows | BadRow:
+    def _check_row(self, line: int, fields: list[str]) -> GoodRows | BadRow:
         if len(fields) != self.width:
             if self._lines.taken > line:  # the quote that joined these lines may be a stray one
                 raise DataError(f"has a quote in line {line} that closes in another line")
-            return self._bad(
+            return self._bad_row(
                 line, f"has {len(fields)} fields where the header has {self.width}", fields
             )
         values = []
@@ -166,29 +166,29 @@ class Table:
                 values.append(canonical(fields[i]))
             except ValueError as error:
                 quoted = f"{name} {_quoted(fields[i])}" if self._quote_values else name
-                return self._bad(line, f"{quoted} {error}", fields)
+                return self._bad_row(line, f"{quoted} {error}", fields)
         return GoodRows(line, csv_line(values) + "\n")
 
-    def _bad(self, line: int, reason: str, fields: list[str]) -> BadRow:
+    def _bad_row(self, line: int, reason: str, fields: list[str]) -> BadRow:
         self._bad_rows += 1
-        if self._bad_rows > MOST_BAD_ROWS:
+        if self._bad_rows > MAX_BAD_ROWS:
             raise DataError(
-                f"has too many bad rows: more than {MOST_BAD_ROWS:,} (line {line}: {reason})"
+                f"has too many bad rows: more than {MAX_BAD_ROWS:,} (line {line}: {reason})"
             )
-        return BadRow(line, reason, _cut(csv_line(fields), LONGEST_KEPT))
+        return BadRow(line, reason, _cut(csv_line(fields), MAX_KEPT))
 
 
 def too_many_bad(bad: Sequence[BadRow], rows: int) -> str | None:
     """Why a whole table is refused for its bad rows, or None if they are few enough."""
-    if len(bad) <= MOST_BAD_SHARE * rows:
+    if len(bad) <= MAX_BAD_SHARE * rows:
         return None
     first = "; ".join(f"line {row.line}: {row.reason}" for row in bad[:3])
     return f"has too many bad rows: {len(bad):,} of {rows:,}, more than a tenth ({first})"
 
 
-def some_of(names: Sequence[str]) -> str:
-    """The first of some column names as a message shows them: on one line, cut where long."""
-    # quoted only where there is something in a name that cannot be seen
+def format_names(names: Sequence[str]) -> str:
+    """The first of some column names on one line, each cut to 40 characters."""
+    # quoted only if a name has invisible characters
     cut = [_cut(name, 40) for name in names[:12]]
     shown = ", ".join(name if name.isprintable() else repr(name) for name in cut)
     return shown if len(names) <= 12 else f"{shown} and {len(names) - 12:,} more"
@@ -234,14 +234,14 @@ class Lines:
     def line(self) -> str:
         """Take one line, with its end; empty after the last.
 
-        Of a line longer than `LONGEST_ROW`, somewhat more than that.
+        Of a line longer than `MAX_ROW`, somewhat more than that.
         """
         while True:
             match = _LINE.match(self._text, self._at)
             # a block may end between the \r and the \n of one line end
             if match and not (match[0].endswith("\r") and match.end() == len(self._text)):
                 break
-            if len(self._text) - self._at > LONGEST_ROW or not self._read():
+            if len(self._text) - self._at > MAX_ROW or not self._read():
                 break
         line = match[0] if match else self._text[self._at :]
         if not line or (not match and self._ended):

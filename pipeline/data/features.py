@@ -24,7 +24,7 @@ class Features:
         return len(self.numbers)
 
     def at(self, places: np.ndarray) -> "Features":
-        """The rows at these places, in that order."""
+        """The rows with these numbers, in that order."""
         picked = places.tolist() if self.texts else []
         texts = tuple([values[i] for i in picked] for values in self.texts)
         return Features(self.numbers[places], texts)

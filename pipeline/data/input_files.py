@@ -1,37 +1,45 @@
-"""The input folder: which client files there are."""
+"""The client files of a folder."""
 
 import errno
 import io
 import os
 import re
 import stat
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 
 from pipeline.core.errors import DataError
-from pipeline.core.files import open_folder
 
-UNREAD = ""  # in place of the digest of what could not be read
+UNREAD = ""  # instead of the digest of a file that could not be read
 
 _BREAKS_LINES = "[\x00-\x1f\x7f-\x9f\u2028\u2029]"
-_LATEST = 2**63 - 1  # the largest integer of SQLite: a broken clock may be further ahead
+_LATEST = 2**63 - 1  # the largest integer of SQLite; a broken clock may be ahead of it
 
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A `.csv` file as a directory listing shows it."""
+    """A `.csv` file as it was listed."""
 
     path: Path
     size: int
     mtime_ns: int
-    regular: bool = True  # no link, pipe or device
+    regular: bool = True  # not a link, pipe or device
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The name by which the ledger knows it."""
         return recorded_name(self.path.name)
+
+
+@dataclass(frozen=True)
+class PendingFile:
+    """An ingested file that waits for a drift check, or for the reports that follow one."""
+
+    id: int
+    name: str
+    recorded_at: str
+    span: tuple[int, int]  # the bytes of finaldata.csv that its new rows take
 
 
 def recorded_name(name: str) -> str:
@@ -45,52 +53,45 @@ def recorded_name(name: str) -> str:
     return re.sub(_BREAKS_LINES, lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-Recorded = tuple[str, int, int]  # name, size, time of change
+def list_input(folder: Path) -> list[FoundFile]:
+    """The files of a folder whose names end in `.csv`, in order of name; nothing hidden.
 
-
-def list_input(
-    folder: Path, *, but: Mapping[str, Recorded] = MappingProxyType({})
-) -> list[FoundFile]:
-    """What a folder holds under names that end in `.csv`, by name; no folders, nothing hidden.
-
-    Files that are still as recorded (`but`, by name) are left out. Raises `DataError` if there is
-    no such folder.
+    Raises `DataError` if there is no such folder.
     """
-    found = []
     try:
-        # each is asked for from within the folder: walking the whole path takes a fifth longer
-        with open_folder(folder) as within:
-            for name in os.listdir(folder):  # noqa: PTH208, a Path each takes longer
-                # one with a backslash is recorded escaped; the others as they are, or not found
-                known = but.get(name) if "\\" not in name else None
-                if known is None and (name[0] == "." or not name.lower().endswith(".csv")):
-                    continue
-                try:
-                    told = os.stat(name, dir_fd=within, follow_symlinks=False)
-                except FileNotFoundError:  # gone since it was listed
-                    continue
-                if known and told.st_size == known[1] and told.st_mtime_ns == known[2]:
-                    continue
-                if not stat.S_ISDIR(mode := told.st_mode):
-                    regular = stat.S_ISREG(mode)
-                    file = FoundFile(folder / name, told.st_size, mtime_of(told), regular)
-                    found.append(file)
+        with os.scandir(folder) as entries:
+            found = [_found(entry) for entry in entries if _is_table(entry.name)]
     except FileNotFoundError:
         raise DataError(f"{folder}: there is no such folder to take client files from") from None
     except NotADirectoryError:
         raise DataError(f"{folder}: is a file; expected a folder of client files") from None
-    return sorted(found, key=lambda file: file.name)
+    return sorted((file for file in found if file), key=lambda file: file.name)
 
 
-def mtime_of(told: os.stat_result) -> int:
+def _is_table(name: str) -> bool:
+    return not name.startswith(".") and name.lower().endswith(".csv")
+
+
+def _found(entry: os.DirEntry[str]) -> FoundFile | None:
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:  # gone since it was listed
+        return None
+    if stat.S_ISDIR(status.st_mode):
+        return None
+    regular = stat.S_ISREG(status.st_mode)
+    return FoundFile(Path(entry.path), status.st_size, mtime_of(status), regular)
+
+
+def mtime_of(status: os.stat_result) -> int:
     """The time of change in nanoseconds, as far as the ledger can hold it."""
-    return min(told.st_mtime_ns, _LATEST)
+    return min(status.st_mtime_ns, _LATEST)
 
 
 def open_plain(path: Path) -> io.FileIO:
-    """Open a file that was listed as a plain one; raises `OSError` if it is none by now.
+    """Open a regular file; raises `OSError` if it is none (any more).
 
-    A link is not followed, and a pipe is not waited for.
+    Links are not followed, and pipes are not waited for.
     """
     return io.FileIO(path, opener=plain)
 
@@ -101,4 +102,4 @@ def plain(path: str, flags: int) -> int:
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
     os.close(descriptor)
-    raise OSError(errno.EINVAL, "It is no longer a plain file", path)
+    raise OSError(errno.EINVAL, "It is no longer a regular file", path)

@@ -1,4 +1,4 @@
-"""One client file on its way in: read, checked, and taken back if refused."""
+"""Taking in one client file: read, checked, and undone if it is rejected."""
 
 import io
 import logging
@@ -11,14 +11,14 @@ from typing import Any, Protocol, TypeVar
 from pipeline.core.errors import DataError
 from pipeline.core.files import DigestReader
 from pipeline.core.schema import Schema
-from pipeline.data.csv_reader import BadRow, Table, some_of, too_many_bad
+from pipeline.data.csv_reader import BadRow, Table, format_names, too_many_bad
 from pipeline.data.input_files import UNREAD, FoundFile, mtime_of, plain
 from pipeline.data.progress import Step, no_progress
 
 log = logging.getLogger(__name__)
 
-COPYING_SECONDS = 60  # for so long after its last change, a file may still be being copied
-# what is held in memory at once, to look its keys up together
+COPYING_SECONDS = 60  # a file that changed less long ago may still be being copied
+# rows are added in batches, whose keys are looked up together
 BATCH_ROWS = 1 << 18
 BATCH_BYTES = 16 << 20
 
@@ -37,23 +37,13 @@ class TakenFile:
     rows: int = 0
     added: int = 0
     duplicates: int = 0
-    start_byte: int = 0  # where its rows lie in finaldata.csv
+    start_byte: int = 0  # where its rows are in finaldata.csv
     end_byte: int = 0
     bad_rows: tuple[BadRow, ...] = ()
 
 
-@dataclass(frozen=True)
-class PendingFile:
-    """An ingested file that waits for a drift check, or for the reports that follow one."""
-
-    id: int
-    name: str
-    recorded_at: str
-    span: tuple[int, int]  # the bytes of finaldata.csv that its new rows take
-
-
 class Sink(Protocol[M]):
-    """Where the rows of files go, and can be taken back from."""
+    """What the rows of files are appended to, and can be taken back from."""
 
     @property
     def size(self) -> int:
@@ -63,10 +53,10 @@ class Sink(Protocol[M]):
         """Add canonical lines, without their line ends; returns how many were not there yet."""
 
     def mark(self) -> M:
-        """The state as it is now."""
+        """The current state."""
 
     def take_back(self, mark: M) -> None:
-        """Undo the appends since then."""
+        """Undo the appends since that mark."""
 
 
 def take_in(
@@ -74,37 +64,37 @@ def take_in(
 ) -> TakenFile | None:
     """Read one file into the master; None if it has to wait for the next run.
 
-    It is digested as it is read, so the ledger knows exactly the content that went in.
+    It is digested as it is read, so that the ledger has the digest of exactly what went in.
     """
-    mark, start, intake = master.mark(), master.size, _Intake()
+    mark, start, reading = master.mark(), master.size, _Reading()
     if not file.regular:
-        intake.reason = "is a link or a special file; expected the file itself"
-        return intake.result(file, UNREAD, start, start)
+        reading.reason = "is a link or a special file; expected the file itself"
+        return reading.result(file, UNREAD, start, start)
     sha256 = UNREAD
     try:
         with _opened(file, step) as raw:
             digest = DigestReader(raw)
-            intake.read(schema, file, io.BufferedReader(digest), master)
+            reading.read(schema, file, io.BufferedReader(digest), master)
             sha256 = digest.finish()
             waits = _must_wait(file, os.fstat(raw.fileno()), digest)
     except PermissionError:
-        waits, intake.reason = None, "cannot be read: this user has no permission"
+        waits, reading.reason = None, "cannot be read: this user has no permission"
     except _Unreadable as error:
         waits = str(error)
-    if waits or intake.reason:
+    if waits or reading.reason:
         master.take_back(mark)
     if waits:
         log.warning("%s %s: left for the next run", file.name, waits)
         return None
-    return intake.result(file, sha256, start, master.size)
+    return reading.result(file, sha256, start, master.size)
 
 
 class _Unreadable(Exception):
-    """Why a file cannot be read at this moment; a disk that is full is another matter."""
+    """A file cannot be read at the moment; the message says why."""
 
 
 class _ListedFile(io.FileIO):
-    """A file up to the size it was listed with: reading it ends, however fast it grows."""
+    """A file up to the size it was listed with, however fast it grows."""
 
     def __init__(self, file: FoundFile, step: Step) -> None:
         super().__init__(file.path, opener=plain)
@@ -126,12 +116,12 @@ def _opened(file: FoundFile, step: Step) -> _ListedFile:
         return _ListedFile(file, step)
     except PermissionError:
         raise
-    except OSError as error:  # gone, or no longer a plain file
+    except OSError as error:  # gone, or no longer a regular file
         raise _Unreadable(f"cannot be opened: {error.strerror}") from error
 
 
 def _must_wait(file: FoundFile, now: os.stat_result, content: DigestReader) -> str | None:
-    """Why a file seems to be still being written, or None."""
+    """Why a file seems to be still being copied, or None."""
     if (now.st_size, mtime_of(now)) != (file.size, file.mtime_ns):
         return "changed while it was read"
     if not content.ends_line and 0 <= time() - now.st_mtime < COPYING_SECONDS:
@@ -140,8 +130,8 @@ def _must_wait(file: FoundFile, now: os.stat_result, content: DigestReader) -> s
 
 
 @dataclass
-class _Intake:
-    """One file on its way into the master."""
+class _Reading:
+    """What was read of one file so far."""
 
     rows: int = 0
     added: int = 0
@@ -154,7 +144,7 @@ class _Intake:
         try:
             table = Table(stream, schema, schema.columns)
             if table.extra_columns:
-                log.info("%s: left out columns: %s", file.name, some_of(table.extra_columns))
+                log.info("%s: left out columns: %s", file.name, format_names(table.extra_columns))
             lines: list[bytes] = []
             size = 0
             for block in table.blocks():

@@ -1,6 +1,6 @@
-"""Rows that are canonical as they are written, recognized thousands at a time by one pattern.
+"""Rows that are canonical already, recognized by the thousand with one regular expression.
 
-Most rows are: the CSV reader, which takes five times as long, has only the others.
+Most rows are. The CSV reader, with one check a field, takes ten times as long a row.
 """
 
 import re

@@ -1,11 +1,11 @@
-"""How far long work has come, shown on a terminal and nowhere else."""
+"""A progress bar for long work, shown on a terminal only."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Step = Callable[[int], object]
-SECONDS = 1.0  # what takes no longer shows nothing
+DELAY = 1.0  # seconds; what takes no longer shows nothing
 
 
 def no_progress(_: int) -> None:
@@ -14,14 +14,14 @@ def no_progress(_: int) -> None:
 
 @contextmanager
 def progress(what: str, size: int) -> Iterator[Step]:
-    """A bar on standard error, gone at the end; what is yielded takes each step, in bytes.
+    """Show a bar on standard error until the end; yields a function that takes each step, in bytes.
 
-    Log lines that come meanwhile stand above it.
+    Log lines are printed above it.
     """
     if not sys.stderr.isatty():
         yield no_progress
         return
-    from tqdm import tqdm  # only here: nobody looks at what cron runs
+    from tqdm import tqdm  # cron does without
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     bar = tqdm(
@@ -29,7 +29,7 @@ def progress(what: str, size: int) -> Iterator[Step]:
         total=size,
         unit="B",
         unit_scale=True,
-        delay=SECONDS,
+        delay=DELAY,
         leave=False,
         file=sys.stderr,
     )

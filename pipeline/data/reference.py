@@ -1,28 +1,36 @@
-"""What the training data looked like, kept small enough to lie beside a model."""
+"""A profile of the training data, small enough to be kept beside a model."""
 
-import sys
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from msgspec import Meta
 
 from pipeline.core.schema import Schema
+from pipeline.core.typed_json import from_json
 from pipeline.data.features import features_of
 
-LARGEST_SAMPLE = 5_000
+MAX_SAMPLE = 5_000
+Count = Annotated[int, Meta(ge=0)]
 
 
 @dataclass(frozen=True)
 class Numbers:
     """A column of numbers: how many rows it had, how many lacked it, and some values, sorted."""
 
-    rows: int
-    missing: int
+    rows: Count
+    missing: Count
     sample: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` if the sample is not sorted, or does not fit the rows."""
+        if any(first > second for first, second in pairwise(self.sample)):
+            raise ValueError("sample: expected numbers in rising order")
+        if len(self.sample) != min(self.rows - self.missing, MAX_SAMPLE):
+            raise ValueError("sample: its length does not fit the rows")
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class Reference:
     """
 
     numbers: dict[str, Numbers]
-    categories: dict[str, dict[str, int]]
+    categories: dict[str, dict[str, Count]]
     risk: Numbers
 
 
@@ -60,13 +68,13 @@ def reference_of(frame: pd.DataFrame, risk: np.ndarray, schema: Schema, seed: in
 def _numbers(values: np.ndarray, random: np.random.Generator) -> Numbers:
     present = values[~np.isnan(values)]
     rows, missing = len(values), len(values) - len(present)
-    if len(present) > LARGEST_SAMPLE:
-        present = random.choice(present, LARGEST_SAMPLE, replace=False, shuffle=False)
+    if len(present) > MAX_SAMPLE:
+        present = random.choice(present, MAX_SAMPLE, replace=False, shuffle=False)
     return Numbers(rows, missing, tuple(np.sort(present).tolist()))
 
 
-def reference_object(reference: Reference) -> dict[str, Any]:
-    """The reference as JSON has it; `asdict` would copy every value by itself."""
+def reference_to_dict(reference: Reference) -> dict[str, Any]:
+    """The reference as a JSON object; `asdict` would copy every value."""
     return {
         "numbers": {name: dict(vars(column)) for name, column in reference.numbers.items()},
         "categories": reference.categories,
@@ -74,48 +82,6 @@ def reference_object(reference: Reference) -> dict[str, Any]:
     }
 
 
-def reference_from(told: object) -> Reference:
-    """The reference of such an object; raises `ValueError` with what is wrong and where."""
-    parts = _mapping(told, "the reference")
-    if set(parts) != {"numbers", "categories", "risk"}:
-        raise ValueError("the reference: expected numbers, categories and risk")
-    numbers = _mapping(parts["numbers"], "numbers")
-    categories = _mapping(parts["categories"], "categories")
-    return Reference(
-        numbers={name: _numbers_from(v, f"numbers.{name}") for name, v in numbers.items()},
-        categories={name: _counts_from(v, f"categories.{name}") for name, v in categories.items()},
-        risk=_numbers_from(parts["risk"], "risk"),
-    )
-
-
-def _mapping(told: object, where: str) -> Mapping[str, Any]:
-    if not isinstance(told, dict) or not all(isinstance(key, str) for key in told):
-        raise ValueError(f"{where}: expected an object")
-    return told
-
-
-def _count(told: object, where: str) -> int:
-    if type(told) is not int or told < 0:  # a bool is an int, too
-        raise ValueError(f"{where}: expected a whole number, 0 or more")
-    return told
-
-
-def _numbers_from(told: object, where: str) -> Numbers:
-    parts = _mapping(told, where)
-    if set(parts) != {"rows", "missing", "sample"}:
-        raise ValueError(f"{where}: expected rows, missing and sample")
-    rows, missing = (_count(parts[name], f"{where}.{name}") for name in ("rows", "missing"))
-    sample = parts["sample"]
-    if not isinstance(sample, list | tuple) or not all(
-        type(value) in (int, float) and abs(value) <= sys.float_info.max for value in sample
-    ):
-        raise ValueError(f"{where}.sample: expected a list of numbers")
-    if any(first > second for first, second in pairwise(sample)):
-        raise ValueError(f"{where}.sample: expected numbers in rising order")
-    if len(sample) != min(rows - missing, LARGEST_SAMPLE):
-        raise ValueError(f"{where}.sample: its length does not fit the rows")
-    return Numbers(rows, missing, tuple(map(float, sample)))
-
-
-def _counts_from(told: object, where: str) -> dict[str, int]:
-    return {name: _count(value, f"{where}.{name}") for name, value in _mapping(told, where).items()}
+def reference_from_json(content: bytes) -> Reference:
+    """The reference in a JSON text; raises `ValueError` with what is wrong and where."""
+    return from_json(content, Reference)

@@ -10,11 +10,7 @@ from typing import Protocol
 import numpy as np
 from scipy.special import expit
 from sklearn.base import clone
-from sklearn.calibration import (
-    CalibratedClassifierCV,
-    _CalibratedClassifier,
-    _SigmoidCalibration,
-)
+from sklearn.calibration import CalibratedClassifierCV, _CalibratedClassifier, _SigmoidCalibration
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import brier_score_loss
 from sklearn.pipeline import Pipeline

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.core.schema import LARGEST_NUMBER
 from pipeline.data.features import Features
-from pipeline.models.model_parts import Landmarks
+from pipeline.models.model_parts import PUT_TOGETHER_DIFFERENTLY, Landmarks
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,7 @@ def linear_of(model: Any) -> Linear | None:
         if not fitted.keys() <= {"numbers", "categories"}:
             return None
         linear = _linear(fitted, weights[0], float(logistic.intercept_[0]))
-    except (
-        AttributeError,
-        IndexError,
-        KeyError,
-        TypeError,
-        ValueError,
-    ):  # put together differently
+    except PUT_TOGETHER_DIFFERENTLY:
         return None
     return linear if _stays_finite(linear) else None
 

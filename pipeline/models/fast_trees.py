@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.data.features import Features
-from pipeline.models.model_parts import Landmarks
+from pipeline.models.model_parts import PUT_TOGETHER_DIFFERENTLY, Landmarks
 
 LEAVES = 16  # of a tree at most: the bits of a table entry
 ALL = (1 << LEAVES) - 1
@@ -120,13 +120,7 @@ def trees_of(model: Any) -> Trees | None:
             return None
         codes = _codes(fitted["categories"]["encode"]) if "categories" in fitted else []
         return _trees(boosting, codes)
-    except (
-        AttributeError,
-        IndexError,
-        KeyError,
-        TypeError,
-        ValueError,
-    ):  # put together differently
+    except PUT_TOGETHER_DIFFERENTLY:
         return None
 
 
@@ -153,9 +147,8 @@ def _trees(boosting: Any, codes: list[dict[str, int]]) -> Trees:
     tables = [np.full((count + 1, len(predictors)), ALL, dtype="uint16") for count in counts]
     values = np.zeros((len(predictors), LEAVES))
     for i, predictor in enumerate(predictors):
-        nodes = [*map(_Node._make, predictor.nodes[list(_Node._fields)].tolist())]
         marks = [table[:, i] for table in tables]
-        tree = _Tree(nodes, predictor.raw_left_cat_bitsets, edges, marks, [])
+        tree = _Tree(predictor.nodes, predictor.raw_left_cat_bitsets, edges, marks, [])
         marks[0] &= tree.mark()
         values[i, : len(tree.values)] = tree.values
     values[0] += boosting._baseline_prediction.item()
@@ -176,25 +169,11 @@ def _edges(predictors: list[Any], column: int) -> np.ndarray:
     return np.unique(np.concatenate(found))
 
 
-class _Node(NamedTuple):
-    """The fields of a node that are needed, by scikit-learn's names."""
-
-    value: float
-    feature_idx: int
-    num_threshold: float
-    missing_go_to_left: int
-    left: int
-    right: int
-    is_leaf: int
-    is_categorical: int
-    bitset_idx: int
-
-
 @dataclass(frozen=True)
 class _Tree:
     """A tree that is being entered into the tables."""
 
-    nodes: list[_Node]
+    nodes: np.ndarray  # scikit-learn's, a record each
     bitsets: np.ndarray  # (categorical nodes, 8), uint32: which categories go left
     edges: dict[int, np.ndarray]  # of each numeric column
     marks: list[np.ndarray]  # this tree's column of each table
@@ -206,23 +185,24 @@ class _Tree:
         Returns the bits of the leaves below that node.
         """
         node = self.nodes[at]
-        if node.is_leaf:
+        if node["is_leaf"]:
             if len(self.values) == LEAVES:
                 raise ValueError("the tree has too many leaves")
-            self.values.append(node.value)
+            self.values.append(node["value"])
             return 1 << (len(self.values) - 1)
-        left, right = self.mark(node.left), self.mark(node.right)
+        left, right = self.mark(node["left"]), self.mark(node["right"])
         still = np.where(self._goes_left(node), ALL & ~right, ALL & ~left)
-        self.marks[node.feature_idx] &= still.astype("uint16")
+        self.marks[node["feature_idx"]] &= still.astype("uint16")
         return left | right
 
-    def _goes_left(self, node: _Node) -> np.ndarray:
+    def _goes_left(self, node: np.void) -> np.ndarray:
         """Whether each value of the column that a node splits goes left."""
-        places = np.arange(len(self.marks[node.feature_idx]))
-        if node.is_categorical:
-            goes = self.bitsets[node.bitset_idx].take(places // 32, mode="clip") >> places % 32 & 1
+        column = node["feature_idx"]
+        places = np.arange(len(self.marks[column]))
+        if node["is_categorical"]:
+            bits = self.bitsets[node["bitset_idx"]].take(places // 32, mode="clip")
+            goes_left: np.ndarray = (bits >> places % 32 & 1).astype(bool)
         else:
-            goes = places <= np.searchsorted(self.edges[node.feature_idx], node.num_threshold)
-        goes[-1] = node.missing_go_to_left
-        goes_left: np.ndarray = goes.astype(bool)
+            goes_left = places <= np.searchsorted(self.edges[column], node["num_threshold"])
+        goes_left[-1] = node["missing_go_to_left"]
         return goes_left

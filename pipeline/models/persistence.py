@@ -25,7 +25,7 @@ from pipeline.core.errors import ModelError
 from pipeline.core.files import utc_now, write_atomic
 from pipeline.core.schema import Schema
 from pipeline.data.features import usual_row
-from pipeline.data.reference import reference_object, reference_of
+from pipeline.data.reference import reference_of, reference_to_dict
 from pipeline.models.estimators import Model, risk_of
 from pipeline.models.manifest import (
     MANIFEST,
@@ -112,7 +112,7 @@ def save_model(
         recipe=recipe,
         usual=_without_nan([*usual.numbers, *usual.texts]),
     )
-    reference = reference_object(reference_of(data.frame, risk, data.schema, recipe.seed))
+    reference = reference_to_dict(reference_of(data.frame, risk, data.schema, recipe.seed))
     write_atomic(folder / MODEL, content)
     write_atomic(folder / REFERENCE, json.dumps(reference, ensure_ascii=False) + "\n")
     write_atomic(folder / MANIFEST, manifest_text(manifest))

@@ -5,8 +5,7 @@ Predicting a row from a model's numbers takes a hundredth of the time that its D
 
 import logging
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,14 @@ from pipeline.models.estimators import Model, predictions_of, risk_of
 from pipeline.models.fast_linear import linear_of
 from pipeline.models.fast_trees import trees_of
 from pipeline.models.manifest import HALF, ModelManifest
-from pipeline.models.model_parts import PLAIN, Curve, Landmarks, curve_of, unwrap_model
+from pipeline.models.model_parts import (
+    PLAIN,
+    PUT_TOGETHER_DIFFERENTLY,
+    Curve,
+    Landmarks,
+    curve_of,
+    unwrap_model,
+)
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +33,6 @@ UNKNOWN = "\0 unknown"
 # the same sums in another order; a decision may be as large as the largest number
 RISK_TOLERANCE = 1e-12
 DECISION_TOLERANCE = 1e-9
-SMALLEST_RISK = 1e-15  # in place of 0, which has no log-odds
 
 
 class Scores(NamedTuple):
@@ -71,24 +76,14 @@ class ByEstimator:
         return Scores(predictions_of(self.model, frame), risk_of(self.model, frame))
 
     def decision(self, rows: Features) -> np.ndarray:
-        """The log-odds of the model's core; of its risk, if the core has none.
-
-        A risk of 0 or 1 then counts as 1e-15 and 1 - 1e-15.
-        """
+        """The log-odds of the outcome 1 before any calibration: shape (rows,), float64."""
         frame = rows.frame(self.schema)
         if frame.empty:
             return np.empty(0)
+        core = unwrap_model(self.model).core
         with threads_for(len(frame)):
-            if not hasattr(self._core, "decision_function"):
-                risk = np.clip(risk_of(self.model, frame), SMALLEST_RISK, 1 - SMALLEST_RISK)
-                odds: np.ndarray = np.log(risk) - np.log1p(-risk)
-                return odds
-            decision = self._core.decision_function(frame[list(self.model.feature_names_in_)])
+            decision = core.decision_function(frame[list(self.model.feature_names_in_)])
         return np.asarray(decision, dtype="float64")
-
-    @cached_property
-    def _core(self) -> Any:
-        return unwrap_model(self.model).core
 
 
 @dataclass(frozen=True)
@@ -141,7 +136,7 @@ def numbers_of(model: Model) -> ByNumbers | None:
     try:
         core, calibrator, threshold = unwrap_model(model)
         curve = None if calibrator is None else curve_of(calibrator)
-    except (AttributeError, IndexError, TypeError, ValueError):  # put together differently
+    except PUT_TOGETHER_DIFFERENTLY:
         return None
     found = linear_of(core) or trees_of(core)
     return ByNumbers(found, curve, threshold) if found else None
@@ -159,25 +154,14 @@ def agrees(quick: ByNumbers, estimator: ByEstimator, probes: Features) -> bool:
     except (AttributeError, TypeError, ValueError) as error:  # it accepts other rows than these
         log.warning("the model cannot be compared with its numbers: %r", error)
         return False
-    curve = quick.curve or PLAIN
+    curve, found = quick.curve or PLAIN, quick.decision(probes)
     return bool(
-        _same_decision(quick.decision(probes), decision)
-        and _near(curve.risk(decision), theirs.risk)
+        np.allclose(found, decision, rtol=DECISION_TOLERANCE, atol=DECISION_TOLERANCE)
+        # near log-odds of 0 a risk shows smaller differences
+        and np.allclose(PLAIN.risk(found), PLAIN.risk(decision), rtol=0, atol=RISK_TOLERANCE)
+        and np.allclose(curve.risk(decision), theirs.risk, rtol=0, atol=RISK_TOLERANCE)
         and (ours.outcomes == theirs.outcomes).all()
     )
-
-
-def _same_decision(found: np.ndarray, decision: np.ndarray) -> bool:
-    """Whether log-odds are the same: near 0 and 1, equal risks would not show it."""
-    within = DECISION_TOLERANCE * (1 + np.abs(decision))
-    return bool(
-        (np.abs(found - decision) <= within).all()
-        and _near(PLAIN.risk(found), PLAIN.risk(decision))
-    )
-
-
-def _near(risk: np.ndarray, expected: np.ndarray) -> bool:
-    return bool((np.abs(risk - expected) <= RISK_TOLERANCE).all())
 
 
 def probing_rows(landmarks: Landmarks, manifest: ModelManifest) -> Features:

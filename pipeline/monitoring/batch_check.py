@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pipeline.core.errors import ReleaseError
 from pipeline.core.policy import Policy, RetrainOn
 from pipeline.core.schema import Schema
-from pipeline.data.loader import PendingFile
-from pipeline.data.reference import Reference, reference_from
+from pipeline.data.input_files import PendingFile
+from pipeline.data.reference import Reference, reference_from_json
 from pipeline.models.manifest import REFERENCE, ModelManifest
 from pipeline.monitoring import sentences
 from pipeline.monitoring.bootstrap import Predictions
@@ -98,7 +98,7 @@ def read_reference(release: Release) -> Reference | None:
     if REFERENCE not in release.files:
         return None
     try:
-        return reference_from(json.loads(path.read_text(encoding="utf-8")))
+        return reference_from_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ReleaseError(f"release {release.id} is damaged: {REFERENCE}: {error}") from error
 

@@ -9,13 +9,9 @@ import pandas as pd
 from sklearn import metrics
 
 from pipeline.core.errors import DataError
-from pipeline.core.schema import DEFAULT_SCHEMA, Schema
+from pipeline.core.schema import Schema
 from pipeline.data.frames import read_folder
-from pipeline.models.estimators import (
-    Model,
-    predictions_of,
-    risk_of,
-)
+from pipeline.models.estimators import Model, predictions_of, risk_of
 from pipeline.monitoring.bootstrap import Interval, Predictions, confusion_of, score_intervals
 from pipeline.monitoring.scores import Scores
 
@@ -136,7 +132,7 @@ def scores_on_test_data(folder: Path, schema: Schema, model: Model) -> Scores:
     """
     frame = read_folder(folder, schema)
     check_outcomes_known(folder, frame, schema)
-    scores = score_model(model, frame, schema)
+    scores = tested_on(model, frame, schema).scores
     check_f1_defined(folder, scores)
     return scores
 
@@ -151,14 +147,6 @@ def check_f1_defined(folder: Path, scores: Scores) -> None:
     """Raise `DataError` if the rows of a folder leave the F1 undefined."""
     if scores.f1 is None:
         raise DataError(f"{folder}: F1 is undefined: nobody left, and nobody was predicted to")
-
-
-def score_model(model: Model, frame: pd.DataFrame, schema: Schema = DEFAULT_SCHEMA) -> Scores:
-    """The scores of a model on the labelled rows of a frame; reads and writes nothing.
-
-    Raises `DataError` if no row has a known outcome.
-    """
-    return tested_on(model, frame, schema).scores
 
 
 def score_predictions(outcomes: np.ndarray, predicted: np.ndarray, risk: np.ndarray) -> Scores:

@@ -1,24 +1,14 @@
-"""Releases, which one is live, and the list of all; the standard library only."""
+"""Releases, which one is live, and the list of all."""
 
 import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 from pipeline.core.errors import ReleaseError
-from pipeline.models.manifest import (
-    MANIFEST,
-    UNREADABLE,
-    ModelManifest,
-    get,
-    get_texts,
-    load_object,
-    manifest_from_dict,
-    manifest_to_dict,
-    to_json,
-)
+from pipeline.core.typed_json import from_json, is_printable
+from pipeline.models.manifest import MANIFEST, ModelManifest, to_json
 
 CURRENT = "current"  # the link to the live release
 _ID = re.compile(r"\d+-\w+")
@@ -90,19 +80,28 @@ def read_release(production: Path, release_id: str) -> Release:
         raise ReleaseError(f"{production}: there is no release {release_id}")
     path = production / "releases" / release_id
     try:
-        found = load_object(path / MANIFEST)
-        return Release(
-            id=release_id,
-            path=path,
-            deployed_at=get(found, "deployed_at", str),
-            f1=float(get(found, "f1", float, int)),
-            previous=get(found, "previous", str, NoneType),
-            files=get_texts(found, "files"),
-            model=manifest_from_dict(get(found, "model", dict)),
-            challenge=_challenge_from(found),
-        )
-    except UNREADABLE as error:
+        stored = from_json((path / MANIFEST).read_bytes(), _Stored)
+        return Release(id=release_id, path=path, **vars(stored))
+    except (OSError, ValueError) as error:
         raise ReleaseError(f"release {release_id} is damaged: {MANIFEST}: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What the manifest of a release holds beside its id, which is the name of its folder."""
+
+    deployed_at: str
+    f1: float
+    previous: str | None
+    files: dict[str, str]
+    model: ModelManifest
+    challenge: Challenge | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` if a text cannot be shown."""
+        challenge = vars(self.challenge) if self.challenge else {}
+        if not is_printable([self.deployed_at, self.previous, self.files, challenge]):
+            raise ValueError("a text cannot be shown")
 
 
 def release_text(release: Release) -> str:
@@ -112,22 +111,9 @@ def release_text(release: Release) -> str:
 
 def release_to_dict(release: Release) -> dict[str, Any]:
     """A release as JSON types, as in its manifest: without its path."""
-    fields = {**asdict(release), "model": manifest_to_dict(release.model)}
+    fields = asdict(release)
     del fields["path"]
     return fields
-
-
-def _challenge_from(manifest: dict[str, Any]) -> Challenge | None:
-    if manifest.get("challenge") is None:
-        return None
-    found = get(manifest, "challenge", dict)
-    return Challenge(
-        **{key: get(found, key, str) for key in ("gate", "champion", "reason")},
-        **{
-            key: get(found, key, float, int)
-            for key in ("rows", "champion_f1", "challenger_f1", "low", "high")
-        },
-    )
 
 
 @dataclass(frozen=True)

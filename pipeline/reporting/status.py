@@ -11,7 +11,7 @@ from pipeline.data.input_files import list_input
 from pipeline.monitoring.decisions import ChallengeOutcome, Verdict
 from pipeline.registry.releases import Release, live_id, live_release
 from pipeline.storage.database import History
-from pipeline.storage.ledger import new_in, rejected_files, unjudged, unreported
+from pipeline.storage.ledger import new_files, rejected_files, unjudged, unreported
 
 if TYPE_CHECKING:
     from pipeline.core.database_url import DatabaseUrl
@@ -89,7 +89,9 @@ def read_status(
         last_run=last_run(history),
         last_active=active,
         new=_or_error(
-            lambda: tuple(file.name for file in new_in(input_folder, history, remember=False))
+            lambda: tuple(
+                file.name for file in new_files(history, list_input(input_folder), remember=False)
+            )
         ),
         pending=tuple(file.name for file in unreported(history)),
         rejected=tuple(rejected_files(history)),

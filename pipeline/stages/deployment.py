@@ -1,6 +1,5 @@
 """Publish model, score and record as one release, or go back to one."""
 
-import json
 import logging
 from contextlib import suppress
 from functools import partial
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from pipeline.core.config import Config
 from pipeline.core.errors import ModelError, ReleaseError
-from pipeline.data.reference import reference_from
+from pipeline.data.reference import reference_from_json
 from pipeline.models.manifest import MODEL, RECORD, REFERENCE, SCORE, ModelManifest
 from pipeline.models.persistence import TrainedModel
 from pipeline.monitoring.metrics import Evaluation
@@ -164,7 +163,7 @@ def _check_reference(path: Path, manifest: ModelManifest) -> None:
     """Every drift check will ask it: what cannot be read does not go live."""
     schema = manifest.schema
     try:
-        reference = reference_from(json.loads(path.read_text(encoding="utf-8")))
+        reference = reference_from_json(path.read_bytes())
         found = set(reference.numbers), set(reference.categories)
         if found != (set(schema.numeric), set(schema.categorical)):
             raise ValueError("it does not fit the model")

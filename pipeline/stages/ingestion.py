@@ -2,13 +2,12 @@
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from pipeline.core.config import Config, load_config
+from pipeline.core.config import Config
 from pipeline.core.csv_format import escape_formula
-from pipeline.core.errors import DataError, HistoryError
+from pipeline.core.errors import HistoryError
 from pipeline.core.files import sync_folder, write_atomic, write_if_changed
 from pipeline.core.schema import csv_line
 from pipeline.data.input_files import FoundFile, list_input
@@ -17,7 +16,7 @@ from pipeline.data.progress import progress
 from pipeline.storage import ledger
 from pipeline.storage.database import History
 from pipeline.storage.ledger import MasterState
-from pipeline.storage.master import check_columns, check_rows, open_master
+from pipeline.storage.master import check_columns, check_rows
 from pipeline.storage.master_writer import MasterWriter, key_path, rebuilt_path
 from pipeline.storage.records import record_timing
 
@@ -36,14 +35,6 @@ class Ingestion:
     def added(self) -> int:
         """Rows that were new."""
         return sum(file.added for file in self.files)
-
-
-@dataclass(frozen=True)
-class Exported:
-    """Where a copy of all rows is, and how many there are."""
-
-    path: Path
-    rows: int
 
 
 def ingest(config: Config, history: History, *, rebuild: bool = False) -> Ingestion:
@@ -162,55 +153,6 @@ def _write_records(config: Config, history: History) -> None:
             for name, bad in rejected
         ]
         write_if_changed(config.rejectedrows_path, "".join(csv_line(line) + "\n" for line in lines))
-
-
-def export(config: Config, history: History, path: Path) -> Exported:
-    """Write all rows into a file, in the order first seen and in canonical form.
-
-    Raises `DataError` if the file is the system's own, `HistoryError` as `open_master` does.
-    """
-    _check_export_path(config, path)
-    master = open_master(config.finaldata_path, config.schema, history)
-    master.copy_to(path)
-    return Exported(path, master.rows)
-
-
-def _check_export_path(config: Config, path: Path) -> None:
-    """Raise `DataError` if a file there would overwrite, or be taken for, the system's own.
-
-    The files of production and of practice are both protected.
-    """
-    place = path.resolve()
-    for practice in (False, True):
-        owner = load_config(config.path, practice=practice)
-        if any(place.is_relative_to(folder.resolve()) for folder in _own_folders(owner)):
-            raise DataError(f"{path} is in a folder of this system's own: export to another place")
-        if any(place == file.resolve() for file in _own_files(owner)) or place.is_dir():
-            raise DataError(f"{path} is kept by this system: export to another place")
-
-
-def _own_folders(config: Config) -> tuple[Path, ...]:
-    """Whose every file is read as client rows, or swept, or served."""
-    return (
-        config.input_folder_path,
-        config.test_data_path,
-        config.output_model_path,
-        config.prod_deployment_path,
-        *([config.lock_path.parent] if isinstance(config.lock_path, Path) else ()),
-    )
-
-
-def _own_files(config: Config) -> tuple[Path, ...]:
-    history = config.history_path
-    ends = ("", "-journal", "-wal", "-shm") if isinstance(history, Path) else ()
-    return (
-        config.path,
-        *(Path(f"{history}{end}") for end in ends),
-        config.finaldata_path,
-        key_path(config.finaldata_path),
-        config.ingestedfiles_path,
-        config.rejectedrows_path,
-    )
 
 
 def ingestion_lines(config: Config, ingestion: Ingestion) -> list[str]:

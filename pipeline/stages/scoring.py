@@ -7,12 +7,7 @@ import pandas as pd
 from pipeline.core.config import Config
 from pipeline.core.files import write_atomic
 from pipeline.models.persistence import TrainedModel
-from pipeline.monitoring.metrics import (
-    Evaluation,
-    check_f1_defined,
-    check_outcomes_known,
-    evaluate,
-)
+from pipeline.monitoring.metrics import Evaluation, check_f1_defined, check_outcomes_known, evaluate
 from pipeline.monitoring.scores import SCORE_NAMES, Scores
 from pipeline.storage.database import History
 from pipeline.storage.records import record_scores

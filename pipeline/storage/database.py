@@ -117,7 +117,7 @@ class History:
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        """Raise what a full or read-only disk or a long lock does as `HistoryError`; no bugs."""
+        """Raise what a full or read-only disk or a long lock does as `HistoryError`; not bugs."""
         try:
             yield
         except sqlite3.DatabaseError as error:

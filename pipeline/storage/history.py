@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.core.database_url import DatabaseUrl
 from pipeline.core.file_lock import file_lock
 from pipeline.storage.database import History
 
+if TYPE_CHECKING:
+    from pipeline.core.database_url import DatabaseUrl
 
-def open_history(place: Path | DatabaseUrl) -> History:
+
+def open_history(place: "Path | DatabaseUrl") -> History:
     """The history in a file or on a server, made where there is none; raises `HistoryError`."""
     if isinstance(place, Path):
         return History(place)
@@ -19,7 +22,7 @@ def open_history(place: Path | DatabaseUrl) -> History:
 
 
 @contextmanager
-def run_lock(place: Path | DatabaseUrl) -> Iterator[None]:
+def run_lock(place: "Path | DatabaseUrl") -> Iterator[None]:
     """Hold the run lock, in a file or on the server, or raise `LockHeldError` at once.
 
     A killed holder leaves it free.
@@ -34,7 +37,7 @@ def run_lock(place: Path | DatabaseUrl) -> Iterator[None]:
         yield
 
 
-def open_existing_history(place: Path | DatabaseUrl) -> History | None:
+def open_existing_history(place: "Path | DatabaseUrl") -> History | None:
     """The history for those who read it; None where there is none: opening it would make it."""
     if isinstance(place, Path):
         return History(place) if place.exists() else None

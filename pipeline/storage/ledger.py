@@ -3,14 +3,15 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.core.files import utc_now
-from pipeline.data.csv_reader import BadRow
-from pipeline.data.input_files import UNREAD, FoundFile, list_input, open_plain
-from pipeline.data.loader import PendingFile, TakenFile
+from pipeline.data.input_files import UNREAD, FoundFile, PendingFile, open_plain
 from pipeline.storage.database import History, Row
+
+if TYPE_CHECKING:
+    from pipeline.data.csv_reader import BadRow
+    from pipeline.data.loader import TakenFile
 
 TIMES = ("recorded_at", "judged_at", "reported_at")
 
@@ -26,7 +27,7 @@ class Period:
 
 @dataclass(frozen=True)
 class KeyFile:
-    """How much counts of the file of row keys beside `finaldata.csv`, and which one it is."""
+    """The file of row keys beside `finaldata.csv`: its id, and how many of its bytes count."""
 
     id: str
     bytes: int
@@ -34,25 +35,25 @@ class KeyFile:
 
 @dataclass(frozen=True)
 class MasterState:
-    """What counts of `finaldata.csv`."""
+    """How much of `finaldata.csv` counts."""
 
     rows: int
-    bytes: int  # its header included; 0 where it has not been begun
+    bytes: int  # the header included; 0 before the first ingestion
     keys: KeyFile | None = None
 
 
-def record_files(history: History, taken: list[TakenFile], master: MasterState) -> None:
-    """Commit what was taken in, and with it the new state of `finaldata.csv`."""
+def record_files(history: History, taken: "list[TakenFile]", master: MasterState) -> None:
+    """Commit what was taken in together with the new state of `finaldata.csv`."""
     with history.transaction():
         for file in taken:
             _record_file(history, file)
         _record_master(history, master)
 
 
-def replace_files(history: History, taken: list[TakenFile], master: MasterState) -> None:
+def replace_files(history: History, taken: "list[TakenFile]", master: MasterState) -> None:
     """Commit a rebuilt `finaldata.csv`, in place of all that was taken in before.
 
-    A name keeps the place of its first ingestion, and a content that was judged stays judged.
+    Names keep the order of their first ingestion, and a content that was judged stays judged.
     """
     with history.transaction():
         places: dict[str, int] = {}
@@ -79,11 +80,11 @@ def _record_master(history: History, master: MasterState) -> None:
     )
 
 
-def _record_file(history: History, file: TakenFile, **known: Any) -> None:
+def _record_file(history: History, file: "TakenFile", **known: Any) -> None:
     now = utc_now()
-    settled = now if file.reason else None  # a rejected file leaves nothing to judge
+    settled = now if file.reason else None  # there is nothing to judge in a rejected file
     history.query("UPDATE files SET current = 0 WHERE name = ? AND current = 1", file.name)
-    told = {
+    columns = {
         "name": file.name,
         "size": file.size,
         "mtime_ns": file.mtime_ns,
@@ -100,7 +101,7 @@ def _record_file(history: History, file: TakenFile, **known: Any) -> None:
         "judged_at": settled,
         "reported_at": settled,
     }
-    file_id = history.insert("files", **{**told, **known})
+    file_id = history.insert("files", **{**columns, **known})
     history.many(
         "INSERT INTO rejected_rows (file_id, line, reason, row) VALUES (?, ?, ?, ?)",
         [(file_id, bad.line, bad.reason, bad.row) for bad in file.bad_rows],
@@ -108,14 +109,15 @@ def _record_file(history: History, file: TakenFile, **known: Any) -> None:
 
 
 def master_state(history: History) -> MasterState:
-    """What counts of `finaldata.csv`."""
-    row = history.query("SELECT rows, bytes, key_file, key_bytes FROM master")[0]
-    keys = KeyFile(row["key_file"], row["key_bytes"]) if row["key_file"] else None
-    return MasterState(row["rows"], row["bytes"], keys)
+    """How much of `finaldata.csv` counts."""
+    ((rows, size, key_file, key_bytes),) = history.tuples(
+        "SELECT rows, bytes, key_file, key_bytes FROM master"
+    )
+    return MasterState(rows, size, KeyFile(key_file, key_bytes) if key_file else None)
 
 
 def begin_rebuild(history: History) -> None:
-    """Note that `finaldata.csv` is being made again; whoever runs next must finish it."""
+    """Record that `finaldata.csv` is being rebuilt; if this run is killed, the next one does it."""
     with history.transaction():
         history.query("UPDATE master SET rebuilding = 1")
 
@@ -127,42 +129,39 @@ def last_file(history: History) -> int:
 
 def ingested_period(history: History, last_file: int) -> Period:
     """When the files up to this id were taken in."""
-    row = history.query(
-        "SELECT count(DISTINCT name) AS files, min(recorded_at) AS first, max(recorded_at) AS last"
+    ((files, first, last),) = history.tuples(
+        "SELECT count(DISTINCT name), min(recorded_at), max(recorded_at)"
         " FROM files WHERE status = 'ingested' AND id <= ?",
         last_file,
-    )[0]
-    return Period(row["files"], row["first"] or "", row["last"] or "")
+    )
+    return Period(files, first or "", last or "")
 
 
 def unjudged(history: History) -> list[PendingFile]:
     """The files whose rows no drift check has seen, oldest first."""
-    return [file for file, judged in _pending(history) if not judged]
+    return _pending(history, "reported_at IS NULL AND judged_at IS NULL")
 
 
 def unreported(history: History) -> list[PendingFile]:
     """The files whose reports are not written yet, judged or not, oldest first."""
-    return [file for file, _ in _pending(history)]
+    return _pending(history, "reported_at IS NULL")
 
 
-def _pending(history: History) -> list[tuple[PendingFile, bool]]:
-    rows = history.query("SELECT * FROM files WHERE reported_at IS NULL ORDER BY id")
-    return [
-        (
-            PendingFile(r["id"], r["name"], r["recorded_at"], (r["start_byte"], r["end_byte"])),
-            r["judged_at"] is not None,
-        )
-        for r in rows
-    ]
+def _pending(history: History, condition: str) -> list[PendingFile]:
+    rows = history.tuples(
+        "SELECT id, name, recorded_at, start_byte, end_byte FROM files"
+        f" WHERE {condition} ORDER BY id"
+    )
+    return [PendingFile(number, name, at, (start, end)) for number, name, at, start, end in rows]
 
 
 def mark_judged(history: History, files: list[PendingFile]) -> None:
-    """Note that a drift check has seen these files."""
+    """Record that a drift check has seen these files."""
     _mark(history, files, "judged_at")
 
 
 def mark_reported(history: History, files: list[PendingFile]) -> None:
-    """Note that the reports which follow these files are written."""
+    """Record that the reports on these files are written."""
     _mark(history, files, "reported_at")
 
 
@@ -174,10 +173,10 @@ def _mark(history: History, files: list[PendingFile], column: str) -> None:
 
 def ingested_names(history: History) -> list[str]:
     """The names of all files that were taken in, each once, in order of ingestion."""
-    rows = history.query(
+    rows = history.tuples(
         "SELECT name FROM files WHERE status = 'ingested' GROUP BY name ORDER BY min(id)"
     )
-    return [row["name"] for row in rows]
+    return [name for (name,) in rows]
 
 
 def ingestedfiles_text(history: History) -> str:
@@ -186,26 +185,21 @@ def ingestedfiles_text(history: History) -> str:
 
 
 def rejected_files(history: History) -> list[tuple[str, str]]:
-    """The files that are refused as they are now, with the reason, the latest first."""
-    rows = history.query(
+    """The files whose current content is rejected, with the reason, the latest first."""
+    return history.tuples(
         "SELECT name, reason FROM files WHERE current = 1 AND status = 'rejected' ORDER BY id DESC"
     )
-    return [(row["name"], row["reason"]) for row in rows]
 
 
-def rejected_rows(history: History) -> list[tuple[str, BadRow]]:
-    """The rows set aside from the files as they are now, each with its file's name."""
-    rows = history.query(
-        "SELECT name, line, rejected_rows.reason AS reason, row FROM rejected_rows"
+def rejected_rows(history: History) -> "list[tuple[str, BadRow]]":
+    """The rows set aside from the current content of files, each with its file's name."""
+    from pipeline.data.csv_reader import BadRow  # an empty tick does without the reader
+
+    rows = history.tuples(
+        "SELECT name, line, rejected_rows.reason, row FROM rejected_rows"
         " JOIN files ON files.id = file_id WHERE current = 1 ORDER BY file_id, line"
     )
-    return [(r["name"], BadRow(r["line"], r["reason"], r["row"])) for r in rows]
-
-
-def master_size(history: History) -> tuple[int, int]:
-    """The rows and bytes of `finaldata.csv` that count, its header included."""
-    row = history.query("SELECT rows, bytes FROM master")[0]
-    return row["rows"], row["bytes"]
+    return [(name, BadRow(*row)) for name, *row in rows]
 
 
 def rebuilding(history: History) -> bool:
@@ -213,15 +207,10 @@ def rebuilding(history: History) -> bool:
     return bool(history.query("SELECT rebuilding FROM master")[0]["rebuilding"])
 
 
-def has_unreported(history: History) -> bool:
-    """Whether any file waits for its reports, judged or not."""
-    return history.one("SELECT 1 FROM files WHERE reported_at IS NULL LIMIT 1") is not None
-
-
 def unsettled_since(history: History) -> str | None:
-    """When the first run began that was killed or failed since the whole chain last was done.
+    """When the first run began that was killed or failed after the last complete chain.
 
-    What is newer may be half done. A run that is at work counts among them.
+    What was made since then may be incomplete. A run that is still at work counts, too.
     """
     row = history.one(
         "SELECT min(started_at) AS since FROM runs WHERE (outcome IS NULL OR outcome <> 'done')"
@@ -231,40 +220,33 @@ def unsettled_since(history: History) -> str | None:
     return row["since"] if row else None
 
 
-def new_in(folder: Path, history: History, *, remember: bool = True) -> list[FoundFile]:
-    """The `new_files` of a folder, asked cheaply: most files of most ticks are as recorded."""
-    rows = history.tuples(
-        "SELECT name, size, mtime_ns FROM files WHERE current = 1 AND sha256 <> ?", UNREAD
-    )
-    found = list_input(
-        folder, but={row[0]: row for row in rows}
-    )  # what was not read is not left out
-    return new_files(history, found, remember=remember) if found else []
-
-
 def new_files(
     history: History, found: list[FoundFile], *, remember: bool = True
 ) -> list[FoundFile]:
     """The files whose name is unknown or whose content changed.
 
     A file's content is read only where its size or time of change differs from what was recorded;
-    a time that alone differs is then recorded, unless told not to.
+    if only the time differs, the new one is recorded if `remember` is true.
     """
-    rows = history.query("SELECT name, size, mtime_ns, sha256 FROM files WHERE current = 1")
-    known = {row["name"]: row for row in rows}
+    rows = history.tuples("SELECT name, size, mtime_ns, sha256 FROM files WHERE current = 1")
+    known = {name: (size, mtime_ns, sha256) for name, size, mtime_ns, sha256 in rows}
     return [
-        file for file in found if _is_new(history, file, known.get(file.name), remember=remember)
+        file
+        for file in found
+        if file.name not in known or _changed(history, file, *known[file.name], remember=remember)
     ]
 
 
-def _is_new(history: History, file: FoundFile, row: Row | None, *, remember: bool) -> bool:
-    if row is None or row["size"] != file.size:
+def _changed(
+    history: History, file: FoundFile, size: int, mtime_ns: int, sha256: str, *, remember: bool
+) -> bool:
+    if size != file.size:
         return True
-    if row["sha256"] == UNREAD:
+    if sha256 == UNREAD:
         return _can_be_read(file)
-    if row["mtime_ns"] == file.mtime_ns:
+    if mtime_ns == file.mtime_ns:
         return False
-    if row["sha256"] != _digest(file):
+    if sha256 != _digest(file):
         return True
     if remember:
         with history.transaction():
@@ -286,7 +268,7 @@ def _can_be_read(file: FoundFile) -> bool:
 
 
 def _digest(file: FoundFile) -> str:
-    """The SHA-256 of its content, or `UNREAD`; why that is, whoever takes it in will tell."""
+    """The SHA-256 of its content, or `UNREAD`; whoever takes it in finds out why."""
     if not file.regular:
         return UNREAD
     try:

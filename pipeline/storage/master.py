@@ -1,4 +1,4 @@
-"""`finaldata.csv`: unique rows in the order first seen. What it must hold, and reading it."""
+"""`finaldata.csv`: unique rows in the order first seen; checked against the ledger, and read."""
 
 import csv
 import io
@@ -10,19 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import HistoryError
-from pipeline.core.files import atomic_writer
 from pipeline.core.schema import Schema, csv_line
 from pipeline.storage.database import History
-from pipeline.storage.ledger import master_size, rebuilding
+from pipeline.storage.ledger import master_state, rebuilding
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from pipeline.models.training_data import TrainingData
 
-REBUILD = "run `python ingestion.py --rebuild` to make it again from the input folder"
+REBUILD = "run `python ingestion.py --rebuild` to rebuild it from the input folder"
 MAX_CLIENT_ROWS = 100
-COPY_BLOCK = 1 << 20  # bytes
 SEARCH_BLOCK = 1 << 18  # bytes; small enough for a processor's cache
 
 
@@ -37,7 +35,7 @@ class ClientRows:
 
 @dataclass(frozen=True)
 class Master:
-    """The rows of `finaldata.csv` that are on record: what lies beyond `size` does not count."""
+    """The rows of `finaldata.csv` that are on record; bytes beyond `size` do not count."""
 
     path: Path
     schema: Schema
@@ -50,11 +48,11 @@ class Master:
         from pipeline.data.frames import frame_of
 
         whole = self.path.stat().st_size == self.size
-        text = self.path if whole else io.BytesIO(b"".join(_head(self.path, self.size)))
+        text = self.path if whole else io.BytesIO(self.path.read_bytes()[: self.size])
         return frame_of(text, self.schema, self.schema.columns)
 
     def read_spans(self, spans: Iterable[tuple[int, int]]) -> "pd.DataFrame":
-        """The rows that lie between these bytes of the file, in order."""
+        """The rows between these bytes of the file, in order."""
         from pipeline.data.frames import frame_of
 
         content = [f"{self.schema.header}\n".encode()]
@@ -95,26 +93,20 @@ class Master:
         rows = csv.reader(line.decode() for line in last)
         return ClientRows(self.schema.columns, tuple(map(tuple, rows)), total)
 
-    def copy_to(self, path: Path) -> None:
-        """Write all rows into another file, in the order first seen and in canonical form."""
-        with atomic_writer(path) as file:
-            for block in _head(self.path, self.size):
-                file.write(block)
-
 
 def open_master(path: Path, schema: Schema, history: History) -> Master:
     """The rows of `finaldata.csv` that are on record.
 
     Raises `HistoryError` if the file is not what the ledger says, or has no rows yet.
     """
-    rows, size = master_size(history)
+    state = master_state(history)
     if rebuilding(history):
-        raise HistoryError(f"{path} is being made again; run `python ingestion.py` to finish")
-    if not rows:
+        raise HistoryError(f"{path} is being rebuilt; run `python ingestion.py` to finish")
+    if not state.rows:
         raise HistoryError(f"{path} has no rows yet: run `python ingestion.py`")
     check_rows(path, history)
     check_columns(path, schema)
-    return Master(path, schema, rows, size)
+    return Master(path, schema, state.rows, state.bytes)
 
 
 def check_rows(path: Path, history: History) -> None:
@@ -148,19 +140,11 @@ def check_columns(path: Path, schema: Schema) -> None:
         )
 
 
-def _head(path: Path, size: int) -> Iterator[bytes]:
-    """The first bytes of a file, so many, in blocks."""
-    with path.open("rb") as file:
-        while size and (block := file.read(min(COPY_BLOCK, size))):
-            size -= len(block)
-            yield block
-
-
 def _lines_of(client: str, path: Path, size: int) -> Iterator[bytes]:
     """A client's lines in so many bytes of the file: those that begin with its cell.
 
-    Rows are canonical, and a line break is never within one. The file is read and not mapped: it
-    takes as long, and what another run cuts off meanwhile is no bus error.
+    Rows are canonical, without line breaks. The file is read and not mapped: that takes as long,
+    and another run that truncates it causes no bus error.
     """
     begin = f"\n{csv_line((client,))},".encode(errors="surrogatepass")
     with path.open("rb") as file:

@@ -21,7 +21,7 @@ NOTHING = MasterState(0, 0)
 
 @dataclass(frozen=True)
 class Mark:
-    """A state of the master to which it can be taken back."""
+    """A state to which the file can be taken back."""
 
     size: int
     rows: int
@@ -32,11 +32,11 @@ class MasterWriter:
     """`finaldata.csv`, open for appending.
 
     Only what the ledger has committed counts: opening cuts off whatever a killed run wrote beyond
-    that. Rows are told apart by 128 bits of their hash.
+    that. Rows are identified by 128 bits of their hash.
 
-    Nobody else writes meanwhile, though this run may lose a lock that a server holds, and another
-    begin: opening raises `LockHeldError` then. `check` is called before anything is changed, and
-    raises where that lock is lost already.
+    The file is locked as well: a run that has lost the server's run lock may still be writing while
+    another begins, for which opening raises `LockHeldError`. `check` is called before anything is
+    changed; it raises if the run lock is lost already.
     """
 
     def __init__(
@@ -86,11 +86,11 @@ class MasterWriter:
         return len(added)
 
     def mark(self) -> Mark:
-        """The state as it is now."""
+        """The current state."""
         return Mark(self.size, self.rows, self._keys.settle())
 
     def take_back(self, mark: Mark) -> None:
-        """Undo the appends since then."""
+        """Undo the appends since that mark."""
         with errors_with_path(self.path):
             self._file.seek(mark.size)
             self._file.truncate()
@@ -127,10 +127,10 @@ class MasterWriter:
 
 
 def rebuilt_path(path: Path) -> Path:
-    """Where a master is made again, beside the old one."""
+    """The file in which it is rebuilt, beside the old one."""
     return path.with_name(f".{path.name}.tmp")
 
 
 def key_path(path: Path) -> Path:
-    """Where the keys of a master's rows lie."""
+    """The file of the keys of its rows."""
     return path.with_name(f".{path.name.lstrip('.')}.keys")

@@ -183,7 +183,7 @@ MIGRATIONS = (
     """
     -- how a challenge ended: 'won', 'lost', 'same model', null if there was none; and in which ways
     -- a feature has drifted: a JSON array of 'psi', 'distribution', 'missing', 'unseen'. Of what is
-    -- on record only the reason tells both.
+    -- on record only the reason has both.
     ALTER TABLE decisions ADD COLUMN challenge TEXT;
     UPDATE decisions SET challenge = CASE
         WHEN champion_f1 IS NULL THEN 'same model'
@@ -198,5 +198,14 @@ MIGRATIONS = (
         || CASE WHEN reason LIKE '% in categories that %' THEN '"unseen", ' ELSE '' END
         , ', ') || ']'
         WHERE verdict = 'drift';
+    """,
+    """
+    -- no longer read; master.buckets stays: it says that an old installation kept rows in buckets
+    DROP TABLE buckets;
+    ALTER TABLE master DROP COLUMN key_seed;
+    ALTER TABLE master DROP COLUMN ingestion;
+    ALTER TABLE files DROP COLUMN ingestion;
+    ALTER TABLE files DROP COLUMN position;
+    ALTER TABLE rankings DROP COLUMN replaced;
     """,
 )

@@ -22,7 +22,7 @@ except ImportError as error:
     ) from None
 
 APPLICATION = "clientrisk: "  # and which process of which machine, for the server's tables to show
-# a server or a network that is gone is noticed; what the URL says of these goes before
+# so that a lost server or network is noticed; the URL's own settings take precedence
 TIMEOUTS = {"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10"}
 MIGRATING = 0x7269736B, 0  # the key of the lock under which tables are made
 # what SQLite keeps in its header, and in the time of change of the run lock's folder
@@ -30,11 +30,11 @@ STATE = """
 CREATE TABLE IF NOT EXISTS server_state (version INTEGER NOT NULL, last_active TEXT);
 INSERT INTO server_state (version) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM server_state)
 """
-# of the databases whose run lock this process holds: what raises `HistoryError` once it is lost
+# database whose run lock this process holds -> a check that raises `HistoryError` if it is lost
 guards: dict[DatabaseUrl, Callable[[History], None]] = {}
 
-# no bugs either: read-only, no permission, idle in a transaction for longer than the server allows
-_NO_BUGS = ("25006", "42501", "25P03")
+# expected as well: read-only, no permission, idle in a transaction for too long
+_EXPECTED = ("25006", "42501", "25P03")
 
 
 class ServerHistory(History):
@@ -113,11 +113,11 @@ class ServerHistory(History):
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        """Raise what a server that is gone or full does as `HistoryError`; no bugs."""
+        """Raise what a server that is gone or full does as `HistoryError`; not bugs."""
         try:
             yield
         except psycopg.Error as error:
-            if not isinstance(error, psycopg.OperationalError) and error.sqlstate not in _NO_BUGS:
+            if not isinstance(error, psycopg.OperationalError) and error.sqlstate not in _EXPECTED:
                 raise
             raise HistoryError(f"{self.place}: {_error_text(error)}") from error
 

@@ -14,14 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pipeline.core.errors import HistoryError
 from pipeline.core.files import utc_now
 from pipeline.core.policy import DriftTest
-from pipeline.monitoring.decisions import (
-    Cause,
-    Decision,
-    FeatureDrift,
-    Kind,
-    ScoreDrift,
-    Verdict,
-)
+from pipeline.monitoring.decisions import Cause, Decision, FeatureDrift, Kind, ScoreDrift, Verdict
 from pipeline.monitoring.packages import Package
 from pipeline.monitoring.scores import Scores
 from pipeline.storage.database import History, Row
@@ -39,7 +32,7 @@ def recorded_run(history: History, command: str) -> Iterator[None]:
     except BaseException as error:
         try:
             _end_run(history, run, "failed", f"{type(error).__name__}: {error}")
-        except HistoryError as unrecorded:  # the run fails by what came first
+        except HistoryError as unrecorded:  # the first error is the one that counts
             log.error("its failure is not on record: %s", unrecorded)
         raise
     _end_run(history, run, "done", None)
@@ -93,8 +86,8 @@ def last_decisions(history: History, most: int = 20) -> list[Row]:
 def batch_scores(history: History, release: str) -> list[float]:
     """The F1 of a release on each batch that it was judged on, in order.
 
-    Batches that say nothing (a few rows, or one outcome only) are left out: their F1 is mostly 0
-    or 1, and no measure of how far scores scatter.
+    Batches without enough evidence (a few rows, or one outcome only) are left out: their F1 is
+    mostly 0 or 1, which says nothing about how scores vary.
     """
     rows = history.query(
         "SELECT new_f1 FROM decisions WHERE release = ? AND new_f1 IS NOT NULL"

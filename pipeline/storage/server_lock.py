@@ -1,7 +1,7 @@
 """The run lock that a PostgreSQL database holds, for runs on several machines.
 
 It is an advisory lock of a session of its own: when the process that holds it is killed, its
-connection ends and the server lets go. Whether the session still has it is asked before every
+connection ends and the server releases it. Whether the session still has it is asked before every
 transaction of the history and before a release goes live: a run that has lost it writes no more.
 A second lock, the gate, is shared by every transaction while it lasts, and whoever takes the run
 lock passes through it alone: so nothing that a former holder had begun is committed afterwards.
@@ -21,7 +21,7 @@ CONSTANT = 0x7269736B  # of all keys of ours among a database's advisory locks
 
 Key = tuple[int, int]
 
-# a machine that is gone is noticed in two minutes, and nobody ends the session for being idle
+# a lost machine is noticed in two minutes, and the session is not ended for being idle
 _SETTINGS = """
     SELECT set_config(name, value, false) FROM pg_settings JOIN (VALUES
         ('tcp_keepalives_idle', '60'), ('tcp_keepalives_interval', '10'),
@@ -72,7 +72,7 @@ def _keys(session: History) -> tuple[Key, Key]:
 
 def _acquire(session: History, lock: Key) -> None:
     while session.tuples("SELECT pg_try_advisory_lock(?, ?)", *lock) != [(True,)]:
-        for name, since in session.tuples(_HOLDER, *lock):  # none: it has let go meanwhile
+        for name, since in session.tuples(_HOLDER, *lock):  # none: it was released meanwhile
             process = (name or "a process of another user").removeprefix(APPLICATION)
             raise LockHeldError(
                 f"another run is at work ({process}, since {since}); {session.place}"
@@ -100,12 +100,12 @@ def _release(session: History, lock: Key) -> None:
 
 
 def _note(session: History) -> None:
-    # to the second, as a folder's time of change is told
+    # to the second, as the modification time of a folder is shown
     session.query("UPDATE server_state SET last_active = ?", f"{utc_now()[:19]}Z")
 
 
 def _lost(session: History) -> HistoryError:
     return HistoryError(
         f"{session.place}: the run lock was lost with its connection, and another run may be at"
-        " work: this one ends; see to the server, and run again"
+        " work: this one ends; check the server, and run again"
     )

@@ -1,11 +1,11 @@
-"""What the history tells over time: scores and verdicts, missing values, timings, refused files."""
+"""What the history has over time: scores and verdicts, missing values, timings, refused files."""
 
 from dataclasses import dataclass
 
 from pipeline.monitoring.decisions import Verdict
 from pipeline.storage.database import History, Row
 
-DEFAULT_TRENDS = 100  # of each kind, if nobody says how many
+DEFAULT_TRENDS = 100  # of each kind, by default
 MAX_TRENDS = 10_000  # of each kind in one answer of the API
 MAX_POINTS = 100  # of a chart, however long the history
 

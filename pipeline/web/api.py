@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import wraps
 from typing import Annotated, Any, Literal, TypeVar
 
-import orjson
+import msgspec
 import pandas as pd
 from flask import Blueprint, Request, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -25,7 +25,7 @@ from pipeline.registry.releases import live_id
 from pipeline.reporting.status import LastRun, last_active, last_run
 from pipeline.storage.database import History
 from pipeline.storage.history import open_existing_history
-from pipeline.storage.ledger import master_size
+from pipeline.storage.ledger import master_state
 from pipeline.storage.master import open_master
 from pipeline.storage.records import (
     Checked,
@@ -184,7 +184,7 @@ def _response(answer: object) -> Response:
         values = ((one, getattr(answer, one.name)) for one in fields(answer))
         answer = {one.name: value for one, value in values if value or not one.metadata}
     # of 10,000 rows in 0.5 ms, where `jsonify` takes 3
-    content = orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)
+    content = msgspec.json.encode(answer) + b"\n"
     return Response(content, content_type="application/json")
 
 
@@ -234,7 +234,7 @@ def summarystats() -> dict[str, Summary]:
     state = get_state()
     config = state.config
     with _history() as history:
-        key = (master_size(history), file_stamp(config.finaldata_path))
+        key = (master_state(history), file_stamp(config.finaldata_path))
 
         def make() -> dict[str, Summary]:
             return _summary(open_master(config.finaldata_path, config.schema, history).summary())

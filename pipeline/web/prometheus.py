@@ -16,7 +16,7 @@ from pipeline.registry.releases import Release
 from pipeline.reporting.status import Status, read_status
 from pipeline.storage.database import History
 from pipeline.storage.history import open_existing_history
-from pipeline.storage.ledger import master_size
+from pipeline.storage.ledger import master_state
 from pipeline.storage.records import last_checked, last_missing, last_timings
 
 PREFIX = "clientrisk"
@@ -81,7 +81,7 @@ def _last_run(now: Status) -> Iterator[Metric]:
 
 
 def _records(history: History) -> Iterator[Metric]:
-    yield _gauge("rows", "Rows of finaldata.csv", master_size(history)[0])
+    yield _gauge("rows", "Rows of finaldata.csv", master_state(history).rows)
     yield _labelled("missing_percent", "Percent missing, 0 to 100", "column", last_missing(history))
     yield _labelled(
         "stage_seconds", "Seconds of a stage's last real run", "stage", last_timings(history)

@@ -28,12 +28,7 @@ from pipeline.core.schema import Schema
 from pipeline.data.reference import reference_of
 from pipeline.monitoring import score_drift
 from pipeline.monitoring.bootstrap import Predictions, f1_of
-from pipeline.monitoring.input_drift import (
-    MIN_PSI,
-    binned,
-    compare_input,
-    quantile_edges,
-)
+from pipeline.monitoring.input_drift import MIN_PSI, binned, compare_input, quantile_edges
 from pipeline.monitoring.score_drift import DRIFT, NO_EVIDENCE, Evidence
 from tests.bench.measuring import table
 

@@ -41,7 +41,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 ROWS = 10_000
 EMPTY_GET = "empty route, GET"
 BOOSTED = ", boosted"  # of a model, where it is not logistic
-PACKAGES = ("flask", "gunicorn", "numpy", "orjson", "pandas", "scikit-learn")
+PACKAGES = ("flask", "gunicorn", "numpy", "msgspec", "pandas", "scikit-learn")
 
 EMPTY = """
 from flask import Flask

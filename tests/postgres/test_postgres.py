@@ -71,7 +71,7 @@ def alike(text: str) -> str:
 
 def history_of(world: Sandbox) -> dict[str, list[str]]:
     """Every table of the history, but for when things happened and how long they took."""
-    passed_over = {"seconds", "rowid", "mtime_ns", "key_file", "key_seed", "replaced"}
+    passed_over = {"seconds", "rowid", "mtime_ns", "key_file"}
     with opened(world.config.history_path) as history:
         return {
             table: sorted(
@@ -124,8 +124,7 @@ def lived(world: Sandbox) -> Lived:
     results = [(command, world.run(*command)) for command in life(world)]
     assert [(c, r.code, r.err) for c, r in results if r.code] == []
     said, history = [alike(result.out) for _, result in results], history_of(world)
-    assert world.run("ingestion", "--export", str(world.root / "rows.csv")).code == 0
-    return Lived(said, history, (world.root / "rows.csv").read_bytes())
+    return Lived(said, history, world.config.finaldata_path.read_bytes())
 
 
 def test_all_of_it_is_as_with_a_history_in_a_file(twins: tuple[Sandbox, Sandbox]) -> None:

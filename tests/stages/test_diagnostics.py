@@ -21,7 +21,7 @@ from pipeline.stages.diagnostics import execution_time, outdated_packages
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 INDEX = {key: os.environ.get(key) for key in ("PIP_PYTHON", "PIP_INDEX_URL", "PIP_NO_INDEX")}
 REQUIRED = ["pandas", "numpy", "xxhash", "tqdm", "scikit-learn", "scipy", "threadpoolctl"]
-REQUIRED += ["flask", "jinja2", "orjson", "prometheus_client", "requests", "matplotlib"]
+REQUIRED += ["flask", "jinja2", "msgspec", "prometheus_client", "requests", "matplotlib"]
 REQUIRED += ["seaborn", "fpdf2", "pytest", "gunicorn"]
 
 

@@ -579,7 +579,7 @@ def test_finaldata_that_is_gone_is_told(source: Sandbox) -> None:
     assert (result.code, result.out) == (1, "")
     assert result.err == (
         f"error: {path} is gone, though {size:,} bytes of it are on record; run"
-        " `python ingestion.py --rebuild` to make it again from the input folder\n"
+        " `python ingestion.py --rebuild` to rebuild it from the input folder\n"
     )
 
 

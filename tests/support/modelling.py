@@ -14,11 +14,7 @@ from pipeline.core.policy import Policy
 from pipeline.core.schema import DEFAULT_SCHEMA, LARGEST_NUMBER, Schema
 from pipeline.data.features import Features
 from pipeline.models.calibration import Calibration, fitted_calibrator
-from pipeline.models.estimators import (
-    Model,
-    fit_model,
-    risk_of,
-)
+from pipeline.models.estimators import Model, fit_model, risk_of
 from pipeline.models.manifest import ModelManifest, SelfCheck
 from pipeline.models.persistence import CHECKED_ROWS
 from pipeline.models.scorer import ByEstimator

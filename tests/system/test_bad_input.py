@@ -273,7 +273,7 @@ QUOTES = {
     ),
     "text after a quote": (
         f'{PLAIN}"acme" Ltd,1,2,3,0\n',
-        "has a quote in line 22 where none may stand (',' expected after '\"')",
+        "has a quote in line 22 where none is allowed (',' expected after '\"')",
     ),
     "a 10 MB line": (
         f"{PLAIN}{'x' * 10_000_000},1,2,3,0\n",
@@ -807,8 +807,8 @@ def listed(world: Sandbox) -> FoundFile:
 
 REPLACED = {
     "gone": (lambda _: None, "cannot be opened: No such file or directory"),
-    "a pipe": (os.mkfifo, "cannot be opened: It is no longer a plain file"),
-    "a folder": (Path.mkdir, "cannot be opened: It is no longer a plain file"),
+    "a pipe": (os.mkfifo, "cannot be opened: It is no longer a regular file"),
+    "a folder": (Path.mkdir, "cannot be opened: It is no longer a regular file"),
     "a socket": (socket_at, "cannot be opened: No such device or address"),
     "a link": (link_to("a.csv"), "cannot be opened: Too many levels of symbolic links"),
     "a link to a device": (

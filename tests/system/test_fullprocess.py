@@ -956,12 +956,7 @@ def test_a_run_killed_between_deploying_and_recording_is_taken_up(settled: Sandb
 # --- what a former version made ---
 
 FORMER_HISTORY = """
-    DROP TABLE buckets;
     ALTER TABLE master DROP COLUMN buckets;
-    ALTER TABLE master DROP COLUMN key_seed;
-    ALTER TABLE master DROP COLUMN ingestion;
-    ALTER TABLE files DROP COLUMN ingestion;
-    ALTER TABLE files DROP COLUMN position;
     DROP TABLE client_risk;
     DROP TABLE ranked_clients;
     DROP TABLE rankings;

@@ -326,7 +326,7 @@ def test_what_is_kept_beyond_all_dates_is_refused(tmp_path: Path) -> None:
 
 def test_a_key_of_an_earlier_version_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     assert problems_of(written(tmp_path, engine={"kind": "pool"})) == [
-        '"engine" is gone: rows lie in finaldata.csv, worked on by one process; remove it'
+        '"engine" is gone: rows are kept in finaldata.csv, by one process; remove it'
     ]
 
 

@@ -255,7 +255,7 @@ def test_a_holder_that_has_not_said_yet_who_it_is_holds_it_all_the_same(tmp_path
     lock = tmp_path / "lock"
     with held_by_another(lock):
         lock.write_text("")
-        with pytest.raises(LockHeldError, match="it started this moment"), run_lock(lock):
+        with pytest.raises(LockHeldError, match="it has just started"), run_lock(lock):
             pass
 
 

@@ -161,7 +161,7 @@ def test_categories_are_kept_as_text() -> None:
         ),
         (
             f'{HEADER}\n"b"x,1,2,3,0\n'.encode(),
-            "has a quote in line 2 where none may stand (',' expected after '\"')",
+            "has a quote in line 2 where none is allowed (',' expected after '\"')",
         ),
         (
             f"{HEADER}\n{'x' * 1_000_001},1,2,3,0\n".encode(),
@@ -369,4 +369,4 @@ def test_a_run_ends_where_the_pattern_does() -> None:
 
 def test_a_line_without_end_is_given_in_pieces() -> None:
     text = lines_of(b"x" * 5_000_000)
-    assert module.LONGEST_ROW < len(text.line()) < 3_000_000
+    assert module.MAX_ROW < len(text.line()) < 3_000_000

@@ -12,7 +12,7 @@ from sandbox import PROJECT, Sandbox, client_rows
 PROGRAM = """
 import sys
 from pipeline.data import progress
-progress.SECONDS = 0
+progress.DELAY = 0
 from ingestion import main
 main(["--config", sys.argv[1]])
 print("tqdm" in sys.modules)

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from pipeline.core.schema import Schema
 from pipeline.data.reference import (
-    LARGEST_SAMPLE,
+    MAX_SAMPLE,
     Numbers,
     Reference,
-    reference_from,
-    reference_object,
+    reference_from_json,
     reference_of,
+    reference_to_dict,
 )
 
 SCHEMA = Schema("id", "left", ("age",), ("place",))
@@ -45,10 +45,10 @@ def test_of_many_rows_it_keeps_a_sample() -> None:
     frame.loc[:99, "age"] = np.nan
     made = reference_of(frame, np.linspace(0, 1, 30_000), SCHEMA, seed=1)
     age = made.numbers["age"]
-    assert (age.rows, age.missing, len(age.sample)) == (20_000, 100, LARGEST_SAMPLE)
+    assert (age.rows, age.missing, len(age.sample)) == (20_000, 100, MAX_SAMPLE)
     assert list(age.sample) == sorted(set(age.sample))
     assert np.mean(age.sample) == pytest.approx(10_050, rel=0.03)
-    assert (made.risk.rows, len(made.risk.sample)) == (30_000, LARGEST_SAMPLE)
+    assert (made.risk.rows, len(made.risk.sample)) == (30_000, MAX_SAMPLE)
     assert made.categories == {"place": {"x": 20_000}}
 
 
@@ -66,11 +66,11 @@ def test_a_column_without_a_value_and_a_frame_without_a_row_have_one_too() -> No
 
 
 def test_as_json_it_is_plain() -> None:
-    assert json.loads(json.dumps(reference_object(REFERENCE))) == TOLD
+    assert json.loads(json.dumps(reference_to_dict(REFERENCE))) == TOLD
 
 
 def test_it_is_read_from_json() -> None:
-    assert reference_from(TOLD) == REFERENCE
+    assert reference_from_json(json.dumps(TOLD).encode()) == REFERENCE
 
 
 @given(
@@ -81,7 +81,7 @@ def test_it_is_read_from_json() -> None:
 def test_json_brings_back_every_digit(ages: list[float], risk: list[float], place: str) -> None:
     frame = pd.DataFrame({"age": np.array(ages, float), "place": [place] * len(ages)})
     made = reference_of(frame, np.array(risk, float), SCHEMA, seed=1)
-    assert reference_from(json.loads(json.dumps(reference_object(made)))) == made
+    assert reference_from_json(json.dumps(reference_to_dict(made)).encode()) == made
 
 
 def changed(path: str, value: Any) -> object:
@@ -95,33 +95,23 @@ def changed(path: str, value: Any) -> object:
 
 
 @pytest.mark.parametrize(
-    ("told", "why"),
+    ("value", "why"),
     [
-        (None, "the reference: expected an object"),
-        ([], "the reference: expected an object"),
-        ({}, "the reference: expected numbers, categories and risk"),
-        (changed("more", 1), "the reference: expected numbers, categories and risk"),
-        (changed("numbers", []), "numbers: expected an object"),
-        (changed("numbers.age", 1), "numbers.age: expected an object"),
-        (changed("numbers.age", {}), "numbers.age: expected rows, missing and sample"),
-        (changed("numbers.age.rows", -4), "numbers.age.rows: expected a whole number, 0 or more"),
-        (changed("numbers.age.rows", 4.0), "numbers.age.rows: expected a whole number, 0 or more"),
-        (changed("risk.missing", True), "risk.missing: expected a whole number, 0 or more"),
-        (changed("risk.sample", "12"), "risk.sample: expected a list of numbers"),
-        (changed("risk.sample", [0.1, None]), "risk.sample: expected a list of numbers"),
-        (changed("risk.sample", [0.1, True]), "risk.sample: expected a list of numbers"),
-        (changed("risk.sample", [0.1, float("nan")]), "risk.sample: expected a list of numbers"),
-        (changed("risk.sample", [0.1, 10**400]), "risk.sample: expected a list of numbers"),
-        (changed("risk.sample", [0.5, 0.25]), "risk.sample: expected numbers in rising order"),
-        (changed("risk.sample", [0.5]), "risk.sample: its length does not fit the rows"),
-        (changed("risk.missing", 3), "risk.sample: its length does not fit the rows"),
-        (changed("categories.place", ["north"]), "categories.place: expected an object"),
-        (
-            changed("categories.place.north", "1"),
-            "categories.place.north: expected a whole number, 0 or more",
-        ),
+        (None, "Expected `object`, got `null`"),
+        ({}, "Object missing required field `numbers`"),
+        (changed("numbers", []), r"Expected `object`, got `array` - at `\$.numbers`"),
+        (changed("numbers.age", {}), r"missing required field `rows` - at `\$.numbers\[...\]`"),
+        (changed("numbers.age.rows", -4), r"Expected `int` >= 0 - at `\$.numbers\[...\].rows`"),
+        (changed("risk.missing", True), r"Expected `int`, got `bool` - at `\$.risk.missing`"),
+        (changed("risk.sample", [0.1, None]), r"Expected `float`, got `null` - at `\$.risk.sample"),
+        (changed("risk.sample", [0.1, float("nan")]), "JSON is malformed"),
+        (changed("risk.sample", [0.1, 10**400]), "Number out of range"),
+        (changed("risk.sample", [0.5, 0.25]), "sample: expected numbers in rising order"),
+        (changed("risk.sample", [0.5]), "sample: its length does not fit the rows"),
+        (changed("categories.place", ["north"]), r"Expected `object`, got `array`"),
+        (changed("categories.place.north", "1"), "Expected `int`, got `str`"),
     ],
 )
-def test_what_is_not_right_is_told_with_its_place(told: object, why: str) -> None:
-    with pytest.raises(ValueError, match=f"^{why}$"):
-        reference_from(told)
+def test_what_is_wrong_is_named_with_its_place(value: object, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        reference_from_json(json.dumps(value).encode())

@@ -13,14 +13,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.model_selection import FixedThresholdClassifier
 
 from pipeline.models.calibration import Calibration, fitted_calibrator
-from pipeline.models.model_parts import (
-    PLAIN,
-    Curve,
-    Isotonic,
-    ModelParts,
-    curve_of,
-    unwrap_model,
-)
+from pipeline.models.model_parts import PLAIN, Curve, Isotonic, ModelParts, curve_of, unwrap_model
 from pipeline.models.threshold import with_threshold
 
 TABLE = random_table(MIXED)

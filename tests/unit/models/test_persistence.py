@@ -28,22 +28,11 @@ from sklearn.utils.validation import check_array
 
 from pipeline.core.errors import ModelError
 from pipeline.core.schema import Schema
-from pipeline.data.reference import reference_from, reference_of
+from pipeline.data.reference import reference_from_json, reference_of
 from pipeline.models import persistence
-from pipeline.models.estimators import (
-    Model,
-    fit_model,
-    predictions_of,
-    risk_of,
-)
+from pipeline.models.estimators import Model, fit_model, predictions_of, risk_of
 from pipeline.models.manifest import ModelManifest, Recipe, SelfCheck, manifest_text
-from pipeline.models.persistence import (
-    ALLOWED,
-    TrainedModel,
-    load_trained,
-    save_model,
-    unpickle,
-)
+from pipeline.models.persistence import ALLOWED, TrainedModel, load_trained, save_model, unpickle
 from pipeline.models.training_data import TrainingData
 
 SCHEMA = Schema("id", "left", ("age", "spend"))
@@ -132,7 +121,9 @@ def test_a_model_is_saved_beside_its_manifest(
 @pytest.mark.usefixtures("saved")
 def test_its_reference_lies_beside_it(model: Model, frame: pd.DataFrame, tmp_path: Path) -> None:
     told = json.loads((tmp_path / "models/reference.json").read_text(encoding="utf-8"))
-    assert reference_from(told) == reference_of(frame, risk_of(model, frame), SCHEMA, RECIPE.seed)
+    assert reference_from_json(json.dumps(told).encode()) == reference_of(
+        frame, risk_of(model, frame), SCHEMA, RECIPE.seed
+    )
 
 
 def test_a_model_comes_back_with_its_manifest(

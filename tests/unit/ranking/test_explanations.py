@@ -13,13 +13,7 @@ from pipeline.data.features import Features, Row, features_of, usual_row
 from pipeline.models.calibration import Calibration, fitted_calibrator
 from pipeline.models.estimators import fit_model
 from pipeline.models.fast_linear import Linear, linear_of
-from pipeline.models.manifest import (
-    BOOSTING,
-    LOGISTIC,
-    SIGMOID,
-    ModelManifest,
-    SelfCheck,
-)
+from pipeline.models.manifest import BOOSTING, LOGISTIC, SIGMOID, ModelManifest, SelfCheck
 from pipeline.models.scorer import ByEstimator, ByNumbers
 from pipeline.models.threshold import with_threshold
 from pipeline.ranking.explanations import (

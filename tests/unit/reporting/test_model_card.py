@@ -246,15 +246,16 @@ def test_undefined_scores_have_no_interval(logistic: Model) -> None:
 
 
 def test_names_and_categories_stay_in_their_cells(logistic: Model) -> None:
-    schema = Schema("client", "left", ("a|b",), ("place\r\nof\rwork\n",))
-    manifest = replace(MANIFEST, schema=schema, usual=(None, "x\\|y"))
+    schema = Schema("client", "left", ("a|b", "balance"), ("place",))
+    manifest = replace(MANIFEST, schema=schema, usual=(None, 1.5, "x\\|y"))
     evaluation = replace(
         EVALUATION, segments=(Segment("place\r\nof\rwork\n", "x\\|y", SCORES, 0.25, 0.26),)
     )
     text = card_text(replace(RELEASE, model=manifest), Card(logistic, evaluation, PERIOD, []))
     assert section(text, "Data")[3:] == [
         "| a\\|b | number | unknown |",
-        "| place of work | category | x\\\\\\|y |",
+        "| balance | number | 1.5 |",
+        "| place | category | x\\\\\\|y |",
     ]
     assert section(text, "Segments")[3:] == [
         "| place of work | x\\\\\\|y | 1,200 | 25.0 % | 26.0 %"

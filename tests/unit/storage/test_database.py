@@ -7,10 +7,7 @@ from pipeline.core.errors import HistoryError
 from pipeline.storage.database import History
 from pipeline.storage.history import open_history
 from pipeline.storage.migrations import MIGRATIONS
-from pipeline.storage.records import (
-    last_timings,
-    record_timing,
-)
+from pipeline.storage.records import last_timings, record_timing
 
 
 def test_opening_makes_the_folder_and_all_tables(tmp_path: Path) -> None:
@@ -18,7 +15,6 @@ def test_opening_makes_the_folder_and_all_tables(tmp_path: Path) -> None:
         tables = history.tuples("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
         version = history.tuples("PRAGMA user_version")
     assert [name for (name,) in tables] == [
-        "buckets",
         "client_risk",
         "decisions",
         "deployments",
@@ -71,6 +67,21 @@ def test_an_older_database_gets_the_steps_it_lacks(
     with History(tmp_path / "history.db") as history:
         assert history.tuples("SELECT stage, host FROM timings") == [("training", "here")]
         assert history.tuples("PRAGMA user_version") == [(len(MIGRATIONS) + 1,)]
+
+
+def test_a_database_of_a_version_with_buckets_tells_that_it_had_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(History, "migrations", MIGRATIONS[:5])
+    with History(tmp_path / "history.db") as history:
+        history.query("UPDATE master SET buckets = 16, key_seed = 1")
+        history.query("INSERT INTO buckets VALUES (0, 'a', 1, 1)")
+    monkeypatch.undo()
+    with History(tmp_path / "history.db") as history:
+        assert history.query("SELECT * FROM master") == [
+            {"id": 1, "bytes": 0, "rows": 0, "rebuilding": 0}
+            | {"key_file": None, "key_bytes": 0, "buckets": 16}
+        ]
 
 
 def test_a_step_that_fails_leaves_the_database_as_it_was(

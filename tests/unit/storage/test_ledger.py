@@ -1,11 +1,15 @@
 import ast
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from pipeline.core.files import sha256_of
 from pipeline.data.csv_reader import BadRow
-from pipeline.data.loader import PendingFile, TakenFile
+from pipeline.data.input_files import UNREAD, PendingFile, list_input
+from pipeline.data.loader import TakenFile
 from pipeline.storage import ledger
 from pipeline.storage.database import History
 from pipeline.storage.ledger import MasterState, Period
@@ -41,7 +45,7 @@ def pending_names(files: list[PendingFile]) -> list[str]:
 def test_what_was_taken_in_is_recorded_whole(history: History) -> None:
     record(history, TAKEN)
     (row,) = history.query("SELECT * FROM files")
-    assert {**dict(row), "recorded_at": "now"} == {
+    assert {**row, "recorded_at": "now"} == {
         "id": 1,
         "name": "a.csv",
         "size": 100,
@@ -55,8 +59,6 @@ def test_what_was_taken_in_is_recorded_whole(history: History) -> None:
         "rejected": 1,
         "start_byte": 20,
         "end_byte": 90,
-        "ingestion": None,
-        "position": None,
         "recorded_at": "now",
         "judged_at": None,
         "reported_at": None,
@@ -65,9 +67,9 @@ def test_what_was_taken_in_is_recorded_whole(history: History) -> None:
 
 
 def test_the_size_of_the_master_is_recorded_with_the_files(history: History) -> None:
-    assert ledger.master_size(history) == (0, 0)
+    assert ledger.master_state(history) == MasterState(0, 0)
     record(history, TAKEN)
-    assert ledger.master_size(history) == (7, 90)
+    assert ledger.master_state(history) == MasterState(7, 90)
 
 
 def test_files_are_recorded_together_or_not_at_all(history: History) -> None:
@@ -75,7 +77,7 @@ def test_files_are_recorded_together_or_not_at_all(history: History) -> None:
     with pytest.raises(Exception, match=r"NOT NULL|not-null"):
         record(history, TAKEN, broken)
     assert history.query("SELECT * FROM files") == []
-    assert ledger.master_size(history) == (0, 0)
+    assert ledger.master_state(history) == MasterState(0, 0)
 
 
 def test_a_rejected_file_is_recorded_with_its_reason_and_leaves_nothing_to_judge(
@@ -167,7 +169,7 @@ def test_a_rebuild_is_on_record_until_it_has_ended(history: History) -> None:
     during = ledger.rebuilding(history)
     ledger.replace_files(history, [taken("a.csv")], MasterState(3, 30))
     assert (before, during, ledger.rebuilding(history)) == (False, True, False)
-    assert ledger.master_size(history) == (3, 30)
+    assert ledger.master_state(history) == MasterState(3, 30)
 
 
 def test_what_was_judged_stays_judged_after_a_rebuild(history: History) -> None:
@@ -242,3 +244,107 @@ def test_the_period_is_that_of_the_files_up_to_one_each_name_counted_once(histor
 def test_without_any_file_the_period_is_empty(history: History) -> None:
     record(history, REJECTED)
     assert ledger.ingested_period(history, 1) == Period(0, "", "")
+
+
+# --- what is new ---
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in"
+
+
+def record_as_found(history: History, path: Path) -> None:
+    stat = path.stat()
+    record(history, TakenFile(path.name, stat.st_size, stat.st_mtime_ns, sha256_of(path), None))
+
+
+def new_names(history: History, folder: Path, *, remember: bool = True) -> list[str]:
+    found = ledger.new_files(history, list_input(folder), remember=remember)
+    return [file.name for file in found]
+
+
+def test_an_unknown_name_is_new(history: History, folder: Path) -> None:
+    (folder / "a.csv").write_text("x")
+    assert new_names(history, folder) == ["a.csv"]
+
+
+def test_a_recorded_file_is_not_new(history: History, folder: Path) -> None:
+    (folder / "a.csv").write_text("x")
+    record_as_found(history, folder / "a.csv")
+    assert new_names(history, folder) == []
+
+
+def test_a_rejected_file_is_not_new(history: History, folder: Path) -> None:
+    (folder / "a.csv").write_text("x")
+    stat = (folder / "a.csv").stat()
+    record(history, TakenFile("a.csv", 1, stat.st_mtime_ns, "any", "is empty"))
+    assert new_names(history, folder) == []
+
+
+@pytest.mark.parametrize("content", ["y", "longer", ""])
+def test_a_file_whose_content_changed_is_new(history: History, folder: Path, content: str) -> None:
+    (folder / "a.csv").write_text("x")
+    record_as_found(history, folder / "a.csv")
+    (folder / "a.csv").write_text(content)
+    os.utime(folder / "a.csv", ns=(1, 1))
+    assert new_names(history, folder) == ["a.csv"]
+
+
+def test_a_touched_file_with_the_same_content_is_not_new(history: History, folder: Path) -> None:
+    (folder / "a.csv").write_text("x")
+    record_as_found(history, folder / "a.csv")
+    os.utime(folder / "a.csv", ns=(1, 1))
+    assert new_names(history, folder) == []
+
+
+def test_a_touched_file_is_read_only_once(history: History, folder: Path) -> None:
+    (folder / "a.csv").write_text("x")
+    record_as_found(history, folder / "a.csv")
+    os.utime(folder / "a.csv", ns=(1, 1))
+    new_names(history, folder, remember=False)
+    assert history.tuples("SELECT mtime_ns FROM files WHERE mtime_ns = 1") == []
+    new_names(history, folder)
+    assert history.tuples("SELECT mtime_ns FROM files") == [(1,)]
+
+
+@pytest.mark.parametrize("name", ["a\\.csv", "a\n.csv", "ä.csv", os.fsdecode(b"\xe4.csv")])
+def test_a_file_of_any_name_is_new_until_it_is_recorded(
+    history: History, folder: Path, name: str
+) -> None:
+    (folder / name).write_text("x")
+    (file,) = list_input(folder)
+    assert new_names(history, folder) == [file.name]
+    record(history, TakenFile(file.name, file.size, file.mtime_ns, sha256_of(file.path), None))
+    assert new_names(history, folder) == []
+
+
+def test_a_name_is_not_taken_for_another_that_is_recorded_as_it_reads(
+    history: History, folder: Path
+) -> None:
+    (folder / "a\n.csv").write_text("x")
+    (file,) = list_input(folder)
+    record(history, TakenFile(file.name, file.size, file.mtime_ns, sha256_of(file.path), None))
+    (folder / file.name).write_text("x")
+    os.utime(folder / file.name, ns=(file.mtime_ns, file.mtime_ns))
+    assert new_names(history, folder) == ["a\\\\u000a.csv"]
+
+
+def test_what_could_not_be_read_is_not_new_as_long_as_it_cannot_be(
+    history: History, folder: Path
+) -> None:
+    (folder / "a.csv").symlink_to("b.csvx")
+    size = (folder / "a.csv").lstat().st_size
+    record(history, TakenFile("a.csv", size, 1, UNREAD, "is a link"))
+    assert new_names(history, folder) == []
+    (folder / "a.csv").unlink()
+    (folder / "a.csv").write_text("x" * size)
+    assert new_names(history, folder) == ["a.csv"]
+
+
+def test_a_known_content_under_another_name_is_new(history: History, folder: Path) -> None:
+    (folder / "a.csv").write_text("x")
+    record_as_found(history, folder / "a.csv")
+    (folder / "a.csv").rename(folder / "b.csv")
+    assert new_names(history, folder) == ["b.csv"]

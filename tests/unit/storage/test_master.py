@@ -16,7 +16,7 @@ from pipeline.storage.ledger import MasterState
 from pipeline.storage.master import ClientRows, Master, check_rows, open_master
 
 NUMBERS = ("1", "2", "3", "")
-REBUILD = "run `python ingestion.py --rebuild` to make it again from the input folder"
+REBUILD = "run `python ingestion.py --rebuild` to rebuild it from the input folder"
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_master_that_is_being_rebuilt_is_not_read(history: History, path: Path
     ledger.begin_rebuild(history)
     with pytest.raises(HistoryError) as caught:
         open_master(path, DEFAULT_SCHEMA, history)
-    assert str(caught.value) == f"{path} is being made again; run `python ingestion.py` to finish"
+    assert str(caught.value) == f"{path} is being rebuilt; run `python ingestion.py` to finish"
 
 
 def test_a_master_that_is_gone_or_too_short_is_not_read(history: History, path: Path) -> None:
@@ -116,12 +116,6 @@ def test_the_rows_between_some_bytes_are_read_in_order(path: Path) -> None:
     assert frame["exited"].tolist() == [1, 0, 1]
     assert found.read_spans([]).empty
     assert found.read_spans([(50, 50)]).empty
-
-
-def test_a_copy_holds_the_rows_on_record(path: Path, tmp_path: Path) -> None:
-    found = written(path, ["a,1,2,3,0"], tail="torn,1,2")
-    found.copy_to(tmp_path / "copy.csv")
-    assert (tmp_path / "copy.csv").read_bytes() == path.read_bytes()[: found.size]
 
 
 # --- what is asked of the rows ---

@@ -11,7 +11,7 @@ from pipeline.core.schema import DEFAULT_SCHEMA, Schema
 from pipeline.storage.ledger import KeyFile, MasterState
 from pipeline.storage.master_writer import NOTHING, MasterWriter, key_path
 
-REBUILD = "run `python ingestion.py --rebuild` to make it again from the input folder"
+REBUILD = "run `python ingestion.py --rebuild` to rebuild it from the input folder"
 A, B, C = "a,1,2,3,0", "b,1,2,3,1", "c,,,,"
 
 

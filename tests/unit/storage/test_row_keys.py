@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.storage.row_keys import LIKE_SIZE, MOST_RUNS, RowKeys, Run, Words
+from pipeline.storage.row_keys import MAX_RATIO, MAX_RUNS, RowKeys, Run, Words
 
 WORD = st.one_of(st.integers(0, 3), st.integers(2**64 - 2, 2**64 - 1), st.integers(0, 2**64 - 1))
 KEYS = st.lists(st.tuples(WORD, WORD), max_size=30)
@@ -31,7 +31,7 @@ def new_of(known: set[tuple[int, int]], keys: list[tuple[int, int]]) -> list[boo
 def test_it_tells_what_a_set_tells(batches: list[list[tuple[int, int]]]) -> None:
     keys, known = RowKeys(), set[tuple[int, int]]()
     for batch in batches:
-        assert keys.add_keys(*words(batch)).tolist() == new_of(known, batch)
+        assert keys._add_keys(*words(batch)).tolist() == new_of(known, batch)
         assert len(keys) == len(known)
 
 
@@ -42,7 +42,7 @@ def test_what_is_taken_back_counts_no_more(files: list[tuple[list[tuple[int, int
     for file, kept in files:
         mark, before = keys.settle(), known.copy()
         for half in (file[::2], file[1::2]):
-            assert keys.add_keys(*words(half)).tolist() == new_of(known, half)
+            assert keys._add_keys(*words(half)).tolist() == new_of(known, half)
         if not kept:
             keys.take_back(mark)
             known = before
@@ -57,7 +57,7 @@ def test_what_was_saved_is_known(
     path = tmp_path_factory.mktemp("keys") / "keys"
     keys, known = RowKeys(), set[tuple[int, int]]()
     for batch in batches:
-        assert keys.add_keys(*words(batch)).tolist() == new_of(known, batch)
+        assert keys._add_keys(*words(batch)).tolist() == new_of(known, batch)
         if on_record := keys.save(path):
             loaded = RowKeys.load(path, on_record, len(known))
             assert loaded is not None
@@ -81,7 +81,7 @@ def test_runs_of_like_size_are_merged() -> None:
     for begin in range(0, 6_400, 100):
         keys.add(rows(begin, begin + 100))
     lengths = [len(run) for run in keys._runs]
-    assert all(LIKE_SIZE * short < long for long, short in pairwise(lengths))
+    assert all(MAX_RATIO * short < long for long, short in pairwise(lengths))
 
 
 def test_each_set_hashes_in_its_own_way() -> None:
@@ -93,15 +93,15 @@ def test_each_set_hashes_in_its_own_way() -> None:
 
 def test_a_file_has_never_many_more_runs_than_the_most(tmp_path: Path) -> None:
     path, keys = tmp_path / "keys", RowKeys()
-    for i in range(3 * MOST_RUNS):
+    for i in range(3 * MAX_RUNS):
         keys.add(rows(i, i + 1))
         on_record = keys.save(path)
         assert on_record
         loaded = RowKeys.load(path, on_record, i + 1)
         assert loaded
-        assert len(loaded._runs) <= MOST_RUNS
+        assert len(loaded._runs) <= MAX_RUNS
         keys = loaded
-    assert not keys.add(rows(0, 3 * MOST_RUNS)).any()
+    assert not keys.add(rows(0, 3 * MAX_RUNS)).any()
 
 
 def test_nothing_new_writes_nothing(tmp_path: Path) -> None:
