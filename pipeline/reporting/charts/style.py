@@ -135,7 +135,7 @@ def svg_of(figure: Figure) -> str:
 def time_axes(figure: Figure, label: str, left: float = 0.7) -> Axes:
     """Axes over time, with the label of the other axis."""
     axes = plain_axes(figure, left=left)
-    locator = AutoDateLocator(minticks=2, maxticks=5)  # of 3, some spans of minutes have none
+    locator = AutoDateLocator(minticks=2, maxticks=5)  # 3 to 5 has no interval for 2.5 hours
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     axes.set_xlabel("when (UTC)")

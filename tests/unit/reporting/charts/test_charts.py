@@ -415,6 +415,16 @@ def test_time_reaches_from_the_first_to_the_last_moment(name: str, days: tuple[s
     assert tuple(f"{num2date(end):%Y-%m-%d}" for end in axes.get_xlim()) == days
 
 
+@pytest.mark.parametrize("seconds", [61, 150, 3600, 9000, 170_000, 5_000_000])
+def test_time_has_ticks_whatever_its_length(seconds: int) -> None:
+    start = datetime(2026, 1, 1, 9)
+    moments = [f"{start + timedelta(seconds=s):%Y-%m-%dT%H:%M:%SZ}" for s in (0, seconds)]
+    axes = drawn(missing_chart([Missing(at, {"age": 1.0}) for at in moments], "left")).axes[0]
+
+    first, last = axes.get_xlim()
+    assert len([tick for tick in axes.get_xticks() if first <= tick <= last]) >= 2
+
+
 @pytest.mark.parametrize(
     "name", ["score of no batch", "missing, no record", "timings, none", "client, no record"]
 )
