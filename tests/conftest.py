@@ -1,6 +1,5 @@
 """Fixtures: worlds in several states, run once and copied; histories in a file and on a server."""
 
-import fcntl
 import json
 import logging
 import os
@@ -11,6 +10,7 @@ from pathlib import Path
 import postgres
 import pytest
 from hypothesis import settings
+from keeping import made_once
 from sandbox import NOISE, Sandbox, client_rows
 
 from pipeline.storage.database import History
@@ -124,20 +124,12 @@ def kept_worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run_once(world: Sandbox, kept: Path, *stages: str) -> Sandbox:
-    """Run stages on a world, or lay over it what the same stages left of the same world before."""
-    with kept.with_name(f"{kept.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be about to make it
-        if not kept.exists():
-            for stage in stages:
-                result = world.run(stage)
-                assert result.code == 0, result.err
-            made = kept.with_name(f"{kept.name}.new")
-            shutil.rmtree(made, ignore_errors=True)
-            shutil.copytree(world.root, made, symlinks=True)
-            made.rename(kept)
-            return world
-    shutil.copytree(kept, world.root, symlinks=True, dirs_exist_ok=True)
-    return world
+    def run() -> None:
+        for stage in stages:
+            result = world.run(stage)
+            assert result.code == 0, result.err
+
+    return made_once(world, kept, run)
 
 
 @pytest.fixture

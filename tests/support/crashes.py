@@ -11,12 +11,11 @@ import importlib
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
@@ -33,15 +32,11 @@ from recovery import (
 )
 from sandbox import PROJECT
 from tracing import OPENS, SYNCS, WRITES, Call
-from worlds import SCENARIOS, SECONDS, Ended, World, recomputed, without_ids
+from worlds import SCENARIOS, Ended, World, recomputed, without_ids
 
 PAGE = 4096
 BLOCK = 16  # kills that one worker does in a row: many of them leave the same state
-MOMENTS = 24  # at which each scenario is killed at random
-SIZES = (
-    *(0, 1, 64, 200, 512, 1_000, 2_000, 2_900, 3_000, 4_096, 4_608, 6_000, 8_192, 8_720, 10_000),
-    *(12_288, 16_000, 20_480, 30_000, 45_056, 61_440, 65_536, 73_728, 90_112, 98_304, 200_000),
-)
+TWICE = 12  # one in so many is killed again
 DISK = 8 << 20
 ROOM = (*range(16), *range(18, 60, 3), 1000)  # pages left on the disk
 PLACES = ("ingesteddata", "models", "production_deployment", "history.db", "history.db.run", ".")
@@ -68,11 +63,6 @@ class Kill:
     nth: int
     how: str
     call: str
-
-    @property
-    def inside_commit(self) -> bool:
-        """Whether SQLite is at work on the history, and has not removed its journal yet."""
-        return " history.db" in self.call and "/" not in self.call and "unlink" not in self.call
 
 
 class Disk:
@@ -212,55 +202,37 @@ def kill(bench: Bench, case: Kill) -> World:
     return world
 
 
+def kill_again(bench: Bench, world: World, calls: int) -> None:
+    """Kill the next run too, after so many calls, if it makes as many."""
+
+    def count(call: Call) -> None:
+        nonlocal calls
+        calls -= 1
+        if not calls:
+            os.kill(call.thread, signal.SIGKILL)
+
+    if not gone_back(world, bench.scenario):
+        world.run(*bench.scenario.command, before=count)
+        check_production(world)
+        bench.count("and again")
+
+
 # --- the kinds of cases ---
 
 
-def kill_at_calls(bench: Bench, share: slice, *, inside_commits: bool = True) -> None:
-    """Kill it just before every call, in the midst of long writes, and where the power matters."""
-    kills = [kill for kill in bench.kills if inside_commits or not kill.inside_commit]
-    blocks = [kills[i : i + BLOCK] for i in range(0, len(kills), BLOCK)]
+def kill_at_calls(bench: Bench, share: slice) -> None:
+    """Kill it just before every call, in the midst of long writes, and where the power matters.
+
+    Now and then the next run is killed too.
+    """
+    blocks = [bench.kills[i : i + BLOCK] for i in range(0, len(bench.kills), BLOCK)]
     for case in chain.from_iterable(blocks[share]):
         world = kill(bench, case)
-        bench.recover_once(world)
         bench.count(case.how)
-        bench.told(world, f"{case.how} {case.call} (call {case.nth})")
-
-
-def kill_between_commits(bench: Bench, share: slice) -> None:
-    """Kill it as above, but not within what SQLite does for one commit."""
-    kill_at_calls(bench, share, inside_commits=False)
-
-
-def kill_at_random(bench: Bench, share: slice) -> None:
-    """Kill it at random moments, spread over the time that it takes, up to three times in a row."""
-    seconds = []
-    for _ in range(3):
-        started = time.monotonic()
-        assert bench.fresh().run_until(SECONDS, *bench.scenario.command).code == 0
-        seconds.append(time.monotonic() - started)
-    for i in range(MOMENTS)[share]:
-        world = bench.fresh()
-        for _ in range(1 + i % 3):
-            moment = (i + random.random()) / MOMENTS * sorted(seconds)[1]
-            if not gone_back(world, bench.scenario):
-                world.run_until(moment, *bench.scenario.command)
-                bench.count("at a random moment")
-            check_production(world)
+        if case.nth % TWICE == TWICE - 1:
+            kill_again(bench, world, random.randrange(1, bench.found.calls))
         bench.recover_once(world)
-        bench.told(world, f"after {moment:.4f} s")
-
-
-def refuse_long_files(bench: Bench, share: slice) -> None:
-    """Let no file grow beyond a size, as a quota does; then take the limit away."""
-
-    def limited(size: int) -> Callable[[], None]:
-        return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    for size in SIZES[share]:
-        world = bench.fresh()
-        check_refused(bench, world, world.run(*bench.scenario.command, limit=limited(size)))
-        recover(world, bench.scenario, bench.expected)
-        bench.told(world, f"files up to {size} bytes")
+        bench.told(world, f"{case.how} {case.call} (call {case.nth})")
 
 
 def fill_the_disk(bench: Bench, share: slice) -> None:
@@ -334,9 +306,6 @@ def mounted(what: Path | str, place: Path, kind: str, flags: int, data: str = ""
 
 KINDS = {
     "calls": kill_at_calls,
-    "commits": kill_between_commits,
-    "moments": kill_at_random,
-    "long files": refuse_long_files,
     "full disk": fill_the_disk,
     "read-only": forbid_to_write,
 }

@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -171,7 +170,6 @@ class World:
         *command: str,
         before: Callable[[Call], None] = lambda _: None,
         after: Callable[[Call], None] = lambda _: None,
-        limit: Callable[[], None] = lambda: None,
     ) -> Ended:
         """Run a stage in a child; the reader looks after each call that changes production."""
         reader = Reader(self)
@@ -185,34 +183,16 @@ class World:
                     self.faults.append(f"{path.name} is half-written after {call.name}")
 
         with piped() as (out, err):
-            child = fork(lambda: self._main(command, out, err, limit), traced=True)
+            child = fork(lambda: self._main(command, out, err), traced=True)
             code = follow(child, self.root, before, returned)
         reader.end()
         return Ended(code, out.text, err.text)
 
-    def run_until(self, moment: float, *command: str) -> Ended:
-        """Run a stage in a child and kill it after so many seconds; the reader looks all along."""
-        reader = Reader(self)
-        with piped() as (out, err):
-            child = fork(lambda: self._main(command, out, err, lambda: None))
-            end = time.monotonic() + moment
-            while not os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                if time.monotonic() >= end:
-                    os.kill(child, signal.SIGKILL)
-                reader.look()
-                time.sleep(0.0005)
-            _, status = os.waitpid(child, 0)
-        reader.end()
-        return Ended(os.waitstatus_to_exitcode(status), out.text, err.text)
-
-    def _main(
-        self, command: tuple[str, ...], out: "Pipe", err: "Pipe", limit: Callable[[], None]
-    ) -> int:
+    def _main(self, command: tuple[str, ...], out: "Pipe", err: "Pipe") -> int:
         os.dup2(out.writing, 1)
         os.dup2(err.writing, 2)
         signal.alarm(SECONDS)
         sys.executable = shutil.which("false") or ""  # pip gives no answer
-        limit()
         stage, *options = command
         main = importlib.import_module(stage).main
         code: int = main(["--config", str(self.root / "config.json"), *options])

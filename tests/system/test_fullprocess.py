@@ -10,12 +10,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import fields, replace
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Event
 
 import pandas as pd
 import pytest
@@ -1260,65 +1257,6 @@ def test_a_production_folder_that_was_deleted_is_made_again_and_reported_on(
     assert f"nothing deployed: trained on 120 rows and deployed {release.id}" in result.out
     assert [(d.files, d.new_release) for d in decisions(settled)[1:]] == [("[]", release.id)]
     assert set(ranked(settled).values()) == {release.id}
-
-
-@contextmanager
-def run_at_the_api(world: Sandbox) -> Iterator[tuple[subprocess.Popen[str], Event]]:
-    """A run in a process of its own, stopped where it asks whether the API is ours.
-
-    It has judged by then and waits for an answer until the event is set, or for two seconds.
-    """
-    reached, go_on = Event(), Event()
-
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        reached.set()
-        go_on.wait(30)
-        saying("{}")(handler)
-
-    with foreign(answer) as (url, _):
-        world.configure(api_url=url)
-        command = [sys.executable, "fullprocess.py", "--config", str(world.root / "config.json")]
-        child = subprocess.Popen(
-            command, cwd=PROJECT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        try:
-            assert reached.wait(60)
-            yield child, go_on
-        finally:
-            go_on.set()
-            child.kill()
-            child.communicate()
-
-
-def test_of_two_runs_at_once_one_leaves_with_75(source: Sandbox) -> None:
-    with run_at_the_api(source) as (child, go_on):
-        second = source.run("fullprocess")
-        go_on.set()
-        _, log = child.communicate(timeout=60)
-
-    assert (second.code, second.out) == (75, "")
-    assert second.err.startswith(f"error: another run is at work (process {child.pid}, since ")
-    assert second.err.count("\n") == 1
-    assert child.returncode == 0, log
-    assert runs(source) == [("fullprocess", "done", None)]
-    assert not source.config.lock_path.exists()
-
-
-@pytest.mark.slow
-def test_a_run_killed_while_it_reports_is_taken_up_without_judging_again(source: Sandbox) -> None:
-    with run_at_the_api(source) as (child, _):
-        child.send_signal(signal.SIGKILL)
-        child.communicate(timeout=60)
-    assert source.config.lock_path.exists()
-
-    recovered = source.run("fullprocess")
-
-    assert recovered.code == 0
-    assert [d.verdict for d in decisions(source)] == ["nothing deployed"]
-    assert (source.root / "models/apireturns2.txt").exists()
-    assert runs(source) == [("fullprocess", None, None), ("fullprocess", "done", None)]
-    assert source.run("fullprocess").out == NOTHING_NEW
-    assert not source.config.lock_path.exists()
 
 
 # --- practice ---

@@ -134,19 +134,6 @@ def test_a_failure_leaves_standard_output_empty(sandbox: Sandbox, call: str) -> 
     assert (result.err, result.err[:7]) == (as_lines.err, "error: ")
 
 
-def test_a_chain_that_fails_halfway_leaves_standard_output_empty(sandbox: Sandbox) -> None:
-    sandbox.write("sourcedata/a.csv", client_rows(0, 20, outcome="0"))
-
-    result = sandbox.run("fullprocess", "--json")
-
-    assert (result.code, result.out) == (1, "")
-    assert result.err.splitlines()[-1] == (
-        "error: training needs clients who left and clients who stayed; among the 20 rows with"
-        " a known outcome there are only clients with exited = 0"
-    )
-    assert sandbox.query("SELECT status FROM files") == [("ingested",)]
-
-
 def test_a_number_that_json_does_not_have_is_a_bug(sandbox: Sandbox) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         cli.print_json(sandbox.config, {"f1": float("nan")})
@@ -199,15 +186,6 @@ def test_an_ingestion_tells_what_became_of_each_file(sandbox: Sandbox) -> None:
         "path": "ingesteddata/finaldata.csv",
         "rejected_rows": "ingesteddata/rejectedrows.csv",
     }
-
-
-def test_a_file_that_cannot_be_read_has_no_digest(sandbox: Sandbox) -> None:
-    (sandbox.root / "sourcedata/a.csv").symlink_to("nowhere")
-
-    (file,) = told(sandbox, "ingestion")["files"]
-
-    assert (file["name"], file["sha256"], file["added"]) == ("a.csv", None, 0)
-    assert file["reason"].startswith("is ")
 
 
 def test_a_training_tells_the_manifest_it_wrote(settled: Sandbox) -> None:
@@ -467,16 +445,3 @@ def test_a_status_that_cannot_be_told_is_null_with_its_error(settled: Sandbox) -
     assert (found["release"], found["new"]) == (None, None)
     assert screen[0] == f"live release   unknown: {found['errors']['release']}"
     assert screen[3] == f"new files      unknown: {found['errors']['new']}"
-
-
-def test_the_status_before_anything_is_empty(sandbox: Sandbox) -> None:
-    assert told(sandbox, "fullprocess --status") == {
-        "release": None,
-        "last_run": None,
-        "last_active": None,
-        "new": [],
-        "pending": [],
-        "rejected": [],
-        "last_verdict": None,
-        "errors": {},
-    }

@@ -1,13 +1,11 @@
 """Runs that meet each other, and requests that meet a redeployment."""
 
-import fcntl
 import json
 import os
 import re
 import signal
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
-from pathlib import Path
+from contextlib import AbstractContextManager
 
 import pytest
 import requests
@@ -17,7 +15,6 @@ from runs import held_at_start, run_at_work, start
 from sandbox import Sandbox
 from servers import serving, wait_until
 
-from pipeline.core.files import utc_now
 from pipeline.registry.releases import live_id
 from pipeline.storage.history import run_lock
 
@@ -119,31 +116,6 @@ def test_a_killed_run_leaves_no_stale_lock(settled: Sandbox) -> None:
 
     assert (result.code, result.out, result.err) == (0, "nothing new in sourcedata\n", "")
     assert not settled.config.lock_path.exists()
-
-
-@pytest.mark.parametrize("left", ["", '{"pid": 4194305, "since": "2001-01-01T00:00:00.000Z"}'])
-def test_a_holder_that_has_not_yet_said_who_it_is_is_waited_for(
-    settled: Sandbox, left: str
-) -> None:
-    """What the file says at first is nothing, or what a killed run left (4194305 is no process)."""
-    lock = settled.config.lock_path
-    lock.write_text(left)
-    with lock.open("r+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        child = start(settled)
-        wait_until(lambda: child.poll() is not None or has_open(child.pid, lock))
-        lock.write_text(json.dumps({"pid": os.getpid(), "since": utc_now()}))
-        _, err = child.communicate(timeout=600)
-
-    assert child.returncode == 75
-    assert re.fullmatch(HELD.format(os.getpid(), re.escape(str(lock))), err)
-
-
-def has_open(pid: int, path: Path) -> bool:
-    """Whether a process has a file open."""
-    with suppress(OSError):
-        return any(link.readlink() == path for link in Path(f"/proc/{pid}/fd").iterdir())
-    return False
 
 
 # --- requests that meet a redeployment ---
