@@ -37,7 +37,7 @@ def api_token() -> str | None:
 
 
 def authorized(header: str | None, token: str) -> bool:
-    """Whether an `Authorization` header carries the token, told in constant time.
+    """Whether an `Authorization` header carries the token, compared in constant time.
 
     Programs send it as a bearer token, browsers as the password of any user.
     """
@@ -49,10 +49,10 @@ def authorized(header: str | None, token: str) -> bool:
 def _password(credentials: str) -> bytes:
     """The password of a browser's credentials; empty if they are none."""
     try:
-        told = base64.b64decode(credentials, validate=True)
+        decoded = base64.b64decode(credentials, validate=True)
     except ValueError:
         return b""
-    return told.partition(b":")[2]
+    return decoded.partition(b":")[2]
 
 
 def _token(sent: str) -> bytes:

@@ -116,6 +116,8 @@ def schema_of(kind: Any) -> Described:
 
     All fields of a dataclass are required, but those with `OPTIONAL` for metadata.
     """
+    # msgspec makes the same schemas, but takes its limits only in metadata of its own, which would
+    # bring it into packages that know of no API, and calls all fields with a default optional
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return {**schema_of(arguments[0]), **arguments[1]}

@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import requests
 from flask.testing import FlaskClient
 from html_reading import Read
 from sandbox import HEADER, Sandbox, client_rows
@@ -361,13 +360,6 @@ def test_no_file_is_told_on_a_page(client: FlaskClient) -> None:
     assert "choose a CSV file first" in page(answer, 400).words
 
 
-def test_a_body_too_large_is_told_on_a_page(settled: Sandbox) -> None:
-    app = create_app(settled.config)
-    app.config["MAX_CONTENT_LENGTH"] = 1000
-    answer = app.test_client().post("/score", **upload("x" * 2000))
-    page(answer, 413)
-
-
 def test_a_browser_sends_the_token_as_a_password(
     settled: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -427,12 +419,3 @@ def test_what_is_asked_for_puts_no_control_characters_into_the_log(
     create_app(settled.config).test_client().get("/risk/x%0dforged%1b[31m")
 
     assert "'/risk/x\\rforged\\x1b[31m'" in caplog.text
-
-
-def test_a_file_of_too_many_lines_or_columns_is_refused_at_once(settled: Sandbox) -> None:
-    names = "corporation,lastmonth_activity,lastyear_activity,number_of_employees"
-    wide = names + "".join(f",c{i}" for i in range(100_000)) + "\nx\n"
-    with serving(settled.config) as url:
-        for text in (f"{names}\n" + "\n" * 1_000_001, wide):
-            answer = requests.post(f"{url}/score", files={"file": ("a.csv", text)}, timeout=600)
-            assert answer.status_code == 413
