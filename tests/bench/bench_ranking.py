@@ -17,9 +17,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
-from  import BOOSTING
 
 from pipeline.core.config import Config
+from pipeline.models.manifest import BOOSTING
 from pipeline.models.persistence import TrainedModel
 from pipeline.models.scorer import scorer_of
 from pipeline.ranking.explanations import Explainer, baseline_row, contributions
