@@ -15,6 +15,7 @@ from pipeline.reporting.document import Grid, Section
 from pipeline.reporting.model_card import CURVES, KINDS, NOT_FOR, RULES
 from pipeline.reporting.tables import (
     MAX_EVENTS,
+    MAX_REFUSED,
     TOP_CLIENTS,
     checks_grid,
     deployments_grid,
@@ -24,6 +25,7 @@ from pipeline.reporting.tables import (
     score_grid,
     set_aside_grid,
     top_grid,
+    verdicts_grid,
 )
 from pipeline.storage.database import History
 from pipeline.storage.records import Checked
@@ -31,6 +33,7 @@ from pipeline.storage.trends import (
     MAX_POINTS,
     last_checks,
     last_deployments,
+    last_refused,
     missing_samples,
     score_bins,
     timing_bins,
@@ -101,10 +104,6 @@ def drift_section(checked: Checked | None) -> Section:
     title = "Drift"
     if checked is None:
         return Section(key="drift", title=title, lead="No batch was checked for drift yet.")
-    rows = tuple(
-        (f"{one.test}{' (decides)' * (one.test == checked.drift_test)}", one.verdict, one.reason)
-        for one in checked.scores
-    )
     return Section(
         key="drift",
         title=title,
@@ -113,7 +112,7 @@ def drift_section(checked: Checked | None) -> Section:
         charts=(input_chart(checked.input, format_release_number(checked.release)),)
         if checked.input
         else (),
-        grids=(Grid("By score", ("test", "verdict", "why"), rows, widths=(4, 3, 9), narrow=True),),
+        grids=(verdicts_grid(checked),),
     )
 
 
@@ -123,7 +122,7 @@ def data_section(history: History, outcome: str) -> Section:
         key="data",
         title="Data quality",
         charts=(missing_chart(missing_samples(history), outcome),),
-        grids=(refused_grid(history), set_aside_grid(history)),
+        grids=(refused_grid(last_refused(history, MAX_REFUSED)), set_aside_grid(history)),
     )
 
 

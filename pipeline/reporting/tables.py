@@ -15,12 +15,14 @@ from pipeline.core.formatting import (
     format_significant,
 )
 from pipeline.monitoring.bootstrap import Interval
+from pipeline.monitoring.decisions import FeatureDrift
 from pipeline.monitoring.scores import SCORE_NAMES, Scores
 from pipeline.ranking.movers import Movers
 from pipeline.ranking.ranking_file import has_losses, reasons_of
 from pipeline.reporting.document import Grid
 from pipeline.storage.database import History
-from pipeline.storage.trends import Check, Deployment, last_refused
+from pipeline.storage.records import Checked
+from pipeline.storage.trends import Check, Deployment, Missing, Refused, Timing
 
 Intervals = Mapping[str, Interval | None]
 
@@ -57,13 +59,16 @@ def checks_grid(checks: Sequence[Check]) -> Grid:
     """The last batches that were judged, the latest first."""
     return Grid(
         "The last batches",
-        ("when (UTC)", "release", "rows", "outcomes known", "F1", "verdict", "action"),
+        (
+            *("when (UTC)", "release", "rows", "outcomes known", "deployed F1", "F1"),
+            *("drifted features", "verdict", "action"),
+        ),
         tuple(
             (
                 format_minute(one.at),
                 format_release_number(one.release),
                 *(f"{one.rows:,}", f"{one.labelled:,}"),
-                format_score(one.new_f1) if one.new_f1 is not None else "-",
+                *(_score_or_dash(one.deployed_f1), _score_or_dash(one.new_f1), str(one.drifted)),
                 one.verdict,
                 f"{one.action} {format_release_number(one.new_release)}"
                 if one.new_release
@@ -71,9 +76,13 @@ def checks_grid(checks: Sequence[Check]) -> Grid:
             )
             for one in reversed(checks)
         ),
-        numbers=(1, 2, 3, 4),
-        widths=(4, 2, 2, 3, 2, 4, 3),
+        numbers=(1, 2, 3, 4, 5, 6),
+        widths=(5, 3, 2, 4, 4, 2, 4, 5, 4),
     )
+
+
+def _score_or_dash(value: float | None) -> str:
+    return "-" if value is None else format_score(value)
 
 
 def deployments_grid(deployments: Sequence[Deployment]) -> Grid:
@@ -96,24 +105,85 @@ def deployments_grid(deployments: Sequence[Deployment]) -> Grid:
     )
 
 
-def refused_grid(history: History) -> Grid:
-    """The last files that were rejected, or of which rows were set aside."""
+def verdicts_grid(checked: Checked) -> Grid:
+    """The verdict of each drift test of a check."""
     rows = tuple(
-        (
-            one.name,
-            format_minute(one.at),
-            f"{one.rows:,}",
-            f"{one.set_aside:,}",
-            f"rejected: it {one.reason}" if one.reason else "ingested without the bad rows",
-        )
-        for one in reversed(last_refused(history, MAX_REFUSED))
+        (f"{one.test}{' (decides)' * (one.test == checked.drift_test)}", one.verdict, one.reason)
+        for one in checked.scores
     )
-    header = ("file", "when (UTC)", "rows", "bad rows", "result")
-    caption = "Rejected files, and files of which rows were set aside"
+    return Grid("By score", ("test", "verdict", "why"), rows, widths=(4, 3, 9), narrow=True)
+
+
+def input_grid(found: Sequence[FeatureDrift]) -> Grid:
+    """Each feature of a batch compared with the training data."""
     return Grid(
-        caption,
-        header,
-        rows,
+        "By input",
+        ("feature", "PSI", "limit", "p", "missing", "before", "unseen", "verdict"),
+        tuple(
+            (
+                one.name,
+                _number(one.psi, ".3f"),
+                _number(one.psi_limit, ".3f"),
+                _number(one.p_value, ".2g"),
+                *(format_percent(share) for share in (one.missing, one.missing_before, one.unseen)),
+                one.verdict,
+            )
+            for one in found
+        ),
+        numbers=(1, 2, 3, 4, 5, 6),
+    )
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def missing_grid(samples: Sequence[Missing]) -> Grid:
+    """Percent missing of each column, at the first and the last moment, and at most."""
+    columns = samples[-1].percent if samples else {}
+    ends = [format_minute(one.at) for one in (*samples[:1], *samples[-1:])]
+    span = f", {' to '.join(ends)}" if ends else ""
+    series = {name: [one.percent.get(name) for one in samples] for name in columns}
+    rows = tuple(
+        (name, *(_number(value, ".2f") for value in (values[0], values[-1], _largest(values))))
+        for name, values in series.items()
+    )
+    header = ("column", "first", "last", "highest")
+    return Grid(f"Missing data, percent{span}", header, rows, numbers=(1, 2, 3))
+
+
+def _largest(values: Sequence[float | None]) -> float:
+    return max(value for value in values if value is not None)
+
+
+def timings_grid(timings: Sequence[Timing]) -> Grid:
+    """How long stages took, the latest first."""
+    return Grid(
+        "Timings",
+        ("when (UTC)", "stage", "seconds", "rows"),
+        tuple(
+            (format_minute(one.at), one.stage, f"{one.seconds:.3f}", f"{one.rows:,}")
+            for one in reversed(timings)
+        ),
+        numbers=(2, 3),
+    )
+
+
+def refused_grid(refused: Sequence[Refused]) -> Grid:
+    """The last files that were rejected, or of which rows were set aside, the latest first."""
+    return Grid(
+        "Rejected files, and files of which rows were set aside",
+        ("file", "when (UTC)", "rows", "bad rows", "result"),
+        tuple(
+            (
+                one.name,
+                format_minute(one.at),
+                f"{one.rows:,}",
+                f"{one.set_aside:,}",
+                f"rejected: it {one.reason}" if one.reason else "ingested without the bad rows",
+            )
+            for one in reversed(refused)
+        ),
         (2, 3),
         empty="None.",
         widths=(3, 3, 1, 2, 8),

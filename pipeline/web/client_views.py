@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.config import Config
-from pipeline.core.csv_format import escape_formula
 from pipeline.core.errors import NotRecordedError
 from pipeline.core.files import utc_now
-from pipeline.core.formatting import format_percent, pluralize
+from pipeline.core.formatting import escape_formula, format_percent, pluralize
 from pipeline.core.schema import Schema, csv_line
 from pipeline.ranking.explanations import Explainer, baseline_row
 from pipeline.ranking.ranking_file import BANDS, has_losses, ranking_to_dicts

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.config import Config
+from pipeline.models.manifest import SelfCheck
 from pipeline.monitoring import metrics
 from pipeline.monitoring.bootstrap import score_intervals
 from pipeline.monitoring.decisions import FeatureDrift, ScoreDrift
@@ -131,7 +132,9 @@ def with_features(release: Release, count: int) -> Release:
     """A release of a table with so many features."""
     names = tuple(f"quite_a_long_feature_name_{i}" for i in range(count))
     schema = replace(release.model.schema, numeric=names)
-    return replace(release, model=replace(release.model, schema=schema))
+    check = SelfCheck(((None,) * count,), (0.5,))
+    manifest = replace(release.model, schema=schema, self_check=check, usual=())
+    return replace(release, model=manifest)
 
 
 def set_aside(path: Path) -> list[str]:

@@ -15,6 +15,7 @@ from pipeline.core.formatting import format_percent, pluralize, truncate
 from pipeline.monitoring.decisions import Cause, FeatureDrift, Verdict
 from pipeline.reporting.charts.chart import Chart
 from pipeline.reporting.charts.style import ALARM, MUTED, QUIET, SERIES, SMALL, plain_axes
+from pipeline.reporting.tables import input_grid
 
 BINS = 20  # of equal width
 MAX_FEATURES = 12  # drawn; the others are in the table
@@ -104,6 +105,7 @@ def input_chart(found: Sequence[FeatureDrift], release: str) -> Chart:
         title = f"Input: {', '.join(drifted)} drifted"
     else:
         title = "Input: no feature drifted" if drawn else "Input: too few rows to tell"
+    grid = input_grid(found)
     return Chart(
         key="input",
         title=title if len(title) < 100 else f"Input: {len(drifted):,} features drifted",
@@ -112,18 +114,8 @@ def input_chart(found: Sequence[FeatureDrift], release: str) -> Chart:
             f" the training data of release {release}, as a multiple of the limit for so many rows;"
             " dashed: the limit. Those that drifted are marked."
         ),
-        header=("feature", "PSI", "limit", "p", "missing", "before", "unseen", "verdict"),
-        rows=tuple(
-            (
-                one.name,
-                _number(one.psi, ".3f"),
-                _number(one.psi_limit, ".3f"),
-                _number(one.p_value, ".2g"),
-                *(format_percent(share) for share in (one.missing, one.missing_before, one.unseen)),
-                one.verdict,
-            )
-            for one in found
-        ),
+        header=grid.header,
+        rows=grid.rows,
         draw=partial(_draw_input, sorted(drawn, key=_weight, reverse=True)[:MAX_FEATURES]),
     )
 
@@ -171,7 +163,3 @@ def _cause(one: FeatureDrift) -> str:
     if one.causes[:1] == (Cause.MISSING,):
         return f": {format_percent(one.missing)} missing"
     return f": {format_percent(one.unseen)} unseen" if Cause.UNSEEN in one.causes else ""
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)

@@ -1,21 +1,25 @@
-"""Aligned tables for a terminal: of trends, in cells that letters take."""
+"""Aligned tables for a terminal, in the cells that letters take."""
 
 import pytest
 
-from pipeline.reporting.text_tables import MAX_CELLS, MAX_WIDTH, aligned, trend_lines, width
-from pipeline.storage.trends import Missing, Refused, Trends
+from pipeline.reporting.document import Grid
+from pipeline.reporting.tables import missing_grid
+from pipeline.reporting.text_tables import MAX_CELLS, grid_lines, width
+from pipeline.storage.trends import Missing
 
 
-def test_a_table_is_aligned() -> None:
-    assert aligned(("when", "rows", "what"), [("now", "1,000", "done"), ("later", "5", "x")]) == [
-        "when    rows  what",
-        "now    1,000  done",
-        "later      5  x",
+def test_a_table_is_aligned_numbers_to_the_right() -> None:
+    rows = (("now", "1,000", "done"), ("later", "5", "x"))
+    assert grid_lines(Grid("Runs", ("when", "rows", "result"), rows, numbers=(1,))) == [
+        "Runs",
+        "  when    rows  result",
+        "  now    1,000  done",
+        "  later      5  x",
     ]
 
 
 def test_a_table_without_rows_has_no_header() -> None:
-    assert aligned(("when", "rows"), []) == []
+    assert grid_lines(Grid("Runs", ("when", "rows"), ())) == ["Runs", "  None yet."]
 
 
 @pytest.mark.parametrize(
@@ -36,44 +40,33 @@ def test_a_text_is_as_wide_as_a_terminal_shows_it(text: str, cells: int) -> None
 
 
 def test_wide_letters_are_aligned_by_the_cells_they_take() -> None:
-    assert aligned(("when", "数値", "what"), [("now", "1.00", "x"), ("今", "25.00", "y")]) == [
-        "when   数値  what",
-        "now    1.00  x",
-        "今    25.00  y",
+    rows = (("now", "1.00", "x"), ("今", "25.00", "y"))
+    assert grid_lines(Grid("", ("when", "数値", "why"), rows, numbers=(1,)))[1:] == [
+        "  when   数値  why",
+        "  now    1.00  x",
+        "  今    25.00  y",
     ]
 
 
 @pytest.mark.parametrize("name", ["x" * 61, "数" * 31, "e\u0301" * 61])
-def test_a_long_name_is_cut_by_the_cells_it_takes(name: str) -> None:
-    refused = Refused("2026-11-22T09:00:00Z", name, 0, 0, "no table")
-    line = trend_lines(Trends((), (), (), (), (refused,)))[-1]
-    cut = line.split()[2]
+def test_a_long_cell_is_cut_by_the_cells_it_takes(name: str) -> None:
+    cut = grid_lines(Grid("", ("file", "rows"), ((name, "1"),)))[-1].split()[0]
     assert cut.endswith("…")
     assert MAX_CELLS - 1 <= width(cut) <= MAX_CELLS
 
 
-def missing(*percents: dict[str, float]) -> list[str]:
-    found = tuple(Missing(f"2026-11-{22 + i}T09:00:00Z", p) for i, p in enumerate(percents))
-    lines = trend_lines(Trends((), (), found, (), ()))
-    first = lines.index("missing data, percent") + 1
-    return lines[first : lines.index("timings") - 1]
-
-
-def test_only_columns_that_ever_lacked_values_are_told() -> None:
-    assert missing({"a": 0.0, "b": 0.0, "c": 0.0}, {"a": 0.0, "b": 1.5, "d": 2.0}) == [
-        "  when                 b     d",
-        "  2026-11-22 09:00  0.00     -",
-        "  2026-11-23 09:00  1.50  2.00",
-        "  2 columns never lacked a value",
-    ]
-    assert missing({"a": 0.0}) == ["  1 column never lacked a value"]
-    assert missing() == ["  none yet"]
-
-
-def test_many_columns_are_told_in_lines_that_fit() -> None:
-    names = [f"{'数値' * 3} {i}" for i in range(60)] + ["long" * 20]
-    lines = missing(dict.fromkeys(names, 100.0))
-    assert all(width(line) <= MAX_WIDTH for line in lines)
-    told = " ".join(line for line in lines if line.startswith("  when"))
-    assert [name for name in names[:60] if f"{name}  " not in f"{told}  "] == []
-    assert sum(line.count("100.00") for line in lines) == 61
+def test_missing_data_are_shown_at_both_ends_and_at_most() -> None:
+    percents = (
+        {"a": 0.0, "b": 3.0, "gone": 1.0},
+        {"a": 0.0, "b": 7.5},
+        {"a": 0.0, "b": 1.5, "c": 2.0},
+    )
+    found = [Missing(f"2026-11-{22 + i}T09:00:00Z", p) for i, p in enumerate(percents)]
+    grid = missing_grid(found)
+    assert grid.caption == "Missing data, percent, 2026-11-22 09:00 to 2026-11-24 09:00"
+    assert grid.rows == (
+        ("a", "0.00", "0.00", "0.00"),
+        ("b", "3.00", "1.50", "7.50"),
+        ("c", "-", "2.00", "2.00"),
+    )
+    assert missing_grid([]).rows == ()
