@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             found[clients] = interleaved({**read, **whole, **bits}, repeat)
             peaks[clients] = peak(config)
             if clients <= MOST_BOOSTED:
-                boosted = train(replace(config, policy=replace(config.policy, model=BOOSTING)))
+                boosted = train(replace(config, policy=replace(config.policy, model="boosting")))
                 trees[clients] = interleaved(wholes(config, boosted), 5)
     sizes = [f"{clients:,}" for clients in args.clients]
     lines = lines_of(found, args.clients)
