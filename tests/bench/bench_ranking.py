@@ -19,7 +19,6 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from pipeline.core.config import Config
-from pipeline.models.manifest import BOOSTING
 from pipeline.models.persistence import TrainedModel
 from pipeline.models.scorer import scorer_of
 from pipeline.ranking.explanations import Explainer, baseline_row, contributions
