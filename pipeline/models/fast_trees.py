@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.data.features import Features
-from pipeline.models.model_parts import PUT_TOGETHER_DIFFERENTLY, Landmarks
+from pipeline.models.model_parts import PUT_TOGETHER_DIFFERENTLY, pipeline_parts
 
 LEAVES = 16  # of a tree at most: the bits of a table entry
 ALL = (1 << LEAVES) - 1
@@ -77,14 +77,6 @@ class Trees:
             decision[block] = _sum_columns(self.values.take(leaves.T))
         return decision
 
-    @property
-    def landmarks(self) -> Landmarks:
-        """The edges of numbers, and the categories that are distinguished."""
-        return Landmarks(
-            tuple(table.edges.tolist() for table in self.numbers),
-            tuple(list(table.codes) for table in self.words),
-        )
-
     def _leaves(self, left: np.ndarray) -> np.ndarray:
         """The index in `values` of the one leaf that is left of each tree: shape (…, trees).
 
@@ -112,11 +104,8 @@ def trees_of(model: Any) -> Trees | None:
     It is recognised by names and shapes only: the caller must compare the results of both.
     """
     try:
-        columns, boosting = model[0], model[1]
-        if len(model) != 2 or list(boosting.classes_) != [0, 1] or boosting._preprocessor:
-            return None
-        fitted = {name: part for name, part, _ in columns.transformers_}
-        if list(fitted) not in (["categories", "numbers"], ["categories"], ["numbers"]):
+        fitted, boosting = pipeline_parts(model)
+        if boosting._preprocessor:
             return None
         codes = _codes(fitted["categories"]["encode"]) if "categories" in fitted else []
         return _trees(boosting, codes)

@@ -25,11 +25,15 @@ class ModelParts(NamedTuple):
     threshold: float | None  # clients at or above this risk are predicted to leave; None for 0.5
 
 
-class Landmarks(NamedTuple):
-    """The values that a model distinguishes, for each numeric and each categorical column."""
+def pipeline_parts(model: Any) -> tuple[dict[str, Any], Any]:
+    """The fitted transformers of a pipeline's columns, by name, and its classifier of 0 and 1.
 
-    edges: tuple[list[float], ...]  # the numbers at which its answer changes, if it has such
-    words: tuple[list[str], ...]
+    Raises any of `PUT_TOGETHER_DIFFERENTLY` for any other model.
+    """
+    columns, classifier = model[0], model[1]
+    if len(model) != 2 or list(classifier.classes_) != [0, 1]:
+        raise ValueError("it is another pipeline")
+    return {name: part for name, part, _ in columns.transformers_}, classifier
 
 
 def unwrap_model(model: Any) -> ModelParts:

@@ -15,7 +15,7 @@ from pipeline.reporting.document import Section
 from pipeline.reporting.html import rendered, static
 from pipeline.reporting.overview import page_health, page_sections, readable_release
 from pipeline.web.api import api_description
-from pipeline.web.api_docs import documented
+from pipeline.web.api_docs import example, shape
 from pipeline.web.client_views import (
     client_record,
     listing,
@@ -164,9 +164,7 @@ def report_pdf() -> Response:
 def docs() -> Response:
     """The description of the API."""
     described = api_description(get_state().config.schema)
-    return page(
-        "docs.html", about=described["info"]["description"], operations=documented(described)
-    )
+    return page("docs.html", api=described, shape=shape, example=example)
 
 
 def _static(name: str) -> Response:
