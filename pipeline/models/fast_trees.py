@@ -7,7 +7,7 @@ trees have at most 16 leaves, and columns few distinct values.
 """
 
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,26 +69,16 @@ class Trees:
         found = [(table.open, table.places(numbers)) for table, numbers in columns]
         texts = zip(self.words, rows.texts, strict=True)
         found += [(table.open, table.places(words)) for table, words in texts]
+        first = np.arange(0, len(self.values), LEAVES, dtype="int32") - 127
         decision = np.empty(len(rows))
         for start in range(0, len(rows), ROWS):
             block = slice(start, start + ROWS)
             left = [table.take(places[block], axis=0) for table, places in found]
-            leaves = self._leaves(reduce(np.bitwise_and, left))
+            # the leaf left of each tree: the exponent of a power of two is in the bits from 23 on
+            leaves = reduce(np.bitwise_and, left).astype("float32").view("int32") >> 23
+            leaves += first
             decision[block] = _sum_columns(self.values.take(leaves.T))
         return decision
-
-    def _leaves(self, left: np.ndarray) -> np.ndarray:
-        """The index in `values` of the one leaf that is left of each tree: shape (…, trees).
-
-        A power of two, as a float, has its exponent in the bits from 23 on.
-        """
-        leaves = left.astype("float32").view("int32") >> 23
-        leaves += self._first
-        return leaves
-
-    @cached_property
-    def _first(self) -> np.ndarray:
-        return np.arange(0, len(self.values), LEAVES, dtype="int32") - 127
 
 
 def _sum_columns(values: np.ndarray) -> np.ndarray:

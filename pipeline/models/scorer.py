@@ -5,7 +5,7 @@ Predicting a row from a model's numbers takes a hundredth of the time that its D
 
 import logging
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -40,16 +40,6 @@ class Scores(NamedTuple):
     risk: np.ndarray
 
 
-class Scorer(Protocol):
-    """A way to predict with a model."""
-
-    def scores(self, rows: Features) -> Scores:
-        """The outcome and the risk of each row: two arrays of shape (rows,)."""
-
-    def decision(self, rows: Features) -> np.ndarray:
-        """The log-odds of the outcome 1 before any calibration: shape (rows,), float64."""
-
-
 @dataclass(frozen=True)
 class ByEstimator:
     """The model itself, given a DataFrame: right for any model."""
@@ -82,24 +72,26 @@ class ByNumbers:
     threshold: float | None = None
 
     def scores(self, rows: Features) -> Scores:
-        """The outcome and the risk of each row: two arrays of shape (rows,)."""
+        """The outcome and the risk of each row: two arrays of shape (rows,).
+
+        Outcomes as scikit-learn's estimators predict them: a pipeline 1 if the log-odds are above
+        0, a calibrated one if the risk is above a half, one with a threshold if the risk is not
+        below it.
+        """
         decision = self.core.decision(rows)
         risk = (self.curve or PLAIN).risk(decision)
-        return Scores(self.leaves(decision, risk).astype("int64"), risk)
+        if self.threshold is not None:
+            outcomes = risk >= self.threshold
+        else:
+            outcomes = risk > HALF if self.curve else decision > 0
+        return Scores(outcomes.astype("int64"), risk)
 
     def decision(self, rows: Features) -> np.ndarray:
         """The log-odds of the outcome 1 before any calibration: shape (rows,), float64."""
         return self.core.decision(rows)
 
-    def leaves(self, decision: np.ndarray, risk: np.ndarray) -> np.ndarray:
-        """Whether the outcome 1 is predicted: shape (rows,).
 
-        As scikit-learn's estimators do it: a pipeline if the log-odds are above 0, a calibrated one
-        if the risk is above a half, one with a threshold if the risk is not below it.
-        """
-        if self.threshold is not None:
-            return risk >= self.threshold
-        return risk > HALF if self.curve else decision > 0
+Scorer = ByEstimator | ByNumbers  # the ways to predict with a model
 
 
 def scorer_of(model: Model, manifest: ModelManifest) -> Scorer:
