@@ -1,5 +1,6 @@
 """Times, numbers and names as the page and the reports show them."""
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
@@ -70,3 +71,21 @@ def truncate(text: str, most: int) -> str:
 def format_amount(value: float) -> str:
     """A sum of money to the unit, and huge ones with an exponent: `12,345`, `1.2e+61`."""
     return f"{value:,.0f}" if abs(value) < _HUGE else f"{value:.3g}"
+
+
+# A cell that begins with = + - @, a tab or a line end is taken for a formula by spreadsheets; an
+# apostrophe before it makes it plain text. Some begin a cell also at a semicolon, a tab or a line
+# end within a text. Source: OWASP, CSV Injection.
+_FORMULA = r"""(?=["']*[=+\-@])"""
+_BEFORE = re.compile(rf"^(?='*[\t\r\n])|(?:^|(?<=[;\t\r\n])){_FORMULA}")
+_MARK = re.compile(rf"^'(?='*[\t\r\n])|(?:^|(?<=[;\t\r\n]))'{_FORMULA}")
+
+
+def escape_formula(text: str) -> str:
+    """A text as a CSV cell that no spreadsheet runs."""
+    return _BEFORE.sub("'", text)
+
+
+def unescape_formula(cell: str) -> str:
+    """The text of a cell that `escape_formula` made."""
+    return _MARK.sub("", cell)

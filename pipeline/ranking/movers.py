@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.csv_format import escape_formula
 from pipeline.core.files import write_if_changed
+from pipeline.core.formatting import escape_formula
 from pipeline.core.schema import csv_line
 from pipeline.ranking.rank import RISK_DECIMALS, Ranking
 from pipeline.storage.database import History

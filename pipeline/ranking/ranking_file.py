@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.config import RiskBands
-from pipeline.core.csv_format import escape_formula, unescape_formula
 from pipeline.core.errors import HistoryError
 from pipeline.core.files import write_atomic
+from pipeline.core.formatting import escape_formula, unescape_formula
 from pipeline.core.schema import csv_line
 from pipeline.ranking.explanations import SEPARATOR, Explainer
 from pipeline.ranking.rank import RISK_DECIMALS, Ranking

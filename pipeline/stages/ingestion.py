@@ -6,9 +6,9 @@ from time import perf_counter
 from typing import Any
 
 from pipeline.core.config import Config
-from pipeline.core.csv_format import escape_formula
 from pipeline.core.errors import HistoryError
 from pipeline.core.files import sync_folder, write_atomic, write_if_changed
+from pipeline.core.formatting import escape_formula
 from pipeline.core.schema import csv_line
 from pipeline.data.input_files import FoundFile, list_input
 from pipeline.data.loader import TakenFile, log_counts, take_in

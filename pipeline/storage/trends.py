@@ -149,12 +149,12 @@ def last_refused(history: History, limit: int) -> tuple[Refused, ...]:
 
 
 def score_bins(history: History, limit: int = MAX_POINTS) -> list[ScoreBin]:
-    """The F1 on every batch that has one, oldest first, in at most so many bins of like size."""
+    """The F1 on every batch that has one, oldest first, in at most so many bins."""
     rows = history.tuples(
         "SELECT min(at), max(at), count(*), avg(new_f1), min(new_f1), max(new_f1),"
-        " sum(CASE WHEN verdict = ? THEN 1 ELSE 0 END) FROM"
-        " (SELECT at, new_f1, verdict, ntile(?) OVER (ORDER BY id) AS bin"
-        " FROM decisions WHERE new_f1 IS NOT NULL) AS binned GROUP BY bin ORDER BY bin",
+        " sum(CASE WHEN verdict = ? THEN 1 ELSE 0 END) FROM decisions,"
+        " (SELECT min(id) AS low, max(id) + 1 - min(id) AS span FROM decisions) AS ids"
+        " WHERE new_f1 IS NOT NULL GROUP BY (id - low) * ? / span ORDER BY min(id)",
         *(Verdict.DRIFT, limit),
     )
     return [ScoreBin(*row) for row in rows]
@@ -163,13 +163,13 @@ def score_bins(history: History, limit: int = MAX_POINTS) -> list[ScoreBin]:
 def timing_bins(history: History, stage: str, limit: int = MAX_POINTS) -> list[TimingBin]:
     """The seconds of every real run of a stage, oldest first, in at most so many bins."""
     rows = history.tuples(
-        "SELECT first, last, runs, mean, low, high, rows FROM"
+        "SELECT first, last, runs, mean, shortest, longest, rows FROM"
         " (SELECT min(at) AS first, max(at) AS last, count(*) AS runs, avg(seconds) AS mean,"
-        " min(seconds) AS low, max(seconds) AS high, max(id) AS last_id FROM"
-        " (SELECT id, at, seconds, ntile(?) OVER (ORDER BY id) AS bin"
-        " FROM timings WHERE stage = ?) AS binned GROUP BY bin) AS bins"
+        " min(seconds) AS shortest, max(seconds) AS longest, max(id) AS last_id FROM timings,"
+        " (SELECT min(id) AS low, max(id) + 1 - min(id) AS span FROM timings WHERE stage = ?)"
+        " AS ids WHERE stage = ? GROUP BY (id - low) * ? / span) AS bins"
         " JOIN timings ON id = last_id ORDER BY id",
-        *(limit, stage),
+        *(stage, stage, limit),
     )
     return [TimingBin(*row) for row in rows]
 
@@ -181,8 +181,9 @@ def missing_samples(history: History, limit: int = MAX_POINTS) -> tuple[Missing,
     """
     return _missing(
         history,
-        "SELECT max(at) FROM (SELECT at, ntile(?) OVER (ORDER BY at) AS bin"
-        " FROM (SELECT DISTINCT at FROM missing) AS moments) AS binned GROUP BY bin",
+        "SELECT max(at) FROM missing,"
+        " (SELECT min(rowid) AS low, max(rowid) + 1 - min(rowid) AS span FROM missing) AS ids"
+        " WHERE position = 0 GROUP BY (missing.rowid - low) * ? / span",
         limit,
     )
 

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.core.errors import PipelineError
@@ -37,33 +38,26 @@ def api_token() -> str | None:
 
 
 def authorized(header: str | None, token: str) -> bool:
-    """Whether an `Authorization` header carries the token, told in constant time.
+    """Whether an `Authorization` header carries the token, compared in constant time.
 
     Programs send it as a bearer token, browsers as the password of any user.
     """
     scheme, _, sent = (header or "").partition(" ")
-    carried = _CARRIED.get(scheme.lower(), _nothing)
+    carried: Callable[[str], bytes] = _CARRIED.get(scheme.lower(), lambda _: b"")
     return hmac.compare_digest(carried(sent), token.encode())
 
 
 def _password(credentials: str) -> bytes:
     """The password of a browser's credentials; empty if they are none."""
     try:
-        told = base64.b64decode(credentials, validate=True)
+        decoded = base64.b64decode(credentials, validate=True)
     except ValueError:
         return b""
-    return told.partition(b":")[2]
+    return decoded.partition(b":")[2]
 
 
-def _token(sent: str) -> bytes:
-    return sent.encode()
-
-
-def _nothing(_: str) -> bytes:
-    return b""
-
-
-_CARRIED = {"bearer": _token, "basic": _password}  # scheme -> the token that it carries
+# scheme -> the token that it carries
+_CARRIED: dict[str, Callable[[str], bytes]] = {"bearer": str.encode, "basic": _password}
 
 
 def check_address(host: str) -> None:

@@ -24,11 +24,8 @@ from servers import free_port, wait_until
 
 from app import create_app
 from pipeline.core.errors import HistoryError
-from pipeline.data.loader import TakenFile
 from pipeline.ranking.current_ranking import history_stamp
 from pipeline.registry.releases import live_id
-from pipeline.storage import ledger
-from pipeline.storage.ledger import MasterState
 from pipeline.storage.migrations import MIGRATIONS
 from pipeline.storage.records import last_timings, record_timing
 
@@ -260,15 +257,6 @@ def test_the_stamp_changes_with_what_is_written_alone(live: Sandbox) -> None:
     assert during != stamps[3]
 
 
-def test_the_page_follows_what_is_recorded(live: Sandbox) -> None:
-    client = create_app(live.config).test_client()
-    assert "c.csv" not in client.get("/").text
-    live.write("sourcedata/c.csv", "who,what\nAcme,1\n")
-    assert live.run("ingestion").code == 0
-
-    assert "c.csv" in client.get("/").text
-
-
 # --- records ---
 
 
@@ -277,19 +265,6 @@ def test_ids_go_on_beyond_those_that_were_given(database: str) -> None:
         told = {"command": "x", "started_at": "t"}
         ids = [history.insert("runs", id=given, **told) for given in (None, 7, 3, None, None)]
         assert ids == [1, 7, 3, 8, 9]
-
-
-def test_after_a_rebuild_a_new_file_has_a_new_id(database: str) -> None:
-    def taken(name: str) -> TakenFile:
-        return TakenFile(name, 1, 1, name, None)
-
-    with opened(database) as history:
-        ledger.record_files(history, [taken("a"), taken("b"), taken("c")], MasterState(1, 1))
-        ledger.replace_files(history, [taken("c"), taken("d"), taken("a")], MasterState(1, 1))
-        ledger.record_files(history, [taken("e")], MasterState(1, 1))
-        found = dict(history.tuples("SELECT name, id FROM files"))
-
-    assert found == {"a": 1, "c": 3, "d": 4, "e": 5}
 
 
 def test_a_number_is_read_as_it_was_written(database: str) -> None:

@@ -107,16 +107,6 @@ def test_a_timing_is_recorded(source: Sandbox) -> None:
     assert source.query("SELECT rows FROM timings WHERE stage = 'training'") == [(120,)]
 
 
-def test_the_models_folder_holds_the_model_its_manifest_and_its_reference(source: Sandbox) -> None:
-    source.run("ingestion")
-    source.run("training")
-    assert sorted(p.name for p in source.config.output_model_path.iterdir()) == [
-        "manifest.json",
-        "reference.json",
-        "trainedmodel.pkl",
-    ]
-
-
 def test_rows_not_on_record_are_not_learned(source: Sandbox) -> None:
     source.run("ingestion")
     before = trained_bytes(source)
@@ -154,11 +144,6 @@ def test_one_outcome_only_is_told_and_the_old_model_stays(sandbox: Sandbox) -> N
 def test_a_huge_number_does_not_stop_training(sandbox: Sandbox) -> None:
     prepared(sandbox, [*client_rows(0, 60), "huge,1e300,1,1,1"])
     assert sandbox.run("training").code == 0
-
-
-def test_the_same_data_give_the_same_bytes_again(source: Sandbox) -> None:
-    source.run("ingestion")
-    assert trained_bytes(source) == trained_bytes(source)
 
 
 AFTER_A_LOAD = """

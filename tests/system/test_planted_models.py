@@ -6,14 +6,10 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Iterator
-from copy import deepcopy
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sklearn.base
-from modelling import MIXED, made
 from sandbox import Result, Sandbox, client_rows
 
 from app import create_app
@@ -25,7 +21,6 @@ from pipeline.registry.releases import live_id, live_release, read_release, rele
 MODEL = "trainedmodel.pkl"
 NEEDLESS = r"which no model of ours needs"
 TRAIN_AGAIN = "train again with the versions installed here, or install those of its manifest"
-BANK = {"client": "id", "outcome": "left", "numeric": ["age"], "categorical": ["land", "sex"]}
 
 
 class Runs:
@@ -185,74 +180,7 @@ def test_a_server_that_starts_with_it_serves_nothing(deployed: Sandbox) -> None:
     assert not marker.exists()
 
 
-# --- a command within a model of ours ---
-
-
-def core(model: Any) -> Any:
-    return model.estimator.calibrated_classifiers_[0].estimator
-
-
-HIDDEN: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "the threshold": (lambda model: model, "threshold"),
-    "what the threshold is for": (lambda model: model, "estimator"),
-    "what is calibrated": (lambda model: model.estimator, "estimator"),
-    "the curves": (lambda model: model.estimator.calibrated_classifiers_[0], "calibrators"),
-    "the points of a curve": (
-        lambda model: model.estimator.calibrated_classifiers_[0].calibrators[0],
-        "X_thresholds_",
-    ),
-    "the trees": (lambda model: core(model)["boosting"], "_predictors"),
-    "a tree": (lambda model: core(model)["boosting"]._predictors[0][0], "nodes"),
-    "the bins": (lambda model: core(model)["boosting"]._bin_mapper, "bin_thresholds_"),
-    "a second encoding": (lambda model: core(model)["boosting"], "_preprocessor"),
-    "the loss": (lambda model: core(model)["boosting"]._loss, "link"),
-    "the codes": (
-        lambda model: core(model)["columns"].named_transformers_["categories"]["encode"],
-        "categories_",
-    ),
-}
-
-
-@pytest.mark.parametrize("place", HIDDEN)
-def test_hidden_within_a_model_of_trees_it_is_refused(deployed: Sandbox, place: str) -> None:
-    marker = deployed.root / "ran"
-    model = deepcopy(made(MIXED, "boosting", "isotonic", 0.3))
-    part, name = HIDDEN[place]
-    vars(part(model))[name] = Runs(marker)
-    put_model(models(deployed), pickle.dumps(model, protocol=5))
-
-    result = deployed.run("deployment")
-
-    refused(result, models(deployed) / MODEL, f"it names posix.system, {NEEDLESS}")
-    assert not marker.exists()
-
-
 # --- another content than the manifest says ---
-
-
-def test_a_model_whose_digest_does_not_match_is_not_even_looked_at(deployed: Sandbox) -> None:
-    (models(deployed) / MODEL).write_bytes(pickle.dumps(Runs(deployed.root / "ran")))
-
-    result = deployed.run("deployment")
-
-    assert (result.code, result.err) == (
-        1,
-        f"error: {models(deployed) / MODEL} is not the model that its manifest describes: train"
-        " again\n",
-    )
-    assert not (deployed.root / "ran").exists()
-
-
-def test_a_release_must_vouch_for_all_its_files(twice: Sandbox) -> None:
-    folder = release_folder(twice, 0)
-    for name in (MODEL, "latestscore.txt", "ingestedfiles.txt"):
-        manifest = told(folder / "manifest.json")
-        edited = {**manifest, "files": {k: v for k, v in manifest["files"].items() if k != name}}
-        (folder / "manifest.json").write_text(json.dumps(edited))
-        assert twice.run("deployment", "--rollback").err == (
-            f"error: release {folder.name} is damaged: {name} is not what was deployed\n"
-        )
-        (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 WATCHED: dict[str, Callable[[], None]] = {}  # path -> what happens before it is opened
@@ -306,39 +234,6 @@ def test_a_model_that_is_swapped_after_its_release_was_verified_does_not_run(
 # --- other versions ---
 
 
-def test_a_release_of_another_version_loads_with_a_warning(
-    twice: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = release_folder(twice, 0)
-    model = pickle.loads((folder / MODEL).read_bytes())
-    with monkeypatch.context() as other:
-        other.setattr(sklearn.base, "__version__", "1.0.2")
-        put_model(folder, pickle.dumps(model, protocol=5))
-    edit_manifest(folder, lambda model: model["versions"].update({"scikit-learn": "1.0.2"}))
-
-    result = twice.run("deployment", "--rollback")
-
-    assert result.code == 0, result.err
-    (line,) = [line for line in result.err.splitlines() if " WARNING " in line]
-    assert line.partition("Z ")[2] == (
-        f"WARNING pipeline.models.persistence: {folder / MODEL} was made by scikit-learn 1.0.2;"
-        f" {version('scikit-learn')} is installed here"
-    )
-    client = create_app(twice.config).test_client()
-    assert client.get("/ready").json == {"status": "ready", "release": folder.name}
-
-
-def test_a_manifest_that_names_no_version_is_told_too(
-    deployed: Sandbox, caplog: pytest.LogCaptureFixture
-) -> None:
-    edit_manifest(models(deployed), lambda model: model["versions"].clear())
-    load_trained(models(deployed), deployed.config.schema)
-    assert caplog.messages == [
-        f"{models(deployed) / MODEL} was made by scikit-learn None;"
-        f" {version('scikit-learn')} is installed here"
-    ]
-
-
 def off_by(difference: float) -> Callable[[dict[str, Any]], None]:
     def edit(model: dict[str, Any]) -> None:
         model["self_check"]["risk"][-1] += difference
@@ -360,33 +255,6 @@ def test_a_release_that_fails_its_self_check_is_refused_with_advice(twice: Sandb
     answers, _, rest = rest.partition(" where it gave ")
     assert json.loads(answers) == pytest.approx(gave)
     assert rest == f"{expected} when it was made: {TRAIN_AGAIN}\n"
-
-
-def test_the_last_digits_of_a_self_check_may_differ(deployed: Sandbox) -> None:
-    edit_manifest(models(deployed), off_by(1e-7))
-    load_trained(models(deployed), deployed.config.schema)
-
-
-def test_a_trained_model_that_fails_its_self_check_is_not_deployed(deployed: Sandbox) -> None:
-    edit_manifest(models(deployed), off_by(0.5))
-    result = deployed.run("deployment")
-    assert result.code == 1
-    assert result.err.endswith(f"when it was made: {TRAIN_AGAIN}\n")
-
-
-@pytest.mark.parametrize("stand_in", [{"a": 1}, None, [1], slice(1)])
-def test_what_is_no_model_fails_its_self_check(deployed: Sandbox, stand_in: object) -> None:
-    put_model(models(deployed), pickle.dumps(stand_in))
-    with pytest.raises(ModelError, match=rf"{MODEL} fails its self-check: AttributeError\("):
-        load_trained(models(deployed), deployed.config.schema)
-
-
-def test_a_part_of_a_model_fails_its_self_check(deployed: Sandbox) -> None:
-    model = pickle.loads((models(deployed) / MODEL).read_bytes())
-    for part in (model[0], model[1]):
-        put_model(models(deployed), pickle.dumps(part, protocol=5))
-        with pytest.raises(ModelError, match=rf"{MODEL} fails its self-check: "):
-            load_trained(models(deployed), deployed.config.schema)
 
 
 # --- damaged manifests ---
@@ -461,30 +329,6 @@ def test_a_damaged_manifest_of_a_release_is_told_or_does_no_harm(deployed: Sandb
     assert 0 < said.count("") < 200
 
 
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-        ("[]", "it is not a JSON object"),
-        ("{}", '"schema" is missing'),
-        ('{"schema": []}', '"schema" has the wrong type'),
-        ('{"schema": {"client": NaN}}', "NaN is not a number"),
-    ],
-)
-def test_what_is_wrong_with_a_manifest_is_told(deployed: Sandbox, text: str, why: str) -> None:
-    manifest = models(deployed) / "manifest.json"
-    manifest.write_text(text)
-    assert deployed.run("deployment").err == (
-        f"error: {manifest} is damaged ({why}): run `python training.py`\n"
-    )
-
-
-def test_a_self_check_of_no_rows_checks_nothing_and_is_refused(deployed: Sandbox) -> None:
-    edit_manifest(models(deployed), lambda model: model.update(self_check={"rows": [], "risk": []}))
-    with pytest.raises(ModelError, match=r'"self_check" does not have one risk per row'):
-        load_trained(models(deployed), deployed.config.schema)
-
-
 def test_a_server_goes_on_whatever_happens_to_the_manifest_of_the_next_release(
     deployed: Sandbox,
 ) -> None:
@@ -497,72 +341,3 @@ def test_a_server_goes_on_whatever_happens_to_the_manifest_of_the_next_release(
         assert client.get("/ready").json == before
     manifest.unlink()
     assert client.get("/ready").json == before
-
-
-@pytest.mark.parametrize("what", ["a file", "a folder"])
-def test_a_link_to_the_live_release_that_is_no_link_is_told(deployed: Sandbox, what: str) -> None:
-    link = production(deployed) / "current"
-    link.unlink()
-    link.mkdir() if what == "a folder" else link.write_text("releases/x")
-    result = deployed.run("deployment", "--rollback")
-    assert (result.code, result.err) == (
-        1,
-        f"error: {link} is no link to a release: Invalid argument\n",
-    )
-    client = create_app(deployed.config).test_client()
-    assert client.get("/ready").status_code == 503
-
-
-# --- categories ---
-
-
-@pytest.fixture
-def bank(sandbox: Sandbox) -> Sandbox:
-    """A project whose table has categories, with one release."""
-    sandbox.configure(schema=BANK)
-    header = "id,age,land,sex,left"
-    lands = ["France", "Spain", "", "Côte d'Ivoire"]
-
-    def rows(first: int, count: int) -> list[str]:
-        return [
-            f"c{i},{20 + i % 50},{lands[i % 4]},{'fm'[i % 2]},{int(i % 4 == 1 or i % 50 > 40)}"
-            for i in range(first, first + count)
-        ]
-
-    sandbox.write("testdata/testdata.csv", rows(900, 60), header)
-    sandbox.write("sourcedata/a.csv", rows(0, 120), header)
-    for stage in ("ingestion", "training", "scoring", "deployment"):
-        result = sandbox.run(stage)
-        assert result.code == 0, result.err
-    return sandbox
-
-
-def test_a_model_of_categories_is_checked_and_loaded(bank: Sandbox) -> None:
-    manifest = told(models(bank) / "manifest.json")
-    assert manifest["self_check"]["rows"][1] == [21.0, "Spain", "m"]
-    assert bank.run("deployment").code == 0
-    assert bank.run("deployment", "--rollback").code == 0
-
-
-def test_a_model_of_categories_that_answers_otherwise_is_refused(bank: Sandbox) -> None:
-    def elsewhere(model: dict[str, Any]) -> None:
-        for row in model["self_check"]["rows"]:
-            row[1] = "Spain" if row[1] != "Spain" else "France"
-
-    edit_manifest(models(bank), elsewhere)
-    with pytest.raises(ModelError, match=rf"{MODEL} fails its self-check: it gives \["):
-        load_trained(models(bank), bank.config.schema)
-
-
-def test_a_model_planted_among_categories_is_refused(bank: Sandbox) -> None:
-    marker = plant(bank, models(bank))
-    refused(bank.run("deployment"), models(bank) / MODEL, f"it names posix.system, {NEEDLESS}")
-    assert not marker.exists()
-
-
-def test_a_column_that_changed_its_role_is_told(bank: Sandbox) -> None:
-    bank.configure(schema={**BANK, "numeric": ["age", "land"], "categorical": ["sex"]})
-    assert bank.run("deployment").err == (
-        f"error: {models(bank) / MODEL} was trained when config.json had land in another role:"
-        " train again\n"
-    )

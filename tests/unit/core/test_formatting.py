@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pipeline.core.formatting import (
+    escape_formula,
     format_age,
     format_day,
     format_minute,
@@ -13,6 +14,7 @@ from pipeline.core.formatting import (
     format_score,
     format_seconds,
     pluralize,
+    unescape_formula,
 )
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -111,3 +113,18 @@ def test_seconds_are_told_to_three_digits_or_whole(value: float, told: str) -> N
 )
 def test_a_release_is_called_by_its_number(release: str | None, told: str) -> None:
     assert format_release_number(release) == told
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+49 30", "-5", "@SUM(A1)", "\tx", "\rx", "'=1", "''=1"])
+def test_what_a_spreadsheet_would_run_gets_an_apostrophe(text: str) -> None:
+    assert escape_formula(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("text", ["", "acme", "a=b", "12", "'quoted'", "O'Neill", " =1"])
+def test_other_texts_stay(text: str) -> None:
+    assert escape_formula(text) == text
+
+
+@pytest.mark.parametrize("text", ["=1", "'=1", "''=1", "-", "acme", "'quoted'", "", "'", "''"])
+def test_the_text_can_be_told_from_its_cell(text: str) -> None:
+    assert unescape_formula(escape_formula(text)) == text

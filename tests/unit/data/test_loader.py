@@ -1,12 +1,13 @@
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from replaced_files import REPLACED
 from sandbox import HEADER, Sandbox, client_rows
 
 from pipeline.data.csv_reader import BadRow
@@ -156,23 +157,37 @@ def test_a_file_that_changes_while_it_is_read_waits(
         )
 
 
-def test_a_file_that_is_gone_by_now_waits(
-    sandbox: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("change", "why"), REPLACED.values(), ids=REPLACED)
+def test_a_file_that_is_replaced_after_it_was_listed_waits(
+    sandbox: Sandbox,
+    master: MasterWriter,
+    caplog: pytest.LogCaptureFixture,
+    change: Callable[[Path], None],
+    why: str,
 ) -> None:
     file = written(sandbox, client_rows(0, 5))
     file.path.unlink()
-    assert waits(sandbox, file, master, caplog) == (
-        "a.csv cannot be opened: No such file or directory: left for the next run"
-    )
+    change(file.path)
+    assert waits(sandbox, file, master, caplog) == f"a.csv {why}: left for the next run"
 
 
-def test_a_file_that_is_a_link_by_now_waits(
+def test_a_file_that_grows_as_fast_as_it_is_read_waits(
     sandbox: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = written(sandbox, client_rows(0, 5))
-    file.path.rename(sandbox.root / "elsewhere")
-    file.path.symlink_to(sandbox.root / "elsewhere")
-    assert "a.csv cannot be opened: " in waits(sandbox, file, master, caplog)
+    os.truncate(file.path, 2**40)  # more than could ever be read
+    assert waits(sandbox, file, master, caplog) == (
+        "a.csv changed while it was read: left for the next run"
+    )
+
+
+def test_a_file_that_a_disk_cannot_give_back_waits(
+    sandbox: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = FoundFile(Path("/proc/self/mem"), 100, 0)  # reading its first byte is an I/O error
+    assert waits(sandbox, broken, master, caplog) == (
+        "mem cannot be read: Input/output error: left for the next run"
+    )
 
 
 @pytest.mark.parametrize("text", ["", HEADER, f"{HEADER}\na,1,2,3,0\nb,1,2,3,1"])

@@ -63,9 +63,10 @@ def test_boosting_takes_more_categories_than_it_tells_apart() -> None:
     assert np.isfinite(risk_of(fit_model("boosting", frame, schema), frame)).all()
 
 
-def test_boosting_bears_columns_that_say_nothing() -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_without_a_value_or_with_one_only_are_no_obstacle(kind: str) -> None:
     frame = random_table(MIXED).assign(age=np.nan, balance=7.0)
-    assert np.isfinite(risk_of(fit_model("boosting", frame, MIXED), frame)).all()
+    assert np.isfinite(risk_of(fit_model(kind, frame, MIXED), frame)).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

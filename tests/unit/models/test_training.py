@@ -15,7 +15,7 @@ from sklearn.metrics import log_loss
 
 from pipeline.core.errors import ModelError
 from pipeline.core.policy import Policy
-from pipeline.core.schema import DEFAULT_SCHEMA, Schema
+from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.data.frames import frame_of_text
 from pipeline.models.estimators import fit_model, predictions_of, risk_of
 from pipeline.models.training import Selection, _log_losses, fit_without, select
@@ -23,30 +23,12 @@ from pipeline.models.training_data import TrainingData
 from pipeline.sample_data import SEED, clients
 
 FEATURES = list(DEFAULT_SCHEMA.features)
-MIXED = Schema("id", "left", ("age", "spend"), ("land", "plan"))
 
 
 def sample(rows: int = 4000) -> pd.DataFrame:
     table = clients(rows, SEED)
     numbers = table[[*FEATURES, "exited"]].astype("float64")
     return pd.concat([table[["corporation"]], numbers], axis=1)
-
-
-def mixed(rows: int = 400) -> pd.DataFrame:
-    rng = np.random.default_rng(4)
-    frame = pd.DataFrame(
-        {
-            "id": [f"c{i}" for i in range(rows)],
-            "age": rng.integers(18, 90, rows).astype(float),
-            "spend": rng.lognormal(8, 2, rows),
-            "land": rng.choice(["France", "Spain", ""], rows),
-            "plan": rng.choice(["basic", "plus"], rows),
-        }
-    )
-    leaning = (frame["age"] - 50) / 20 + (frame["land"] == "Spain") - (frame["plan"] == "plus")
-    frame["left"] = (leaning + rng.logistic(size=rows) > 0).astype(float)
-    frame.loc[::9, "age"] = math.nan
-    return frame
 
 
 def independent_risk(frame: pd.DataFrame) -> np.ndarray:
@@ -84,16 +66,6 @@ def test_a_missing_number_stands_at_the_median_of_the_labelled_rows() -> None:
     assert np.array_equal(risk_of(model, gap), risk_of(model, filled))
 
 
-def test_a_column_without_any_value_is_borne() -> None:
-    frame = sample(500).assign(lastyear_activity=math.nan)
-    assert np.isfinite(risk_of(train_model(frame), frame)).all()
-
-
-def test_a_column_with_one_value_only_is_borne() -> None:
-    frame = sample(500).assign(lastyear_activity=7.0)
-    assert np.isfinite(risk_of(train_model(frame), frame)).all()
-
-
 def test_classes_that_can_be_told_apart_are_borne() -> None:
     frame = frame_of_text(
         "\n".join([*client_rows(0, 60), ""]), DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns
@@ -113,39 +85,6 @@ def test_the_frame_is_left_as_it_was() -> None:
     before = frame.copy(deep=True)
     train_model(frame)
     pd.testing.assert_frame_equal(frame, before)
-
-
-def test_categories_are_learned() -> None:
-    frame = mixed()
-    risk = risk_of(train_model(frame, MIXED), frame.assign(age=50.0, spend=3000.0))
-    by_land = pd.Series(risk).groupby(frame["land"]).mean()
-    assert by_land["Spain"] > by_land["France"] + 0.1
-
-
-@pytest.mark.parametrize("roles", [{"numeric": ("age",)}, {"categorical": ("land",)}])
-def test_numbers_or_categories_alone_are_enough(roles: dict[str, Any]) -> None:
-    frame = mixed()
-    schema = Schema("id", "left", **{"numeric": (), "categorical": (), **roles})
-    assert np.isfinite(risk_of(train_model(frame, schema), frame)).all()
-
-
-def test_an_unseen_category_counts_as_none_of_those_seen() -> None:
-    frame = mixed()
-    model = train_model(frame, MIXED)
-    one = frame[["age", "spend", "land", "plan"]].head(1)
-    risks = [risk_of(model, one.assign(land=land))[0] for land in ("Spain", "Atlantis", "Mu", "")]
-    assert risks[1] == risks[2]
-    assert len(set(risks)) == 3
-
-
-@pytest.mark.parametrize("missing", [None, math.nan, ""])
-def test_a_missing_category_is_a_category_of_its_own(missing: object) -> None:
-    frame = mixed()
-    model = train_model(frame, MIXED)
-    rows = frame[["age", "spend", "land", "plan"]].head(2)
-    known = risk_of(model, rows.assign(land=["", "Spain"]))
-    gap = rows.assign(land=pd.Series([missing, "Spain"], dtype="str"))
-    assert np.array_equal(risk_of(model, gap), known)
 
 
 @pytest.mark.parametrize(

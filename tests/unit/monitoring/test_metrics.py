@@ -125,7 +125,7 @@ def test_of_no_rows_there_is_nothing_to_score() -> None:
 
 
 def test_rows_without_a_known_outcome_are_left_out() -> None:
-    frame = frame_of([0.9, 0.8, 0.3, 0.6, 0.1, 0.7], [1, 1, 1, 0, 0, math.nan])
+    frame = frame_of([0.9, 0.7, 0.8, 0.3, 0.6, 0.1], [1, math.nan, 1, 1, 0, 0])
     assert metrics.tested_on(Oracle(), frame, SCHEMA).scores == scored(
         [1, 1, 1, 0, 0], [0.9, 0.8, 0.3, 0.6, 0.1]
     )

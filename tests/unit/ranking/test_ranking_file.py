@@ -13,8 +13,8 @@ from modelling import GIVEN_RISK, client_frame
 from sandbox import Sandbox, client_rows
 
 from pipeline.core.config import RiskBands
-from pipeline.core.csv_format import escape_formula
 from pipeline.core.errors import HistoryError
+from pipeline.core.formatting import escape_formula
 from pipeline.core.policy import Policy, Worth
 from pipeline.core.schema import DEFAULT_SCHEMA, canonical_text
 from pipeline.data.features import Features, Row

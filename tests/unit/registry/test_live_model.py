@@ -1,6 +1,7 @@
 """Loading releases, and keeping the live one loaded."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 
 import pytest
@@ -171,3 +172,11 @@ def test_a_release_with_a_damaged_file_is_refused(
     assert str(caught.value) == (
         f"release {release.id} is damaged: {name} is not what was deployed"
     )
+
+
+def test_a_release_must_vouch_for_all_its_files(deployed: Sandbox) -> None:
+    release = live_release(deployed.config.prod_deployment_path)
+    for name in ("trainedmodel.pkl", "latestscore.txt", "ingestedfiles.txt"):
+        others = {other: digest for other, digest in release.files.items() if other != name}
+        with pytest.raises(ReleaseError, match=f"is damaged: {name} is not what was deployed"):
+            load_release(replace(release, files=others), DEFAULT_SCHEMA)

@@ -1,10 +1,12 @@
 import ast
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from replaced_files import REPLACED
 
 from pipeline.core.files import sha256_of
 from pipeline.data.csv_reader import BadRow
@@ -341,6 +343,20 @@ def test_what_could_not_be_read_is_not_new_as_long_as_it_cannot_be(
     (folder / "a.csv").unlink()
     (folder / "a.csv").write_text("x" * size)
     assert new_names(history, folder) == ["a.csv"]
+
+
+@pytest.mark.parametrize("change", [change for change, _ in REPLACED.values()], ids=REPLACED)
+def test_a_known_file_that_is_replaced_after_it_was_listed_counts_as_new(
+    history: History, folder: Path, change: Callable[[Path], None]
+) -> None:
+    path = folder / "a.csv"
+    path.write_text("x")
+    record_as_found(history, path)
+    os.utime(path, ns=(1, 1))
+    found = list_input(folder)
+    path.unlink()
+    change(path)
+    assert ledger.new_files(history, found) == found
 
 
 def test_a_known_content_under_another_name_is_new(history: History, folder: Path) -> None:

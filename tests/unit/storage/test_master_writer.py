@@ -7,7 +7,7 @@ import pytest
 from sandbox import HEADER, PROJECT, client_rows
 
 from pipeline.core.errors import HistoryError, LockHeldError
-from pipeline.core.schema import DEFAULT_SCHEMA, Schema
+from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.storage.ledger import KeyFile, MasterState
 from pipeline.storage.master_writer import NOTHING, MasterWriter, key_path
 
@@ -168,12 +168,6 @@ def test_what_is_taken_back_can_come_again(path: Path) -> None:
     assert path.read_text() == text(A, C)
 
 
-def test_a_master_that_is_gone_is_told(path: Path) -> None:
-    with pytest.raises(HistoryError) as caught:
-        opened(path, MasterState(9, 1234))
-    assert str(caught.value) == f"{path} is gone, though 1,234 bytes of it are on record; {REBUILD}"
-
-
 def test_a_master_that_is_too_short_is_told_and_left_alone(path: Path) -> None:
     path.parent.mkdir()
     path.write_text(text(A))
@@ -191,17 +185,6 @@ def test_a_master_with_other_rows_than_on_record_is_told(path: Path) -> None:
     with pytest.raises(HistoryError) as caught:
         opened(path, MasterState(3, len(text(A, B))))
     assert str(caught.value) == f"{path} has 2 rows where 3 are on record; {REBUILD}"
-
-
-def test_a_master_with_other_columns_is_told_and_left_alone(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_text(text(A))
-    with pytest.raises(HistoryError) as caught:
-        MasterWriter(path, Schema("id", "left", ("age",)), MasterState(1, 20))
-    assert str(caught.value) == (
-        f"{path} has the columns {HEADER}; config.json says id,age,left; {REBUILD}"
-    )
-    assert path.read_text() == text(A)
 
 
 def test_a_long_name_of_any_characters_is_one_row(path: Path) -> None:

@@ -2,7 +2,7 @@ import random
 import shutil
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from itertools import accumulate, pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -146,17 +146,16 @@ def prune(history: History, table: str) -> None:
     )
 
 
-def binned(rows: list[Row], limit: int = MAX_POINTS) -> list[list[Row]]:
-    """Rows in so many parts of like size, the larger ones first."""
-    size, larger = divmod(len(rows), limit)
-    ends = list(accumulate(size + (i < larger) for i in range(limit)))
-    return [rows[start:end] for start, end in pairwise([0, *ends]) if start < end]
+def binned(rows: list[Row]) -> list[list[Row]]:
+    """Rows, whose id comes first, in parts of the span of ids."""
+    low, span = (rows[0][0], rows[-1][0] + 1 - rows[0][0]) if rows else (0, 1)
+    parts = groupby(rows, lambda row: (row[0] - low) * MAX_POINTS // span)
+    return [list(part) for _, part in parts]
 
 
 def scores_recomputed(history: History) -> list[ScoreBin]:
-    rows = history.tuples(
-        "SELECT id, at, new_f1, verdict FROM decisions WHERE new_f1 IS NOT NULL ORDER BY id"
-    )
+    rows = history.tuples("SELECT id, at, new_f1, verdict FROM decisions ORDER BY id")
+    parts = [[row for row in part if row[2] is not None] for part in binned(rows)]
     return [
         ScoreBin(
             first=part[0][1],
@@ -167,7 +166,8 @@ def scores_recomputed(history: History) -> list[ScoreBin]:
             high=max(row[2] for row in part),
             drifted=sum(row[3] == "drift" for row in part),
         )
-        for part in binned(rows)
+        for part in parts
+        if part
     ]
 
 
@@ -272,6 +272,6 @@ def test_fewer_points_can_be_asked_for(history: History) -> None:
     time_stages(history, 100)
     record_missing(history, 100)
 
-    assert [part.batches for part in score_bins(history, 4)] == [17, 17, 17, 16]
+    assert [part.batches for part in score_bins(history, 4)] == [17, 16, 17, 17]
     assert [part.runs for part in timing_bins(history, "training", 1)] == [50]
     assert [one.at for one in missing_samples(history, 3)] == [at(33), at(66), at(99)]

@@ -5,9 +5,9 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
 import schemathesis
@@ -28,8 +28,10 @@ from werkzeug.test import TestResponse
 from app import create_app
 from pipeline.core.config import PATH_KEYS, Config, load_config
 from pipeline.core.schema import DEFAULT_SCHEMA, Schema
+from pipeline.monitoring.decisions import Verdict
 from pipeline.web.api import api_description
 from pipeline.web.auth import TOKEN_VARIABLE
+from pipeline.web.openapi import OPTIONAL, Error, schema_of
 from pipeline.web.pages import PAGES, TYPES
 
 FILES = ("/ranking.csv", "/report.pdf", *(f"/{name}" for name in TYPES))
@@ -93,6 +95,37 @@ def test_the_columns_of_the_config_are_in_it() -> None:
     kinds = {name: asked["type"] for name, asked in client["properties"].items()}
     assert kinds["Age"] == ["number", "null"]
     assert kinds["Gender"] == ["string", "null"]
+
+
+@dataclass(frozen=True)
+class Every:
+    """A field of each type that answers have."""
+
+    count: int
+    kind: Literal["a", "b"] | None
+    verdict: Verdict
+    share: Annotated[float | None, {"maximum": 1}] = None
+    parts: tuple[Error, ...] = field(default=(), metadata=OPTIONAL)
+    numbers: dict[str, float] = field(default_factory=dict)
+    last: Error | None = None
+
+
+def test_a_schema_follows_from_the_types_of_a_dataclass() -> None:
+    error = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
+
+    assert schema_of(Every) == {
+        "type": "object",
+        "properties": {
+            "count": {"type": "integer", "minimum": 0},
+            "kind": {"type": ["string", "null"], "enum": ["a", "b", None]},
+            "verdict": {"type": "string", "enum": [verdict.value for verdict in Verdict]},
+            "share": {"type": ["number", "null"], "maximum": 1},
+            "parts": {"type": "array", "items": error},
+            "numbers": {"type": "object", "additionalProperties": {"type": "number"}},
+            "last": {"anyOf": [error, {"type": "null"}]},
+        },
+        "required": ["count", "kind", "verdict", "share", "numbers", "last"],
+    }
 
 
 def test_all_but_health_may_ask_for_the_token() -> None:
@@ -346,22 +379,6 @@ def test_a_server_at_work_answers_as_described_however_long(
     case: schemathesis.Case, at_work: str
 ) -> None:
     check(case, at_work)
-
-
-@pytest.mark.slow
-@described(100, "503").parametrize()
-def test_an_empty_server_answers_as_described_however_long(
-    case: schemathesis.Case, empty: str
-) -> None:
-    check(case, empty)
-
-
-@pytest.mark.slow
-@described(100).parametrize()
-def test_with_the_token_a_guarded_server_answers_as_described(
-    case: schemathesis.Case, guarded: str
-) -> None:
-    check(case, guarded, token="token")
 
 
 @pytest.mark.slow

@@ -122,6 +122,9 @@ CHARTS: dict[str, Callable[[], Chart]] = {
     "client": lambda: client_chart(POINTS, 0.5, UNTIL),
     "client, no record": lambda: client_chart([], None, UNTIL),
     "client, one point": lambda: client_chart(POINTS[:1], 0.0, UNTIL),
+    "client, over 150 seconds": lambda: client_chart(
+        [RiskPoint("2026-02-28T23:57:30.000Z", RELEASE, 0.31)], 0.5, UNTIL
+    ),
     "client that left": lambda: client_chart(POINTS[1:], 1.0, UNTIL),
     "matrix": lambda: matrix_chart(judged()),
     "matrix of one row": lambda: matrix_chart(judged(1)),
