@@ -59,17 +59,8 @@ class Run:
 
     def merged(self, other: Self) -> "Run":
         """The keys of both."""
-        at = np.searchsorted(self.high, other.high) + np.arange(len(other))
-        ours = np.ones(len(self) + len(other), np.bool_)
-        ours[at] = False
-        return Run(_woven(ours, self.high, other.high), _woven(ours, self.low, other.low))
-
-
-def _woven(ours: NDArray[np.bool_], mine: Words, others: Words) -> Words:
-    woven = np.empty(len(ours), _WORD)
-    woven[ours] = mine
-    woven[~ours] = others
-    return woven
+        at = np.searchsorted(self.high, other.high)
+        return Run(np.insert(self.high, at, other.high), np.insert(self.low, at, other.low))
 
 
 class RowKeys:

@@ -72,8 +72,28 @@ EVALUATION = Evaluation(
     ),
 )
 PERIOD = Period(3, "2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z")
-FIRST = Decision("[]", 8400, 8400, None, None, None, "nothing deployed", "deployed", "")
-SECOND = Decision("[]", 60, 60, "000001-x", 0.75, 0.5, "drift", "kept", "")
+FIRST = Decision(
+    files="[]",
+    rows=8400,
+    labelled=8400,
+    release=None,
+    deployed_f1=None,
+    new_f1=None,
+    verdict="nothing deployed",
+    action="deployed",
+    reason="",
+)
+SECOND = Decision(
+    files="[]",
+    rows=60,
+    labelled=60,
+    release="000001-x",
+    deployed_f1=0.75,
+    new_f1=0.5,
+    verdict="drift",
+    action="kept",
+    reason="",
+)
 
 WHOLE = """\
 # Model card of release 000002-20260102T000100Z
