@@ -1,6 +1,6 @@
 """Publish model, score and record as one release, list the releases, or go back to one.
 
-Beside them lie a manifest, reference.json (what the training data were like) and modelcard.md.
+A release also has a manifest, reference.json (a profile of the training data) and modelcard.md.
 
 A release is a folder below prod_deployment_path/releases that is complete before anybody can see
 it. It goes live by one rename of the link `current`, through which trainedmodel.pkl,

@@ -1,9 +1,8 @@
-"""Look after the data and the machinery: predictions, statistics, drift, timings, packages.
+"""Check data, model and environment: predictions, statistics, drift, timings, packages.
 
-Run by hand it prints all there is to tell of now, with what the last drift check found by score and
-by input. The timings are of a real ingestion and a real training, done in a temporary place; live
-files are never touched. With --history it prints how scores, verdicts, missing data, timings and
-rejected files went over time."""
+It prints the state now, with what the last drift check found by score and by input. The timings are
+of a real ingestion and a real training, done in a temporary place; live files are never touched.
+With --history it prints scores, verdicts, missing data, timings and rejected files over time."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""What every stage stands on; imports no stage."""
+"""The library of the stage scripts, in packages; `docs/architecture.md` has their layers."""

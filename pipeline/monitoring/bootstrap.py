@@ -46,7 +46,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Interval:
-    """The bounds of a confidence interval, 95 % unless told otherwise."""
+    """The bounds of a confidence interval, of 95 % by default."""
 
     low: float
     high: float

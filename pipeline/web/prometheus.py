@@ -33,10 +33,6 @@ class _Collector(Collector):
     def __init__(self, config: Config) -> None:
         self._config = config
 
-    def describe(self) -> list[Metric]:
-        """Nothing: asked at registration, which is no scrape."""
-        return []
-
     def collect(self) -> Iterator[Metric]:
         """Every metric, as of now."""
         config = self._config

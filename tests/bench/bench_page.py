@@ -18,16 +18,16 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from urllib.parse import quote
 
-from app import create_app
 from pipeline.core.config import Config
-from pipeline.data.frames import read_folder
-from pipeline.monitoring.metrics import tested_on
-from pipeline.registry.live_model import load_release
-from pipeline.registry.releases import live_release
+from pipeline.ranking.movers import Movers
+from pipeline.ranking.ranking_file import read_ranking
+from pipeline.reporting.overview import RunResults
 from pipeline.stages import reporting
 from pipeline.storage.database import History
+from pipeline.web.app import create_app
 from tests.bench.bench_history import asked, fill
 from tests.bench.measuring import first_world, parser_for, table
+from tests.support.stagecalls import evaluate_live, live
 
 RUNS = (10, 50_000)
 
@@ -61,14 +61,14 @@ def pages(config: Config, repeat: int) -> Iterator[tuple[str, tuple[float, float
 
 def reports(config: Config, repeat: int) -> Iterator[tuple[str, float, int]]:
     """Each form of the report, the median seconds it takes, and its bytes."""
-    release = live_release(config.prod_deployment_path)
-    model = load_release(release, config.schema)
-    tested = tested_on(model, read_folder(config.test_data_path, config.schema), config.schema)
+    release, ranking = live(config).release, read_ranking(config.clientrisk_path)
+    results = RunResults(release, evaluate_live(config), ranking, Movers(None, release.id))
     for kind in ("html", "pdf"):
         one = replace(config, report_formats=(kind,))
-        work = partial(reporting.write_report, one, release, tested)
-        work()
-        taken = median(milliseconds(work) for _ in range(repeat)) / 1000
+        with History(config.history_path) as history:
+            work = partial(reporting.write_report, one, history, results)
+            work()
+            taken = median(milliseconds(work) for _ in range(repeat)) / 1000
         name = f"report.{kind}"
         yield name, taken, (config.output_model_path / name).stat().st_size
 

@@ -10,7 +10,7 @@ ranking is by another release than the one before, so that who moved is looked f
 Boosted trees are trained and asked for up to 100,000 clients.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
@@ -19,16 +19,15 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from pipeline.core.config import Config
-from pipeline.models.estimators import risk_of
-from pipeline.models.manifest import BOOSTING
 from pipeline.models.persistence import TrainedModel
 from pipeline.models.scorer import scorer_of
 from pipeline.ranking.explanations import Explainer, baseline_row, contributions
 from pipeline.ranking.movers import update_movers
 from pipeline.ranking.rank import rank_clients
 from pipeline.ranking.ranking_file import ranking_table, write_ranking
+from pipeline.registry.live_model import Live
 from pipeline.registry.releases import Release
-from pipeline.stages.reporting import Ranked, update_ranking
+from pipeline.stages.reporting import update_ranking
 from pipeline.storage.database import History
 from pipeline.storage.master import open_master
 from tests.bench.measuring import interleaved, machine, parser_for, peak_of, table, world
@@ -39,81 +38,63 @@ MOST_BOOSTED = 100_000
 READ, WHOLE = "pandas.read_csv of the same file", "the ranking: read, rank, explain, compare, write"
 BARE = "the same without reasons"
 
-_BEFORE = """
-trained = load_trained(config.output_model_path, config.schema)
-release = Release("000001-20261122T090000Z", config.path, "", 0.7, None, {}, trained.manifest)
-scorer = scorer_of(trained.model, trained.manifest)
-"""
-
 Times = dict[str, tuple[float, float]]
 
 
-def _release(config: Config, trained: TrainedModel) -> Release:
-    return Release("000001-20261122T090000Z", config.path, "", 0.7, None, {}, trained.manifest)
-
-
-def _whole(config: Config, trained: TrainedModel, *, reasons: bool) -> Callable[[], Ranked]:
+def live_of(trained: TrainedModel, *, number: int = 1, reasons: bool = True) -> Live:
+    """A trained model as if it were live; without reasons, as one of an older version."""
     manifest = trained.manifest if reasons else replace(trained.manifest, usual=())
-    release = replace(_release(config, trained), model=manifest)
-    releases = cycle([replace(release, id=f"00000{n}-20261122T090000Z") for n in range(1, 6)])
-    scorer = scorer_of(trained.model, manifest)
-    return lambda: update_ranking(config, next(releases), scorer)
+    release = Release(f"{number:06}-20261122T090000Z", Path(), "", 0.7, None, {}, manifest)
+    return Live(release, trained.model, scorer_of(trained.model, manifest))
 
 
-def measured(config: Config, repeat: int) -> Times:
-    """Part -> median seconds by the clock and of the processor."""
-    trained = train(config)
-    release = _release(config, trained)
+def rank(config: Config, live: Live) -> None:
+    """The whole ranking, as a run makes it."""
+    with History(config.history_path) as history:
+        rows = open_master(config.finaldata_path, config.schema, history)
+        update_ranking(config, history, live, rows)
+
+
+def wholes(config: Config, trained: TrainedModel) -> dict[str, Callable[[], object]]:
+    """The ranking, each time by the next of five releases, with reasons and without."""
+
+    def ranking(*, reasons: bool) -> Callable[[], None]:
+        releases = cycle([live_of(trained, number=n, reasons=reasons) for n in range(1, 6)])
+        return lambda: rank(config, next(releases))
+
+    return {WHOLE: ranking(reasons=True), BARE: ranking(reasons=False)}
+
+
+def parts(config: Config, trained: TrainedModel) -> dict[str, Callable[[], object]]:
+    """What the ranking does, one after the other."""
 
     def read() -> pd.DataFrame:
         with History(config.history_path) as history:
             return open_master(config.finaldata_path, config.schema, history).frame
 
-    frame = read()
-    here = frame[frame[config.schema.outcome] != 1]
-    scorer = scorer_of(trained.model, trained.manifest)
-    ranking = rank_clients(scorer, frame, config.schema, config.policy)
-    usual = baseline_row(trained.manifest)
+    live, frame = live_of(trained), read()
+    scorer, usual = live.scorer, baseline_row(trained.manifest)
     assert usual is not None
+    ranking = rank_clients(scorer, frame, config.schema, config.policy)
     explainer = Explainer(scorer, usual, list(config.labels.values()))
-    written = ranking_table(ranking, explainer, config.risk_bands, release.id)
+    written = ranking_table(ranking, explainer, config.risk_bands, live.release.id)
 
     def compare() -> None:
         with History(config.history_path) as history:
-            update_movers(history, config.movers_path, ranking, release.id)
+            update_movers(history, config.movers_path, ranking, live.release.id)
 
-    return interleaved(
-        {
-            READ: lambda: pd.read_csv(config.finaldata_path),
-            WHOLE: _whole(config, trained, reasons=True),
-            BARE: _whole(config, trained, reasons=False),
-            "  read, with the history": read,
-            "  latest rows, predict, sort": lambda: rank_clients(scorer, frame, config.schema),
-            "    of it the scores": lambda: scorer.scores(ranking.rows),
-            "    of it the log-odds": lambda: scorer.decision(ranking.rows),
-            "    predict_proba would take": lambda: risk_of(trained.model, here),
-            "  who moved": compare,
-            "  the reasons": lambda: explainer.reasons(ranking.rows),
-            "    of them the contributions": lambda: contributions(scorer, ranking.rows, usual),
-            "  the table, with the reasons": lambda: ranking_table(
-                ranking, explainer, config.risk_bands, release.id
-            ),
-            "  write and fsync": lambda: write_ranking(config.clientrisk_path, written),
-        },
-        repeat,
-    )
-
-
-def boosted(config: Config, repeat: int) -> Times:
-    """The same of boosted trees, as a whole, with and without reasons."""
-    trained = train(replace(config, policy=replace(config.policy, model=BOOSTING)))
-    return interleaved(
-        {
-            WHOLE: _whole(config, trained, reasons=True),
-            BARE: _whole(config, trained, reasons=False),
-        },
-        repeat,
-    )
+    return {
+        "  read, with the history": read,
+        "  latest rows, predict, sort": lambda: rank_clients(scorer, frame, config.schema),
+        "    of it the scores": lambda: scorer.scores(ranking.rows),
+        "  the table, with the reasons": lambda: ranking_table(
+            ranking, explainer, config.risk_bands, live.release.id
+        ),
+        "    of it the reasons": lambda: explainer.reasons(ranking.rows),
+        "    of them the contributions": lambda: contributions(scorer, ranking.rows, usual),
+        "  who moved": compare,
+        "  write and fsync": lambda: write_ranking(config.clientrisk_path, written),
+    }
 
 
 def peak(config: Config) -> tuple[float, float, float]:
@@ -121,15 +102,13 @@ def peak(config: Config) -> tuple[float, float, float]:
     return peak_of(
         config,
         imports="from pipeline.models.persistence import load_trained\n"
-        "from pipeline.registry.releases import Release\n"
-        "from pipeline.models.scorer import scorer_of\n"
-        "from pipeline.stages.reporting import update_ranking",
-        before=_BEFORE,
-        work="update_ranking(config, release, scorer)",
+        "from tests.bench.bench_ranking import live_of, rank",
+        before="live = live_of(load_trained(config.output_model_path, config.schema))",
+        work="rank(config, live)",
     )
 
 
-def _lines(found: dict[int, Times], clients: Sequence[int]) -> list[list[str]]:
+def lines_of(found: Mapping[int, Times], clients: Sequence[int]) -> list[list[str]]:
     """A row for each part, in milliseconds by size; a dash where it was not measured."""
     return [
         [name, *(f"{1000 * found[n][name][0]:.1f}" if n in found else "-" for n in clients)]
@@ -147,24 +126,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         for clients in args.clients:
             config = world(Path(folder) / str(clients), clients)
             repeat = max(5, min(args.repeat, args.repeat * 10_000 // clients))
-            found[clients] = measured(config, repeat)
+            trained = train(config)
+            whole, bits = wholes(config, trained), parts(config, trained)
+            read = {READ: lambda path=config.finaldata_path: pd.read_csv(path)}
+            found[clients] = interleaved({**read, **whole, **bits}, repeat)
             peaks[clients] = peak(config)
             if clients <= MOST_BOOSTED:
-                trees[clients] = boosted(config, 5)
+                boosted = train(replace(config, policy=replace(config.policy, model="boosting")))
+                trees[clients] = interleaved(wholes(config, boosted), 5)
     sizes = [f"{clients:,}" for clients in args.clients]
-    lines = _lines(found, args.clients)
-    for what, name, which in (
-        ("ranking / read_csv, seconds", WHOLE, 0),
-        ("ranking / read_csv, seconds of processor", WHOLE, 1),
-        ("without reasons / read_csv, seconds", BARE, 0),
-    ):
-        ratios = [times[name][which] / times[READ][which] for times in found.values()]
-        lines.append([what, *(f"{ratio:.2f}" for ratio in ratios)])
+    lines = lines_of(found, args.clients)
+    for name in (WHOLE, BARE):
+        ratios = [times[name][0] / times[READ][0] for times in found.values()]
+        lines.append([f"{name[:27]} / read_csv", *(f"{ratio:.2f}" for ratio in ratios)])
     lines.append(["MiB before", *(f"{first:.0f}" for first, _, _ in peaks.values())])
     lines.append(["MiB at most", *(f"{most:.0f}" for _, most, _ in peaks.values())])
     print(table(["median milliseconds with so many clients", *sizes], lines), "", sep="\n")
     if trees:
-        print(table(["boosted trees", *sizes], _lines(trees, args.clients)), "", sep="\n")
+        print(table(["boosted trees", *sizes], lines_of(trees, args.clients)), "", sep="\n")
     print(machine())
     return 0
 

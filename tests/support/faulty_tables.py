@@ -1,4 +1,4 @@
-"""Texts that are no client table, each with the reason for which it is refused."""
+"""Client tables to try: texts that are none, with the reason each is refused for, and odd ones."""
 
 import gzip
 import io
@@ -185,3 +185,33 @@ QUOTES = {
     ),
 }
 FAULTS: dict[str, tuple[bytes | str, str]] = {**HEADERS, **ENCODINGS, **QUOTES}
+
+
+def wide(line: str) -> str:
+    """A row among 10,000 columns, its own ones far apart."""
+    cells = ["x" if line is HEADER else "1"] * 10_000
+    cells[:: len(cells) // 5] = line.split(",")
+    return ",".join(cells)
+
+
+# and texts that are one, however odd, each with the rows above
+FINE = {
+    "byte-order mark": "\ufeff" + PLAIN,
+    "CRLF": PLAIN.replace("\n", "\r\n"),
+    "CR": PLAIN.replace("\n", "\r"),
+    "mixed line ends": PLAIN.replace("\n", "\r\n", 3).replace("0\n", "0\r", 5),
+    "no last line end": PLAIN[:-1],
+    "everything quoted": "".join(
+        ",".join(f'"{value}"' for value in line.split(",")) + "\n" for line in [HEADER, *ROWS]
+    ),
+    "blank lines": PLAIN.replace("\n", "\n\n  \n"),
+    "rows of nothing but commas below": PLAIN + ",,,,\n" * 500,
+    "spaces around everything": PLAIN.replace(",", " ,\t ").replace("\n", "  \n"),
+    "more columns": "".join(f"{line},note\n" for line in [HEADER, *ROWS]),
+    "more columns, one of them twice": "".join(f"x,{line},x\n" for line in [HEADER, *ROWS]),
+    "columns in another order": "".join(
+        ",".join(reversed(line.split(","))) + "\n" for line in [HEADER, *ROWS]
+    ),
+    "10,000 columns": "".join(f"{wide(line)}\n" for line in [HEADER, *ROWS]),
+    "numbers with a fraction": PLAIN.replace(",1\n", ",1.0\n").replace(",0\n", ",0.0\n"),
+}

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty_tables import FAULTS, NO_HEADER, PLAIN, ROWS
+from faulty_tables import FAULTS, NO_HEADER, PLAIN, ROWS, wide
 from hypothesis import HealthCheck, given, settings
 from malformed import malformed
 from replaced_files import link_to, socket_at
@@ -148,48 +148,6 @@ def test_a_rejected_file_that_is_touched_is_not_told_again(world: Sandbox) -> No
     ingested(world)
     aged(path, 999)
     assert world.run("ingestion").out == "nothing new in sourcedata\n"
-
-
-# --- odd, and fine ---
-
-
-def wide(line: str) -> str:
-    """A row among 10,000 columns, its own ones far apart."""
-    cells = ["x" if line is HEADER else "1"] * 10_000
-    cells[:: len(cells) // 5] = line.split(",")
-    return ",".join(cells)
-
-
-FINE = {
-    "byte-order mark": "\ufeff" + PLAIN,
-    "CRLF": PLAIN.replace("\n", "\r\n"),
-    "CR": PLAIN.replace("\n", "\r"),
-    "mixed line ends": PLAIN.replace("\n", "\r\n", 3).replace("0\n", "0\r", 5),
-    "no last line end": PLAIN[:-1],
-    "everything quoted": "".join(
-        ",".join(f'"{value}"' for value in line.split(",")) + "\n" for line in [HEADER, *ROWS]
-    ),
-    "blank lines": PLAIN.replace("\n", "\n\n  \n"),
-    "rows of nothing but commas below": PLAIN + ",,,,\n" * 500,
-    "spaces around everything": PLAIN.replace(",", " ,\t ").replace("\n", "  \n"),
-    "more columns": "".join(f"{line},note\n" for line in [HEADER, *ROWS]),
-    "more columns, one of them twice": "".join(f"x,{line},x\n" for line in [HEADER, *ROWS]),
-    "columns in another order": "".join(
-        ",".join(reversed(line.split(","))) + "\n" for line in [HEADER, *ROWS]
-    ),
-    "10,000 columns": "".join(f"{wide(line)}\n" for line in [HEADER, *ROWS]),
-    "numbers with a fraction": PLAIN.replace(",1\n", ",1.0\n").replace(",0\n", ",0.0\n"),
-}
-
-
-def test_a_table_that_is_odd_and_whole_goes_in(world: Sandbox) -> None:
-    expected = FIRST
-    for i, (kind, content) in enumerate(FINE.items(), start=20):
-        put(world, content.replace("client01", f"client{i}"), f"m{i} {kind}.csv")
-        expected = expected + [row.replace("client01", f"client{i}") for row in ROWS]
-    result = ingested(world)
-    assert warnings_of(result) == []
-    assert finaldata(world) == expected + LAST
 
 
 def test_columns_left_out_are_told_on_one_short_line(world: Sandbox) -> None:

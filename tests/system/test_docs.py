@@ -276,9 +276,12 @@ def test_the_table_of_layers_names_every_package_and_its_modules() -> None:
     packages = {path.parent for path in (PROJECT / "pipeline").glob("*/__init__.py")}
     assert {PROJECT / name.strip("`") for name in layers} == packages
     for package, row in layers.items():
-        for module in re.findall(r"`([\w./]+)`", row[-1]):
-            assert (PROJECT / package.strip("`") / module).exists(), (package, module)
-    (here,) = (table_under(PAGES["architecture.md"], "The stage scripts"),)
+        folder = PROJECT / package.strip("`")
+        named = re.findall(r"`([\w./]+)`", row[-1])
+        assert [name for name in named if not (folder / name).exists()] == [], package
+        modules = {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+        assert modules - {*named} == set(), package
+    here = table_under(PAGES["architecture.md"], "The stage scripts")
     modules = {path.name for path in (PROJECT / "pipeline").glob("*.py")} - {"__init__.py"}
     assert {name.strip("`") for name in here} == modules
 
