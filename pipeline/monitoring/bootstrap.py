@@ -16,7 +16,6 @@ each resample weighs the rows anew: 300 times, and from a third of a million row
 `sample_weight` of scikit-learn's scores.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
 
@@ -139,16 +138,12 @@ def _resampled(
     # in order of the patterns, so that the order of the rows does not count
     alike = pd.DataFrame(counts.reshape(-1, kinds)).value_counts(sort=False).sort_index()
     patterns = alike.index.to_frame().to_numpy(dtype="float64")
-    drawn = _drawn(len(names), alike.to_numpy() / len(names), random)
-    return np.concatenate([block @ patterns for block in drawn])
-
-
-def _drawn(clients: int, shares: np.ndarray, random: np.random.Generator) -> Iterator[np.ndarray]:
-    """How often each pattern is drawn, resample by resample, in blocks of bounded size."""
+    shares, blocks = alike.to_numpy() / len(names), []
     most = max(1, DRAWN_AT_ONCE // len(shares))
     for first in range(0, RESAMPLES, most):
-        size = min(most, RESAMPLES - first)
-        yield random.multinomial(clients, shares, size=size).astype("float64")
+        drawn = random.multinomial(len(names), shares, size=min(most, RESAMPLES - first))
+        blocks.append(drawn.astype("float64") @ patterns)
+    return np.concatenate(blocks)
 
 
 def score_intervals(sample: Predictions, risk: np.ndarray, seed: int) -> dict[str, Interval | None]:
