@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.core.schema import LARGEST_NUMBER
 from pipeline.data.features import Features
-from pipeline.models.model_parts import PUT_TOGETHER_DIFFERENTLY, Landmarks
+from pipeline.models.model_parts import PUT_TOGETHER_DIFFERENTLY, pipeline_parts
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,6 @@ class Linear:
         decision += self.intercept
         return decision
 
-    @property
-    def landmarks(self) -> Landmarks:
-        """The known categories; a linear model has no edges."""
-        return Landmarks((), tuple(list(weights) for weights in self.categories))
-
 
 def linear_of(model: Any) -> Linear | None:
     """The numbers of a logistic pipeline as training makes it; None for any other model.
@@ -52,14 +47,8 @@ def linear_of(model: Any) -> Linear | None:
     It is recognised by names and shapes only: the caller must compare the results of both.
     """
     try:
-        columns, logistic = model[0], model[1]
-        weights = logistic.coef_
-        if len(model) != 2 or weights.shape[0] != 1 or list(logistic.classes_) != [0, 1]:
-            return None
-        fitted = {name: part for name, part, _ in columns.transformers_}
-        if not fitted.keys() <= {"numbers", "categories"}:
-            return None
-        linear = _linear(fitted, weights[0], float(logistic.intercept_[0]))
+        fitted, logistic = pipeline_parts(model)
+        linear = _linear(fitted, logistic.coef_[0], float(logistic.intercept_[0]))
     except PUT_TOGETHER_DIFFERENTLY:
         return None
     return linear if _stays_finite(linear) else None

@@ -7,13 +7,13 @@ trees have at most 16 leaves, and columns few distinct values.
 """
 
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipeline.data.features import Features
-from pipeline.models.model_parts import PUT_TOGETHER_DIFFERENTLY, Landmarks
+from pipeline.models.model_parts import PUT_TOGETHER_DIFFERENTLY, pipeline_parts
 
 LEAVES = 16  # of a tree at most: the bits of a table entry
 ALL = (1 << LEAVES) - 1
@@ -69,34 +69,16 @@ class Trees:
         found = [(table.open, table.places(numbers)) for table, numbers in columns]
         texts = zip(self.words, rows.texts, strict=True)
         found += [(table.open, table.places(words)) for table, words in texts]
+        first = np.arange(0, len(self.values), LEAVES, dtype="int32") - 127
         decision = np.empty(len(rows))
         for start in range(0, len(rows), ROWS):
             block = slice(start, start + ROWS)
             left = [table.take(places[block], axis=0) for table, places in found]
-            leaves = self._leaves(reduce(np.bitwise_and, left))
+            # the leaf left of each tree: the exponent of a power of two is in the bits from 23 on
+            leaves = reduce(np.bitwise_and, left).astype("float32").view("int32") >> 23
+            leaves += first
             decision[block] = _sum_columns(self.values.take(leaves.T))
         return decision
-
-    @property
-    def landmarks(self) -> Landmarks:
-        """The edges of numbers, and the categories that are distinguished."""
-        return Landmarks(
-            tuple(table.edges.tolist() for table in self.numbers),
-            tuple(list(table.codes) for table in self.words),
-        )
-
-    def _leaves(self, left: np.ndarray) -> np.ndarray:
-        """The index in `values` of the one leaf that is left of each tree: shape (…, trees).
-
-        A power of two, as a float, has its exponent in the bits from 23 on.
-        """
-        leaves = left.astype("float32").view("int32") >> 23
-        leaves += self._first
-        return leaves
-
-    @cached_property
-    def _first(self) -> np.ndarray:
-        return np.arange(0, len(self.values), LEAVES, dtype="int32") - 127
 
 
 def _sum_columns(values: np.ndarray) -> np.ndarray:
@@ -112,11 +94,8 @@ def trees_of(model: Any) -> Trees | None:
     It is recognised by names and shapes only: the caller must compare the results of both.
     """
     try:
-        columns, boosting = model[0], model[1]
-        if len(model) != 2 or list(boosting.classes_) != [0, 1] or boosting._preprocessor:
-            return None
-        fitted = {name: part for name, part, _ in columns.transformers_}
-        if list(fitted) not in (["categories", "numbers"], ["categories"], ["numbers"]):
+        fitted, boosting = pipeline_parts(model)
+        if boosting._preprocessor:
             return None
         codes = _codes(fitted["categories"]["encode"]) if "categories" in fitted else []
         return _trees(boosting, codes)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,51 +25,37 @@ class ModelParts(NamedTuple):
     threshold: float | None  # clients at or above this risk are predicted to leave; None for 0.5
 
 
-class Landmarks(NamedTuple):
-    """The values that a model distinguishes, for each numeric and each categorical column."""
+def pipeline_parts(model: Any) -> tuple[dict[str, Any], Any]:
+    """The fitted transformers of a pipeline's columns, by name, and its classifier of 0 and 1.
 
-    edges: tuple[list[float], ...]  # the numbers at which its answer changes, if it has such
-    words: tuple[list[str], ...]
+    Raises any of `PUT_TOGETHER_DIFFERENTLY` for any other model.
+    """
+    columns, classifier = model[0], model[1]
+    if len(model) != 2 or list(classifier.classes_) != [0, 1]:
+        raise ValueError("it is another pipeline")
+    return {name: part for name, part, _ in columns.transformers_}, classifier
 
 
 def unwrap_model(model: Any) -> ModelParts:
     """The parts of a model as training puts them together, recognised by names and shapes only."""
-    core, threshold = _without_threshold(model)
-    core, calibrator = _without_calibrator(core)
-    return ModelParts(core, calibrator, threshold)
-
-
-def _without_threshold(model: Any) -> tuple[Any, float | None]:
-    threshold = getattr(model, "threshold", None)
+    core, threshold = model, getattr(model, "threshold", None)
     if (
-        not isinstance(threshold, float)
-        or getattr(model, "response_method", None) != "predict_proba"
-        or getattr(model, "pos_label", None) != 1
-        or not hasattr(model, "estimator")
+        isinstance(threshold, float)
+        and getattr(model, "response_method", None) == "predict_proba"
+        and getattr(model, "pos_label", None) == 1
+        and hasattr(model, "estimator")
     ):
-        return model, None
-    return getattr(model, "estimator_", model.estimator), threshold
-
-
-def _without_calibrator(model: Any) -> tuple[Any, Any | None]:
-    curved: Sequence[Any] = getattr(model, "calibrated_classifiers_", ())
+        core = getattr(model, "estimator_", model.estimator)
+    else:
+        threshold = None
+    curved: Sequence[Any] = getattr(core, "calibrated_classifiers_", ())
     if (
-        len(curved) != 1
-        or curved[0].method not in {SIGMOID, ISOTONIC}
-        or len(curved[0].calibrators) != 1
+        len(curved) == 1
+        and curved[0].method in {SIGMOID, ISOTONIC}
+        and len(curved[0].calibrators) == 1
     ):
-        return model, None
-    return curved[0].estimator, curved[0].calibrators[0]
-
-
-class Curve(Protocol):
-    """A rising curve from log-odds to risks: a fitted calibrator, reduced to its numbers.
-
-    For one row it takes 1 to 10 µs, where the calibrator itself takes 150 to 300.
-    """
-
-    def risk(self, decision: np.ndarray) -> np.ndarray:
-        """The risk for each of some log-odds: both of shape (rows,)."""
+        return ModelParts(curved[0].estimator, curved[0].calibrators[0], threshold)
+    return ModelParts(core, None, threshold)
 
 
 @dataclass(frozen=True)
@@ -104,6 +90,11 @@ class Isotonic:
         """The risk for each of some log-odds: both of shape (rows,)."""
         risk: np.ndarray = np.interp(decision, self.decisions, self.risks)
         return risk
+
+
+# A rising curve from log-odds to risks: a fitted calibrator, reduced to its numbers. For one row it
+# takes 1 to 10 µs, where the calibrator itself takes 150 to 300.
+Curve = Sigmoid | Isotonic
 
 
 def curve_of(calibrator: Any) -> Curve:

@@ -5,30 +5,28 @@ Predicting a row from a model's numbers takes a hundredth of the time that its D
 
 import logging
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from pipeline.core.schema import LARGEST_NUMBER, Schema
+from pipeline.core.schema import Schema
 from pipeline.core.threads import threads_for
-from pipeline.data.features import Features
+from pipeline.data.features import Features, features_of
 from pipeline.models.estimators import Model, predictions_of, risk_of
-from pipeline.models.fast_linear import linear_of
-from pipeline.models.fast_trees import trees_of
+from pipeline.models.fast_linear import Linear, linear_of
+from pipeline.models.fast_trees import Trees, trees_of
 from pipeline.models.manifest import HALF, ModelManifest
 from pipeline.models.model_parts import (
     PLAIN,
     PUT_TOGETHER_DIFFERENTLY,
     Curve,
-    Landmarks,
     curve_of,
     unwrap_model,
 )
 
 log = logging.getLogger(__name__)
 
-PROBES = 200
 UNKNOWN = "\0 unknown"
 # the same sums in another order; a decision may be as large as the largest number
 RISK_TOLERANCE = 1e-12
@@ -40,27 +38,6 @@ class Scores(NamedTuple):
 
     outcomes: np.ndarray
     risk: np.ndarray
-
-
-class Scorer(Protocol):
-    """A way to predict with a model."""
-
-    def scores(self, rows: Features) -> Scores:
-        """The outcome and the risk of each row: two arrays of shape (rows,)."""
-
-    def decision(self, rows: Features) -> np.ndarray:
-        """The log-odds of the outcome 1 before any calibration: shape (rows,), float64."""
-
-
-class Core(Protocol):
-    """The part of a model that gives log-odds, reduced to its numbers."""
-
-    @property
-    def landmarks(self) -> Landmarks:
-        """The values that it distinguishes."""
-
-    def decision(self, rows: Features) -> np.ndarray:
-        """The log-odds of the outcome 1 for each row: shape (rows,)."""
 
 
 @dataclass(frozen=True)
@@ -90,29 +67,31 @@ class ByEstimator:
 class ByNumbers:
     """The numbers of a model."""
 
-    core: Core
+    core: Linear | Trees
     curve: Curve | None = None
     threshold: float | None = None
 
     def scores(self, rows: Features) -> Scores:
-        """The outcome and the risk of each row: two arrays of shape (rows,)."""
+        """The outcome and the risk of each row: two arrays of shape (rows,).
+
+        Outcomes as scikit-learn's estimators predict them: a pipeline 1 if the log-odds are above
+        0, a calibrated one if the risk is above a half, one with a threshold if the risk is not
+        below it.
+        """
         decision = self.core.decision(rows)
         risk = (self.curve or PLAIN).risk(decision)
-        return Scores(self.leaves(decision, risk).astype("int64"), risk)
+        if self.threshold is not None:
+            outcomes = risk >= self.threshold
+        else:
+            outcomes = risk > HALF if self.curve else decision > 0
+        return Scores(outcomes.astype("int64"), risk)
 
     def decision(self, rows: Features) -> np.ndarray:
         """The log-odds of the outcome 1 before any calibration: shape (rows,), float64."""
         return self.core.decision(rows)
 
-    def leaves(self, decision: np.ndarray, risk: np.ndarray) -> np.ndarray:
-        """Whether the outcome 1 is predicted: shape (rows,).
 
-        As scikit-learn's estimators do it: a pipeline if the log-odds are above 0, a calibrated one
-        if the risk is above a half, one with a threshold if the risk is not below it.
-        """
-        if self.threshold is not None:
-            return risk >= self.threshold
-        return risk > HALF if self.curve else decision > 0
+Scorer = ByEstimator | ByNumbers  # the ways to predict with a model
 
 
 def scorer_of(model: Model, manifest: ModelManifest) -> Scorer:
@@ -121,8 +100,7 @@ def scorer_of(model: Model, manifest: ModelManifest) -> Scorer:
     quick = numbers_of(model)
     if quick is None:
         return estimator
-    probes = probing_rows(quick.core.landmarks, manifest)
-    if not agrees(quick, estimator, probes):
+    if not agrees(quick, estimator, probing_rows(manifest)):
         log.warning("the model's numbers do not give what the model gives: the model is used")
         return estimator
     return quick
@@ -164,44 +142,15 @@ def agrees(quick: ByNumbers, estimator: ByEstimator, probes: Features) -> bool:
     )
 
 
-def probing_rows(landmarks: Landmarks, manifest: ModelManifest) -> Features:
+def probing_rows(manifest: ModelManifest) -> Features:
     """Rows on which two ways to predict are compared: those of the self-check and variations.
 
-    In each numeric column some are missing, some near those of the self-check, some huge, and some
-    at each edge and just beyond it; in each categorical column every word occurs, and an unknown
-    one.
+    In a variation one feature is missing or, if it is a category, unknown. That both ways give the
+    same for all other rows is up to the tests.
     """
-    random = np.random.default_rng(0)
-    names = manifest.schema.features
-    known = pd.DataFrame(manifest.self_check.rows, columns=list(names))
-    checked = known[list(manifest.schema.numeric)].to_numpy(dtype="float64")
-    at_edges = [_at_edges(edges) for edges in landmarks.edges]
-    words = [[*known_words, "", UNKNOWN] for known_words in landmarks.words]
-    count = max([0, *map(len, at_edges), *map(len, words)]) + PROBES
-    numbers = _numbers(checked, count, random)
-    for column, values in enumerate(at_edges):
-        there = len(known) + random.permutation(count - len(known))[: len(values)]
-        numbers[there, column] = values
-    texts = [[some[i] for i in random.permutation(np.arange(count) % len(some))] for some in words]
-    return Features(numbers, tuple(texts))
-
-
-def _at_edges(edges: list[float]) -> np.ndarray:
-    near: np.ndarray = np.concatenate([edges, np.nextafter(edges, np.inf)])
-    near[np.abs(near) > LARGEST_NUMBER] = np.nan  # not accepted; an edge may be infinite
-    return near
-
-
-def _numbers(checked: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    """The checked numbers, then missing, similar and huge ones: shape (count, columns)."""
-    picked = checked[np.arange(count) % len(checked)]
-    near = np.where(np.isnan(picked), 0, picked)
-    spread = 1 + np.abs(near).max(axis=0, initial=0)
-    numbers: np.ndarray = near + spread * random.standard_normal(near.shape)
-    draw = random.random(near.shape)
-    numbers[draw < 0.1] = np.nan
-    # one row in ten only: beside a huge number the others have no effect
-    huge = (draw > 0.5) & (np.arange(count) % 10 == 9)[:, None]
-    numbers[huge] = random.choice([-LARGEST_NUMBER, LARGEST_NUMBER, 1e9, -1e9], near.shape)[huge]
-    numbers[: len(checked)] = checked
-    return numbers
+    schema = manifest.schema
+    checked = pd.DataFrame(manifest.self_check.rows, columns=list(schema.features))
+    changes: list[dict[str, float | str]] = [{}]
+    changes += [{name: np.nan} for name in schema.numeric]
+    changes += [{name: text} for name in schema.categorical for text in ("", UNKNOWN)]
+    return features_of(pd.concat([checked.assign(**change) for change in changes]), schema)

@@ -32,10 +32,10 @@ MIN_RISK = float(np.finfo("float64").eps)  # a risk counts as no nearer to 0 or 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model said of rows with a known outcome.
+    """A model's predictions for rows with a known outcome.
 
-    `outcomes` and `predicted` are 0 or 1, `clients` the names that tell whose row it is; each has
-    the shape (rows,).
+    `outcomes` and `predicted` are 0 or 1, `clients` names the client of each row: each of shape
+    (rows,).
     """
 
     outcomes: np.ndarray
@@ -61,7 +61,7 @@ class Difference:
 
 
 def difference_of_samples(new: Predictions, test: Predictions, seed: int) -> Difference:
-    """F1 on the new rows less F1 on the test data, resampled independently of each other.
+    """F1 on the new rows minus F1 on the test data, resampled independently of each other.
 
     An F1 that is undefined (0/0) counts as 0. Raises `ValueError` if either has no row.
     """
@@ -78,7 +78,7 @@ def paired_difference(
     clients: np.ndarray,
     seed: int,
 ) -> Difference:
-    """F1 of the challenger less F1 of the champion on the same rows: arrays of shape (rows,).
+    """F1 of the challenger minus F1 of the champion on the same rows: arrays of shape (rows,).
 
     Both are scored on the same resampled clients, so what they have in common cancels out. An F1
     that is undefined (0/0) counts as 0. Raises `ValueError` if there is no row.
@@ -93,7 +93,7 @@ def paired_difference(
 
 
 def confusion_of(sample: Predictions) -> np.ndarray:
-    """How many rows there are of each outcome (first axis) and prediction: shape (2, 2)."""
+    """The number of rows of each outcome (first axis) and prediction: shape (2, 2)."""
     cells = _cells(sample.outcomes, sample.predicted)
     return np.bincount(cells, minlength=4).reshape(2, 2)
 
@@ -106,8 +106,8 @@ def resampled_confusions(sample: Predictions, random: np.random.Generator) -> np
 
 def f1_of(confusions: np.ndarray) -> np.ndarray:
     """The F1 of counts of shape (…, 2, 2), outcome before prediction; 0 where it is 0/0."""
-    said = confusions[..., 1].sum(-1) + confusions[..., 1, :].sum(-1)
-    f1: np.ndarray = 2 * confusions[..., 1, 1] / np.maximum(said, 1)
+    total = confusions[..., 1].sum(-1) + confusions[..., 1, :].sum(-1)
+    f1: np.ndarray = 2 * confusions[..., 1, 1] / np.maximum(total, 1)
     return f1
 
 
@@ -123,19 +123,19 @@ def _difference(value: float, resampled: np.ndarray) -> Difference:
 
 
 def _cells(*labels: np.ndarray) -> np.ndarray:
-    """One number for what each row has of several 0s and 1s, read as binary digits."""
+    """Several arrays of 0 and 1 as one array, read as binary digits: shape (rows,)."""
     return reduce(lambda number, label: 2 * number + label, (np.asarray(v, int) for v in labels))
 
 
 def _resampled(
     cells: np.ndarray, kinds: int, clients: np.ndarray, random: np.random.Generator
 ) -> np.ndarray:
-    """How many rows of each kind (0, 1, …) every resample has: shape (resamples, kinds)."""
+    """The number of rows of each kind (0, 1, …) in each resample: shape (resamples, kinds)."""
     if not len(cells):
         raise ValueError("there are no rows to resample")
     codes, names = pd.factorize(clients, use_na_sentinel=False)
     counts = np.bincount(codes * kinds + cells, minlength=len(names) * kinds)
-    # in order of the patterns, so that the order of the rows does not count
+    # sorted, so that the order of the rows has no effect
     alike = pd.DataFrame(counts.reshape(-1, kinds)).value_counts(sort=False).sort_index()
     patterns = alike.index.to_frame().to_numpy(dtype="float64")
     shares, blocks = alike.to_numpy() / len(names), []
@@ -160,14 +160,14 @@ def score_intervals(sample: Predictions, risk: np.ndarray, seed: int) -> dict[st
 
 def _of_counts(sample: Predictions, random: np.random.Generator) -> dict[str, Interval | None]:
     tables = resampled_confusions(sample, random)
-    right, left, said = tables[:, 1, 1], tables[:, 1].sum(-1), tables[..., 1].sum(-1)
+    right, left, predicted = tables[:, 1, 1], tables[:, 1].sum(-1), tables[..., 1].sum(-1)
     accuracy = (tables[:, 0, 0] + right) / tables.sum((-2, -1))
-    somebody_left, somebody_said = bool(sample.outcomes.any()), bool(sample.predicted.any())
+    any_left, any_predicted = bool(sample.outcomes.any()), bool(sample.predicted.any())
     return {
-        "f1": interval_of(f1_of(tables)) if somebody_left or somebody_said else None,
+        "f1": interval_of(f1_of(tables)) if any_left or any_predicted else None,
         "accuracy": interval_of(accuracy),
-        "precision": interval_of(right / np.maximum(said, 1)) if somebody_said else None,
-        "recall": interval_of(right / np.maximum(left, 1)) if somebody_left else None,
+        "precision": interval_of(right / np.maximum(predicted, 1)) if any_predicted else None,
+        "recall": interval_of(right / np.maximum(left, 1)) if any_left else None,
     }
 
 

@@ -19,7 +19,7 @@ REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements.txt"
 
 @dataclass(frozen=True)
 class Package:
-    """One package that `requirements.txt` names; `unknown` where nobody could say."""
+    """One package that `requirements.txt` names; `unknown` if pip gave no answer."""
 
     package: str
     installed: str
@@ -29,7 +29,7 @@ class Package:
 def outdated_packages(requirements: Path = REQUIREMENTS) -> list[Package]:
     """Installed and latest version of each package that `requirements.txt` names.
 
-    Asks pip once; what it cannot tell, or an index that cannot be reached, is `unknown`.
+    Asks pip once; what it does not answer, or an index that cannot be reached, is `unknown`.
     """
     lines = requirements.read_text(encoding="utf-8").splitlines()
     names = [name[0] for line in lines if (name := re.match(r"[A-Za-z0-9][\w.-]*", line))]
@@ -38,10 +38,10 @@ def outdated_packages(requirements: Path = REQUIREMENTS) -> list[Package]:
 
 
 def _latest(names: Sequence[str]) -> dict[str, str]:
-    """Normal name -> newest version that this Python can install; empty if pip cannot say.
+    """Normal name -> newest version that this Python can install; empty if pip gives no answer.
 
-    `pip list --outdated` would not do: where the index cannot be reached, it takes every package
-    for up to date.
+    `pip list --outdated` would not do: if the index cannot be reached, it reports every package as
+    up to date.
     """
     ask = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--report", "-"]
     ask += ["--upgrade", "--no-deps", "--ignore-installed", "--only-binary=:all:"]
@@ -56,8 +56,9 @@ def _latest(names: Sequence[str]) -> dict[str, str]:
 
 
 def _why(error: Exception) -> str:
-    said = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
-    text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+    text = str(error)
+    if isinstance(error, subprocess.CalledProcessError):
+        text = error.stderr.decode(errors="replace")
     return (text.strip().splitlines() or [type(error).__name__])[-1]
 
 

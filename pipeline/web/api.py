@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import wraps
 from typing import Annotated, Any, Literal, TypeVar
@@ -234,12 +235,10 @@ def summarystats() -> dict[str, Summary]:
     state = get_state()
     config = state.config
     with _history() as history:
-        key = (master_state(history), file_stamp(config.finaldata_path))
-
-        def make() -> dict[str, Summary]:
-            return _summary(open_master(config.finaldata_path, config.schema, history).summary())
-
-        return state.summary.get(key, make)
+        return state.summary.get(
+            (master_state(history), file_stamp(config.finaldata_path)),
+            lambda: _summary(open_master(config.finaldata_path, config.schema, history).summary()),
+        )
 
 
 def _summary(table: pd.DataFrame) -> dict[str, Summary]:
@@ -314,10 +313,10 @@ def health() -> Health:
     """Whether the server is there."""
     config = get_state().config
     release = live_id(config.prod_deployment_path)
-    if records := open_existing_history(config.history_path):
-        with records:
-            return Health("ok", release, last_run(records), last_active(config.lock_path, records))
-    return Health("ok", release, None, last_active(config.lock_path, None))
+    records = open_existing_history(config.history_path)
+    with records or nullcontext():
+        run = last_run(records) if records else None
+        return Health("ok", release, run, last_active(config.lock_path, records))
 
 
 @_route("GET", "/ready", 401, 503)

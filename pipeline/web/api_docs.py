@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 from urllib.parse import urlencode
@@ -13,73 +12,13 @@ SERVER = "http://127.0.0.1:8000"  # where `python app.py` serves
 INDENT = "  "
 
 
-@dataclass(frozen=True)
-class Body:
-    """What a request may carry, or an answer carries."""
-
-    content_type: str
-    shape: str
-    example: str = ""  # of a request, for the shell
-
-
-@dataclass(frozen=True)
-class DocumentedOperation:
-    """One request that can be made; the template reads what `described` says by itself."""
-
-    method: str
-    path: str
-    described: Described
-    parameters: tuple[tuple[Described, str], ...]  # each with the shape of its values
-    requests: tuple[Body, ...]
-    answers: tuple[Body, ...]
-    example: str  # for the shell; empty where each request body has its own
-
-    @property
-    def key(self) -> str:
-        """What names it within the page."""
-        return f"{self.method}{self.path}".lower().replace("/", "-").strip("-{}").replace("{", "")
-
-
-def documented(description: Described) -> list[DocumentedOperation]:
-    """The operations of an OpenAPI description, in its order."""
-    return [
-        _operation(method.upper(), path, described)
-        for path, operations in description["paths"].items()
-        for method, described in operations.items()
-    ]
-
-
-def _operation(method: str, path: str, described: Described) -> DocumentedOperation:
-    parameters = described.get("parameters", ())
-    address = _address(path, parameters)
-    content = described.get("requestBody", {}).get("content", {})
-    return DocumentedOperation(
-        method=method,
-        path=path,
-        described=described,
-        parameters=tuple((one, shape(one["schema"], "")) for one in parameters),
-        requests=tuple(
-            Body(kind, shape(body["schema"]), _example(kind, content, address))
-            for kind, body in content.items()
-        ),
-        answers=tuple(
-            Body(kind, shape(body["schema"]))
-            for kind, body in described["responses"]["200"]["content"].items()
-        ),
-        example="" if content else f"curl {address}",
-    )
-
-
-def _address(path: str, parameters: Sequence[Described]) -> str:
-    """The address with the examples of the parameters, quoted for the shell."""
-    given = {p["name"]: p["example"] for p in parameters if "example" in p}
-    query = {p["name"]: p["example"] for p in parameters if "example" in p and p["in"] == "query"}
-    return quote(f"{SERVER}{path.format_map(given)}{'?' if query else ''}{urlencode(query)}")
-
-
-def _example(content_type: str, content: Described, address: str) -> str:
-    """A line for the shell that sends an example of one of the bodies."""
+def example(path: str, operation: Described, content_type: str = "") -> str:
+    """A line for the shell that makes a request; one with a body sends it as this content type."""
+    address = _address(path, operation.get("parameters", ()))
     send = f"curl -H 'Content-Type: {content_type}'"
+    if not content_type:
+        return f"curl {address}"
+    content = operation["requestBody"]["content"]
     if content_type == "application/json":
         clients = json.dumps(content[content_type]["example"], ensure_ascii=False)
         return f"{send} -d {quote(clients)} {address}"
@@ -88,6 +27,13 @@ def _example(content_type: str, content: Described, address: str) -> str:
     if content_type == "multipart/form-data":
         return f"{lines} | curl -F 'file=@-;filename=clients.csv' {address}"
     return f"{lines} | {send} --data-binary @- {address}"
+
+
+def _address(path: str, parameters: Sequence[Described]) -> str:
+    """The address with the examples of the parameters, quoted for the shell."""
+    given = {p["name"]: p["example"] for p in parameters if "example" in p}
+    query = {p["name"]: p["example"] for p in parameters if "example" in p and p["in"] == "query"}
+    return quote(f"{SERVER}{path.format_map(given)}{'?' if query else ''}{urlencode(query)}")
 
 
 def shape(schema: Described, line: str = "\n") -> str:

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.core.errors import PipelineError
@@ -42,7 +43,7 @@ def authorized(header: str | None, token: str) -> bool:
     Programs send it as a bearer token, browsers as the password of any user.
     """
     scheme, _, sent = (header or "").partition(" ")
-    carried = _CARRIED.get(scheme.lower(), _nothing)
+    carried: Callable[[str], bytes] = _CARRIED.get(scheme.lower(), lambda _: b"")
     return hmac.compare_digest(carried(sent), token.encode())
 
 
@@ -55,15 +56,8 @@ def _password(credentials: str) -> bytes:
     return decoded.partition(b":")[2]
 
 
-def _token(sent: str) -> bytes:
-    return sent.encode()
-
-
-def _nothing(_: str) -> bytes:
-    return b""
-
-
-_CARRIED = {"bearer": _token, "basic": _password}  # scheme -> the token that it carries
+# scheme -> the token that it carries
+_CARRIED: dict[str, Callable[[str], bytes]] = {"bearer": str.encode, "basic": _password}
 
 
 def check_address(host: str) -> None:

@@ -65,17 +65,8 @@ class Listing:
     found: int
     pages: int
     valued: bool  # whether the config says what clients are worth
+    first: int  # the place of the first row shown, from 1
     rows: tuple[dict[str, Any], ...]  # as `ranking_to_dicts` makes them
-
-    @property
-    def first(self) -> int:
-        """The place of the first row shown, from 1; 0 if there is none."""
-        return (self.query.page - 1) * PAGE + 1 if self.rows else 0
-
-    @property
-    def last(self) -> int:
-        """The place of the last row shown."""
-        return (self.query.page - 1) * PAGE + len(self.rows)
 
 
 def query_of(asked: dict[str, str]) -> Query:
@@ -103,7 +94,7 @@ def listing(ranking: pd.DataFrame, query: Query) -> Listing:
         found = _sorted(found, query.sort)
     start = (query.page - 1) * PAGE
     rows = ranking_to_dicts(found.iloc[start : start + PAGE])
-    return Listing(query, len(found), pages, valued, tuple(rows))
+    return Listing(query, len(found), pages, valued, start + 1, tuple(rows))
 
 
 def _found(ranking: pd.DataFrame, query: Query) -> pd.DataFrame:

@@ -53,11 +53,8 @@ class Parameter:
     def description(self) -> Described:
         """The parameter as OpenAPI describes it."""
         described = {"name": self.name, "in": self.where, "required": self.where == "path"}
-        return (
-            described
-            | {"schema": self.schema}
-            | ({"example": self.example} if self.example else {})
-        )
+        example = {"example": self.example} if self.example else {}
+        return {**described, "schema": self.schema, **example}
 
 
 @dataclass(frozen=True)

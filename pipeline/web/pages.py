@@ -15,7 +15,7 @@ from pipeline.reporting.document import Section
 from pipeline.reporting.html import rendered, static
 from pipeline.reporting.overview import page_health, page_sections, readable_release
 from pipeline.web.api import api_description
-from pipeline.web.api_docs import documented
+from pipeline.web.api_docs import example, shape
 from pipeline.web.client_views import (
     client_record,
     listing,
@@ -44,6 +44,7 @@ PAGES = (  # asked for by people
     *("/", "/client", "/clients", "/score", "/docs"),
     *("/ranking.csv", "/report", "/report.pdf"),
 )
+CSV = "text/csv; charset=utf-8"
 TYPES = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
 
 
@@ -133,7 +134,7 @@ def score() -> Response:
         content = stream.read(MAX_BYTES)
     rows = score_file(content, live, state.config.schema, state.config.labels)
     if request.form.get("as") == "csv":
-        return _download("".join(scored_csv(rows)), "scored.csv")
+        return _answer("".join(scored_csv(rows)), CSV, "scored.csv")
     return page("scored.html", lead=scored_sentence(rows, live), tables=scored_grids(rows))
 
 
@@ -141,7 +142,7 @@ def score() -> Response:
 def ranking_csv() -> Response:
     """The ranking, as a download."""
     path = get_state().config.clientrisk_path
-    return _file(path, "text/csv; charset=utf-8", "clientrisk.csv")
+    return _file(path, CSV, "clientrisk.csv")
 
 
 @pages.get("/report")
@@ -164,9 +165,7 @@ def report_pdf() -> Response:
 def docs() -> Response:
     """The description of the API."""
     described = api_description(get_state().config.schema)
-    return page(
-        "docs.html", about=described["info"]["description"], operations=documented(described)
-    )
+    return page("docs.html", api=described, shape=shape, example=example)
 
 
 def _static(name: str) -> Response:
@@ -190,14 +189,11 @@ def _file(path: Path, content_type: str, download: str | None = None) -> Respons
         content = path.read_bytes()
     except FileNotFoundError:
         raise RequestError(404, "no run has written this yet") from None
-    return _named(Response(content, content_type=content_type), download)
+    return _answer(content, content_type, download)
 
 
-def _download(text: str, name: str) -> Response:
-    return _named(Response(text, content_type="text/csv; charset=utf-8"), name)
-
-
-def _named(answer: Response, download: str | None) -> Response:
+def _answer(content: bytes | str, content_type: str, download: str | None) -> Response:
+    answer = Response(content, content_type=content_type)
     if download:
         answer.headers["Content-Disposition"] = f'attachment; filename="{download}"'
     return answer

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from pipeline.core.config import Config
@@ -19,12 +19,14 @@ from pipeline.storage.history import open_existing_history
 from pipeline.storage.ledger import master_state
 from pipeline.storage.records import last_checked, last_missing, last_timings
 
-PREFIX = "clientrisk"
+# the name, what it is, its value; of some, the name of a label and a number for each of its values
+Gauge = tuple[str, str, float] | tuple[str, str, tuple[str, dict[str, float]]]
+DRIFT_VALUES = {"drift": 1.0, "no drift": 0.0}
 
 
 def metrics_text(config: Config) -> str:
     """All metrics there are now; raises `HistoryError` if the history cannot be read."""
-    registry = CollectorRegistry(auto_describe=False)
+    registry = CollectorRegistry()
     registry.register(_Collector(config))
     return generate_latest(registry).decode()
 
@@ -33,7 +35,7 @@ class _Collector(Collector):
     def __init__(self, config: Config) -> None:
         self._config = config
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[GaugeMetricFamily]:
         """Every metric, as of now."""
         config = self._config
         history = open_existing_history(config.history_path)
@@ -41,71 +43,63 @@ class _Collector(Collector):
             now = read_status(
                 config.input_folder_path, config.prod_deployment_path, config.lock_path, history
             )
-            if isinstance(now.release, Release):
-                yield from _release(now.release)
-            yield from _files(now)
-            yield from _last_run(now)
-            if history:
-                yield from _records(history)
+            gauges = _state(now) + (_records(history) if history else [])
+        for name, about, value in gauges:
+            label, values = value if isinstance(value, tuple) else (None, {"": value})
+            family = GaugeMetricFamily(
+                f"clientrisk_{name}", about, labels=[label] if label else None
+            )
+            for key, number in values.items():
+                family.add_metric([key] if label else [], number)
+            yield family
 
 
-def _release(release: Release) -> Iterator[Metric]:
-    yield _labelled("release", "The release that is live", "release", {release.id: 1})
-    yield _gauge("release_age_seconds", "Since it was deployed", _age(release.deployed_at))
-    yield _gauge("f1", "F1 of the live release on the test data", release.f1)
-    yield _gauge("threshold", "Least risk it predicts to leave", release.model.recipe.threshold)
-
-
-def _files(now: Status) -> Iterator[Metric]:
+def _state(now: Status) -> list[Gauge]:
+    found: list[Gauge] = []
+    if isinstance(release := now.release, Release):
+        found += [
+            ("release", "The release that is live", ("release", {release.id: 1.0})),
+            ("release_age_seconds", "Since it was deployed", _age(release.deployed_at)),
+            ("f1", "F1 of the live release on the test data", release.f1),
+            ("threshold", "Least risk it predicts to leave", release.model.recipe.threshold),
+        ]
     if isinstance(now.new, tuple):
-        yield _gauge("files_new", "Input files that no run has taken in", len(now.new))
-    yield _gauge("files_pending", "Files taken in, not judged or reported yet", len(now.pending))
-    yield _gauge("files_rejected", "Input files refused as they are", len(now.rejected))
-
-
-def _last_run(now: Status) -> Iterator[Metric]:
+        found.append(("files_new", "Input files that no run has taken in", len(now.new)))
+    found += [
+        ("files_pending", "Files taken in, not judged or reported yet", len(now.pending)),
+        ("files_rejected", "Input files refused as they are", len(now.rejected)),
+    ]
     if now.last_active:
         age = _age(now.last_active)
-        yield _gauge("last_active_age_seconds", "Since a run looked for work", age)
-    if not now.last_run:
-        return
-    age = _age(now.last_run.started_at)
-    yield _gauge("last_run_age_seconds", "Since a run with work began", age)
-    outcomes = dict.fromkeys(("done", "failed", "unended"), 0.0)  # unended: at work, or killed
-    outcomes[now.last_run.outcome or "unended"] = 1
-    yield _labelled("last_run", "How the last run with work ended", "outcome", outcomes)
+        found.append(("last_active_age_seconds", "Since a run looked for work", age))
+    if last := now.last_run:
+        outcomes = dict.fromkeys(("done", "failed", "unended"), 0.0)  # unended: at work, or killed
+        outcomes[last.outcome or "unended"] = 1
+        found += [
+            ("last_run_age_seconds", "Since a run with work began", _age(last.started_at)),
+            ("last_run", "How the last run with work ended", ("outcome", outcomes)),
+        ]
+    return found
 
 
-def _records(history: History) -> Iterator[Metric]:
-    yield _gauge("rows", "Rows of finaldata.csv", master_state(history).rows)
-    yield _labelled("missing_percent", "Percent missing, 0 to 100", "column", last_missing(history))
-    yield _labelled(
-        "stage_seconds", "Seconds of a stage's last real run", "stage", last_timings(history)
-    )
+def _records(history: History) -> list[Gauge]:
+    found: list[Gauge] = [
+        ("rows", "Rows of finaldata.csv", master_state(history).rows),
+        ("missing_percent", "Percent missing, 0 to 100", ("column", last_missing(history))),
+        ("stage_seconds", "Seconds of a stage's last real run", ("stage", last_timings(history))),
+    ]
     if checked := last_checked(history):
-        verdicts = {str(verdict.test): _drift_value(verdict.verdict) for verdict in checked.scores}
+        verdicts = {
+            str(score.test): DRIFT_VALUES.get(score.verdict, float("nan"))
+            for score in checked.scores
+        }
         about = "1 drift, 0 no drift, NaN not enough evidence, by drift test"
-        yield _labelled("drift", about, "test", verdicts)
-        counted = [verdict.numbers for verdict in checked.scores if "new_f1" in verdict.numbers]
-        if counted:
-            yield _gauge("batch_f1", "F1 on the batch judged last", counted[0]["new_f1"])
-        drifted = sum(found.verdict == "drift" for found in checked.input)
-        yield _gauge("input_drift_features", "Features whose input drifted in it", drifted)
-
-
-def _drift_value(verdict: str) -> float:
-    return {"drift": 1.0, "no drift": 0.0}.get(verdict, float("nan"))
-
-
-def _gauge(name: str, about: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"{PREFIX}_{name}", about, value=value)
-
-
-def _labelled(name: str, about: str, label: str, values: dict[str, float]) -> Metric:
-    family = GaugeMetricFamily(f"{PREFIX}_{name}", about, labels=[label])
-    for key, value in values.items():
-        family.add_metric([key], value)
-    return family
+        found.append(("drift", about, ("test", verdicts)))
+        for f1 in [s.numbers["new_f1"] for s in checked.scores if "new_f1" in s.numbers][:1]:
+            found.append(("batch_f1", "F1 on the batch judged last", f1))
+        drifted = sum(feature.verdict == "drift" for feature in checked.input)
+        found.append(("input_drift_features", "Features whose input drifted in it", drifted))
+    return found
 
 
 def _age(at: str) -> float:

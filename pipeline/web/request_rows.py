@@ -152,7 +152,9 @@ def rows_of_csv(content: bytes, schema: Schema, *, for_people: bool = False) -> 
     `for_people`: reasons quote the value at fault, and the column of the client is read where
     there is one. Raises `RequestError` if the text as a whole is refused.
     """
-    _check_lines(content)
+    # what is shorter cannot hold as many lines, and need not be counted
+    if len(content) > MAX_LINES and content.count(b"\n") + content.count(b"\r") > MAX_LINES:
+        raise RequestError(413, f"at most {MAX_LINES:,} lines at a time")
     good: list[str] = []
     bad: dict[int, BadRow] = {}
     lines: list[int] = []
@@ -187,13 +189,6 @@ def _columns(content: bytes, schema: Schema) -> tuple[str, ...]:
 
 def _stream(content: bytes) -> io.BufferedReader:
     return io.BufferedReader(io.BytesIO(content))
-
-
-def _check_lines(content: bytes) -> None:
-    """Raise `RequestError` for a text of too many lines to read them."""
-    # what is shorter cannot hold as many, and need not be counted
-    if len(content) > MAX_LINES and content.count(b"\n") + content.count(b"\r") > MAX_LINES:
-        raise RequestError(413, f"at most {MAX_LINES:,} lines at a time")
 
 
 def _too_large() -> RequestError:

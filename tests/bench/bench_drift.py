@@ -28,8 +28,9 @@ from pipeline.core.schema import Schema
 from pipeline.data.reference import reference_of
 from pipeline.monitoring import score_drift
 from pipeline.monitoring.bootstrap import Predictions, f1_of
+from pipeline.monitoring.decisions import Verdict
 from pipeline.monitoring.input_drift import MIN_PSI, binned, compare_input, quantile_edges
-from pipeline.monitoring.score_drift import DRIFT, NO_EVIDENCE, Evidence
+from pipeline.monitoring.score_drift import Evidence
 from tests.bench.measuring import table
 
 SIZES = (25, 100, 1_000, 10_000)
@@ -110,8 +111,8 @@ def alarms(random: np.random.Generator, rows: int, missed: float) -> dict[str, b
         }
         said[f"{name}, 20 of {LARGE:,} rows"] = test(mixed)
     said["bootstrap"] = score_drift.bootstrap(found, int(random.integers(2**32)))
-    silent = said["bootstrap"].verdict == NO_EVIDENCE
-    return {name: verdict.verdict == DRIFT for name, verdict in said.items()} | {
+    silent = said["bootstrap"].verdict == Verdict.NO_EVIDENCE
+    return {name: verdict.verdict == Verdict.DRIFT for name, verdict in said.items()} | {
         "bootstrap: not enough evidence": silent
     }
 
@@ -134,7 +135,7 @@ def below_the_least(random: np.random.Generator, rows: int, leave: float) -> dic
         ),
         f"bootstrap, {score_drift.MIN_LEAVERS} leavers": score_drift.bootstrap(found, seed),
     }
-    return {name: said[name].verdict == DRIFT for name in sorted(said, key=str.casefold)}
+    return {name: said[name].verdict == Verdict.DRIFT for name in sorted(said, key=str.casefold)}
 
 
 def training_rows(random: np.random.Generator, rows: int) -> pd.DataFrame:
@@ -172,8 +173,8 @@ def input_alarms(
         "PSI of ten bins above 0.1": usual_psi(before, new["changes"].to_numpy()) > MIN_PSI,
         "PSI above our limit": one.psi > one.psi_limit,
         "Kolmogorov-Smirnov, corrected p below 0.05": one.p_value <= 0.05,
-        "our verdict on the column": one.verdict == DRIFT,
-        "our verdict on any of the four": any(other.verdict == DRIFT for other in found),
+        "our verdict on the column": one.verdict == Verdict.DRIFT,
+        "our verdict on any of the four": any(other.verdict == Verdict.DRIFT for other in found),
     }
 
 

@@ -15,7 +15,6 @@ from pipeline.core.schema import DEFAULT_SCHEMA, LARGEST_NUMBER, Schema
 from pipeline.data.features import Features, features_of
 from pipeline.models.estimators import MAX_CATEGORIES, fit_model, untrained_model
 from pipeline.models.fast_trees import ROWS, Trees, trees_of
-from pipeline.models.model_parts import Landmarks
 from pipeline.models.scorer import (
     UNKNOWN,
     ByEstimator,
@@ -53,8 +52,8 @@ def test_numbers_at_an_edge_and_just_beside_it_go_the_right_way(name: str) -> No
     schema = SCHEMAS[name]
     model = core_of(schema)
     usual = features_of(random_table(schema).head(1), schema)
-    for i, edges in enumerate(trees(model).landmarks.edges):
-        taken = [edge for edge in edges if edge <= LARGEST_NUMBER]
+    for i, table in enumerate(trees(model).numbers):
+        taken = table.edges[table.edges <= LARGEST_NUMBER]
         values = np.array([np.nextafter(taken, -np.inf), taken, np.nextafter(taken, np.inf)])
         assert values.size > 60
         numbers = np.repeat(usual.numbers, values.size, axis=0)
@@ -157,7 +156,7 @@ BROKEN: dict[str, Any] = {
     ),
     "all edges one further": lambda of: with_table(of, 1, open=np.roll(of.numbers[1].open, 1, 0)),
     "missing as the largest": lambda of: with_table(of, 0, open=moved(of.numbers[0].open, -1, -2)),
-    "a word as another": lambda of: with_words(of, 0, moved(of.words[0].open, 2, 1)),
+    "a word as another": lambda of: with_words(of, 0, moved(of.words[0].open, 4, 1)),
     "an unknown word as another": lambda of: with_words(of, 1, moved(of.words[1].open, -1, 0)),
     "swapped columns": lambda of: replace(of, numbers=of.numbers[::-1]),
     "swapped categories": lambda of: replace(of, words=of.words[::-1]),
@@ -170,7 +169,7 @@ BROKEN: dict[str, Any] = {
 def test_a_wrong_table_is_noticed(what: str) -> None:
     estimator = ByEstimator(core_of(MIXED), MIXED)
     right = trees(estimator.model)
-    probes = probing_rows(right.landmarks, manifest_of(estimator.model, MIXED))
+    probes = probing_rows(manifest_of(estimator.model, MIXED))
 
     assert agrees(ByNumbers(right), estimator, probes)
     assert not agrees(ByNumbers(BROKEN[what](right)), estimator, probes)
@@ -214,31 +213,8 @@ def test_a_model_that_only_looks_like_one_of_ours_is_asked_itself(
 ) -> None:
     model = fitted()
     model["columns"].named_transformers_["numbers"].set_params(with_mean=True)
-    model["columns"].named_transformers_["numbers"].mean_ = np.ones(3)
+    model["columns"].named_transformers_["numbers"].mean_ = np.full(3, 50.0)
     assert trees_of(model) is not None
 
     assert isinstance(scorer_of(model, manifest_of(model, DEFAULT_SCHEMA)), ByEstimator)
     assert "do not give what the model gives" in caplog.text
-
-
-def test_every_edge_and_every_word_is_among_the_rows_compared() -> None:
-    landmarks = trees(core_of(MIXED)).landmarks
-    assert isinstance(landmarks, Landmarks)
-
-    probes = probing_rows(landmarks, manifest_of(core_of(MIXED), MIXED))
-
-    for edges, numbers in zip(landmarks.edges, probes.numbers.T, strict=True):
-        taken = [edge for edge in edges if edge <= LARGEST_NUMBER]
-        assert {*taken, *np.nextafter(taken, np.inf)} <= set(numbers.tolist())
-        assert np.isnan(numbers).any()
-    for words, texts in zip(landmarks.words, probes.texts, strict=True):
-        assert {*words, "", UNKNOWN} == set(texts)
-
-
-def test_the_rows_of_the_self_check_are_among_those_compared() -> None:
-    manifest = manifest_of(core_of(DEFAULT_SCHEMA), DEFAULT_SCHEMA)
-
-    probes = probing_rows(trees(core_of(DEFAULT_SCHEMA)).landmarks, manifest)
-
-    checked = np.array(manifest.self_check.rows, dtype="float64")
-    np.testing.assert_array_equal(probes.numbers[: len(checked)], checked)

@@ -15,6 +15,7 @@ from pipeline.data.features import features_of
 from pipeline.models.calibration import Calibration
 from pipeline.models.model_parts import Sigmoid
 from pipeline.models.scorer import (
+    UNKNOWN,
     ByEstimator,
     ByNumbers,
     agrees,
@@ -110,7 +111,7 @@ BROKEN: dict[str, Any] = {
 def test_a_wrong_number_is_noticed(what: str, kind: str) -> None:
     model = made(MIXED, kind, "isotonic" if what == "a point" else "sigmoid", 0.3)
     right, estimator = numbers(model), ByEstimator(model, MIXED)
-    probes = probing_rows(right.core.landmarks, manifest_of(model, MIXED))
+    probes = probing_rows(manifest_of(model, MIXED))
 
     assert agrees(right, estimator, probes)
     assert not agrees(BROKEN[what](right), estimator, probes)
@@ -132,6 +133,18 @@ def test_a_curve_that_is_not_what_it_looks_like_is_not_relied_on(
 
     assert isinstance(scorer_of(model, manifest_of(model, MIXED)), ByEstimator)
     assert "do not give what the model gives" in caplog.text
+
+
+def test_models_are_compared_on_the_rows_of_the_self_check_with_each_feature_missing() -> None:
+    manifest = manifest_of(made(MIXED, "boosting"), MIXED)
+
+    probes = probing_rows(manifest)
+
+    checked = features_of(random_table(MIXED).head(len(manifest.self_check.rows)), MIXED)
+    np.testing.assert_array_equal(probes.numbers[: len(checked)], checked.numbers)
+    assert np.isnan(probes.numbers).any(axis=0).all()
+    for known, texts in zip(checked.texts, probes.texts, strict=True):
+        assert {*known, "", UNKNOWN} == set(texts)
 
 
 # the model itself

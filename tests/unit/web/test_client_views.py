@@ -144,13 +144,14 @@ def test_it_comes_in_pages_and_none_is_beyond_the_last(
 ) -> None:
     told = listing(MANY, query_of({"page": page}))
 
-    assert (told.query.page, told.pages, told.first, told.last) == (shown, 5, first, last)
+    assert (told.query.page, told.pages, told.first) == (shown, 5, first)
+    assert len(told.rows) == last + 1 - first
     assert [row["rank"] for row in told.rows] == list(range(first, last + 1))
 
 
 def test_nothing_found_is_one_empty_page() -> None:
     told = listing(MANY, query_of({"q": "nobody", "page": "3"}))
-    assert (told.found, told.pages, told.query.page, told.first, told.last) == (0, 1, 1, 0, 0)
+    assert (told.found, told.pages, told.query.page, told.rows) == (0, 1, 1, ())
     assert listing(ranking([]), Query()).found == 0
 
 

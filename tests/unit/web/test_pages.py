@@ -21,7 +21,7 @@ from pipeline.registry.releases import live_release
 from pipeline.storage.database import History
 from pipeline.storage.risk_history import record_risks
 from pipeline.web.api import api_description
-from pipeline.web.api_docs import SERVER, documented
+from pipeline.web.api_docs import SERVER, example
 from pipeline.web.auth import HEADERS, TOKEN_VARIABLE
 from pipeline.web.pages import PAGES, POLICY, REPORT_POLICY
 
@@ -163,29 +163,30 @@ def test_the_docs_tell_all_that_can_be_asked(settled: Sandbox, client: FlaskClie
 
 
 def test_the_examples_of_the_docs_can_be_pasted(settled: Sandbox) -> None:
-    told = documented(api_description(settled.config.schema))
-    examples = [one.example for one in told if one.example]
-    examples += [body.example for one in told for body in one.requests]
-    assert len(examples) == len(told) + 2  # rows can be sent in three forms
+    examples = [
+        example(path, operation, content_type)
+        for path, operations in api_description(settled.config.schema)["paths"].items()
+        for operation in operations.values()
+        for content_type in operation.get("requestBody", {}).get("content", [""])
+    ]
     first = pd.read_csv(settled.config.clientrisk_path)["client"][0]
     with serving(settled.config) as url:
-        for example in examples:
-            asked = example.replace(SERVER, url).replace("CLIENT", first)
+        for line in examples:
+            asked = line.replace(SERVER, url).replace("CLIENT", first)
             done = subprocess.run(
                 ["sh", "-c", f"{asked} -sSf"], capture_output=True, text=True, check=False
             )
-            assert (done.returncode, done.stderr) == (0, ""), example
-            assert "/prediction" not in example or "predictions" in json.loads(done.stdout)
+            assert (done.returncode, done.stderr) == (0, ""), line
+            assert "/prediction" not in line or "predictions" in json.loads(done.stdout)
 
 
 def test_examples_have_the_columns_of_the_schema() -> None:
     schema = Schema("kunde", "weg", ("it's",), ("a, b", "$x"))
-    told = documented(api_description(schema))
-    (post,) = [one for one in told if one.method == "POST"]
+    post = api_description(schema)["paths"]["/prediction"]["post"]
     typed = """printf '%s\\n' 'it'"'"'s,"a, b",$x' 1,a,a | """
     sent = "http://127.0.0.1:8000/prediction"
     clients = """'{"clients": [{"it'"'"'s": 1, "a, b": "a", "$x": "a"}]}'"""
-    assert [body.example for body in post.requests] == [
+    assert [example("/prediction", post, kind) for kind in post["requestBody"]["content"]] == [
         f"curl -H 'Content-Type: application/json' -d {clients} {sent}",
         f"{typed}curl -H 'Content-Type: text/csv' --data-binary @- {sent}",
         f"{typed}curl -F 'file=@-;filename=clients.csv' {sent}",
