@@ -251,7 +251,8 @@ def test_what_is_shown_is_one_short_line_without_semicolons() -> None:
 
 
 def manifest(usual: tuple[float | str | None, ...]) -> ModelManifest:
-    return ModelManifest("", "", 0, 0, MIXED, {}, SelfCheck((), ()), usual=usual)
+    check = SelfCheck(((1.0, 2.0, "north", "a"),), (0.5,))
+    return ModelManifest("", "", 0, 0, MIXED, {}, check, usual=usual)
 
 
 def test_the_usual_client_is_that_of_the_manifest() -> None:
