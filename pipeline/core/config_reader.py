@@ -1,6 +1,5 @@
 """Typed values out of a JSON object, with every problem noted by its key."""
 
-import difflib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -61,6 +60,8 @@ class ObjectReader:
         """Note every key that is not known, with the nearest one that is."""
         for key in self.values:
             if key not in known:
+                import difflib  # only where something is wrong
+
                 near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
                 hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(known)}"
                 self.problem(key, f"is not a known key; {hint}")

@@ -251,7 +251,7 @@ def test_what_is_shown_is_one_short_line_without_semicolons() -> None:
 
 
 def manifest(usual: tuple[float | str | None, ...]) -> ModelManifest:
-    check = SelfCheck(((1.0, 2.0, "north", "a"),), (0.5,))
+    check = SelfCheck(((3, None, "north", None),), (0.5,))
     return ModelManifest("", "", 0, 0, MIXED, {}, check, usual=usual)
 
 
