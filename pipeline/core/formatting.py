@@ -1,7 +1,7 @@
 """Times, numbers and names as the page and the reports show them."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
@@ -66,6 +66,12 @@ def format_seconds(value: float) -> str:
 def truncate(text: str, most: int) -> str:
     """A text cut to at most so many characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def format_names(names: Sequence[str], most: int) -> str:
+    """The first names of a list, and how many more there are: `a, b and 3 more`."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def format_amount(value: float) -> str:

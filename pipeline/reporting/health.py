@@ -11,6 +11,7 @@ from pipeline.core.formatting import (
     format_age,
     format_day,
     format_minute,
+    format_names,
     format_release_number,
     format_score,
     pluralize,
@@ -19,7 +20,7 @@ from pipeline.core.policy import Policy
 from pipeline.monitoring.decisions import ChallengeOutcome, Verdict
 from pipeline.registry.releases import Release
 from pipeline.reporting.document import BAD, GOOD, WARNING, Fact, State
-from pipeline.reporting.status import LastRun, Status
+from pipeline.reporting.status import Status
 from pipeline.storage.records import Checked
 
 # pages show no path of the server
@@ -60,15 +61,16 @@ def overall_health(
     if within_run:
         status = replace(status, last_run=None, last_active=None)
     wrong = [*_wrong(status), *wrong]
-    doubts = [*_doubts(status, now), *_model_doubts(status.release, checked), *doubts]
+    doubts = [*_doubts(status, checked, now), *doubts]
     level = BAD if wrong else WARNING if doubts else GOOD
-    parts = [*wrong, *doubts, _live(status), _last_activity(status.last_active, now)]
-    runs = [] if within_run else [_last_run(status.last_run, now)]
+    parts = [*wrong, *doubts, _live(status)]
+    if status.last_active and _seconds(status.last_active, now) <= MAX_SILENCE:
+        parts.append(f"a stage last ran {format_age(status.last_active, now)}")
     return State(
         level=level,
         word=_WORDS[level],
         sentence=f"{'; '.join(filter(None, parts))}.",
-        facts=(*_facts(status, risks), *runs, _new_files(status)),
+        facts=tuple(_facts(status, risks, now)),
     )
 
 
@@ -83,7 +85,7 @@ def _wrong(status: Status) -> list[str]:
     return wrong
 
 
-def _doubts(status: Status, now: datetime) -> list[str]:
+def _doubts(status: Status, checked: Checked | None, now: datetime) -> list[str]:
     doubts = []
     if status.release is None:
         doubts.append("no release is live yet: run python fullprocess.py")
@@ -96,26 +98,17 @@ def _doubts(status: Status, now: datetime) -> list[str]:
     if last and last.verdict == Verdict.DRIFT and last.challenge in NOT_REPLACED:
         doubts.append("the last batch drifted, and no better model was found")
     if status.rejected:
-        doubts.append(
-            f"{pluralize(len(status.rejected), 'file')} in the input folder cannot be read"
-        )
-    return doubts
-
-
-def _model_doubts(release: Release | PipelineError | None, checked: Checked | None) -> list[str]:
-    """What speaks against the live model on the clients of now."""
+        files = pluralize(len(status.rejected), "file")
+        doubts.append(f"{files} in the input folder cannot be read")
+    release = status.release
     if not isinstance(release, Release):
-        return []
-    doubts = []
+        return doubts
     if release.f1 == 0:
         doubts.append("the F1 of the live model is 0: it predicts no leaver correctly")
     found = checked.input if checked and checked.release == release.id else ()
     names = [one.name for one in found if one.verdict == Verdict.DRIFT]
     if names:
-        more = f" and {len(names) - MAX_FEATURES:,} more" if len(names) > MAX_FEATURES else ""
-        doubts.append(
-            f"the input of the last batch drifted: {', '.join(names[:MAX_FEATURES])}{more}"
-        )
+        doubts.append(f"the input of the last batch drifted: {format_names(names, MAX_FEATURES)}")
     return doubts
 
 
@@ -123,50 +116,33 @@ def _live(status: Status) -> str:
     release = status.release
     if not isinstance(release, Release):
         return ""
-    return (
-        f"release {format_release_number(release.id)}, live since {_since(status, release)},"
-        f" has an F1 of {format_score(release.f1)} on the test data"
-    )
-
-
-def _since(status: Status, release: Release) -> str:
-    return format_day(status.live_since or release.deployed_at)
-
-
-def _last_activity(last_active: str | None, now: datetime) -> str:
-    if not last_active or _seconds(last_active, now) > MAX_SILENCE:
-        return ""
-    return f"a stage last ran {format_age(last_active, now)}"
+    since = format_day(status.live_since or release.deployed_at)
+    number, f1 = format_release_number(release.id), format_score(release.f1)
+    return f"release {number}, live since {since}, has an F1 of {f1} on the test data"
 
 
 def _seconds(at: str, now: datetime) -> float:
     return (now - datetime.fromisoformat(at).astimezone(UTC)).total_seconds()
 
 
-def _facts(status: Status, risks: Risks | None) -> Iterator[Fact]:
-    release = status.release
+def _facts(status: Status, risks: Risks | None, now: datetime) -> Iterator[Fact]:
+    release, run = status.release, status.last_run
     if isinstance(release, Release):
-        number, since = format_release_number(release.id), _since(status, release)
-        yield Fact("Live release", number, f"since {since}")
+        since = format_day(status.live_since or release.deployed_at)
+        yield Fact("Live release", format_release_number(release.id), f"since {since}")
         rows = f"{release.model.rows:,} rows learned"
         yield Fact("F1 on the test data", format_score(release.f1), rows)
     if risks:
         yield Fact("At high risk", f"{risks.high:,}", f"of {pluralize(risks.clients, 'client')}")
         yield Fact("To be contacted", f"{risks.contact:,}", risks.why)
-
-
-def _last_run(run: LastRun | None, now: datetime) -> Fact:
-    if run is None:
-        return Fact("Last run with work", "none")
-    note = f"{format_age(run.started_at, now)}, {format_minute(run.started_at)} UTC"
-    return Fact("Last run with work", run.outcome or "running", note)
-
-
-def _new_files(status: Status) -> Fact:
+    if run:
+        note = f"{format_age(run.started_at, now)}, {format_minute(run.started_at)} UTC"
+        yield Fact("Last run with work", run.outcome or "running", note)
     if isinstance(status.new, PipelineError):
-        return Fact("New files", "unknown")
-    note = f"{status.unjudged:,} not judged yet, {len(status.rejected):,} rejected"
-    return Fact("New files", f"{len(status.new):,}", note)
+        yield Fact("New files", "unknown")
+    else:
+        note = f"{status.unjudged:,} not judged yet, {len(status.rejected):,} rejected"
+        yield Fact("New files", f"{len(status.new):,}", note)
 
 
 def count_risks(ranking: pd.DataFrame, policy: Policy) -> Risks:

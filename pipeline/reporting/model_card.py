@@ -3,20 +3,20 @@
 Source of the form: Mitchell and others, Model Cards for Model Reporting, FAT* 2019.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from textwrap import fill
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from pipeline.core.formatting import format_day, format_percent, format_score
 from pipeline.models.estimators import Model
 from pipeline.models.manifest import ModelManifest
 from pipeline.models.model_parts import unwrap_model
-from pipeline.monitoring.bootstrap import Interval
 from pipeline.monitoring.metrics import Evaluation, Segment
 from pipeline.monitoring.scores import SCORE_NAMES
 from pipeline.registry.releases import Release
-from pipeline.storage.database import Row
+from pipeline.reporting.document import Grid
+from pipeline.reporting.tables import calibration_grid, checks_grid, score_grid
 from pipeline.storage.ledger import Period
+from pipeline.storage.trends import Check
 
 KINDS = {
     "logistic": "logistic regression on scaled numbers and one-hot categories",
@@ -47,7 +47,7 @@ NOT_FOR = (
     "Explaining why clients leave: reasons are what moves this model, not what moves clients.",
     "Clients unlike those it learned from: the input drift in `python diagnostics.py` shows them.",
 )
-LINE = 100  # characters
+_SEGMENT_SCORES = ("f1", "precision", "recall", "roc_auc")
 
 
 @dataclass(frozen=True)
@@ -57,150 +57,113 @@ class Card:
     model: Model
     evaluation: Evaluation
     period: Period
-    decisions: Sequence[Row]  # the latest first
+    checks: Sequence[Check]  # the latest last
 
 
 def card_text(release: Release, card: Card) -> str:
     """The card in Markdown."""
-    manifest = release.model
-    parts = [
-        f"# Model card of release {release.id}\n\nDeployed {release.deployed_at} {_won(release)}.",
-        _section("Data", _data(manifest, card.period)),
-        _section("Model", _model(manifest, card.model)),
-        _section("Scores on the test data", _scores(card.evaluation)),
-        _section("Calibration on the test data", _calibration(card.evaluation)),
-        _section("Segments", _segments(card.evaluation.segments)),
-        _section("Drift checks before this release", _decisions(card.decisions)),
-        _section("What it must not be used for", _items(NOT_FOR)),
-    ]
-    return "\n".join(parts) + "\n"
+    evaluation = card.evaluation
+    about = release_grid(release)
+    scores = score_grid(evaluation.scores, evaluation.intervals)
+    lift = ("lift of the tenth at the highest risk", format_score(evaluation.lift), "")
+    error = ("expected calibration error", format_score(evaluation.calibration_error), "")
+    grids = (
+        replace(about, rows=(*about.rows, *_details(release.model, card))),
+        _features_grid(release.model),
+        replace(scores, rows=(*scores.rows, lift, error)),
+        calibration_grid(evaluation.bins),
+        _segments_grid(evaluation.segments),
+        replace(checks_grid(card.checks), caption="Drift checks before this release"),
+    )
+    not_for = "\n".join(f"- {text}" for text in NOT_FOR)
+    parts = [*map(_markdown, grids), f"## What it must not be used for\n\n{not_for}\n"]
+    return "\n\n".join([f"# Model card of release {release.id}", *parts])
 
 
-def _items(texts: Iterable[str]) -> str:
-    return "\n".join(fill(f"- {text}", LINE, subsequent_indent="  ") for text in texts)
-
-
-def _section(title: str, text: str) -> str:
-    return f"\n## {title}\n\n{text.rstrip()}"
-
-
-def _won(release: Release) -> str:
-    if release.challenge is None:
-        return "without a comparison: the first release, or by hand"
-    return f"in place of {release.challenge.champion}: {release.challenge.reason}"
-
-
-def _data(manifest: ModelManifest, period: Period) -> str:
-    usual = manifest.usual or ("",) * len(manifest.schema.features)
-    features = [
-        (_cell(name), "number" if name in manifest.schema.numeric else "category", _value(value))
-        for name, value in zip(manifest.schema.features, usual, strict=True)
-    ]
-    return "\n".join(
-        [
-            f"{manifest.rows:,} rows with a known outcome, of {period.files:,} files ingested from"
-            f" {period.first} to {period.last}; trained {manifest.trained_at}.",
-            "",
-            *_table(("feature", "kind", "usual (median or most frequent)"), features),
-        ]
+def release_grid(release: Release) -> Grid:
+    """What a release is, and how it was made."""
+    manifest, recipe = release.model, release.model.recipe
+    won = "the first release, or deployed by hand"
+    if release.challenge:
+        won = f"in place of {release.challenge.champion}: {release.challenge.reason}"
+    learned = f"{manifest.rows:,} rows with a known outcome, {format_day(manifest.trained_at)}"
+    rows = (
+        ("release", f"{release.id}, deployed {format_day(release.deployed_at)}"),
+        ("why it went live", won),
+        ("model", KINDS.get(recipe.kind, recipe.kind)),
+        ("learned from", learned),
+        ("features", ", ".join(manifest.schema.features)),
+        ("calibration", CURVES.get(recipe.calibration, recipe.calibration)),
+        ("threshold", f"{recipe.threshold:.3g}: {RULES.get(recipe.rule, recipe.rule)}"),
+        ("SHA-256 of the model", manifest.sha256),
+    )
+    return Grid(
+        "The release",
+        ("what", "how"),
+        rows,
+        widths=(2, 8),
+        longest=(40, 1000),
+        on_paper=len(rows),
     )
 
 
-def _model(manifest: ModelManifest, model: Model) -> str:
-    recipe, core = manifest.recipe, unwrap_model(model).core[-1]
-    rows = [
-        ("model", KINDS.get(recipe.kind, recipe.kind)),
-        ("learned from", f"all {manifest.rows:,} rows"),
-        ("calibration", CURVES.get(recipe.calibration, recipe.calibration)),
-        ("threshold", f"{recipe.threshold:.6g}: {RULES.get(recipe.rule, recipe.rule)}"),
-        ("seed", str(recipe.seed)),
-        ("parameters", ", ".join(f"{k}={v}" for k, v in _parameters(core))),
-        *(
-            (f"cross-validated {EVIDENCE.get(k, k)}", f"{v:.5f}")
-            for k, v in recipe.evidence.items()
-        ),
-    ]
-    return "\n".join(_table(("what", "how"), rows))
-
-
-def _parameters(estimator: Any) -> list[tuple[str, Any]]:
-    """Those that differ from scikit-learn's defaults."""
+def _details(manifest: ModelManifest, card: Card) -> Iterator[tuple[str, str]]:
+    """What only the whole card has of a release."""
+    period, estimator = card.period, unwrap_model(card.model).core[-1]
+    yield "data", f"{period.files:,} files, ingested from {period.first} to {period.last}"
+    yield "seed", str(manifest.recipe.seed)
     usual = type(estimator)().get_params()
-    return [(k, v) for k, v in estimator.get_params().items() if v != usual[k] and v is not None]
+    own = [(k, v) for k, v in estimator.get_params().items() if v != usual[k] and v is not None]
+    yield "parameters", ", ".join(f"{name}={value}" for name, value in own)
+    for key, value in manifest.recipe.evidence.items():
+        yield f"cross-validated {EVIDENCE.get(key, key)}", f"{value:.5f}"
 
 
-def _scores(evaluation: Evaluation) -> str:
-    rows = [
-        (label, _number(getattr(evaluation.scores, key)), _interval(evaluation.intervals.get(key)))
-        for key, label in SCORE_NAMES.items()
-    ]
-    rows.append(("lift of the tenth at the highest risk", _number(evaluation.lift), ""))
-    lines = _table(("score", "value", "95 % interval"), rows)
-    return "\n".join([f"{evaluation.scores.rows:,} rows with a known outcome.", "", *lines])
-
-
-def _calibration(evaluation: Evaluation) -> str:
-    rows = [
-        (f"{b.rows:,}", f"{100 * b.risk:.1f} %", f"{100 * b.left:.1f} %") for b in evaluation.bins
-    ]
-    error = f"Expected calibration error {evaluation.calibration_error:.4f}."
-    return "\n".join([error, "", *_table(("rows", "predicted to leave", "left"), rows)])
-
-
-def _segments(segments: Sequence[Segment]) -> str:
-    if not segments:
-        return "There are no category columns to break the scores down by."
-    rows = [
+def _features_grid(manifest: ModelManifest) -> Grid:
+    schema = manifest.schema
+    usual = manifest.usual or ("",) * len(schema.features)
+    rows = tuple(
         (
-            *(_cell(part.column), _cell(part.category) or "(missing)", f"{part.scores.rows:,}"),
-            *(f"{100 * part.left:.1f} %", f"{100 * part.risk:.1f} %"),
-            *(_number(getattr(part.scores, key)) for key in ("f1", "precision", "recall")),
-            _number(part.scores.roc_auc),
+            name,
+            "number" if name in schema.numeric else "category",
+            "unknown" if value is None else value if isinstance(value, str) else f"{value:.6g}",
+        )
+        for name, value in zip(schema.features, usual, strict=True)
+    )
+    return Grid("Features", ("feature", "kind", "usual (median or most frequent)"), rows)
+
+
+def _segments_grid(segments: Sequence[Segment]) -> Grid:
+    """Scores by category, where unequal errors show."""
+    rows = tuple(
+        (
+            *(part.column, part.category or "(missing)", f"{part.scores.rows:,}"),
+            *(format_percent(share) for share in (part.left, part.risk)),
+            *(format_score(getattr(part.scores, key)) for key in _SEGMENT_SCORES),
         )
         for part in segments
-    ]
-    header = ("column", "category", "rows", "left", "predicted", "F1", "precision", "recall", "AUC")
-    note = "Unequal errors show here; in segments of few rows, scores differ by chance."
-    return "\n".join([note, "", *_table(header, rows)])
-
-
-def _decisions(decisions: Sequence[Row]) -> str:
-    if not decisions:
-        return "None yet."
-    rows = [
+    )
+    return Grid(
+        "Segments (where rows are few, scores differ by chance)",
         (
-            d["at"],
-            d["release"] or "",
-            f"{d['rows']:,}",
-            _number(d["new_f1"]),
-            d["verdict"],
-            d["action"],
-        )
-        for d in decisions
-    ]
-    header = ("when", "live then", "new rows", "F1 on them", "verdict", "action")
-    return "\n".join(_table(header, rows))
+            "column",
+            "category",
+            "rows",
+            "left",
+            "predicted",
+            *(SCORE_NAMES[key] for key in _SEGMENT_SCORES),
+        ),
+        rows,
+        empty="There are no category columns to break the scores down by.",
+    )
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [header, ["---"] * len(header), *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.4f}"
-
-
-def _interval(found: Interval | None) -> str:
-    return f"{found.low:.4f} to {found.high:.4f}" if found else ""
-
-
-def _value(value: float | str | None) -> str:
-    if value is None:
-        return "unknown"
-    return _cell(value) if isinstance(value, str) else f"{value:.6g}"
+def _markdown(grid: Grid) -> str:
+    """A table below its caption; texts from the data stay in their cells."""
+    rows = [[_cell(text) for text in row] for row in grid.rows]
+    lines = [f"| {' | '.join(row)} |" for row in (grid.header, ["---"] * len(grid.header), *rows)]
+    return f"## {grid.caption}\n\n" + ("\n".join(lines) if rows else grid.empty)
 
 
 def _cell(text: str) -> str:
-    """A text from the data as a cell of a Markdown table, on one line."""
     return " ".join(text.splitlines()).replace("\\", "\\\\").replace("|", "\\|")

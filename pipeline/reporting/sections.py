@@ -3,7 +3,7 @@
 import pandas as pd
 
 from pipeline.core.config import RiskBands
-from pipeline.core.formatting import format_day, format_minute, format_release_number, pluralize
+from pipeline.core.formatting import format_minute, format_release_number, pluralize
 from pipeline.monitoring.metrics import Evaluation
 from pipeline.monitoring.scores import Scores
 from pipeline.ranking.movers import Movers
@@ -11,8 +11,8 @@ from pipeline.registry.releases import Release
 from pipeline.reporting.charts.model_charts import model_charts
 from pipeline.reporting.charts.risk_charts import distribution_chart, input_chart
 from pipeline.reporting.charts.time_charts import missing_chart, score_chart, timing_chart
-from pipeline.reporting.document import Grid, Section
-from pipeline.reporting.model_card import CURVES, KINDS, NOT_FOR, RULES
+from pipeline.reporting.document import Section
+from pipeline.reporting.model_card import NOT_FOR, release_grid
 from pipeline.reporting.tables import (
     MAX_EVENTS,
     MAX_REFUSED,
@@ -140,38 +140,10 @@ def runs_section(history: History) -> Section:
 
 def card_section(release: Release) -> Section:
     """The model card in short."""
-    manifest, recipe = release.model, release.model.recipe
-    made = (
-        "the first release, or deployed by hand"
-        if release.challenge is None
-        else release.challenge.reason
-    )
-    rows = (
-        ("release", f"{release.id}, deployed {format_day(release.deployed_at)}"),
-        ("why it went live", made),
-        ("model", KINDS.get(recipe.kind, recipe.kind)),
-        (
-            "learned from",
-            f"{manifest.rows:,} rows with a known outcome, {format_day(manifest.trained_at)}",
-        ),
-        ("features", ", ".join(manifest.schema.features)),
-        ("calibration", CURVES.get(recipe.calibration, recipe.calibration)),
-        ("threshold", f"{recipe.threshold:.3g}: {RULES.get(recipe.rule, recipe.rule)}"),
-        ("SHA-256 of the model", manifest.sha256),
-    )
     return Section(
         key="card",
         title="Model card",
         lead="The whole card is modelcard.md in the release's folder.",
-        grids=(
-            Grid(
-                "The live release",
-                ("what", "how"),
-                rows,
-                widths=(2, 8),
-                longest=(40, 1000),
-                on_paper=len(rows),
-            ),
-        ),
+        grids=(release_grid(release),),
         notes=("It must not be used for:", *NOT_FOR),
     )

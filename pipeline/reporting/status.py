@@ -1,14 +1,14 @@
 """The state of the system on one screen; light to import, and nothing is written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.core.errors import PipelineError
-from pipeline.data.input_files import list_input
-from pipeline.monitoring.decisions import ChallengeOutcome, Verdict
+from pipeline.core.formatting import format_names
+from pipeline.data.input_files import FoundFile, PendingFile, list_input
 from pipeline.registry.releases import Release, live_id, live_release
 from pipeline.storage.database import History
 from pipeline.storage.ledger import new_files, rejected_files, unjudged, unreported
@@ -32,9 +32,9 @@ class LastVerdict:
     """What was decided on the batch judged last."""
 
     at: str
-    verdict: Verdict
+    verdict: str
     reason: str
-    challenge: ChallengeOutcome | None = None
+    challenge: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,9 @@ class Status:
 
 def last_run(history: History) -> LastRun | None:
     """The run recorded last."""
-    row = history.one("SELECT * FROM runs ORDER BY id DESC LIMIT 1")
-    return (
-        LastRun(row["command"], row["started_at"], row["ended_at"], row["outcome"]) if row else None
-    )
+    columns = "command, started_at, ended_at, outcome"
+    row = history.one(f"SELECT {columns} FROM runs ORDER BY id DESC LIMIT 1")
+    return LastRun(**row) if row else None
 
 
 def last_active(lock: "Path | DatabaseUrl", history: History | None) -> str | None:
@@ -82,22 +81,23 @@ def read_status(
     release = _or_error(lambda: live_release(production) if live_id(production) else None)
     active = last_active(lock, history)
     if history is None:
-        new = _or_error(lambda: tuple(file.name for file in list_input(input_folder)))
+        new = _or_error(lambda: _names(list_input(input_folder)))
         return Status(release, None, active, new, (), (), None)
+    files = _or_error(lambda: _names(new_files(history, list_input(input_folder), remember=False)))
+    columns = "at, verdict, reason, challenge"
+    judged = history.one(f"SELECT {columns} FROM decisions ORDER BY id DESC LIMIT 1")
+    deployed = history.one("SELECT at, release FROM deployments ORDER BY id DESC LIMIT 1")
+    by_it = deployed and isinstance(release, Release) and deployed["release"] == release.id
     return Status(
         release=release,
         last_run=last_run(history),
         last_active=active,
-        new=_or_error(
-            lambda: tuple(
-                file.name for file in new_files(history, list_input(input_folder), remember=False)
-            )
-        ),
-        pending=tuple(file.name for file in unreported(history)),
+        new=files,
+        pending=_names(unreported(history)),
         rejected=tuple(rejected_files(history)),
-        last_verdict=_last_verdict(history),
+        last_verdict=LastVerdict(**judged) if judged else None,
         unjudged=len(unjudged(history)),
-        live_since=_since(history, release) if isinstance(release, Release) else None,
+        live_since=deployed["at"] if deployed and by_it else None,
     )
 
 
@@ -112,9 +112,8 @@ def _or_error(read: Callable[[], Value]) -> Value | PipelineError:
         return error
 
 
-def _since(history: History, release: Release) -> str | None:
-    last = history.one("SELECT at, release FROM deployments ORDER BY id DESC LIMIT 1")
-    return last["at"] if last and last["release"] == release.id else None
+def _names(files: Iterable[FoundFile | PendingFile]) -> tuple[str, ...]:
+    return tuple(file.name for file in files)
 
 
 def status_to_dict(now: Status) -> dict[str, Any]:
@@ -164,16 +163,6 @@ def _format_run(run: LastRun | None) -> str:
     return f"{run.command}, {run.outcome}, ended {run.ended_at}"
 
 
-def _last_verdict(history: History) -> LastVerdict | None:
-    row = history.one(
-        "SELECT at, verdict, reason, challenge FROM decisions ORDER BY id DESC LIMIT 1"
-    )
-    if row is None:
-        return None
-    challenge = ChallengeOutcome(row["challenge"]) if row["challenge"] else None
-    return LastVerdict(row["at"], Verdict(row["verdict"]), row["reason"], challenge)
-
-
 def _format_verdict(last: LastVerdict | None) -> str:
     return f"{last.at} {last.verdict}: {last.reason}" if last else "none"
 
@@ -181,5 +170,4 @@ def _format_verdict(last: LastVerdict | None) -> str:
 def _format_names(names: tuple[str, ...] | PipelineError) -> str:
     if isinstance(names, PipelineError):
         return f"unknown: {names}"
-    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
-    return f"{len(names):,}" + (f": {', '.join(names[:5])}{more}" if names else "")
+    return f"{len(names):,}: {format_names(names, 5)}" if names else "0"

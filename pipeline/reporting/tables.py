@@ -16,6 +16,7 @@ from pipeline.core.formatting import (
 )
 from pipeline.monitoring.bootstrap import Interval
 from pipeline.monitoring.decisions import FeatureDrift
+from pipeline.monitoring.metrics import CalibrationBin
 from pipeline.monitoring.scores import SCORE_NAMES, Scores
 from pipeline.ranking.movers import Movers
 from pipeline.ranking.ranking_file import has_losses, reasons_of
@@ -53,6 +54,15 @@ def score_grid(scores: Scores, intervals: Intervals | None) -> Grid:
 
 def _interval(found: Interval | None) -> str:
     return f"{found.low:.3f} to {found.high:.3f}" if found else ""
+
+
+def calibration_grid(bins: Sequence[CalibrationBin]) -> Grid:
+    """Whether of those at a risk of 30 % some 30 % leave."""
+    return Grid(
+        "Calibration on the test data",
+        ("clients", "predicted to leave", "left"),
+        tuple((f"{p.rows:,}", format_percent(p.risk), format_percent(p.left)) for p in bins),
+    )
 
 
 def checks_grid(checks: Sequence[Check]) -> Grid:

@@ -33,10 +33,10 @@ from pipeline.storage.database import History
 from pipeline.storage.ledger import ingested_period, unsettled_since
 from pipeline.storage.records import (
     deployed_releases,
-    last_decisions,
     last_scores,
     record_deployment,
 )
+from pipeline.storage.trends import last_checks
 
 log = logging.getLogger("deployment")
 
@@ -66,7 +66,7 @@ def deploy(
     _check_reference(sources[REFERENCE], manifest)
     f1 = _checked_score(config, manifest, evaluation, history)
     period = ingested_period(history, manifest.last_file)
-    card = Card(trained.model, evaluation, period, last_decisions(history))
+    card = Card(trained.model, evaluation, period, last_checks(history, 20))
     history.check_lock()
     release = make_release(
         production,

@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.core.errors import NotRecordedError
 from pipeline.core.file_lock import file_lock
 from pipeline.storage.database import History
 
@@ -39,3 +40,10 @@ def open_existing_history(place: "Path | DatabaseUrl") -> History | None:
     from pipeline.storage.postgres import existing_history
 
     return existing_history(place)
+
+
+def recorded_history(place: "Path | DatabaseUrl") -> History:
+    """The history for those who need one; raises `NotRecordedError` where there is none."""
+    if history := open_existing_history(place):
+        return history
+    raise NotRecordedError("nothing has been recorded yet")

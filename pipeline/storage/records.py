@@ -68,14 +68,6 @@ def record_decision(history: History, decision: Decision) -> int:
     return history.insert("decisions", at=utc_now(), **asdict(decision))
 
 
-def last_decisions(history: History, most: int = 20) -> list[Row]:
-    """The last decisions, latest first: `at`, `release`, `rows`, `new_f1`, `verdict`, `action`."""
-    return history.query(
-        "SELECT at, release, rows, new_f1, verdict, action FROM decisions ORDER BY id DESC LIMIT ?",
-        most,
-    )
-
-
 def batch_scores(history: History, release: str) -> list[float]:
     """The F1 of a release on each batch that it was judged on, in order.
 

@@ -157,13 +157,13 @@ def test_a_run_that_has_lost_the_lock_puts_no_release_live(
     live: Sandbox, postgresql: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = live_id(live.config.prod_deployment_path)
-    card = deployment.last_decisions
+    card = deployment.last_checks
 
     def slow(*args: Any) -> Any:
         ended(postgresql)
         return card(*args)
 
-    monkeypatch.setattr(deployment, "last_decisions", slow)
+    monkeypatch.setattr(deployment, "last_checks", slow)
     result = live.run("deployment")
 
     assert (result.code, result.out) == (1, "")

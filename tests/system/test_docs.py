@@ -108,7 +108,7 @@ def test_the_quick_start_and_the_drift_example_print_what_the_readme_shows(
     shown = block_after(README, "It ends, after its log")
     assert RELEASE.sub("ID", first) == RELEASE.sub("ID", shown)
 
-    again = re.findall(r"Run again \(`(.*?)`\), it says `(.*?)`", README)[0]
+    again = re.findall(r"Run it again \(`(.*?)`\): it says `(.*?)`", README)[0]
     assert run(place, again[0]) == again[1] + "\n"
 
     (as_json,) = shell_lines(README, "python fullprocess.py --json")

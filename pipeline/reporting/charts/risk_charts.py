@@ -14,7 +14,7 @@ from pipeline.core.config import RiskBands
 from pipeline.core.formatting import format_percent, pluralize, truncate
 from pipeline.monitoring.decisions import Cause, FeatureDrift, Verdict
 from pipeline.reporting.charts.chart import Chart
-from pipeline.reporting.charts.style import ALARM, MUTED, QUIET, SERIES, SMALL, plain_axes
+from pipeline.reporting.charts.style import ALARM, MUTED, QUIET, SERIES, SMALL, mark, plain_axes
 from pipeline.reporting.tables import input_grid
 
 BINS = 20  # of equal width
@@ -54,7 +54,7 @@ def distribution_chart(risk: np.ndarray, bands: RiskBands, threshold: float | No
 
 def _draw_distribution(split: np.ndarray, threshold: float | None, figure: Figure) -> None:
     """`split` has the shape (bands, bins): a limit within a bin parts its bar in two."""
-    axes = plain_axes(figure, left=0.9)  # 100,000 clients
+    axes = plain_axes(figure)
     middles = 100 * (np.arange(BINS) + 0.5) / BINS
     below = np.cumsum(split, axis=0) - split
     for counts, bottom, (name, colour, fill, edge) in zip(split, below, _BANDS, strict=True):
@@ -73,7 +73,7 @@ def _draw_distribution(split: np.ndarray, threshold: float | None, figure: Figur
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylim(0, 1.06 * max(1, split.sum(axis=0).max()))
     if threshold is not None:
-        _mark_threshold(axes, 100 * threshold)
+        mark(axes, 100 * threshold, "threshold")
     axes.set_xlim(0, 100)
     axes.set_xlabel("risk of leaving, percent")
     axes.set_ylabel("clients")
@@ -81,19 +81,6 @@ def _draw_distribution(split: np.ndarray, threshold: float | None, figure: Figur
     axes.legend(
         handles=[Patch(fc=(c, fill), ec=edge, label=name) for name, c, fill, edge in _BANDS],
         loc="upper right",
-    )
-
-
-def _mark_threshold(axes: Axes, at: float) -> None:
-    """A dashed line: clients at or above it are predicted to leave."""
-    axes.axvline(at, color=MUTED, ls="--", lw=1.2)
-    axes.annotate(
-        "threshold",
-        (at, 1.0),
-        xycoords=("data", "axes fraction"),
-        xytext=(3, -10),
-        textcoords="offset points",
-        fontsize=SMALL,
     )
 
 
@@ -121,7 +108,7 @@ def input_chart(found: Sequence[FeatureDrift], release: str) -> Chart:
 
 
 def _draw_input(shown: Sequence[FeatureDrift], figure: Figure) -> None:
-    axes = plain_axes(figure, left=2.0)
+    axes = plain_axes(figure)
     places = range(len(shown))[::-1]
     for place, one in zip(places, shown, strict=True):
         _bar(axes, place, one)

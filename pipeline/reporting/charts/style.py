@@ -1,7 +1,7 @@
 """The one style of all pictures: colours, type, axes, and how a figure becomes SVG or PNG."""
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from threading import Lock
@@ -53,6 +53,7 @@ _STYLE: Any = {  # a mapping of names that matplotlib lists one by one
     "axes.prop_cycle": cycler(color=SERIES, linestyle=LINES),
     "figure.facecolor": "none",
     "figure.edgecolor": "none",
+    "figure.constrained_layout.use": True,
     "grid.color": GRID,
     "grid.linewidth": 0.7,
     "hatch.linewidth": 0.7,
@@ -90,21 +91,10 @@ def new_figure(width: float = WIDTH, height: float = HEIGHT) -> Figure:
     return figure
 
 
-def plain_axes(figure: Figure, *, left: float = 0.62, bottom: float = 0.52) -> Axes:
-    """Axes with so many inches left free for labels, on a light grid."""
-    width, height = figure.get_size_inches()
-    right, top = 0.2, 0.12
-    axes = figure.add_axes(
-        (
-            left / width,
-            bottom / height,
-            (width - left - right) / width,
-            (height - bottom - top) / height,
-        )
-    )
+def plain_axes(figure: Figure) -> Axes:
+    """The axes of a figure, on a light grid."""
+    axes = figure.subplots()
     axes.grid(visible=True)
-    axes.xaxis.set_label_coords(0.5, (0.24 - bottom) / (height - bottom - top))
-    axes.yaxis.set_label_coords((0.16 - left) / (width - left - right), 0.5)
     return axes
 
 
@@ -132,9 +122,9 @@ def svg_of(figure: Figure) -> str:
     return content.getvalue()
 
 
-def time_axes(figure: Figure, label: str, left: float = 0.7) -> Axes:
+def time_axes(figure: Figure, label: str) -> Axes:
     """Axes over time, with the label of the other axis."""
-    axes = plain_axes(figure, left=left)
+    axes = plain_axes(figure)
     locator = AutoDateLocator(minticks=2, maxticks=5)  # 3 to 5 has no interval for 2.5 hours
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
@@ -169,6 +159,21 @@ def set_span(axes: Axes, moments: Iterable[str]) -> None:
     first, last = min(places), max(places)
     margin = _MARGIN * (last - first) if last - first > _SHORTEST else 1.0
     axes.set_xlim(first - margin, last + margin)
+
+
+def plot_line(
+    axes: Axes, at: Sequence[float], values: Sequence[float], label: str, number: int = 0
+) -> None:
+    """The line of the series of a number, with markers where its points are few."""
+    marker = "o" if len(at) <= FEW_POINTS else ""
+    axes.plot(at, values, color=SERIES[number], ls=LINES[number], marker=marker, label=label)
+
+
+def mark(axes: Axes, at: float, text: str, *, colour: str = MUTED, line: str = "--") -> None:
+    """A vertical line, with a small text beside its top."""
+    axes.axvline(at, color=colour, ls=line, lw=1.2)
+    place, along = (3, -10), ("data", "axes fraction")
+    axes.annotate(text, (at, 1), place, along, "offset points", fontsize=SMALL, clip_on=True)
 
 
 def span_words(first: str, last: str) -> str:

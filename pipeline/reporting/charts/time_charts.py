@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -21,15 +19,12 @@ from pipeline.core.formatting import (
 from pipeline.reporting.charts.chart import Chart
 from pipeline.reporting.charts.style import (
     ALARM,
-    FEW_POINTS,
-    LINES,
     MAIN,
-    MUTED,
     QUIET,
-    SERIES,
-    SMALL,
     day_of,
+    mark,
     middle,
+    plot_line,
     set_span,
     span_words,
     time_axes,
@@ -55,7 +50,12 @@ def score_chart(bins: Sequence[ScoreBin], releases: Sequence[Deployment]) -> Cha
     return Chart(
         key="score",
         title=f"F1 of the live model on new rows: {found}",
-        summary=_score_summary(bins),
+        summary=(
+            "A line of the F1 that the live model reached on each batch of new rows, over time;"
+            " ticks at the bottom mark drift, the longer the more of the batches drifted, vertical"
+            " lines the releases that went live. Where batches are many, a point is the mean of"
+            " several, and the band reaches from the lowest to the highest."
+        ),
         header=("when", "batches", "F1", "lowest", "highest", "drifted"),
         rows=tuple(
             (
@@ -70,75 +70,24 @@ def score_chart(bins: Sequence[ScoreBin], releases: Sequence[Deployment]) -> Cha
     )
 
 
-def _score_summary(bins: Sequence[ScoreBin]) -> str:
-    drift = (
-        "triangles mark drift"
-        if len(bins) <= FEW_POINTS
-        else "ticks at the bottom mark drift, the longer the more of the batches drifted"
-    )
-    text = (
-        "A line of the F1 that the live model reached on each batch of new rows, over time;"
-        f" {drift}, vertical lines the releases that went live."
-    )
-    if sum(part.batches for part in bins) > 1:
-        text += (
-            " Where batches are many, a point is the mean of several,"
-            " and the band reaches from the lowest to the highest."
-        )
-    return text
-
-
 def _draw_score(bins: Sequence[ScoreBin], releases: Sequence[Deployment], figure: Figure) -> None:
     axes = time_axes(figure, "F1 (0 to 1)")
     at = [middle(part.first, part.last) for part in bins]
-    marker = "o" if len(bins) <= FEW_POINTS else ""
-    axes.plot(at, [part.f1 for part in bins], color=MAIN, marker=marker, label="on new rows")
-    if any(part.batches > 1 for part in bins):
-        low, high = [part.low for part in bins], [part.high for part in bins]
-        axes.fill_between(at, low, high, color=MAIN, alpha=0.2, linewidth=0)
-    _mark_drift(axes, at, bins)
-    _mark_releases(axes, releases)
-    axes.set_ylim(-0.02, 1.02)
+    plot_line(axes, at, [part.f1 for part in bins], "on new rows")
+    low, high = [part.low for part in bins], [part.high for part in bins]
+    axes.fill_between(at, low, high, color=MAIN, alpha=0.2, linewidth=0)
+    alarms = [(when, part) for when, part in zip(at, bins, strict=True) if part.drifted]
+    heights = [_SHORTEST + _LONGER * part.drifted / part.batches for _, part in alarms]
+    if alarms:
+        axes.vlines([when for when, _ in alarms], 0, heights, colors=ALARM, lw=1.6, label="drift")
+    for one in releases:
+        number = format_release_number(one.release)
+        mark(axes, day_of(one.at), number, colour=QUIET, line=":")
+    axes.set_ylim(0, 1.02)
     ends = [moment for part in bins for moment in (part.first, part.last)]
     set_span(axes, [*ends, *(one.at for one in releases)])
     if bins:
         axes.legend(loc="best", handlelength=1.6)
-
-
-def _mark_drift(axes: Axes, at: Sequence[float], bins: Sequence[ScoreBin]) -> None:
-    """Triangles on the line; of many, which would hide it, ticks below."""
-    alarms = [(when, part) for when, part in zip(at, bins, strict=True) if part.drifted]
-    if not alarms:
-        return
-    if len(bins) <= FEW_POINTS:
-        x, y = zip(*((when, part.f1) for when, part in alarms), strict=True)
-        axes.plot(x, y, ls="", marker="v", ms=8, color=ALARM, label="drift")
-        return
-    ticks = [
-        [(when, 0.0), (when, _SHORTEST + _LONGER * part.drifted / part.batches)]
-        for when, part in alarms
-    ]
-    marks = LineCollection(ticks, colors=ALARM, linewidths=1.6, label="drift")
-    marks.set_transform(axes.get_xaxis_transform())
-    axes.add_collection(marks, autolim=False)
-
-
-def _mark_releases(axes: Axes, releases: Sequence[Deployment]) -> None:
-    places = [day_of(one.at) for one in releases]
-    lines = [[(at, 0.0), (at, 1.0)] for at in places]
-    marks = LineCollection(lines, colors=QUIET, linestyles=":", linewidths=1.0)
-    marks.set_transform(axes.get_xaxis_transform())
-    axes.add_collection(marks, autolim=False)
-    for at, one in zip(places, releases, strict=True):
-        axes.annotate(
-            format_release_number(one.release),
-            (at, 1.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(2, -10),
-            textcoords="offset points",
-            fontsize=SMALL,
-            color=MUTED,
-        )
 
 
 def missing_chart(samples: Sequence[Missing], outcome: str) -> Chart:
@@ -146,16 +95,13 @@ def missing_chart(samples: Sequence[Missing], outcome: str) -> Chart:
     now = samples[-1].percent if samples else {}
     order = sorted(now, key=lambda name: -now[name])
     lacking = [name for name in order if any(one.percent.get(name) for one in samples)]
-    most = next((name for name in order if name != outcome), None)
     latest = "none now"
-    if most and now[most]:
+    most = next((name for name in order if name != outcome and now[name]), None)
+    if most:
         latest = f"most in {truncate(most, MAX_LETTERS)}, {now[most]:.1f} %"
-    shown = {
-        name: f"{truncate(name, 14)} (not known yet)"
-        if name == outcome
-        else truncate(name, MAX_LETTERS)
-        for name in lacking[:MAX_LINES]
-    }
+    shown = {name: truncate(name, MAX_LETTERS) for name in lacking[:MAX_LINES]}
+    if outcome in shown:
+        shown[outcome] = f"{truncate(outcome, 14)} (not known yet)"
     return Chart(
         key="missing",
         title=f"Missing values by column: {latest}",
@@ -176,10 +122,9 @@ def _draw_missing(samples: Sequence[Missing], shown: Mapping[str, str], figure: 
     """`shown` has the label of each column that is drawn."""
     axes = time_axes(figure, "percent missing")
     at = [day_of(one.at) for one in samples]
-    marker = "o" if len(samples) <= FEW_POINTS else ""
     for i, (name, label) in enumerate(shown.items()):
         values = [one.percent.get(name, float("nan")) for one in samples]
-        axes.plot(at, values, color=SERIES[i], ls=LINES[i], marker=marker, label=label)
+        plot_line(axes, at, values, label, i)
     highest = max((one.percent.get(name, 0.0) for one in samples for name in shown), default=0)
     axes.set_ylim(0, 1.1 * highest or 1)
     set_span(axes, [one.at for one in samples])
@@ -213,16 +158,14 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
 
 
 def _draw_timings(stages: Mapping[str, Sequence[TimingBin]], figure: Figure) -> None:
-    axes = time_axes(figure, "seconds", left=0.85)  # 0.005
+    axes = time_axes(figure, "seconds")
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())  # its powers would not find room
     for i, (stage, bins) in enumerate(stages.items()):
         at = [middle(part.first, part.last) for part in bins]
-        marker = "os"[i % 2] if len(bins) <= FEW_POINTS else ""
-        values = [part.seconds for part in bins]
-        axes.plot(at, values, color=SERIES[i], ls=LINES[i], marker=marker, label=stage)
+        plot_line(axes, at, [part.seconds for part in bins], stage, i)
     parts = [part for bins in stages.values() for part in bins]
     set_span(axes, [moment for part in parts for moment in (part.first, part.last)])
     if stages:
@@ -236,13 +179,11 @@ def _percent(value: float | None) -> str:
 def client_chart(points: Sequence[RiskPoint], threshold: float | None, until: str) -> Chart:
     """One client's risk over time: it holds until the next point, the last one until `until`."""
     risks = [point.risk for point in points if point.risk is not None]
-    title = "Risk over time: none on record"
-    if risks:
-        gone = ", then no longer ranked" if points[-1].risk is None else ""
-        title = f"Risk over time: latest {format_percent(risks[-1], 0)}{gone}"
+    latest = f"latest {format_percent(risks[-1], 0)}" if risks else "none on record"
+    gone = ", then no longer ranked" if risks and points[-1].risk is None else ""
     return Chart(
         key="client-risk",
-        title=title,
+        title=f"Risk over time: {latest}{gone}",
         summary="Steps: the risk of leaving from each ranking that changed it, in percent.",
         header=("when", "risk", "release"),
         rows=tuple(
@@ -267,18 +208,9 @@ def _draw_client(
     markers = list(range(len(points)))
     axes.step(at, values, where="post", color=MAIN, marker="o", markevery=markers)
     if threshold is not None and points:
-        _mark_threshold(axes, 100 * threshold)
+        axes.axhline(
+            100 * threshold, color=ALARM, ls="--", lw=1.2, label="threshold: predicted to leave"
+        )
+        axes.legend(loc="best")
     axes.set_ylim(-2, 102)
     set_span(axes, moments)
-
-
-def _mark_threshold(axes: Axes, at: float) -> None:
-    axes.axhline(at, color=ALARM, ls="--", lw=1.2)
-    axes.annotate(
-        "threshold: predicted to leave",
-        (0.01, at),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, 3),
-        textcoords="offset points",
-        fontsize=SMALL,
-    )

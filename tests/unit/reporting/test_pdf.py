@@ -218,7 +218,7 @@ def test_why_a_release_went_live_is_told_in_full(settled: Sandbox) -> None:
     challenge = Challenge("mean", "000001-x", 9, 0.1, 0.2, 0.0, 0.2, "because " * 80)
     (grid,) = card_section(replace(live, challenge=challenge)).grids
 
-    assert dict(grid.paper_rows)["why it went live"] == "because " * 80
+    assert "because " * 80 in dict(grid.paper_rows)["why it went live"]
 
 
 def test_of_many_features_the_first_are_told(paper: Callable[[str], Paper]) -> None:

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from sandbox import PROJECT, Sandbox, client_rows
 from app import create_app
 from pipeline.registry.releases import live_id, live_release
 from pipeline.storage.database import History
-from pipeline.storage.history import run_lock
 
 NOTHING = [
     "live release   none",
@@ -101,20 +99,6 @@ def test_new_files_are_counted_and_the_first_five_named(settled: Sandbox) -> Non
     assert line(settled, "new files") == "7: a.csv, c.csv, d.csv, e.csv, f.csv and 2 more"
 
 
-def test_a_file_ingested_by_hand_is_pending_until_it_is_judged(settled: Sandbox) -> None:
-    settled.write("sourcedata/c.csv", client_rows(300, 60))
-    assert settled.run("ingestion").code == 0
-
-    assert line(settled, "new files") == "0"
-    assert line(settled, "pending files") == "1: c.csv"
-    ended = one(settled, "SELECT max(ended_at) FROM runs")
-    assert line(settled, "last run") == f"ingestion, done, ended {ended}"
-    assert health_of(settled)["last_run"]["command"] == "ingestion"
-
-    assert settled.run("fullprocess").code == 0
-    assert line(settled, "pending files") == "0"
-
-
 def test_rejected_files_are_counted_and_the_latest_ten_told_with_their_reason(
     settled: Sandbox,
 ) -> None:
@@ -133,34 +117,12 @@ def test_rejected_files_are_counted_and_the_latest_ten_told_with_their_reason(
     ]
 
 
-def test_a_failed_run_is_told_as_such(sandbox: Sandbox) -> None:
-    assert sandbox.run("training").code == 1
-
-    ended = one(sandbox, "SELECT ended_at FROM runs")
-    assert line(sandbox, "last run") == f"training, failed, ended {ended}"
-
-
 def test_a_run_that_was_killed_or_is_at_work_has_no_end(settled: Sandbox) -> None:
     begun = "2026-01-01T00:00:00.000Z"
     with History(settled.config.history_path) as history:
         history.insert("runs", command="fullprocess", started_at=begun)
 
     assert line(settled, "last run") == f"fullprocess, started {begun} and not ended"
-
-
-def test_it_tells_beside_a_run_that_is_at_work(settled: Sandbox) -> None:
-    with run_lock(settled.config.lock_path):
-        assert line(settled, "new files") == "0"
-
-
-def test_with_practice_it_tells_of_the_practice(settled: Sandbox) -> None:
-    settled.write("practicedata/p.csv", client_rows(0, 5))
-
-    assert screen(settled, "--practice") == [
-        *NOTHING[:3],
-        "new files      1: p.csv",
-        *NOTHING[4:],
-    ]
 
 
 # --- what it says where something is wrong ---
@@ -174,14 +136,6 @@ def test_a_damaged_release_is_told_in_its_line(settled: Sandbox) -> None:
 
     assert told[0].startswith(f"live release   unknown: release {live} is damaged: manifest.json")
     assert len(told) == len(NOTHING)
-
-
-def test_a_release_that_is_gone_is_told_in_its_line(settled: Sandbox) -> None:
-    production = settled.config.prod_deployment_path
-    live = live_id(production)
-    shutil.rmtree(production / "releases")
-
-    assert line(settled, "live release") == f"unknown: {production}: there is no release {live}"
 
 
 @pytest.mark.parametrize("ran", [False, True])
@@ -210,20 +164,6 @@ def test_a_history_that_is_none_is_one_clear_line(settled: Sandbox) -> None:
 # --- what it leaves, and what it costs ---
 
 
-def changed(world: Sandbox) -> None:
-    world.write("sourcedata/a.csv", client_rows(500, 60))
-
-
-def waiting(world: Sandbox) -> None:
-    world.write("sourcedata/c.csv", client_rows(300, 60))
-
-
-def bare(world: Sandbox) -> None:
-    for name in ("history.db", "history.db.run", "production_deployment", "models"):
-        path = world.root / name
-        path.unlink() if path.is_file() else shutil.rmtree(path)
-
-
 def everything(root: Path) -> dict[str, tuple[int, int, int]]:
     """Inode, size and time of change of all files, links and folders, the root included."""
     stats = {path: path.lstat() for path in [root, *root.rglob("*")]}
@@ -232,20 +172,14 @@ def everything(root: Path) -> dict[str, tuple[int, int, int]]:
     }
 
 
-@pytest.mark.parametrize("state", [None, changed, waiting, bare])
-@pytest.mark.parametrize("options", [(), ("--practice",)])
-def test_it_writes_nothing(
-    settled: Sandbox, state: Callable[[Sandbox], None] | None, options: tuple[str, ...]
-) -> None:
-    (settled.root / "practicedata").mkdir()
-    if state:
-        state(settled)
-    before, content = everything(settled.root), settled.files()
+def test_it_writes_nothing(settled: Sandbox) -> None:
+    settled.write("sourcedata/a.csv", client_rows(500, 60))
+    settled.write("sourcedata/c.csv", client_rows(300, 60))
+    before = everything(settled.root)
 
-    screen(settled, *options)
+    screen(settled)
 
     assert everything(settled.root) == before
-    assert settled.files() == content
 
 
 SHOWN = """
@@ -309,11 +243,3 @@ def test_health_tells_of_a_run_that_failed_and_not_why(settled: Sandbox) -> None
         "ended_at": ended,
         "outcome": "failed",
     }
-
-
-def test_health_writes_nothing(settled: Sandbox) -> None:
-    before = everything(settled.root)
-
-    health_of(settled)
-
-    assert everything(settled.root) == before

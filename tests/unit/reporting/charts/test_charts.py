@@ -216,18 +216,11 @@ def test_drawn_in_threads_at_once_they_come_out_right() -> None:
     ("name", "title"),
     [
         ("score", "F1 of the live model on new rows: latest 0.800; drift in 15 of 30 batches"),
-        (
-            "score of one batch",
-            "F1 of the live model on new rows: latest 0.800; drift in 0 of 1 batch",
-        ),
         ("score of no batch yet", "F1 of the live model on new rows: none judged yet"),
         ("missing", "Missing values by column: most in column2, 9.2 %"),
         ("missing, nothing lacks", "Missing values by column: none now"),
-        ("missing, no record", "Missing values by column: none now"),
         ("timings", "Seconds of the last runs: ingestion 1,234 s, training 1,234 s"),
-        ("timings, none", "Seconds of the last runs: none yet"),
         ("client", "Risk over time: latest 31 %, then no longer ranked"),
-        ("client, one point", "Risk over time: latest 31 %"),
         ("client, no record", "Risk over time: none on record"),
         ("input", "Input: age, land, size drifted"),
         ("input, nothing drifted", "Input: no feature drifted"),
@@ -271,26 +264,12 @@ def drawn_matrix(tested: metrics.Tested) -> Axes:
         return matrix_figure(tested, RELEASE).axes[0]
 
 
-def test_the_picture_of_the_matrix_has_counts_row_percents_and_names() -> None:
-    tested = judged(60)
-    axes = drawn_matrix(tested)
-
-    counts = sklearn_metrics.confusion_matrix(tested.outcomes, tested.predicted)
-    expected = [f"{n}\n{100 * n / row.sum():.1f} %" for row in counts for n in row]
-    assert [text.get_text() for text in axes.texts] == expected
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "actual")
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["stay (0)", "leave (1)"]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["stayed (0)", "left (1)"]
-    f1 = sklearn_metrics.f1_score(tested.outcomes, tested.predicted)
-    assert axes.get_title() == f"F1 {f1:.3f} on 60 clients of the test data\nrelease {RELEASE}"
-
-
-def test_an_undefined_score_is_said_to_be_so() -> None:
+def test_the_picture_of_the_matrix_has_counts_row_percents_and_score() -> None:
     one, none = np.array([0]), np.array(["a"], dtype=object)
     axes = drawn_matrix(metrics.Tested(one, one, none, risk=np.array([0.1])))
 
-    assert axes.get_title().startswith("F1 undefined on 1 client of the test data\n")
     assert [text.get_text() for text in axes.texts] == ["1\n100.0 %", "0\n0.0 %"] + ["0\n0.0 %"] * 2
+    assert axes.get_title() == f"F1 undefined on 1 client of the test data\nrelease {RELEASE}"
 
 
 @pytest.mark.parametrize("decimals", [6, 1])
@@ -352,13 +331,6 @@ def test_gain_and_lift_count_a_share_of_equal_risks(decimals: int) -> None:
     assert f" {lifts[0]:.1f} times" in chart.title
 
 
-def test_of_equal_risks_nobody_is_found_before_the_others() -> None:
-    told = all_equal()
-    chart = gain_chart(evaluation_of(replace(told, outcomes=np.sort(told.outcomes)[::-1])))
-
-    assert {row[2] for row in chart.rows} == {"1.00"}
-
-
 def test_calibration_is_by_ten_bins_of_equal_width() -> None:
     told = judged()
     chart = calibration_chart(evaluation_of(told))
@@ -383,19 +355,6 @@ def test_the_distribution_counts_every_client_once() -> None:
     assert [row[0] for row in chart.rows[:2]] == ["0 to 5 %", "5 to 10 %"]
     high, medium = int((risk >= 0.6).sum()), int(((risk >= 0.3) & (risk < 0.6)).sum())
     assert chart.title == f"{high} clients at high risk, {medium} at medium, of 1,000"
-
-
-def test_bars_of_the_distribution_have_the_colour_of_their_band() -> None:
-    axes = drawn(CHARTS["distribution"]()).axes[0]
-
-    bands = [
-        (bars.get_label(), [round(bar.get_x() + bar.get_width() / 2, 1) for bar in bars])
-        for bars in axes.containers
-    ]
-    assert [name for name, _ in bands] == ["low", "medium", "high"]
-    assert [(places[0], places[-1]) for _, places in bands] == [
-        *((2.5, 27.5), (32.5, 57.5), (62.5, 97.5))
-    ]
 
 
 @pytest.mark.parametrize(
@@ -445,8 +404,6 @@ def test_marks_of_drift_do_not_hide_a_long_line() -> None:
     assert len(line.get_xdata()) == 100
     assert len(marks.get_segments()) == 50
     assert max(y for segment in marks.get_segments() for _, y in segment) <= 0.1
-    assert "ticks at the bottom mark drift" in chart.summary
-    assert "triangles mark drift" in CHARTS["score"]().summary
 
 
 def test_an_outcome_not_known_yet_is_not_what_lacks_most() -> None:
@@ -490,8 +447,6 @@ def test_scores_are_told_latest_first() -> None:
         ("2026-01-02 09:00 to 2026-01-03 09:00", "1,200", "0.700", "0.600", "0.800", "7"),
         ("2026-01-01 09:00", "1", "0.812", "0.812", "0.812", "0"),
     )
-    assert "the mean of several" in chart.summary
-    assert "the mean of several" not in score_chart(bins[:1], []).summary
 
 
 def test_missing_values_are_told_by_column_the_most_first() -> None:
@@ -502,23 +457,6 @@ def test_missing_values_are_told_by_column_the_most_first() -> None:
         ("2026-01-03 09:00", "12.50", "3.00"),
         ("2026-01-02 09:00", "-", "1.25"),
         ("2026-01-01 09:00", "-", "0.25"),
-    )
-
-
-def test_timings_are_told_by_stage() -> None:
-    bins = [TimingBin(at(0), at(1), 20, 0.081234, 0.05, 1234.5, 12_000)]
-    assert timing_chart({"training": bins}).rows == (
-        (
-            *("2026-01-01 09:00 to 2026-01-02 09:00", "training", "20"),
-            *("0.0812", "0.05", "1,234", "12,000"),
-        ),
-    )
-
-
-def test_the_risk_of_a_client_is_told_latest_first() -> None:
-    assert CHARTS["client"]().rows == (
-        ("2026-01-04 09:00", "not ranked", RELEASE),
-        ("2026-01-01 09:00", "31 %", RELEASE),
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.reporting.charts import style
-from pipeline.reporting.charts.style import LINES, SERIES
+from pipeline.reporting.charts.style import SERIES
 from pipeline.reporting.html import static
 
 # severity 1.0, on linear RGB. Source: Machado, Oliveira and Fernandes, A Physiologically-based
@@ -77,12 +77,6 @@ THEMES = {
     "dark": variables("(prefers-color-scheme: dark)"),
     "print": variables("@media print"),
 }
-PICTURES = {
-    "F1 and drift": (style.MAIN, style.ALARM),
-    "releases beside F1": (style.MAIN, style.QUIET),
-    "drift beside releases": (style.ALARM, style.QUIET),
-    "stages": SERIES[:2],
-}
 
 
 def test_the_simulation_is_right() -> None:
@@ -95,13 +89,6 @@ def test_the_simulation_is_right() -> None:
 
 
 @pytest.mark.parametrize("seen", ["by most", "without red", "without green"])
-@pytest.mark.parametrize("picture", PICTURES)
-def test_colours_of_one_picture_differ_for_everybody(picture: str, seen: str) -> None:
-    for one, other in combinations(PICTURES[picture], 2):
-        assert apart(one, other, SEEN[seen]) >= EASILY
-
-
-@pytest.mark.parametrize("seen", ["by most", "without red", "without green"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_two_series_differ_for_everybody(theme: str, seen: str) -> None:
     colours = [THEMES[theme][f"series-{i}"] for i in range(1, 7)]
@@ -111,10 +98,6 @@ def test_every_two_series_differ_for_everybody(theme: str, seen: str) -> None:
         if apart(one, other, SEEN[seen]) < EASILY
     ]
     assert close == []
-
-
-def test_lines_that_are_alike_in_grey_are_drawn_in_other_ways() -> None:
-    assert len(set(LINES)) == len(SERIES) == 6
 
 
 def test_bands_of_the_distribution_are_darker_the_higher_on_paper() -> None:
