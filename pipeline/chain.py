@@ -113,7 +113,7 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
             reports = chain.report(in_full=not calm)
             print_lines(report_lines(config, reports))
             with history.transaction():
-                ledger.mark_reported(history, pending)
+                ledger.mark(history, pending, "reported")
         prune(history, config.keep_history_days)
     return Result(ingestion, decision, reports)
 
@@ -161,7 +161,7 @@ class _Chain:
             decision_id = record_decision(history, decision)
             if found:
                 record_drift(history, decision_id, found.by_score, found.by_input)
-            ledger.mark_judged(history, batch)
+            ledger.mark(history, batch, "judged")
         return decision
 
     def _first_release(self, batch: list[PendingFile]) -> Decision:

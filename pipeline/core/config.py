@@ -68,6 +68,16 @@ class RiskBands:
         return "high" if risk >= self.high else "medium" if risk >= self.medium else "low"
 
 
+class FileIn:
+    """A file of this name in a folder of the config."""
+
+    def __init__(self, folder: str, name: str) -> None:
+        self.folder, self.name = folder, name
+
+    def __get__(self, config: "Config", _: type["Config"]) -> Path:
+        return Path(getattr(config, self.folder), self.name)
+
+
 @dataclass(frozen=True)
 class Config:
     """What `config.json` says, with every path resolved against the folder it is in."""
@@ -95,40 +105,15 @@ class Config:
         """The folder that the config is in, to which its paths are relative."""
         return self.path.parent
 
-    @property
-    def finaldata_path(self) -> Path:
-        """All unique client rows."""
-        return self.output_folder_path / "finaldata.csv"
-
-    @property
-    def ingestedfiles_path(self) -> Path:
-        """The names of the files that were taken in."""
-        return self.output_folder_path / "ingestedfiles.txt"
-
-    @property
-    def rejectedrows_path(self) -> Path:
-        """The rows that were set aside, and why."""
-        return self.output_folder_path / "rejectedrows.csv"
-
-    @property
-    def trainedmodel_path(self) -> Path:
-        """The model trained last."""
-        return self.output_model_path / "trainedmodel.pkl"
-
-    @property
-    def latestscore_path(self) -> Path:
-        """The F1 of the model trained last."""
-        return self.output_model_path / "latestscore.txt"
-
-    @property
-    def clientrisk_path(self) -> Path:
-        """The ranking of clients at risk."""
-        return self.output_model_path / "clientrisk.csv"
-
-    @property
-    def movers_path(self) -> Path:
-        """The clients whose risk rose or fell most."""
-        return self.output_model_path / "movers.csv"
+    # all unique client rows; the names of the files they are from; rows set aside, and why
+    finaldata_path = FileIn("output_folder_path", "finaldata.csv")
+    ingestedfiles_path = FileIn("output_folder_path", "ingestedfiles.txt")
+    rejectedrows_path = FileIn("output_folder_path", "rejectedrows.csv")
+    # the model trained last, and its F1; clients at risk, and those whose risk changed most
+    trainedmodel_path = FileIn("output_model_path", "trainedmodel.pkl")
+    latestscore_path = FileIn("output_model_path", "latestscore.txt")
+    clientrisk_path = FileIn("output_model_path", "clientrisk.csv")
+    movers_path = FileIn("output_model_path", "movers.csv")
 
     @property
     def lock_path(self) -> "Path | DatabaseUrl":

@@ -4,7 +4,7 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import sleep
@@ -25,7 +25,7 @@ def file_lock(path: Path) -> Iterator[None]:
     released, so a tick that finds nothing new leaves no trace.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = _acquire(path)
+    descriptor = _locked(path, lambda held: f"another run is at work ({_holder(held)}); {path}")
     try:
         with errors_with_path(path):
             os.ftruncate(descriptor, 0)
@@ -36,21 +36,25 @@ def file_lock(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _acquire(path: Path) -> int:
+def _locked(path: Path, message: Callable[[int], str], passed_over: tuple[int, ...] = ()) -> int:
+    """Open a file, made if need be, under an exclusive lock; `passed_over` are errors of locking.
+
+    Raises `LockHeldError` with this message, made of the descriptor, if the lock is held.
+    """
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            try:
-                raise LockHeldError(
-                    f"another run is at work ({_holder(descriptor)}); {path}"
-                ) from None
-            finally:
+            with os.fdopen(descriptor):
+                raise LockHeldError(message(descriptor)) from None
+        except OSError as error:
+            if error.errno not in passed_over:
                 os.close(descriptor)
-        # between open and flock the holder may have removed the file: then this lock is of no file
+                raise
+        # between open and flock the file may have been removed or replaced: try the one there now
         with suppress(FileNotFoundError):
-            if _is_at(descriptor, path):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
                 return descriptor
         os.close(descriptor)
 
@@ -69,28 +73,10 @@ def _holder(descriptor: int) -> str:
     return "it has just started"
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
-    ours, there = os.fstat(descriptor), path.stat()
-    return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
-
-
 def open_alone(path: Path) -> BinaryIO:
     """Open a file for reading and writing under an exclusive lock; made if need be.
 
     Raises `LockHeldError` if another process holds the lock. A share without locks goes without.
     """
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise LockHeldError(f"another run is still writing {path}") from None
-        except OSError as error:
-            if error.errno not in LOCKLESS:
-                os.close(descriptor)
-                raise
-        with suppress(FileNotFoundError):
-            if _is_at(descriptor, path):
-                return os.fdopen(descriptor, "r+b")
-        os.close(descriptor)  # the path is another file's now
+    held = f"another run is still writing {path}"
+    return os.fdopen(_locked(path, lambda _: held, LOCKLESS), "r+b")

@@ -1,6 +1,5 @@
 """Atomic writes, digests, and the time as the history writes it."""
 
-import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,36 +75,3 @@ def sha256_of(path: Path) -> str:
 def utc_now() -> str:
     """This moment as the history writes it: ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-class DigestReader(io.RawIOBase):
-    """Reads a file and digests exactly the bytes that were read."""
-
-    def __init__(self, file: io.FileIO) -> None:
-        import hashlib
-
-        self._file, self._sha256 = file, hashlib.sha256()
-        self._last = b""
-
-    def readable(self) -> bool:
-        """A reader can be read."""
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill the buffer from the file; 0 at the end."""
-        count = self._file.readinto(buffer) or 0
-        read = memoryview(buffer)[:count]
-        self._sha256.update(read)
-        self._last = bytes(read[-1:]) or self._last
-        return count
-
-    def finish(self) -> str:
-        """Read what is left and return the SHA-256 of the whole content."""
-        while self.read(1 << 20):
-            pass
-        return self._sha256.hexdigest()
-
-    @property
-    def ends_line(self) -> bool:
-        """Whether what was read so far ends with a line end."""
-        return self._last in (b"\n", b"\r")

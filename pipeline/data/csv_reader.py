@@ -165,7 +165,7 @@ class Table:
             try:
                 values.append(canonical(fields[i]))
             except ValueError as error:
-                quoted = f"{name} {_quoted(fields[i])}" if self._quote_values else name
+                quoted = f"{name} {_cut(fields[i], 40)!r}" if self._quote_values else name
                 return self._bad_row(line, f"{quoted} {error}", fields)
         return GoodRows(line, csv_line(values) + "\n")
 
@@ -196,10 +196,6 @@ def format_names(names: Sequence[str]) -> str:
 
 def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[:longest] + "…"
-
-
-def _quoted(field: str) -> str:
-    return repr(_cut(field, 40))
 
 
 class Lines:

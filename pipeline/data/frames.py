@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.core.errors import DataError
 from pipeline.core.schema import Schema, csv_line
 from pipeline.data.csv_reader import BadRow, GoodRows, Table, too_many_bad
-from pipeline.data.input_files import FoundFile, list_input, open_plain
+from pipeline.data.input_files import list_input, open_plain
 
 log = logging.getLogger(__name__)
 
@@ -67,25 +67,18 @@ def frame_of_text(text: str, schema: Schema, columns: Sequence[str]) -> pd.DataF
 
 
 def read_folder(folder: Path, schema: Schema) -> pd.DataFrame:
-    """All rows of the `.csv` files of a folder, file by file in order of name."""
+    """All rows of the `.csv` files of a folder, file by file in order of name.
+
+    Raises `DataError` if there is none, or one that cannot be read.
+    """
     frames = []
-    for file in tables_in(folder):
-        with open_table(file.path) as stream:
-            frames.append(read_table(stream, schema, schema.columns, str(file.path)))
-    return pd.concat(frames, ignore_index=True)
-
-
-def tables_in(folder: Path) -> list[FoundFile]:
-    """The `.csv` files of a folder in order of name; raises `DataError` if there is none."""
-    files = [file for file in list_input(folder) if file.regular]
-    if not files:
+    for path in (found.path for found in list_input(folder) if found.regular):
+        try:
+            stream: io.BufferedReader = io.BufferedReader(open_plain(path))
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}") from None
+        with stream:
+            frames.append(read_table(stream, schema, schema.columns, str(path)))
+    if not frames:
         raise DataError(f"{folder}: holds no .csv file")
-    return files
-
-
-def open_table(path: Path) -> io.BufferedReader:
-    """A file of client rows, open for reading; raises `DataError` if it cannot be read."""
-    try:
-        return io.BufferedReader(open_plain(path))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    return pd.concat(frames, ignore_index=True)

@@ -28,8 +28,15 @@ class FoundFile:
 
     @cached_property
     def name(self) -> str:
-        """The name by which the ledger knows it."""
-        return recorded_name(self.path.name)
+        r"""The name by which the ledger knows it, on one line, and no other file.
+
+        What is not UTF-8 or a control character is escaped, and so is the backslash.
+        """
+        name = self.path.name
+        if name.isascii() and name.isprintable() and "\\" not in name:  # as almost all are
+            return name
+        text = os.fsencode(name).replace(b"\\", rb"\\").decode(errors="backslashreplace")
+        return re.sub(_BREAKS_LINES, lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 @dataclass(frozen=True)
@@ -40,17 +47,6 @@ class PendingFile:
     name: str
     recorded_at: str
     span: tuple[int, int]  # the bytes of finaldata.csv that its new rows take
-
-
-def recorded_name(name: str) -> str:
-    r"""The name by which the ledger knows a file, on one line, and no other file's.
-
-    What is not UTF-8 or a control character is escaped, and so is the backslash.
-    """
-    if name.isascii() and name.isprintable() and "\\" not in name:  # as almost all are
-        return name
-    text = os.fsencode(name).replace(b"\\", rb"\\").decode(errors="backslashreplace")
-    return re.sub(_BREAKS_LINES, lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def list_input(folder: Path) -> list[FoundFile]:

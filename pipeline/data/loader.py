@@ -1,5 +1,6 @@
 """Taking in one client file: read, checked, and undone if it is rejected."""
 
+import hashlib
 import io
 import logging
 import os
@@ -9,7 +10,6 @@ from time import time
 from typing import Any, Protocol, TypeVar
 
 from pipeline.core.errors import DataError
-from pipeline.core.files import DigestReader
 from pipeline.core.schema import Schema
 from pipeline.data.csv_reader import BadRow, Table, format_names, too_many_bad
 from pipeline.data.input_files import UNREAD, FoundFile, mtime_of, plain
@@ -73,10 +73,12 @@ def take_in(
     sha256 = UNREAD
     try:
         with _opened(file, step) as raw:
-            digest = DigestReader(raw)
-            reading.read(schema, file, io.BufferedReader(digest), master)
-            sha256 = digest.finish()
-            waits = _must_wait(file, os.fstat(raw.fileno()), digest)
+            stream: io.BufferedReader = io.BufferedReader(
+                raw
+            )  # which closes the file when it is no longer there
+            reading.read(schema, file, stream, master)
+            sha256 = raw.digest_rest()
+            waits = _must_wait(file, os.fstat(raw.fileno()), raw.last_byte)
     except PermissionError:
         waits, reading.reason = None, "cannot be read: this user has no permission"
     except _Unreadable as error:
@@ -93,12 +95,13 @@ class _Unreadable(Exception):
     """A file cannot be read at the moment; the message says why."""
 
 
-class _ListedFile(io.FileIO):
-    """A file up to the size it was listed with, however fast it grows."""
+class ListedFile(io.FileIO):
+    """A file up to the size it was listed with, however fast it grows; digested as it is read."""
 
     def __init__(self, file: FoundFile, step: Step) -> None:
         super().__init__(file.path, opener=plain)
-        self._left, self._step = file.size, step
+        self._left, self._step, self._sha256 = file.size, step, hashlib.sha256()
+        self.last_byte = b""  # of what was read so far
 
     def readinto(self, buffer: Any) -> int:
         """Fill the buffer from the file; 0 at the end."""
@@ -107,24 +110,34 @@ class _ListedFile(io.FileIO):
         except OSError as error:
             raise _Unreadable(f"cannot be read: {error.strerror}") from error
         self._left -= count
+        read = memoryview(buffer)[:count]
+        self._sha256.update(read)
+        self.last_byte = bytes(read[-1:]) or self.last_byte
         self._step(count)
         return count
 
+    def digest_rest(self) -> str:
+        """Read what is left and return the SHA-256 of the whole content."""
+        rest = bytearray(1 << 20)
+        while self.readinto(rest):
+            pass
+        return self._sha256.hexdigest()
 
-def _opened(file: FoundFile, step: Step) -> _ListedFile:
+
+def _opened(file: FoundFile, step: Step) -> ListedFile:
     try:
-        return _ListedFile(file, step)
+        return ListedFile(file, step)
     except PermissionError:
         raise
     except OSError as error:  # gone, or no longer a regular file
         raise _Unreadable(f"cannot be opened: {error.strerror}") from error
 
 
-def _must_wait(file: FoundFile, now: os.stat_result, content: DigestReader) -> str | None:
+def _must_wait(file: FoundFile, now: os.stat_result, last_byte: bytes) -> str | None:
     """Why a file seems to be still being copied, or None."""
     if (now.st_size, mtime_of(now)) != (file.size, file.mtime_ns):
         return "changed while it was read"
-    if not content.ends_line and 0 <= time() - now.st_mtime < COPYING_SECONDS:
+    if last_byte not in (b"\n", b"\r") and 0 <= time() - now.st_mtime < COPYING_SECONDS:
         return "does not end with a line end and changed within the last minute"
     return None
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -71,15 +71,6 @@ def _numbers(values: np.ndarray, random: np.random.Generator) -> Numbers:
     if len(present) > MAX_SAMPLE:
         present = random.choice(present, MAX_SAMPLE, replace=False, shuffle=False)
     return Numbers(rows, missing, tuple(np.sort(present).tolist()))
-
-
-def reference_to_dict(reference: Reference) -> dict[str, Any]:
-    """The reference as a JSON object; `asdict` would copy every value."""
-    return {
-        "numbers": {name: dict(vars(column)) for name, column in reference.numbers.items()},
-        "categories": reference.categories,
-        "risk": dict(vars(reference.risk)),
-    }
 
 
 def reference_from_json(content: bytes) -> Reference:

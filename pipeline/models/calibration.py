@@ -60,8 +60,8 @@ def calibrate(folds: Folds, scores: np.ndarray) -> Calibration:
     method = method_for(len(scores))
     curved = cross_calibrated(folds, scores, method)
     evidence = {
-        "brier": brier(folds.outcomes, risk),
-        f"brier_{method}": brier(folds.outcomes, curved),
+        "brier": float(brier_score_loss(folds.outcomes, risk)),
+        f"brier_{method}": float(brier_score_loss(folds.outcomes, curved)),
     }
     calibrator = fitted_calibrator(method, scores, folds.outcomes)
     if evidence[f"brier_{method}"] >= evidence["brier"] or _is_falling(calibrator):
@@ -100,17 +100,12 @@ def fitted_calibrator(method: str, scores: np.ndarray, outcomes: np.ndarray) -> 
 
 def cross_calibrated(folds: Folds, scores: np.ndarray, method: str) -> np.ndarray:
     """The calibrated risk of each row by a curve that saw no row of its client: shape (rows,)."""
-    risk = np.empty(len(scores))
-    for number in np.unique(folds.fold):
-        held_out = folds.fold == number
-        calibrator = fitted_calibrator(method, scores[~held_out], folds.outcomes[~held_out])
-        risk[held_out] = calibrator.predict(scores[held_out])
-    return risk
 
+    def score(known: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+        calibrator = fitted_calibrator(method, scores[known], folds.outcomes[known])
+        return calibrator.predict(scores[held_out])
 
-def brier(outcomes: np.ndarray, risk: np.ndarray) -> float:
-    """The mean squared error of the risk: Brier, Monthly Weather Review 78(1), 1950."""
-    return float(brier_score_loss(outcomes, risk))
+    return folds.out_of_fold(score)
 
 
 def _with_curve(pipeline: Pipeline, method: str, calibrator: Calibrator) -> CalibratedClassifierCV:

@@ -1,4 +1,4 @@
-"""Cross-validation in which no client is on both sides."""
+"""The labelled rows that a model is trained on, and cross-validation by client on them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,8 +9,44 @@ import pandas as pd
 from pipeline.core.schema import Schema
 
 FOLDS = 5
+MAX_CHECKED = 10_000  # labelled rows to cross-validate on; more would hardly change what is chosen
 
-Score = Callable[[pd.DataFrame, pd.DataFrame], np.ndarray]  # fit on the first, score the second
+# given two masks of rows: fits on the first and scores the second
+Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Labelled rows.
+
+    `frame` holds the features and outcomes of all of them; `sample`, which may be the same frame,
+    those of at most about `MAX_CHECKED` with the client column.
+    """
+
+    frame: pd.DataFrame
+    sample: pd.DataFrame
+    schema: Schema
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return len(self.frame)
+
+    @property
+    def left(self) -> int:
+        """The number of rows whose outcome is 1."""
+        return int(self.frame[self.schema.outcome].sum())
+
+
+def labelled_rows(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """The rows whose outcome is known; the frame itself if all are."""
+    known = frame[schema.outcome].notna()
+    return frame if known.all() else frame[known]
+
+
+def subsample(labelled: pd.DataFrame) -> pd.DataFrame:
+    """Every nth row, so that at most `MAX_CHECKED` are left."""
+    return labelled[:: max(1, -(-len(labelled) // MAX_CHECKED))]
 
 
 @dataclass(frozen=True)
@@ -31,7 +67,7 @@ class Folds:
         scores = np.empty(len(self.frame))
         for number in np.unique(self.fold):
             held_out = self.fold == number
-            scores[held_out] = score(self.frame[~held_out], self.frame[held_out])
+            scores[held_out] = score(~held_out, held_out)
         return scores
 
 

@@ -1,7 +1,7 @@
 """Manifests of trained models: how and from what a model was made."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +85,6 @@ def read_manifest(path: Path) -> ModelManifest:
         raise ModelError(f"{path} is missing: run `python training.py` first") from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} is damaged ({error}): run `python training.py`") from None
-
-
-def manifest_text(manifest: ModelManifest) -> str:
-    """The text of a manifest's file."""
-    return to_json(asdict(manifest))
 
 
 def to_json(found: dict[str, Any]) -> str:

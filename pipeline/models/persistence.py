@@ -11,7 +11,7 @@ import pickle
 import platform
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -19,13 +19,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from msgspec import to_builtins
 from sklearn.exceptions import InconsistentVersionWarning
 
 from pipeline.core.errors import ModelError
 from pipeline.core.files import utc_now, write_atomic
 from pipeline.core.schema import Schema
 from pipeline.data.features import usual_row
-from pipeline.data.reference import reference_of, reference_to_dict
+from pipeline.data.reference import reference_of
+from pipeline.models.cross_validation import TrainingData
 from pipeline.models.estimators import Model, risk_of
 from pipeline.models.manifest import (
     MANIFEST,
@@ -34,10 +36,9 @@ from pipeline.models.manifest import (
     ModelManifest,
     Recipe,
     SelfCheck,
-    manifest_text,
     read_manifest,
+    to_json,
 )
-from pipeline.models.training_data import TrainingData
 
 log = logging.getLogger(__name__)
 
@@ -112,10 +113,10 @@ def save_model(
         recipe=recipe,
         usual=_without_nan([*usual.numbers, *usual.texts]),
     )
-    reference = reference_to_dict(reference_of(data.frame, risk, data.schema, recipe.seed))
+    reference = to_builtins(reference_of(data.frame, risk, data.schema, recipe.seed))
     write_atomic(folder / MODEL, content)
     write_atomic(folder / REFERENCE, json.dumps(reference, ensure_ascii=False) + "\n")
-    write_atomic(folder / MANIFEST, manifest_text(manifest))
+    write_atomic(folder / MANIFEST, to_json(asdict(manifest)))
     return TrainedModel(model, manifest)
 
 

@@ -12,11 +12,10 @@ from pipeline.core.policy import Policy
 from pipeline.core.schema import Schema
 from pipeline.core.threads import threads_for
 from pipeline.models.calibration import calibrate
-from pipeline.models.cross_validation import Folds, folds_of
+from pipeline.models.cross_validation import Folds, TrainingData, folds_of
 from pipeline.models.estimators import Model, fit_model, risk_of
 from pipeline.models.manifest import AUTO, BOOSTING, HALF, LOGISTIC, Recipe
 from pipeline.models.threshold import f1_threshold, value_threshold, with_threshold
-from pipeline.models.training_data import TrainingData
 
 log = logging.getLogger("training")
 
@@ -114,10 +113,11 @@ def _chosen(folds: Folds, schema: Schema, policy: Policy) -> tuple[Recipe, np.nd
 
 
 def _out_of_fold(kind: str, folds: Folds, schema: Schema, seed: int) -> np.ndarray:
-    def score(known: pd.DataFrame, held_out: pd.DataFrame) -> np.ndarray:
-        model = fit_model(kind, known, schema, seed)
-        with threads_for(len(held_out)):
-            scores: np.ndarray = model.decision_function(held_out[list(schema.features)])
+    def score(known: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+        model = fit_model(kind, folds.frame[known], schema, seed)
+        rows = folds.frame.loc[held_out, list(schema.features)]
+        with threads_for(len(rows)):
+            scores: np.ndarray = model.decision_function(rows)
         return scores
 
     return folds.out_of_fold(score)

@@ -48,9 +48,11 @@ class Judgement:
         if self.verdict.verdict == Verdict.DRIFT:
             return reason
         if retrain_on == RetrainOn.INPUT and self.drifted:
-            return sentences.input_drift(reason, [found.name for found in self.drifted])
+            return sentences.INPUT_DRIFT.format(
+                reason=reason, features=", ".join(found.name for found in self.drifted)
+            )
         if retrain_on == RetrainOn.NEW_DATA and self.labelled:
-            return sentences.new_outcomes(reason, self.labelled)
+            return sentences.NEW_OUTCOMES.format(reason=reason, rows=self.labelled)
         return None
 
 
@@ -79,7 +81,7 @@ def judge_batch(
     by_score = check_scores(evidence, policy.seed)
     reference = read_reference(release)
     if reference is None:
-        log.warning("%s", sentences.no_reference(release.id, REFERENCE))
+        log.warning("%s", sentences.NO_REFERENCE.format(release=release.id, name=REFERENCE))
     judged = Judgement(
         verdict=next(found for found in by_score if found.test == policy.drift_test),
         labelled=len(new.labelled),
@@ -109,12 +111,9 @@ def first_release(batch: Sequence[PendingFile], rows: int, release: Release) -> 
         files=_names(batch),
         rows=rows,
         labelled=release.model.rows,
-        release=None,
-        deployed_f1=None,
-        new_f1=None,
         verdict=Verdict.NOTHING_DEPLOYED,
         action=Action.DEPLOYED,
-        reason=sentences.first_release(release.model.rows, release.id),
+        reason=sentences.FIRST_RELEASE.format(rows=release.model.rows, release=release.id),
         new_release=release.id,
     )
 
@@ -132,14 +131,11 @@ def all_learned(batch: Sequence[PendingFile], release: Release) -> Decision:
     """A batch of which the live model was trained on every file."""
     return Decision(
         files=_names(batch),
-        rows=0,
-        labelled=0,
         release=release.id,
         deployed_f1=release.f1,
-        new_f1=None,
         verdict=Verdict.NO_EVIDENCE,
         action=Action.KEPT,
-        reason=sentences.already_trained(release.id),
+        reason=sentences.ALREADY_TRAINED.format(release=release.id),
     )
 
 

@@ -16,7 +16,6 @@ each resample weighs the rows anew: 300 times, and from a third of a million row
 `sample_weight` of scikit-learn's scores.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
 
@@ -139,16 +138,12 @@ def _resampled(
     # sorted, so that the order of the rows has no effect
     alike = pd.DataFrame(counts.reshape(-1, kinds)).value_counts(sort=False).sort_index()
     patterns = alike.index.to_frame().to_numpy(dtype="float64")
-    drawn = _drawn(len(names), alike.to_numpy() / len(names), random)
-    return np.concatenate([block @ patterns for block in drawn])
-
-
-def _drawn(clients: int, shares: np.ndarray, random: np.random.Generator) -> Iterator[np.ndarray]:
-    """The number of draws of each pattern in each resample, in blocks of bounded size."""
+    shares, blocks = alike.to_numpy() / len(names), []
     most = max(1, DRAWN_AT_ONCE // len(shares))
     for first in range(0, RESAMPLES, most):
-        size = min(most, RESAMPLES - first)
-        yield random.multinomial(clients, shares, size=size).astype("float64")
+        drawn = random.multinomial(len(names), shares, size=min(most, RESAMPLES - first))
+        blocks.append(drawn.astype("float64") @ patterns)
+    return np.concatenate(blocks)
 
 
 def score_intervals(sample: Predictions, risk: np.ndarray, seed: int) -> dict[str, Interval | None]:
@@ -179,61 +174,37 @@ def _of_counts(sample: Predictions, random: np.random.Generator) -> dict[str, In
 def _of_risks(
     sample: Predictions, risk: np.ndarray, random: np.random.Generator
 ) -> dict[str, Interval | None]:
-    rows = _ranked(sample, risk)
-    ranks, losses = [], []
-    fitting = ROWS_WEIGHTED // len(risk)
-    for _ in range(min(MAX_WEIGHTED, max(MIN_WEIGHTED, fitting))):
-        drawn = random.integers(rows.clients, size=rows.clients)
-        weights = np.bincount(drawn, minlength=rows.clients).astype("float64")
-        losses.append(weights @ rows.losses / (weights @ rows.rows))
-        if (rank := _rank_scores(rows, weights[rows.codes])) is not None:
-            ranks.append(rank)
-    both = 0 < rows.outcomes.sum() < len(rows.outcomes)
-    found: dict[str, Interval | None] = dict.fromkeys(("roc_auc", "average_precision"))
-    if both and ranks:
-        found = {name: interval_of(v) for name, v in zip(found, np.transpose(ranks), strict=True)}
-    log_loss, brier = np.transpose(losses)
-    return found | {"log_loss": interval_of(log_loss), "brier": interval_of(brier)}
-
-
-@dataclass(frozen=True, eq=False)
-class _Ranked:
-    """The rows from the highest risk to the lowest, and what each client adds to the losses."""
-
-    outcomes: np.ndarray  # (rows,)
-    codes: np.ndarray  # (rows,): the client's number
-    ends: np.ndarray  # the last place of each different risk
-    rows: np.ndarray  # (clients,)
-    losses: np.ndarray  # (clients, 2): log loss and Brier score, summed
-
-    @property
-    def clients(self) -> int:
-        return len(self.rows)
-
-
-def _ranked(sample: Predictions, risk: np.ndarray) -> _Ranked:
     order = np.argsort(-risk, kind="stable")
     risk, outcomes = risk[order], np.asarray(sample.outcomes, dtype="float64")[order]
     # numbered in this order, the weights of most rows lie side by side
-    codes, _ = pd.factorize(sample.clients[order], use_na_sentinel=False)
+    codes, names = pd.factorize(sample.clients[order], use_na_sentinel=False)
+    clients, ends = len(names), np.append(np.flatnonzero(np.diff(risk)), len(risk) - 1)
     of_truth = np.clip(np.where(outcomes == 1, risk, 1 - risk), MIN_RISK, 1 - MIN_RISK)
-    by_row = (-np.log(of_truth), (risk - outcomes) ** 2)
-    return _Ranked(
-        outcomes=outcomes,
-        codes=codes,
-        ends=np.append(np.flatnonzero(np.diff(risk)), len(risk) - 1),
-        rows=np.bincount(codes).astype("float64"),
-        losses=np.column_stack([np.bincount(codes, weights=loss) for loss in by_row]),
-    )
+    losses = np.stack([-np.log(of_truth), (risk - outcomes) ** 2])
+    found = []
+    for _ in range(min(MAX_WEIGHTED, max(MIN_WEIGHTED, ROWS_WEIGHTED // len(risk)))):
+        drawn = random.integers(clients, size=clients)
+        weights = np.bincount(drawn, minlength=clients).astype("float64")[codes]
+        ranks = rank_scores(outcomes, weights, ends)
+        found.append([*ranks, *(losses @ weights / weights.sum())])
+    scores = ("roc_auc", "average_precision", "log_loss", "brier")
+    return {
+        name: None if np.isnan(values).all() else interval_of(values[~np.isnan(values)])
+        for name, values in zip(scores, np.transpose(found), strict=True)
+    }
 
 
-def _rank_scores(rows: _Ranked, weights: np.ndarray) -> tuple[float, float] | None:
-    """ROC AUC and average precision of weighted rows; None if they are of one outcome only."""
-    found = np.cumsum(weights * rows.outcomes)[rows.ends]
-    taken = np.cumsum(weights)[rows.ends]
+def rank_scores(outcomes: np.ndarray, weights: np.ndarray, ends: np.ndarray) -> tuple[float, float]:
+    """ROC AUC and average precision of weighted rows; NaN if they are of one outcome only.
+
+    Outcomes and weights, of shape (rows,), are in the order of falling risk; `ends` are the last
+    places of each different risk.
+    """
+    found = np.cumsum(weights * outcomes)[ends]
+    taken = np.cumsum(weights)[ends]
     wrong = taken - found
     if not 0 < found[-1] < taken[-1]:
-        return None
+        return np.nan, np.nan
     steps = np.diff(found, prepend=0)
     area = np.trapezoid(np.append(0, found), np.append(0, wrong)) / (found[-1] * wrong[-1])
     precision = steps @ (found / np.maximum(taken, 1)) / found[-1]

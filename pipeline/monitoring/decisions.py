@@ -97,16 +97,16 @@ class FeatureDrift:
         return "predicted risk" if self.kind == Kind.RISK else self.feature
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Decision:
     """What was decided on a batch, and the numbers it was decided on."""
 
     files: str  # a JSON array of names
-    rows: int
-    labelled: int
-    release: str | None
-    deployed_f1: float | None
-    new_f1: float | None
+    rows: int = 0
+    labelled: int = 0
+    release: str | None = None
+    deployed_f1: float | None = None
+    new_f1: float | None = None
     verdict: Verdict
     action: Action
     reason: str

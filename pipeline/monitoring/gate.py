@@ -137,6 +137,6 @@ def same_model(found: Decision, champion: Release) -> Decision:
     """The decision on a batch after retraining gave the live model again."""
     return replace(
         found,
-        reason=sentences.same_model(found.reason, champion.id),
+        reason=sentences.SAME_MODEL.format(reason=found.reason, release=champion.id),
         challenge=ChallengeOutcome.SAME_MODEL,
     )

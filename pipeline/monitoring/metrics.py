@@ -103,11 +103,6 @@ def predict_rows(model: Model, frame: pd.DataFrame, schema: Schema) -> Predicted
     return PredictedRows(frame, risk, labelled, tested)
 
 
-def tested_on(model: Model, frame: pd.DataFrame, schema: Schema) -> Tested:
-    """The predictions of a model for the labelled rows of a frame."""
-    return predict_rows(model, frame, schema).tested
-
-
 def evaluate(model: Model, frame: pd.DataFrame, schema: Schema, seed: int) -> Evaluation:
     """The whole evaluation; raises `DataError` if no row has a known outcome."""
     rows = predict_rows(model, frame, schema)
@@ -132,7 +127,7 @@ def scores_on_test_data(folder: Path, schema: Schema, model: Model) -> Scores:
     """
     frame = read_folder(folder, schema)
     check_outcomes_known(folder, frame, schema)
-    scores = tested_on(model, frame, schema).scores
+    scores = predict_rows(model, frame, schema).tested.scores
     check_f1_defined(folder, scores)
     return scores
 

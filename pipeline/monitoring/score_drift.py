@@ -75,7 +75,7 @@ def raw(evidence: Evidence) -> ScoreDrift:
     limit = evidence.deployed_f1
     numbers = {"deployed_f1": limit}
     if lack := _lack_of_rows(evidence):
-        return _no_evidence(DriftTest.RAW, lack, evidence, numbers)
+        return _found(DriftTest.RAW, Verdict.NO_EVIDENCE, lack, evidence, numbers)
     return _against(DriftTest.RAW, evidence, limit, f"the deployed {limit:.4f}", numbers)
 
 
@@ -87,7 +87,7 @@ def parametric(evidence: Evidence) -> ScoreDrift:
     earlier = evidence.earlier
     numbers = {"earlier": float(len(earlier))}
     if lack := _lack_of_rows(evidence) or _lack_of_earlier(evidence):
-        return _no_evidence(DriftTest.PARAMETRIC, lack, evidence, numbers)
+        return _found(DriftTest.PARAMETRIC, Verdict.NO_EVIDENCE, lack, evidence, numbers)
     # exact sums: the mean of equal scores is that score to the last digit, their deviation 0
     mean, deviation = float(statistics.mean(earlier)), float(statistics.stdev(earlier))
     numbers |= {"mean": mean, "standard_deviation": deviation}
@@ -100,7 +100,7 @@ def nonparametric(evidence: Evidence) -> ScoreDrift:
     """Drift if the F1 on the new rows is far below the lower quarter of earlier ones."""
     numbers = {"earlier": float(len(evidence.earlier))}
     if lack := _lack_of_rows(evidence) or _lack_of_earlier(evidence):
-        return _no_evidence(DriftTest.NONPARAMETRIC, lack, evidence, numbers)
+        return _found(DriftTest.NONPARAMETRIC, Verdict.NO_EVIDENCE, lack, evidence, numbers)
     lower, upper = map(float, np.percentile(evidence.earlier, [25, 75]))
     numbers |= {"percentile_25": lower, "percentile_75": upper}
     limit = lower - MAX_RANGES * (upper - lower)
@@ -115,14 +115,12 @@ def bootstrap(evidence: Evidence, seed: int) -> ScoreDrift:
     """Drift if the 95 % interval of F1 on the new rows minus F1 on the test data is below zero."""
     numbers = {"test_rows": float(len(evidence.test.outcomes))}
     if lack := _lack_of_rows(evidence) or _lack_of_leavers(evidence):
-        return _no_evidence(DriftTest.BOOTSTRAP, lack, evidence, numbers)
+        return _found(DriftTest.BOOTSTRAP, Verdict.NO_EVIDENCE, lack, evidence, numbers)
     found = difference_of_samples(evidence.new, evidence.test, seed)
-    return ScoreDrift(
-        test=DriftTest.BOOTSTRAP,
-        verdict=Verdict.DRIFT if found.high < 0 else Verdict.NO_DRIFT,
-        reason=sentences.f1_difference(found.value, found.low, found.high),
-        numbers=_numbers(evidence, numbers, difference=found.value, low=found.low, high=found.high),
-    )
+    verdict = Verdict.DRIFT if found.high < 0 else Verdict.NO_DRIFT
+    reason = sentences.f1_difference(found.value, found.low, found.high)
+    numbers |= {"difference": found.value, "low": found.low, "high": found.high}
+    return _found(DriftTest.BOOTSTRAP, verdict, reason, evidence, numbers)
 
 
 def _against(
@@ -130,25 +128,18 @@ def _against(
 ) -> ScoreDrift:
     """Drift if the F1 on the new rows is lower than the limit."""
     assert evidence.new_f1 is not None  # else there is a lack of rows
-    return ScoreDrift(
-        test=test,
-        verdict=Verdict.DRIFT if evidence.new_f1 < limit else Verdict.NO_DRIFT,
-        reason=sentences.f1_against(evidence.new_f1, limit, name),
-        numbers=_numbers(evidence, numbers, limit=limit),
-    )
+    verdict = Verdict.DRIFT if evidence.new_f1 < limit else Verdict.NO_DRIFT
+    reason = sentences.f1_against(evidence.new_f1, limit, name)
+    return _found(test, verdict, reason, evidence, {**numbers, "limit": limit})
 
 
-def _no_evidence(
-    test: DriftTest, lack: str, evidence: Evidence, numbers: dict[str, float]
+def _found(
+    test: DriftTest, verdict: Verdict, reason: str, evidence: Evidence, numbers: dict[str, float]
 ) -> ScoreDrift:
-    return ScoreDrift(test, Verdict.NO_EVIDENCE, lack, _numbers(evidence, numbers))
-
-
-def _numbers(evidence: Evidence, numbers: dict[str, float], **more: float) -> dict[str, float]:
     used = {"rows": float(len(evidence.new.outcomes))}
     if evidence.new_f1 is not None:
         used["new_f1"] = evidence.new_f1
-    return used | numbers | more
+    return ScoreDrift(test, verdict, reason, used | numbers)
 
 
 def _lack_of_rows(evidence: Evidence) -> str:

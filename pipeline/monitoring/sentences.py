@@ -1,11 +1,17 @@
 """The sentences of drift checks and decisions, made of verdicts and numbers."""
 
-from collections.abc import Sequence
-
 from pipeline.core.policy import Gate
 from pipeline.monitoring.decisions import Cause, FeatureDrift
 
 TEST_NAMES = {"ks": "Kolmogorov-Smirnov", "chi2": "chi-squared"}
+# on the input of a batch and on what was done with it; to be filled in by `format`
+NO_REFERENCE = "release {release} has no {name}: its input is not compared"
+FIRST_RELEASE = "trained on {rows:,} rows and deployed {release}"
+ALREADY_TRAINED = "release {release} was trained on these files already"
+SAME_MODEL = "{reason}; retraining on all rows gives the same model: {release} stays live"
+# why the live model is challenged, beside the verdict on its scores
+INPUT_DRIFT = "{reason}; input drift in {features}"
+NEW_OUTCOMES = "{reason}; {rows:,} new rows with a known outcome"
 _GATE_RULES = {
     Gate.NOT_WORSE: "",
     Gate.BETTER: ", which must be above zero",
@@ -63,31 +69,6 @@ def _percent(share: float | None) -> str:
     return f"{100 * (share or 0):.1f} %"
 
 
-def no_reference(release: str, name: str) -> str:
-    """Why the input was not compared."""
-    return f"release {release} has no {name}: its input is not compared"
-
-
-def first_release(rows: int, release: str) -> str:
-    """What happened where nothing was live."""
-    return f"trained on {rows:,} rows and deployed {release}"
-
-
-def already_trained(release: str) -> str:
-    """Why a batch was not judged."""
-    return f"release {release} was trained on these files already"
-
-
-def input_drift(reason: str, drifted: Sequence[str]) -> str:
-    """Why the live model is challenged, beside the verdict on its scores."""
-    return f"{reason}; input drift in {', '.join(drifted)}"
-
-
-def new_outcomes(reason: str, rows: int) -> str:
-    """Why the live model is challenged, beside the verdict on its scores."""
-    return f"{reason}; {rows:,} new rows with a known outcome"
-
-
 def comparison(
     challenger: float, champion: float, rows: int, interval: tuple[float, float], gate: Gate
 ) -> str:
@@ -105,8 +86,3 @@ def challenged(reason: str, compared: str, deployed: str | None, champion: str) 
     """Why the live model was challenged, the comparison, and how it ended."""
     outcome = f"deployed {deployed}" if deployed else f"{champion} stays live"
     return f"{reason}; {compared}: {outcome}"
-
-
-def same_model(reason: str, release: str) -> str:
-    """Why there was nothing to compare after retraining."""
-    return f"{reason}; retraining on all rows gives the same model: {release} stays live"

@@ -10,7 +10,7 @@ from pipeline.core.cache import KeyedCache
 from pipeline.core.errors import NotRecordedError
 from pipeline.ranking.movers import Movers, movers_on_record
 from pipeline.ranking.ranking_file import read_ranking
-from pipeline.storage.history import open_existing_history
+from pipeline.storage.history import open_existing_history, recorded_history
 
 if TYPE_CHECKING:
     from pipeline.core.database_url import DatabaseUrl
@@ -58,11 +58,7 @@ class CurrentRanking:
         return self._movers.get(history_stamp(self._history_path), self._read_movers)
 
     def _read_movers(self) -> Movers:
-        history = open_existing_history(self._history_path)
-        movers = None
-        if history:
-            with history:
-                movers = movers_on_record(history)
-        if movers is None:
-            raise NotRecordedError("no ranking has been recorded yet")
-        return movers
+        with recorded_history(self._history_path) as history:
+            if movers := movers_on_record(history):
+                return movers
+        raise NotRecordedError("no ranking has been recorded yet")

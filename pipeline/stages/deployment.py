@@ -33,8 +33,8 @@ from pipeline.storage.database import History
 from pipeline.storage.ledger import ingested_period, unsettled_since
 from pipeline.storage.records import (
     deployed_releases,
+    last_scores,
     record_deployment,
-    recorded_f1,
 )
 from pipeline.storage.trends import last_checks
 
@@ -145,7 +145,8 @@ def _checked_score(
         f1 = float(text)
     except ValueError:
         raise ModelError(f"{config.latestscore_path} holds no number: {text[:40]!r}") from None
-    if (recorded := recorded_f1(history, manifest.sha256)) != f1:
+    scored = last_scores(history, manifest.sha256)
+    if (recorded := scored and scored.f1) != f1:
         found = "was never scored" if recorded is None else f"scored {recorded}"
         raise ModelError(
             f"{config.latestscore_path} says {f1}, but the model beside it {found}:"

@@ -1,10 +1,10 @@
 """The history and the run lock, in a file or on a server, as `history_path` says."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.core.errors import NotRecordedError
 from pipeline.core.file_lock import file_lock
 from pipeline.storage.database import History
 
@@ -21,20 +21,16 @@ def open_history(place: "Path | DatabaseUrl") -> History:
     return ServerHistory(place)
 
 
-@contextmanager
-def run_lock(place: "Path | DatabaseUrl") -> Iterator[None]:
+def run_lock(place: "Path | DatabaseUrl") -> AbstractContextManager[None]:
     """Hold the run lock, in a file or on the server, or raise `LockHeldError` at once.
 
     A killed holder leaves it free.
     """
     if isinstance(place, Path):
-        lock = file_lock(place)
-    else:
-        from pipeline.storage.server_lock import server_lock
+        return file_lock(place)
+    from pipeline.storage.server_lock import server_lock
 
-        lock = server_lock(place)
-    with lock:
-        yield
+    return server_lock(place)
 
 
 def open_existing_history(place: "Path | DatabaseUrl") -> History | None:
@@ -44,3 +40,10 @@ def open_existing_history(place: "Path | DatabaseUrl") -> History | None:
     from pipeline.storage.postgres import existing_history
 
     return existing_history(place)
+
+
+def recorded_history(place: "Path | DatabaseUrl") -> History:
+    """The history for those who need one; raises `NotRecordedError` where there is none."""
+    if history := open_existing_history(place):
+        return history
+    raise NotRecordedError("nothing has been recorded yet")

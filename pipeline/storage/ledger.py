@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.core.files import utc_now
 from pipeline.data.input_files import UNREAD, FoundFile, PendingFile, open_plain
@@ -83,24 +83,14 @@ def _record_file(history: History, file: "TakenFile", **known: Any) -> None:
     now = utc_now()
     settled = now if file.reason else None  # there is nothing to judge in a rejected file
     history.query("UPDATE files SET current = 0 WHERE name = ? AND current = 1", file.name)
-    columns = {
-        "name": file.name,
-        "size": file.size,
-        "mtime_ns": file.mtime_ns,
-        "sha256": file.sha256,
+    columns = {name: value for name, value in vars(file).items() if name != "bad_rows"} | {
         "status": "rejected" if file.reason else "ingested",
-        "reason": file.reason,
-        "rows": file.rows,
-        "added": file.added,
-        "duplicates": file.duplicates,
         "rejected": len(file.bad_rows),
-        "start_byte": file.start_byte,
-        "end_byte": file.end_byte,
         "recorded_at": now,
         "judged_at": settled,
         "reported_at": settled,
     }
-    file_id = history.insert("files", **{**columns, **known})
+    file_id = history.insert("files", **columns | known)
     history.many(
         "INSERT INTO rejected_rows (file_id, line, reason, row) VALUES (?, ?, ?, ?)",
         [(file_id, bad.line, bad.reason, bad.row) for bad in file.bad_rows],
@@ -154,19 +144,10 @@ def _pending(history: History, condition: str) -> list[PendingFile]:
     return [PendingFile(number, name, at, (start, end)) for number, name, at, start, end in rows]
 
 
-def mark_judged(history: History, files: list[PendingFile]) -> None:
-    """Record that a drift check has seen these files."""
-    _mark(history, files, "judged_at")
-
-
-def mark_reported(history: History, files: list[PendingFile]) -> None:
-    """Record that the reports on these files are written."""
-    _mark(history, files, "reported_at")
-
-
-def _mark(history: History, files: list[PendingFile], column: str) -> None:
+def mark(history: History, files: list[PendingFile], what: Literal["judged", "reported"]) -> None:
+    """Record that a drift check has seen these files, or that the reports on them are written."""
     history.many(
-        f"UPDATE files SET {column} = ? WHERE id = ?", [(utc_now(), file.id) for file in files]
+        f"UPDATE files SET {what}_at = ? WHERE id = ?", [(utc_now(), file.id) for file in files]
     )
 
 
@@ -241,29 +222,17 @@ def _changed(
 ) -> bool:
     if size != file.size:
         return True
-    if sha256 == UNREAD:
-        return _can_be_read(file)
-    if mtime_ns == file.mtime_ns:
+    if mtime_ns == file.mtime_ns and sha256 != UNREAD:
         return False
     if sha256 != _digest(file):
         return True
-    if remember:
+    if remember and mtime_ns != file.mtime_ns:
         with history.transaction():
             history.query(
                 "UPDATE files SET mtime_ns = ? WHERE name = ? AND current = 1",
                 *(file.mtime_ns, file.name),
             )
     return False
-
-
-def _can_be_read(file: FoundFile) -> bool:
-    if not file.regular:
-        return False
-    try:
-        open_plain(file.path).close()
-    except OSError:
-        return False
-    return True
 
 
 def _digest(file: FoundFile) -> str:

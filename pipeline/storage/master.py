@@ -17,7 +17,7 @@ from pipeline.storage.ledger import master_state, rebuilding
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipeline.models.training_data import TrainingData
+    from pipeline.models.cross_validation import TrainingData
 
 REBUILD = "run `python ingestion.py --rebuild` to rebuild it from the input folder"
 MAX_CLIENT_ROWS = 100
@@ -76,7 +76,7 @@ class Master:
 
     def training_data(self, without: Collection[str] = ()) -> "TrainingData":
         """The rows whose outcome is known, but for those of some clients."""
-        from pipeline.models.training_data import TrainingData, labelled_rows, subsample
+        from pipeline.models.cross_validation import TrainingData, labelled_rows, subsample
 
         frame = self.frame
         if without:

@@ -6,21 +6,24 @@ tool may read them, or PostgreSQL's where a server keeps them.
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from pipeline.core.errors import HistoryError
 from pipeline.core.files import utc_now
 from pipeline.core.policy import DriftTest
-from pipeline.monitoring.decisions import Cause, Decision, FeatureDrift, Kind, ScoreDrift, Verdict
+from pipeline.monitoring.decisions import Decision, FeatureDrift, ScoreDrift
 from pipeline.monitoring.packages import Package
 from pipeline.monitoring.scores import Scores
 from pipeline.storage.database import History, Row
 from pipeline.storage.risk_history import forget_risks
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -50,20 +53,10 @@ def record_scores(history: History, model_sha256: str, data: str, scores: Scores
     history.insert("scores", at=utc_now(), model_sha256=model_sha256, data=data, **asdict(scores))
 
 
-def recorded_f1(history: History, model_sha256: str) -> float | None:
-    """The F1 on the test data that was recorded last for a model."""
-    row = history.one(
-        "SELECT f1 FROM scores WHERE model_sha256 = ? AND data = 'test data'"
-        " ORDER BY id DESC LIMIT 1",
-        model_sha256,
-    )
-    return row["f1"] if row else None
-
-
 def last_scores(history: History, model_sha256: str) -> Scores | None:
     """What a model reached on the test data when it was scored last."""
     row = history.one(
-        "SELECT rows, f1, accuracy, precision, recall, roc_auc, average_precision, log_loss, brier"
+        f"SELECT {', '.join(field.name for field in fields(Scores))}"
         " FROM scores WHERE model_sha256 = ? AND data = 'test data' ORDER BY id DESC LIMIT 1",
         model_sha256,
     )
@@ -119,36 +112,38 @@ def last_timings(history: History) -> dict[str, float]:
 
 def record_missing(history: History, percents: dict[str, float]) -> None:
     """Record the percent missing of each column."""
-    at = utc_now()
-    with history.transaction():
-        for position, (column, percent) in enumerate(percents.items()):
-            history.insert("missing", at=at, position=position, column_name=column, percent=percent)
+    columns = [{"column_name": name, "percent": percent} for name, percent in percents.items()]
+    _record_table(history, "missing", columns)
 
 
 def last_missing(history: History) -> dict[str, float]:
     """Column -> percent missing, as recorded last."""
-    rows = history.query(
-        "SELECT column_name, percent FROM missing"
-        " WHERE at = (SELECT max(at) FROM missing) ORDER BY position"
-    )
+    rows = _last_table(history, "missing")
     return {row["column_name"]: row["percent"] for row in rows}
 
 
 def record_packages(history: History, packages: list[Package]) -> None:
     """Record the table of packages."""
-    at = utc_now()
-    with history.transaction():
-        for position, package in enumerate(packages):
-            history.insert("packages", at=at, position=position, **asdict(package))
+    _record_table(history, "packages", map(asdict, packages))
 
 
 def last_packages(history: History) -> list[Package]:
     """The table of packages, as recorded last."""
-    rows = history.query(
-        "SELECT package, installed, latest FROM packages"
-        " WHERE at = (SELECT max(at) FROM packages) ORDER BY position"
+    rows = _last_table(history, "packages")
+    return [Package(row["package"], row["installed"], row["latest"]) for row in rows]
+
+
+def _record_table(history: History, table: str, rows: Iterable[Row]) -> None:
+    at = utc_now()
+    with history.transaction():
+        for position, row in enumerate(rows):
+            history.insert(table, at=at, position=position, **row)
+
+
+def _last_table(history: History, table: str) -> list[Row]:
+    return history.query(
+        f"SELECT * FROM {table} WHERE at = (SELECT max(at) FROM {table}) ORDER BY position"
     )
-    return [Package(**row) for row in rows]
 
 
 @dataclass(frozen=True)
@@ -187,28 +182,19 @@ def last_checked(history: History) -> Checked | None:
         at=decision["at"],
         release=decision["release"],
         drift_test=DriftTest(decision["drift_test"]),
-        scores=tuple(map(_score_drift, _rows(history, "score_drift", decision["id"]))),
-        input=tuple(map(_feature_drift, _rows(history, "input_drift", decision["id"]))),
+        scores=_verdicts(history, decision["id"], "score_drift", ScoreDrift, "numbers"),
+        input=_verdicts(history, decision["id"], "input_drift", FeatureDrift, "causes"),
     )
 
 
-def _score_drift(row: Row) -> ScoreDrift:
-    numbers = json.loads(row["numbers"])
-    return ScoreDrift(DriftTest(row["test"]), Verdict(row["verdict"]), row["reason"], numbers)
+def _verdicts(
+    history: History, decision_id: int, table: str, kind: type[T], json_column: str
+) -> tuple[T, ...]:
+    import msgspec  # a tick that finds nothing new reads no verdicts
 
-
-def _feature_drift(row: Row) -> FeatureDrift:
-    values = {field.name: row[field.name] for field in fields(FeatureDrift)}
-    enums = {
-        "kind": Kind(row["kind"]),
-        "verdict": Verdict(row["verdict"]),
-        "causes": tuple(map(Cause, json.loads(row["causes"]))),
-    }
-    return FeatureDrift(**(values | enums))
-
-
-def _rows(history: History, table: str, decision_id: int) -> list[Row]:
-    return history.query(f"SELECT * FROM {table} WHERE decision_id = ? ORDER BY rowid", decision_id)
+    rows = history.query(f"SELECT * FROM {table} WHERE decision_id = ? ORDER BY rowid", decision_id)
+    values = [row | {json_column: json.loads(row[json_column])} for row in rows]
+    return tuple(msgspec.convert(value, kind) for value in values)
 
 
 # table -> its column of time, and what is kept however old it is

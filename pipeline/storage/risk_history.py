@@ -4,6 +4,7 @@ A client's risk holds from one of its points to the next, however many rankings 
 """
 
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import NamedTuple
 
 from pipeline.core.files import utc_now
@@ -62,13 +63,9 @@ def record_risks(history: History, release: str, risks: Mapping[str, float]) -> 
     with history.transaction():
         ranking = history.insert("rankings", at=utc_now(), release=release, clients=len(risks))
         history.fill("ranked_clients", ("id", "client"), ((i, name) for name, i in numbers.items()))
-        points = ((number, ranking, risk) for number, risk in sorted(changed, key=_number))
+        points = ((number, ranking, risk) for number, risk in sorted(changed, key=itemgetter(0)))
         history.fill("client_risk", ("client_id", "ranking_id", "risk"), points)
     return True
-
-
-def _number(point: tuple[int, float | None]) -> int:
-    return point[0]
 
 
 def last_changes(history: History) -> LastChanges | None:

@@ -14,6 +14,7 @@ import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import repeat
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -59,17 +60,8 @@ class Run:
 
     def merged(self, other: Self) -> "Run":
         """The keys of both."""
-        at = np.searchsorted(self.high, other.high) + np.arange(len(other))
-        ours = np.ones(len(self) + len(other), np.bool_)
-        ours[at] = False
-        return Run(_woven(ours, self.high, other.high), _woven(ours, self.low, other.low))
-
-
-def _woven(ours: NDArray[np.bool_], mine: Words, others: Words) -> Words:
-    woven = np.empty(len(ours), _WORD)
-    woven[ours] = mine
-    woven[~ours] = others
-    return woven
+        at = np.searchsorted(self.high, other.high)
+        return Run(np.insert(self.high, at, other.high), np.insert(self.low, at, other.low))
 
 
 class RowKeys:
@@ -161,7 +153,7 @@ class RowKeys:
             on_record = self._append(path, self._on_record, new)
         else:
             if len(self._runs) > MAX_RUNS:
-                self._runs = [_all(self._runs)]
+                self._runs = [reduce(Run.merged, sorted(self._runs, key=len))]
             on_record = self._write(path)
         self._on_record, self._filed, self._settled = on_record, len(self._runs), len(self._runs)
         return on_record
@@ -188,15 +180,6 @@ def _write_runs(file: BinaryIO, runs: Sequence[Run]) -> None:
     for run in runs:
         for words in (np.array([len(run)], _WORD), run.high, run.low):
             file.write(np.ascontiguousarray(words).data)
-
-
-def _all(runs: Sequence[Run]) -> Run:
-    """All keys in one run; the shortest are merged first."""
-    left = sorted(runs, key=len, reverse=True)
-    while len(left) > 1:
-        last = left.pop()
-        left[-1] = left[-1].merged(last)
-    return left[0]
 
 
 def _firsts(high: Words, low: Words) -> tuple[NDArray[np.bool_], bool]:

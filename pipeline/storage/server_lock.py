@@ -81,27 +81,28 @@ def _acquire(session: History, lock: Key) -> None:
 
 def _check(history: History, session: History, lock: Key, gate: Key) -> None:
     history.query("SELECT pg_advisory_xact_lock_shared(?, ?)", *gate)
-    try:
-        if session.one(f"SELECT 1 {_HELD} AND pid = pg_backend_pid()", *lock):
-            return
-    except HistoryError as error:
-        raise _lost(session) from error
-    raise _lost(session)
+    _confirm(session, f"SELECT true {_HELD} AND pid = pg_backend_pid()", *lock)
 
 
 def _release(session: History, lock: Key) -> None:
-    try:
-        _note(session)
-        if session.tuples("SELECT pg_advisory_unlock(?, ?)", *lock) == [(True,)]:
-            return
-    except HistoryError as error:
-        raise _lost(session) from error
-    raise _lost(session)
+    _note(session)
+    _confirm(session, "SELECT pg_advisory_unlock(?, ?)", *lock)
 
 
 def _note(session: History) -> None:
     # to the second, as the modification time of a folder is shown
-    session.query("UPDATE server_state SET last_active = ?", f"{utc_now()[:19]}Z")
+    now = f"{utc_now()[:19]}Z"
+    _confirm(session, "UPDATE server_state SET last_active = ? RETURNING true", now)
+
+
+def _confirm(session: History, sql: str, *values: object) -> None:
+    """Raise `HistoryError` unless the answer is true: then the lock and its session are there."""
+    try:
+        if session.tuples(sql, *values) == [(True,)]:
+            return
+    except HistoryError as error:
+        raise _lost(session) from error
+    raise _lost(session)
 
 
 def _lost(session: History) -> HistoryError:

@@ -1,9 +1,12 @@
 """What the history has over time: scores and verdicts, missing values, timings, refused files."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pipeline.monitoring.decisions import Verdict
-from pipeline.storage.database import History, Row
+from pipeline.storage.database import History
+
+T = TypeVar("T")
 
 DEFAULT_TRENDS = 100  # of each kind, by default
 MAX_TRENDS = 10_000  # of each kind in one answer of the API
@@ -104,48 +107,43 @@ class TimingBin:
 
 def trends(history: History, limit: int = DEFAULT_TRENDS) -> Trends:
     """The last so many of each kind."""
+    moments = "SELECT DISTINCT at FROM missing ORDER BY at DESC LIMIT ?"
     return Trends(
         checks=last_checks(history, limit),
         deployments=last_deployments(history, limit),
-        missing=_missing(
-            history, "SELECT DISTINCT at FROM missing ORDER BY at DESC LIMIT ?", limit
-        ),
-        timings=tuple(
-            Timing(**row) for row in _last(history, "at, stage, seconds, rows", "timings", limit)
-        ),
+        missing=_missing(history, moments, limit),
+        timings=_last(history, Timing, "timings", limit),
         refused=last_refused(history, limit),
     )
 
 
-def _last(history: History, columns: str, table: str, limit: int) -> list[Row]:
-    rows = history.query(f"SELECT {columns} FROM {table} ORDER BY id DESC LIMIT ?", limit)
-    return rows[::-1]
-
-
 def last_checks(history: History, limit: int) -> tuple[Check, ...]:
     """The last batches that were judged, oldest first."""
-    columns = (
-        "at, rows, labelled, release, deployed_f1, new_f1, verdict, action, new_release,"
-        " (SELECT count(*) FROM input_drift WHERE decision_id = decisions.id"
-        " AND verdict = 'drift') AS drifted"
+    checks = (
+        "(SELECT decisions.*, (SELECT count(*) FROM input_drift WHERE decision_id = decisions.id"
+        " AND verdict = 'drift') AS drifted FROM decisions) AS checks"
     )
-    return tuple(Check(**row) for row in _last(history, columns, "decisions", limit))
+    return _last(history, Check, checks, limit)
 
 
 def last_deployments(history: History, limit: int) -> tuple[Deployment, ...]:
     """The last releases that went live, oldest first."""
-    rows = _last(history, "at, release, action, f1", "deployments", limit)
-    return tuple(Deployment(**row) for row in rows)
+    return _last(history, Deployment, "deployments", limit)
 
 
 def last_refused(history: History, limit: int) -> tuple[Refused, ...]:
     """The last files that were rejected, or of which rows were set aside, oldest first."""
-    rows = history.query(
-        "SELECT recorded_at AS at, name, rows, rejected AS set_aside, reason FROM files"
-        " WHERE status = 'rejected' OR rejected > 0 ORDER BY id DESC LIMIT ?",
-        limit,
+    refused = (
+        "(SELECT id, recorded_at AS at, name, rows, rejected AS set_aside, reason FROM files"
+        " WHERE status = 'rejected' OR rejected > 0) AS refused"
     )
-    return tuple(Refused(**row) for row in reversed(rows))
+    return _last(history, Refused, refused, limit)
+
+
+def _last(history: History, kind: type[T], table: str, limit: int) -> tuple[T, ...]:
+    columns = ", ".join(kind.__annotations__)
+    rows = history.tuples(f"SELECT {columns} FROM {table} ORDER BY id DESC LIMIT ?", limit)
+    return tuple(kind(*row) for row in reversed(rows))
 
 
 def score_bins(history: History, limit: int = MAX_POINTS) -> list[ScoreBin]:

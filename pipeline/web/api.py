@@ -12,7 +12,6 @@ import pandas as pd
 from flask import Blueprint, Request, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from pipeline.core.errors import NotRecordedError
 from pipeline.core.schema import Schema
 from pipeline.data.input_files import list_input
 from pipeline.monitoring.metrics import scores_on_test_data
@@ -24,8 +23,7 @@ from pipeline.ranking.ranking_file import by_loss, has_losses, ranking_to_dicts
 from pipeline.registry.live_model import Live
 from pipeline.registry.releases import live_id
 from pipeline.reporting.status import LastRun, last_active, last_run
-from pipeline.storage.database import History
-from pipeline.storage.history import open_existing_history
+from pipeline.storage.history import open_existing_history, recorded_history
 from pipeline.storage.ledger import master_state
 from pipeline.storage.master import open_master
 from pipeline.storage.records import (
@@ -234,7 +232,7 @@ def summarystats() -> dict[str, Summary]:
     """Statistics of the number columns."""
     state = get_state()
     config = state.config
-    with _history() as history:
+    with recorded_history(config.history_path) as history:
         return state.summary.get(
             (master_state(history), file_stamp(config.finaldata_path)),
             lambda: _summary(open_master(config.finaldata_path, config.schema, history).summary()),
@@ -251,7 +249,7 @@ def _summary(table: pd.DataFrame) -> dict[str, Summary]:
 @_route("GET", "/diagnostics", 401, 503)
 def diagnostics() -> Diagnostics:
     """What the runs recorded."""
-    with _history() as history:
+    with recorded_history(get_state().config.history_path) as history:
         return Diagnostics(
             last_missing(history),
             last_timings(history),
@@ -264,7 +262,7 @@ def diagnostics() -> Diagnostics:
 def history() -> Trends:
     """What happened, over time."""
     limit = _limit(TRENDS_LIMIT)
-    with _history() as records:
+    with recorded_history(get_state().config.history_path) as records:
         return trends(records, limit)
 
 
@@ -334,13 +332,6 @@ def openapi() -> dict[str, object]:
 def api_description(schema: Schema) -> Described:
     """The OpenAPI document of all endpoints, for tables of a schema."""
     return description(schema, OPERATIONS)
-
-
-def _history() -> History:
-    """The history, if there is one; raises `NotRecordedError`."""
-    if history := open_existing_history(get_state().config.history_path):
-        return history
-    raise NotRecordedError("nothing has been recorded yet")
 
 
 def _limit(parameter: Parameter) -> int:

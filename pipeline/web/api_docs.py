@@ -3,10 +3,9 @@
 import json
 from collections.abc import Iterator, Sequence
 from shlex import quote
-from typing import Any
 from urllib.parse import urlencode
 
-Described = dict[str, Any]
+from pipeline.web.openapi import Described
 
 SERVER = "http://127.0.0.1:8000"  # where `python app.py` serves
 INDENT = "  "

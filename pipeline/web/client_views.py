@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.config import Config
-from pipeline.core.errors import NotRecordedError
 from pipeline.core.files import utc_now
 from pipeline.core.formatting import escape_formula, format_percent, pluralize
 from pipeline.core.schema import Schema, csv_line
@@ -20,7 +19,7 @@ from pipeline.registry.live_model import Live
 from pipeline.registry.releases import Release
 from pipeline.reporting.charts.time_charts import client_chart
 from pipeline.reporting.document import Grid, Section
-from pipeline.storage.history import open_existing_history
+from pipeline.storage.history import recorded_history
 from pipeline.storage.master import open_master
 from pipeline.storage.risk_history import risk_over_time
 from pipeline.web.request_rows import ClientRows, RequestError, rows_of_csv
@@ -136,10 +135,7 @@ def client_record(config: Config, release: Release | None, client: str) -> Clien
 
     Raises `NotRecordedError` if nothing has been recorded yet.
     """
-    history = open_existing_history(config.history_path)
-    if history is None:
-        raise NotRecordedError("nothing has been recorded yet")
-    with history:
+    with recorded_history(config.history_path) as history:
         points = risk_over_time(history, client)
         rows = open_master(config.finaldata_path, config.schema, history)
     found = rows.client_rows(client)

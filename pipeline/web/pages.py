@@ -7,7 +7,7 @@ from pathlib import Path
 from flask import Blueprint, Response, request
 from markupsafe import Markup
 
-from pipeline.core.config import REPORT_FORMATS, Config
+from pipeline.core.config import REPORT_FORMATS
 from pipeline.core.errors import HistoryError, NotRecordedError
 from pipeline.ranking.current_ranking import CurrentRanking, file_stamp, history_stamp
 from pipeline.ranking.ranking_file import BANDS, ranking_to_dicts
@@ -56,7 +56,11 @@ def overview() -> Response:
     """The state of the system, the list of clients, and what led to it."""
     state = get_state()
     config = state.config
-    sections, html = state.sections.get(_stamp(config), lambda: _rendered_sections(state))
+    release = readable_release(config)
+    ranking, history = file_stamp(config.clientrisk_path), history_stamp(config.history_path)
+    sections, html = state.sections.get(
+        (release and release.id, ranking, history), lambda: _rendered_sections(state)
+    )
     return page(
         "index.html",
         state=page_health(config, state.ranking, state.live),
@@ -71,13 +75,6 @@ def overview() -> Response:
         ],
         features=", ".join(config.schema.features),
     )
-
-
-def _stamp(config: Config) -> tuple[object, ...]:
-    """What distinguishes one state of the sections' sources from another."""
-    release = readable_release(config)
-    ranking, history = file_stamp(config.clientrisk_path), history_stamp(config.history_path)
-    return (release.id if release else None, history, ranking)
 
 
 def _rendered_sections(state: ServerState) -> tuple[tuple[Section, ...], str]:

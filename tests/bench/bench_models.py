@@ -26,10 +26,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from pipeline.core.policy import Policy
 from pipeline.core.schema import DEFAULT_SCHEMA, Schema
-from pipeline.models.cross_validation import folds_of
+from pipeline.models.cross_validation import TrainingData, folds_of
 from pipeline.models.estimators import predictions_of, risk_of
 from pipeline.models.training import fit
-from pipeline.models.training_data import TrainingData
 from pipeline.monitoring.metrics import (
     calibration_bins,
     calibration_error,

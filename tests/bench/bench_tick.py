@@ -58,8 +58,8 @@ def grow(config: Config, files: int, runs: int) -> None:
         ledger.record_files(history, taken, ledger.master_state(history))
         with history.transaction():
             pending = ledger.unreported(history)
-            ledger.mark_judged(history, pending)
-            ledger.mark_reported(history, pending)
+            ledger.mark(history, pending, "judged")
+            ledger.mark(history, pending, "reported")
         names = config.prod_deployment_path / "ingestedfiles.txt"  # for the plain way
         names.write_text(ledger.ingestedfiles_text(history), encoding="utf-8")
 

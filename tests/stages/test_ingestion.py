@@ -61,8 +61,8 @@ def unjudged(world: Sandbox) -> list[str]:
 
 def judge_all(world: Sandbox) -> None:
     with History(world.config.history_path) as history:
-        ledger.mark_judged(history, ledger.unjudged(history))
-        ledger.mark_reported(history, ledger.unreported(history))
+        ledger.mark(history, ledger.unjudged(history), "judged")
+        ledger.mark(history, ledger.unreported(history), "reported")
 
 
 def ingest(world: Sandbox, *args: str) -> str:

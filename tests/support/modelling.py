@@ -14,13 +14,13 @@ from pipeline.core.policy import Policy
 from pipeline.core.schema import DEFAULT_SCHEMA, LARGEST_NUMBER, Schema
 from pipeline.data.features import Features
 from pipeline.models.calibration import Calibration, fitted_calibrator
+from pipeline.models.cross_validation import TrainingData, labelled_rows, subsample
 from pipeline.models.estimators import Model, fit_model, risk_of
 from pipeline.models.manifest import ModelManifest, SelfCheck
 from pipeline.models.persistence import CHECKED_ROWS
 from pipeline.models.scorer import ByEstimator
 from pipeline.models.threshold import with_threshold
 from pipeline.models.training import fit
-from pipeline.models.training_data import TrainingData, labelled_rows, subsample
 
 MIXED = Schema("client", "left", ("age", "balance"), ("place", "kind"))
 WORDS = Schema("client", "left", (), ("place", "kind"))

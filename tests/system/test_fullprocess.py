@@ -646,7 +646,17 @@ def judged_before(world: Sandbox) -> None:
         for f1 in EARLIER:
             record_decision(
                 history,
-                Decision("[]", 60, 60, release.id, release.f1, f1, "no drift", "kept", ""),
+                Decision(
+                    files="[]",
+                    rows=60,
+                    labelled=60,
+                    release=release.id,
+                    deployed_f1=release.f1,
+                    new_f1=f1,
+                    verdict="no drift",
+                    action="kept",
+                    reason="",
+                ),
             )
 
 

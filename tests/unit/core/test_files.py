@@ -1,5 +1,3 @@
-import hashlib
-import io
 import re
 import subprocess
 import sys
@@ -10,7 +8,6 @@ import pytest
 from sandbox import PROJECT
 
 from pipeline.core.files import (
-    DigestReader,
     errors_with_path,
     sha256_of,
     utc_now,
@@ -140,27 +137,3 @@ def test_a_digest_is_the_sha256_of_the_content(tmp_path: Path) -> None:
 
 def test_now_is_told_in_utc_to_the_millisecond() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", utc_now())
-
-
-@pytest.mark.parametrize("size", [0, 1, 8192, 1_500_000])
-@pytest.mark.parametrize("read", [0, 1, 10_000, -1])
-def test_a_file_is_digested_whole_however_little_was_read(
-    tmp_path: Path, size: int, read: int
-) -> None:
-    content = bytes(i % 251 for i in range(size))
-    (tmp_path / "file").write_bytes(content)
-    with (tmp_path / "file").open("rb", buffering=0) as raw:
-        digest = DigestReader(raw)
-        assert io.BufferedReader(digest).read(read) == (content[:read] if read >= 0 else content)
-        assert digest.finish() == hashlib.sha256(content).hexdigest()
-
-
-def test_the_bytes_that_were_read_are_the_bytes_that_were_digested(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"old" * 10_000)
-    with path.open("rb", buffering=0) as raw:
-        digest = DigestReader(raw)
-        first = digest.read(300) or b""
-        path.write_bytes(b"new" * 10_000)
-        rest = digest.read(100_000) or b""
-        assert digest.finish() == hashlib.sha256(first + rest).hexdigest()

@@ -12,7 +12,8 @@ from sandbox import HEADER, Sandbox, client_rows
 
 from pipeline.data.csv_reader import BadRow
 from pipeline.data.input_files import UNREAD, FoundFile, list_input
-from pipeline.data.loader import TakenFile, take_in
+from pipeline.data.loader import ListedFile, TakenFile, take_in
+from pipeline.data.progress import no_progress
 from pipeline.storage.master_writer import MasterWriter
 
 KNOWN = "known,1,2,3,0"
@@ -216,3 +217,13 @@ def test_a_file_that_was_left_alone_for_a_minute_does_not_wait(
     os.utime(path, (0, time.time() - 61))
     assert take_in(sandbox.config.schema, found(sandbox, "a.csv"), master)
     assert rows_of(master) == [KNOWN, "a,1,2,3,0"]
+
+
+def test_the_bytes_that_were_read_are_the_bytes_that_were_digested(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"old" * 10_000)
+    with ListedFile(FoundFile(path, 30_000, 0), no_progress) as file:
+        first = bytearray(300)
+        file.readinto(first)
+        path.write_bytes(b"new" * 10_000)
+        assert file.digest_rest() == hashlib.sha256(first + b"new" * 9_900).hexdigest()

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import to_builtins
 
 from pipeline.core.schema import Schema
 from pipeline.data.reference import (
@@ -14,7 +15,6 @@ from pipeline.data.reference import (
     Reference,
     reference_from_json,
     reference_of,
-    reference_to_dict,
 )
 
 SCHEMA = Schema("id", "left", ("age",), ("place",))
@@ -66,7 +66,7 @@ def test_a_column_without_a_value_and_a_frame_without_a_row_have_one_too() -> No
 
 
 def test_as_json_it_is_plain() -> None:
-    assert json.loads(json.dumps(reference_to_dict(REFERENCE))) == TOLD
+    assert json.loads(json.dumps(to_builtins(REFERENCE))) == TOLD
 
 
 def test_it_is_read_from_json() -> None:
@@ -81,7 +81,7 @@ def test_it_is_read_from_json() -> None:
 def test_json_brings_back_every_digit(ages: list[float], risk: list[float], place: str) -> None:
     frame = pd.DataFrame({"age": np.array(ages, float), "place": [place] * len(ages)})
     made = reference_of(frame, np.array(risk, float), SCHEMA, seed=1)
-    assert reference_from_json(json.dumps(reference_to_dict(made)).encode()) == made
+    assert reference_from_json(json.dumps(to_builtins(made)).encode()) == made
 
 
 def changed(path: str, value: Any) -> object:

@@ -7,7 +7,7 @@ import pickle
 import platform
 import re
 import subprocess
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,11 @@ from pipeline.core.errors import ModelError
 from pipeline.core.schema import Schema
 from pipeline.data.reference import reference_from_json, reference_of
 from pipeline.models import persistence
+from pipeline.models.cross_validation import TrainingData
 from pipeline.models.estimators import Model, fit_model, predictions_of, risk_of
-from pipeline.models.manifest import ModelManifest, Recipe, SelfCheck, manifest_text
+from pipeline.models.manifest import ModelManifest, Recipe, SelfCheck, to_json
 from pipeline.models.model_parts import unwrap_model
 from pipeline.models.persistence import ALLOWED, TrainedModel, load_trained, save_model, unpickle
-from pipeline.models.training_data import TrainingData
 
 SCHEMA = Schema("id", "left", ("age", "spend"))
 RECIPE = Recipe(kind="boosting", threshold=0.25, rule="f1", evidence={"brier": 0.1})
@@ -75,7 +75,7 @@ def digest(path: Path) -> str:
 
 
 def put_manifest(folder: Path, manifest: ModelManifest) -> None:
-    (folder / "manifest.json").write_text(manifest_text(manifest))
+    (folder / "manifest.json").write_text(to_json(asdict(manifest)))
 
 
 class Bomb:
@@ -230,7 +230,7 @@ def test_a_self_check_of_no_rows_checks_nothing_and_is_refused(
     saved: TrainedModel, tmp_path: Path
 ) -> None:
     path = tmp_path / "models/manifest.json"
-    values = {**json.loads(manifest_text(saved.manifest)), "self_check": {"rows": [], "risk": []}}
+    values = {**json.loads(to_json(asdict(saved.manifest))), "self_check": {"rows": [], "risk": []}}
     path.write_text(json.dumps(values))
     with pytest.raises(ModelError, match="`self_check` does not have one risk per row"):
         load_trained(path.parent, SCHEMA)

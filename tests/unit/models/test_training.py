@@ -17,9 +17,9 @@ from pipeline.core.errors import ModelError
 from pipeline.core.policy import Policy
 from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.data.frames import frame_of_text
+from pipeline.models.cross_validation import TrainingData
 from pipeline.models.estimators import fit_model, predictions_of, risk_of
 from pipeline.models.training import Selection, _log_losses, fit_without, select
-from pipeline.models.training_data import TrainingData
 from pipeline.sample_data import SEED, clients
 
 FEATURES = list(DEFAULT_SCHEMA.features)

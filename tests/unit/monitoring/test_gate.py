@@ -138,8 +138,8 @@ def compared(
 ) -> Comparison:
     return compare(
         refits(Fits(), everything),
-        champion=metrics.tested_on(champion, test, SCHEMA),
-        challenger=metrics.tested_on(challenger, test, SCHEMA),
+        champion=metrics.predict_rows(champion, test, SCHEMA).tested,
+        challenger=metrics.predict_rows(challenger, test, SCHEMA).tested,
         new=predict_rows(champion, new, SCHEMA),
         gate=gate,
         seed=3,

@@ -11,9 +11,9 @@ from scipy import stats
 from pipeline.core.policy import Policy
 from pipeline.core.schema import Schema
 from pipeline.data.reference import Numbers, Reference, reference_of
+from pipeline.models.cross_validation import TrainingData
 from pipeline.models.estimators import risk_of
 from pipeline.models.training import fit
-from pipeline.models.training_data import TrainingData
 from pipeline.monitoring.decisions import FeatureDrift
 from pipeline.monitoring.input_drift import binned, compare_input, psi, psi_limit, quantile_edges
 

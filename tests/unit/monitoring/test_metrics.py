@@ -126,7 +126,7 @@ def test_of_no_rows_there_is_nothing_to_score() -> None:
 
 def test_rows_without_a_known_outcome_are_left_out() -> None:
     frame = frame_of([0.9, 0.7, 0.8, 0.3, 0.6, 0.1], [1, math.nan, 1, 1, 0, 0])
-    assert metrics.tested_on(Oracle(), frame, SCHEMA).scores == scored(
+    assert metrics.predict_rows(Oracle(), frame, SCHEMA).tested.scores == scored(
         [1, 1, 1, 0, 0], [0.9, 0.8, 0.3, 0.6, 0.1]
     )
 
@@ -235,7 +235,7 @@ def rows_of_places() -> pd.DataFrame:
 
 
 def test_what_was_tested_is_a_sample_to_draw_intervals_from() -> None:
-    tested = metrics.tested_on(Oracle(), rows_of_places(), PLACES)
+    tested = metrics.predict_rows(Oracle(), rows_of_places(), PLACES).tested
     plain = Predictions(tested.outcomes, tested.predicted, tested.clients)
     assert score_intervals(tested, tested.risk, 5) == score_intervals(plain, tested.risk, 5)
 

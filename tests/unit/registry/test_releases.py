@@ -1,11 +1,12 @@
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from pipeline.core.errors import ModelError, ReleaseError
 from pipeline.core.schema import Schema
-from pipeline.models.manifest import ModelManifest, SelfCheck, manifest_text, read_manifest
+from pipeline.models.manifest import ModelManifest, SelfCheck, read_manifest, to_json
 from pipeline.registry.releases import (
     Release,
     live_id,
@@ -126,7 +127,7 @@ def test_a_release_without_a_manifest_is_damaged(tmp_path: Path) -> None:
 
 
 def test_the_manifest_of_a_model_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_text(manifest_text(MODEL))
+    (tmp_path / "manifest.json").write_text(to_json(asdict(MODEL)))
     assert read_manifest(tmp_path / "manifest.json") == MODEL
 
 

@@ -111,15 +111,15 @@ def test_an_ingested_file_is_pending(history: History) -> None:
 
 def test_a_judged_file_waits_for_its_reports(history: History) -> None:
     record(history, taken("a.csv"), taken("b.csv"))
-    ledger.mark_judged(history, ledger.unjudged(history)[:1])
+    ledger.mark(history, ledger.unjudged(history)[:1], "judged")
     assert pending_names(ledger.unjudged(history)) == ["b.csv"]
     assert pending_names(ledger.unreported(history)) == ["a.csv", "b.csv"]
 
 
 def test_a_reported_file_waits_for_nothing(history: History) -> None:
     record(history, taken("a.csv"), taken("b.csv"))
-    ledger.mark_judged(history, ledger.unjudged(history))
-    ledger.mark_reported(history, ledger.unreported(history)[:1])
+    ledger.mark(history, ledger.unjudged(history), "judged")
+    ledger.mark(history, ledger.unreported(history)[:1], "reported")
     assert pending_names(ledger.unreported(history)) == ["b.csv"]
 
 
@@ -176,15 +176,15 @@ def test_a_rebuild_is_on_record_until_it_has_ended(history: History) -> None:
 
 def test_what_was_judged_stays_judged_after_a_rebuild(history: History) -> None:
     record(history, taken("a.csv"), taken("b.csv"))
-    ledger.mark_judged(history, ledger.unjudged(history)[:1])
+    ledger.mark(history, ledger.unjudged(history)[:1], "judged")
     ledger.replace_files(history, [taken("a.csv"), taken("b.csv")], MasterState(3, 30))
     assert pending_names(ledger.unjudged(history)) == ["b.csv"]
 
 
 def test_a_file_that_changed_meanwhile_is_pending_after_a_rebuild(history: History) -> None:
     record(history, taken("a.csv", "old"))
-    ledger.mark_judged(history, ledger.unjudged(history))
-    ledger.mark_reported(history, ledger.unreported(history))
+    ledger.mark(history, ledger.unjudged(history), "judged")
+    ledger.mark(history, ledger.unreported(history), "reported")
     ledger.replace_files(history, [taken("a.csv", "new")], MasterState(3, 30))
     assert pending_names(ledger.unjudged(history)) == ["a.csv"]
 

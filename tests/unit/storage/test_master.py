@@ -9,7 +9,7 @@ from sandbox import HEADER
 from pipeline.core.errors import HistoryError
 from pipeline.core.schema import DEFAULT_SCHEMA, Schema, csv_line
 from pipeline.data.frames import frame_of
-from pipeline.models.training_data import MAX_CHECKED
+from pipeline.models.cross_validation import MAX_CHECKED
 from pipeline.storage import ledger, master
 from pipeline.storage.database import History
 from pipeline.storage.ledger import MasterState

@@ -11,7 +11,18 @@ from pipeline.storage.postgres import ServerHistory, statements
 from pipeline.storage.records import last_checked, record_decision, record_drift
 
 OUTCOMES = 5  # the migration that adds how challenges ended and why features drifted
-CHECKED = Decision("[]", 60, 60, "1", 0.7, 0.5, "drift", "kept", "F1 …", drift_test="raw")
+CHECKED = Decision(
+    files="[]",
+    rows=60,
+    labelled=60,
+    release="1",
+    deployed_f1=0.7,
+    new_f1=0.5,
+    verdict="drift",
+    action="kept",
+    reason="F1 …",
+    drift_test="raw",
+)
 COMPARED = replace(CHECKED, champion_f1=0.5, challenger_f1=0.6)
 
 

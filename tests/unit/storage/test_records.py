@@ -16,6 +16,7 @@ from pipeline.storage.records import (
     last_checked,
     last_missing,
     last_packages,
+    last_scores,
     last_timings,
     prune,
     record_decision,
@@ -25,7 +26,6 @@ from pipeline.storage.records import (
     record_packages,
     record_scores,
     record_timing,
-    recorded_f1,
     recorded_run,
 )
 
@@ -80,12 +80,14 @@ def test_the_f1_on_the_test_data_recorded_last_is_a_models(history: History) -> 
     record_scores(history, "abc", "test data", Scores(**{**vars(SCORES), "f1": 0.1 + 0.2}))
     record_scores(history, "abc", "new rows", UNDEFINED)
     record_scores(history, "def", "test data", SCORES)
-    assert recorded_f1(history, "abc") == 0.1 + 0.2
+    found = last_scores(history, "abc")
+    assert found
+    assert found.f1 == 0.1 + 0.2
 
 
 def test_a_model_never_scored_has_no_f1(history: History) -> None:
     record_scores(history, "abc", "new rows", SCORES)
-    assert recorded_f1(history, "abc") is None
+    assert last_scores(history, "abc") is None
 
 
 def test_a_decision_is_recorded_whole(history: History) -> None:
@@ -114,7 +116,17 @@ def test_a_decision_is_recorded_whole(history: History) -> None:
 
 def judged(history: History, release: str, f1: float | None, *, raw: str | None = None) -> None:
     """Record a decision, and what the raw test said, unless it is one of a former version."""
-    decision = Decision("[]", 60, 60, release, 0.8, f1, "no drift", "kept", "")
+    decision = Decision(
+        files="[]",
+        rows=60,
+        labelled=60,
+        release=release,
+        deployed_f1=0.8,
+        new_f1=f1,
+        verdict="no drift",
+        action="kept",
+        reason="",
+    )
     made = record_decision(history, decision)
     if raw:
         record_drift(history, made, [ScoreDrift("raw", raw, "", {})], [])
@@ -182,8 +194,29 @@ def test_what_was_killed_or_failed_is_unsettled_until_the_chain_is_done(
     assert unsettled_since(history) is None
 
 
-CHECK = Decision("[]", 60, 60, "000001-x", 0.75, 0.5, "drift", "kept", "", drift_test="bootstrap")
-OTHER = Decision("[]", 60, 60, None, None, None, "nothing deployed", "deployed", "")
+CHECK = Decision(
+    files="[]",
+    rows=60,
+    labelled=60,
+    release="000001-x",
+    deployed_f1=0.75,
+    new_f1=0.5,
+    verdict="drift",
+    action="kept",
+    reason="",
+    drift_test="bootstrap",
+)
+OTHER = Decision(
+    files="[]",
+    rows=60,
+    labelled=60,
+    release=None,
+    deployed_f1=None,
+    new_f1=None,
+    verdict="nothing deployed",
+    action="deployed",
+    reason="",
+)
 VERDICTS = (
     ScoreDrift("raw", "drift", "lower", {"rows": 60.0, "new_f1": 0.1 + 0.2, "limit": 0.75}),
     ScoreDrift("bootstrap", "not enough evidence", "too few: “five” are needed", {}),
