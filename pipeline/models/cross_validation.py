@@ -45,8 +45,10 @@ def labelled_rows(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 
 
 def subsample(labelled: pd.DataFrame) -> pd.DataFrame:
-    """Every nth row, so that at most `MAX_CHECKED` are left."""
-    return labelled[:: max(1, -(-len(labelled) // MAX_CHECKED))]
+    """At most `MAX_CHECKED` rows, evenly spaced."""
+    if len(labelled) <= MAX_CHECKED:
+        return labelled
+    return labelled.iloc[np.arange(MAX_CHECKED) * len(labelled) // MAX_CHECKED]
 
 
 @dataclass(frozen=True)
