@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.schema import Schema
+from pipeline.core.schema import LARGEST_NUMBER, Schema
 from pipeline.core.threads import threads_for
 from pipeline.data.features import Features, features_of
 from pipeline.models.estimators import Model, predictions_of, risk_of
@@ -28,6 +28,7 @@ from pipeline.models.model_parts import (
 log = logging.getLogger(__name__)
 
 UNKNOWN = "\0 unknown"
+MIXED = 200
 # the same sums in another order; a decision may be as large as the largest number
 RISK_TOLERANCE = 1e-12
 DECISION_TOLERANCE = 1e-9
@@ -145,12 +146,19 @@ def agrees(quick: ByNumbers, estimator: ByEstimator, probes: Features) -> bool:
 def probing_rows(manifest: ModelManifest) -> Features:
     """Rows on which two ways to predict are compared: those of the self-check and variations.
 
-    In a variation one feature is missing or, if it is a category, unknown. That both ways give the
-    same for all other rows is up to the tests.
+    In a variation one feature is missing, huge or, if it is a category, unknown. In `MIXED` more
+    rows each number is a random multiple of one of the self-check, which may cross any edge.
     """
     schema = manifest.schema
     checked = pd.DataFrame(manifest.self_check.rows, columns=list(schema.features))
+    extremes = (np.nan, LARGEST_NUMBER, -LARGEST_NUMBER)
     changes: list[dict[str, float | str]] = [{}]
-    changes += [{name: np.nan} for name in schema.numeric]
+    changes += [{name: number} for name in schema.numeric for number in extremes]
     changes += [{name: text} for name in schema.categorical for text in ("", UNKNOWN)]
-    return features_of(pd.concat([checked.assign(**change) for change in changes]), schema)
+    random = np.random.default_rng(0)
+    mixed = pd.DataFrame(
+        {name: random.choice(checked[name].to_numpy(), MIXED) for name in schema.features}
+    )
+    mixed[list(schema.numeric)] *= random.normal(1, 1, (MIXED, len(schema.numeric)))
+    rows = pd.concat([*(checked.assign(**change) for change in changes), mixed])
+    return features_of(rows, schema)

@@ -7,10 +7,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.core.formatting import (
-    format_minute,
     format_percent,
     format_release_number,
-    format_score,
     pluralize,
 )
 from pipeline.reporting.document import TITLE, ReportContent
@@ -28,8 +26,6 @@ _ENVIRONMENT = Environment(
 _ENVIRONMENT.filters.update(
     svg=lambda chart: Markup(chart.svg()),  # matplotlib and `Chart` escape all texts
     percent=format_percent,
-    score=format_score,
-    minute=format_minute,
     counted=pluralize,
     release_number=format_release_number,
 )

@@ -4,7 +4,7 @@ What they are made of is gathered here, by the config; all else in this package 
 """
 
 import logging
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 import pandas as pd
@@ -92,13 +92,12 @@ def _unserved(release: object, live: LiveModel) -> list[str]:
         return []
     number = format_release_number(release.id)
     try:
-        served = live.get().release
+        served = live.get().release.id
     except PipelineError as error:
         log.error("release %s cannot be served: %s", release.id, error)
         return [f"release {number} cannot be served: the log says why"]
-    if served.id == release.id:
-        return []
-    return [f"release {number} is refused, {format_release_number(served.id)} is still served"]
+    refused = f"release {number} is refused, {format_release_number(served)} is still served"
+    return [refused] if served != release.id else []
 
 
 def _current_risks(
@@ -123,11 +122,8 @@ def page_sections(config: Config, current: CurrentRanking) -> tuple[Section, ...
     """What the page has below the list of clients."""
     release = readable_release(config)
     sections = []
-    try:
-        ranking = current.ranking()
-        sections.append(_risks_section(config, ranking, _movers(current), release))
-    except HistoryError:  # the health says so
-        pass
+    with suppress(HistoryError):  # the health says so
+        sections.append(_risks_section(config, current.ranking(), _movers(current), release))
     if history := open_existing_history(config.history_path):
         with history:
             scores = last_scores(history, release.model.sha256) if release else None
@@ -145,10 +141,9 @@ def page_sections(config: Config, current: CurrentRanking) -> tuple[Section, ...
 def readable_release(config: Config) -> Release | None:
     """The live release; None where none can be read, which the health says."""
     production = config.prod_deployment_path
-    try:
+    with suppress(PipelineError):
         return live_release(production) if live_id(production) else None
-    except PipelineError:
-        return None
+    return None
 
 
 def _risks_section(
@@ -160,7 +155,6 @@ def _risks_section(
 
 
 def _movers(current: CurrentRanking) -> Movers | None:
-    try:
+    with suppress(HistoryError):
         return current.movers()
-    except HistoryError:
-        return None
+    return None

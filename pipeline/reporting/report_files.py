@@ -3,7 +3,7 @@
 import errno
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,8 +28,10 @@ def write_reports(
     written = {folder / f"report.{kind}": _formatted(kind, content) for kind in formats}
     day = content.made_at[:10]
     copies = {dated / f"{day}{path.suffix}": text for path, text in written.items()}
-    _refuse_folders([*copies, *written])
-    for path, text in (*copies.items(), *written.items()):
+    files = copies | written
+    for path in filter(Path.is_dir, files):  # before anything is written
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    for path, text in files.items():
         write_atomic(path, text)
     return tuple(written)
 
@@ -40,8 +42,11 @@ def forget_reports(folder: Path, formats: Collection[str], days: int) -> None:
         path = folder / f"report.{kind}"
         if kind not in formats and path.is_file():
             path.unlink()
-    if (folder / FOLDER).is_dir():
-        _prune(folder / FOLDER, days)
+    oldest = f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}"
+    for path in (folder / FOLDER).glob("*.*"):
+        dated = _DATED.fullmatch(path.name)  # other files stay
+        if dated and dated[1] < oldest and path.is_file():
+            path.unlink()
 
 
 def _formatted(kind: str, content: ReportContent) -> bytes:
@@ -50,19 +55,3 @@ def _formatted(kind: str, content: ReportContent) -> bytes:
     from pipeline.reporting.pdf import report_pdf  # slow to import, and the page writes no PDF
 
     return report_pdf(content)
-
-
-def _refuse_folders(paths: Iterable[Path]) -> None:
-    """Raise the error of writing over a folder before anything is written."""
-    for path in paths:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-
-
-def _prune(folder: Path, days: int) -> None:
-    """Delete our reports that are too old; other files stay."""
-    oldest = f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}"
-    for path in folder.iterdir():
-        dated = _DATED.fullmatch(path.name)
-        if dated and dated[1] < oldest and not path.is_dir():
-            path.unlink()

@@ -31,7 +31,7 @@ MAX_EVENTS = 10  # rows of a table of what happened
 MAX_REFUSED = 20  # files or rows
 MAX_MOVERS = 10  # that rose, and as many that fell
 TOP_CLIENTS = 20
-_LONGEST = {"client": 40, "reasons": 150}  # characters on paper
+MAX_NAME = 40  # characters of a client on paper
 
 
 def score_grid(scores: Scores, intervals: Intervals | None) -> Grid:
@@ -78,7 +78,7 @@ def checks_grid(checks: Sequence[Check]) -> Grid:
                 format_minute(one.at),
                 format_release_number(one.release),
                 *(f"{one.rows:,}", f"{one.labelled:,}"),
-                *(_score_or_dash(one.deployed_f1), _score_or_dash(one.new_f1), str(one.drifted)),
+                *(format_number(one.deployed_f1), format_number(one.new_f1), str(one.drifted)),
                 one.verdict,
                 f"{one.action} {format_release_number(one.new_release)}"
                 if one.new_release
@@ -89,10 +89,6 @@ def checks_grid(checks: Sequence[Check]) -> Grid:
         numbers=(1, 2, 3, 4, 5, 6),
         widths=(5, 3, 2, 4, 4, 2, 4, 5, 4),
     )
-
-
-def _score_or_dash(value: float | None) -> str:
-    return "-" if value is None else format_score(value)
 
 
 def deployments_grid(deployments: Sequence[Deployment]) -> Grid:
@@ -132,9 +128,9 @@ def input_grid(found: Sequence[FeatureDrift]) -> Grid:
         tuple(
             (
                 one.name,
-                _number(one.psi, ".3f"),
-                _number(one.psi_limit, ".3f"),
-                _number(one.p_value, ".2g"),
+                format_number(one.psi),
+                format_number(one.psi_limit),
+                format_number(one.p_value, ".2g"),
                 *(format_percent(share) for share in (one.missing, one.missing_before, one.unseen)),
                 one.verdict,
             )
@@ -144,7 +140,8 @@ def input_grid(found: Sequence[FeatureDrift]) -> Grid:
     )
 
 
-def _number(value: float | None, form: str) -> str:
+def format_number(value: float | None, form: str = ".3f") -> str:
+    """A number in a form such as `.3f`, or a dash where there is none."""
     return "-" if value is None else format(value, form)
 
 
@@ -153,17 +150,14 @@ def missing_grid(samples: Sequence[Missing]) -> Grid:
     columns = samples[-1].percent if samples else {}
     ends = [format_minute(one.at) for one in (*samples[:1], *samples[-1:])]
     span = f", {' to '.join(ends)}" if ends else ""
-    series = {name: [one.percent.get(name) for one in samples] for name in columns}
-    rows = tuple(
-        (name, *(_number(value, ".2f") for value in (values[0], values[-1], _largest(values))))
-        for name, values in series.items()
-    )
+    rows = []
+    for name in columns:
+        values = [one.percent.get(name) for one in samples]
+        highest = max(value for value in values if value is not None)
+        shown = (values[0], values[-1], highest)
+        rows.append((name, *(format_number(value, ".2f") for value in shown)))
     header = ("column", "first", "last", "highest")
-    return Grid(f"Missing data, percent{span}", header, rows, numbers=(1, 2, 3))
-
-
-def _largest(values: Sequence[float | None]) -> float:
-    return max(value for value in values if value is not None)
+    return Grid(f"Missing data, percent{span}", header, tuple(rows), numbers=(1, 2, 3))
 
 
 def timings_grid(timings: Sequence[Timing]) -> Grid:
@@ -258,23 +252,18 @@ def top_grid(ranking: pd.DataFrame) -> Grid:
     rows = []
     for row in ranking.head(TOP_CLIENTS).to_dict(orient="records"):
         loss = row.get("expected_loss", np.nan)
-        reasons = "; ".join(reasons_of(row["reasons"]))
-        rows.append(
-            (
-                f"{row['rank']}",
-                row["client"],
-                format_percent(row["risk"]),
-                *((("-" if np.isnan(loss) else format_amount(loss)),) if valued else ()),
-                reasons or "-",
-            )
-        )
-    header = ("#", "client", "risk", *(("expected loss",) if valued else ()), "reasons")
-    widths = (1, 4, 2, 3, 12) if valued else (1, 4, 2, 12)
-    caption = "Highest risk first"
-    numbers = (0, 2, 3) if valued else (0, 2)
-    longest = tuple(_LONGEST.get(name, 20) for name in header)
+        losses = ("-" if np.isnan(loss) else format_amount(loss),) if valued else ()
+        reasons = "; ".join(reasons_of(row["reasons"])) or "-"
+        risk = format_percent(row["risk"])
+        rows.append((str(row["rank"]), row["client"], risk, *losses, reasons))
     return Grid(
-        caption, header, tuple(rows), numbers, widths=widths, longest=longest, on_paper=TOP_CLIENTS
+        "Highest risk first",
+        ("#", "client", "risk", *["expected loss"] * valued, "reasons"),
+        tuple(rows),
+        numbers=(0, 2, *[3] * valued),
+        widths=(1, 4, 2, *[3] * valued, 12),
+        longest=(20, MAX_NAME, 20, *[20] * valued, 150),
+        on_paper=TOP_CLIENTS,
     )
 
 
@@ -298,7 +287,7 @@ def mover_grids(movers: Movers) -> tuple[Grid, ...]:
             numbers=(1, 2, 3),
             empty="none",
             widths=(5, 2, 2, 2),
-            longest=(_LONGEST["client"], 20, 20, 20),
+            longest=(MAX_NAME, 20, 20, 20),
             on_paper=MAX_MOVERS,
             narrow=True,
         )

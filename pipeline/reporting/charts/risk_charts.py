@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from functools import partial
-from math import inf
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -87,7 +85,8 @@ def _draw_distribution(split: np.ndarray, threshold: float | None, figure: Figur
 def input_chart(found: Sequence[FeatureDrift], release: str) -> Chart:
     """How far each feature of the last batch has moved from the training data."""
     drifted = [one.name for one in found if one.verdict == Verdict.DRIFT]
-    drawn = [one for one in found if _measured(one) or one.verdict == Verdict.DRIFT]
+    drawn = [one for one in found if one.psi_limit or one.verdict == Verdict.DRIFT]
+    drawn.sort(key=lambda one: (one.verdict == Verdict.DRIFT, _ratio(one)), reverse=True)
     if drifted:
         title = f"Input: {', '.join(drifted)} drifted"
     else:
@@ -103,7 +102,7 @@ def input_chart(found: Sequence[FeatureDrift], release: str) -> Chart:
         ),
         header=grid.header,
         rows=grid.rows,
-        draw=partial(_draw_input, sorted(drawn, key=_weight, reverse=True)[:MAX_FEATURES]),
+        draw=partial(_draw_input, drawn[:MAX_FEATURES]),
     )
 
 
@@ -111,7 +110,10 @@ def _draw_input(shown: Sequence[FeatureDrift], figure: Figure) -> None:
     axes = plain_axes(figure)
     places = range(len(shown))[::-1]
     for place, one in zip(places, shown, strict=True):
-        _bar(axes, place, one)
+        alarm = one.verdict == Verdict.DRIFT
+        axes.barh(place, _ratio(one), height=0.6, color=ALARM if alarm else QUIET)
+        if alarm:
+            axes.annotate(f" drift{_cause(one)}", (_ratio(one), place), va="center", fontsize=SMALL)
     axes.axvline(1, color=MUTED, ls="--", lw=1.2)
     if not shown:
         axes.text(0.5, 0.5, "too few rows", transform=axes.transAxes, ha="center")
@@ -123,25 +125,8 @@ def _draw_input(shown: Sequence[FeatureDrift], figure: Figure) -> None:
     axes.set_xlabel("PSI, as a multiple of its limit")
 
 
-def _bar(axes: Axes, place: int, one: FeatureDrift) -> None:
-    """One feature; a column without any value has no PSI, and so no bar."""
-    alarm = one.verdict == Verdict.DRIFT
-    if _measured(one):
-        axes.barh(place, _ratio(one), height=0.6, color=ALARM if alarm else QUIET)
-    if alarm:
-        axes.annotate(f" drift{_cause(one)}", (_ratio(one), place), va="center", fontsize=SMALL)
-
-
-def _measured(one: FeatureDrift) -> bool:
-    return one.psi is not None and bool(one.psi_limit)
-
-
-def _weight(one: FeatureDrift) -> tuple[bool, float]:
-    """What drifted comes first, and before all what has too few values left for a PSI."""
-    return one.verdict == Verdict.DRIFT, _ratio(one) if _measured(one) else inf
-
-
 def _ratio(one: FeatureDrift) -> float:
+    """What has too few values for a PSI has none, and so no bar."""
     return (one.psi or 0.0) / (one.psi_limit or 1.0)
 
 

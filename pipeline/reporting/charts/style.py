@@ -15,7 +15,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator
 
 from pipeline.core.formatting import format_minute
 
@@ -150,10 +149,8 @@ def set_span(axes: Axes, moments: Iterable[str]) -> None:
     """
     places = [day_of(at) for at in moments]
     if not places:
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(NullLocator())
-            axis.set_minor_locator(NullLocator())
-            axis.set_major_formatter(NullFormatter())  # that of dates needs a tick
+        axes.set_xticks([], [])
+        axes.set_yticks([], [])
         axes.text(0.5, 0.5, "none yet", transform=axes.transAxes, ha="center", color=MUTED)
         return
     first, last = min(places), max(places)

@@ -29,6 +29,7 @@ from pipeline.reporting.charts.style import (
     span_words,
     time_axes,
 )
+from pipeline.reporting.tables import format_number
 from pipeline.storage.risk_history import RiskPoint
 from pipeline.storage.trends import Deployment, Missing, ScoreBin, TimingBin
 
@@ -111,7 +112,10 @@ def missing_chart(samples: Sequence[Missing], outcome: str) -> Chart:
         ),
         header=("when", *order),
         rows=tuple(
-            (format_minute(one.at), *(_percent(one.percent.get(name)) for name in order))
+            (
+                format_minute(one.at),
+                *(format_number(one.percent.get(name), ".2f") for name in order),
+            )
             for one in reversed(samples)
         ),
         draw=partial(_draw_missing, samples, shown),
@@ -170,10 +174,6 @@ def _draw_timings(stages: Mapping[str, Sequence[TimingBin]], figure: Figure) -> 
     set_span(axes, [moment for part in parts for moment in (part.first, part.last)])
     if stages:
         axes.legend(loc="upper left")
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
 
 
 def client_chart(points: Sequence[RiskPoint], threshold: float | None, until: str) -> Chart:

@@ -213,7 +213,7 @@ def test_a_model_that_only_looks_like_one_of_ours_is_asked_itself(
 ) -> None:
     model = fitted()
     model["columns"].named_transformers_["numbers"].set_params(with_mean=True)
-    model["columns"].named_transformers_["numbers"].mean_ = np.full(3, 50.0)
+    model["columns"].named_transformers_["numbers"].mean_ = np.ones(3)
     assert trees_of(model) is not None
 
     assert isinstance(scorer_of(model, manifest_of(model, DEFAULT_SCHEMA)), ByEstimator)
