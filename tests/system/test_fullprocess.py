@@ -48,9 +48,9 @@ def live(world: Sandbox) -> Release:
 
 
 def decisions(world: Sandbox) -> list[Decision]:
-    columns = ", ".join(field.name for field in fields(Decision))
-    rows = world.query(f"SELECT {columns} FROM decisions ORDER BY id")
-    return [Decision(*row) for row in rows]
+    names = [field.name for field in fields(Decision)]
+    rows = world.query(f"SELECT {', '.join(names)} FROM decisions ORDER BY id")
+    return [Decision(**dict(zip(names, row, strict=True))) for row in rows]
 
 
 def interval(decision: Decision) -> tuple[float, float]:

@@ -219,29 +219,6 @@ def test_a_deployment_tells_the_release_that_is_live_by_its_manifest(
     assert (release.id == first) == (call == "deployment --rollback")
 
 
-def test_the_list_tells_every_release_and_what_is_wrong_with_one(settled: Sandbox) -> None:
-    first = live_release(settled.config.prod_deployment_path)
-    assert settled.run("deployment").code == 0
-    second = live_release(settled.config.prod_deployment_path)
-    (first.path / "manifest.json").write_text("{")
-
-    found = told(settled, "deployment --list")
-
-    damaged = found["releases"][0]
-    assert damaged.pop("error").startswith(f"release {first.id} is damaged: manifest.json: ")
-    assert damaged == {"id": first.id, "deployed_at": None, "f1": None, "rows": None}
-    assert found["releases"][1:] == [
-        {
-            "id": second.id,
-            "deployed_at": second.deployed_at,
-            "f1": second.f1,
-            "rows": 120,
-            "error": None,
-        }
-    ]
-    assert found["live"] == second.id
-
-
 def test_diagnostics_tell_what_their_parts_found(settled: Sandbox) -> None:
     settled.write("sourcedata/c.csv", client_rows(300, 60))
     assert settled.run("fullprocess").code == 0
@@ -290,18 +267,6 @@ def test_what_there_are_no_numbers_to_tell_of_is_null(settled: Sandbox) -> None:
 
     assert found["summary"]["number_of_employees"] == {"mean": None, "median": None, "std": None}
     assert found["missing_percent"]["number_of_employees"] == 100
-
-
-def test_reporting_tells_where_its_files_lie(settled: Sandbox) -> None:
-    assert told(settled, "reporting") == {
-        "release": live_release(settled.config.prod_deployment_path).id,
-        "confusion_matrix": "models/confusionmatrix.png",
-        "client_risk": "models/clientrisk.csv",
-        "clients": 64,
-        "movers": "models/movers.csv",
-        "moved": "as before, no risk has changed",
-        "documents": [],
-    }
 
 
 def test_the_client_tells_every_answer(settled: Sandbox) -> None:
