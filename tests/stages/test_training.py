@@ -152,6 +152,7 @@ from pipeline.core.config import load_config
 from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import live_release
 from pathlib import Path
+sys.path.append("tests/support")
 from stagecalls import train
 config = load_config(sys.argv[1])
 if sys.argv[2:]:
