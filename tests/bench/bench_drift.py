@@ -8,7 +8,7 @@ the same seed:
 The scores are those of a model whose F1 is 0.71: a quarter of the clients leave, of whom it finds
 64 %, and 80 % of those it names do leave. Every batch, and test data of 2,000 rows, are drawn anew
 each time, a row a client. Earlier scores are the deployed one and those of batches as large as the
-new one, unless told otherwise. Where the F1 has fallen, errors of both kinds have grown by the same
+new one, unless said otherwise. Where the F1 has fallen, errors of both kinds have grown by the same
 factor. A batch that a test finds too small counts as no alarm.
 
 The input is two columns of numbers, one of categories, and the risk, beside 5,000 rows of training
@@ -50,9 +50,9 @@ def rates(draw: Draw, random: np.random.Generator) -> dict[str, float]:
     names: list[str] = []
     while True:
         for _ in range(BLOCK):
-            told = draw(random)
-            names = list(told)
-            seen.append(list(told.values()))
+            result = draw(random)
+            names = list(result)
+            seen.append(list(result.values()))
         true, count = np.sum(seen, axis=0), len(seen)
         share = (true + 1) / (count + 2)  # none of 250 is not never
         if (np.sqrt(share * (1 - share) / count) < STANDARD_ERROR).all():

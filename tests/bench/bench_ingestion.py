@@ -111,9 +111,9 @@ def config_of(place: Path, source: Path) -> Config:
     """A project whose input is that folder, with nothing ingested yet."""
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
-    told = json.loads((PROJECT / "config.json").read_text())
-    told["input_folder_path"] = str(source)
-    (place / "config.json").write_text(json.dumps(told))
+    result = json.loads((PROJECT / "config.json").read_text())
+    result["input_folder_path"] = str(source)
+    (place / "config.json").write_text(json.dumps(result))
     return load_config(place / "config.json")
 
 

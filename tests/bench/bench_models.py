@@ -141,8 +141,8 @@ def lines_of(name: str, frame: pd.DataFrame, schema: Schema, seed: int) -> list[
         policy = Policy(model=model, threshold=threshold, seed=seed)
         found = scored(frame, schema, ours(policy, schema, kinds), seed)
         chosen = max(set(kinds), key=kinds.count)
-        told = f"{model}, threshold {threshold}"
-        lines.append(["", told, f"{chosen} ({kinds.count(chosen)} of {len(kinds)})", *found])
+        result = f"{model}, threshold {threshold}"
+        lines.append(["", result, f"{chosen} ({kinds.count(chosen)} of {len(kinds)})", *found])
     return lines
 
 

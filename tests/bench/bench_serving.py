@@ -6,7 +6,7 @@ plain way, a Flask app that makes a DataFrame of each request and asks the pickl
 predictions and probabilities. A worker has one thread for the trees of scikit-learn: with one a
 core, as they come, those of two workers wait for each other, and the plain way for seconds. All get
 the same requests from the same clients over raw sockets, in rounds that take turns, and the medians
-over the rounds are told: requests a second, the times of an answer in ms, and the CPU that the
+over the rounds are reported: requests a second, the times of an answer in ms, and the CPU that the
 workers took for a request in ms. Budget: of one client, 0.6 of the requests a second that the empty
 route answers. Run it from the project's folder:
 
@@ -237,9 +237,9 @@ def both(
 
 def same_answers(ours: bytes, plain: bytes) -> bool:
     """Whether two answers predict the same."""
-    told, expected = (json.loads(answer.partition(b"\r\n\r\n")[2]) for answer in (ours, plain))
-    near = [abs(a - b) <= 5e-7 for a, b in zip(told["risk"], expected["risk"], strict=True)]
-    return bool(told["predictions"] == expected["predictions"] and all(near))
+    result, expected = (json.loads(answer.partition(b"\r\n\r\n")[2]) for answer in (ours, plain))
+    near = [abs(a - b) <= 5e-7 for a, b in zip(result["risk"], expected["risk"], strict=True)]
+    return bool(result["predictions"] == expected["predictions"] and all(near))
 
 
 def table(asked_for: Sequence[Question], rounds: dict[str, list[Round]]) -> list[str]:

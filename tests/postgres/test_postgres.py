@@ -168,9 +168,9 @@ def test_every_run_says_when_it_was_there(live: Sandbox, postgresql: Server) -> 
 
     assert live.run("fullprocess").code == 0
 
-    told = json.loads(live.run("fullprocess", "--status", "--json").out)["last_active"]
-    assert re.fullmatch(r"20[2-9]\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", told)
-    assert client.get("/health").json["last_active"] == told
+    result = json.loads(live.run("fullprocess", "--status", "--json").out)["last_active"]
+    assert re.fullmatch(r"20[2-9]\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", result)
+    assert client.get("/health").json["last_active"] == result
     assert "othing has run for" not in client.get("/").text
 
 
@@ -197,8 +197,8 @@ def test_before_the_first_run_readers_find_nothing_and_make_nothing(
         "last run       never",
         "last active    never",
     ]
-    told = shared.run("diagnostics", "--history")
-    assert (told.code, told.err) == (
+    result = shared.run("diagnostics", "--history")
+    assert (result.code, result.err) == (
         1,
         "error: nothing has been recorded yet: run `python fullprocess.py`\n",
     )
@@ -262,8 +262,8 @@ def test_the_stamp_changes_with_what_is_written_alone(live: Sandbox) -> None:
 
 def test_ids_go_on_beyond_those_that_were_given(database: str) -> None:
     with opened(database) as history:
-        told = {"command": "x", "started_at": "t"}
-        ids = [history.insert("runs", id=given, **told) for given in (None, 7, 3, None, None)]
+        result = {"command": "x", "started_at": "t"}
+        ids = [history.insert("runs", id=given, **result) for given in (None, 7, 3, None, None)]
         assert ids == [1, 7, 3, 8, 9]
 
 
@@ -325,9 +325,9 @@ def test_several_processes_may_make_the_tables_at_once(database: str, tmp_path: 
         subprocess.Popen(command, cwd=PROJECT, text=True, stderr=subprocess.PIPE) for _ in range(4)
     ]
     (tmp_path / "go").touch()
-    told = [(child.communicate(timeout=600)[1], child.returncode) for child in children]
+    result = [(child.communicate(timeout=600)[1], child.returncode) for child in children]
 
-    assert told == [("", 0)] * 4
+    assert result == [("", 0)] * 4
     with opened(database) as history:
         assert history.tuples("SELECT version FROM server_state") == [(len(MIGRATIONS),)]
         assert history.tuples("SELECT bytes FROM master") == [(0,)]
@@ -395,8 +395,8 @@ def test_a_database_of_another_encoding_is_refused(postgresql: Server) -> None:
 def one_line(err: str) -> str:
     """What a failed run says last, which it says once and without a traceback."""
     assert "Traceback" not in err
-    (told,) = [line for line in err.splitlines() if line.startswith("error: ")]
-    return told
+    (result,) = [line for line in err.splitlines() if line.startswith("error: ")]
+    return result
 
 
 HINT = (
@@ -412,19 +412,19 @@ def test_a_server_that_is_not_there_is_named(source: Sandbox) -> None:
     for stage in ("fullprocess", "ingestion"):
         result = source.run(stage)
         assert (result.code, result.out) == (1, "")
-        told = one_line(result.err)
-        assert told.startswith(f"error: {source.config.history_path} cannot be opened: ")
-        assert "Connection refused" in told
-        assert told.endswith(HINT)
+        found = one_line(result.err)
+        assert found.startswith(f"error: {source.config.history_path} cannot be opened: ")
+        assert "Connection refused" in found
+        assert found.endswith(HINT)
 
 
 def test_a_database_that_is_not_there_is_named(source: Sandbox, postgresql: Server) -> None:
     source.configure(history_path=postgresql.url("nowhere"))
 
-    told = one_line(source.run("fullprocess").err)
+    result = one_line(source.run("fullprocess").err)
 
-    assert told.startswith(f"error: {postgresql.url('nowhere')} cannot be opened: ")
-    assert 'database "nowhere" does not exist' in told
+    assert result.startswith(f"error: {postgresql.url('nowhere')} cannot be opened: ")
+    assert 'database "nowhere" does not exist' in result
 
 
 @pytest.fixture
@@ -442,7 +442,7 @@ def careful(postgresql: Server) -> Callable[[str], str]:
     return url
 
 
-def test_a_wrong_password_is_told_and_never_shown(
+def test_a_wrong_password_is_reported_and_never_shown(
     shared: Sandbox, careful: Callable[[str], str]
 ) -> None:
     shared.configure(history_path=careful("wr0ng"))
@@ -480,14 +480,14 @@ def test_the_password_may_come_from_elsewhere(
     assert shared.run("ingestion").code == 0
 
 
-def test_a_database_that_only_reads_is_told(live: Sandbox, postgresql: Server) -> None:
+def test_a_database_that_only_reads_is_reported(live: Sandbox, postgresql: Server) -> None:
     postgresql.execute("postgres", "ALTER DATABASE bared SET default_transaction_read_only = on")
     try:
-        told = one_line(live.run("fullprocess").err)
+        result = one_line(live.run("fullprocess").err)
     finally:
         postgresql.execute("postgres", "ALTER DATABASE bared RESET ALL")
 
-    assert told == (
+    assert result == (
         f"error: {live.config.history_path}: cannot execute UPDATE in a read-only transaction"
     )
 
@@ -598,7 +598,7 @@ def test_two_servers_on_one_deployment_follow_a_redeploy_and_fail_no_request(
             for thread in threads:
                 thread.join()
         served = [releases_served(url) for url in urls]
-        told = [requests.get(f"{url}/history?limit=50", timeout=600).json() for url in urls]
+        result = [requests.get(f"{url}/history?limit=50", timeout=600).json() for url in urls]
 
     for one in callers:
         check_answers(found, one)
@@ -607,6 +607,6 @@ def test_two_servers_on_one_deployment_follow_a_redeploy_and_fail_no_request(
         assert one.failures == []
         assert {path for path, _ in one.heard} == {"/diagnostics", "/history?limit=5", "/health"}
     assert served == [{live_id(live.config.prod_deployment_path)}] * 2
-    assert told[0] == told[1]
-    assert len(told[0]["deployments"]) == 5
+    assert result[0] == result[1]
+    assert len(result[0]["deployments"]) == 5
     wait_until(lambda: postgresql.connected() == 0)

@@ -83,14 +83,14 @@ def test_of_ten_runs_at_once_one_works_and_nine_name_it(shared: Sandbox) -> None
         wait_until(lambda: sum(run.poll() is None for run in runs.values()) == 1)
         ((holder, _),) = [(pid, run) for pid, run in runs.items() if run.poll() is None]
         go_on.set()
-        told = {pid: run.communicate(timeout=600) for pid, run in runs.items()}
+        result = {pid: run.communicate(timeout=600) for pid, run in runs.items()}
 
-    out, log = told.pop(holder)
+    out, log = result.pop(holder)
     assert runs[holder].returncode == 0, log
     assert "nothing deployed: trained on 120 rows" in out
-    assert {runs[pid].returncode for pid in told} == {75}
+    assert {runs[pid].returncode for pid in result} == {75}
     line = held(holder, shared)
-    assert [err for _, err in told.values() if not line.fullmatch(err)] == []
+    assert [err for _, err in result.values() if not line.fullmatch(err)] == []
     assert shared.query("SELECT command, outcome FROM runs") == [("fullprocess", "done")]
 
 

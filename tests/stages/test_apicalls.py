@@ -166,15 +166,15 @@ def test_a_server_that_answers_other_json_is_one_clear_line(deployed: Sandbox) -
         assert failed(deployed, "--url", url) == f"POST {url}{PREDICTION}: status 200: [1, 2]"
 
 
-def test_an_error_of_the_server_is_told_with_its_status(source: Sandbox) -> None:
+def test_an_error_of_the_server_is_reported_with_its_status(source: Sandbox) -> None:
     with serving(source.config) as url:
         result = source.run("apicalls", "--url", url)
 
-    told = f'error: POST {url}{PREDICTION}: status 503: {{"error":"no release is live"}}'
-    assert (result.code, result.out, result.err.splitlines()[-1]) == (1, "", told)
+    found = f'error: POST {url}{PREDICTION}: status 503: {{"error":"no release is live"}}'
+    assert (result.code, result.out, result.err.splitlines()[-1]) == (1, "", found)
 
 
-def test_a_file_that_the_server_does_not_know_is_told(deployed: Sandbox) -> None:
+def test_a_file_that_the_server_does_not_know_is_reported(deployed: Sandbox) -> None:
     with serving(deployed.config) as url:
         said = failed(deployed, "--url", url, "--file", "../secret.csv")
 

@@ -328,11 +328,11 @@ def test_before_the_first_release_there_is_nothing_to_list(sandbox: Sandbox) -> 
 def test_releases_are_listed_with_score_date_and_which_is_live(twice: Sandbox) -> None:
     first, second = ids(twice)
     release(twice, "--rollback")
-    told = [json.loads(manifest_of(twice, i).read_text()) for i in (first, second)]
+    result = [json.loads(manifest_of(twice, i).read_text()) for i in (first, second)]
     assert twice.run("deployment", "--list").out == (
         "  release                          deployed                     F1  trained on\n"
-        f"* {first:<32} {told[0]['deployed_at']} {told[0]['f1']:.4f}  120 rows\n"
-        f"  {second:<32} {told[1]['deployed_at']} {told[1]['f1']:.4f}  150 rows\n"
+        f"* {first:<32} {result[0]['deployed_at']} {result[0]['f1']:.4f}  120 rows\n"
+        f"  {second:<32} {result[1]['deployed_at']} {result[1]['f1']:.4f}  150 rows\n"
         "* is live\n"
     )
 
@@ -616,9 +616,9 @@ def test_a_reader_never_sees_a_mixed_set(twice: Sandbox) -> None:
 def release_sources(world: Sandbox, release_id: str) -> dict[str, bytes]:
     """What the stages had made when a release was deployed."""
     folder = production(world) / "releases" / release_id
-    told = json.loads((folder / "manifest.json").read_text())
+    result = json.loads((folder / "manifest.json").read_text())
     content = {name: (folder / name).read_bytes() for name in FILES}
-    return {**content, "manifest.json": json.dumps(told["model"]).encode()}
+    return {**content, "manifest.json": json.dumps(result["model"]).encode()}
 
 
 def put_sources(world: Sandbox, content: dict[str, bytes]) -> None:

@@ -96,7 +96,7 @@ def test_missing_numbers_are_left_out_of_the_summary(gaps: Sandbox) -> None:
     assert summary.loc["lastyear_activity", "median"] == 55.0
 
 
-def test_the_percent_missing_is_told_of_every_column(gaps: Sandbox) -> None:
+def test_the_percent_missing_is_reported_of_every_column(gaps: Sandbox) -> None:
     assert missing_data(gaps.config) == {
         "corporation": 0.0,
         "lastmonth_activity": 12.5,
@@ -179,7 +179,7 @@ def test_timing_takes_away_its_temporary_place_when_it_fails(
 # --- packages ---
 
 
-def test_every_package_of_the_requirements_is_told_with_what_is_installed() -> None:
+def test_every_package_of_the_requirements_is_reported_with_what_is_installed() -> None:
     assert outdated_packages() == [Package(name, version(name), "unknown") for name in REQUIRED]
 
 
@@ -198,7 +198,7 @@ def test_requirements_are_read_as_pip_reads_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("python", ["/nowhere/python", "/bin/false", "/bin/true", "/bin/echo"])
-def test_a_pip_that_cannot_answer_is_told_in_the_log_and_fails_nothing(
+def test_a_pip_that_cannot_answer_is_reported_in_the_log_and_fails_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, python: str
 ) -> None:
     monkeypatch.setattr("sys.executable", python)

@@ -27,7 +27,7 @@ def lived(source: Sandbox, kept_worlds: Path) -> Sandbox:
     return source
 
 
-def told(world: Sandbox, most: int = 100) -> Trends:
+def trends_of(world: Sandbox, most: int = 100) -> Trends:
     with History(world.config.history_path) as history:
         return trends(history, most)
 
@@ -50,7 +50,7 @@ def test_the_terminal_shows_aligned_tables(lived: Sandbox) -> None:
 
 def test_a_program_gets_json(lived: Sandbox) -> None:
     result = lived.run("diagnostics", "--history", "--json", "--last", "2")
-    assert json.loads(result.out) == json.loads(json.dumps(asdict(told(lived, 2))))
+    assert json.loads(result.out) == json.loads(json.dumps(asdict(trends_of(lived, 2))))
 
 
 def test_without_a_history_there_is_nothing_to_show(sandbox: Sandbox) -> None:
@@ -71,7 +71,7 @@ def test_options_that_say_nothing_are_refused(sandbox: Sandbox, args: list[str])
 
 def test_the_api_tells_the_same(lived: Sandbox) -> None:
     answer = create_app(lived.config).test_client().get("/history?limit=2")
-    assert answer.get_json() == json.loads(json.dumps(asdict(told(lived, 2))))
+    assert answer.get_json() == json.loads(json.dumps(asdict(trends_of(lived, 2))))
 
 
 @pytest.mark.parametrize(

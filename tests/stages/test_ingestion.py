@@ -73,9 +73,9 @@ def ingest(world: Sandbox, *args: str) -> str:
 
 def killed(world: Sandbox, event: str, ending: str, *args: str, after: int = 0) -> bool:
     """Run the stage until it is killed at an event that comes after so many renames."""
-    told = ("--config", str(world.root / "config.json"), *args)
+    result = ("--config", str(world.root / "config.json"), *args)
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, event, ending, str(after), *told],
+        [sys.executable, "-c", KILLED, event, ending, str(after), *result],
         cwd=PROJECT,
         capture_output=True,
     )
@@ -236,7 +236,7 @@ def test_a_file_that_left_takes_no_rows_with_it(source: Sandbox) -> None:
     assert len(finaldata(source)) == 120
 
 
-def test_another_schema_is_told(source: Sandbox) -> None:
+def test_another_schema_is_reported(source: Sandbox) -> None:
     ingest(source)
     schema = {"client": "corporation", "outcome": "exited", "numeric": ["number_of_employees"]}
     source.configure(schema=schema)
@@ -279,7 +279,7 @@ def test_rows_of_a_lost_history_are_not_overwritten(source: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("stage", ["ingestion", "fullprocess"])
-def test_a_lost_finaldata_is_told_though_nothing_is_new(source: Sandbox, stage: str) -> None:
+def test_a_lost_finaldata_is_reported_though_nothing_is_new(source: Sandbox, stage: str) -> None:
     ingest(source)
     source.config.finaldata_path.unlink()
     result = source.run(stage)

@@ -9,7 +9,7 @@ from pipeline.monitoring.scores import Scores
 from pipeline.stages.scoring import score_lines
 
 
-def test_scores_are_told_as_a_table() -> None:
+def test_scores_are_reported_as_a_table() -> None:
     scores = Scores(5, 2 / 3, 0.6, None, 1.0, 0.75, 0.5, 12.3456, 0.1)
     assert score_lines(scores) == [
         "F1                    0.6667",
@@ -113,7 +113,7 @@ def test_before_training_there_is_nothing_to_score(source: Sandbox) -> None:
         ([], "/testdata.csv has a header and no rows below it"),
     ],
 )
-def test_test_data_that_cannot_be_used_are_told_and_the_score_stays(
+def test_test_data_that_cannot_be_used_are_reported_and_the_score_stays(
     trained: Sandbox, content: str | list[str] | None, reason: str
 ) -> None:
     trained.run("scoring")
@@ -128,7 +128,7 @@ def test_test_data_that_cannot_be_used_are_told_and_the_score_stays(
     assert len(trained.query("SELECT id FROM scores")) == 1
 
 
-def test_test_data_of_unknown_outcome_are_told(trained: Sandbox) -> None:
+def test_test_data_of_unknown_outcome_are_reported(trained: Sandbox) -> None:
     trained.write("testdata/testdata.csv", client_rows(90_000, 30, outcome=""))
     result = trained.run("scoring")
     assert result.code == 1
@@ -136,7 +136,7 @@ def test_test_data_of_unknown_outcome_are_told(trained: Sandbox) -> None:
     assert result.err == f"error: {folder}: no row has a known outcome to score against\n"
 
 
-def test_test_data_that_leave_f1_undefined_are_told(trained: Sandbox) -> None:
+def test_test_data_that_leave_f1_undefined_are_reported(trained: Sandbox) -> None:
     large = [f"c{i},20,300,900,0" for i in range(20)]
     trained.write("testdata/testdata.csv", large)
     result = trained.run("scoring")

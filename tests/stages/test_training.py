@@ -123,7 +123,7 @@ def test_before_the_first_ingestion_there_is_nothing_to_learn(sandbox: Sandbox) 
     )
 
 
-def test_one_outcome_only_is_told_and_the_old_model_stays(sandbox: Sandbox) -> None:
+def test_one_outcome_only_is_reported_and_the_old_model_stays(sandbox: Sandbox) -> None:
     prepared(sandbox)
     trained_bytes(sandbox)
     before = sandbox.files()
@@ -164,8 +164,8 @@ train(config)
 @pytest.mark.slow
 def test_the_same_data_give_the_same_bytes_after_a_model_was_loaded(deployed: Sandbox) -> None:
     models = []
-    for told in ([], ["load"]):
-        child = [sys.executable, "-c", AFTER_A_LOAD, str(deployed.config.path), *told]
+    for result in ([], ["load"]):
+        child = [sys.executable, "-c", AFTER_A_LOAD, str(deployed.config.path), *result]
         subprocess.run(child, cwd=PROJECT, check=True, capture_output=True)
         models.append(deployed.config.trainedmodel_path.read_bytes())
     assert models[0] == models[1]
@@ -188,9 +188,9 @@ def test_the_same_data_give_the_same_bytes_in_separate_processes(sandbox: Sandbo
         for root, seed in ((sandbox.root, "1"), (twin, "2"))
     ]
     for run in runs:
-        told, error = run.communicate()
+        result, error = run.communicate()
         assert run.returncode == 0, error.decode()
-        assert told == b"models/trainedmodel.pkl: logistic, trained on 400 labelled rows\n"
+        assert result == b"models/trainedmodel.pkl: logistic, trained on 400 labelled rows\n"
     first, second = (
         (root / "models/trainedmodel.pkl").read_bytes() for root in (sandbox.root, twin)
     )

@@ -108,7 +108,7 @@ class Bench:
         self.expected = Outcome.of(world)
         if self.expected.contents["ingesteddata/finaldata.csv"] != recomputed(self.scenario.tables):
             world.faults.append("finaldata.csv is not what pandas makes of the tables")
-        self.told(world, "not killed")
+        self.record(world, "not killed")
 
     def fresh(self, place: str = "world") -> World:
         """The world before the run."""
@@ -165,7 +165,7 @@ class Bench:
         """Count a case."""
         self.found.cases[how] = self.found.cases.get(how, 0) + 1
 
-    def told(self, world: World, case: str) -> None:
+    def record(self, world: World, case: str) -> None:
         """Keep what was found in a case."""
         self.found.looks += world.looks
         self.found.faults += [f"{self.found.scenario}, {case}: {fault}" for fault in world.faults]
@@ -232,7 +232,7 @@ def kill_at_calls(bench: Bench, share: slice) -> None:
         if case.nth % TWICE == TWICE - 1:
             kill_again(bench, world, random.randrange(1, bench.found.calls))
         bench.recover_once(world)
-        bench.told(world, f"{case.how} {case.call} (call {case.nth})")
+        bench.record(world, f"{case.how} {case.call} (call {case.nth})")
 
 
 def fill_the_disk(bench: Bench, share: slice) -> None:
@@ -248,7 +248,7 @@ def fill_the_disk(bench: Bench, share: slice) -> None:
             check_refused(bench, world, world.run(*bench.scenario.command))
             filler.unlink()
             recover(world, bench.scenario, bench.expected)
-            bench.told(world, f"{pages} pages left")
+            bench.record(world, f"{pages} pages left")
 
 
 def forbid_to_write(bench: Bench, share: slice) -> None:
@@ -260,7 +260,7 @@ def forbid_to_write(bench: Bench, share: slice) -> None:
         with mounted(target, target, "", MS_BIND), mounted("", target, "", MS_READ_ONLY):
             check_refused(bench, world, world.run(*bench.scenario.command))
         recover(world, bench.scenario, bench.expected)
-        bench.told(world, f"{place} is read-only")
+        bench.record(world, f"{place} is read-only")
 
 
 def check_refused(bench: Bench, world: World, ended: Ended) -> None:

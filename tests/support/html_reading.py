@@ -22,13 +22,13 @@ class Read(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.words += " " * (tag in ("th", "td"))
-        told = dict(attrs)
-        assert len(told) == len(attrs), f"{tag} has an attribute twice"
-        assert "style" not in told
-        assert not [name for name in told if name.startswith("on")]
+        result = dict(attrs)
+        assert len(result) == len(attrs), f"{tag} has an attribute twice"
+        assert "style" not in result
+        assert not [name for name in result if name.startswith("on")]
         names = ("href", "src", "action", "data")
-        self.links += [link for name in names if (link := told.get(name)) is not None]
-        self.ids += [told["id"] or ""] if "id" in told else []
+        self.links += [link for name in names if (link := result.get(name)) is not None]
+        self.ids += [result["id"] or ""] if "id" in result else []
         if tag not in self.VOID:
             self._open.append(tag)
 

@@ -45,7 +45,7 @@ def batches() -> list[dict[str, pd.DataFrame]]:
 
 def made_world(root: Path) -> Config:
     """The project, after a run of the whole chain for each batch; the last writes the reports."""
-    told = {
+    result = {
         "input_folder_path": "sourcedata",
         "output_folder_path": "ingesteddata",
         "test_data_path": "testdata",
@@ -61,7 +61,7 @@ def made_world(root: Path) -> Config:
     every = batches()
     for batch in every:
         formats = ["html", "pdf"] if batch is every[-1] else []
-        config.write_text(json.dumps({**told, "report_formats": formats}))
+        config.write_text(json.dumps({**result, "report_formats": formats}))
         for name, table in batch.items():
             table.to_csv(root / "sourcedata" / name, index=False)
         code = fullprocess.main(["--config", str(config)])

@@ -107,8 +107,8 @@ def check_production(world: World) -> None:
 def check_history(world: World, path: Path) -> None:
     """The history is one that SQLite finds nothing wrong with."""
     for pragma in ("integrity_check", "foreign_key_check"):
-        if (told := query(path, f"PRAGMA {pragma}")) not in ([("ok",)], []):
-            world.faults.append(f"history: {pragma}: {told}")
+        if (result := query(path, f"PRAGMA {pragma}")) not in ([("ok",)], []):
+            world.faults.append(f"history: {pragma}: {result}")
 
 
 def check_outcome(world: World, expected: Outcome) -> None:
@@ -168,17 +168,17 @@ def state_of(world: World) -> str:
 
     Of the history it is what SQLite makes of it, asked on a copy, which must be sound.
     """
-    told = hashlib.sha256()
+    result = hashlib.sha256()
     for path in sorted(world.root.rglob("*")):
-        told.update(without_ids(os.fsencode(path.relative_to(world.root))) + b"\0")
+        result.update(without_ids(os.fsencode(path.relative_to(world.root))) + b"\0")
         if path.is_symlink():
-            told.update(without_ids(os.fsencode(path.readlink())))
+            result.update(without_ids(os.fsencode(path.readlink())))
         elif path.is_file() and not path.name.startswith(("history.db", "lock")):
             if ".keys" in path.name:  # each file of row keys has numbers of its own
-                told.update(str(path.stat().st_size).encode())
+                result.update(str(path.stat().st_size).encode())
                 continue
             content = without_times(path.read_bytes())
-            told.update(content[-8:] if ".png" in path.name else content)  # it shows a time
+            result.update(content[-8:] if ".png" in path.name else content)  # it shows a time
     copy = world.root.with_name("copy")
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir()
@@ -194,10 +194,10 @@ def state_of(world: World) -> str:
             if line.startswith('INSERT INTO "rankings"'):
                 line = re.sub(r"'\d+-\d+'", "", line)  # which file it was to take the place of
             if not line.startswith('INSERT INTO "timings"'):
-                told.update(without_times(line.encode()))
+                result.update(without_times(line.encode()))
         connection.close()
-    told.update(b"journal" * (copy / "history.db-journal").exists())
-    return told.hexdigest()
+    result.update(b"journal" * (copy / "history.db-journal").exists())
+    return result.hexdigest()
 
 
 def without_times(content: bytes) -> bytes:

@@ -69,8 +69,8 @@ class Sandbox:
     def configure(self, **keys: Any) -> None:
         """Set keys of config.json; None removes one."""
         path = self.root / "config.json"
-        told = {**json.loads(path.read_text()), **keys}
-        path.write_text(json.dumps({k: v for k, v in told.items() if v is not None}))
+        result = {**json.loads(path.read_text()), **keys}
+        path.write_text(json.dumps({k: v for k, v in result.items() if v is not None}))
 
     def write(self, name: str, rows: list[str] | str, header: str = HEADER) -> Path:
         """Write a file below the root: rows under a header, or a text as it is."""

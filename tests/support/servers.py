@@ -72,7 +72,7 @@ def saying(body: str, status: int = 200, content_type: str = "application/json")
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let the processes started inside take an interrupt, also where ours was told to ignore it.
+    """Let the processes started inside take an interrupt, even if ours was set to ignore it.
 
     So it is where the tests run in the background of a shell, and children inherit that.
     """

@@ -91,8 +91,8 @@ class Call:
         with Path(f"/proc/{self.thread}/mem").open("rb", buffering=0) as memory:
             memory.seek(address)
             half = memory.read(count)
-        told = Path(f"/proc/{self.thread}/fdinfo/{self.arguments[0]}").read_text()
-        at = self.arguments[3] if self.name == "pwrite64" else int(told.split()[1])
+        found = Path(f"/proc/{self.thread}/fdinfo/{self.arguments[0]}").read_text()
+        at = self.arguments[3] if self.name == "pwrite64" else int(found.split()[1])
         with self.descriptor.open("r+b") as file:
             file.seek(at)
             file.write(half)
@@ -116,7 +116,7 @@ def fork(run: Callable[[], int], *, traced: bool = False) -> int:
             _be_traced()
         code = run()
         sys.stdout.flush()
-    except BaseException:  # noqa: BLE001 - told, and never back into the parent's code
+    except BaseException:  # noqa: BLE001 - reported, and never back into the parent's code
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)
@@ -170,9 +170,9 @@ def _call(thread: int) -> Call:
 
 
 def _returned(call: Call) -> Call:
-    told = _syscall_info(call.thread)
-    assert told[0] == INFO_EXIT
-    result: int = struct.unpack_from("q", told, 24)[0]
+    found = _syscall_info(call.thread)
+    assert found[0] == INFO_EXIT
+    result: int = struct.unpack_from("q", found, 24)[0]
     return replace(call, result=result)
 
 

@@ -220,7 +220,7 @@ class Pipe:
 
 @contextmanager
 def piped() -> Iterator[tuple[Pipe, Pipe]]:
-    """Two pipes for a child; what it said is told at the end."""
+    """Two pipes for a child; what it said is reported at the end."""
     pipes = Pipe(*os.pipe()), Pipe(*os.pipe())
     try:
         yield pipes
@@ -265,12 +265,12 @@ class Reader:
 
     def _read(self, folder: Path, what: str) -> None:
         try:
-            told = json.loads((folder / "manifest.json").read_bytes())["files"]
+            result = json.loads((folder / "manifest.json").read_bytes())["files"]
             card = (folder / CARD).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             self._fault(f"{what}: {folder.name}: {error!r}")
         else:
-            if self._digests(folder, (*LINKED, REFERENCE), what) != told:
+            if self._digests(folder, (*LINKED, REFERENCE), what) != result:
                 self._fault(f"{what}: {folder.name} is a mixed set")
             heading = f"# Model card of release {folder.name}\n"
             if not (card.startswith(heading) and card.endswith(".\n")):
@@ -285,8 +285,8 @@ class Reader:
                 self._fault(f"{what}: {folder.name}: {error!r}")
         return digests
 
-    def _fault(self, told: str) -> None:
-        self.world.faults.append(f"a reader saw: {told}")
+    def _fault(self, result: str) -> None:
+        self.world.faults.append(f"a reader saw: {result}")
 
 
 def whole(path: Path) -> bool:

@@ -102,7 +102,7 @@ def ingested(world: Sandbox, user: Callable[[], Any] = contextlib.nullcontext) -
 
 
 def warnings_of(result: Result) -> list[str]:
-    """What is told beyond the usual, without its time."""
+    """What is reported beyond the usual, without its time."""
     lines = [line.split(" ", 1)[1] for line in result.err.splitlines()]
     return [line for line in lines if not line.startswith("INFO ")]
 
@@ -110,7 +110,7 @@ def warnings_of(result: Result) -> list[str]:
 def assert_rejected(
     world: Sandbox, reasons: dict[str, str], user: Callable[[], Any] = contextlib.nullcontext
 ) -> None:
-    """Some files are rejected, each for one reason and told once; the good ones go in unchanged."""
+    """Some files are rejected, each reported once with one reason; the good go in unchanged."""
     result = ingested(world, user)
     assert result.out.splitlines() == [
         "a.csv: 20 new of 20 rows",
@@ -143,14 +143,14 @@ def test_a_rejected_file_goes_in_once_it_is_mended(world: Sandbox) -> None:
     assert finaldata(world) == FIRST + LAST + ROWS
 
 
-def test_a_rejected_file_that_is_touched_is_not_told_again(world: Sandbox) -> None:
+def test_a_rejected_file_that_is_touched_is_not_reported_again(world: Sandbox) -> None:
     path = put(world, b"\x1f\x8b" + os.urandom(300_000))
     ingested(world)
     aged(path, 999)
     assert world.run("ingestion").out == "nothing new in sourcedata\n"
 
 
-def test_columns_left_out_are_told_on_one_short_line(world: Sandbox) -> None:
+def test_columns_left_out_are_reported_on_one_short_line(world: Sandbox) -> None:
     put(world, "".join(f'"{name}\n",{wide(line)}\n' for name, line in [("a", HEADER)]))
     put(world, wide(HEADER).replace("x", "a\tb", 1) + "\n" + wide(ROWS[0]) + "\n")
     (line,) = [line for line in ingested(world).err.splitlines() if "left out" in line]
@@ -315,7 +315,7 @@ FILE_NAMES = {
 }
 
 
-def test_a_file_of_any_name_goes_in_and_is_told_on_one_line(world: Sandbox) -> None:
+def test_a_file_of_any_name_goes_in_and_is_reported_on_one_line(world: Sandbox) -> None:
     for i, (raw, _) in enumerate(FILE_NAMES.values()):
         rows = client_rows(2000 + 100 * i, 20)
         put(world, "\n".join([HEADER, *rows, f"bad{i},x,2,3,0"]) + "\n", os.fsdecode(raw))
@@ -325,13 +325,13 @@ def test_a_file_of_any_name_goes_in_and_is_told_on_one_line(world: Sandbox) -> N
         assert f"{name}: 20 new of 21 rows, 1 set aside" in result.out.split("\n")
         assert f"{name}: 21 rows: 20 new, 0 already known, 1 set aside\n" in result.err
     assert len(finaldata(world)) == 40 + 20 * len(names)
-    told = [row[0] for row in set_aside(world)]
-    assert sorted(told) == sorted(f"'{name}" if name[0] in "=-" else name for name in names)
+    found = [row[0] for row in set_aside(world)]
+    assert sorted(found) == sorted(f"'{name}" if name[0] in "=-" else name for name in names)
     recorded = json.loads(world.config.ingestedfiles_path.read_text())
     assert sorted(recorded) == sorted(["a.csv", *names, "z.csv"])
 
 
-def test_a_bad_file_of_any_name_is_told_once_on_one_line(world: Sandbox) -> None:
+def test_a_bad_file_of_any_name_is_reported_once_on_one_line(world: Sandbox) -> None:
     for raw, _ in FILE_NAMES.values():
         put(world, "no table", os.fsdecode(raw))
     result = ingested(world)
@@ -475,8 +475,8 @@ def test_the_api_gives_the_original_names_back(deployed: Sandbox) -> None:
         assert deployed.run(stage).code == 0
     client = create_app(deployed.config).test_client()
 
-    told = client.get("/risk?limit=1000").json["clients"]
-    assert set(FORMULAS) <= {row["client"] for row in told}
+    result = client.get("/risk?limit=1000").json["clients"]
+    assert set(FORMULAS) <= {row["client"] for row in result}
     answer = client.get("/risk/=cmd|'/c calc'!A1").json
     assert (answer["client"], answer["band"]) == ("=cmd|'/c calc'!A1", "high")
 
@@ -613,7 +613,7 @@ def rejected_text(config: Config) -> io.StringIO:
 
 
 def intact_rows(content: bytes) -> set[str]:
-    """The rows that nothing happened to, as far as that can be told without reading quotes."""
+    """The rows that nothing happened to, as far as that shows without reading quotes."""
     lines = (
         content.decode()
         .removeprefix("\ufeff")

@@ -282,9 +282,9 @@ def test_logging_is_set_up_anew_by_each_command(sandbox: Sandbox) -> None:
     assert sandbox.capsys.readouterr().err.count("once") == 1
 
 
-@pytest.mark.parametrize(("verbose", "told"), [(False, ["fact"]), (True, ["detail", "fact"])])
+@pytest.mark.parametrize(("verbose", "result"), [(False, ["fact"]), (True, ["detail", "fact"])])
 def test_verbose_logs_the_details_of_ours_only(
-    sandbox: Sandbox, verbose: bool, told: list[str]
+    sandbox: Sandbox, verbose: bool, result: list[str]
 ) -> None:
     cli.set_up_logging(verbose)
     for name in ("ingestion", "urllib3"):
@@ -292,4 +292,4 @@ def test_verbose_logs_the_details_of_ours_only(
         logging.getLogger(name).info("fact")
 
     lines = sandbox.capsys.readouterr().err.splitlines()
-    assert [line.split(": ", 1)[1] for line in lines] == told
+    assert [line.split(": ", 1)[1] for line in lines] == result

@@ -103,9 +103,9 @@ def test_cron_deploys_at_the_first_tick_and_then_finds_nothing_new(
             print(log.read_text())
 
     release = live_release(checkout / "production_deployment")
-    told = log.read_text()
+    result = log.read_text()
     deployed = f"nothing deployed: trained on 10,000 rows and deployed {release.id}\n"
-    assert deployed in told
-    assert told.index(deployed) < told.index("nothing new in sourcedata\n")
-    assert "error" not in told
-    assert "Traceback" not in told
+    assert deployed in result
+    assert result.index(deployed) < result.index("nothing new in sourcedata\n")
+    assert "error" not in result
+    assert "Traceback" not in result

@@ -245,16 +245,16 @@ def test_the_first_run_is_recorded_with_its_deployment(settled: Sandbox) -> None
 def test_the_log_goes_to_standard_error_alone(first_run: Run) -> None:
     log = first_run().err
 
-    told = [re.sub(r"^\S+Z [A-Z]+ [\w.]+: ", "", line) for line in log.splitlines()]
+    result = [re.sub(r"^\S+Z [A-Z]+ [\w.]+: ", "", line) for line in log.splitlines()]
     expected = ["a.csv: 60 rows", "b.csv: 60 rows", "trained on", "F1 ", "release "]
     expected += ["the latest versions are unknown", "ranked "]
-    assert [line[: len(start)] for line, start in zip(told, expected, strict=True)] == expected
+    assert [line[: len(start)] for line, start in zip(result, expected, strict=True)] == expected
 
 
 def test_it_calls_the_four_endpoints_and_keeps_the_answers(settled: Sandbox) -> None:
-    told = (settled.root / "models/apireturns2.txt").read_text()
+    result = (settled.root / "models/apireturns2.txt").read_text()
 
-    headings = [line for line in told.splitlines() if line.startswith(("##", "status"))]
+    headings = [line for line in result.splitlines() if line.startswith(("##", "status"))]
     url = headings[0].removeprefix("## POST ").split("/prediction")[0]
     assert url.startswith("http://127.0.0.1:")
     assert headings == [
@@ -478,8 +478,8 @@ def test_a_redeployed_model_has_learned_from_everything(settled: Sandbox, run_on
 def test_drift_asks_pip_and_the_api(settled: Sandbox, run_on: RunOn) -> None:
     run_on("drifted")
 
-    told = (settled.root / "models/apireturns2.txt").read_text()
-    assert f'"release": "{live(settled).id}"' in told
+    result = (settled.root / "models/apireturns2.txt").read_text()
+    assert f'"release": "{live(settled).id}"' in result
     assert settled.query("SELECT count(DISTINCT at) FROM packages") == [(2,)]
 
 
@@ -632,10 +632,10 @@ EARLIER = [0.9, 0.9, 0.91, 0.2]
 
 def moved(rows: list[str], *, labelled: bool = True) -> list[str]:
     """The same clients with a last year beyond what the training data know."""
-    told = [row.split(",") for row in rows]
+    result = [row.split(",") for row in rows]
     return [
         ",".join([name, month, str(int(year) + 400), employees, left * labelled])
-        for name, month, year, employees, left in told
+        for name, month, year, employees, left in result
     ]
 
 
@@ -736,7 +736,9 @@ def test_a_release_that_was_just_deployed_has_no_earlier_batch(
     assert checked(settled) == found_by(settled, "d.csv", live(settled), [])
 
 
-def test_input_drift_is_told_and_recorded_and_by_default_asks_for_nothing(settled: Sandbox) -> None:
+def test_input_drift_is_reported_and_recorded_and_by_default_asks_for_nothing(
+    settled: Sandbox,
+) -> None:
     before, release = production(settled), live(settled)
     settled.write("sourcedata/c.csv", moved(STABLE, labelled=False))
 
@@ -982,11 +984,14 @@ FORMER_HISTORY = """
 def make_former(world: Sandbox) -> None:
     """Take from a world what the version before models with recipes did not know."""
     release, path = live(world).path, world.root / "models/manifest.json"
-    told, model = json.loads((release / "manifest.json").read_text()), json.loads(path.read_text())
+    result, model = (
+        json.loads((release / "manifest.json").read_text()),
+        json.loads(path.read_text()),
+    )
     for key in ("recipe", "usual"):
-        del told["model"][key], model[key]
-    del told["challenge"], told["files"]["reference.json"]
-    (release / "manifest.json").write_text(json.dumps(told))
+        del result["model"][key], model[key]
+    del result["challenge"], result["files"]["reference.json"]
+    (release / "manifest.json").write_text(json.dumps(result))
     path.write_text(json.dumps(model))
     for name in ("reference.json", "modelcard.md"):
         (release / name).unlink()
@@ -1058,7 +1063,7 @@ def test_nothing_new_is_nothing_new_for_a_former_version_s_project(former: Sandb
 # --- what is refused ---
 
 
-def test_a_rejected_file_is_told_once_and_does_not_fail_the_run(settled: Sandbox) -> None:
+def test_a_rejected_file_is_reported_once_and_does_not_fail_the_run(settled: Sandbox) -> None:
     settled.write("sourcedata/c.csv", REJECTED)
     before = production(settled)
 
@@ -1309,9 +1314,9 @@ def test_practice_deploys_a_release_of_its_own(settled: Sandbox, practised: Resu
 
 @pytest.mark.usefixtures("practised")
 def test_practice_asks_a_server_of_its_own(settled: Sandbox) -> None:
-    told = (settled.root / "practicemodels/apireturns2.txt").read_text()
+    result = (settled.root / "practicemodels/apireturns2.txt").read_text()
 
-    assert f'"release": "{live_id(settled.practice.prod_deployment_path)}"' in told
+    assert f'"release": "{live_id(settled.practice.prod_deployment_path)}"' in result
 
 
 # --- which server is asked ---

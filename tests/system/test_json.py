@@ -69,7 +69,7 @@ def parsed(result: Result) -> dict[str, Any]:
     return found
 
 
-def told(world: Sandbox, call: str) -> dict[str, Any]:
+def json_of(world: Sandbox, call: str) -> dict[str, Any]:
     stage, *args = call.split()
     return parsed(world.run(stage, *args, "--json"))
 
@@ -106,7 +106,7 @@ def test_every_result_is_one_object_and_nothing_else(deployed: Sandbox) -> None:
         assert deployed.run("deployment").code == 0  # so that there is one to go back to
     with serving(deployed.config) as url:
         deployed.configure(api_url=url)
-        found = {call: list(told(deployed, call)) for call in KEYS}
+        found = {call: list(json_of(deployed, call)) for call in KEYS}
 
     assert found == KEYS
 
@@ -160,7 +160,7 @@ def test_an_ingestion_tells_what_became_of_each_file(sandbox: Sandbox) -> None:
     sandbox.write("sourcedata/a.csv", [*rows, "Bad Ltd,many,300,50,0", rows[0]])
     sandbox.write("sourcedata/ü.csv", REJECTED)
 
-    assert told(sandbox, "ingestion") == {
+    assert json_of(sandbox, "ingestion") == {
         "files": [
             {
                 "name": "a.csv",
@@ -189,14 +189,14 @@ def test_an_ingestion_tells_what_became_of_each_file(sandbox: Sandbox) -> None:
 
 
 def test_a_training_tells_the_manifest_it_wrote(settled: Sandbox) -> None:
-    found = told(settled, "training")
+    found = json_of(settled, "training")
 
     written = manifest(settled.root / "models/manifest.json")
     assert found == {"path": "models/trainedmodel.pkl", **written}
 
 
 def test_a_scoring_tells_all_scores_that_it_recorded(settled: Sandbox) -> None:
-    found = told(settled, "scoring")
+    found = json_of(settled, "scoring")
 
     names = SCORES[1:]
     row = settled.query(f"SELECT {', '.join(names)} FROM scores ORDER BY id DESC LIMIT 1")[0]
@@ -211,7 +211,7 @@ def test_a_deployment_tells_the_release_that_is_live_by_its_manifest(
     first = live_release(settled.config.prod_deployment_path).id
     assert settled.run("deployment").code == 0
 
-    found = told(settled, call)
+    found = json_of(settled, call)
 
     release = live_release(settled.config.prod_deployment_path)
     path = f"production_deployment/releases/{release.id}"
@@ -223,7 +223,7 @@ def test_diagnostics_tell_what_their_parts_found(settled: Sandbox) -> None:
     settled.write("sourcedata/c.csv", client_rows(300, 60))
     assert settled.run("fullprocess").code == 0
 
-    found = told(settled, "diagnostics")
+    found = json_of(settled, "diagnostics")
 
     said = model_predictions(settled.config, pd.read_csv(settled.root / "testdata/testdata.csv"))
     frame = pd.read_csv(settled.root / "ingesteddata/finaldata.csv")[NUMBERS]
@@ -263,7 +263,7 @@ def test_what_there_are_no_numbers_to_tell_of_is_null(settled: Sandbox) -> None:
     (settled.root / "sourcedata/b.csv").unlink()
     assert settled.run("ingestion", "--rebuild").code == 0
 
-    found = told(settled, "diagnostics")
+    found = json_of(settled, "diagnostics")
 
     assert found["summary"]["number_of_employees"] == {"mean": None, "median": None, "std": None}
     assert found["missing_percent"]["number_of_employees"] == 100
@@ -301,7 +301,7 @@ def test_a_tick_that_finds_nothing_new_says_so(settled: Sandbox) -> None:
 
 
 def test_the_first_tick_tells_files_decision_and_reports(source: Sandbox) -> None:
-    found = told(source, "fullprocess")
+    found = json_of(source, "fullprocess")
 
     release = live_release(source.config.prod_deployment_path)
     assert found["outcome"] == "done"
@@ -341,7 +341,7 @@ def test_a_tick_tells_what_was_decided(
 ) -> None:
     settled.write("sourcedata/c.csv", batch)
 
-    found = told(settled, "fullprocess")
+    found = json_of(settled, "fullprocess")
 
     decision = found["decision"]
     assert decision == decision_on_record(settled)
@@ -355,7 +355,7 @@ def test_a_tick_tells_what_was_decided(
 def test_a_tick_of_rejected_files_alone_decides_and_reports_nothing(settled: Sandbox) -> None:
     settled.write("sourcedata/c.csv", REJECTED)
 
-    found = told(settled, "fullprocess")
+    found = json_of(settled, "fullprocess")
 
     assert [(file["name"], file["reason"]) for file in found["files"]] == [("c.csv", WHY_REJECTED)]
     assert (found["outcome"], found["decision"], found["reports"]) == ("done", None, None)
@@ -371,7 +371,7 @@ def test_the_status_tells_what_the_screen_tells(settled: Sandbox) -> None:
     assert settled.run("ingestion").code == 0
     settled.write("sourcedata/e.csv", client_rows(400, 60))
 
-    found = told(settled, "fullprocess --status")
+    found = json_of(settled, "fullprocess --status")
 
     live = live_release(settled.config.prod_deployment_path)
     (started, ended) = settled.query("SELECT started_at, ended_at FROM runs ORDER BY id")[-1]
@@ -399,12 +399,12 @@ def test_the_status_tells_what_the_screen_tells(settled: Sandbox) -> None:
     assert f"last active    {last_active}\n" in settled.run("fullprocess", "--status").out
 
 
-def test_a_status_that_cannot_be_told_is_null_with_its_error(settled: Sandbox) -> None:
+def test_a_status_that_cannot_be_reported_is_null_with_its_error(settled: Sandbox) -> None:
     release = live_release(settled.config.prod_deployment_path)
     (release.path / "manifest.json").write_text("{")
     (settled.root / "sourcedata").rename(settled.root / "elsewhere")
 
-    found = told(settled, "fullprocess --status")
+    found = json_of(settled, "fullprocess --status")
 
     screen = settled.run("fullprocess", "--status").out.splitlines()
     assert (found["release"], found["new"]) == (None, None)

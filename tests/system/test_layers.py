@@ -154,11 +154,11 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    told = json.loads(done.stdout)
+    result = json.loads(done.stdout)
     return {
-        "opened": [path for path, _ in told["opened"]],
-        "written": [path for path, flags in told["opened"] if flags & (os.O_WRONLY | os.O_RDWR)],
-        "databases": told["databases"],
+        "opened": [path for path, _ in result["opened"]],
+        "written": [path for path, flags in result["opened"] if flags & (os.O_WRONLY | os.O_RDWR)],
+        "databases": result["databases"],
         "left": [str(path) for path in here.iterdir()],
     }
 

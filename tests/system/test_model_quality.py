@@ -20,13 +20,13 @@ def measured(table: str, model: str) -> dict[str, float]:
     """The scores of a kind of model on a table, by cross-validation."""
     found = {name.split(",")[0]: value for name, value in read_tables(TABLES).items()}
     frame, schema = found[table]
-    told = scored(frame, schema, ours(Policy(model=model), schema, []), seed=0)
-    return dict(zip(("auc", "lift", "ece"), map(float, told[:3]), strict=True))
+    result = scored(frame, schema, ours(Policy(model=model), schema, []), seed=0)
+    return dict(zip(("auc", "lift", "ece"), map(float, result[:3]), strict=True))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("table", "auc", "lift"), [("bank", 0.86, 4.0), ("telecom", 0.97, 6.0)])
-def test_boosting_is_as_good_as_told(table: str, auc: float, lift: float) -> None:
+def test_boosting_is_as_good_as_reported(table: str, auc: float, lift: float) -> None:
     found = measured(table, "boosting")
     print(f"boosting on the {table} table: {found}")
     assert found["auc"] >= auc
@@ -36,7 +36,7 @@ def test_boosting_is_as_good_as_told(table: str, auc: float, lift: float) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("table", "auc"), [("bank", 0.755), ("telecom", 0.92)])
-def test_logistic_regression_is_as_good_as_told(table: str, auc: float) -> None:
+def test_logistic_regression_is_as_good_as_reported(table: str, auc: float) -> None:
     found = measured(table, "logistic")
     print(f"logistic on the {table} table: {found}")
     assert found["auc"] >= auc
@@ -77,7 +77,7 @@ def test_every_choice_at_once_on_a_bank_s_table(sandbox: Sandbox) -> None:
     ranking = pd.read_csv(sandbox.config.clientrisk_path)
     assert {"contact", "reasons", "expected_loss", "loss_rank"} <= set(ranking.columns)
     worth = ranking["expected_loss"] * 0.2 > 1000
-    assert ((ranking["contact"] == "yes") == worth).mean() > 0.999  # a loss is told to the cent
+    assert ((ranking["contact"] == "yes") == worth).mean() > 0.999  # a loss is rounded to the cent
 
 
 def test_a_schema_is_any_table(sandbox: Sandbox) -> None:

@@ -49,15 +49,15 @@ def test_of_ten_runs_at_once_one_works_and_nine_name_it(source: Sandbox) -> None
         finally:
             os.kill(holder, signal.SIGCONT)
         go_on.set()
-        told = {pid: run.communicate(timeout=600) for pid, run in runs.items()}
+        result = {pid: run.communicate(timeout=600) for pid, run in runs.items()}
 
-    out, log = told.pop(holder)
+    out, log = result.pop(holder)
     assert runs[holder].returncode == 0, log
     assert "nothing deployed: trained on 120 rows" in out
-    assert {runs[pid].returncode for pid in told} == {75}
-    assert [out for out, _ in told.values()] == [""] * 9
+    assert {runs[pid].returncode for pid in result} == {75}
+    assert [out for out, _ in result.values()] == [""] * 9
     line = re.compile(HELD.format(holder, re.escape(str(lock))))
-    assert [err for _, err in told.values() if not line.fullmatch(err)] == []
+    assert [err for _, err in result.values() if not line.fullmatch(err)] == []
     assert source.query("SELECT command, outcome FROM runs") == [("fullprocess", "done")]
     assert not lock.exists()
 

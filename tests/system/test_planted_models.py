@@ -37,14 +37,14 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def told(path: Path) -> Any:
+def json_in(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def put_model(folder: Path, content: bytes) -> None:
     """Put a model into a folder, and into the manifest there all that goes by its digest."""
     (folder / MODEL).write_bytes(content)
-    manifest = told(folder / "manifest.json")
+    manifest = json_in(folder / "manifest.json")
     manifest.get("model", manifest)["sha256"] = digest(folder / MODEL)
     if "files" in manifest:
         manifest["files"][MODEL] = digest(folder / MODEL)
@@ -53,7 +53,7 @@ def put_model(folder: Path, content: bytes) -> None:
 
 def edit_manifest(folder: Path, edit: Callable[[dict[str, Any]], None]) -> None:
     """Change what a manifest says of a model."""
-    manifest = told(folder / "manifest.json")
+    manifest = json_in(folder / "manifest.json")
     edit(manifest.get("model", manifest))
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
@@ -162,11 +162,11 @@ def test_a_server_refuses_it_once_and_goes_on_with_the_one_that_is_live(deployed
 
     assert [(answer.status_code, answer.json) for answer in answers] == [(200, before)] * 5
     assert not marker.exists()
-    logged, told_by_server = deployed.capsys.readouterr().err.splitlines()
+    logged, reported_by_server = deployed.capsys.readouterr().err.splitlines()
     assert f"{MODEL} is refused: it names posix.system, {NEEDLESS}" in logged
     assert (
         f"release {release_folder(deployed, 1).name} is refused, {before['release']} goes on"
-        in (told_by_server)
+        in (reported_by_server)
     )
 
 
@@ -243,9 +243,9 @@ def off_by(difference: float) -> Callable[[dict[str, Any]], None]:
 
 def test_a_release_that_fails_its_self_check_is_refused_with_advice(twice: Sandbox) -> None:
     folder, live = release_folder(twice, 0), live_id(production(twice))
-    gave = told(folder / "manifest.json")["model"]["self_check"]["risk"]
+    gave = json_in(folder / "manifest.json")["model"]["self_check"]["risk"]
     edit_manifest(folder, off_by(1e-3))
-    expected = told(folder / "manifest.json")["model"]["self_check"]["risk"]
+    expected = json_in(folder / "manifest.json")["model"]["self_check"]["risk"]
 
     result = twice.run("deployment", "--rollback")
 
@@ -286,7 +286,7 @@ def changed(value: Any, place: tuple[Any, ...], new: Any) -> Any:
 
 def damaged(manifest: Path) -> Iterator[str]:
     """Every one of the things in a manifest replaced by nonsense, and left out, in turn."""
-    value = told(manifest)
+    value = json_in(manifest)
     for place in places(value):
         for new in [*NONSENSE, *([KeyError] if place else [])]:
             yield json.dumps(changed(value, place, new))
@@ -302,7 +302,7 @@ def refusal(load: Callable[[], object]) -> str:
     return ""
 
 
-def test_a_damaged_manifest_of_a_model_is_told_or_does_no_harm(deployed: Sandbox) -> None:
+def test_a_damaged_manifest_of_a_model_is_reported_or_does_no_harm(deployed: Sandbox) -> None:
     manifest = models(deployed) / "manifest.json"
     schema, said = deployed.config.schema, []
     for text in damaged(manifest):
@@ -313,7 +313,7 @@ def test_a_damaged_manifest_of_a_model_is_told_or_does_no_harm(deployed: Sandbox
     assert 0 < said.count("") < 200  # some names, numbers and times may be any
 
 
-def test_a_damaged_manifest_of_a_release_is_told_or_does_no_harm(deployed: Sandbox) -> None:
+def test_a_damaged_manifest_of_a_release_is_reported_or_does_no_harm(deployed: Sandbox) -> None:
     release = live_release(production(deployed))
     manifest, schema = release.path / "manifest.json", deployed.config.schema
     said = []

@@ -381,12 +381,12 @@ def _check_history(soak: Soak) -> None:
     current = world.query("SELECT name, status FROM files WHERE current = 1")
     good = {name: "ingested" if good else "rejected" for name, (_, good) in expected.folder.items()}
     assert {name: status for name, status in current if name in expected.folder} == good
-    told = """
+    result = """
         SELECT drift_test IS NOT NULL,
                (SELECT count(*) FROM score_drift WHERE decision_id = id),
                (SELECT count(*) FROM input_drift WHERE decision_id = id)
         FROM decisions
     """  # of a check, four verdicts on scores, and one on each of three features and the risk
-    assert set(world.query(told)) == {(0, 0, 0), (1, 4, 4)}
+    assert set(world.query(result)) == {(0, 0, 0), (1, 4, 4)}
     size = world.config.finaldata_path.stat().st_size
     assert world.query("SELECT bytes, rows FROM master") == [(size, len(expected.finaldata()))]

@@ -68,10 +68,10 @@ def watched(world: Sandbox, *args: str) -> Watched:
         text=True,
         check=True,
     )
-    told = json.loads(done.stderr)
-    assert told["code"] == 0
-    events = [(event, Path(path), flags) for event, path, flags in told["events"]]
-    return Watched(done.stdout, told["imported"], events)
+    result = json.loads(done.stderr)
+    assert result["code"] == 0
+    events = [(event, Path(path), flags) for event, path, flags in result["events"]]
+    return Watched(done.stdout, result["imported"], events)
 
 
 @pytest.fixture

@@ -184,7 +184,7 @@ def besieged(deployed: Sandbox) -> Iterator[Sandbox]:
         yield deployed
 
 
-def told(answer: TestResponse) -> tuple[int, bytes, str]:
+def parts_of(answer: TestResponse) -> tuple[int, bytes, str]:
     return answer.status_code, answer.data, str(answer.headers)
 
 
@@ -201,10 +201,10 @@ def test_whatever_is_no_client_file_gets_the_same_answer(
             if method == "POST":
                 body = json.dumps({key: name})
                 asked = {"data": body, "content_type": "application/json", "method": "POST"}
-                answers[name] = told(attacker.open("/prediction", **asked))
+                answers[name] = parts_of(attacker.open("/prediction", **asked))
             else:
                 text = quote(name.encode(errors="surrogatepass"), safe="")
-                answers[name] = told(attacker.open(f"/prediction?{key}={text}"))
+                answers[name] = parts_of(attacker.open(f"/prediction?{key}={text}"))
 
     first = answers["/etc/nosuchfile"]
     assert first[:2] == (
@@ -465,7 +465,7 @@ def test_csv_that_cannot_be_used_is_refused_without_a_word_of_it(
     assert {text[:80]: said for text, said in found.items() if said != 422} == {}
 
 
-def test_a_bad_row_among_good_ones_is_told_without_its_values(attacker: Attacker) -> None:
+def test_a_bad_row_among_good_ones_is_reported_without_its_values(attacker: Attacker) -> None:
     body = f"{HEADER}\n" + "1,2,3\n" * 30 + f"{MARKER},2,3\n1,2,3,{MARKER}\n"
 
     assert attacker.csv(body) == 200
@@ -702,7 +702,7 @@ def folder(path: Path) -> None:
         ("production_deployment/current", ["/health", "/ready", "/scoring"]),
     ],
 )
-def test_a_damaged_file_of_the_server_s_is_told_in_its_log_only(
+def test_a_damaged_file_of_the_server_s_is_reported_in_its_log_only(
     deployed: Sandbox,
     caplog: pytest.LogCaptureFixture,
     file: str,
@@ -831,7 +831,7 @@ def test_a_request_that_is_no_http_does_not_end_the_server(deployed: Sandbox) ->
         assert send(url, "GET /health HTTP/1.1", [])[0] == 200
 
 
-def test_clients_at_risk_are_told_to_whom_asks_for_them_only(deployed: Sandbox) -> None:
+def test_clients_at_risk_are_reported_to_whom_asks_for_them_only(deployed: Sandbox) -> None:
     deployed.write("sourcedata/c.csv", [*client_rows(500, 40), f"{MARKER},10,200,5,"])
     for stage in ("ingestion", "reporting"):
         assert deployed.run(stage).code == 0

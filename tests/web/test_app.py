@@ -349,8 +349,8 @@ def test_risk_by_expected_loss_gives_the_highest_first(valued: Sandbox) -> None:
 def test_without_a_client_value_there_is_no_expected_loss(client: FlaskClient) -> None:
     answer = client.get("/risk?sort=expected_loss")
 
-    told = "there is no expected_loss: config.json names no client_value"
-    assert error_of(answer, 400) == told
+    result = "there is no expected_loss: config.json names no client_value"
+    assert error_of(answer, 400) == result
 
 
 @pytest.mark.parametrize("word", ["", "name", "RISK", "expected_loss ", "risk,expected_loss"])

@@ -122,12 +122,12 @@ def found(count: int) -> str:
 
 def expect_found(page: Page, names: list[str], place: int = 1) -> None:
     """That the list shows this page of these clients, and says so."""
-    told = page.locator(".found")
+    result = page.locator(".found")
     if not names:
-        expect(told).to_contain_text("No client was found.")
+        expect(result).to_contain_text("No client was found.")
         return
     first, last = (place - 1) * PAGE + 1, min(place * PAGE, len(names))
-    expect(told).to_contain_text(f"{first:,} to {last:,} {found(len(names))}")
+    expect(result).to_contain_text(f"{first:,} to {last:,} {found(len(names))}")
     expect(page.locator("table.clients tbody th")).to_have_text(names[first - 1 : last])
 
 
@@ -218,7 +218,7 @@ def test_the_list_tells_what_the_ranking_says(site: Site, visit: Visit) -> None:
         ]
 
 
-def test_what_was_refused_is_told_as_text(visit: Visit) -> None:
+def test_what_was_refused_is_reported_as_text(visit: Visit) -> None:
     page = visit()
     refused = page.get_by_role("table", name="Rejected files, and files of which rows")
     files = refused.locator("tbody td:first-child").all_text_contents()
@@ -375,7 +375,7 @@ def test_a_server_that_cannot_tell_says_why(site: Site, visitor: Visitor) -> Non
     visitor.problems.clear()
 
 
-def test_a_server_that_does_not_answer_is_told(visitor: Visitor) -> None:
+def test_a_server_that_does_not_answer_is_reported(visitor: Visitor) -> None:
     page = visitor.open()
     page.route("**/clients?*", lambda route: route.abort())
     page.route("**/score", lambda route: route.abort())
@@ -424,9 +424,9 @@ def test_a_client_of_any_name_opens(
     assert cells(points[0])[1] == f"{100 * round(row['risk'], 2):.0f} %"
     with site.config.finaldata_path.open(encoding="utf-8") as file:
         rows = [row for row in csv.reader(file) if row[0] == name]
-    told = page.locator("#rows tbody tr").all()
-    assert [cells(row) for row in told] == rows[::-1]
-    assert len(told) == 2
+    result = page.locator("#rows tbody tr").all()
+    assert [cells(row) for row in result] == rows[::-1]
+    assert len(result) == 2
     assert name in page.title()
 
 
@@ -486,15 +486,15 @@ def test_the_result_downloads_as_the_model_says(site: Site, visitor: Visitor) ->
     with page.expect_download() as got:
         page.get_by_role("button", name="Download the result as CSV").click()
     assert got.value.suggested_filename == "scored.csv"
-    told = pd.read_csv(Path(got.value.path()), keep_default_na=False)
+    result = pd.read_csv(Path(got.value.path()), keep_default_na=False)
     features = BATCH[list(site.config.schema.features)]
     model = live_model(site.config)
-    assert list(told.columns) == ["line", "client", "risk", "predicted", "reasons", "problem"]
-    assert told["line"].tolist() == list(range(2, 42))
-    assert told["client"].tolist() == BATCH["corporation"].tolist()
-    assert told["risk"].tolist() == [round(r, 6) for r in model.predict_proba(features)[:, 1]]
-    assert told["predicted"].tolist() == model.predict(features).tolist()
-    assert set(told["problem"]) == {""}
+    assert list(result.columns) == ["line", "client", "risk", "predicted", "reasons", "problem"]
+    assert result["line"].tolist() == list(range(2, 42))
+    assert result["client"].tolist() == BATCH["corporation"].tolist()
+    assert result["risk"].tolist() == [round(r, 6) for r in model.predict_proba(features)[:, 1]]
+    assert result["predicted"].tolist() == model.predict(features).tolist()
+    assert set(result["problem"]) == {""}
     assert untouched(site.config) == before
     assert visitor.problems == [f"failed: {site.url}/score"]  # the page gave way to the download
     visitor.problems.clear()

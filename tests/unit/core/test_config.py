@@ -166,15 +166,15 @@ def test_a_missing_config_says_how_to_name_one(tmp_path: Path) -> None:
         (b'{"schema": {"c": 1, "c": 1}}', 'is not JSON: has the key "c" twice'),
     ],
 )
-def test_what_cannot_be_read_is_told(tmp_path: Path, content: bytes, problem: str) -> None:
+def test_what_cannot_be_read_is_reported(tmp_path: Path, content: bytes, problem: str) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(content)
-    told = problems_of(path)
-    assert len(told) == 1
-    assert told[0].startswith(problem)
+    result = problems_of(path)
+    assert len(result) == 1
+    assert result[0].startswith(problem)
 
 
-def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     keys: dict[str, Any] = {
         **FIVE,
@@ -234,14 +234,14 @@ def test_a_schema_without_its_columns_lacks_just_these(tmp_path: Path) -> None:
         ("Schema", "schema"),
     ],
 )
-def test_an_unknown_key_is_told_with_the_nearest_known_one(
+def test_an_unknown_key_is_reported_with_the_nearest_known_one(
     tmp_path: Path, key: str, nearest: str
 ) -> None:
-    told = problems_of(written(tmp_path, **{key: "x"}))
-    assert told == [f'"{key}" is not a known key; did you mean "{nearest}"?']
+    result = problems_of(written(tmp_path, **{key: "x"}))
+    assert result == [f'"{key}" is not a known key; did you mean "{nearest}"?']
 
 
-def test_an_unknown_key_near_to_none_is_told_with_all(tmp_path: Path) -> None:
+def test_an_unknown_key_near_to_none_is_reported_with_all(tmp_path: Path) -> None:
     known = ", ".join((*FIVE, *OPTIONAL_KEYS))
     assert problems_of(written(tmp_path, qqq=1)) == [f'"qqq" is not a known key; known are {known}']
 
@@ -262,8 +262,8 @@ def test_keep_releases_is_a_whole_number(tmp_path: Path, value: Any) -> None:
 
 
 def test_a_long_value_is_cut_in_the_message(tmp_path: Path) -> None:
-    (told,) = problems_of(written(tmp_path, keep_releases="x" * 1000))
-    assert told == f'"keep_releases" must be a whole number of at least 1, not "{"x" * 59}…'
+    (result,) = problems_of(written(tmp_path, keep_releases="x" * 1000))
+    assert result == f'"keep_releases" must be a whole number of at least 1, not "{"x" * 59}…'
 
 
 def test_the_medium_band_lies_below_the_high_one(tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_forms_of_the_report_are_those_named(tmp_path: Path, formats: list[str])
     assert load_config(written(tmp_path, report_formats=formats)).report_formats == tuple(formats)
 
 
-def test_an_unknown_form_of_the_report_is_told(tmp_path: Path) -> None:
+def test_an_unknown_form_of_the_report_is_reported(tmp_path: Path) -> None:
     assert problems_of(written(tmp_path, report_formats=["html", "docx"])) == [
         '"report_formats" names "docx"; known are html, pdf'
     ]
@@ -394,8 +394,8 @@ def test_practice_changes_nothing_for_production(tmp_path: Path) -> None:
 def test_practice_may_not_touch_production(
     tmp_path: Path, key: str, place: str, practice: bool
 ) -> None:
-    told = problems_of(written(tmp_path, practice={key: place}), practice=practice)
-    assert told == [f'"practice.{key}" is the same as "{key}": it would touch production']
+    result = problems_of(written(tmp_path, practice={key: place}), practice=practice)
+    assert result == [f'"practice.{key}" is the same as "{key}": it would touch production']
 
 
 @pytest.mark.parametrize("key", ["output_folder_path", "output_model_path", "prod_deployment_path"])
@@ -417,9 +417,9 @@ def test_practice_output_may_not_lie_in_practice_input(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["output_folder_path", "output_model_path"])
 def test_production_is_a_folder_of_its_own(tmp_path: Path, key: str) -> None:
-    (told,) = problems_of(written(tmp_path, **{key: "x", "prod_deployment_path": "x"}))
-    assert '"prod_deployment_path"' in told
-    assert f'"{key}"' in told
+    (result,) = problems_of(written(tmp_path, **{key: "x", "prod_deployment_path": "x"}))
+    assert '"prod_deployment_path"' in result
+    assert f'"{key}"' in result
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,8 @@ def test_what_is_none_is_refused_without_repeating_it(sandbox: Sandbox, url: str
 
     with pytest.raises(ConfigError) as caught:
         sandbox.config  # noqa: B018
-    told = f'"history_path" must be a path or a database\'s URL: expected {FORM}'
-    assert str(caught.value) == f"{sandbox.root / 'config.json'}: {told}"
+    result = f'"history_path" must be a path or a database\'s URL: expected {FORM}'
+    assert str(caught.value) == f"{sandbox.root / 'config.json'}: {result}"
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ def test_a_lock_held_by_another_process_tells_which_and_since_when(tmp_path: Pat
     with held_by_another(lock) as holder:
         with pytest.raises(LockHeldError) as caught, file_lock(lock):
             pass
-        told = rf"another run is at work \(process {holder.pid}, since (\S+)\); {lock}"
-        match = re.fullmatch(told, str(caught.value))
+        result = rf"another run is at work \(process {holder.pid}, since (\S+)\); {lock}"
+        match = re.fullmatch(result, str(caught.value))
     assert match
     assert match[1][:10] == utc_now()[:10]
 

@@ -105,13 +105,13 @@ def test_where_a_folder_is_in_the_way_it_is_named_and_nothing_is_left(tmp_path: 
 
 def test_an_error_names_the_file_unless_it_says_by_itself_what_is_wrong(tmp_path: Path) -> None:
     bare, named, words = OSError(28, "full"), OSError(2, "gone", "/other/file"), OSError("damaged")
-    told = []
+    result = []
     for error in (bare, named, words):
         with pytest.raises(OSError) as caught, errors_with_path(tmp_path):  # noqa: PT011
             raise error
-        told.append(str(caught.value))
+        result.append(str(caught.value))
 
-    assert told == [f"[Errno 28] full: '{tmp_path}'", "[Errno 2] gone: '/other/file'", "damaged"]
+    assert result == [f"[Errno 28] full: '{tmp_path}'", "[Errno 2] gone: '/other/file'", "damaged"]
 
 
 def test_the_same_content_is_not_written_again(tmp_path: Path) -> None:
@@ -135,5 +135,5 @@ def test_a_digest_is_the_sha256_of_the_content(tmp_path: Path) -> None:
     )
 
 
-def test_now_is_told_in_utc_to_the_millisecond() -> None:
+def test_now_is_reported_in_utc_to_the_millisecond() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", utc_now())

@@ -21,7 +21,7 @@ NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("at", "told"),
+    ("at", "result"),
     [
         ("2026-11-22T09:00:01Z", "just now"),  # a clock that was put back
         ("2026-11-22T08:59:00.500Z", "just now"),
@@ -34,37 +34,37 @@ NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
         ("2022-11-22T09:00:00Z", "1,461 days ago"),
     ],
 )
-def test_ago_is_told_to_the_unit_that_matters(at: str, told: str) -> None:
-    assert format_age(at, NOW) == told
+def test_ago_is_reported_to_the_unit_that_matters(at: str, result: str) -> None:
+    assert format_age(at, NOW) == result
 
 
-def test_ago_is_from_now_unless_told_otherwise() -> None:
+def test_ago_is_from_now_by_default() -> None:
     assert format_age(datetime.now(UTC).isoformat()) == "just now"
 
 
 @pytest.mark.parametrize(
-    ("count", "told"), [(0, "0 files"), (1, "1 file"), (2, "2 files"), (2000, "2,000 files")]
+    ("count", "result"), [(0, "0 files"), (1, "1 file"), (2, "2 files"), (2000, "2,000 files")]
 )
-def test_one_is_told_apart_from_several(count: int, told: str) -> None:
-    assert pluralize(count, "file") == told
+def test_one_is_distinguished_from_several(count: int, result: str) -> None:
+    assert pluralize(count, "file") == result
 
 
-def test_an_odd_plural_can_be_told() -> None:
+def test_an_odd_plural_can_be_reported() -> None:
     assert [pluralize(n, "batch", "batches") for n in (1, 2)] == ["1 batch", "2 batches"]
 
 
-def test_times_are_told_to_the_minute_and_to_the_day() -> None:
+def test_times_are_reported_to_the_minute_and_to_the_day() -> None:
     assert format_minute("2026-11-02T09:59:59.999Z") == "2026-11-02 09:59"
     assert format_day("2026-11-02T23:59:59.999Z") == "2 November 2026"
     assert format_day("2026-01-31T00:00:00Z") == "31 January 2026"
 
 
-def test_a_day_is_told_in_utc() -> None:
+def test_a_day_is_reported_in_utc() -> None:
     assert format_day("2026-11-02T01:30:00+02:00") == "1 November 2026"
 
 
 @pytest.mark.parametrize(
-    ("share", "told"),
+    ("share", "result"),
     [
         (None, "-"),
         (0.0, "0.0 %"),
@@ -74,8 +74,8 @@ def test_a_day_is_told_in_utc() -> None:
         (1.0, "100.0 %"),
     ],
 )
-def test_a_share_is_told_in_percent(share: float | None, told: str) -> None:
-    assert format_percent(share) == told
+def test_a_share_is_reported_in_percent(share: float | None, result: str) -> None:
+    assert format_percent(share) == result
 
 
 def test_percent_and_scores_may_have_other_decimals() -> None:
@@ -87,7 +87,7 @@ def test_a_score_that_is_none_is_undefined() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "result"),
     [
         (0.0, "0 s"),
         (0.081234, "0.0812 s"),
@@ -97,12 +97,12 @@ def test_a_score_that_is_none_is_undefined() -> None:
         (4321.0, "4,321 s"),
     ],
 )
-def test_seconds_are_told_to_three_digits_or_whole(value: float, told: str) -> None:
-    assert format_seconds(value) == told
+def test_seconds_are_reported_to_three_digits_or_whole(value: float, result: str) -> None:
+    assert format_seconds(value) == result
 
 
 @pytest.mark.parametrize(
-    ("release", "told"),
+    ("release", "result"),
     [
         (None, "-"),
         ("", "-"),
@@ -111,8 +111,8 @@ def test_seconds_are_told_to_three_digits_or_whole(value: float, told: str) -> N
         ("1000000-20261122T090000Z", "1000000"),
     ],
 )
-def test_a_release_is_called_by_its_number(release: str | None, told: str) -> None:
-    assert format_release_number(release) == told
+def test_a_release_is_called_by_its_number(release: str | None, result: str) -> None:
+    assert format_release_number(release) == result
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+49 30", "-5", "@SUM(A1)", "\tx", "\rx", "'=1", "''=1"])
@@ -126,5 +126,5 @@ def test_other_texts_stay(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["=1", "'=1", "''=1", "-", "acme", "'quoted'", "", "'", "''"])
-def test_the_text_can_be_told_from_its_cell(text: str) -> None:
+def test_the_text_can_be_distinguished_from_its_cell(text: str) -> None:
     assert unescape_formula(escape_formula(text)) == text

@@ -61,7 +61,7 @@ def test_a_clients_value_may_be_one_sum(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "told"),
+    ("key", "value", "result"),
     [
         ("model", "forest", 'must be one of "logistic", "boosting", "auto", not "forest"'),
         ("model", ["auto"], 'must be one of "logistic", "boosting", "auto", not ["auto"]'),
@@ -88,8 +88,8 @@ def test_a_clients_value_may_be_one_sum(tmp_path: Path) -> None:
         ("save_rate", True, "must be a number above 0, up to 1, not true"),
     ],
 )
-def test_what_cannot_be_is_told(tmp_path: Path, key: str, value: Any, told: str) -> None:
-    assert problems(tmp_path, **{key: value}) == f'"{key}" {told}'
+def test_what_cannot_be_is_reported(tmp_path: Path, key: str, value: Any, result: str) -> None:
+    assert problems(tmp_path, **{key: value}) == f'"{key}" {result}'
 
 
 def test_the_threshold_of_value_needs_all_three(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_the_threshold_of_value_needs_all_three(tmp_path: Path) -> None:
     ]
 
 
-def test_a_contact_that_never_pays_is_told(tmp_path: Path) -> None:
+def test_a_contact_that_never_pays_is_reported(tmp_path: Path) -> None:
     assert problems(tmp_path, threshold="value", **{**WORTH, "contact_cost": 250}) == (
         '"contact_cost" is 250, no less than save_rate * client_value (250):'
         " no client would be worth contacting"
@@ -113,12 +113,12 @@ def test_a_column_is_called_by_its_name_unless_a_label_is_given(tmp_path: Path) 
     assert load_config(path).labels == {"Credit_Score": "Credit Score", "Age": "years of age"}
 
 
-def test_a_label_of_no_feature_is_told(tmp_path: Path) -> None:
+def test_a_label_of_no_feature_is_reported(tmp_path: Path) -> None:
     assert problems(tmp_path, labels={"lastmonth_activty": "x"}) == (
         '"labels.lastmonth_activty" is not a known key; did you mean "lastmonth_activity"?'
     )
 
 
 def test_a_label_must_be_a_text(tmp_path: Path) -> None:
-    told = problems(tmp_path, labels={"lastmonth_activity": ""})
-    assert told == '"labels.lastmonth_activity" must be a text in quotes'
+    result = problems(tmp_path, labels={"lastmonth_activity": ""})
+    assert result == '"labels.lastmonth_activity" must be a text in quotes'

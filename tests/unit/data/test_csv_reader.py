@@ -54,7 +54,7 @@ def zipped() -> bytes:
     return target.getvalue()
 
 
-def test_a_row_is_told_with_its_line_and_in_canonical_form() -> None:
+def test_a_row_is_reported_with_its_line_and_in_canonical_form() -> None:
     rows = list(table(f"{HEADER}\n acme , 1.0,2e1,,YES\nb,-3,0.50,7,\n"))
     assert rows == [GoodRow(2, "acme,1,20,,1"), GoodRow(3, "b,-3,0.5,7,")]
 
@@ -135,7 +135,7 @@ def test_a_fault_far_down_comes_after_the_rows_above_it() -> None:
         ("lonely", "has 1 fields where the header has 5"),
     ],
 )
-def test_a_bad_row_is_told_with_line_reason_and_text(row: str, reason: str) -> None:
+def test_a_bad_row_is_reported_with_line_reason_and_text(row: str, reason: str) -> None:
     assert bad_row(row) == BadRow(2, reason, row)
 
 
@@ -153,7 +153,7 @@ def test_a_long_value_is_cut_in_the_reason() -> None:
     )
 
 
-def test_a_value_with_a_line_break_is_told_on_one_line() -> None:
+def test_a_value_with_a_line_break_is_reported_on_one_line() -> None:
     (bad,) = table(f'{HEADER}\na,"1\n2",2,3,0\n')
     assert isinstance(bad, BadRow)
     assert bad.reason == r"lastmonth_activity '1\n2' is not a number"
@@ -216,7 +216,7 @@ def test_more_than_a_tenth_is_not(bad: int, rows: int) -> None:
     )
 
 
-def test_the_first_three_bad_rows_are_told() -> None:
+def test_the_first_three_bad_rows_are_reported() -> None:
     bad = [BadRow(line, "is odd", "x") for line in range(2, 9)]
     assert too_many_bad(bad, 7) == (
         "has too many bad rows: 7 of 7, more than a tenth"
@@ -280,7 +280,7 @@ def test_any_text_is_taken_as_python_reads_it(text: str, block: int) -> None:
         ("é\n".encode() * 9 + b"\xc3(\n", 9, "c3", 10),
     ],
 )
-def test_the_first_wrong_byte_is_told_after_the_lines_before_it(
+def test_the_first_wrong_byte_is_reported_after_the_lines_before_it(
     content: bytes, whole: int, byte: str, line: int
 ) -> None:
     text = lines_of(content)

@@ -120,7 +120,7 @@ def test_a_folder_is_read_file_by_file_in_order_of_name(tmp_path: Path) -> None:
     assert frame.index.tolist() == [0, 1, 2, 3]
 
 
-def test_a_folder_without_tables_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_tables_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_folder(tmp_path, DEFAULT_SCHEMA)
     assert str(caught.value) == f"{tmp_path}: holds no .csv file"

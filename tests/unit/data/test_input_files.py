@@ -62,7 +62,7 @@ def test_a_name_that_is_not_utf8_is_escaped(folder: Path) -> None:
     assert file.path.exists()
 
 
-def test_a_folder_that_is_not_there_is_told(folder: Path) -> None:
+def test_a_folder_that_is_not_there_is_reported(folder: Path) -> None:
     with pytest.raises(DataError) as caught:
         input_files.list_input(folder / "none")
     assert str(caught.value) == (
@@ -70,7 +70,7 @@ def test_a_folder_that_is_not_there_is_told(folder: Path) -> None:
     )
 
 
-def test_a_file_in_place_of_the_folder_is_told(folder: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_reported(folder: Path) -> None:
     (folder / "file").write_text("x")
     with pytest.raises(DataError) as caught:
         input_files.list_input(folder / "file")

@@ -56,7 +56,7 @@ def forbidden(path: Path) -> Iterator[None]:
         yield
 
 
-def test_what_was_taken_in_is_told_whole(sandbox: Sandbox, master: MasterWriter) -> None:
+def test_what_was_taken_in_is_reported_whole(sandbox: Sandbox, master: MasterWriter) -> None:
     file = written(sandbox, [KNOWN, *client_rows(0, 10), "x,y,2,3,0"])
     start = master.size
     assert take_in(sandbox.config.schema, file, master) == TakenFile(

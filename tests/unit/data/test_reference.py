@@ -86,12 +86,12 @@ def test_json_brings_back_every_digit(ages: list[float], risk: list[float], plac
 
 def changed(path: str, value: Any) -> object:
     """The object with one place of it changed."""
-    told = json.loads(json.dumps(TOLD))
-    place, (*steps, last) = told, path.split(".")
+    result = json.loads(json.dumps(TOLD))
+    place, (*steps, last) = result, path.split(".")
     for step in steps:
         place = place[step]
     place[last] = value
-    return told
+    return result
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_any_number_of_rows_is_answered(count: int) -> None:
     assert decision.tolist() == ByEstimator(core_of(MIXED), MIXED).decision(rows).tolist()
 
 
-def test_missing_values_are_told_apart_where_they_mean_something() -> None:
+def test_missing_values_are_distinguished_where_they_mean_something() -> None:
     schema = Schema("client", "left", ("age",), ())
     random = np.random.default_rng(5)
     ages = random.choice([np.nan, 20.0, 30.0], 600)
@@ -93,7 +93,7 @@ def words_table(count: int, rows: int) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("count", [2, 33, MAX_CATEGORIES, MAX_CATEGORIES + 1, 600])
-def test_many_categories_are_told_apart_as_the_model_does(count: int) -> None:
+def test_many_categories_are_distinguished_as_the_model_does(count: int) -> None:
     schema = Schema("client", "left", (), ("place",))
     table = words_table(count, 6000)
     model = fit_model("boosting", table, schema)

@@ -119,8 +119,8 @@ def test_a_model_is_saved_beside_its_manifest(
 
 @pytest.mark.usefixtures("saved")
 def test_its_reference_lies_beside_it(model: Model, frame: pd.DataFrame, tmp_path: Path) -> None:
-    told = json.loads((tmp_path / "models/reference.json").read_text(encoding="utf-8"))
-    assert reference_from_json(json.dumps(told).encode()) == reference_of(
+    result = json.loads((tmp_path / "models/reference.json").read_text(encoding="utf-8"))
+    assert reference_from_json(json.dumps(result).encode()) == reference_of(
         frame, risk_of(model, frame), SCHEMA, RECIPE.seed
     )
 
@@ -184,7 +184,7 @@ def test_what_names_anything_but_the_parts_of_a_model_is_never_unpickled(
     assert caplog.messages == [str(caught.value)]
 
 
-def test_a_model_of_another_version_is_told_and_used_if_it_answers_the_same(
+def test_a_model_of_another_version_is_reported_and_used_if_it_answers_the_same(
     saved: TrainedModel, frame: pd.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "models"
@@ -247,7 +247,7 @@ def test_a_self_check_may_have_gaps(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("saved")
-def test_a_model_of_other_features_is_told(tmp_path: Path) -> None:
+def test_a_model_of_other_features_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
         load_trained(tmp_path / "models", Schema("id", "left", ("age",), ("land",)))
     assert str(caught.value) == (
@@ -257,7 +257,7 @@ def test_a_model_of_other_features_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("saved")
-def test_a_column_that_changed_its_role_is_told(tmp_path: Path) -> None:
+def test_a_column_that_changed_its_role_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
         load_trained(tmp_path / "models", Schema("id", "left", ("age",), ("spend",)))
     assert str(caught.value) == (

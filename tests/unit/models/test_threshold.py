@@ -61,7 +61,7 @@ def test_of_a_column_the_median_of_those_worth_a_contact_decides() -> None:
 
 
 @pytest.mark.parametrize("balance", [[0.0], [-5.0], [math.nan], [10.0]])
-def test_a_contact_that_never_pays_is_told(balance: list[float]) -> None:
+def test_a_contact_that_never_pays_is_reported(balance: list[float]) -> None:
     with pytest.raises(ModelError) as caught:
         found_for(Worth("balance", 10.0, 0.5), pd.DataFrame({"balance": balance}))
     assert str(caught.value) == (

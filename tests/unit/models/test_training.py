@@ -66,7 +66,7 @@ def test_a_missing_number_stands_at_the_median_of_the_labelled_rows() -> None:
     assert np.array_equal(risk_of(model, gap), risk_of(model, filled))
 
 
-def test_classes_that_can_be_told_apart_are_borne() -> None:
+def test_classes_that_can_be_distinguished_are_borne() -> None:
     frame = frame_of_text(
         "\n".join([*client_rows(0, 60), ""]), DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns
     )

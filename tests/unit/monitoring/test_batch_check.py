@@ -132,14 +132,14 @@ def test_without_any_known_outcome_the_input_alone_is_judged(deployed: Sandbox) 
 def test_of_no_rows_nothing_is_said(deployed: Sandbox) -> None:
     found = judged(deployed, batch(deployed, NOISY)[:0], EARLIER)
     assert (found.labelled, found.scores) == (0, None)
-    told = {one.verdict for one in (*found.by_score, *found.by_input)}
-    assert told == {"not enough evidence"}
+    result = {one.verdict for one in (*found.by_score, *found.by_input)}
+    assert result == {"not enough evidence"}
 
 
 def test_input_drift_is_logged(deployed: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     found = judged(deployed, SHIFTED)
-    told = [record.getMessage() for record in caplog.records if record.name == "fullprocess"]
-    assert told == [f"input drift: {one.name}: {one.reason}" for one in found.drifted]
+    result = [record.getMessage() for record in caplog.records if record.name == "fullprocess"]
+    assert result == [f"input drift: {one.name}: {one.reason}" for one in found.drifted]
     assert [one.feature for one in found.drifted] == [
         "lastmonth_activity",
         "lastyear_activity",
@@ -170,7 +170,7 @@ def test_without_a_reference_the_input_is_not_compared(
         ("{}", "Object missing required field `numbers`"),
     ],
 )
-def test_a_damaged_reference_is_told(deployed: Sandbox, text: str, fault: str) -> None:
+def test_a_damaged_reference_is_reported(deployed: Sandbox, text: str, fault: str) -> None:
     release = live(deployed)
     (release.path / "reference.json").write_text(text)
     with pytest.raises(ReleaseError) as caught:
@@ -178,7 +178,7 @@ def test_a_damaged_reference_is_told(deployed: Sandbox, text: str, fault: str) -
     assert str(caught.value) == f"release {release.id} is damaged: reference.json: {fault}"
 
 
-def test_a_reference_that_is_gone_is_told(deployed: Sandbox) -> None:
+def test_a_reference_that_is_gone_is_reported(deployed: Sandbox) -> None:
     release = live(deployed)
     (release.path / "reference.json").unlink()
     with pytest.raises(ReleaseError, match=rf"^release {release.id} is damaged: reference\.json: "):
@@ -189,7 +189,7 @@ def test_a_reference_that_is_gone_is_told(deployed: Sandbox) -> None:
 
 
 def judgement(verdict: str, labelled: int, *drifted: str) -> Judgement:
-    told = ScoreDrift("raw", verdict, "the scores say so", {})
+    result = ScoreDrift("raw", verdict, "the scores say so", {})
     names = ("age", "place", "risk")
     by_input = tuple(
         FeatureDrift(
@@ -198,7 +198,7 @@ def judgement(verdict: str, labelled: int, *drifted: str) -> Judgement:
         )
         for name in names
     )
-    return Judgement(told, labelled, None, (told,), by_input)
+    return Judgement(result, labelled, None, (result,), by_input)
 
 
 @pytest.mark.parametrize(
@@ -226,5 +226,5 @@ def judgement(verdict: str, labelled: int, *drifted: str) -> Judgement:
 def test_retrain_on_says_what_calls_for_a_challenger(
     found: Judgement, score: str | None, input_: str | None, new_data: str | None
 ) -> None:
-    told = [found.why_retrain(retrain_on) for retrain_on in RetrainOn]
-    assert told == [score, input_, new_data]
+    result = [found.why_retrain(retrain_on) for retrain_on in RetrainOn]
+    assert result == [score, input_, new_data]

@@ -27,8 +27,8 @@ from pipeline.monitoring.scores import Scores
 def f1_interval(rows: Predictions, seed: int) -> Interval | None:
     """That of the F1 alone, as the intervals of all scores have it."""
     resampled = f1_of(resampled_confusions(rows, np.random.default_rng(seed)))
-    told = bool(rows.outcomes.any() or rows.predicted.any())
-    return interval_of(resampled) if told else None
+    result = bool(rows.outcomes.any() or rows.predicted.any())
+    return interval_of(resampled) if result else None
 
 
 def sample(rows: int, seed: int, per_client: int = 1, right: float = 0.8) -> Predictions:
@@ -237,8 +237,8 @@ def scored(clients: int, seed: int, times: int = 1) -> tuple[Predictions, np.nda
     risk = random.beta(1, 2, clients).round(3)  # with ties
     outcomes = (random.random(clients) < risk).astype(int)
     columns = (outcomes, (risk > 0.5).astype(int), np.arange(clients), risk)
-    *told, risk = (np.repeat(column, times) for column in columns)
-    return Predictions(*told), risk
+    *result, risk = (np.repeat(column, times) for column in columns)
+    return Predictions(*result), risk
 
 
 def test_it_tells_of_every_score_by_its_name_in_the_history() -> None:
@@ -281,13 +281,13 @@ def test_weighted_resamples_scatter_as_clients_drawn_one_by_one() -> None:
     for _ in range(200):
         drawn = random.integers(100, size=100)
         rows = np.concatenate([np.flatnonzero(sample.clients == client) for client in drawn])
-        told = sample.outcomes[rows], risk[rows]
+        result = sample.outcomes[rows], risk[rows]
         plain.append(
             [
-                metrics.roc_auc_score(*told),
-                metrics.average_precision_score(*told),
-                metrics.log_loss(*told),
-                metrics.brier_score_loss(*told),
+                metrics.roc_auc_score(*result),
+                metrics.average_precision_score(*result),
+                metrics.log_loss(*result),
+                metrics.brier_score_loss(*result),
             ]
         )
     found = score_intervals(sample, risk, seed=5)

@@ -244,7 +244,7 @@ def test_new_categories_are_usual_where_many_occurred_once() -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1, 19])
-def test_of_few_rows_nothing_is_told(rows: int) -> None:
+def test_of_few_rows_nothing_is_reported(rows: int) -> None:
     for found in compared(clients(rows, 2, shift=5)).values():
         assert found.verdict == "not enough evidence"
         assert found.reason == f"rows with a value in the batch: {rows}, at least 20 are needed"
@@ -255,7 +255,7 @@ def test_twenty_rows_are_enough() -> None:
     assert compared(clients(20, 2, shift=5))["number"].verdict == "drift"
 
 
-def test_of_few_rows_of_training_data_nothing_is_told() -> None:
+def test_of_few_rows_of_training_data_nothing_is_reported() -> None:
     reference = reference_of(clients(19, 1), risk(19, 1), SCHEMA, seed=1)
     for found in compared(clients(500, 2), reference).values():
         assert found.verdict == "not enough evidence"
@@ -282,7 +282,7 @@ def test_columns_of_one_value_that_get_another_are_drift(age: float) -> None:
     assert [one.verdict for one in found.values()] == ["drift"] * 3
 
 
-def test_a_column_that_the_reference_lacks_is_told() -> None:
+def test_a_column_that_the_reference_lacks_is_reported() -> None:
     other = replace(REFERENCE, numbers={"size": Numbers(0, 0, ())}, categories={})
     with pytest.raises(ValueError, match=r"^the reference has no column age, place$"):
         compared(clients(30, 1), other)
@@ -400,7 +400,7 @@ def test_where_values_tie_they_have_a_bin_of_their_own() -> None:
     assert binned(np.array([-1.0, 0.0, 0.0, 1.0]), edges).tolist() == [1, 2, 1, 0, 0, 0]
 
 
-def test_a_constant_is_told_from_what_is_lower_and_higher() -> None:
+def test_a_constant_is_distinguished_from_what_is_lower_and_higher() -> None:
     edges = quantile_edges(np.full(100, 7.0), 10)
     assert binned(np.array([6.0, 7.0, 7.0, 8.0]), edges).tolist() == [1, 2, 1]
 

@@ -134,7 +134,7 @@ def test_rows_without_a_known_outcome_are_left_out() -> None:
 # calibration
 
 
-def test_rows_are_told_apart_by_tenths_of_risk() -> None:
+def test_rows_are_distinguished_by_tenths_of_risk() -> None:
     risk = np.array([0.0, 0.05, 0.1, 0.125, 0.5, 0.95, 1.0])
     outcomes = np.array([0, 1, 0, 1, 1, 1, 0])
     assert calibration_bins(outcomes, risk) == (

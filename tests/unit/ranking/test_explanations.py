@@ -145,8 +145,8 @@ def test_they_are_those_a_sort_gives(rows: list[list[float]]) -> None:
         [i for i in sorted(range(4), key=lambda i: -row[i]) if row[i] >= MIN_CONTRIBUTION][:3]
         for row in rows
     ]
-    told = [[i for i in row if i >= 0] for row in strongest(found).T.tolist()]
-    assert told == expected
+    result = [[i for i in row if i >= 0] for row in strongest(found).T.tolist()]
+    assert result == expected
 
 
 # --- the reasons ---
@@ -162,15 +162,15 @@ BY_HAND = Linear(
 LABELS = ["last month's activity", "number of employees", "Geography"]
 
 
-def told(numbers: list[list[float]], texts: list[str], usual: Row | None) -> list[list[str]]:
+def reasons_of(numbers: list[list[float]], texts: list[str], usual: Row | None) -> list[list[str]]:
     explainer = Explainer(ByNumbers(BY_HAND), usual, LABELS)
     return explainer.reasons(Features(np.array(numbers), (texts,)))
 
 
-def test_reasons_are_told_strongest_first_beside_what_is_usual() -> None:
+def test_reasons_are_reported_strongest_first_beside_what_is_usual() -> None:
     usual = Row([41.0, 60.0], ["France"])
 
-    assert told(
+    assert reasons_of(
         [[3, 50], [41, 60], [90, 20], [41, 61]], ["Germany", "", "Spain", "France"], usual
     ) == [
         [
@@ -184,7 +184,7 @@ def test_reasons_are_told_strongest_first_beside_what_is_usual() -> None:
     ]
 
 
-def test_a_missing_number_is_told_where_it_raises_the_risk() -> None:
+def test_a_missing_number_is_reported_where_it_raises_the_risk() -> None:
     table = random_table(MIXED)
     table["left"] = table["age"].isna().astype("float64")
     scorer = ByEstimator(fit_model(BOOSTING, table, MIXED), MIXED)
@@ -196,7 +196,7 @@ def test_a_missing_number_is_told_where_it_raises_the_risk() -> None:
 
 
 def test_without_usual_values_there_are_no_reasons() -> None:
-    assert told([[3, 50]], ["Germany"], None) == [[]]
+    assert reasons_of([[3, 50]], ["Germany"], None) == [[]]
 
 
 def test_no_rows_have_no_reasons() -> None:

@@ -140,7 +140,7 @@ def test_clients_of_equal_risk_stand_in_order_of_log_odds_then_of_name() -> None
 # --- whom to contact ---
 
 
-def told(policy: Policy, *rows: tuple[float, float]) -> Ranking:
+def ranking_of(policy: Policy, *rows: tuple[float, float]) -> Ranking:
     """The ranking of clients with these risks and values, by a model that says so."""
     frame = client_frame(*[(f"c{i}", risk, 0, value, 0) for i, (risk, value) in enumerate(rows)])
     return rank_clients(GIVEN_RISK, frame, DEFAULT_SCHEMA, policy)
@@ -159,7 +159,7 @@ OWN = Worth("number_of_employees", contact_cost=10, save_rate=0.5)
     ],
 )
 def test_those_are_contacted_whom_the_model_predicts_to_leave(policy: Policy) -> None:
-    found = told(policy, (0.9, 0), (0.51, 1000), (0.49, 1000), (0.1, 1000))
+    found = ranking_of(policy, (0.9, 0), (0.51, 1000), (0.49, 1000), (0.1, 1000))
 
     assert found.contact.tolist() == [True, True, False, False]
 
@@ -167,14 +167,14 @@ def test_those_are_contacted_whom_the_model_predicts_to_leave(policy: Policy) ->
 def test_by_their_own_value_those_are_contacted_with_whom_it_pays() -> None:
     policy = Policy(threshold="value", worth=OWN)
 
-    found = told(policy, (0.9, 20), (0.5, 40), (0.49, 41), (0.25, 1000), (0.2, -1000))
+    found = ranking_of(policy, (0.9, 20), (0.5, 40), (0.49, 41), (0.25, 1000), (0.2, -1000))
 
     # 0.9 * 0.5 * 20 = 9; 0.5 * 0.5 * 40 = 10, no more than the cost; 10.045; 125; -100
     assert found.contact.tolist() == [False, False, True, True, False]
 
 
 def test_a_client_of_unknown_value_is_contacted_if_predicted_to_leave() -> None:
-    found = told(Policy(threshold="value", worth=OWN), (0.9, math.nan), (0.4, math.nan))
+    found = ranking_of(Policy(threshold="value", worth=OWN), (0.9, math.nan), (0.4, math.nan))
 
     assert found.contact.tolist() == [True, False]
 
@@ -183,14 +183,14 @@ def test_a_client_of_unknown_value_is_contacted_if_predicted_to_leave() -> None:
 
 
 def test_without_a_client_value_nothing_is_said_of_losses() -> None:
-    found = told(Policy(), (0.9, 20))
+    found = ranking_of(Policy(), (0.9, 20))
 
     assert (found.loss, found.loss_rank.tolist()) == (None, [])
 
 
 def test_the_expected_loss_is_the_risk_times_the_value() -> None:
-    sum_of_all = told(Policy(worth=Worth(200.0)), (0.9, 0), (0.123456, 0))
-    of_each = told(Policy(worth=OWN), (0.9, 20), (0.5, 1000.5), (0.4, math.nan), (0.0, -5))
+    sum_of_all = ranking_of(Policy(worth=Worth(200.0)), (0.9, 0), (0.123456, 0))
+    of_each = ranking_of(Policy(worth=OWN), (0.9, 20), (0.5, 1000.5), (0.4, math.nan), (0.0, -5))
 
     assert (sum_of_all.loss is not None, of_each.loss is not None) == (True, True)
     np.testing.assert_array_equal(sum_of_all.loss, [180.0, 24.69])
@@ -199,7 +199,7 @@ def test_the_expected_loss_is_the_risk_times_the_value() -> None:
 
 
 def test_clients_are_ranked_by_loss_too_those_of_unknown_value_not() -> None:
-    found = told(
+    found = ranking_of(
         Policy(worth=OWN), (0.9, 10), (0.8, math.nan), (0.5, 100), (0.3, 30), (0.1, 500), (0, 0)
     )
 

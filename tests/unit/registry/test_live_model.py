@@ -103,7 +103,7 @@ def test_a_release_of_other_columns_is_not_served(deployed: Sandbox) -> None:
         live_model(deployed).get()
 
 
-def test_what_is_no_link_is_told_once_and_the_release_loaded_before_goes_on(
+def test_what_is_no_link_is_reported_once_and_the_release_loaded_before_goes_on(
     deployed: Sandbox,
 ) -> None:
     live = live_model(deployed)
@@ -121,8 +121,8 @@ def test_what_is_no_link_is_told_once_and_the_release_loaded_before_goes_on(
         f"ERROR pipeline.registry.live_model: {link} is no link to a release: Invalid argument;"
         f" {before.release.id} goes on"
     )
-    told = deployed.capsys.readouterr().err.splitlines()
-    assert [one.split(" ", 1)[1] for one in told] == [line]
+    result = deployed.capsys.readouterr().err.splitlines()
+    assert [one.split(" ", 1)[1] for one in result] == [line]
 
     link.unlink()
     link.symlink_to(target)

@@ -55,7 +55,7 @@ def test_the_link_says_what_is_live(tmp_path: Path) -> None:
     assert live_id(tmp_path) == "000002-x"
 
 
-def test_that_nothing_is_deployed_is_told(tmp_path: Path) -> None:
+def test_that_nothing_is_deployed_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ReleaseError) as caught:
         live_release(tmp_path)
     assert str(caught.value) == f"{tmp_path}: nothing is deployed yet"
@@ -67,14 +67,14 @@ def test_the_live_release_is_the_one_the_link_names(tmp_path: Path) -> None:
     assert live_release(tmp_path) == release(tmp_path, "000001-x")
 
 
-def test_a_link_that_leads_nowhere_is_told(tmp_path: Path) -> None:
+def test_a_link_that_leads_nowhere_is_reported(tmp_path: Path) -> None:
     (tmp_path / "current").symlink_to("releases/000009-x")
     with pytest.raises(ReleaseError) as caught:
         live_release(tmp_path)
     assert str(caught.value) == f"{tmp_path}: there is no release 000009-x"
 
 
-def test_ids_are_told_oldest_first(tmp_path: Path) -> None:
+def test_ids_are_reported_oldest_first(tmp_path: Path) -> None:
     put(*(release(tmp_path, i) for i in ("000010-b", "000002-c", "000001-d")))
     assert release_ids(tmp_path) == ["000001-d", "000002-c", "000010-b"]
 
@@ -103,7 +103,7 @@ def test_the_manifest_of_a_release_does_not_say_where_it_lies(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("release_id", ["000009-x", "..", "", ".", "../releases/000001-x"])
-def test_an_unknown_release_is_told(tmp_path: Path, release_id: str) -> None:
+def test_an_unknown_release_is_reported(tmp_path: Path, release_id: str) -> None:
     put(release(tmp_path, "000001-x"))
     with pytest.raises(ReleaseError) as caught:
         read_release(tmp_path, release_id)
@@ -113,7 +113,7 @@ def test_an_unknown_release_is_told(tmp_path: Path, release_id: str) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"{}", b"[]", b"null", b'"text"', b"\xff", b'{"deployed_at": "x"}']
 )
-def test_a_damaged_manifest_of_a_release_is_told(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_manifest_of_a_release_is_reported(tmp_path: Path, content: bytes) -> None:
     put(release(tmp_path, "000001-x"))
     (tmp_path / "releases/000001-x/manifest.json").write_bytes(content)
     with pytest.raises(ReleaseError, match=r"^release 000001-x is damaged: manifest\.json: "):

@@ -45,22 +45,22 @@ def live_words(now: Status) -> str:
     )
 
 
-def told(now: Status, risks: Risks | None = RISKS, *, within_run: bool = False) -> State:
+def state_of(now: Status, risks: Risks | None = RISKS, *, within_run: bool = False) -> State:
     return overall_health(now, risks, NOW, within_run=within_run)
 
 
 def test_all_is_well(well: Status) -> None:
-    found = told(well)
+    found = state_of(well)
 
     assert (found.level, found.word) == (GOOD, "All is well")
     assert found.sentence == f"{live_words(well)}; a stage last ran 5 minutes ago."
 
 
-def test_the_figures_are_told_with_what_they_are(well: Status) -> None:
+def test_the_figures_are_reported_with_what_they_are(well: Status) -> None:
     release = well.release
     assert isinstance(release, Release)
 
-    assert told(well).facts == (
+    assert state_of(well).facts == (
         Fact("Live release", "1", f"since {format_day(release.deployed_at)}"),
         Fact("F1 on the test data", format_score(release.f1), "120 rows learned"),
         Fact("At high risk", "1", "of 10,000 clients"),
@@ -71,7 +71,7 @@ def test_the_figures_are_told_with_what_they_are(well: Status) -> None:
 
 
 def test_before_anything_ran_it_says_what_to_do() -> None:
-    found = told(Status(None, None, None, (), (), (), None), None)
+    found = state_of(Status(None, None, None, (), (), (), None), None)
 
     assert (found.level, found.word) == (WARNING, "Needs attention")
     assert found.sentence == "no release is live yet: run python fullprocess.py."
@@ -122,13 +122,13 @@ def drift(outcome: ChallengeOutcome) -> LastVerdict:
 def test_what_is_wrong_or_doubtful_is_said_first(
     well: Status, change: dict[str, Any], level: str, sentence: str
 ) -> None:
-    found = told(replace(well, **change))
+    found = state_of(replace(well, **change))
     assert (found.level, found.sentence[: len(sentence)]) == (level, sentence)
 
 
 def test_within_a_run_nothing_is_said_of_that_run(well: Status) -> None:
     running = replace(well, last_run=replace(DONE, ended_at=None, outcome=None))
-    found = told(running, within_run=True)
+    found = state_of(running, within_run=True)
 
     assert (found.level, found.sentence) == (GOOD, f"{live_words(well)}.")
     assert [fact.name for fact in found.facts] == [
@@ -178,7 +178,7 @@ def test_what_drifted_from_a_former_release_is_none_of_the_live_ones(well: Statu
 def test_a_model_with_an_f1_of_0_is_a_doubt(well: Status) -> None:
     assert isinstance(well.release, Release)
 
-    found = told(replace(well, release=replace(well.release, f1=0.0)))
+    found = state_of(replace(well, release=replace(well.release, f1=0.0)))
 
     assert found.level == WARNING
     assert found.sentence.startswith(

@@ -127,10 +127,10 @@ def test_it_has_a_title_and_a_language(paper: Callable[[str], Paper]) -> None:
 
 
 def test_it_is_of_the_moment_that_it_tells(paper: Callable[[str], Paper]) -> None:
-    told = paper("rich").reader.metadata
+    result = paper("rich").reader.metadata
 
-    assert told is not None
-    assert f"{told.creation_date:%Y-%m-%d %H:%M:%S %z}" == f"{MADE_AT}:00 +0000"
+    assert result is not None
+    assert f"{result.creation_date:%Y-%m-%d %H:%M:%S %z}" == f"{MADE_AT}:00 +0000"
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -138,9 +138,9 @@ def test_its_letters_are_in_it(paper: Callable[[str], Paper], world: str) -> Non
     names = set()
     for page in paper(world).reader.pages:
         for font in page["/Resources"]["/Font"].values():
-            told = font.get_object()
-            names.add(told["/BaseFont"].split("+")[1])
-            (described,) = told["/DescendantFonts"]
+            result = font.get_object()
+            names.add(result["/BaseFont"].split("+")[1])
+            (described,) = result["/DescendantFonts"]
             assert "/FontFile2" in described.get_object()["/FontDescriptor"].get_object()
     assert names == {"DejaVuSansBook", "DejaVuSansBold"}
 
@@ -148,22 +148,22 @@ def test_its_letters_are_in_it(paper: Callable[[str], Paper], world: str) -> Non
 def test_it_tells_state_clients_scores_and_release(
     paper: Callable[[str], Paper], settled: Sandbox
 ) -> None:
-    told = paper("rich").words
+    result = paper("rich").words
 
     live = live_release(settled.config.prod_deployment_path)
-    assert "All is well Release 1, live since" in told
-    assert f"has an F1 of {live.f1:.3f} on the test data" in told
-    assert f"F1 {many_judged().scores.f1:.3f}" in told
-    assert "1 Client 0 99.0 % number of employees 3, usual 41" in told
-    assert "20 Client 19 " in told
-    assert "F1 of the live model on new rows: " in told
+    assert "All is well Release 1, live since" in result
+    assert f"has an F1 of {live.f1:.3f} on the test data" in result
+    assert f"F1 {many_judged().scores.f1:.3f}" in result
+    assert "1 Client 0 99.0 % number of employees 3, usual 41" in result
+    assert "20 Client 19 " in result
+    assert "F1 of the live model on new rows: " in result
 
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_every_page_says_which_it_is(paper: Callable[[str], Paper], world: str) -> None:
-    for number, told in enumerate(paper(world).pages, start=1):
-        assert f"Report of {MADE_AT} UTC, of release 000001-" in told
-        assert f"Page {number}" in told
+    for number, result in enumerate(paper(world).pages, start=1):
+        assert f"Report of {MADE_AT} UTC, of release 000001-" in result
+        assert f"Page {number}" in result
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -176,14 +176,14 @@ def test_no_text_begins_within_a_margin(paper: Callable[[str], Paper], world: st
 
 
 def test_letters_of_any_script_do_not_stop_it(paper: Callable[[str], Paper]) -> None:
-    told = paper("any letters").words
+    result = paper("any letters").words
 
     for name in (*NAMES[:2], "=1+1", "<b>&amp;"):
-        assert name in told
-    assert "x" * 5000 not in told.replace(" ", "")
+        assert name in result
+    assert "x" * 5000 not in result.replace(" ", "")
 
 
-def test_letters_that_the_font_lacks_are_told(paper: Callable[[str], Paper]) -> None:
+def test_letters_that_the_font_lacks_are_reported(paper: Callable[[str], Paper]) -> None:
     note = "□: a letter that this font lacks; report.html has it."
 
     assert f"3 {'□' * 12} " in paper("any letters").words
@@ -192,10 +192,10 @@ def test_letters_that_the_font_lacks_are_told(paper: Callable[[str], Paper]) -> 
 
 
 def test_long_names_and_huge_numbers_are_cut_short(paper: Callable[[str], Paper]) -> None:
-    told = paper("long names").words
+    result = paper("long names").words
 
-    assert f"1 {truncate(LONG.format(0), 40)} 99.0 % 1e+61 " in told
-    assert told.count("…") >= 40
+    assert f"1 {truncate(LONG.format(0), 40)} 99.0 % 1e+61 " in result
+    assert result.count("…") >= 40
 
 
 @pytest.mark.parametrize("lines", range(34, 52, 3))
@@ -213,7 +213,7 @@ def test_a_title_stands_on_the_page_of_its_table(settled: Sandbox, lines: int) -
     assert "first cell" in titled[0]
 
 
-def test_why_a_release_went_live_is_told_in_full(settled: Sandbox) -> None:
+def test_why_a_release_went_live_is_reported_in_full(settled: Sandbox) -> None:
     live = live_release(settled.config.prod_deployment_path)
     challenge = Challenge("mean", "000001-x", 9, 0.1, 0.2, 0.0, 0.2, "because " * 80)
     (grid,) = card_section(replace(live, challenge=challenge)).grids
@@ -221,10 +221,10 @@ def test_why_a_release_went_live_is_told_in_full(settled: Sandbox) -> None:
     assert "because " * 80 in dict(grid.paper_rows)["why it went live"]
 
 
-def test_of_many_features_the_first_are_told(paper: Callable[[str], Paper]) -> None:
-    told = paper("60 features").words
+def test_of_many_features_the_first_are_reported(paper: Callable[[str], Paper]) -> None:
+    result = paper("60 features").words
     drifted = sum(one.verdict == "drift" for one in checked_features(60).input)
-    assert f"Input: {drifted} features drifted" in told
+    assert f"Input: {drifted} features drifted" in result
 
 
 def test_a_first_release_has_its_report_too(settled: Sandbox) -> None:
@@ -233,9 +233,9 @@ def test_a_first_release_has_its_report_too(settled: Sandbox) -> None:
 
     found = paper_of((settled.root / "models/report.pdf").read_bytes())
 
-    told = found.words
+    result = found.words
     assert 2 <= len(found.pages) <= 4
-    assert live_release(settled.config.prod_deployment_path).id in told
+    assert live_release(settled.config.prod_deployment_path).id in result
     first = (settled.root / "models/clientrisk.csv").read_text().splitlines()[1].split(",")[1]
-    assert f"1 {first} " in told
-    assert "No batch was checked for drift yet." in told
+    assert f"1 {first} " in result
+    assert "No batch was checked for drift yet." in result

@@ -35,8 +35,8 @@ def screen(world: Sandbox, *args: str) -> list[str]:
 
 def line(world: Sandbox, label: str) -> str:
     """What the status says beside one label."""
-    (told,) = [line for line in screen(world) if line.startswith(f"{label} ")]
-    return told[len(label) :].strip()
+    (result,) = [line for line in screen(world) if line.startswith(f"{label} ")]
+    return result[len(label) :].strip()
 
 
 def one(world: Sandbox, sql: str) -> str:
@@ -99,16 +99,16 @@ def test_new_files_are_counted_and_the_first_five_named(settled: Sandbox) -> Non
     assert line(settled, "new files") == "7: a.csv, c.csv, d.csv, e.csv, f.csv and 2 more"
 
 
-def test_rejected_files_are_counted_and_the_latest_ten_told_with_their_reason(
+def test_rejected_files_are_counted_and_the_latest_ten_reported_with_their_reason(
     settled: Sandbox,
 ) -> None:
     for number in range(12):
         settled.write(f"sourcedata/bad{number:02d}.csv", "\n")
     assert settled.run("fullprocess").code == 0
 
-    told = screen(settled)
+    result = screen(settled)
 
-    assert told[5:-1] == [
+    assert result[5:-1] == [
         "rejected files 12",
         *[
             f"               bad{number:02d}.csv: it is empty; expected a header line and rows"
@@ -128,27 +128,27 @@ def test_a_run_that_was_killed_or_is_at_work_has_no_end(settled: Sandbox) -> Non
 # --- what it says where something is wrong ---
 
 
-def test_a_damaged_release_is_told_in_its_line(settled: Sandbox) -> None:
+def test_a_damaged_release_is_reported_in_its_line(settled: Sandbox) -> None:
     live = live_id(settled.config.prod_deployment_path)
     (settled.root / "production_deployment/current/manifest.json").write_text("{}")
 
-    told = screen(settled)
+    result = screen(settled)
 
-    assert told[0].startswith(f"live release   unknown: release {live} is damaged: manifest.json")
-    assert len(told) == len(NOTHING)
+    assert result[0].startswith(f"live release   unknown: release {live} is damaged: manifest.json")
+    assert len(result) == len(NOTHING)
 
 
 @pytest.mark.parametrize("ran", [False, True])
-def test_an_input_folder_that_is_gone_is_told_in_its_line(settled: Sandbox, ran: bool) -> None:
+def test_an_input_folder_that_is_gone_is_reported_in_its_line(settled: Sandbox, ran: bool) -> None:
     if not ran:
         settled.config.history_path.unlink()
     shutil.rmtree(settled.root / "sourcedata")
 
-    told = screen(settled)
+    result = screen(settled)
 
     why = "there is no such folder to take client files from"
-    assert told[3] == f"new files      unknown: {settled.root}/sourcedata: {why}"
-    assert len(told) == len(NOTHING)
+    assert result[3] == f"new files      unknown: {settled.root}/sourcedata: {why}"
+    assert len(result) == len(NOTHING)
 
 
 def test_a_history_that_is_none_is_one_clear_line(settled: Sandbox) -> None:
@@ -200,11 +200,11 @@ def test_it_imports_no_heavy_library_and_little_of_ours(settled: Sandbox) -> Non
     settled.write("sourcedata/c.csv", client_rows(300, 60))
     child = [sys.executable, "-c", SHOWN, str(PROJECT), str(settled.root / "config.json")]
 
-    *told, imported, ours = subprocess.run(
+    *result, imported, ours = subprocess.run(
         child, capture_output=True, text=True, check=True
     ).stdout.splitlines()
 
-    assert len(told) == len(NOTHING)
+    assert len(result) == len(NOTHING)
     assert imported == "0 []"
     assert "pipeline.reporting.status" in json.loads(ours)
     assert not {"pipeline.models.persistence", "pipeline.data.frames"} & set(json.loads(ours))

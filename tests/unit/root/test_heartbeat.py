@@ -41,18 +41,18 @@ def watched(world: Sandbox, answer: Answer | None = None, stage: str = "fullproc
 # --- what it hears ---
 
 
-def test_a_working_run_is_told_at_start_and_success(settled: Sandbox) -> None:
+def test_a_working_run_is_reported_at_start_and_success(settled: Sandbox) -> None:
     settled.write("sourcedata/c.csv", client_rows(300, 60))
 
     assert watched(settled) == WORKED
 
 
-def test_an_empty_tick_is_told_too(settled: Sandbox) -> None:
+def test_an_empty_tick_is_reported_too(settled: Sandbox) -> None:
     assert watched(settled) == WORKED
     assert settled.run("fullprocess").out == NOTHING_NEW
 
 
-def test_a_failing_run_is_told_at_start_and_failure(settled: Sandbox) -> None:
+def test_a_failing_run_is_reported_at_start_and_failure(settled: Sandbox) -> None:
     (settled.root / "sourcedata").rename(settled.root / "elsewhere")
     with foreign(saying("OK")) as (url, asked):
         settled.configure(heartbeat_url=f"{url}/ping")
@@ -69,7 +69,7 @@ def test_whatever_ends_a_run_early_is_a_failure_and_goes_on(error: type[BaseExce
     assert asked == FAILED
 
 
-def test_success_is_told_when_the_run_is_recorded_and_still_holds_the_lock(
+def test_success_is_reported_when_the_run_is_recorded_and_still_holds_the_lock(
     settled: Sandbox,
 ) -> None:
     settled.write("sourcedata/c.csv", client_rows(300, 60))
@@ -192,7 +192,7 @@ def raw(content: bytes) -> Answer:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "found"),
     [
         (saying("{}", status=500), "HTTP Error 500: Internal Server Error"),
         (saying("{}", status=404), "HTTP Error 404: Not Found"),
@@ -206,13 +206,13 @@ def raw(content: bytes) -> Answer:
     ],
     ids=["500", "404", "no HTTP", "a long line", "nothing", "a redirection into the machine"],
 )
-def test_a_bad_answer_is_a_warning(settled: Sandbox, answer: Answer, told: str) -> None:
+def test_a_bad_answer_is_a_warning(settled: Sandbox, answer: Answer, found: str) -> None:
     with foreign(answer) as (url, asked):
         settled.configure(heartbeat_url=f"{url}/ping")
         result = settled.run("fullprocess")
 
     assert (result.code, result.out, asked) == (0, NOTHING_NEW, WORKED)
-    assert warnings(result) == [told] * 2
+    assert warnings(result) == [found] * 2
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,9 @@ def test_a_rejected_file_is_recorded_with_its_reason_and_leaves_nothing_to_judge
     assert ledger.unreported(history) == []
 
 
-def test_rejected_files_are_told_the_latest_first_until_they_are_mended(history: History) -> None:
+def test_rejected_files_are_reported_the_latest_first_until_they_are_mended(
+    history: History,
+) -> None:
     record(history, REJECTED, replace(REJECTED, name="worse.csv", reason="is UTF-16"))
     record(history, replace(REJECTED, name="mended.csv"), taken("fine.csv"))
     record(history, taken("mended.csv"))
@@ -147,12 +149,12 @@ def test_the_record_is_a_python_list_too(history: History) -> None:
     assert ast.literal_eval(text) == json.loads(text) == names
 
 
-def test_rows_set_aside_are_told_with_their_file(history: History) -> None:
+def test_rows_set_aside_are_reported_with_their_file(history: History) -> None:
     record(history, taken("b.csv"), TAKEN)
     assert ledger.rejected_rows(history) == [("a.csv", TAKEN.bad_rows[0])]
 
 
-def test_rows_of_an_older_content_are_told_no_more(history: History) -> None:
+def test_rows_of_an_older_content_are_reported_no_more(history: History) -> None:
     record(history, TAKEN)
     record(history, taken("a.csv", "mended"))
     assert ledger.rejected_rows(history) == []

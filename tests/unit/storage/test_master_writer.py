@@ -168,7 +168,7 @@ def test_what_is_taken_back_can_come_again(path: Path) -> None:
     assert path.read_text() == text(A, C)
 
 
-def test_a_master_that_is_too_short_is_told_and_left_alone(path: Path) -> None:
+def test_a_master_that_is_too_short_is_reported_and_left_alone(path: Path) -> None:
     path.parent.mkdir()
     path.write_text(text(A))
     with pytest.raises(HistoryError) as caught:
@@ -179,7 +179,7 @@ def test_a_master_that_is_too_short_is_told_and_left_alone(path: Path) -> None:
     assert path.read_text() == text(A)
 
 
-def test_a_master_with_other_rows_than_on_record_is_told(path: Path) -> None:
+def test_a_master_with_other_rows_than_on_record_is_reported(path: Path) -> None:
     path.parent.mkdir()
     path.write_text(text(A, B))
     with pytest.raises(HistoryError) as caught:

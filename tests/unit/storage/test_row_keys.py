@@ -68,7 +68,7 @@ def rows(begin: int, end: int) -> list[bytes]:
     return [b"row %d" % i for i in range(begin, end)]
 
 
-def test_a_hundred_thousand_rows_are_told_apart() -> None:
+def test_a_hundred_thousand_rows_are_distinguished() -> None:
     keys = RowKeys()
     for begin in range(0, 100_000, 10_000):
         assert keys.add(rows(begin, begin + 10_000)).all()

@@ -40,17 +40,17 @@ def lived(source: Sandbox, kept_worlds: Path) -> Sandbox:
     return source
 
 
-def told(world: Sandbox, most: int = 100) -> Trends:
+def trends_of(world: Sandbox, most: int = 100) -> Trends:
     with History(world.config.history_path) as history:
         return trends(history, most)
 
 
-def test_checks_are_told_oldest_first(lived: Sandbox) -> None:
+def test_checks_are_reported_oldest_first(lived: Sandbox) -> None:
     recorded = lived.query(
         "SELECT at, rows, labelled, release, deployed_f1, new_f1, verdict, action, new_release"
         " FROM decisions ORDER BY id"
     )
-    found = told(lived).checks
+    found = trends_of(lived).checks
     assert [
         (c.at, c.rows, c.labelled, c.release, c.deployed_f1, c.new_f1, c.verdict, c.action)
         for c in found
@@ -65,11 +65,11 @@ def test_a_check_counts_the_features_that_drifted(settled: Sandbox) -> None:
     assert settled.run("fullprocess").code == 0
     ((drifted,),) = settled.query("SELECT count(*) FROM input_drift WHERE verdict = 'drift'")
     assert drifted > 0
-    assert told(settled).checks[-1].drifted == drifted
+    assert trends_of(settled).checks[-1].drifted == drifted
 
 
-def test_deployments_and_timings_are_told(lived: Sandbox) -> None:
-    found = told(lived)
+def test_deployments_and_timings_are_reported(lived: Sandbox) -> None:
+    found = trends_of(lived)
     assert [asdict(d) for d in found.deployments] == [
         dict(zip(("at", "release", "action", "f1"), row, strict=True))
         for row in lived.query("SELECT at, release, action, f1 FROM deployments ORDER BY id")
@@ -79,29 +79,29 @@ def test_deployments_and_timings_are_told(lived: Sandbox) -> None:
     )
 
 
-def test_missing_percentages_are_told_by_column(lived: Sandbox) -> None:
-    found = told(lived).missing
+def test_missing_percentages_are_reported_by_column(lived: Sandbox) -> None:
+    found = trends_of(lived).missing
     assert len(found) == 3
     assert list(found[-1].percent) == list(lived.config.schema.columns)
-    assert [one.at for one in told(lived, 2).missing] == [one.at for one in found[1:]]
+    assert [one.at for one in trends_of(lived, 2).missing] == [one.at for one in found[1:]]
 
 
-def test_files_with_something_wrong_are_told(lived: Sandbox) -> None:
-    assert [(r.name, r.rows, r.set_aside, r.reason is None) for r in told(lived).refused] == [
+def test_files_with_something_wrong_are_reported(lived: Sandbox) -> None:
+    assert [(r.name, r.rows, r.set_aside, r.reason is None) for r in trends_of(lived).refused] == [
         ("d.csv", 401, 1, True),
         ("e.csv", 0, 0, False),
     ]
 
 
-def test_only_the_last_are_told(lived: Sandbox) -> None:
-    found = told(lived, 1)
+def test_only_the_last_are_reported(lived: Sandbox) -> None:
+    found = trends_of(lived, 1)
     assert [len(kind) for kind in vars(found).values()] == [1] * 5
     assert found.checks[0].verdict == "drift"
     assert found.refused[0].name == "e.csv"
 
 
-def test_nothing_recorded_is_nothing_told(sandbox: Sandbox) -> None:
-    assert told(sandbox) == Trends((), (), (), (), ())
+def test_nothing_recorded_is_nothing_reported(sandbox: Sandbox) -> None:
+    assert trends_of(sandbox) == Trends((), (), (), (), ())
 
 
 Row = tuple[Any, ...]
@@ -250,7 +250,7 @@ def test_missing_percentages_are_whole_records_evenly_spread(
 
 
 @pytest.mark.parametrize("count", [1, 99, 100, 101])
-def test_the_last_releases_are_told_oldest_first(history: History, count: int) -> None:
+def test_the_last_releases_are_reported_oldest_first(history: History, count: int) -> None:
     for i in range(count):
         history.insert("deployments", at=at(i), release=f"{i:06}-x", action="deploy", f1=i / 200)
 

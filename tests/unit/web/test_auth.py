@@ -210,8 +210,8 @@ def test_with_the_token_an_address_answers_as_without_one(
     free = create_app(deployed.config).test_client()
 
     for path, method in product(GUARDED, METHODS):
-        told = {"Authorization": f"Bearer {TOKEN}"}
-        with_token = client.open(path, method=method, headers=told)
+        result = {"Authorization": f"Bearer {TOKEN}"}
+        with_token = client.open(path, method=method, headers=result)
         without = free.open(path, method=method)
         assert with_token.status_code == without.status_code != 401
         ages = re.compile(rb"(_age_seconds) .*")  # which grow
@@ -264,7 +264,7 @@ def test_apicalls_sends_the_token(deployed: Sandbox) -> None:
 
 @pytest.mark.usefixtures("token")
 @pytest.mark.parametrize("mine", [None, "another"])
-def test_without_the_right_token_apicalls_is_told_so(
+def test_without_the_right_token_apicalls_is_reported_so(
     deployed: Sandbox, monkeypatch: pytest.MonkeyPatch, mine: str | None
 ) -> None:
     with serving(deployed.config) as url:
@@ -281,10 +281,10 @@ def test_without_the_right_token_apicalls_is_told_so(
 
 @pytest.mark.usefixtures("token")
 def test_a_token_is_not_taken_along_to_another_server() -> None:
-    told: list[str | None] = []
+    result: list[str | None] = []
 
     def listen(handler: BaseHTTPRequestHandler) -> None:
-        told.append(handler.headers["Authorization"])
+        result.append(handler.headers["Authorization"])
         handler.send_error(404)
 
     with foreign(listen) as (elsewhere, _):
@@ -298,7 +298,7 @@ def test_a_token_is_not_taken_along_to_another_server() -> None:
         with foreign(redirect) as (url, _):
             release_served(url)
 
-    assert told == [None]
+    assert result == [None]
 
 
 @pytest.mark.usefixtures("token")
@@ -306,9 +306,9 @@ def test_fullprocess_asks_its_own_server_with_the_token(source: Sandbox) -> None
     result = source.run("fullprocess")
 
     assert result.code == 0, result.err
-    told = (source.root / "models/apireturns2.txt").read_text()
-    assert told.count("status 200\n") == 4
-    assert TOKEN not in told + result.out + result.err
+    found = (source.root / "models/apireturns2.txt").read_text()
+    assert found.count("status 200\n") == 4
+    assert TOKEN not in found + result.out + result.err
 
 
 # --- the address ---
@@ -390,9 +390,9 @@ def app_by_hand(world: Sandbox, *args: str, **variables: str) -> Iterator[subpro
 
 def asked(url: str, token: str | None = None) -> int:
     """The status of /ready there, 0 as long as nobody answers."""
-    told = {"Authorization": f"Bearer {token}"} if token else {}
+    result = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        return requests.get(f"{url}/ready", headers=told, timeout=600).status_code
+        return requests.get(f"{url}/ready", headers=result, timeout=600).status_code
     except requests.RequestException:
         return 0
 
@@ -409,7 +409,7 @@ def test_app_serves_an_open_address_with_a_token_and_debugs_nothing(deployed: Sa
     assert console.status_code == 401
 
 
-# --- gunicorn, whichever way it is told the address ---
+# --- gunicorn, whichever way it gets the address ---
 
 ANY = "0.0.0.0:PORT"
 EVERYDAY = [
@@ -446,9 +446,9 @@ def test_gunicorn_refuses_an_open_address_and_says_why(
         pytest.skip("this machine has no IPv6")
     port = str(free_port())
     words = [word.replace("PORT", port) for word in args]
-    told = {name: value.replace("PORT", port) for name, value in variables.items()}
+    result = {name: value.replace("PORT", port) for name, value in variables.items()}
 
-    code, log = refused(deployed, *words, **told)
+    code, log = refused(deployed, *words, **result)
 
     assert code != 0
     lines = set(log.splitlines())

@@ -45,7 +45,7 @@ def ranking(names: list[str], *, valued: bool = False) -> pd.DataFrame:
     """A ranking of these clients, the first at the highest risk."""
     count = len(names)
     risk = np.linspace(0.9, 0.1, count) if count else np.array([])
-    told = pd.DataFrame(
+    result = pd.DataFrame(
         {
             "rank": np.arange(1, count + 1),
             "client": names,
@@ -57,17 +57,19 @@ def ranking(names: list[str], *, valued: bool = False) -> pd.DataFrame:
         }
     )[list(COLUMNS)]
     if valued:
-        told[LOSS_COLUMNS[0]] = [float("nan") if i == 0 else 10.0 * i for i in range(count)]
-        told[LOSS_COLUMNS[1]] = [float("nan") if i == 0 else float(count - i) for i in range(count)]
-    return told
+        result[LOSS_COLUMNS[0]] = [float("nan") if i == 0 else 10.0 * i for i in range(count)]
+        result[LOSS_COLUMNS[1]] = [
+            float("nan") if i == 0 else float(count - i) for i in range(count)
+        ]
+    return result
 
 
 MANY = ranking([f"client{i:03}" for i in range(101)])
 
 
 def found(asked: dict[str, str], table: pd.DataFrame | None = None) -> list[str]:
-    told = listing(ranking(NAMES) if table is None else table, query_of(asked))
-    return [row["client"] for row in told.rows]
+    result = listing(ranking(NAMES) if table is None else table, query_of(asked))
+    return [row["client"] for row in result.rows]
 
 
 @pytest.mark.parametrize(
@@ -101,10 +103,10 @@ def test_a_part_of_a_name_is_searched_for(text: str, names: list[str]) -> None:
 @pytest.mark.parametrize("band", ["high", "medium", "low"])
 def test_a_band_is_filtered(band: str) -> None:
     expected = MANY[MANY["band"] == band]["client"].tolist()
-    told = listing(MANY, query_of({"band": band}))
+    result = listing(MANY, query_of({"band": band}))
 
-    assert told.found == len(expected)
-    assert [row["client"] for row in told.rows] == expected[:PAGE]
+    assert result.found == len(expected)
+    assert [row["client"] for row in result.rows] == expected[:PAGE]
 
 
 def test_those_to_contact_are_filtered() -> None:
@@ -113,13 +115,13 @@ def test_those_to_contact_are_filtered() -> None:
 
 
 def test_filters_go_together() -> None:
-    told = listing(MANY, query_of({"q": "client04", "band": "medium", "contact": "yes"}))
-    assert [row["client"] for row in told.rows] == [f"client04{i}" for i in range(10)]
+    result = listing(MANY, query_of({"q": "client04", "band": "medium", "contact": "yes"}))
+    assert [row["client"] for row in result.rows] == [f"client04{i}" for i in range(10)]
 
 
 def test_it_is_sorted_by_name() -> None:
-    told = found({"sort": "client"}, ranking(["b", "a", "B", "c"]))
-    assert told == ["a", "b", "B", "c"]
+    result = found({"sort": "client"}, ranking(["b", "a", "B", "c"]))
+    assert result == ["a", "b", "B", "c"]
 
 
 def test_it_is_sorted_by_expected_loss_those_without_one_last() -> None:
@@ -128,8 +130,12 @@ def test_it_is_sorted_by_expected_loss_those_without_one_last() -> None:
 
 
 def test_without_values_it_is_sorted_by_risk() -> None:
-    told = listing(MANY, query_of({"sort": "expected_loss"}))
-    assert (told.query.sort, told.valued, told.rows[0]["client"]) == ("risk", False, "client000")
+    result = listing(MANY, query_of({"sort": "expected_loss"}))
+    assert (result.query.sort, result.valued, result.rows[0]["client"]) == (
+        "risk",
+        False,
+        "client000",
+    )
 
 
 @pytest.mark.parametrize(
@@ -142,16 +148,16 @@ def test_without_values_it_is_sorted_by_risk() -> None:
 def test_it_comes_in_pages_and_none_is_beyond_the_last(
     page: str, shown: int, first: int, last: int
 ) -> None:
-    told = listing(MANY, query_of({"page": page}))
+    result = listing(MANY, query_of({"page": page}))
 
-    assert (told.query.page, told.pages, told.first) == (shown, 5, first)
-    assert len(told.rows) == last + 1 - first
-    assert [row["rank"] for row in told.rows] == list(range(first, last + 1))
+    assert (result.query.page, result.pages, result.first) == (shown, 5, first)
+    assert len(result.rows) == last + 1 - first
+    assert [row["rank"] for row in result.rows] == list(range(first, last + 1))
 
 
 def test_nothing_found_is_one_empty_page() -> None:
-    told = listing(MANY, query_of({"q": "nobody", "page": "3"}))
-    assert (told.found, told.pages, told.query.page, told.rows) == (0, 1, 1, ())
+    result = listing(MANY, query_of({"q": "nobody", "page": "3"}))
+    assert (result.found, result.pages, result.query.page, result.rows) == (0, 1, 1, ())
     assert listing(ranking([]), Query()).found == 0
 
 
@@ -167,7 +173,7 @@ def test_nothing_found_is_one_empty_page() -> None:
         ),
     ],
 )
-def test_what_cannot_be_asked_is_told(asked: dict[str, str], message: str) -> None:
+def test_what_cannot_be_asked_is_reported(asked: dict[str, str], message: str) -> None:
     with pytest.raises(RequestError) as caught:
         query_of(asked)
     assert (caught.value.status, str(caught.value)) == (400, message)
@@ -184,8 +190,8 @@ def test_a_link_holds_the_query_and_another_order_starts_anew() -> None:
 
 @given(st.text(), st.sampled_from(NAMES))
 def test_whatever_is_typed_finds_only_what_holds_it(text: str, name: str) -> None:
-    told = found({"q": text})
-    assert set(told) <= set(NAMES)
+    result = found({"q": text})
+    assert set(result) <= set(NAMES)
     assert name in found({"q": name})
 
 
@@ -257,7 +263,7 @@ def test_the_column_of_the_client_and_the_outcome_may_be_missing(deployed: Sandb
     assert scored_grids(found)[0].rows[0][0] == "-"
 
 
-def test_a_bad_row_is_told_with_its_line_and_reason_among_the_others(deployed: Sandbox) -> None:
+def test_a_bad_row_is_reported_with_its_line_and_reason_among_the_others(deployed: Sandbox) -> None:
     rows = [*GOOD[:10], "Bad Ltd,many,300,50,0", *GOOD[10:]]
     found = scored(deployed, table(rows))
 
@@ -306,7 +312,7 @@ def test_a_file_that_is_none_of_ours_is_refused_with_the_reason(
     assert refused(deployed, content) == (422, message)
 
 
-def test_it_is_told_in_a_sentence(deployed: Sandbox) -> None:
+def test_it_is_reported_in_a_sentence(deployed: Sandbox) -> None:
     found = scored(deployed, table([*GOOD, "Bad Ltd,many,300,50,0"]))
 
     live = live_of(deployed)

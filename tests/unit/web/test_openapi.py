@@ -60,10 +60,10 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 @pytest.mark.parametrize("schema", [DEFAULT_SCHEMA, *OTHER_SCHEMAS])
 def test_it_is_a_valid_openapi_document(schema: Schema) -> None:
-    told = api_description(schema)
+    result = api_description(schema)
 
-    assert told["openapi"] == "3.1.0"
-    assert list(OpenAPIV31SpecValidator(told).iter_errors()) == []
+    assert result["openapi"] == "3.1.0"
+    assert list(OpenAPIV31SpecValidator(result).iter_errors()) == []
 
 
 def test_it_is_served_as_it_is(deployed: Sandbox) -> None:
@@ -87,8 +87,8 @@ def test_every_route_is_in_it_with_every_method(deployed: Sandbox) -> None:
 
 
 def test_the_columns_of_the_config_are_in_it() -> None:
-    told = api_description(OTHER_SCHEMAS[0])
-    body = told["paths"]["/prediction"]["post"]["requestBody"]["content"]["application/json"]
+    result = api_description(OTHER_SCHEMAS[0])
+    body = result["paths"]["/prediction"]["post"]["requestBody"]["content"]["application/json"]
     client = body["schema"]["anyOf"][2]["properties"]["clients"]["items"]
 
     assert client["required"] == ["Age", "Balance", "Geography", "Gender"]
@@ -238,10 +238,10 @@ def closed(schema: Any) -> Any:
 def test_answers_hold_what_is_described_and_nothing_else(
     answers: list[tuple[str, str, TestResponse]],
 ) -> None:
-    told = {(method, path): operation["responses"] for method, path, operation in operations()}
+    result = {(method, path): operation["responses"] for method, path, operation in operations()}
 
     for method, path, answer in answers:
-        described = told[method, path][str(answer.status_code)]["content"][answer.mimetype]
+        described = result[method, path][str(answer.status_code)]["content"][answer.mimetype]
         Draft202012Validator(closed(described["schema"])).validate(
             answer.get_json() if answer.is_json else answer.text
         )

@@ -92,7 +92,7 @@ def test_the_list_alone_is_searched(client: FlaskClient) -> None:
     assert read.tags.count("tbody") == 1
 
 
-def test_what_is_asked_wrongly_is_told_on_a_page(client: FlaskClient) -> None:
+def test_what_is_asked_wrongly_is_reported_on_a_page(client: FlaskClient) -> None:
     read = page(client.get("/?band=Low", headers=BROWSER), 400)
     assert "band must be one of high, medium, low" in read.words
 
@@ -110,8 +110,8 @@ def test_a_client_that_left_has_its_rows(client: FlaskClient) -> None:
     left = client_rows(1, 1)[0].split(",")[0]
     assert client.get(f"/risk/{left}").status_code == 404
 
-    told = page(client.get(f"/client?name={left}")).words
-    assert "This client has left, as its latest row says." in told
+    result = page(client.get(f"/client?name={left}")).words
+    assert "This client has left, as its latest row says." in result
 
 
 def test_a_client_that_no_ranking_has_yet_has_not_left(settled: Sandbox) -> None:
@@ -124,7 +124,7 @@ def test_a_client_that_no_ranking_has_yet_has_not_left(settled: Sandbox) -> None
 
 
 @pytest.mark.parametrize("query", ["", "?name=", "?name=nobody", "?name=%00", "?name=%ff"])
-def test_a_client_that_is_none_is_told_on_a_page(client: FlaskClient, query: str) -> None:
+def test_a_client_that_is_none_is_reported_on_a_page(client: FlaskClient, query: str) -> None:
     read = page(client.get(f"/client{query}", headers=BROWSER), 404)
     assert "no client of that name is on record" in read.words
 
@@ -153,12 +153,12 @@ def test_the_docs_tell_all_that_can_be_asked(settled: Sandbox, client: FlaskClie
     words = re.sub(r"\s+", " ", page(client.get("/docs")).words)
 
     for path, operations in api_description(settled.config.schema)["paths"].items():
-        for method, told in operations.items():
+        for method, result in operations.items():
             assert words.count(f"{method.upper()} {path}") >= 2
             errors = words.split(f"Errors of {method.upper()} {path} ")[1].split("Errors of")[0]
-            for parameter in told.get("parameters", ()):
+            for parameter in result.get("parameters", ()):
                 assert f" {parameter['name']} {parameter['in']}" in words
-            for status, answer in told["responses"].items():
+            for status, answer in result["responses"].items():
                 assert status == "200" or f"{status}: {answer['description']}" in errors
 
 
@@ -250,7 +250,7 @@ def test_before_a_release_is_live_nothing_is_scored(source: Sandbox) -> None:
     assert "no release is live" in page(answer, 503).words
 
 
-def test_a_damaged_release_is_told_and_the_rest_is_shown(settled: Sandbox) -> None:
+def test_a_damaged_release_is_reported_and_the_rest_is_shown(settled: Sandbox) -> None:
     release = live_release(settled.config.prod_deployment_path)
     (release.path / "manifest.json").write_bytes(b"damaged")
 
@@ -262,7 +262,7 @@ def test_a_damaged_release_is_told_and_the_rest_is_shown(settled: Sandbox) -> No
     assert str(settled.root) not in read.words
 
 
-def test_another_thing_in_place_of_the_link_is_told(settled: Sandbox) -> None:
+def test_another_thing_in_place_of_the_link_is_reported(settled: Sandbox) -> None:
     link = settled.config.prod_deployment_path / "current"
     link.unlink()
     link.write_text("?")
@@ -272,7 +272,7 @@ def test_another_thing_in_place_of_the_link_is_told(settled: Sandbox) -> None:
     assert "The live release cannot be read" in read.words
 
 
-def test_a_damaged_history_is_told_without_its_path(settled: Sandbox) -> None:
+def test_a_damaged_history_is_reported_without_its_path(settled: Sandbox) -> None:
     settled.config.history_path.write_bytes(b"damaged" * 1000)
     answer = create_app(settled.config).test_client().get("/", headers=BROWSER)
 
@@ -347,13 +347,13 @@ def test_an_error_of_the_api_is_json_for_a_browser_too(client: FlaskClient) -> N
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_refused_method_is_told_on_a_page(client: FlaskClient, path: str) -> None:
+def test_a_refused_method_is_reported_on_a_page(client: FlaskClient, path: str) -> None:
     answer = client.delete(path, headers=BROWSER)
     page(answer, 405)
     assert "Allow" in answer.headers
 
 
-def test_no_file_is_told_on_a_page(client: FlaskClient) -> None:
+def test_no_file_is_reported_on_a_page(client: FlaskClient) -> None:
     for data in ({}, {"file": "a text"}):
         answer = client.post("/score", data=data, headers=BROWSER)
         assert "choose a CSV file first" in page(answer, 400).words
@@ -374,15 +374,15 @@ def test_a_browser_sends_the_token_as_a_password(
     assert client.get("/page.css").status_code == 401
 
     for user in ("", "anybody"):
-        told = base64.b64encode(f"{user}:se:cret".encode()).decode()
-        page(client.get("/", headers={**BROWSER, "Authorization": f"Basic {told}"}))
+        result = base64.b64encode(f"{user}:se:cret".encode()).decode()
+        page(client.get("/", headers={**BROWSER, "Authorization": f"Basic {result}"}))
     page(client.get("/", headers={**BROWSER, "Authorization": "Bearer se:cret"}))
 
     wrong = ["se:cret", "x:secret", "", "x:se:cret "]
     tokens = [base64.b64encode(text.encode()).decode() for text in wrong] + ["!", "é", "====", ""]
-    for told in tokens:
-        answer = client.get("/", headers={**BROWSER, "Authorization": f"Basic {told}"})
-        assert answer.status_code == 401, told
+    for result in tokens:
+        answer = client.get("/", headers={**BROWSER, "Authorization": f"Basic {result}"})
+        assert answer.status_code == 401, result
 
 
 def test_a_page_is_one_for_head_too(client: FlaskClient) -> None:
@@ -391,7 +391,7 @@ def test_a_page_is_one_for_head_too(client: FlaskClient) -> None:
         assert (head.status_code, head.data, head.content_type) == (200, b"", got.content_type)
 
 
-def test_a_ranking_of_another_release_is_told(settled: Sandbox) -> None:
+def test_a_ranking_of_another_release_is_reported(settled: Sandbox) -> None:
     assert settled.run("deployment").code == 0  # the same model again, as release 2
 
     answer = create_app(settled.config).test_client().get("/")
@@ -401,7 +401,7 @@ def test_a_ranking_of_another_release_is_told(settled: Sandbox) -> None:
     assert ">threshold</text>" not in answer.text
 
 
-def test_a_model_that_cannot_be_served_is_told(settled: Sandbox) -> None:
+def test_a_model_that_cannot_be_served_is_reported(settled: Sandbox) -> None:
     (settled.root / "production_deployment/trainedmodel.pkl").resolve().write_bytes(b"?")
 
     answer = create_app(settled.config).test_client().get("/")

@@ -38,7 +38,7 @@ def test_a_settled_project_tells_its_state(settled: Sandbox) -> None:
     assert ("drift", "raw") not in found  # no batch was judged yet
 
 
-def test_the_last_drift_check_is_told(settled: Sandbox) -> None:
+def test_the_last_drift_check_is_reported(settled: Sandbox) -> None:
     settled.write("sourcedata/c.csv", client_rows(300, 400, flipped=True))
     assert settled.run("fullprocess").code == 0
     found = scraped(settled)
@@ -50,7 +50,7 @@ def test_the_last_drift_check_is_told(settled: Sandbox) -> None:
     assert found["input_drift_features", ""] == drifted
 
 
-def test_what_waits_is_told(settled: Sandbox) -> None:
+def test_what_waits_is_reported(settled: Sandbox) -> None:
     settled.write("sourcedata/c.csv", client_rows(200, 60))
     settled.write("sourcedata/d.csv", "who,what\nAcme,1\n")
     settled.write("sourcedata/e.csv", "no,header\nof,ours\n")
@@ -61,7 +61,7 @@ def test_what_waits_is_told(settled: Sandbox) -> None:
     assert counts == [0, 1, 2]
 
 
-def test_a_failed_run_is_told(settled: Sandbox) -> None:
+def test_a_failed_run_is_reported(settled: Sandbox) -> None:
     settled.write("sourcedata/c.csv", client_rows(200, 60))
     (settled.root / "testdata/testdata.csv").unlink()
     assert settled.run("fullprocess").code == 1

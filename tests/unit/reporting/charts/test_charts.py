@@ -89,9 +89,9 @@ def timing_bins(count: int) -> list[TimingBin]:
     return [TimingBin(at(i), at(i), 1, 1234.5, 0.05, 1234.5, 12_000) for i in range(count)]
 
 
-def feature(name: str, **told: object) -> FeatureDrift:
+def feature(name: str, **result: object) -> FeatureDrift:
     whole = FeatureDrift(name, "number", 500, "ks", 0.03, 0.02, psi=0.05, psi_limit=0.2)
-    return replace(whole, **{"p_value": 0.5, "verdict": "no drift", **told})
+    return replace(whole, **{"p_value": 0.5, "verdict": "no drift", **result})
 
 
 DRIFTED = [
@@ -243,11 +243,11 @@ def test_a_title_says_what_is_seen(name: str, title: str) -> None:
 
 
 def test_the_matrix_holds_the_counts() -> None:
-    told = judged()
-    chart = matrix_chart(told)
+    result = judged()
+    chart = matrix_chart(result)
 
     (stayed, alarms), (missed, found) = sklearn_metrics.confusion_matrix(
-        told.outcomes, told.predicted
+        result.outcomes, result.predicted
     )
     assert chart.rows == (
         ("stayed (0)", str(stayed), str(alarms)),
@@ -274,22 +274,24 @@ def test_the_picture_of_the_matrix_has_counts_row_percents_and_score() -> None:
 
 @pytest.mark.parametrize("decimals", [6, 1])
 def test_the_roc_curve_is_read_at_every_tenth(decimals: int) -> None:
-    told = judged(decimals=decimals)
-    chart = roc_chart(told)
+    result = judged(decimals=decimals)
+    chart = roc_chart(result)
 
-    wrong, right, _ = sklearn_metrics.roc_curve(told.outcomes, told.risk, drop_intermediate=False)
+    wrong, right, _ = sklearn_metrics.roc_curve(
+        result.outcomes, result.risk, drop_intermediate=False
+    )
     assert column(chart, 0) == [10 * i for i in range(11)]
     assert column(chart, 1) == pytest.approx(100 * np.interp(SHARES, wrong, right), abs=0.051)
-    area = sklearn_metrics.roc_auc_score(told.outcomes, told.risk)
+    area = sklearn_metrics.roc_auc_score(result.outcomes, result.risk)
     assert chart.title == f"ROC curve: area {area:.3f} of 1 (0.5 by chance)"
 
 
 @pytest.mark.parametrize("decimals", [6, 1])
 def test_precision_is_that_of_the_highest_threshold_which_reaches_a_recall(decimals: int) -> None:
-    told = judged(decimals=decimals)
-    chart = recall_chart(told)
+    result = judged(decimals=decimals)
+    chart = recall_chart(result)
 
-    table = pd.DataFrame({"risk": told.risk, "left": told.outcomes})
+    table = pd.DataFrame({"risk": result.risk, "left": result.outcomes})
     expected = []
     for share in SHARES[1:]:
         for threshold in sorted(set(table.risk), reverse=True):
@@ -299,8 +301,8 @@ def test_precision_is_that_of_the_highest_threshold_which_reaches_a_recall(decim
                 break
     assert column(chart, 0) == [10 * i for i in range(1, 11)]
     assert column(chart, 1) == pytest.approx(expected, abs=0.051)
-    area = sklearn_metrics.average_precision_score(told.outcomes, told.risk)
-    base = told.outcomes.mean()
+    area = sklearn_metrics.average_precision_score(result.outcomes, result.risk)
+    base = result.outcomes.mean()
     assert chart.title == (
         f"Precision and recall: average precision {area:.3f} ({base:.3f} by chance)"
     )
@@ -312,18 +314,18 @@ def test_precision_is_drawn_in_steps_as_its_table_has_it() -> None:
 
     assert line.get_drawstyle() == "steps-pre"
     x, y = np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
-    told = [y[x >= share - 1e-6][0] for share in column(chart, 0)]
-    assert column(chart, 1) == pytest.approx(told, abs=0.051)
+    result = [y[x >= share - 1e-6][0] for share in column(chart, 0)]
+    assert column(chart, 1) == pytest.approx(result, abs=0.051)
 
 
 @pytest.mark.parametrize("decimals", [6, 1])
 def test_gain_and_lift_count_a_share_of_equal_risks(decimals: int) -> None:
-    told = judged(decimals=decimals)
-    chart = gain_chart(evaluation_of(told))
+    result = judged(decimals=decimals)
+    chart = gain_chart(evaluation_of(result))
 
-    table = pd.DataFrame({"risk": told.risk, "left": told.outcomes})
+    table = pd.DataFrame({"risk": result.risk, "left": result.outcomes})
     table["left"] = table.groupby("risk").left.transform("mean")  # in any order among equals
-    found = table.sort_values("risk", ascending=False).left.cumsum() / told.outcomes.sum()
+    found = table.sort_values("risk", ascending=False).left.cumsum() / result.outcomes.sum()
     gains = [100 * found.iloc[int(len(table) * share + 0.5) - 1] for share in SHARES[1:]]
     assert column(chart, 1) == pytest.approx(gains, abs=0.051)
     lifts = np.array(gains) / 100 / SHARES[1:]
@@ -332,10 +334,10 @@ def test_gain_and_lift_count_a_share_of_equal_risks(decimals: int) -> None:
 
 
 def test_calibration_is_by_ten_bins_of_equal_width() -> None:
-    told = judged()
-    chart = calibration_chart(evaluation_of(told))
+    result = judged()
+    chart = calibration_chart(evaluation_of(result))
 
-    table = pd.DataFrame({"risk": told.risk, "left": told.outcomes})
+    table = pd.DataFrame({"risk": result.risk, "left": result.outcomes})
     groups = table.groupby((table.risk * 10).astype(int).clip(upper=9))
     assert column(chart, 0) == groups.size().tolist()
     assert column(chart, 1) == pytest.approx(100 * groups.risk.mean(), abs=0.051)
@@ -435,7 +437,7 @@ def test_clients_are_counted_in_whole_numbers_from_0(clients: int) -> None:
     assert ticks == [int(at) for at in ticks]
 
 
-def test_scores_are_told_latest_first() -> None:
+def test_scores_are_reported_latest_first() -> None:
     bins = [
         ScoreBin(at(0), at(0), 1, 0.81234, 0.81234, 0.81234, 0),
         ScoreBin(at(1), at(2), 1200, 0.7, 0.6, 0.8, 7),
@@ -449,7 +451,7 @@ def test_scores_are_told_latest_first() -> None:
     )
 
 
-def test_missing_values_are_told_by_column_the_most_first() -> None:
+def test_missing_values_are_reported_by_column_the_most_first() -> None:
     chart = missing_chart([*samples(2), Missing(at(2), {"column2": 3.0, "new": 12.5})], "left")
 
     assert chart.header == ("when", "new", "column2")
@@ -460,7 +462,7 @@ def test_missing_values_are_told_by_column_the_most_first() -> None:
     )
 
 
-def test_input_drift_is_told_of_every_feature() -> None:
+def test_input_drift_is_reported_of_every_feature() -> None:
     chart = input_chart(DRIFTED, "1")
 
     assert chart.rows[0] == (*("age", "0.600", "0.200", "1e-09", "3.0 %", "2.0 %", "-", "drift"),)
@@ -477,8 +479,8 @@ def test_the_bars_of_input_drift_are_multiples_of_the_limit_the_largest_on_top()
 
     bars = sorted(axes.patches, key=lambda bar: -bar.get_y())
     assert [round(bar.get_width(), 6) for bar in bars] == [3.0, 0.25, 0.25, 0.25, 0.25]
-    told = [text.get_text() for text in axes.texts]
-    assert told == [" drift", " drift: 20.0 % unseen", " drift: 50.0 % missing"]
+    result = [text.get_text() for text in axes.texts]
+    assert result == [" drift", " drift: 20.0 % unseen", " drift: 50.0 % missing"]
 
 
 def test_of_many_features_those_that_drifted_are_drawn_first() -> None:
