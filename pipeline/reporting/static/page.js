@@ -9,8 +9,8 @@ const SILENT = "The server does not answer. Try again in a moment.";
 async function fetched(mark, url, asked = {}) {
   try {
     const answer = await fetch(url, { ...asked, headers: { Accept: "text/html" } });
-    const told = new DOMParser().parseFromString(await answer.text(), "text/html");
-    return told.querySelector(mark) ?? told.querySelector("[data-result]");
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    return page.querySelector(mark) ?? told.querySelector("[data-result]");
   } catch {
     return null; // it is gone, or the line is
   }
@@ -63,10 +63,10 @@ function address(query) {
 }
 
 function fillForm(query) {
-  const told = new URLSearchParams(query);
-  for (const name of ["q", "band"]) form.elements[name].value = told.get(name) ?? "";
-  form.elements.sort.value = told.get("sort") ?? "risk";
-  form.elements.contact.checked = told.get("contact") === "yes";
+  const asked = new URLSearchParams(query);
+  for (const name of ["q", "band"]) form.elements[name].value = asked.get(name) ?? "";
+  form.elements.sort.value = asked.get("sort") ?? "risk";
+  form.elements.contact.checked = asked.get("contact") === "yes";
 }
 
 if (clients) {
@@ -113,9 +113,9 @@ async function score() {
   const place = document.querySelector("[data-scored]");
   place.textContent = "Scoring …";
   const sent = { method: "POST", body: new FormData(drop) };
-  const told = await fetched("[data-result]", drop.action, sent);
+  const result = await fetched("[data-result]", drop.action, sent);
   if (mine !== scored) return; // of a file chosen before
-  place.replaceChildren(told ?? SILENT);
+  place.replaceChildren(result ?? SILENT);
   drop.closest("section").scrollIntoView(); // there is room for it only now
 }
 
