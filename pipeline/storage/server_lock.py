@@ -50,7 +50,7 @@ def server_lock(url: DatabaseUrl) -> Iterator[None]:
         lock, gate = _keys(session)
         _acquire(session, lock)
         session.query("SELECT pg_advisory_xact_lock(?, ?)", *gate)
-        _note(session)
+        session.tuples(*_active_now())
         guards[url] = lambda history: _check(history, session, lock, gate)
         try:
             yield
@@ -85,14 +85,13 @@ def _check(history: History, session: History, lock: Key, gate: Key) -> None:
 
 
 def _release(session: History, lock: Key) -> None:
-    _note(session)
+    _confirm(session, *_active_now())
     _confirm(session, "SELECT pg_advisory_unlock(?, ?)", *lock)
 
 
-def _note(session: History) -> None:
+def _active_now() -> tuple[str, str]:
     # to the second, as the modification time of a folder is shown
-    now = f"{utc_now()[:19]}Z"
-    _confirm(session, "UPDATE server_state SET last_active = ? RETURNING true", now)
+    return "UPDATE server_state SET last_active = ? RETURNING true", f"{utc_now()[:19]}Z"
 
 
 def _confirm(session: History, sql: str, *values: object) -> None:

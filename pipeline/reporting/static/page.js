@@ -10,7 +10,7 @@ async function fetched(mark, url, asked = {}) {
   try {
     const answer = await fetch(url, { ...asked, headers: { Accept: "text/html" } });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    return page.querySelector(mark) ?? told.querySelector("[data-result]");
+    return page.querySelector(mark) ?? page.querySelector("[data-result]");
   } catch {
     return null; // it is gone, or the line is
   }
