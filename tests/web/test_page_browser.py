@@ -707,7 +707,7 @@ def test_a_keyboard_reaches_all_and_shows_where_it_is(
     order = ["q", "band", "sort", "contact", "Search", "Download all as CSV", "Table of clients"]
     order += ["Rank", "Client", "Expected loss", *site.ranking["client"].head(PAGE)]
     order += ["Next", "Last", "The last batches", "Rows set aside, the last 20"]
-    order += ["The live release", "file", "Show the result", "Download the result as CSV"]
+    order += ["The release", "file", "Show the result", "Download the result as CSV"]
     assert [name for name in names if name in order] == order
     assert sum(name.startswith("The numbers of") for name in names) == 5
     page.evaluate("document.activeElement.blur()")
@@ -740,7 +740,7 @@ def test_the_focus_stays_where_the_list_changes(site: Site, visit: Visit) -> Non
 
 def test_a_region_that_scrolls_does_so_by_keyboard(visit: Visit) -> None:
     page = visit(viewport={"width": 320, "height": 640})
-    region = page.get_by_role("region", name="The live release")
+    region = page.get_by_role("region", name="The release")
     region.focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_function("() => document.activeElement.scrollLeft > 0")
