@@ -13,9 +13,6 @@ from pathlib import Path
 import pytest
 from sandbox import PROJECT, Sandbox
 
-from tests.bench.bench_tick import MAX_TIMES_BARE
-from tests.bench.measuring import costs_of, medians
-
 # Runs a script as `python script` does, and tells on standard error what happened meanwhile.
 WATCHED = """
 import json, runpy, sys
@@ -125,12 +122,3 @@ def test_it_writes_into_its_lock_only(unchanged: Sandbox) -> None:
     assert ours == [unchanged.config.lock_path]
     assert (unchanged.files(), unchanged.stamps()) == (files, stamps)
     assert not unchanged.config.lock_path.exists()
-
-
-@pytest.mark.slow
-def test_it_costs_at_most_eight_times_a_bare_python(settled: Sandbox) -> None:
-    tick = ["fullprocess.py", "--config", str(settled.root / "config.json")]
-
-    bare, ours = (medians(costs[1:]).cpu for costs in costs_of([["-c", "pass"], tick], 12))
-
-    assert ours < MAX_TIMES_BARE * bare
