@@ -14,7 +14,7 @@ _SPECIAL = r'",\r\n\x00'  # characters that a plain field cannot have
 # no more digits than a double holds, so that its shortest text is the same; no exponent. With `.0`,
 # pandas writes the integers of a column in which some are missing
 _NUMBER = (
-    r"(?:(?:0|-?[1-9][0-9]{0,17})(?:\.0)?"
+    r"(?:(?:-?[1-9][0-9]{0,17}+|0)(?:\.0)?+"
     r"|-?(?:[1-9][0-9]{0,8}\.[0-9]{0,5}[1-9]|0\.(?!0000)[0-9]{0,13}[1-9]))?"
 )
 
@@ -44,9 +44,9 @@ class PlainRows:
         if tuple(header[first : first + count]) != tuple(columns):
             self._places = [header.index(name) for name in columns]
         elif count < len(header):
-            self._span = re.compile(
-                rf"(?:[^,\n]*,){{{first}}}((?:[^,\n]*,){{{count - 1}}}[^,\n]*)[^\n]*\n"
-            )
+            field = r"[^,\n]*+"  # written out for each, which is faster than counted
+            wanted = ",".join([field] * count)
+            self._span = re.compile(rf"{f'{field},' * first}({wanted})[^\n]*+\n")
 
     def canonical(self, run: str) -> str:
         """The canonical lines of rows that `run` matched."""

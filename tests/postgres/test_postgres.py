@@ -124,6 +124,7 @@ def lived(world: Sandbox) -> Lived:
     return Lived(said, history, world.config.finaldata_path.read_bytes())
 
 
+@pytest.mark.slow
 def test_all_of_it_is_as_with_a_history_in_a_file(twins: tuple[Sandbox, Sandbox]) -> None:
     on_file, on_server = map(lived, twins)
 

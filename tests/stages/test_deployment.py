@@ -538,6 +538,7 @@ def test_what_a_killed_pruning_left_is_removed(scored: Sandbox) -> None:
 # at whatever moment
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("link", ["/releases/.new/manifest.json", "/current"])
 def test_a_killed_deployment_leaves_the_release_before_live(twice: Sandbox, link: str) -> None:
     live, before = live_id(production(twice)), live_files(twice)
@@ -549,6 +550,7 @@ def test_a_killed_deployment_leaves_the_release_before_live(twice: Sandbox, link
     assert release(twice, "--rollback") == live
 
 
+@pytest.mark.slow
 def test_a_killed_first_deployment_shows_none_of_the_three_files(scored: Sandbox) -> None:
     killed_before(scored, "/current")
     assert [(production(scored) / name).exists() for name in LINKED] == [False] * 3

@@ -171,6 +171,7 @@ def test_the_same_data_give_the_same_bytes_after_a_model_was_loaded(deployed: Sa
     assert models[0] == models[1]
 
 
+@pytest.mark.slow
 def test_the_same_data_give_the_same_bytes_in_separate_processes(sandbox: Sandbox) -> None:
     (sandbox.root / "sourcedata/a.csv").write_text(random_table(MIXED).to_csv(index=False))
     sandbox.configure(schema=asdict(MIXED))
@@ -202,11 +203,17 @@ def test_the_same_data_give_the_same_bytes_in_separate_processes(sandbox: Sandbo
     ("keys", "rows", "made"),
     [
         ({}, 60, "logistic, trained"),
-        ({"model": "boosting", "threshold": 0.3}, 90, "boosting, threshold 0.3000, trained"),
-        (
+        pytest.param(
+            {"model": "boosting", "threshold": 0.3},
+            90,
+            "boosting, threshold 0.3000, trained",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             {"model": "boosting", "threshold": "f1"},
             400,
             "boosting, sigmoid calibration, threshold 0.",
+            marks=pytest.mark.slow,
         ),
     ],
 )

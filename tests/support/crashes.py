@@ -150,8 +150,7 @@ class Bench:
         changed = [path for path in disk.files() if path.read_bytes() != contents.get(path)]
         unseen = [path for path in changed if not named & {path, *path.parents}]
         assert not unseen, f"changed by no call that was seen: {unseen}"
-        if self.scenario.chain:
-            assert world.run("fullprocess") == NOTHING_NEW
+        assert world.run("fullprocess") == NOTHING_NEW
 
     def recover_once(self, world: World) -> None:
         """Recover, unless it did from the same state before."""

@@ -139,19 +139,18 @@ def differences(expected: object, found: object) -> str:
 def recover(world: World, scenario: Scenario, expected: Outcome) -> None:
     """Run the command again, then what runs next; all must be as expected, and nothing be new."""
     commands = [] if gone_back(world, scenario) else [scenario.command]
-    for command in [*commands, (scenario.then,)]:
+    for command in [*commands, ("fullprocess",)]:
         ended = world.run(*command)
         if ended.code or "Traceback" in ended.err:
             world.faults.append(f"the next {' '.join(command)} ended with {ended}")
-    if scenario.chain:
-        before = world.stamps()
-        if (ended := world.run("fullprocess")) != NOTHING_NEW:
-            world.faults.append(f"the last run ended with {ended}")
-        if world.stamps() != before:
-            world.faults.append("the last run changed something")
-        for name in REPORTS:
-            if not (world.root / "models" / name).is_file():
-                world.faults.append(f"there is no {name}")
+    before = world.stamps()
+    if (ended := world.run("fullprocess")) != NOTHING_NEW:
+        world.faults.append(f"the last run ended with {ended}")
+    if world.stamps() != before:
+        world.faults.append("the last run changed something")
+    for name in REPORTS:
+        if not (world.root / "models" / name).is_file():
+            world.faults.append(f"there is no {name}")
     check_production(world)
     check_history(world, world.history)
     check_outcome(world, expected)

@@ -49,14 +49,8 @@ class Scenario:
     command: tuple[str, ...]
     before: tuple[str | tuple[str, str | None], ...]  # stages to run, (file, text) to write
     tables: tuple[str, ...]  # whose rows are in finaldata.csv at the end
-    then: str = "fullprocess"  # what runs after it
     keep_releases: int = 5
     report_formats: tuple[str, ...] = ()  # of those for people, which take most of a run's time
-
-    @property
-    def chain(self) -> bool:
-        """Whether the whole chain runs afterwards, as by cron."""
-        return self.then == "fullprocess"
 
     @property
     def goes_back(self) -> bool:
@@ -92,13 +86,6 @@ SCENARIOS = {
         ("deployment", "--rollback"),
         (*FIRST, "fullprocess", ("c.csv", DRIFTED), "fullprocess"),
         (A, B, DRIFTED),
-    ),
-    # without the chain, for the everyday test
-    "ingestion": Scenario(
-        ("ingestion",),
-        (*FIRST, "ingestion", ("c.csv", STABLE)),
-        (A, B, STABLE),
-        then="ingestion",
     ),
 }
 

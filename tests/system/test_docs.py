@@ -326,6 +326,7 @@ def alike(found: Any, shown: Any) -> bool:
     return bool(found == (pytest.approx(shown) if isinstance(shown, float) else shown))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 @pytest.mark.parametrize("line", CURLS)
 def test_every_curl_line_gets_the_answer_shown_below_it(

@@ -925,6 +925,7 @@ main(["--config", sys.argv[2]])
 """
 
 
+@pytest.mark.slow
 def test_a_run_killed_between_deploying_and_recording_is_taken_up(settled: Sandbox) -> None:
     old = live(settled)
     settled.write("sourcedata/c.csv", DRIFTED)

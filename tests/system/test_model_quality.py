@@ -80,6 +80,7 @@ def test_every_choice_at_once_on_a_bank_s_table(sandbox: Sandbox) -> None:
     assert ((ranking["contact"] == "yes") == worth).mean() > 0.999  # a loss is rounded to the cent
 
 
+@pytest.mark.slow
 def test_a_schema_is_any_table(sandbox: Sandbox) -> None:
     header, *rows = (SHARED / "public/telecom_3150.csv").read_text().splitlines()
     sandbox.write("sourcedata/a.csv", rows[::2], header)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from gunicorns import gunicorn
 from redeployments import releases_served
 from sandbox import PROJECT, Sandbox, client_rows
@@ -11,6 +12,7 @@ from sandbox import PROJECT, Sandbox, client_rows
 from pipeline.registry.releases import live_id
 
 
+@pytest.mark.slow
 def test_gunicorn_serves_and_all_its_workers_follow_a_redeploy(deployed: Sandbox) -> None:
     production = deployed.config.prod_deployment_path
     with gunicorn(deployed, "--workers", "2") as url:
@@ -25,6 +27,7 @@ def test_gunicorn_serves_and_all_its_workers_follow_a_redeploy(deployed: Sandbox
     assert first != second
 
 
+@pytest.mark.slow
 def test_what_is_loaded_at_the_start_is_no_work_for_the_collector(deployed: Sandbox) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import gc, wsgi; print(gc.get_freeze_count())"],
