@@ -1,21 +1,35 @@
-"""Take in new client files: merge, check, drop identical rows, append to finaldata.csv.
+"""Take in new client files: merge, check, keep each observation of a client once.
 
-Every .csv file of input_folder_path that is new, by name or content, is read. Rows that fail a
-check are set aside in rejectedrows.csv; a file that cannot be read as a client table, or of which
-more than a tenth is bad, is rejected whole. The files themselves stay where they are."""
+Every .csv file of input_folder_path that is new, by name or content, is read into finaldata.csv.
+Rows that fail a check are set aside in rejectedrows.csv; a file that cannot be read as a client
+table, or of which more than a tenth is bad, is rejected whole. The files themselves stay where they
+are. Nothing that was taken in is taken back, unless --withdraw or --rebuild is given."""
 
 import argparse
 from collections.abc import Sequence
 
 from pipeline import cli
 from pipeline.core.config import Config
-from pipeline.stages.ingestion import ingest, ingestion_lines, ingestion_to_dict
+from pipeline.stages.ingestion import (
+    ingest,
+    ingestion_lines,
+    ingestion_to_dict,
+    withdraw,
+    withdrawal_lines,
+    withdrawal_to_dict,
+)
 from pipeline.storage.database import History
 
 
 def command(config: Config, history: History, args: argparse.Namespace) -> None:
-    """Ingest, and print what came of it."""
-    ingestion = ingest(config, history, rebuild=args.rebuild)
+    """Ingest, or withdraw, and print what came of it."""
+    if args.withdraw is not None:
+        done = withdraw(config, history, args.withdraw, yes=args.yes)
+        cli.print_result(
+            config, args, withdrawal_to_dict(config, done), withdrawal_lines(config, done)
+        )
+        return
+    ingestion = ingest(config, history, rebuild=args.rebuild, yes=args.yes)
     result, lines = ingestion_to_dict(config, ingestion), ingestion_lines(config, ingestion)
     cli.print_result(config, args, result, lines)
 
@@ -23,9 +37,17 @@ def command(config: Config, history: History, args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage from the command line."""
     parser = cli.result_parser(__doc__)
-    parser.add_argument(
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
         "--rebuild", action="store_true", help="make finaldata.csv again from all the files"
     )
+    how.add_argument(
+        "--withdraw",
+        metavar="FILE",
+        help="take back what only former contents of this file brought, or all that only it"
+        " brought if it is gone",
+    )
+    parser.add_argument("--yes", action="store_true", help="do so although rows are lost by it")
     return cli.run_stage("ingestion", command, parser.parse_args(argv))
 
 

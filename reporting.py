@@ -14,10 +14,10 @@ from pipeline import cli
 from pipeline.core.config import Config
 from pipeline.data.frames import read_folder
 from pipeline.monitoring.metrics import evaluate
+from pipeline.observations.master import open_master
 from pipeline.registry.live_model import load_live
 from pipeline.stages.reporting import report
 from pipeline.storage.database import History
-from pipeline.storage.master import open_master
 
 
 def command(config: Config, history: History, args: argparse.Namespace) -> None:

@@ -13,9 +13,9 @@ from dataclasses import asdict
 from pipeline import cli
 from pipeline.core.config import Config
 from pipeline.models.manifest import HALF, UNCALIBRATED
+from pipeline.observations.master import open_master
 from pipeline.stages.training import train
 from pipeline.storage.database import History
-from pipeline.storage.master import open_master
 
 
 def command(config: Config, history: History, args: argparse.Namespace) -> None:

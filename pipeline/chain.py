@@ -30,6 +30,7 @@ from pipeline.monitoring.batch_check import (
 )
 from pipeline.monitoring.decisions import Decision, Verdict, decision_to_dict
 from pipeline.monitoring.metrics import Evaluation, PredictedRows, evaluate, predict_rows
+from pipeline.observations.master import Master, open_master
 from pipeline.pending import lacks_release, nothing_new
 from pipeline.registry.live_model import Live, load_live
 from pipeline.registry.releases import live_id
@@ -41,7 +42,6 @@ from pipeline.stages.scoring import score
 from pipeline.stages.training import train
 from pipeline.storage import ledger
 from pipeline.storage.database import History
-from pipeline.storage.master import Master, open_master
 from pipeline.storage.records import (
     batch_scores,
     prune,
@@ -179,7 +179,7 @@ class _Chain:
         fresh = [file for file in batch if not learned(file, release.model)]
         if not fresh:
             return all_learned(batch, release), None
-        rows = self._rows.read_spans(file.span for file in fresh)
+        rows = self._rows.brought_by(fresh)
         new = predict_rows(self._live.model, rows, config.schema)
         found = judge_batch(
             release,

@@ -5,6 +5,7 @@ from typing import Any
 from pipeline.core.config import Config
 from pipeline.core.errors import PipelineError
 from pipeline.data.input_files import list_input
+from pipeline.observations.master_files import check_rows, is_earlier
 from pipeline.registry.releases import live_id
 from pipeline.storage.database import History
 from pipeline.storage.ledger import (
@@ -14,7 +15,6 @@ from pipeline.storage.ledger import (
     unreported,
     unsettled_since,
 )
-from pipeline.storage.master import check_rows
 
 
 def has_work(config: Config, history: History) -> bool:
@@ -26,6 +26,7 @@ def has_work(config: Config, history: History) -> bool:
         check_rows(config.finaldata_path, history)
         return (
             rebuilding(history)
+            or is_earlier(history)
             or bool(new_files(history, list_input(config.input_folder_path)))
             or bool(unreported(history))
             or lacks_release(config, history)

@@ -46,7 +46,7 @@ class PendingFile:
     id: int
     name: str
     recorded_at: str
-    span: tuple[int, int]  # the bytes of finaldata.csv that its new rows take
+    span: tuple[int, int]  # where its new rows begin and end in finaldata.csv
 
 
 def list_input(folder: Path) -> list[FoundFile]:
@@ -62,6 +62,12 @@ def list_input(folder: Path) -> list[FoundFile]:
     except NotADirectoryError:
         raise DataError(f"{folder}: is a file; expected a folder of client files") from None
     return sorted((file for file in found if file), key=lambda file: file.name)
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts names as people count: `_9` before `_10`."""
+    parts = re.split("([0-9]+)", name)
+    return [(int(part) if part.isdecimal() else -1, part) for part in parts]
 
 
 def _is_table(name: str) -> bool:

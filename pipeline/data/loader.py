@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from time import time
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from pipeline.core.errors import DataError
 from pipeline.core.schema import Schema
@@ -22,13 +22,25 @@ COPYING_SECONDS = 60  # a file that changed less long ago may still be being cop
 BATCH_ROWS = 1 << 18
 BATCH_BYTES = 16 << 20
 
-M = TypeVar("M")
+
+@dataclass(frozen=True)
+class Counts:
+    """What the rows of a file came to."""
+
+    id: int  # the number of its content
+    added: int  # observations that were new
+    changed: int  # known outcomes, or unknown ones, that are others now
+    missing: int  # rows that the file held before and holds no more
+    start_row: int  # where the new observations are in finaldata.csv
+    end_row: int
+    log_at: int | None  # where its rows are in the file of sightings
 
 
 @dataclass(frozen=True)
 class TakenFile:
-    """What became of one input file."""
+    """What became of one content of an input file."""
 
+    id: int
     name: str
     size: int
     mtime_ns: int
@@ -37,39 +49,41 @@ class TakenFile:
     rows: int = 0
     added: int = 0
     duplicates: int = 0
-    start_byte: int = 0  # where its rows are in finaldata.csv
-    end_byte: int = 0
+    start_row: int = 0
+    end_row: int = 0
+    log_at: int | None = None
+    changed: int = 0
+    missing: int = 0
     bad_rows: tuple[BadRow, ...] = ()
 
 
-class Sink(Protocol[M]):
-    """What the rows of files are appended to, and can be taken back from."""
+class Sink(Protocol):
+    """What takes in the rows of files, one file after the other."""
 
-    @property
-    def size(self) -> int:
-        """Bytes so far."""
+    def append(self, lines: Sequence[bytes]) -> None:
+        """Add canonical lines of a file, without their line ends."""
 
-    def append(self, lines: Sequence[bytes]) -> int:
-        """Add canonical lines, without their line ends; returns how many were not there yet."""
+    def accept(self, number: int, name: str, sha256: str, bad_at: Sequence[int]) -> Counts:
+        """End a file; `bad_at` are its rows that were set aside.
 
-    def mark(self) -> M:
-        """The current state."""
+        Its content gets this number, unless it is on record by another.
+        """
 
-    def take_back(self, mark: M) -> None:
-        """Undo the appends since that mark."""
+    def take_back(self) -> None:
+        """Undo what was appended since the last file."""
 
 
 def take_in(
-    schema: Schema, file: FoundFile, master: Sink[M], step: Step = no_progress
+    schema: Schema, file: FoundFile, number: int, master: Sink, step: Step = no_progress
 ) -> TakenFile | None:
     """Read one file into the master; None if it has to wait for the next run.
 
     It is digested as it is read, so that the ledger has the digest of exactly what went in.
     """
-    mark, start, reading = master.mark(), master.size, _Reading()
+    reading = _Reading(number)
     if not file.regular:
         reading.reason = "is a link or a special file; expected the file itself"
-        return reading.result(file, UNREAD, start, start)
+        return reading.result(file, UNREAD, None)
     sha256 = UNREAD
     try:
         with _opened(file, step) as raw:
@@ -84,11 +98,14 @@ def take_in(
     except _Unreadable as error:
         waits = str(error)
     if waits or reading.reason:
-        master.take_back(mark)
+        master.take_back()
     if waits:
         log.warning("%s %s: left for the next run", file.name, waits)
         return None
-    return reading.result(file, sha256, start, master.size)
+    if reading.reason:
+        return reading.result(file, sha256, None)
+    counts = master.accept(number, file.name, sha256, reading.bad_at)
+    return reading.result(file, sha256, counts)
 
 
 class _Unreadable(Exception):
@@ -146,13 +163,14 @@ def _must_wait(file: FoundFile, now: os.stat_result, last_byte: bytes) -> str | 
 class _Reading:
     """What was read of one file so far."""
 
+    number: int
     rows: int = 0
-    added: int = 0
     bad: list[BadRow] = field(default_factory=list)
+    bad_at: list[int] = field(default_factory=list)
     reason: str | None = None
 
     def read(
-        self, schema: Schema, file: FoundFile, stream: io.BufferedReader, master: Sink[M]
+        self, schema: Schema, file: FoundFile, stream: io.BufferedReader, master: Sink
     ) -> None:
         try:
             table = Table(stream, schema, schema.columns)
@@ -163,44 +181,45 @@ class _Reading:
             for block in table.blocks():
                 if isinstance(block, BadRow):
                     self.bad.append(block)
+                    self.bad_at.append(self.rows)
                     self.rows += 1
                     continue
                 text = block.text.encode()
+                read = len(lines)
                 lines += text.split(b"\n")[:-1]
+                self.rows += len(lines) - read
                 size += len(text)
                 if len(lines) >= BATCH_ROWS or size >= BATCH_BYTES:
-                    self._append(lines, master)
+                    master.append(lines)
                     lines, size = [], 0
-            self._append(lines, master)
+            master.append(lines)
             self.reason = too_many_bad(self.bad, self.rows)
         except DataError as error:
             self.reason = str(error)
 
-    def _append(self, lines: list[bytes], master: Sink[M]) -> None:
-        self.rows += len(lines)
-        self.added += master.append(lines)
-
-    def result(self, file: FoundFile, sha256: str, start: int, end: int) -> TakenFile:
-        known = TakenFile(file.name, file.size, file.mtime_ns, sha256, self.reason, self.rows)
-        if self.reason:
-            log.warning("%s is rejected: it %s", file.name, self.reason)
-            return replace(known, start_byte=start, end_byte=start)
-        added, bad = self.added, tuple(self.bad)
-        return replace(
-            known,
-            added=added,
-            duplicates=self.rows - added - len(bad),
-            start_byte=start,
-            end_byte=end,
-            bad_rows=bad,
+    def result(self, file: FoundFile, sha256: str, counts: Counts | None) -> TakenFile:
+        known = TakenFile(
+            *(self.number, file.name, file.size, file.mtime_ns, sha256, self.reason, self.rows)
         )
+        if counts is None:
+            log.warning("%s is rejected: it %s", file.name, self.reason)
+            return known
+        duplicates, bad = self.rows - counts.added - len(self.bad), tuple(self.bad)
+        return replace(known, **vars(counts), duplicates=duplicates, bad_rows=bad)
 
 
 def log_counts(file: TakenFile) -> None:
     """Log what became of the rows of a file that was taken in."""
-    if not file.reason:
-        log.info(
-            "%s: %s rows: %s new, %s already known, %s set aside",
-            *(file.name, f"{file.rows:,}", f"{file.added:,}", f"{file.duplicates:,}"),
-            f"{len(file.bad_rows):,}",
+    if file.reason:
+        return
+    log.info(
+        "%s: %s rows: %s new, %s already known, %s set aside",
+        *(file.name, f"{file.rows:,}", f"{file.added:,}", f"{file.duplicates:,}"),
+        f"{len(file.bad_rows):,}",
+    )
+    if file.missing:
+        log.warning(
+            "%s: %s of the rows it held before are not in it any more; they stay known"
+            " (`python ingestion.py --withdraw` takes them back)",
+            *(file.name, f"{file.missing:,}"),
         )

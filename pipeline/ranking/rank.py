@@ -42,17 +42,14 @@ class Ranking:
 def rank_clients(
     scorer: Scorer, frame: pd.DataFrame, schema: Schema, policy: Policy = DEFAULT_POLICY
 ) -> Ranking:
-    """Rank the clients of a frame by their probability of leaving, highest first.
+    """Rank the clients of a frame, one a row, by their probability of leaving, highest first.
 
-    Of each client the latest row counts, and only if its outcome is 0 or unknown. Clients of equal
-    risk, of which a calibrated model gives many, are in order of the log-odds before calibration,
-    then of name.
+    Clients of equal risk, of which a calibrated model gives many, are in order of the log-odds
+    before calibration, then of name.
     """
-    latest = ~frame[schema.client].duplicated(keep="last").to_numpy()
-    here = np.flatnonzero(latest & (frame[schema.outcome].to_numpy() != 1))
-    rows = features_of(frame, schema).at(here)
+    rows = features_of(frame, schema)
     predicted, risk = scorer.scores(rows)
-    clients = frame[schema.client].to_numpy(dtype=object)[here]
+    clients = frame[schema.client].to_numpy(dtype=object)
     decision = scorer.decision(rows)
     keys = pd.DataFrame({"risk": -risk, "decision": -decision, "client": clients})
     order = keys.sort_values(["risk", "decision", "client"]).index.to_numpy()

@@ -12,13 +12,13 @@ from pipeline.core.formatting import Printer
 from pipeline.data.frames import read_folder
 from pipeline.models.estimators import predictions_of
 from pipeline.monitoring.packages import UNKNOWN, Package, outdated_packages
+from pipeline.observations.master import Master, open_master
 from pipeline.registry.live_model import Live, load_live
 from pipeline.reporting.text_tables import drift_lines
 from pipeline.stages.ingestion import ingest
 from pipeline.stages.training import train
 from pipeline.storage.database import History
 from pipeline.storage.history import open_history
-from pipeline.storage.master import Master, open_master
 from pipeline.storage.records import (
     Checked,
     last_checked,

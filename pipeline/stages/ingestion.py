@@ -1,26 +1,55 @@
 """Take in new client files."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from pipeline.core.config import Config
-from pipeline.core.errors import HistoryError
-from pipeline.core.files import sync_folder, write_atomic, write_if_changed
-from pipeline.core.formatting import escape_formula
+from pipeline.core.errors import DataError, PipelineError
+from pipeline.core.files import write_if_changed
+from pipeline.core.formatting import escape_formula, pluralize
 from pipeline.core.schema import csv_line
-from pipeline.data.input_files import FoundFile, list_input
-from pipeline.data.loader import TakenFile, log_counts, take_in
+from pipeline.data.input_files import FoundFile, list_input, natural
+from pipeline.data.loader import BATCH_BYTES, Sink, TakenFile, log_counts, take_in
 from pipeline.data.progress import progress
+from pipeline.observations.master import open_master
+from pipeline.observations.master_files import (
+    check_columns,
+    check_rows,
+    current_path,
+    finish,
+    is_earlier,
+    log_path,
+)
+from pipeline.observations.master_writer import MasterWriter
+from pipeline.observations.renewal import Gone, Renewal, rows_gone
+from pipeline.observations.row_keys import loaded_keys
+from pipeline.observations.sightings import SightingsLog
 from pipeline.storage import ledger
 from pipeline.storage.database import History
+from pipeline.storage.file_record import file_fault
 from pipeline.storage.ledger import MasterState
-from pipeline.storage.master import check_columns, check_rows
-from pipeline.storage.master_writer import MasterWriter, key_path, rebuilt_path
 from pipeline.storage.records import record_timing
 
 log = logging.getLogger("ingestion")
+
+
+class RowsWouldGo(PipelineError):
+    """Rows would be lost, which nobody has agreed to."""
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """What taking back a file's former lines has changed."""
+
+    name: str
+    present: bool  # whether the file is still in the input folder
+    gone: Gone
+    rows: int  # of finaldata.csv, afterwards
 
 
 @dataclass(frozen=True)
@@ -37,18 +66,21 @@ class Ingestion:
         return sum(file.added for file in self.files)
 
 
-def ingest(config: Config, history: History, *, rebuild: bool = False) -> Ingestion:
+def ingest(
+    config: Config, history: History, *, rebuild: bool = False, yes: bool = False
+) -> Ingestion:
     """Take in what is new in the input folder, or (`rebuild`) all of it from the start.
 
     Raises `DataError` if there is no such folder, `HistoryError` if finaldata.csv is not what the
-    ledger says.
+    ledger says, and `RowsWouldGo` if a rebuild would lose rows and `yes` is false.
     """
     started = perf_counter()
-    rebuild = rebuild or ledger.rebuilding(history)
     found = list_input(config.input_folder_path)
-    if rebuild:
-        taken, rows = _rebuild(config, history, _in_first_order(history, found))
+    if rebuild or ledger.rebuilding(history):
+        taken, rows = _rebuild(config, history, found, yes=yes or not rebuild)
     else:
+        if is_earlier(history):
+            _take_over(config, history)
         taken, rows = _append(config, history, ledger.new_files(history, found))
     seconds = perf_counter() - started
     if taken:
@@ -57,82 +89,127 @@ def ingest(config: Config, history: History, *, rebuild: bool = False) -> Ingest
     return Ingestion(tuple(taken), rows, seconds)
 
 
-def _append(
-    config: Config, history: History, files: list[FoundFile]
-) -> tuple[list[TakenFile], int]:
-    state = ledger.master_state(history)
+def _append(config: Config, history: History, new: list[FoundFile]) -> tuple[list[TakenFile], int]:
+    path, state = config.finaldata_path, ledger.master_state(history)
     if state.bytes:
-        check_rows(config.finaldata_path, history)
-        check_columns(config.finaldata_path, config.schema)
-    if not files:
+        check_rows(path, history)
+        check_columns(current_path(path, state), config.schema)
+    if not new:
         return [], state.rows
-    state = state if state.bytes else _begin(config, history)
-    with MasterWriter(config.finaldata_path, config.schema, state, history.check_lock) as master:
-        taken = _take_all(config, files, master)
-        ledger.record_files(history, taken, master.save())
-        return taken, master.rows
-
-
-def _begin(config: Config, history: History) -> MasterState:
-    """Make finaldata.csv with its header alone and commit that.
-
-    Rows that are there while nothing is on record are of a history that was lost: they are not
-    overwritten, for their files may be gone.
-    """
-    path, header = config.finaldata_path, f"{config.schema.header}\n".encode()
-    if path.exists() and path.stat().st_size > len(header):
-        raise HistoryError(
-            f"{path} has rows that {config.history_path.name} knows nothing of: if that was moved"
-            f" or lost, move {config.output_folder_path} away too; what the input folder has is"
-            " taken in again"
-        )
-    history.check_lock()
-    write_atomic(path, header)
-    state = MasterState(0, len(header))
-    ledger.record_files(history, [], state)
-    return state
-
-
-def _rebuild(
-    config: Config, history: History, files: list[FoundFile]
-) -> tuple[list[TakenFile], int]:
-    """Make finaldata.csv again beside the old one, then put it in its place.
-
-    The ledger notes the rebuild first, so that a run after a crash begins it again.
-    """
-    ledger.begin_rebuild(history)
-    _warn_of_gone(history, files)
-    temporary = rebuilt_path(config.finaldata_path)
-    with MasterWriter(temporary, config.schema, check=history.check_lock) as master:
-        taken = _take_all(config, files, master)
+    former = {name: kept[-1] for name, kept in ledger.kept_contents(history).items()}
+    with MasterWriter(path, config.schema, state, former, history.check_lock) as master:
+        taken = _take_all(config, history, new, master)
         state = master.save()
-        temporary.replace(config.finaldata_path)
-        if state.keys:
-            key_path(temporary).replace(key_path(config.finaldata_path))
-        sync_folder(config.output_folder_path)
-        ledger.replace_files(history, taken, state)
+        ledger.record_files(history, taken, state)
+        finish(path, state)
     return taken, state.rows
 
 
-def _warn_of_gone(history: History, files: list[FoundFile]) -> None:
-    for name in sorted(set(ledger.ingested_names(history)) - {file.name for file in files}):
+def _rebuild(
+    config: Config, history: History, found: list[FoundFile], *, yes: bool
+) -> tuple[list[TakenFile], int]:
+    """Make finaldata.csv again from the input folder, then put it in the place of the old one."""
+    gone = sorted(set(ledger.ingested_names(history)) - {file.name for file in found})
+    for name in gone:
         log.warning("%s is no longer in the input folder: its rows are left out", name)
+    path, state = config.finaldata_path, ledger.master_state(history)
+    contents = ledger.kept_contents(history)
+    with _sightings(path, state) as before:
+        if before is None:
+            contents = {}
+        with Renewal(path, config.schema, contents, before, history.check_lock) as master:
+            taken = _take_all(config, history, found, master)
+            lost = rows_gone(master, config.schema)
+            if lost.rows and not yes:
+                finish(path, state)
+                raise RowsWouldGo(f"--rebuild would take away {lost.text}")
+            state, spans = master.save()
+            ledger.renew_files(history, taken, gone, spans, state)
+            finish(path, state)
+    return taken, state.rows
 
 
-def _in_first_order(history: History, found: list[FoundFile]) -> list[FoundFile]:
-    """In the order of their first ingestion, those never ingested last."""
-    names = ledger.ingested_names(history)
-    place = {name: i for i, name in enumerate(names)}
-    return sorted(found, key=lambda file: place.get(file.name, len(names)))
+def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withdrawal:
+    """Take back what only the former contents of a file brought, or all of it if it is gone.
+
+    Raises `DataError` if nothing of that name is on record, and `RowsWouldGo` if rows would be
+    lost and `yes` is false.
+    """
+    path = config.finaldata_path
+    rows = open_master(path, config.schema, history)
+    state, contents = rows.on_record, ledger.kept_contents(history)
+    if name not in contents:
+        raise DataError(
+            f"{name} is not among the files that were taken in; they are named in"
+            f" {config.shown(config.ingestedfiles_path)}"
+        )
+    present = any(file.name == name for file in list_input(config.input_folder_path))
+    with (
+        _sightings(path, state) as before,
+        Renewal(path, config.schema, contents, before, history.check_lock) as master,
+    ):
+        alive = master.leave_out(name, loaded_keys(path, state, master.seed), present=present)
+        gone = master.copy_rows(alive, state.bytes)
+        if gone.rows and not yes:
+            finish(path, state)
+            raise RowsWouldGo(f"--withdraw would take away {gone.text}")
+        state, spans = master.save()
+        ledger.renew_files(history, [], [] if present else [name], spans, state)
+        finish(path, state)
+    _write_records(config, history)
+    return Withdrawal(name, present, gone, state.rows)
 
 
-def _take_all(config: Config, files: list[FoundFile], master: MasterWriter) -> list[TakenFile]:
-    taken = []
-    with progress("taking in", sum(file.size for file in files if file.regular)) as step:
-        for file in files:
-            if done := take_in(config.schema, file, master, step):
+def _take_over(config: Config, history: History) -> None:
+    """Make the files of an earlier version's rows, whose lines are the only ones on record."""
+    path, state = config.finaldata_path, ledger.master_state(history)
+    check_rows(path, history)
+    check_columns(path, config.schema)
+    log.info("%s is of an earlier version: it is taken over", path)
+    with Renewal(path, config.schema, {}, None, history.check_lock) as master:
+        with path.open("rb") as file:
+            for number, name, sha256, start, end in ledger.byte_spans(history):
+                file.seek(start)
+                left = end - start
+                while left > 0 and (lines := file.readlines(min(BATCH_BYTES, left))):
+                    left -= sum(map(len, lines))
+                    master.append([line[:-1] for line in lines])
+                master.accept(number, name, sha256, [])
+        renewed, spans = master.save()
+        ledger.renew_files(history, [], [], spans, renewed)
+        finish(path, renewed)
+    if renewed.rows < state.rows:
+        log.info(
+            "%s rows were of observations that had come before, with another outcome",
+            f"{state.rows - renewed.rows:,}",
+        )
+
+
+@contextmanager
+def _sightings(path: Path, state: MasterState) -> Iterator[SightingsLog | None]:
+    """The lines on record; None where there are none, or their file is damaged."""
+    if not state.log or file_fault(log_path(path, state.log.id), state.log.record, longer=True):
+        yield None
+        return
+    sightings = SightingsLog(log_path(path, state.log.id), state.log.record.size, read_only=True)
+    try:
+        yield sightings
+    finally:
+        sightings.close()
+
+
+def _take_all(
+    config: Config, history: History, found: list[FoundFile], master: Sink
+) -> list[TakenFile]:
+    """Take in files in the order in which their lines count."""
+    taken: list[TakenFile] = []
+    number = ledger.last_file(history) + 1
+    with progress("taking in", sum(file.size for file in found if file.regular)) as step:
+        for file in sorted(found, key=lambda file: (file.mtime_ns, natural(file.name))):
+            if done := take_in(config.schema, file, number, master, step):
                 log_counts(done)
                 taken.append(done)
+                number += done.id == number
     return taken
 
 
@@ -164,8 +241,13 @@ def ingestion_lines(config: Config, ingestion: Ingestion) -> list[str]:
         if file.reason:
             lines.append(f"{file.name}: rejected: it {file.reason}")
         else:
-            aside = f", {len(file.bad_rows):,} set aside" if file.bad_rows else ""
-            lines.append(f"{file.name}: {file.added:,} new of {file.rows:,} rows{aside}")
+            others = [
+                (len(file.bad_rows), "set aside"),
+                (file.changed, f"{'outcome' if file.changed == 1 else 'outcomes'} changed"),
+                (file.missing, "of those before missing"),
+            ]
+            more = "".join([f", {count:,} {what}" for count, what in others if count])
+            lines.append(f"{file.name}: {file.added:,} new of {file.rows:,} rows{more}")
     if any(file.bad_rows for file in ingestion.files):
         lines.append(f"{config.shown(config.rejectedrows_path)}: the rows set aside, and why")
     return [*lines, f"{config.shown(config.finaldata_path)}: {ingestion.total_rows:,} rows"]
@@ -191,5 +273,27 @@ def _file_to_dict(file: TakenFile) -> dict[str, Any]:
         "added": file.added,
         "duplicates": file.duplicates,
         "set_aside": len(file.bad_rows),
+        "outcomes_changed": file.changed,
+        "missing": file.missing,
         "sha256": file.sha256 or None,  # what cannot be read has none
+    }
+
+
+def withdrawal_lines(config: Config, done: Withdrawal) -> list[str]:
+    """What a withdrawal did, in lines for a person."""
+    left = "only what it holds now counts" if done.present else "it is gone, and counts no more"
+    return [
+        f"{done.name}: {left}; {pluralize(done.gone.rows, 'row')} taken back",
+        f"{config.shown(config.finaldata_path)}: {done.rows:,} rows",
+    ]
+
+
+def withdrawal_to_dict(config: Config, done: Withdrawal) -> dict[str, Any]:
+    """What a withdrawal did, for a program."""
+    return {
+        "name": done.name,
+        "present": done.present,
+        "rows_gone": done.gone.rows,
+        "total_rows": done.rows,
+        "path": config.finaldata_path,
     }

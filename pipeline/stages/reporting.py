@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline.core.config import Config
 from pipeline.core.files import write_atomic
 from pipeline.monitoring.metrics import Evaluation
+from pipeline.observations.master import Master
 from pipeline.ranking.explanations import Explainer, baseline_row
 from pipeline.ranking.movers import Movers, update_movers
 from pipeline.ranking.rank import rank_clients
@@ -18,7 +19,6 @@ from pipeline.reporting.charts.model_charts import confusion_matrix_png
 from pipeline.reporting.overview import RunResults, report_content
 from pipeline.reporting.report_files import forget_reports, write_reports
 from pipeline.storage.database import History
-from pipeline.storage.master import Master
 
 log = logging.getLogger("reporting")
 
@@ -77,7 +77,7 @@ def update_ranking(config: Config, history: History, live: Live, rows: Master) -
     release = live.release
     labels = [config.labels[column] for column in config.schema.features]
     explainer = Explainer(live.scorer, baseline_row(release.model), labels)
-    ranking = rank_clients(live.scorer, rows.frame, config.schema, config.policy)
+    ranking = rank_clients(live.scorer, rows.current(), config.schema, config.policy)
     table = ranking_table(ranking, explainer, config.risk_bands, release.id)
     movers, moved = update_movers(history, config.movers_path, ranking, release.id)
     write_ranking(config.clientrisk_path, table)

@@ -6,9 +6,9 @@ from time import perf_counter
 from pipeline.core.config import Config
 from pipeline.models.persistence import TrainedModel, save_model
 from pipeline.models.training import fit
+from pipeline.observations.master import Master
 from pipeline.storage.database import History
 from pipeline.storage.ledger import last_file
-from pipeline.storage.master import Master
 from pipeline.storage.records import record_timing
 
 log = logging.getLogger("training")

@@ -1,12 +1,14 @@
 """The ledger of ingested files: what was taken in, what is pending, how much data counts."""
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.core.files import utc_now
 from pipeline.data.input_files import UNREAD, FoundFile, PendingFile, open_plain
-from pipeline.storage.database import History, Row
+from pipeline.storage.database import History
+from pipeline.storage.file_record import FileRecord
 
 if TYPE_CHECKING:
     from pipeline.data.csv_reader import BadRow
@@ -33,12 +35,41 @@ class KeyFile:
 
 
 @dataclass(frozen=True)
+class LogFile:
+    """The file of sightings beside `finaldata.csv`: its id, and what is on record of it."""
+
+    id: str
+    record: FileRecord
+
+
+@dataclass(frozen=True)
 class MasterState:
-    """How much of `finaldata.csv` counts."""
+    """How much of `finaldata.csv` counts, and of the files beside it."""
 
     rows: int
     bytes: int  # the header included; 0 before the first ingestion
     keys: KeyFile | None = None
+    # None in what an earlier version recorded
+    record: FileRecord | None = None
+    log: LogFile | None = None
+
+
+@dataclass(frozen=True)
+class Span:
+    """The rows of `finaldata.csv` that a content brought; where its lines are on record, if so."""
+
+    start: int
+    end: int
+    log_at: int | None = None
+
+
+@dataclass(frozen=True)
+class Former:
+    """A content that a file had: its number, its digest, and where its lines are on record."""
+
+    id: int
+    sha256: str
+    log_at: int
 
 
 def record_files(history: History, taken: "list[TakenFile]", master: MasterState) -> None:
@@ -49,48 +80,64 @@ def record_files(history: History, taken: "list[TakenFile]", master: MasterState
         _record_master(history, master)
 
 
-def replace_files(history: History, taken: "list[TakenFile]", master: MasterState) -> None:
-    """Commit a rebuilt `finaldata.csv`, in place of all that was taken in before.
+def renew_files(
+    history: History,
+    taken: "list[TakenFile]",
+    gone: Collection[str],
+    spans: Mapping[int, Span],
+    master: MasterState,
+) -> None:
+    """Commit a `finaldata.csv` made anew, in place of all that was taken in before.
 
-    Names keep the order of their first ingestion, and a content that was judged stays judged.
+    `taken` are contents that were read again or are new; all of the files `gone` is forgotten;
+    `spans` says of every content that counts, by its id, where its rows are now. What was judged
+    stays judged.
     """
     with history.transaction():
-        places: dict[str, int] = {}
-        before: dict[tuple[str, str], Row] = {}
-        for row in history.query("SELECT * FROM files ORDER BY id"):
-            if row["status"] == "ingested":
-                places.setdefault(row["name"], row["id"])
-            if row["current"]:
-                before[row["name"], row["sha256"]] = row
-        history.query("DELETE FROM files")
+        history.many("DELETE FROM files WHERE name = ?", [(name,) for name in gone])
         for file in taken:
-            known = before.get((file.name, file.sha256))
-            times = {key: known[key] for key in TIMES} if known else {}
-            _record_file(history, file, id=places.get(file.name), **times)
+            known = history.one(f"SELECT {', '.join(TIMES)} FROM files WHERE id = ?", file.id)
+            history.query("DELETE FROM files WHERE id = ?", file.id)
+            _record_file(history, file, **known or {})
+        history.query("UPDATE files SET log_at = NULL")
+        history.many(
+            "UPDATE files SET start_row = ?, end_row = ?, log_at = ? WHERE id = ?",
+            [(span.start, span.end, span.log_at, number) for number, span in spans.items()],
+        )
         _record_master(history, master)
         history.query("UPDATE master SET rebuilding = 0, buckets = NULL")
 
 
 def _record_master(history: History, master: MasterState) -> None:
-    history.query(
-        "UPDATE master SET rows = ?, bytes = ?, key_file = ?, key_bytes = ?",
-        *(master.rows, master.bytes),
-        *((master.keys.id, master.keys.bytes) if master.keys else (None, 0)),
-    )
+    keys, record, log = master.keys, master.record, master.log
+    values = {
+        "rows": master.rows,
+        "bytes": master.bytes,
+        "key_file": keys and keys.id,
+        "key_bytes": keys.bytes if keys else 0,
+        "mtime_ns": record and record.mtime_ns,
+        "digest": record and record.digest,
+        "log_file": log and log.id,
+        "log_bytes": log and log.record.size,
+        "log_mtime_ns": log and log.record.mtime_ns,
+        "log_digest": log and log.record.digest,
+    }
+    history.query(f"UPDATE master SET {' = ?, '.join(values)} = ?", *values.values())
 
 
-def _record_file(history: History, file: "TakenFile", **known: Any) -> None:
+def _record_file(history: History, file: "TakenFile", **times: Any) -> None:
     now = utc_now()
     settled = now if file.reason else None  # there is nothing to judge in a rejected file
     history.query("UPDATE files SET current = 0 WHERE name = ? AND current = 1", file.name)
-    columns = {name: value for name, value in vars(file).items() if name != "bad_rows"} | {
+    left_out = ("bad_rows", "changed", "missing")
+    columns = {name: value for name, value in vars(file).items() if name not in left_out} | {
         "status": "rejected" if file.reason else "ingested",
         "rejected": len(file.bad_rows),
         "recorded_at": now,
         "judged_at": settled,
         "reported_at": settled,
     }
-    file_id = history.insert("files", **columns | known)
+    file_id = history.insert("files", **columns | times)
     history.many(
         "INSERT INTO rejected_rows (file_id, line, reason, row) VALUES (?, ?, ?, ?)",
         [(file_id, bad.line, bad.reason, bad.row) for bad in file.bad_rows],
@@ -99,16 +146,36 @@ def _record_file(history: History, file: "TakenFile", **known: Any) -> None:
 
 def master_state(history: History) -> MasterState:
     """How much of `finaldata.csv` counts."""
-    ((rows, size, key_file, key_bytes),) = history.tuples(
-        "SELECT rows, bytes, key_file, key_bytes FROM master"
+    row = history.query("SELECT * FROM master")[0]
+    keys = KeyFile(row["key_file"], row["key_bytes"]) if row["key_file"] else None
+    if not row["log_file"]:
+        return MasterState(row["rows"], row["bytes"], keys)
+    log = FileRecord(row["log_bytes"], row["log_mtime_ns"], row["log_digest"])
+    return MasterState(
+        rows=row["rows"],
+        bytes=row["bytes"],
+        keys=keys,
+        record=FileRecord(row["bytes"], row["mtime_ns"], row["digest"]),
+        log=LogFile(row["log_file"], log),
     )
-    return MasterState(rows, size, KeyFile(key_file, key_bytes) if key_file else None)
 
 
-def begin_rebuild(history: History) -> None:
-    """Record that `finaldata.csv` is being rebuilt; if this run is killed, the next one does it."""
-    with history.transaction():
-        history.query("UPDATE master SET rebuilding = 1")
+def kept_contents(history: History) -> dict[str, list[Former]]:
+    """Of each file the contents whose lines are on record, in their order; by its name."""
+    found: dict[str, list[Former]] = {}
+    for name, *rest in history.tuples(
+        "SELECT name, id, sha256, log_at FROM files WHERE log_at IS NOT NULL ORDER BY id"
+    ):
+        found.setdefault(name, []).append(Former(*rest))
+    return found
+
+
+def byte_spans(history: History) -> list[tuple[int, str, str, int, int]]:
+    """The contents that an earlier version took in: id, name, digest, first and last byte."""
+    return history.tuples(
+        "SELECT id, name, sha256, start_row, end_row FROM files WHERE status = 'ingested'"
+        " ORDER BY start_row, id"
+    )
 
 
 def last_file(history: History) -> int:
@@ -138,8 +205,7 @@ def unreported(history: History) -> list[PendingFile]:
 
 def _pending(history: History, condition: str) -> list[PendingFile]:
     rows = history.tuples(
-        "SELECT id, name, recorded_at, start_byte, end_byte FROM files"
-        f" WHERE {condition} ORDER BY id"
+        f"SELECT id, name, recorded_at, start_row, end_row FROM files WHERE {condition} ORDER BY id"
     )
     return [PendingFile(number, name, at, (start, end)) for number, name, at, start, end in rows]
 
@@ -183,7 +249,7 @@ def rejected_rows(history: History) -> "list[tuple[str, BadRow]]":
 
 
 def rebuilding(history: History) -> bool:
-    """Whether a rebuild was started and has not ended."""
+    """Whether an earlier version was killed while it made `finaldata.csv` anew."""
     return bool(history.query("SELECT rebuilding FROM master")[0]["rebuilding"])
 
 

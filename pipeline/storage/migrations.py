@@ -208,4 +208,18 @@ MIGRATIONS = (
     ALTER TABLE files DROP COLUMN position;
     ALTER TABLE rankings DROP COLUMN replaced;
     """,
+    """
+    -- the record of finaldata.csv and of the file of sightings beside it. Where there is none of
+    -- these, an earlier version wrote them, and start_row and end_row of files are still bytes.
+    ALTER TABLE master ADD COLUMN mtime_ns INTEGER;
+    ALTER TABLE master ADD COLUMN digest TEXT;
+    ALTER TABLE master ADD COLUMN log_file TEXT;
+    ALTER TABLE master ADD COLUMN log_bytes INTEGER;
+    ALTER TABLE master ADD COLUMN log_mtime_ns INTEGER;
+    ALTER TABLE master ADD COLUMN log_digest TEXT;
+    ALTER TABLE files RENAME COLUMN start_byte TO start_row;
+    ALTER TABLE files RENAME COLUMN end_byte TO end_row;
+    -- where the lines of a content are in the file of sightings
+    ALTER TABLE files ADD COLUMN log_at INTEGER;
+    """,
 )

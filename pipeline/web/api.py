@@ -17,6 +17,7 @@ from pipeline.data.input_files import list_input
 from pipeline.monitoring.metrics import scores_on_test_data
 from pipeline.monitoring.packages import Package
 from pipeline.monitoring.scores import Scores
+from pipeline.observations.master import open_master
 from pipeline.ranking.current_ranking import file_stamp
 from pipeline.ranking.explanations import MAX_REASONS
 from pipeline.ranking.ranking_file import by_loss, has_losses, ranking_to_dicts
@@ -25,7 +26,6 @@ from pipeline.registry.releases import live_id
 from pipeline.reporting.status import LastRun, last_active, last_run
 from pipeline.storage.history import open_existing_history, recorded_history
 from pipeline.storage.ledger import master_state
-from pipeline.storage.master import open_master
 from pipeline.storage.records import (
     Checked,
     last_checked,

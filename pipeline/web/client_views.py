@@ -13,6 +13,7 @@ from pipeline.core.config import Config
 from pipeline.core.files import utc_now
 from pipeline.core.formatting import escape_formula, format_percent, pluralize
 from pipeline.core.schema import Schema, csv_line
+from pipeline.observations.master import open_master
 from pipeline.ranking.explanations import Explainer, baseline_row
 from pipeline.ranking.ranking_file import BANDS, has_losses, ranking_to_dicts
 from pipeline.registry.live_model import Live
@@ -20,7 +21,6 @@ from pipeline.registry.releases import Release
 from pipeline.reporting.charts.time_charts import client_chart
 from pipeline.reporting.document import Grid, Section
 from pipeline.storage.history import recorded_history
-from pipeline.storage.master import open_master
 from pipeline.storage.risk_history import risk_over_time
 from pipeline.web.request_rows import ClientRows, RequestError, rows_of_csv
 
@@ -150,11 +150,10 @@ def client_record(config: Config, release: Release | None, client: str) -> Clien
         numbers=tuple(range(1, 1 + len(config.schema.numeric))),
         empty="None that counts.",
     )
-    outcome = found.columns.index(config.schema.outcome)
     return ClientRecord(
         Section("history", "Over time", charts=(client_chart(points, threshold, utc_now()),)),
         Section("rows", "What the client files say", grids=(shown,)),
-        left=bool(found.rows) and found.rows[-1][outcome] == "1",
+        left=found.left,
     )
 
 

@@ -21,6 +21,7 @@ import pandas as pd
 from pipeline.core.config import Config
 from pipeline.models.persistence import TrainedModel
 from pipeline.models.scorer import scorer_of
+from pipeline.observations.master import open_master
 from pipeline.ranking.explanations import Explainer, baseline_row, contributions
 from pipeline.ranking.movers import update_movers
 from pipeline.ranking.rank import rank_clients
@@ -29,7 +30,6 @@ from pipeline.registry.live_model import Live
 from pipeline.registry.releases import Release
 from pipeline.stages.reporting import update_ranking
 from pipeline.storage.database import History
-from pipeline.storage.master import open_master
 from tests.bench.measuring import interleaved, machine, parser_for, peak_of, table, world
 from tests.support.stagecalls import train
 

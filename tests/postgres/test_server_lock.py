@@ -18,13 +18,13 @@ from sandbox import PROJECT, Sandbox, client_rows
 from servers import wait_until
 
 from pipeline.core.errors import HistoryError, LockHeldError
+from pipeline.observations.master_writer import MasterWriter
 from pipeline.registry.releases import live_id
 from pipeline.stages import deployment
 from pipeline.storage import ledger
 from pipeline.storage.database import History
 from pipeline.storage.history import run_lock
 from pipeline.storage.ledger import MasterState
-from pipeline.storage.master_writer import MasterWriter
 from pipeline.storage.records import last_timings, record_timing
 
 if (lacking := postgres.missing()) and not postgres.REQUIRED:

@@ -13,9 +13,9 @@ import pytest
 from pandas.testing import assert_frame_equal
 from sandbox import HEADER, PROJECT, SHARED, Sandbox, client_rows, needs_shared
 
+from pipeline.observations.master import open_master
 from pipeline.storage import ledger
 from pipeline.storage.database import History
-from pipeline.storage.master import open_master
 
 PLAIN = f"{HEADER}\na,1,2,3,0\n"
 

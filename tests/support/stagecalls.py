@@ -8,12 +8,12 @@ from pipeline.data.frames import read_folder
 from pipeline.models.persistence import TrainedModel, load_trained
 from pipeline.monitoring.metrics import Evaluation, evaluate
 from pipeline.monitoring.scores import Scores
+from pipeline.observations.master import Master, open_master
 from pipeline.registry.live_model import Live, load_live
 from pipeline.registry.releases import Challenge, Release
 from pipeline.stages import deployment, diagnostics, ingestion, reporting, scoring, training
 from pipeline.storage.database import History
 from pipeline.storage.history import open_history
-from pipeline.storage.master import Master, open_master
 
 
 def rows_of(config: Config, history: History) -> Master:

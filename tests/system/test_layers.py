@@ -18,7 +18,7 @@ SCRIPTS = {
 }
 # Each package imports only what stands before it; the modules directly in `pipeline` come last.
 LAYERS = (
-    *("core", "data", "models", "registry", "monitoring", "storage", "ranking"),
+    *("core", "data", "models", "registry", "monitoring", "storage", "observations", "ranking"),
     *("reporting", "web", "stages"),
 )
 TOP_LEVEL = {

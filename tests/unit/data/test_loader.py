@@ -14,7 +14,7 @@ from pipeline.data.csv_reader import BadRow
 from pipeline.data.input_files import UNREAD, FoundFile, list_input
 from pipeline.data.loader import ListedFile, TakenFile, take_in
 from pipeline.data.progress import no_progress
-from pipeline.storage.master_writer import MasterWriter
+from pipeline.observations.master_writer import MasterWriter
 
 KNOWN = "known,1,2,3,0"
 

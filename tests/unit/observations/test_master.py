@@ -10,10 +10,10 @@ from pipeline.core.errors import HistoryError
 from pipeline.core.schema import DEFAULT_SCHEMA, Schema, csv_line
 from pipeline.data.frames import frame_of
 from pipeline.models.cross_validation import MAX_CHECKED
+from pipeline.observations.master import ClientRows, Master, check_rows, open_master
 from pipeline.storage import ledger, master
 from pipeline.storage.database import History
 from pipeline.storage.ledger import MasterState
-from pipeline.storage.master import ClientRows, Master, check_rows, open_master
 
 NUMBERS = ("1", "2", "3", "")
 REBUILD = "run `python ingestion.py --rebuild` to rebuild it from the input folder"

@@ -8,8 +8,8 @@ from sandbox import HEADER, PROJECT, client_rows
 
 from pipeline.core.errors import HistoryError, LockHeldError
 from pipeline.core.schema import DEFAULT_SCHEMA
+from pipeline.observations.master_writer import NOTHING, MasterWriter, key_path
 from pipeline.storage.ledger import KeyFile, MasterState
-from pipeline.storage.master_writer import NOTHING, MasterWriter, key_path
 
 REBUILD = "run `python ingestion.py --rebuild` to rebuild it from the input folder"
 A, B, C = "a,1,2,3,0", "b,1,2,3,1", "c,,,,"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.storage.row_keys import MAX_RATIO, MAX_RUNS, RowKeys, Run, Words
+from pipeline.observations.row_keys import MAX_RATIO, MAX_RUNS, RowKeys, Run, Words
 
 WORD = st.one_of(st.integers(0, 3), st.integers(2**64 - 2, 2**64 - 1), st.integers(0, 2**64 - 1))
 KEYS = st.lists(st.tuples(WORD, WORD), max_size=30)

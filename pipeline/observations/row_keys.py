@@ -1,4 +1,4 @@
-"""Which rows are in `finaldata.csv`: 128 bits of each row's hash, sorted, 16 bytes a row.
+"""Which observations are in `finaldata.csv`, and where: 128 bits of a hash of each, and its row.
 
 The keys are in sorted runs, as in a log-structured merge tree: new ones make a run of their own,
 and runs of similar size are merged. They are kept in a file, of which only as much counts as the
@@ -17,19 +17,25 @@ from dataclasses import dataclass
 from functools import reduce
 from itertools import repeat
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_128_digest
 
+from pipeline.core.errors import HistoryError
 from pipeline.core.files import atomic_writer, errors_with_path
-from pipeline.storage.ledger import KeyFile
+from pipeline.data.loader import BATCH_BYTES
+from pipeline.observations.master_files import REBUILD, key_path
+from pipeline.observations.rules import Rows
+from pipeline.storage.ledger import KeyFile, MasterState
 
 Words = NDArray[np.uint64]
 
 _WORD = np.dtype("<u8")
-_MAGIC = int.from_bytes(b"rowkeys1", "little")
+_ROW = np.dtype("<u4")
+_COMMA = ord(",")
+_MAGIC = int.from_bytes(b"rowkeys2", "little")
 _HEAD = 3  # words at the beginning of the file: magic, id, seed
 MAX_RUNS = 32  # in the file; beyond them, a search in each costs more than to merge them
 MAX_RATIO = 2  # a run is merged with one at most so many times as long
@@ -37,31 +43,50 @@ MAX_RATIO = 2  # a run is merged with one at most so many times as long
 
 @dataclass(frozen=True)
 class Run:
-    """Keys in the order of their high words."""
+    """Keys in the order of their high words, and the row of each."""
 
     high: Words
     low: Words
+    rows: Rows
 
     def __len__(self) -> int:
         return len(self.high)
 
-    def holds(self, high: Words, low: Words) -> NDArray[np.bool_]:
-        """Which of these keys are in it; they come in the order of their high words."""
-        found = np.zeros(len(high), np.bool_)
+    def find(self, high: Words, low: Words, found: NDArray[np.int64]) -> None:
+        """Put into `found` the rows of those keys that are in it.
+
+        They come in the order of their high words.
+        """
         at = np.searchsorted(self.high, high)
         left = np.flatnonzero(at < len(self))
         while len(left):
             left = left[self.high[at[left]] == high[left]]
-            found[left] = self.low[at[left]] == low[left]
-            left = left[~found[left]]  # another row with the same high word: the next may be it
+            same = self.low[at[left]] == low[left]
+            found[left[same]] = self.rows[at[left[same]]]
+            left = left[~same]  # another row with the same high word: the next may be it
             at[left] += 1
             left = left[at[left] < len(self)]
-        return found
 
     def merged(self, other: Self) -> "Run":
         """The keys of both."""
         at = np.searchsorted(self.high, other.high)
-        return Run(np.insert(self.high, at, other.high), np.insert(self.low, at, other.low))
+        pairs = zip(self._columns(), other._columns(), strict=True)
+        return Run(*[np.insert(ours, at, theirs) for ours, theirs in pairs])
+
+    def _columns(self) -> tuple[Any, Any, Any]:
+        return self.high, self.low, self.rows
+
+
+@dataclass(frozen=True)
+class Found:
+    """Of each of some observations its row, the low word of its key, and whether it is new.
+
+    Each array has the shape (observations,).
+    """
+
+    rows: Rows
+    low: Words
+    new: NDArray[np.bool_]
 
 
 class RowKeys:
@@ -72,19 +97,31 @@ class RowKeys:
         self._runs = list(runs)
         self._settled = self._filed
         # seeded at random, so that no file can be made whose rows share a hash
-        self._seed = seed or secrets.randbits(63)
+        self.seed = seed or secrets.randbits(63)
 
     def __len__(self) -> int:
         return sum(len(run) for run in self._runs)
 
-    def add(self, rows: Sequence[bytes]) -> NDArray[np.bool_]:
-        """Add rows; returns for each whether it is new, which only the first of equal ones is."""
-        digests = b"".join(map(xxh3_128_digest, rows, repeat(self._seed)))
+    def add(self, observations: Sequence[bytes]) -> Found:
+        """Find observations; one that is new, as the first of equal ones, gets the next row."""
+        digests = b"".join(map(xxh3_128_digest, observations, repeat(self.seed)))
         words = np.frombuffer(digests, _WORD)
         return self._add_keys(words[::2], words[1::2])
 
-    def _add_keys(self, high: Words, low: Words) -> NDArray[np.bool_]:
-        """Add keys, given by their words; returns for each whether it is new."""
+    def holds(self, observations: Sequence[bytes]) -> NDArray[np.bool_]:
+        """Which of these observations are in it."""
+        digests = b"".join(map(xxh3_128_digest, observations, repeat(self.seed)))
+        words = np.frombuffer(digests, _WORD)
+        order = np.argsort(words[::2])
+        found = np.full(len(order), -1)
+        for run in self._runs:
+            run.find(words[::2][order], words[1::2][order], found)
+        held = np.zeros(len(order), np.bool_)
+        held[order] = found >= 0
+        return held
+
+    def _add_keys(self, high: Words, low: Words) -> Found:
+        """Find keys, given by their words, and add the new ones."""
         order = np.argsort(high)
         first, doubtful = _firsts(high[order], low[order])
         if doubtful:  # different keys share a high word: only now is the low one sorted by
@@ -92,16 +129,32 @@ class RowKeys:
             first, _ = _firsts(high[order], low[order])
         starts = np.flatnonzero(first)
         index = np.minimum.reduceat(order, starts) if len(order) else order
-        high, low = high[index], low[index]
-        known = np.zeros(len(index), np.bool_)
+        found = np.full(len(index), -1)
         for run in self._runs:
-            known |= run.holds(high, low)
-        added = np.zeros(len(order), np.bool_)
-        added[index[~known]] = True
-        if not known.all():
-            self._runs.append(Run(high[~known], low[~known]))
+            run.find(high[index], low[index], found)
+        added = np.flatnonzero(found < 0)
+        new = np.zeros(len(order), np.bool_)
+        new[index[added]] = True
+        # in the order in which they came
+        found[added[np.argsort(index[added])]] = len(self) + np.arange(len(added))
+        rows = np.empty(len(order), _ROW)
+        rows[order] = found[np.cumsum(first) - 1]
+        if len(added):
+            index = index[added]
+            self._runs.append(Run(high[index], low[index], rows[index]))
             self._merge(self._settled)
-        return added
+        return Found(rows, low, new)
+
+    def low_words(self) -> Words:
+        """The low word of each row's key: (rows,)."""
+        low = np.empty(len(self), _WORD)
+        for run in self._runs:
+            low[run.rows] = run.low
+        return low
+
+    def renumber(self, numbers: Rows) -> None:
+        """Give each row another number: (rows,)."""
+        self._runs = [Run(run.high, run.low, numbers[run.rows]) for run in self._runs]
 
     def settle(self) -> int:
         """Note that what was added is not taken back on its own; returns the mark of this state."""
@@ -138,9 +191,9 @@ class RowKeys:
         runs, at = [], _HEAD
         while at < len(words):
             count = int(words[at])
-            high, low = words[at + 1 : at + 1 + count], words[at + 1 + count : at + 1 + 2 * count]
-            runs.append(Run(high, low))
-            at += 1 + 2 * count
+            high, low, rows_of = np.split(words[at + 1 :], [count, 2 * count])
+            runs.append(Run(high, low, rows_of.view(_ROW)[:count]))
+            at += 1 + 2 * count + (count + 1) // 2
         keys = cls(on_record, int(words[2]), runs)
         return keys if at == len(words) and len(keys) == rows else None
 
@@ -171,14 +224,16 @@ class RowKeys:
         # a new id: the one on record belongs to the old content
         identity = secrets.randbits(63)
         with atomic_writer(path) as file:
-            file.write(np.array([_MAGIC, identity, self._seed], _WORD).data)
+            file.write(np.array([_MAGIC, identity, self.seed], _WORD).data)
             _write_runs(file, self._runs)
             return KeyFile(f"{identity:x}", file.tell())
 
 
 def _write_runs(file: BinaryIO, runs: Sequence[Run]) -> None:
     for run in runs:
-        for words in (np.array([len(run)], _WORD), run.high, run.low):
+        rows = np.zeros(len(run) + len(run) % 2, _ROW)  # of whole words
+        rows[: len(run)] = run.rows
+        for words in (np.array([len(run)], _WORD), run.high, run.low, rows):
             file.write(np.ascontiguousarray(words).data)
 
 
@@ -189,3 +244,28 @@ def _firsts(high: Words, low: Words) -> tuple[NDArray[np.bool_], bool]:
     differs = low[1:] != low[:-1]
     first[1:] = ~same | differs
     return first, bool((same & differs).any())
+
+
+def loaded_keys(path: Path, on_record: MasterState, seed: int) -> RowKeys:
+    """The keys of `finaldata.csv`, from their file or made anew from its lines."""
+    if on_record.keys:
+        known = RowKeys.load(key_path(path), on_record.keys, on_record.rows)
+        if known is not None and known.seed == seed:
+            return known
+    keys = RowKeys(seed=seed)
+    with path.open("rb") as file:
+        left = on_record.bytes - len(file.readline())
+        while left > 0 and (lines := file.readlines(min(BATCH_BYTES, left))):
+            left -= sum(map(len, lines))
+            keys.add([observation(line[:-1]) for line in lines])
+            keys.settle()
+    if len(keys) != on_record.rows:
+        raise HistoryError(
+            f"{path} has {len(keys):,} rows where {on_record.rows:,} are on record; {REBUILD}"
+        )
+    return keys
+
+
+def observation(line: bytes) -> bytes:
+    """A canonical line without its outcome, which is one character at its end, or none."""
+    return line[: -1 if line[-1] == _COMMA else -2]

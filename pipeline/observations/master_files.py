@@ -1,0 +1,134 @@
+"""The files of client rows: where they are, and whether they are what is on record.
+
+`finaldata.csv` and the sightings are the truth; the keys and the states beside them are made anew
+from these where need be.
+"""
+
+from pathlib import Path
+
+from pipeline.core.errors import HistoryError
+from pipeline.core.files import sync_folder, write_atomic
+from pipeline.core.schema import Schema
+from pipeline.storage.database import History
+from pipeline.storage.file_record import file_fault
+from pipeline.storage.ledger import MasterState, master_state, rebuilding
+
+REBUILD = "run `python ingestion.py --rebuild` to rebuild it from the input folder"
+
+
+def key_path(path: Path) -> Path:
+    """The file of the keys of its rows."""
+    return path.with_name(f".{path.name}.keys")
+
+
+def state_path(path: Path) -> Path:
+    """The file of the states of its rows."""
+    return path.with_name(f".{path.name}.states")
+
+
+def log_path(path: Path, name: str) -> Path:
+    """The file of sightings with this id."""
+    return path.with_name(f".{path.name}.{name}.sightings")
+
+
+def next_path(path: Path) -> Path:
+    """The file that takes its place once it is on record."""
+    return path.with_name(f".{path.name}.next")
+
+
+def mark_path(path: Path) -> Path:
+    """The file that is there while a run writes: it says what is on record."""
+    return path.with_name(f".{path.name}.writing")
+
+
+def begin_writing(path: Path, on_record: MasterState, schema: Schema) -> None:
+    """Note that the files are about to grow; raises `HistoryError` if they are not as on record.
+
+    What a killed run has left behind their end counts for nothing.
+    """
+    begun = f"{on_record.bytes} {on_record.log.record.size if on_record.log else 0}"
+    mark = mark_path(path)
+    killed = mark.is_file() and mark.read_text() == begun
+    finish(path, on_record, keep=mark)
+    if on_record.bytes:
+        check_files(path, on_record, longer=killed)
+        check_columns(path, schema)
+    elif path.stat().st_size > len(schema.header) + 1 and not killed:
+        # of a history that was lost: their files may be gone
+        raise HistoryError(
+            f"{path} has rows that the history knows nothing of: if that was moved or lost, move"
+            f" {path.parent} away too; what the input folder has is taken in again"
+        )
+    write_atomic(mark, begun)
+
+
+def finish(path: Path, on_record: MasterState, keep: Path | None = None) -> None:
+    """Put what is on record in its place, and remove what runs have left."""
+    if (current := current_path(path, on_record)) != path:
+        current.replace(path)
+        sync_folder(path.parent)
+    log = on_record.log and log_path(path, on_record.log.id)
+    left = [next_path(path), mark_path(path), *path.parent.glob(f".{path.name}.*.sightings")]
+    for other in left:
+        if other not in (keep, log):
+            other.unlink(missing_ok=True)
+
+
+def current_path(path: Path, on_record: MasterState) -> Path:
+    """Where the rows on record are: a run may be killed before it puts a new file in its place."""
+    other = next_path(path)
+    record = on_record.record
+    if not record or not other.exists() or not file_fault(path, record, longer=True):
+        return path
+    return path if file_fault(other, record) else other
+
+
+def check_rows(path: Path, history: History) -> None:
+    """Raise `HistoryError` unless `finaldata.csv` and the sightings are as on record."""
+    state = master_state(history)
+    if not state.bytes:
+        return
+    if history.query("SELECT buckets FROM master")[0]["buckets"] is not None:
+        raise HistoryError(
+            f"{history.place} is of an earlier version that kept the rows in"
+            f" {path.with_name('buckets')}; {REBUILD}, then delete that folder"
+        )
+    check_files(path, state, longer=mark_path(path).exists())
+
+
+def check_files(path: Path, state: MasterState, *, longer: bool) -> None:
+    """Raise `HistoryError` unless the files are as on record; `longer`: a run may be writing."""
+    if not (state.record and state.log):  # as an earlier version recorded it
+        if not path.is_file():
+            raise HistoryError(
+                f"{path} is gone, though {state.bytes:,} bytes of it are on record; {REBUILD}"
+            )
+        if (found := path.stat().st_size) < state.bytes:
+            raise HistoryError(
+                f"{path} has {found:,} bytes where {state.bytes:,} are on record; {REBUILD}"
+            )
+        return
+    log = log_path(path, state.log.id)
+    current = current_path(path, state)
+    for file, record in ((current, state.record), (log, state.log.record)):
+        if fault := file_fault(file, record, longer=longer):
+            raise HistoryError(
+                f"{file} {fault}: another program has changed it, or the history is not the one"
+                f" that belongs to it; put back what was there, or {REBUILD}"
+            )
+
+
+def check_columns(path: Path, schema: Schema) -> None:
+    """Raise `HistoryError` unless `finaldata.csv` has the columns of the schema."""
+    with path.open("rb") as file:
+        header = file.readline().rstrip(b"\n").decode(errors="replace")
+    if header != schema.header:
+        raise HistoryError(
+            f"{path} has the columns {header}; config.json says {schema.header}; {REBUILD}"
+        )
+
+
+def is_earlier(history: History) -> bool:
+    """Whether an earlier version recorded the rows, which knew of no sightings."""
+    state = master_state(history)
+    return state.bytes > 0 and state.log is None and not rebuilding(history)

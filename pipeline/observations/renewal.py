@@ -1,0 +1,227 @@
+"""`finaldata.csv` made anew: from the input folder, without some lines, or from an earlier form."""
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress, islice
+from pathlib import Path
+from secrets import randbits
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.files import sync_folder
+from pipeline.core.formatting import pluralize
+from pipeline.core.schema import Schema
+from pipeline.data.loader import BATCH_BYTES, Counts
+from pipeline.observations import master_files as files
+from pipeline.observations.rewriting import lines_at, write_ordered, write_outcomes
+from pipeline.observations.row_keys import RowKeys, observation
+from pipeline.observations.row_writer import RowWriter
+from pipeline.observations.rules import Lines, Outcomes, Places, content_of
+from pipeline.observations.sightings import (
+    BAD,
+    Codes,
+    Content,
+    SightingsLog,
+    fresh_places,
+    keys_of,
+    matched,
+)
+from pipeline.observations.state_file import StateFile, lines_of, states_by
+from pipeline.storage.file_record import file_record
+from pipeline.storage.ledger import Former, LogFile, MasterState, Span
+
+COPIED = 1 << 16  # rows at a time
+MAX_LOOKED_AT = 100
+MAX_NAMED = 5  # clients named of those whose rows go
+
+History = Mapping[str, Sequence[Former]]  # all contents of each file on record, in their order
+
+
+class Renewal(RowWriter):
+    """A new file of rows beside the old one, whose lines keep the places that they had.
+
+    `history` has the contents that are on record, `before` the file that has their lines, if there
+    is one.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        schema: Schema,
+        history: History,
+        before: SightingsLog | None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.path, self._history, self._before = path, history, before
+        self._written: list[Outcomes] = []  # as they are in the new rows
+        self._log_at: dict[int, int] = {}  # by the number of a content
+        self.seed = before.seed if before else randbits(63)
+        super().__init__(files.next_path(path))
+        with self._opened as opened:
+            check()
+            self._file.truncate(0)
+            self._log_name = f"{randbits(63):x}"
+            self._log = SightingsLog(files.log_path(path, self._log_name), seed=self.seed)
+            opened.callback(self._log.close)
+            self._opened = opened.pop_all()
+        self._keys = RowKeys(seed=self.seed)
+        self._file.write(schema.header.encode() + b"\n")
+        self._settle()
+
+    def append(self, lines: Sequence[bytes]) -> None:
+        """Add canonical lines of a file, without their line ends."""
+        super().append(lines)
+        self._written.append(self._outcomes[-1][self._found[-1].new])
+
+    def take_back(self) -> None:
+        """Undo what was appended since the last file."""
+        del self._written[len(self._written) - len(self._found) :]
+        super().take_back()
+
+    def accept(self, number: int, name: str, sha256: str, bad_at: Sequence[int]) -> Counts:
+        """End a file, by the number of its content, or by the one on record if it is that."""
+        start, (_, codes) = self._settled[1], self._codes(bad_at)
+        kept = self._history.get(name, ())
+        if kept and kept[-1].sha256 == sha256:
+            number = kept[-1].id
+        self.keep(self._renewed(number, codes, name))
+        self._settle()
+        added = self.rows - start
+        return Counts(number, added, 0, 0, start, self.rows, self._log_at[number])
+
+    def keep(self, content: Content) -> None:
+        """Add the lines of a content, whose observations are among the rows."""
+        base = next(reversed(self._log_at.values()), None)
+        self._log_at[content.number] = self._log.append(content, base)
+
+    def _renewed(self, number: int, codes: Codes, name: str) -> Content:
+        """A content that stands for all that its file has held, as far as it still holds it."""
+        places, kept = fresh_places(number, len(codes)), self._history.get(name, ())
+        if not (kept and self._before):
+            return Content(number, codes, places, settled=True)
+        last = self._before.content(kept[-1].log_at)
+        if last.number == number and len(last.codes) == len(codes):
+            places = last.places  # of the same rows, even where the schema is another one
+        else:
+            index = matched(codes, last.codes)
+            places[index >= 0] = last.places[index[index >= 0]]
+        found = [self._before.content(former.log_at).sightings() for former in kept]
+        more, more_places = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        still = np.isin(more, codes[codes != BAD]) & ~np.isin(more_places, places)
+        return Content(number, codes, places, True, more[still], more_places[still])
+
+    def leave_out(self, name: str, old: RowKeys, *, present: bool) -> NDArray[np.bool_]:
+        """Keep all contents on record but those of a file, of which the last counts if `present`.
+
+        Returns which of the old rows are still observations of any line.
+        """
+        assert self._before
+        left_out = {former.id for former in self._history[name]}
+        for content in self._before.contents():
+            if content.number not in left_out:
+                self.keep(content)
+        if present:
+            last = self._before.content(self._history[name][-1].log_at)
+            self.keep(self._renewed(last.number, last.codes, name))
+        return np.isin(keys_of(old.low_words()), keys_of(self._log.sightings()[0]))
+
+    def copy_rows(self, alive: NDArray[np.bool_], size: int) -> "Gone":
+        """Add those of the rows on record, in so many bytes, that are alive; returns the others."""
+        rows = np.flatnonzero(alive).astype("<u4")
+        lines = lines_at(self.path, size, rows)
+        while batch := [line[:-1] for line in islice(lines, COPIED)]:
+            self.append(batch)
+            self._settle()
+        dead = np.flatnonzero(~alive).astype("<u4")
+        gone = (line[:-1] for line in lines_at(self.path, size, dead[:MAX_LOOKED_AT]))
+        return Gone(len(dead), tuple(dict.fromkeys(map(_client, gone)))[:MAX_NAMED])
+
+    def holds(self, observations: Sequence[bytes]) -> NDArray[np.bool_]:
+        """Which of these observations are among its rows."""
+        return self._keys.holds(observations)
+
+    def save(self) -> tuple[MasterState, dict[int, Span]]:
+        """Put the rows in order; returns what is to be put on record, and where rows are.
+
+        The spans are by the numbers of the contents that brought these rows.
+        """
+        self._sync()
+        self._log.sync()
+        path, lines = files.next_path(self.path), lines_of(self._log, self._keys)
+        written = np.concatenate([*self._written, np.zeros(0, np.uint8)])
+        rows, first = np.unique(lines.rows, return_index=True)
+        order = rows[np.argsort(first)]
+        if not np.array_equal(order, np.arange(len(order))):
+            numbers = np.empty_like(order)
+            numbers[order] = np.arange(len(order))
+            lines = Lines(numbers[lines.rows], lines.outcomes, lines.places)
+            self._keys.renumber(numbers)
+            written = written[order]
+            self._replace(lambda old, new: write_ordered(old, new, order))
+        states = states_by(lines, self.rows)
+        changed = np.flatnonzero(states["outcome"] != written).astype("<u4")
+        if len(changed):
+            outcomes = states["outcome"][changed]
+            self._replace(lambda old, new: write_outcomes(old, new, changed, outcomes))
+        sync_folder(path.parent)
+        log = LogFile(self._log_name, file_record(self._log.path))
+        state_file = StateFile(files.state_path(self.path), states)
+        state_file.save(log.id, log.record.size)
+        state_file.close()
+        keys = self._keys.save(files.key_path(self.path))
+        record = file_record(path)
+        state = MasterState(self.rows, record.size, keys, record, log)
+        return state, self._spans(np.sort(lines.places[np.sort(first)]))
+
+    def _replace(self, write: Callable[[Path, Path], None]) -> None:
+        path = files.next_path(self.path)
+        other = path.with_name(f"{path.name}.tmp")
+        write(path, other)
+        other.replace(path)
+
+    def _spans(self, places: Places) -> dict[int, Span]:
+        """By the places of the first lines of all rows, in order."""
+        numbers, starts = np.unique(content_of(places), return_index=True)
+        ends = np.append(starts[1:], len(places))
+        spans = {
+            int(number): Span(int(start), int(end), self._log_at.get(int(number)))
+            for number, start, end in zip(numbers, starts, ends, strict=True)
+        }
+        return spans | {n: Span(0, 0, at) for n, at in self._log_at.items() if n not in spans}
+
+
+@dataclass(frozen=True)
+class Gone:
+    """Observations that are no longer in a file made anew: how many, and whose."""
+
+    rows: int
+    clients: tuple[str, ...]  # some of their names
+
+    @property
+    def text(self) -> str:
+        """How many rows, and whose, for a person."""
+        names = ", ".join(self.clients)
+        return f"{pluralize(self.rows, 'row')} of finaldata.csv (of {names}, …)"
+
+
+def rows_gone(renewal: Renewal, schema: Schema) -> Gone:
+    """What the old file has, if it has the same columns, that the new one has not."""
+    count, clients = 0, dict[str, None]()
+    try:
+        with renewal.path.open("rb") as file:
+            if file.readline() != f"{schema.header}\n".encode():
+                return Gone(0, ())
+            while lines := [line[:-1] for line in file.readlines(BATCH_BYTES)]:
+                held = renewal.holds([observation(line) for line in lines])
+                gone = list(compress(lines, (~held).tolist()))
+                count += len(gone)
+                clients |= dict.fromkeys(map(_client, gone[:MAX_LOOKED_AT]))
+    except FileNotFoundError:
+        pass
+    return Gone(count, tuple(clients)[:MAX_NAMED])
+
+
+def _client(line: bytes) -> str:
+    return next(csv.reader([line.decode(errors="replace")]))[0]
