@@ -203,7 +203,8 @@ class Gone:
     def text(self) -> str:
         """How many rows, and whose, for a person."""
         names = ", ".join(self.clients)
-        return f"{pluralize(self.rows, 'row')} of finaldata.csv (of {names}, …)"
+        others = " and others" if len(self.clients) == MAX_NAMED else ""
+        return f"{pluralize(self.rows, 'row')} of finaldata.csv, of {names}{others}"
 
 
 def rows_gone(renewal: Renewal, schema: Schema) -> Gone:
