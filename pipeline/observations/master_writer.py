@@ -95,7 +95,11 @@ class MasterWriter(RowWriter):
             base, missing = former, int((before.codes != BAD).sum() - (codes[kept] != BAD).sum())
         elif self.rows - start > len(codes) // 2:
             base = None  # too different to be kept as a part of another
-        log_at = self._log.append(Content(number, codes, places), base.log_at if base else None)
+        log_at = self._log.append(
+            Content(number, codes, places),
+            base.log_at if base else None,
+            follows=former is not None,
+        )
         good = codes != BAD
         codes, places = codes[good], places[good]
         new = places >= fresh_places(number, 1)

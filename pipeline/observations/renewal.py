@@ -16,7 +16,7 @@ from pipeline.core.schema import Schema
 from pipeline.data.loader import BATCH_BYTES, Counts
 from pipeline.observations import master_files as files
 from pipeline.observations.rewriting import lines_at, write_ordered, write_outcomes
-from pipeline.observations.row_keys import RowKeys, observation
+from pipeline.observations.row_keys import RowKeys, observations
 from pipeline.observations.row_writer import RowWriter
 from pipeline.observations.rules import Lines, Outcomes, Places, content_of
 from pipeline.observations.sightings import (
@@ -203,7 +203,8 @@ class Gone:
     def text(self) -> str:
         """How many rows, and whose, for a person."""
         names = ", ".join(self.clients)
-        return f"{pluralize(self.rows, 'row')} of finaldata.csv (of {names}, …)"
+        others = " and others" if len(self.clients) == MAX_NAMED else ""
+        return f"{pluralize(self.rows, 'row')} of finaldata.csv, of {names}{others}"
 
 
 def rows_gone(renewal: Renewal, schema: Schema) -> Gone:
@@ -214,7 +215,7 @@ def rows_gone(renewal: Renewal, schema: Schema) -> Gone:
             if file.readline() != f"{schema.header}\n".encode():
                 return Gone(0, ())
             while lines := [line[:-1] for line in file.readlines(BATCH_BYTES)]:
-                held = renewal.holds([observation(line) for line in lines])
+                held = renewal.holds(observations(lines))
                 gone = list(compress(lines, (~held).tolist()))
                 count += len(gone)
                 clients |= dict.fromkeys(map(_client, gone[:MAX_LOOKED_AT]))

@@ -257,7 +257,7 @@ def loaded_keys(path: Path, on_record: MasterState, seed: int) -> RowKeys:
         left = on_record.bytes - len(file.readline())
         while left > 0 and (lines := file.readlines(min(BATCH_BYTES, left))):
             left -= sum(map(len, lines))
-            keys.add([observation(line[:-1]) for line in lines])
+            keys.add(observations([line[:-1] for line in lines]))
             keys.settle()
     if len(keys) != on_record.rows:
         raise HistoryError(
@@ -266,6 +266,6 @@ def loaded_keys(path: Path, on_record: MasterState, seed: int) -> RowKeys:
     return keys
 
 
-def observation(line: bytes) -> bytes:
-    """A canonical line without its outcome, which is one character at its end, or none."""
-    return line[: -1 if line[-1] == _COMMA else -2]
+def observations(lines: Sequence[bytes]) -> list[bytes]:
+    """Canonical lines without their outcomes, which are one character at the end, or none."""
+    return [line[:-1] if line[-1] == _COMMA else line[:-2] for line in lines]

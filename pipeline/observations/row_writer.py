@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.core.file_lock import open_alone
 from pipeline.core.files import errors_with_path
-from pipeline.observations.row_keys import Found, RowKeys, observation
+from pipeline.observations.row_keys import Found, RowKeys, observations
 from pipeline.observations.rules import UNKNOWN, Outcomes, Rows
 from pipeline.observations.sightings import BAD, Codes, codes_of
 
@@ -48,7 +48,7 @@ class RowWriter:
         """Add canonical lines of a file, without their line ends."""
         ends = np.array([line[-1] for line in lines], np.uint8)
         self._outcomes.append(np.where(ends == _COMMA, UNKNOWN, ends - ord("0")).astype(np.uint8))
-        found = self._keys.add([observation(line) for line in lines])
+        found = self._keys.add(observations(lines))
         self._found.append(found)
         added = list(compress(lines, found.new.tolist()))
         if added:

@@ -6,10 +6,13 @@ a known outcome for an observation that first came unknown is a report. docs/dat
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Rows = NDArray[np.uint32]  # numbers of rows of finaldata.csv, from 0
 Outcomes = NDArray[np.uint8]  # 0, 1 or `UNKNOWN`
@@ -96,6 +99,8 @@ def present_rows(
 
     `clients` has the client of each row, as `states` its state.
     """
+    import pandas as pd  # ingestion does without
+
     sighted, left = states["sighted"], states["left"]
     order = np.argsort(sighted, kind="stable")
     latest = ~clients.iloc[order].duplicated(keep="last").to_numpy()

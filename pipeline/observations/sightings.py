@@ -27,7 +27,8 @@ BAD = np.uint64(2**64 - 1)  # the code of a row that was set aside
 _OUTCOME = np.uint64(3)  # the bits of a code that hold the outcome
 _WORD = np.dtype("<u8")
 _NONE = np.zeros(0, _WORD)
-_HEAD = 8  # words of a content: their number, and those of `_Head`
+_FOLLOWS, _SETTLED = 1, 2  # kinds of contents
+_HEAD = 8  # words before a content: how many it takes, its number, kind, base, depth, counts
 
 
 @dataclass(frozen=True)
@@ -115,18 +116,23 @@ class SightingsLog:
             self._file.flush()
             os.fsync(self._file.fileno())
 
-    def append(self, content: Content, base: int | None = None) -> int:
-        """Add a content, as it differs from the one at `base`; returns where it is."""
+    def append(self, content: Content, base: int | None = None, *, follows: bool = False) -> int:
+        """Add a content, as it differs from the one at `base`; returns where it is.
+
+        `follows`: lines that it shares with that one have their places.
+        """
         depth, known = 0, _NONE
         if base is not None and (other := self._content(base))[1] < MAX_DEPTH:
             depth, known = other[1] + 1, other[0].codes
         index = matched(content.codes, known) if depth else np.full(len(content.codes), -1)
         other_codes = content.codes[index < 0]
         index[index < 0] = len(known) + np.arange(len(other_codes))
-        codes, places = _runs(index), _runs(content.places.view(np.int64))
+        follows = follows and depth > 0
+        codes, places = _runs(index), _runs(content.places.view(np.int64)[: 0 if follows else None])
         more = len(content.more_codes)
         words = _HEAD + codes.size + len(other_codes) + places.size + 2 * more
-        head = [words, content.number, content.settled, base if depth else 0, depth]
+        kind = _SETTLED if content.settled else _FOLLOWS if follows else 0
+        head = [words, content.number, kind, base if depth else 0, depth]
         sizes = [codes.size // 2, len(other_codes), places.size // 2]
         parts = [np.array(head + sizes), codes, other_codes, places]
         at = self.size
@@ -163,19 +169,26 @@ class SightingsLog:
         if self._kept and self._kept[0] == at:
             return self._kept[1], self._kept[2]
         # from the one that is kept whole, or was the last one read, to the one asked for
-        chain, codes = [at], _NONE
+        chain, codes, places = [at], _NONE, _NONE
         while base := self._head(chain[-1])[3]:
             if self._kept and self._kept[0] == base:
-                codes = self._kept[1].codes
+                codes, places = self._kept[1].codes, self._kept[1].places
                 break
             chain.append(base)
         for start in reversed(chain):
-            words, number, settled, _, depth, runs, others, placed = self._head(start)
+            words, number, kind, _, depth, runs, others, placed = self._head(start)
             rest = self._read(start + _HEAD * _WORD.itemsize, words - _HEAD)
             parts = np.split(rest, np.cumsum([2 * runs, others, 2 * placed]))
-            codes = np.concatenate([codes, parts[1]])[_expanded(parts[0])]
-        places, more = _expanded(parts[2]).view(_WORD), len(parts[3]) // 2
-        content = Content(number, codes, places, bool(settled), parts[3][:more], parts[3][more:])
+            index = _expanded(parts[0])
+            if kind == _FOLLOWS:
+                known = index < len(codes)
+                of_base, places = places, fresh_places(number, len(index))
+                places[known] = of_base[index[known]]
+            else:
+                places = _expanded(parts[2]).view(_WORD)
+            codes = np.concatenate([codes, parts[1]])[index]
+        settled, more = kind == _SETTLED, len(parts[3]) // 2
+        content = Content(number, codes, places, settled, parts[3][:more], parts[3][more:])
         self._kept = (at, content, depth)
         return content, depth
 

@@ -82,7 +82,6 @@ class StateFile:
         rows, after = states_after(again, states.__getitem__)
         changed = after["outcome"] != states["outcome"][rows]
         states[rows] = after
-        states.flush()
         others: Rows = rows[changed]
         return others
 

@@ -41,6 +41,9 @@ log = logging.getLogger("ingestion")
 class RowsWouldGo(PipelineError):
     """Rows would be lost, which nobody has agreed to."""
 
+    def __init__(self, option: str, gone: Gone) -> None:
+        super().__init__(f"{option} would take away {gone.text}; nothing is done without --yes")
+
 
 @dataclass(frozen=True)
 class Withdrawal:
@@ -95,6 +98,7 @@ def _append(config: Config, history: History, new: list[FoundFile]) -> tuple[lis
         check_rows(path, history)
         check_columns(current_path(path, state), config.schema)
     if not new:
+        finish(path, state)  # which a run may have been killed before
         return [], state.rows
     former = {name: kept[-1] for name, kept in ledger.kept_contents(history).items()}
     with MasterWriter(path, config.schema, state, former, history.check_lock) as master:
@@ -122,7 +126,7 @@ def _rebuild(
             lost = rows_gone(master, config.schema)
             if lost.rows and not yes:
                 finish(path, state)
-                raise RowsWouldGo(f"--rebuild would take away {lost.text}")
+                raise RowsWouldGo("--rebuild", lost)
             state, spans = master.save()
             ledger.renew_files(history, taken, gone, spans, state)
             finish(path, state)
@@ -152,7 +156,7 @@ def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withd
         gone = master.copy_rows(alive, state.bytes)
         if gone.rows and not yes:
             finish(path, state)
-            raise RowsWouldGo(f"--withdraw would take away {gone.text}")
+            raise RowsWouldGo("--withdraw", gone)
         state, spans = master.save()
         ledger.renew_files(history, [], [] if present else [name], spans, state)
         finish(path, state)
