@@ -99,7 +99,7 @@ def renew_files(
             known = history.one(f"SELECT {', '.join(TIMES)} FROM files WHERE id = ?", file.id)
             history.query("DELETE FROM files WHERE id = ?", file.id)
             _record_file(history, file, **known or {})
-        history.query("UPDATE files SET log_at = NULL")
+        history.query("UPDATE files SET start_row = 0, end_row = 0, log_at = NULL")
         history.many(
             "UPDATE files SET start_row = ?, end_row = ?, log_at = ? WHERE id = ?",
             [(span.start, span.end, span.log_at, number) for number, span in spans.items()],

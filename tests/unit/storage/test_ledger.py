@@ -206,6 +206,14 @@ def test_a_file_that_changed_meanwhile_is_pending_after_a_rebuild(history: Histo
     assert ledger.ingested_names(history) == ["a.csv", "b.csv"]  # in the order of always
 
 
+def test_rows_that_are_elsewhere_now_are_found_there(history: History) -> None:
+    record(history, taken("a.csv", "old"), taken("a.csv", "new"), taken("b.csv"))
+    spans = {1: Span(5, 9), 3: Span(0, 5, 24)}
+    ledger.renew_files(history, [], [], spans, MasterState(9, 30))
+    assert [file.span for file in ledger.unjudged(history)] == [(5, 9), (0, 0), (0, 5)]
+    assert ledger.kept_contents(history) == {"b.csv": [Former(3, "abc", 24)]}
+
+
 def test_the_period_is_that_of_the_files_up_to_one_each_name_counted_once(history: History) -> None:
     record(history, taken("a.csv"), REJECTED)
     record(history, taken("a.csv", "changed"), taken("b.csv"))
