@@ -138,6 +138,7 @@ def _record_file(history: History, file: "TakenFile", **times: Any) -> None:
         "reported_at": settled,
     }
     file_id = history.insert("files", **columns | times)
+    history.query("UPDATE master SET last_file = ? WHERE last_file < ?", file_id, file_id)
     history.many(
         "INSERT INTO rejected_rows (file_id, line, reason, row) VALUES (?, ?, ?, ?)",
         [(file_id, bad.line, bad.reason, bad.row) for bad in file.bad_rows],
@@ -179,8 +180,8 @@ def byte_spans(history: History) -> list[tuple[int, str, str, int, int]]:
 
 
 def last_file(history: History) -> int:
-    """The id of the file recorded last; 0 if there is none."""
-    return int(history.query("SELECT coalesce(max(id), 0) AS id FROM files")[0]["id"])
+    """The id of the file recorded last, even if it is forgotten since; 0 if there is none."""
+    return int(history.query("SELECT last_file FROM master")[0]["last_file"])
 
 
 def ingested_period(history: History, last_file: int) -> Period:

@@ -214,6 +214,13 @@ def test_rows_that_are_elsewhere_now_are_found_there(history: History) -> None:
     assert ledger.kept_contents(history) == {"b.csv": [Former(3, "abc", 24)]}
 
 
+def test_a_file_that_is_gone_is_forgotten_but_not_its_id(history: History) -> None:
+    record(history, taken("a.csv"), taken("b.csv"))
+    renew(history, TAKEN, gone=["b.csv"])
+    assert ledger.ingested_names(history) == ["a.csv"]
+    assert ledger.last_file(history) == 2
+
+
 def test_the_period_is_that_of_the_files_up_to_one_each_name_counted_once(history: History) -> None:
     record(history, taken("a.csv"), REJECTED)
     record(history, taken("a.csv", "changed"), taken("b.csv"))
