@@ -99,7 +99,7 @@ def renew_files(
             known = history.one(f"SELECT {', '.join(TIMES)} FROM files WHERE id = ?", file.id)
             history.query("DELETE FROM files WHERE id = ?", file.id)
             _record_file(history, file, **known or {})
-        history.query("UPDATE files SET log_at = NULL")
+        history.query("UPDATE files SET start_row = 0, end_row = 0, log_at = NULL")
         history.many(
             "UPDATE files SET start_row = ?, end_row = ?, log_at = ? WHERE id = ?",
             [(span.start, span.end, span.log_at, number) for number, span in spans.items()],
@@ -138,6 +138,7 @@ def _record_file(history: History, file: "TakenFile", **times: Any) -> None:
         "reported_at": settled,
     }
     file_id = history.insert("files", **columns | times)
+    history.query("UPDATE master SET last_file = ? WHERE last_file < ?", file_id, file_id)
     history.many(
         "INSERT INTO rejected_rows (file_id, line, reason, row) VALUES (?, ?, ?, ?)",
         [(file_id, bad.line, bad.reason, bad.row) for bad in file.bad_rows],
@@ -179,8 +180,8 @@ def byte_spans(history: History) -> list[tuple[int, str, str, int, int]]:
 
 
 def last_file(history: History) -> int:
-    """The id of the file recorded last; 0 if there is none."""
-    return int(history.query("SELECT coalesce(max(id), 0) AS id FROM files")[0]["id"])
+    """The id of the file recorded last, even if it is forgotten since; 0 if there is none."""
+    return int(history.query("SELECT last_file FROM master")[0]["last_file"])
 
 
 def ingested_period(history: History, last_file: int) -> Period:

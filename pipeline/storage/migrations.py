@@ -221,5 +221,8 @@ MIGRATIONS = (
     ALTER TABLE files RENAME COLUMN end_byte TO end_row;
     -- where the lines of a content are in the file of sightings
     ALTER TABLE files ADD COLUMN log_at INTEGER;
+    -- no id of a file is given twice, even if the file is forgotten
+    ALTER TABLE master ADD COLUMN last_file INTEGER NOT NULL DEFAULT 0;
+    UPDATE master SET last_file = (SELECT coalesce(max(id), 0) FROM files);
     """,
 )

@@ -75,3 +75,10 @@ def test_a_file_in_place_of_the_folder_is_reported(folder: Path) -> None:
     with pytest.raises(DataError) as caught:
         input_files.list_input(folder / "file")
     assert str(caught.value) == f"{folder / 'file'}: is a file; expected a folder of client files"
+
+
+def test_numbers_in_names_sort_as_people_count() -> None:
+    names = ["clients_10.csv", "clients_9.csv", "b.csv", "2026-01-10.csv", "2026-01-9.csv", "a²"]
+    assert sorted(names, key=input_files.natural) == [
+        *("2026-01-9.csv", "2026-01-10.csv", "a²", "b.csv", "clients_9.csv", "clients_10.csv")
+    ]

@@ -24,6 +24,7 @@ def master(sandbox: Sandbox) -> Iterator[MasterWriter]:
     config = sandbox.config
     with MasterWriter(config.finaldata_path, config.schema) as opened:
         opened.append([KNOWN.encode()])
+        opened.accept(1, "known.csv", "", [])
         yield opened
 
 
@@ -35,6 +36,10 @@ def found(world: Sandbox, name: str) -> FoundFile:
 def written(world: Sandbox, rows: list[str] | str) -> FoundFile:
     world.write("sourcedata/a.csv", rows)
     return found(world, "a.csv")
+
+
+def taken_in(world: Sandbox, file: FoundFile, master: MasterWriter) -> TakenFile | None:
+    return take_in(world.config.schema, file, 2, master)
 
 
 def rows_of(master: MasterWriter) -> list[str]:
@@ -58,8 +63,9 @@ def forbidden(path: Path) -> Iterator[None]:
 
 def test_what_was_taken_in_is_reported_whole(sandbox: Sandbox, master: MasterWriter) -> None:
     file = written(sandbox, [KNOWN, *client_rows(0, 10), "x,y,2,3,0"])
-    start = master.size
-    assert take_in(sandbox.config.schema, file, master) == TakenFile(
+    log_at = master._log.size
+    assert taken_in(sandbox, file, master) == TakenFile(
+        id=2,
         name="a.csv",
         size=file.path.stat().st_size,
         mtime_ns=file.path.stat().st_mtime_ns,
@@ -68,8 +74,9 @@ def test_what_was_taken_in_is_reported_whole(sandbox: Sandbox, master: MasterWri
         rows=12,
         added=10,
         duplicates=1,
-        start_byte=start,
-        end_byte=start + sum(len(row) + 1 for row in client_rows(0, 10)),
+        start_row=1,
+        end_row=11,
+        log_at=log_at,
         bad_rows=(BadRow(13, "lastmonth_activity 'y' is not a number", "x,y,2,3,0"),),
     )
     assert rows_of(master) == [KNOWN, *client_rows(0, 10)]
@@ -77,9 +84,9 @@ def test_what_was_taken_in_is_reported_whole(sandbox: Sandbox, master: MasterWri
 
 def test_of_a_rejected_file_nothing_is_kept(sandbox: Sandbox, master: MasterWriter) -> None:
     file = written(sandbox, [*client_rows(0, 5), "x,y,2,3,0"])
-    start = master.size
-    taken = take_in(sandbox.config.schema, file, master)
+    taken = taken_in(sandbox, file, master)
     assert taken == TakenFile(
+        id=2,
         name="a.csv",
         size=file.size,
         mtime_ns=file.mtime_ns,
@@ -87,8 +94,6 @@ def test_of_a_rejected_file_nothing_is_kept(sandbox: Sandbox, master: MasterWrit
         reason="has too many bad rows: 1 of 6, more than a tenth (line 7: lastmonth_activity 'y'"
         " is not a number)",
         rows=6,
-        start_byte=start,
-        end_byte=start,
     )
     assert rows_of(master) == [KNOWN]
 
@@ -96,8 +101,8 @@ def test_of_a_rejected_file_nothing_is_kept(sandbox: Sandbox, master: MasterWrit
 def test_rows_of_a_rejected_file_may_come_in_another_one(
     sandbox: Sandbox, master: MasterWriter
 ) -> None:
-    take_in(sandbox.config.schema, written(sandbox, [*client_rows(0, 5), "x,y,2,3,0"]), master)
-    taken = take_in(sandbox.config.schema, written(sandbox, client_rows(3, 5)), master)
+    taken_in(sandbox, written(sandbox, [*client_rows(0, 5), "x,y,2,3,0"]), master)
+    taken = taken_in(sandbox, written(sandbox, client_rows(3, 5)), master)
     assert taken
     assert (taken.added, taken.duplicates) == (5, 0)
     assert rows_of(master) == [KNOWN, *client_rows(3, 5)]
@@ -107,7 +112,7 @@ def test_a_large_rejected_file_is_digested_to_its_end(
     sandbox: Sandbox, master: MasterWriter
 ) -> None:
     file = written(sandbox, "no table\n" * 100_000)
-    taken = take_in(sandbox.config.schema, file, master)
+    taken = taken_in(sandbox, file, master)
     assert taken
     assert taken.sha256 == hashlib.sha256(file.path.read_bytes()).hexdigest()
 
@@ -116,7 +121,7 @@ def test_a_large_rejected_file_is_digested_to_its_end(
 def test_a_link_is_rejected(sandbox: Sandbox, master: MasterWriter, target: str) -> None:
     sandbox.write("sourcedata/plain.csv", client_rows(0, 5))
     (sandbox.root / "sourcedata/a.csv").symlink_to(target)
-    taken = take_in(sandbox.config.schema, found(sandbox, "a.csv"), master)
+    taken = taken_in(sandbox, found(sandbox, "a.csv"), master)
     assert taken
     assert taken.sha256 == UNREAD
     assert taken.reason == "is a link or a special file; expected the file itself"
@@ -125,15 +130,15 @@ def test_a_link_is_rejected(sandbox: Sandbox, master: MasterWriter, target: str)
 
 def test_a_pipe_is_rejected_and_blocks_nothing(sandbox: Sandbox, master: MasterWriter) -> None:
     os.mkfifo(sandbox.root / "sourcedata/a.csv")
-    taken = take_in(sandbox.config.schema, found(sandbox, "a.csv"), master)
+    taken = taken_in(sandbox, found(sandbox, "a.csv"), master)
     assert taken
     assert taken.reason == "is a link or a special file; expected the file itself"
 
 
 def test_a_file_that_may_not_be_read_is_rejected(sandbox: Sandbox, master: MasterWriter) -> None:
-    config, file = sandbox.config, written(sandbox, client_rows(0, 5))
+    schema, file = sandbox.config.schema, written(sandbox, client_rows(0, 5))
     with forbidden(file.path):
-        taken = take_in(config.schema, file, master)
+        taken = take_in(schema, file, 2, master)
     assert taken
     assert (taken.sha256, taken.reason) == (UNREAD, "cannot be read: this user has no permission")
 
@@ -142,7 +147,7 @@ def waits(
     world: Sandbox, file: FoundFile, master: MasterWriter, caplog: pytest.LogCaptureFixture
 ) -> str:
     """Why a file has to wait for the next run, of which nothing is kept until then."""
-    assert take_in(world.config.schema, file, master) is None
+    assert taken_in(world, file, master) is None
     assert rows_of(master) == [KNOWN]
     assert master.rows == 1
     return caplog.messages[-1]
@@ -206,7 +211,7 @@ def test_a_file_that_ends_with_a_line_end_does_not_wait(
     sandbox: Sandbox, master: MasterWriter, end: str
 ) -> None:
     (sandbox.root / "sourcedata/a.csv").write_bytes(f"{HEADER}{end}a,1,2,3,0{end}".encode())
-    assert take_in(sandbox.config.schema, found(sandbox, "a.csv"), master)
+    assert taken_in(sandbox, found(sandbox, "a.csv"), master)
     assert rows_of(master) == [KNOWN, "a,1,2,3,0"]
 
 
@@ -215,7 +220,7 @@ def test_a_file_that_was_left_alone_for_a_minute_does_not_wait(
 ) -> None:
     path = written(sandbox, f"{HEADER}\na,1,2,3,0").path
     os.utime(path, (0, time.time() - 61))
-    assert take_in(sandbox.config.schema, found(sandbox, "a.csv"), master)
+    assert taken_in(sandbox, found(sandbox, "a.csv"), master)
     assert rows_of(master) == [KNOWN, "a,1,2,3,0"]
 
 

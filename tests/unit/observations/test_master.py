@@ -1,6 +1,9 @@
 """What `finaldata.csv` must hold, and reading it."""
 
 import math
+import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +12,12 @@ from sandbox import HEADER
 from pipeline.core.errors import HistoryError
 from pipeline.core.schema import DEFAULT_SCHEMA, Schema, csv_line
 from pipeline.data.frames import frame_of
+from pipeline.data.input_files import PendingFile
 from pipeline.models.cross_validation import MAX_CHECKED
-from pipeline.observations.master import ClientRows, Master, check_rows, open_master
-from pipeline.storage import ledger, master
+from pipeline.observations.master import ClientRows, Master, open_master
+from pipeline.observations.master_files import check_rows, finish, log_path
+from pipeline.observations.master_writer import MasterWriter
+from pipeline.storage import ledger
 from pipeline.storage.database import History
 from pipeline.storage.ledger import MasterState
 
@@ -24,22 +30,35 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "finaldata.csv"
 
 
-def written(path: Path, rows: list[str], tail: str = "") -> Master:
-    """A file with these rows on record, and something behind them."""
-    text = "".join(f"{line}\n" for line in (HEADER, *rows))
-    path.write_text(text + tail)
-    return Master(path, DEFAULT_SCHEMA, len(rows), len(text.encode()))
+def written(
+    path: Path, *files: list[str], tail: str = "", schema: Schema = DEFAULT_SCHEMA
+) -> Master:
+    """The rows of these files on record, numbered from 1, and something behind them."""
+    path.unlink(missing_ok=True)
+    with MasterWriter(path, schema) as writer:
+        for number, rows in enumerate(files, 1):
+            writer.append([row.encode() for row in rows])
+            writer.accept(number, f"{number}.csv", "", [])
+        state = writer.save()
+    finish(path, state)
+    if tail:
+        path.write_text(path.read_text() + tail)
+    return Master(path, schema, state)
 
 
 def recorded(history: History, found: Master) -> None:
-    ledger.record_files(history, [], MasterState(found.rows, found.size))
+    ledger.record_files(history, [], found.on_record)
+
+
+def pending(number: int, start: int = 0, end: int = 0) -> PendingFile:
+    return PendingFile(number, f"{number}.csv", "", (start, end))
 
 
 # --- opening it ---
 
 
 def test_what_is_on_record_is_opened(history: History, path: Path) -> None:
-    rows = written(path, ["a,1,2,3,0", "b,1,2,3,1"], tail="torn,1")
+    rows = written(path, ["a,1,2,3,0", "b,1,2,3,1"])
     recorded(history, rows)
     assert open_master(path, DEFAULT_SCHEMA, history) == rows
 
@@ -50,24 +69,62 @@ def test_before_the_first_ingestion_there_is_nothing_to_read(history: History, p
     assert str(caught.value) == f"{path} has no rows yet: run `python ingestion.py`"
 
 
-def test_a_master_that_is_being_rebuilt_is_not_read(history: History, path: Path) -> None:
-    recorded(history, written(path, ["a,1,2,3,0"]))
-    ledger.begin_rebuild(history)
+@pytest.mark.parametrize("which", ["finaldata.csv", "sightings"])
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (Path.unlink, "is gone, though {size} bytes of it are on record"),
+        (lambda file: os.truncate(file, 8), "has 8 bytes where {size} are on record"),
+        (
+            lambda file: file.write_bytes(file.read_bytes() + b"b,1,2,3,0\n"),
+            "has {longer} bytes where {size} are on record",
+        ),
+        (
+            lambda file: file.write_bytes(file.read_bytes()[::-1]),
+            "has other content than is on record",
+        ),
+    ],
+    ids=["gone", "cut off", "longer", "changed"],
+)
+def test_what_another_program_changed_is_not_read(
+    history: History, path: Path, which: str, change: Callable[[Path], object], fault: str
+) -> None:
+    found = written(path, ["a,1,2,3,0"])
+    recorded(history, found)
+    file = path
+    if which == "sightings":
+        assert found.on_record.log
+        file = log_path(path, found.on_record.log.id)
+    size = file.stat().st_size
+    change(file)
     with pytest.raises(HistoryError) as caught:
         open_master(path, DEFAULT_SCHEMA, history)
-    assert str(caught.value) == f"{path} is being rebuilt; run `python ingestion.py` to finish"
+    assert str(caught.value) == (
+        f"{file} {fault.format(size=size, longer=size + 10)}: another program has changed it, or"
+        " the history is not the one that belongs to it; put back what was there, or "
+        "run `python ingestion.py --rebuild` to rebuild it from the input folder"
+    )
 
 
-def test_a_master_that_is_gone_or_too_short_is_not_read(history: History, path: Path) -> None:
-    recorded(history, written(path, ["a,1,2,3,0"]))
-    path.write_bytes(b"")
+def test_what_a_run_is_writing_beyond_the_record_is_no_fault(history: History, path: Path) -> None:
+    rows = written(path, ["a,1,2,3,0"])
+    recorded(history, rows)
+    with MasterWriter(path, DEFAULT_SCHEMA, rows.on_record) as writer:
+        writer.append([b"b,1,2,3,0"])
+        writer.accept(2, "2.csv", "", [])
+        writer.save()
+        assert open_master(path, DEFAULT_SCHEMA, history).frame["corporation"].tolist() == ["a"]
+
+
+def test_rows_of_an_earlier_version_have_to_be_taken_over(history: History, path: Path) -> None:
+    path.write_text(f"{HEADER}\na,1,2,3,0\n")
+    ledger.record_files(history, [], MasterState(1, path.stat().st_size))
     with pytest.raises(HistoryError) as caught:
         open_master(path, DEFAULT_SCHEMA, history)
-    assert str(caught.value) == f"{path} has 0 bytes where 86 are on record; {REBUILD}"
-    path.unlink()
-    with pytest.raises(HistoryError) as caught:
-        open_master(path, DEFAULT_SCHEMA, history)
-    assert str(caught.value) == f"{path} is gone, though 86 bytes of it are on record; {REBUILD}"
+    assert str(caught.value) == (
+        f"{path} was written by an earlier version: run `python ingestion.py`, which takes over"
+        " what it has"
+    )
 
 
 def test_a_master_with_other_columns_is_not_read(history: History, path: Path) -> None:
@@ -91,7 +148,7 @@ def test_rows_that_an_earlier_version_kept_in_buckets_are_made_again_by_a_rebuil
         f"{history.place} is of an earlier version that kept the rows in"
         f" {path.parent / 'buckets'}; {REBUILD}, then delete that folder"
     )
-    ledger.replace_files(history, [], MasterState(rows.rows, rows.size))
+    ledger.renew_files(history, [], [], {}, rows.on_record)
     check_rows(path, history)
 
 
@@ -99,7 +156,7 @@ def test_rows_that_an_earlier_version_kept_in_buckets_are_made_again_by_a_rebuil
 
 
 def test_rows_on_record_are_read_in_order_without_a_tail(path: Path) -> None:
-    rows = ["b,1,2,3,0", "a,,2.5,3,", "b,1,2,3,1"]
+    rows = ["b,1,2,3,0", "a,,2.5,3,", "b,4,2,3,1"]
     frame = written(path, rows, tail="torn,1,2,3,0\ntor").frame
     assert list(frame.columns) == HEADER.split(",")
     assert frame["corporation"].tolist() == ["b", "a", "b"]
@@ -107,15 +164,20 @@ def test_rows_on_record_are_read_in_order_without_a_tail(path: Path) -> None:
     assert frame_of(path, DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns).equals(frame)
 
 
-def test_the_rows_between_some_bytes_are_read_in_order(path: Path) -> None:
-    rows = ["a\u2028b,1,2,3,0", '"c, ""d""",1,2,3,1', "e,,,,", "f,1,2,3,1"]
-    found = written(path, rows)
-    places = [path.read_bytes().index(row.encode()) for row in rows]
-    frame = found.read_spans([(places[3], found.size), (places[0], places[2])])
-    assert frame["corporation"].tolist() == ["f", "a\u2028b", 'c, "d"']
-    assert frame["exited"].tolist() == [1, 0, 1]
-    assert found.read_spans([]).empty
-    assert found.read_spans([(50, 50)]).empty
+def test_the_rows_that_files_brought_are_read_in_order(path: Path) -> None:
+    rows = ["a\u2028b,1,2,3,", '"c, ""d""",1,2,3,1', "e,,,,", "f,1,2,3,1"]
+    found = written(path, rows[:1], rows[1:3], rows[3:])
+    frame = found.brought_by([pending(3, 3, 4), pending(1, 0, 1)])
+    assert frame["corporation"].tolist() == ["a\u2028b", "f"]
+    assert found.brought_by([pending(2, 1, 3)])["exited"].isna().tolist() == [False, True]
+    assert found.brought_by([]).empty
+    assert found.brought_by([pending(4, 4, 4)]).empty
+
+
+def test_the_rows_whose_outcomes_a_file_brought_are_its_rows_too(path: Path) -> None:
+    found = written(path, ["a,1,2,3,", "b,1,2,3,", "c,1,2,3,0"], ["b,1,2,3,1", "c,1,2,3,0"])
+    frame = found.brought_by([pending(2, 3, 3)])
+    assert (frame["corporation"].tolist(), frame["exited"].tolist()) == (["b"], [1])
 
 
 # --- what is asked of the rows ---
@@ -130,8 +192,8 @@ def test_missing_numbers_are_left_out_of_the_summary(path: Path) -> None:
 
 def test_the_percent_missing_is_of_every_column(tmp_path: Path) -> None:
     path, schema = tmp_path / "finaldata.csv", Schema("id", "left", ("age",), ("land",))
-    path.write_text("id,age,land,left\na,1,x,0\nb,,,1\nc,,y,\nd,4,z,\n")
-    assert Master(path, schema, 4, path.stat().st_size).missing() == {
+    rows = ["a,1,x,0", "b,,,1", "c,,y,", "d,4,z,"]
+    assert written(path, rows, schema=schema).missing() == {
         "id": 0,
         "age": 50,
         "land": 25,
@@ -160,17 +222,13 @@ def rows_of(path: Path, rows: list[str], client: str) -> list[tuple[str, ...]]:
     return list(written(path, rows).client_rows(client).rows)
 
 
-def test_the_rows_of_a_client_come_oldest_first_as_they_were_written(path: Path) -> None:
+def test_the_rows_of_a_client_come_as_they_were_sighted_the_latest_last(path: Path) -> None:
     rows = ["a,1,2.5,3,0", "b,7,7,7,1", "a,,2.5,3,", "a,1,1e+20,3,1"]
-    assert written(path, rows).client_rows("a") == ClientRows(
-        columns=tuple(HEADER.split(",")),
-        rows=(
-            ("a", "1", "2.5", "3", "0"),
-            ("a", "", "2.5", "3", ""),
-            ("a", "1", "1e+20", "3", "1"),
-        ),
-        total=3,
-    )
+    found, again = written(path, rows).client_rows("a"), ("a", "1", "2.5", "3", "0")
+    others = (("a", "", "2.5", "3", ""), ("a", "1", "1e+20", "3", "1"))
+    assert found == ClientRows(tuple(HEADER.split(",")), (again, *others), total=3, left=True)
+    back = written(path, rows, ["a,1,2.5,3,0"]).client_rows("a")
+    assert back == replace(found, rows=(*others, again), left=False)
 
 
 def test_of_many_rows_the_last_are_returned_and_how_many_there_are(path: Path) -> None:
@@ -209,7 +267,7 @@ def test_a_name_that_no_client_can_have_is_not_found(path: Path, name: str) -> N
 def test_wherever_the_file_is_cut_into_blocks_every_row_is_found_once(
     path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
-    monkeypatch.setattr(master, "SEARCH_BLOCK", block)
+    monkeypatch.setattr("pipeline.observations.master.SEARCH_BLOCK", block)
     rows = [f"{'abc'[i % 3]},{i},2,3,0" for i in range(60)]
     found = written(path, rows, tail="a,60,2,3,0\n").client_rows("a")
     assert [row[1] for row in found.rows] == [str(i) for i in range(0, 60, 3)]

@@ -1,15 +1,28 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sandbox import HEADER, PROJECT, client_rows
 
 from pipeline.core.errors import HistoryError, LockHeldError
 from pipeline.core.schema import DEFAULT_SCHEMA
-from pipeline.observations.master_writer import NOTHING, MasterWriter, key_path
-from pipeline.storage.ledger import KeyFile, MasterState
+from pipeline.data.loader import Counts
+from pipeline.observations.master_files import (
+    current_path,
+    finish,
+    key_path,
+    mark_path,
+    state_path,
+)
+from pipeline.observations.master_writer import NOTHING, MasterWriter
+from pipeline.observations.state_file import recorded_states
+from pipeline.storage.ledger import Former, KeyFile, MasterState
 
 REBUILD = "run `python ingestion.py --rebuild` to rebuild it from the input folder"
 A, B, C = "a,1,2,3,0", "b,1,2,3,1", "c,,,,"
@@ -19,8 +32,19 @@ def opened(path: Path, on_record: MasterState = NOTHING) -> MasterWriter:
     return MasterWriter(path, DEFAULT_SCHEMA, on_record)
 
 
+NUMBERS = count(1)
+
+
 def append(master: MasterWriter, *rows: str) -> int:
-    return master.append([row.encode() for row in rows])
+    """Take in a file of these rows; returns how many are new."""
+    master.append([row.encode() for row in rows])
+    number = next(NUMBERS)
+    return master.accept(number, f"{number}.csv", "", []).added
+
+
+def earlier(*rows: str) -> MasterState:
+    """What an earlier version recorded of these rows: no sightings, no time, no digest."""
+    return MasterState(len(rows), len(text(*rows)))
 
 
 def text(*rows: str) -> str:
@@ -69,7 +93,8 @@ def test_a_row_of_an_earlier_run_is_known(path: Path) -> None:
         state = master.save()
     with opened(path, state) as master:
         assert append(master, B, C, A) == 0
-        assert master.save() == state
+        again = master.save()
+    assert replace(again, log=state.log) == state
     assert path.read_text() == text(A, B, C)
 
 
@@ -84,9 +109,9 @@ def damaged(path: Path, how: str, on_record: MasterState) -> MasterState:
         saved(path.with_name("other.csv"), *client_rows(0, on_record.rows))
         key_path(path.with_name("other.csv")).replace(keys)
     elif how == "of fewer rows":
-        return MasterState(on_record.rows, on_record.bytes, KeyFile(on_record.keys.id, 24))
+        return replace(on_record, keys=KeyFile(on_record.keys.id, 24))
     elif how == "not on record":
-        return MasterState(on_record.rows, on_record.bytes)
+        return replace(on_record, keys=None)
     elif how == "no keys at all":
         keys.write_bytes(b"x" * on_record.keys.bytes)
     return on_record
@@ -142,30 +167,99 @@ def test_many_small_appends_are_known(path: Path) -> None:
 def test_a_torn_tail_is_cut_off(path: Path) -> None:
     path.parent.mkdir()
     path.write_text(text(A, B) + "c,1,2")
-    with opened(path, MasterState(1, len(text(A)))) as master:
+    with opened(path, earlier(A)) as master:
         assert (master.rows, master.size) == (1, len(text(A)))
         assert append(master, B) == 1
     assert path.read_text() == text(A, B)
 
 
-def test_without_anything_on_record_it_begins_anew(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_text("whatever a killed run left\n" * 10)
-    with opened(path) as master:
-        append(master, A)
+def test_rows_that_nothing_is_on_record_of_are_left_alone(path: Path) -> None:
+    saved(path, A)
+    mark_path(path).unlink()
+    with pytest.raises(HistoryError) as caught:
+        opened(path)
+    assert str(caught.value) == (
+        f"{path} has rows that the history knows nothing of: if that was moved or lost, move"
+        f" {path.parent} away too; what the input folder has is taken in again"
+    )
     assert path.read_text() == text(A)
+
+
+def test_rows_of_a_first_run_that_was_killed_are_begun_anew(path: Path) -> None:
+    saved(path, A)  # and killed before the ledger knows
+    with opened(path) as master:
+        append(master, B)
+    assert path.read_text() == text(B)
 
 
 def test_what_is_taken_back_can_come_again(path: Path) -> None:
     with opened(path) as master:
         append(master, A)
-        mark = master.mark()
-        append(master, B)
-        append(master, A, C)
-        master.take_back(mark)
+        master.append([B.encode()])
+        master.append([A.encode(), C.encode()])
+        master.take_back()
         assert (master.rows, master.size) == (1, len(text(A)))
         assert append(master, A, C) == 1
     assert path.read_text() == text(A, C)
+
+
+# --- what files say of observations that are known ---
+
+
+def take(
+    master: MasterWriter, number: int, name: str, *rows: str, bad_at: Sequence[int] = ()
+) -> Counts:
+    master.append([row.encode() for row in rows])
+    return master.accept(number, name, "", bad_at)
+
+
+def test_an_outcome_that_is_known_later_is_written_into_its_line_once_it_is_on_record(
+    path: Path,
+) -> None:
+    with opened(path) as master:
+        take(master, 1, "a.csv", "a,1,2,3,", B)
+        before = master.save()
+        finish(path, before)
+    with opened(path, before) as master:
+        counts = take(master, 2, "b.csv", A, C, C)
+        assert (counts.added, counts.changed, counts.start_row, counts.end_row) == (1, 1, 2, 3)
+        state = master.save()
+    assert path.read_text() == text("a,1,2,3,", B, C)  # as far as it is on record
+    assert current_path(path, before) == path
+    assert current_path(path, state).read_text() == text(A, B, C)
+    finish(path, state)
+    assert path.read_text() == text(A, B, C)
+    assert sorted(file.name for file in path.parent.iterdir()) == [
+        *(".finaldata.csv." + what for what in (f"{state.log.id}.sightings", "keys", "states")),
+        "finaldata.csv",
+    ]
+
+
+def test_states_that_do_not_fit_are_made_again_from_the_sightings(path: Path) -> None:
+    with opened(path) as master:
+        take(master, 1, "a.csv", "a,1,2,3,", B)
+        state = master.save()
+    found = np.array(recorded_states(path, state))
+    state_path(path).unlink()
+    assert recorded_states(path, state).tolist() == found.tolist()
+    with opened(path, state) as master:
+        take(master, 2, "b.csv", A, B)
+        state = master.save()
+        finish(path, state)
+    found = np.array(recorded_states(path, state))
+    state_path(path).write_bytes(b"x" * state_path(path).stat().st_size)
+    assert recorded_states(path, state).tolist() == found.tolist()
+
+
+def test_lines_that_a_file_holds_no_more_are_counted(path: Path) -> None:
+    with opened(path) as master:
+        first = take(master, 1, "a.csv", A, B, B, bad_at=[1])
+        finish(path, state := master.save())
+    former = {"a.csv": Former(1, "", first.log_at)}
+    with MasterWriter(path, DEFAULT_SCHEMA, state, former) as master:
+        # two of three good lines are left, and one that was set aside came
+        counts = take(master, 2, "a.csv", B, C, A, bad_at=[0, 3])
+    assert (counts.added, counts.missing) == (1, 1)
 
 
 def test_a_master_that_is_too_short_is_reported_and_left_alone(path: Path) -> None:
@@ -197,7 +291,7 @@ def test_a_long_name_of_any_characters_is_one_row(path: Path) -> None:
 
 
 def test_nobody_else_writes_meanwhile(path: Path) -> None:
-    on_record = MasterState(1, len(text(A)))
+    on_record = earlier(A)
     path.parent.mkdir()
     path.write_text(text(A))
     with opened(path, on_record) as master:
@@ -240,8 +334,8 @@ def test_without_the_run_lock_nothing_is_changed(path: Path) -> None:
         raise HistoryError("the run lock was lost")
 
     with pytest.raises(HistoryError, match="the run lock was lost"):
-        MasterWriter(path, DEFAULT_SCHEMA, MasterState(1, len(text(A))), lost)
+        MasterWriter(path, DEFAULT_SCHEMA, earlier(A), check=lost)
 
     assert path.read_text() == text(A, B)
-    with opened(path, MasterState(2, len(text(A, B)))) as master:  # it was let go
+    with opened(path, earlier(A, B)) as master:  # it was let go
         assert append(master, C) == 1

@@ -78,10 +78,7 @@ def test_a_database_of_a_version_with_buckets_tells_that_it_had_them(
         history.query("INSERT INTO buckets VALUES (0, 'a', 1, 1)")
     monkeypatch.undo()
     with History(tmp_path / "history.db") as history:
-        assert history.query("SELECT * FROM master") == [
-            {"id": 1, "bytes": 0, "rows": 0, "rebuilding": 0}
-            | {"key_file": None, "key_bytes": 0, "buckets": 16}
-        ]
+        assert history.tuples("SELECT rows, buckets FROM master") == [(0, 16)]
 
 
 def test_a_step_that_fails_leaves_the_database_as_it_was(

@@ -1,7 +1,7 @@
 import ast
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from pipeline.data.input_files import UNREAD, PendingFile, list_input
 from pipeline.data.loader import TakenFile
 from pipeline.storage import ledger
 from pipeline.storage.database import History
-from pipeline.storage.ledger import MasterState, Period
+from pipeline.storage.ledger import Former, MasterState, Period, Span
 
 TAKEN = TakenFile(
+    id=1,
     name="a.csv",
     size=100,
     mtime_ns=5,
@@ -25,11 +26,12 @@ TAKEN = TakenFile(
     rows=10,
     added=7,
     duplicates=2,
-    start_byte=20,
-    end_byte=90,
+    start_row=20,
+    end_row=90,
+    log_at=16,
     bad_rows=(BadRow(4, "exited '2' is not an outcome (0, 1 or empty)", "x,1,2,3,2"),),
 )
-REJECTED = TakenFile("bad.csv", 3, 5, "def", "is empty; expected a header line and rows")
+REJECTED = TakenFile(2, "bad.csv", 3, 5, "def", "is empty; expected a header line and rows")
 
 
 def taken(name: str, sha256: str = "abc") -> TakenFile:
@@ -37,7 +39,9 @@ def taken(name: str, sha256: str = "abc") -> TakenFile:
 
 
 def record(history: History, *files: TakenFile) -> None:
-    ledger.record_files(history, list(files), MasterState(7, 90))
+    next_id = ledger.last_file(history) + 1
+    numbered = [replace(file, id=next_id + i) for i, file in enumerate(files)]
+    ledger.record_files(history, numbered, MasterState(7, 90))
 
 
 def pending_names(files: list[PendingFile]) -> list[str]:
@@ -59,8 +63,9 @@ def test_what_was_taken_in_is_recorded_whole(history: History) -> None:
         "added": 7,
         "duplicates": 2,
         "rejected": 1,
-        "start_byte": 20,
-        "end_byte": 90,
+        "start_row": 20,
+        "end_row": 90,
+        "log_at": 16,
         "recorded_at": "now",
         "judged_at": None,
         "reported_at": None,
@@ -166,74 +171,54 @@ def test_the_last_file_is_the_one_recorded_last(history: History) -> None:
     assert ledger.last_file(history) == 2
 
 
-def test_a_rebuild_is_on_record_until_it_has_ended(history: History) -> None:
-    record(history, taken("a.csv"))
-    before = ledger.rebuilding(history)
-    ledger.begin_rebuild(history)
-    during = ledger.rebuilding(history)
-    ledger.replace_files(history, [taken("a.csv")], MasterState(3, 30))
-    assert (before, during, ledger.rebuilding(history)) == (False, True, False)
+def test_the_contents_whose_lines_are_on_record_are_told_by_file(history: History) -> None:
+    record(history, taken("b.csv", "old"), taken("a.csv"), REJECTED)
+    record(history, taken("b.csv", "new"))
+    assert ledger.kept_contents(history) == {
+        "a.csv": [Former(2, "abc", 16)],
+        "b.csv": [Former(1, "old", 16), Former(4, "new", 16)],
+    }
+
+
+def renew(history: History, *files: TakenFile, gone: Sequence[str] = ()) -> None:
+    spans = {file.id: Span(0, 3, 16) for file in files if not file.reason}
+    ledger.renew_files(history, list(files), gone, spans, MasterState(3, 30))
+
+
+def test_what_was_judged_stays_judged_after_a_rebuild_and_keeps_its_time(history: History) -> None:
+    record(history, TAKEN, taken("b.csv"))
+    ledger.mark(history, ledger.unjudged(history)[:1], "judged")
+    sql = "SELECT id, name, recorded_at, judged_at FROM files ORDER BY id"
+    before = history.tuples(sql)
+    renew(history, TAKEN, replace(taken("b.csv"), id=2))
+    assert history.tuples(sql) == before
+    assert pending_names(ledger.unjudged(history)) == ["b.csv"]
+    assert ledger.rejected_rows(history) == [("a.csv", TAKEN.bad_rows[0])]
     assert ledger.master_state(history) == MasterState(3, 30)
 
 
-def test_what_was_judged_stays_judged_after_a_rebuild(history: History) -> None:
-    record(history, taken("a.csv"), taken("b.csv"))
-    ledger.mark(history, ledger.unjudged(history)[:1], "judged")
-    ledger.replace_files(history, [taken("a.csv"), taken("b.csv")], MasterState(3, 30))
-    assert pending_names(ledger.unjudged(history)) == ["b.csv"]
-
-
 def test_a_file_that_changed_meanwhile_is_pending_after_a_rebuild(history: History) -> None:
-    record(history, taken("a.csv", "old"))
+    record(history, taken("a.csv", "old"), taken("b.csv"))
     ledger.mark(history, ledger.unjudged(history), "judged")
     ledger.mark(history, ledger.unreported(history), "reported")
-    ledger.replace_files(history, [taken("a.csv", "new")], MasterState(3, 30))
+    renew(history, replace(taken("a.csv", "new"), id=3), replace(taken("b.csv"), id=2))
     assert pending_names(ledger.unjudged(history)) == ["a.csv"]
+    assert ledger.ingested_names(history) == ["a.csv", "b.csv"]  # in the order of always
 
 
-def test_a_file_that_left_is_forgotten_by_a_rebuild(history: History) -> None:
+def test_rows_that_are_elsewhere_now_are_found_there(history: History) -> None:
+    record(history, taken("a.csv", "old"), taken("a.csv", "new"), taken("b.csv"))
+    spans = {1: Span(5, 9), 3: Span(0, 5, 24)}
+    ledger.renew_files(history, [], [], spans, MasterState(9, 30))
+    assert [file.span for file in ledger.unjudged(history)] == [(5, 9), (0, 0), (0, 5)]
+    assert ledger.kept_contents(history) == {"b.csv": [Former(3, "abc", 24)]}
+
+
+def test_a_file_that_is_gone_is_forgotten_but_not_its_id(history: History) -> None:
     record(history, taken("a.csv"), taken("b.csv"))
-    ledger.replace_files(history, [taken("b.csv")], MasterState(3, 30))
-    assert ledger.ingested_names(history) == ["b.csv"]
-
-
-def test_a_rebuild_keeps_the_time_and_place_of_each_file(history: History) -> None:
-    record(history, taken("a.csv"), taken("b.csv"))
-    sql = "SELECT id, name, recorded_at FROM files ORDER BY id"
-    before = history.tuples(sql)
-    ledger.replace_files(history, [taken("a.csv"), taken("b.csv")], MasterState(3, 30))
-    assert history.tuples(sql) == before
-
-
-def test_an_id_is_never_given_twice(history: History) -> None:
-    record(history, taken("a.csv"), taken("b.csv"))
-    ledger.replace_files(history, [taken("a.csv")], MasterState(3, 30))
-    record(history, taken("c.csv"))
-    assert ledger.last_file(history) > 2
-
-
-def test_a_rebuild_keeps_the_rows_that_were_set_aside(history: History) -> None:
-    record(history, TAKEN)
-    ledger.replace_files(history, [TAKEN], MasterState(3, 30))
-    assert ledger.rejected_rows(history) == [("a.csv", TAKEN.bad_rows[0])]
-
-
-def test_a_rebuild_keeps_the_order_where_a_file_was_refused_at_first(history: History) -> None:
-    record(history, replace(taken("b.csv", "bad"), reason="is bad"))
-    record(history, taken("a.csv"))
-    record(history, taken("b.csv", "mended"))
-    for _ in range(2):
-        ledger.replace_files(
-            history, [taken("a.csv"), taken("b.csv", "mended")], MasterState(3, 30)
-        )
-        assert ledger.ingested_names(history) == ["a.csv", "b.csv"]
-
-
-def test_a_rebuild_keeps_the_order_where_a_file_had_changed(history: History) -> None:
-    record(history, taken("a.csv", "old"), taken("b.csv"))
-    record(history, taken("a.csv", "new"))
-    ledger.replace_files(history, [taken("a.csv", "new"), taken("b.csv")], MasterState(3, 30))
-    assert ledger.ingested_names(history) == ["a.csv", "b.csv"]
+    renew(history, TAKEN, gone=["b.csv"])
+    assert ledger.ingested_names(history) == ["a.csv"]
+    assert ledger.last_file(history) == 2
 
 
 def test_the_period_is_that_of_the_files_up_to_one_each_name_counted_once(history: History) -> None:
@@ -261,7 +246,7 @@ def folder(tmp_path: Path) -> Path:
 
 def record_as_found(history: History, path: Path) -> None:
     stat = path.stat()
-    record(history, TakenFile(path.name, stat.st_size, stat.st_mtime_ns, sha256_of(path), None))
+    record(history, TakenFile(0, path.name, stat.st_size, stat.st_mtime_ns, sha256_of(path), None))
 
 
 def new_names(history: History, folder: Path, *, remember: bool = True) -> list[str]:
@@ -283,7 +268,7 @@ def test_a_recorded_file_is_not_new(history: History, folder: Path) -> None:
 def test_a_rejected_file_is_not_new(history: History, folder: Path) -> None:
     (folder / "a.csv").write_text("x")
     stat = (folder / "a.csv").stat()
-    record(history, TakenFile("a.csv", 1, stat.st_mtime_ns, "any", "is empty"))
+    record(history, TakenFile(0, "a.csv", 1, stat.st_mtime_ns, "any", "is empty"))
     assert new_names(history, folder) == []
 
 
@@ -320,7 +305,7 @@ def test_a_file_of_any_name_is_new_until_it_is_recorded(
     (folder / name).write_text("x")
     (file,) = list_input(folder)
     assert new_names(history, folder) == [file.name]
-    record(history, TakenFile(file.name, file.size, file.mtime_ns, sha256_of(file.path), None))
+    record(history, TakenFile(0, file.name, file.size, file.mtime_ns, sha256_of(file.path), None))
     assert new_names(history, folder) == []
 
 
@@ -329,7 +314,7 @@ def test_a_name_is_not_taken_for_another_that_is_recorded_as_it_reads(
 ) -> None:
     (folder / "a\n.csv").write_text("x")
     (file,) = list_input(folder)
-    record(history, TakenFile(file.name, file.size, file.mtime_ns, sha256_of(file.path), None))
+    record(history, TakenFile(0, file.name, file.size, file.mtime_ns, sha256_of(file.path), None))
     (folder / file.name).write_text("x")
     os.utime(folder / file.name, ns=(file.mtime_ns, file.mtime_ns))
     assert new_names(history, folder) == ["a\\\\u000a.csv"]
@@ -340,7 +325,7 @@ def test_what_could_not_be_read_is_not_new_as_long_as_it_cannot_be(
 ) -> None:
     (folder / "a.csv").symlink_to("b.csvx")
     size = (folder / "a.csv").lstat().st_size
-    record(history, TakenFile("a.csv", size, 1, UNREAD, "is a link"))
+    record(history, TakenFile(0, "a.csv", size, 1, UNREAD, "is a link"))
     assert new_names(history, folder) == []
     (folder / "a.csv").unlink()
     (folder / "a.csv").write_text("x" * size)

@@ -353,7 +353,7 @@ def test_the_last_timing_of_each_stage_is_kept(history: History) -> None:
 
 
 def test_the_ledger_is_kept_whole(history: History) -> None:
-    ledger.record_files(history, [TakenFile("a.csv", 1, 1, "abc", None)], MasterState(1, 1))
+    ledger.record_files(history, [TakenFile(1, "a.csv", 1, 1, "abc", None)], MasterState(1, 1))
     history.query("UPDATE files SET recorded_at = ?, judged_at = ?", OLD, OLD)
     prune(history, 1)
     assert ledger.ingested_names(history) == ["a.csv"]
