@@ -49,29 +49,34 @@ def begin_writing(path: Path, on_record: MasterState, schema: Schema) -> None:
     begun = f"{on_record.bytes} {on_record.log.record.size if on_record.log else 0}"
     mark = mark_path(path)
     killed = mark.is_file() and mark.read_text() == begun
-    finish(path, on_record, keep=mark)
     if on_record.bytes:
         check_files(path, on_record, longer=killed)
-        check_columns(path, schema)
+        check_columns(current_path(path, on_record), schema)
     elif path.stat().st_size > len(schema.header) + 1 and not killed:
         # of a history that was lost: their files may be gone
         raise HistoryError(
             f"{path} has rows that the history knows nothing of: if that was moved or lost, move"
             f" {path.parent} away too; what the input folder has is taken in again"
         )
+    finish(path, on_record)
     write_atomic(mark, begun)
 
 
-def finish(path: Path, on_record: MasterState, keep: Path | None = None) -> None:
-    """Put what is on record in its place, and remove what runs have left."""
-    if (current := current_path(path, on_record)) != path:
-        current.replace(path)
-        sync_folder(path.parent)
+def finish(path: Path, on_record: MasterState) -> None:
+    """Put what is on record in its place, and remove what runs have left; to be checked before."""
+    put_in_place(path, on_record)
     log = on_record.log and log_path(path, on_record.log.id)
     left = [next_path(path), mark_path(path), *path.parent.glob(f".{path.name}.*.sightings")]
     for other in left:
-        if other not in (keep, log):
+        if other != log:
             other.unlink(missing_ok=True)
+
+
+def put_in_place(path: Path, on_record: MasterState) -> None:
+    """Rename the file that is on record, if a run was killed before it did."""
+    if (current := current_path(path, on_record)) != path:
+        current.replace(path)
+        sync_folder(path.parent)
 
 
 def current_path(path: Path, on_record: MasterState) -> Path:

@@ -20,10 +20,10 @@ from pipeline.observations.master import open_master
 from pipeline.observations.master_files import (
     check_columns,
     check_rows,
-    current_path,
     finish,
     is_earlier,
     log_path,
+    put_in_place,
 )
 from pipeline.observations.master_writer import MasterWriter
 from pipeline.observations.renewal import Gone, Renewal, rows_gone
@@ -79,6 +79,7 @@ def ingest(
     """
     started = perf_counter()
     found = list_input(config.input_folder_path)
+    put_in_place(config.finaldata_path, ledger.master_state(history))
     if rebuild or ledger.rebuilding(history):
         taken, rows = _rebuild(config, history, found, yes=yes or not rebuild)
     else:
@@ -96,7 +97,7 @@ def _append(config: Config, history: History, new: list[FoundFile]) -> tuple[lis
     path, state = config.finaldata_path, ledger.master_state(history)
     if state.bytes:
         check_rows(path, history)
-        check_columns(current_path(path, state), config.schema)
+        check_columns(path, config.schema)
     if not new:
         finish(path, state)  # which a run may have been killed before
         return [], state.rows
@@ -125,7 +126,6 @@ def _rebuild(
             taken = _take_all(config, history, found, master)
             lost = rows_gone(master, config.schema)
             if lost.rows and not yes:
-                finish(path, state)
                 raise RowsWouldGo("--rebuild", lost)
             state, spans = master.save()
             ledger.renew_files(history, taken, gone, spans, state)
@@ -140,8 +140,9 @@ def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withd
     lost and `yes` is false.
     """
     path = config.finaldata_path
-    rows = open_master(path, config.schema, history)
-    state, contents = rows.on_record, ledger.kept_contents(history)
+    state, contents = ledger.master_state(history), ledger.kept_contents(history)
+    put_in_place(path, state)
+    open_master(path, config.schema, history)
     if name not in contents:
         raise DataError(
             f"{name} is not among the files that were taken in; they are named in"
@@ -155,7 +156,6 @@ def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withd
         alive = master.leave_out(name, loaded_keys(path, state, master.seed), present=present)
         gone = master.copy_rows(alive, state.bytes)
         if gone.rows and not yes:
-            finish(path, state)
             raise RowsWouldGo("--withdraw", gone)
         state, spans = master.save()
         ledger.renew_files(history, [], [] if present else [name], spans, state)

@@ -1,1 +1,1 @@
-"""The history database, the run lock, the ledger, records, and the client rows in finaldata.csv."""
+"""The history database, the run lock, the ledger and records."""
