@@ -236,7 +236,7 @@ def waiting(live: Sandbox) -> Sandbox:
 
 def writer(world: Sandbox, history: History, state: MasterState) -> MasterWriter:
     config = world.config
-    return MasterWriter(config.finaldata_path, config.schema, state, history.check_lock)
+    return MasterWriter(config.finaldata_path, config.schema, state, check=history.check_lock)
 
 
 def test_the_next_run_leaves_the_rows_alone_that_a_former_holder_still_writes(
