@@ -9,15 +9,16 @@ from collections.abc import Sequence
 
 from pipeline import cli
 from pipeline.core.config import Config
-from pipeline.stages.ingestion import ingest, ingestion_lines, ingestion_to_dict
+from pipeline.stages.ingestion import check_accepted, ingest, ingestion_lines, ingestion_to_dict
 from pipeline.storage.database import History
 
 
 def command(config: Config, history: History, args: argparse.Namespace) -> None:
-    """Ingest, and print what came of it."""
+    """Ingest, and print what came of it; raises `RejectedError` if every new file is rejected."""
     ingestion = ingest(config, history, rebuild=args.rebuild)
     result, lines = ingestion_to_dict(config, ingestion), ingestion_lines(config, ingestion)
     cli.print_result(config, args, result, lines)
+    check_accepted(config, ingestion)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

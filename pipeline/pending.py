@@ -7,6 +7,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.data.input_files import list_input
 from pipeline.registry.releases import live_id
 from pipeline.storage.database import History
+from pipeline.storage.input_checks import warn_if_emptied
 from pipeline.storage.ledger import (
     master_state,
     new_files,
@@ -24,9 +25,11 @@ def has_work(config: Config, history: History) -> bool:
     """
     try:
         check_rows(config.finaldata_path, history)
+        found = list_input(config.input_folder_path)
+        warn_if_emptied(history, config.input_folder_path, found)
         return (
             rebuilding(history)
-            or bool(new_files(history, list_input(config.input_folder_path)))
+            or bool(new_files(history, found, config.schema))
             or bool(unreported(history))
             or lacks_release(config, history)
             or unsettled_since(history) is not None

@@ -6,7 +6,7 @@ from time import perf_counter
 from typing import Any
 
 from pipeline.core.config import Config
-from pipeline.core.errors import HistoryError
+from pipeline.core.errors import HistoryError, RejectedError
 from pipeline.core.files import sync_folder, write_atomic, write_if_changed
 from pipeline.core.formatting import escape_formula
 from pipeline.core.schema import csv_line
@@ -15,12 +15,15 @@ from pipeline.data.loader import TakenFile, log_counts, take_in
 from pipeline.data.progress import progress
 from pipeline.storage import ledger
 from pipeline.storage.database import History
+from pipeline.storage.input_checks import ready_files, warn_if_emptied
 from pipeline.storage.ledger import MasterState
 from pipeline.storage.master import check_columns, check_rows
 from pipeline.storage.master_writer import MasterWriter, key_path, rebuilt_path
 from pipeline.storage.records import record_timing
 
 log = logging.getLogger("ingestion")
+
+MAX_NAMED = 3  # files, in one message
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,12 @@ def ingest(config: Config, history: History, *, rebuild: bool = False) -> Ingest
     started = perf_counter()
     rebuild = rebuild or ledger.rebuilding(history)
     found = list_input(config.input_folder_path)
+    warn_if_emptied(history, config.input_folder_path, found)
     if rebuild:
         taken, rows = _rebuild(config, history, _in_first_order(history, found))
     else:
-        taken, rows = _append(config, history, ledger.new_files(history, found))
+        new = ledger.new_files(history, found, config.schema)
+        taken, rows = _append(config, history, ready_files(history, new))
     seconds = perf_counter() - started
     if taken:
         record_timing(history, "ingestion", seconds, sum(file.rows for file in taken))
@@ -63,24 +68,33 @@ def _append(
     state = ledger.master_state(history)
     if state.bytes:
         check_rows(config.finaldata_path, history)
+    if state.rows:
         check_columns(config.finaldata_path, config.schema)
     if not files:
         return [], state.rows
-    state = state if state.bytes else _begin(config, history)
+    state = state if _begun(config, state) else _begin(config, history, state)
     with MasterWriter(config.finaldata_path, config.schema, state, history.check_lock) as master:
         taken = _take_all(config, files, master)
         ledger.record_files(history, taken, master.save())
         return taken, master.rows
 
 
-def _begin(config: Config, history: History) -> MasterState:
+def _begun(config: Config, state: MasterState) -> bool:
+    """Whether finaldata.csv is there for rows of the schema, which may change until it has some."""
+    if state.rows or not state.bytes:
+        return bool(state.rows)
+    with config.finaldata_path.open("rb") as file:
+        return file.readline() == f"{config.schema.header}\n".encode()
+
+
+def _begin(config: Config, history: History, state: MasterState) -> MasterState:
     """Make finaldata.csv with its header alone and commit that.
 
     Rows that are there while nothing is on record are of a history that was lost: they are not
     overwritten, for their files may be gone.
     """
     path, header = config.finaldata_path, f"{config.schema.header}\n".encode()
-    if path.exists() and path.stat().st_size > len(header):
+    if not state.bytes and path.exists() and path.stat().st_size > len(header):
         raise HistoryError(
             f"{path} has rows that {config.history_path.name} knows nothing of: if that was moved"
             f" or lost, move {config.output_folder_path} away too; what the input folder has is"
@@ -102,6 +116,7 @@ def _rebuild(
     """
     ledger.begin_rebuild(history)
     _warn_of_gone(history, files)
+    files = ready_files(history, files)
     temporary = rebuilt_path(config.finaldata_path)
     with MasterWriter(temporary, config.schema, check=history.check_lock) as master:
         taken = _take_all(config, files, master)
@@ -169,6 +184,17 @@ def ingestion_lines(config: Config, ingestion: Ingestion) -> list[str]:
     if any(file.bad_rows for file in ingestion.files):
         lines.append(f"{config.shown(config.rejectedrows_path)}: the rows set aside, and why")
     return [*lines, f"{config.shown(config.finaldata_path)}: {ingestion.total_rows:,} rows"]
+
+
+def check_accepted(config: Config, ingestion: Ingestion) -> None:
+    """Raise `RejectedError` if files were read and every one was rejected."""
+    files = ingestion.files
+    if files and all(file.reason for file in files):
+        named = [f"{file.name}: it {file.reason}" for file in files[:MAX_NAMED]]
+        more = [f"and {len(files) - MAX_NAMED:,} more"] if len(files) > MAX_NAMED else []
+        raise RejectedError(
+            f"{config.input_folder_path}: every new file is rejected: {'; '.join(named + more)}"
+        )
 
 
 def ingestion_to_dict(config: Config, ingestion: Ingestion) -> dict[str, Any]:

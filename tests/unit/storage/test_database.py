@@ -31,6 +31,7 @@ def test_opening_makes_the_folder_and_all_tables(tmp_path: Path) -> None:
         "scores",
         "sqlite_sequence",
         "timings",
+        "waiting_files",
     ]
     assert version == [(len(MIGRATIONS),)]
 
@@ -80,7 +81,7 @@ def test_a_database_of_a_version_with_buckets_tells_that_it_had_them(
     with History(tmp_path / "history.db") as history:
         assert history.query("SELECT * FROM master") == [
             {"id": 1, "bytes": 0, "rows": 0, "rebuilding": 0}
-            | {"key_file": None, "key_bytes": 0, "buckets": 16}
+            | {"key_file": None, "key_bytes": 0, "buckets": 16, "input_empty": 0}
         ]
 
 
