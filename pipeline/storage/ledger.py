@@ -215,13 +215,13 @@ def new_files(
         " FROM files WHERE current = 1",
         *(UNREAD, schema.text),
     )
-    known = {name: record for name, *record in rows}
+    known = {row[0]: row for row in rows}
     new, touched = [], []
     for file in found:
         if file.name not in known:
             new.append(file)
             continue
-        size, mtime_ns, ctime_ns, sha256, retry = known[file.name]
+        _, size, mtime_ns, ctime_ns, sha256, retry = known[file.name]
         same_times = (mtime_ns, ctime_ns) == (file.mtime_ns, file.ctime_ns)
         if retry or size != file.size:
             new.append(file)
