@@ -184,7 +184,7 @@ class Renewal(RowWriter):
     def _spans(self, places: Places) -> dict[int, Span]:
         """By the places of the first lines of all rows, in order."""
         numbers, starts = np.unique(content_of(places), return_index=True)
-        ends = np.append(starts[1:], len(places))
+        ends = np.append(starts, len(places))[1:]
         spans = {
             int(number): Span(int(start), int(end), self._log_at.get(int(number)))
             for number, start, end in zip(numbers, starts, ends, strict=True)
