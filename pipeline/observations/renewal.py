@@ -55,14 +55,16 @@ class Renewal(RowWriter):
         check: Callable[[], None] = lambda: None,
     ) -> None:
         self.path, self._history, self._before = path, history, before
+        self._saved = False
         self._written: list[Outcomes] = []  # as they are in the new rows
         self._log_at: dict[int, int] = {}  # by the number of a content
+        self._log_name = f"{randbits(63):x}"
         self.seed = before.seed if before else randbits(63)
         super().__init__(files.next_path(path))
         with self._opened as opened:
             check()
+            opened.callback(self._discard)
             self._file.truncate(0)
-            self._log_name = f"{randbits(63):x}"
             self._log = SightingsLog(files.log_path(path, self._log_name), seed=self.seed)
             opened.callback(self._log.close)
             self._opened = opened.pop_all()
@@ -172,6 +174,7 @@ class Renewal(RowWriter):
         state_file.close()
         keys = self._keys.save(files.key_path(self.path))
         record = file_record(path)
+        self._saved = True
         state = MasterState(self.rows, record.size, keys, record, log)
         return state, self._spans(np.sort(lines.places[np.sort(first)]))
 
@@ -180,6 +183,12 @@ class Renewal(RowWriter):
         other = path.with_name(f"{path.name}.tmp")
         write(path, other)
         other.replace(path)
+
+    def _discard(self) -> None:
+        """Remove what is not to be used, which may be as large as all there is."""
+        if not self._saved:
+            self._table.unlink()
+            files.log_path(self.path, self._log_name).unlink(missing_ok=True)
 
     def _spans(self, places: Places) -> dict[int, Span]:
         """By the places of the first lines of all rows, in order."""
