@@ -19,7 +19,10 @@ from pipeline.storage.ledger import master_state
 
 
 def run(config: Config, args: argparse.Namespace) -> None:
-    """One run of the chain; raises `LockHeldError` if another one is at work."""
+    """One run of the chain.
+
+    Raises `LockHeldError` if another one is at work, `RejectedError` if every new file is rejected.
+    """
     print_lines = cli.printer_for(args)
     with (
         run_lock(config.lock_path),
@@ -28,13 +31,16 @@ def run(config: Config, args: argparse.Namespace) -> None:
     ):
         if has_work(config, history):
             from pipeline import chain  # pandas and scikit-learn: only where there is work
+            from pipeline.stages.ingestion import check_accepted
 
-            result = chain.run(config, history, print_lines).to_dict(config)
+            done = chain.run(config, history, print_lines)
+            if args.json:
+                cli.print_json(config, done.to_dict(config))
+            check_accepted(config, done.ingestion)
         else:
             print_lines([f"nothing new in {config.shown(config.input_folder_path)}"])
-            result = nothing_new(config, master_state(history).rows)
-    if args.json:
-        cli.print_json(config, result)
+            if args.json:
+                cli.print_json(config, nothing_new(config, master_state(history).rows))
 
 
 def show_status(config: Config, args: argparse.Namespace) -> None:
@@ -43,7 +49,7 @@ def show_status(config: Config, args: argparse.Namespace) -> None:
 
     with open_existing_history(config.history_path) or nullcontext() as history:
         paths = config.input_folder_path, config.prod_deployment_path, config.lock_path
-        now = read_status(*paths, history)
+        now = read_status(*paths, history, config.schema)
     cli.print_result(config, args, status_to_dict(now), status_lines(now))
 
 

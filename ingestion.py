@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pipeline import cli
 from pipeline.core.config import Config
 from pipeline.stages.ingestion import (
+    check_accepted,
     ingest,
     ingestion_lines,
     ingestion_to_dict,
@@ -22,7 +23,10 @@ from pipeline.storage.database import History
 
 
 def command(config: Config, history: History, args: argparse.Namespace) -> None:
-    """Ingest, or withdraw, and print what came of it."""
+    """Ingest, or withdraw, and print what came of it.
+
+    Raises `RejectedError` if every new file is rejected.
+    """
     if args.withdraw is not None:
         done = withdraw(config, history, args.withdraw, yes=args.yes)
         cli.print_result(
@@ -32,6 +36,7 @@ def command(config: Config, history: History, args: argparse.Namespace) -> None:
     ingestion = ingest(config, history, rebuild=args.rebuild, yes=args.yes)
     result, lines = ingestion_to_dict(config, ingestion), ingestion_lines(config, ingestion)
     cli.print_result(config, args, result, lines)
+    check_accepted(config, ingestion)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,6 +8,7 @@ from pipeline.data.input_files import list_input
 from pipeline.observations.master_files import check_rows, is_earlier
 from pipeline.registry.releases import live_id
 from pipeline.storage.database import History
+from pipeline.storage.input_checks import warn_if_emptied
 from pipeline.storage.ledger import (
     master_state,
     new_files,
@@ -24,10 +25,12 @@ def has_work(config: Config, history: History) -> bool:
     """
     try:
         check_rows(config.finaldata_path, history)
+        found = list_input(config.input_folder_path)
+        warn_if_emptied(history, config.input_folder_path, found)
         return (
             rebuilding(history)
             or is_earlier(history)
-            or bool(new_files(history, list_input(config.input_folder_path)))
+            or bool(new_files(history, found, config.schema))
             or bool(unreported(history))
             or lacks_release(config, history)
             or unsettled_since(history) is not None

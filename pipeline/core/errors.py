@@ -15,6 +15,10 @@ class DataError(PipelineError):
     """A client table, or a row of one, cannot be used as it is."""
 
 
+class RejectedError(DataError):
+    """Every new file was rejected; whatever else the run had to do is done."""
+
+
 class ModelError(PipelineError):
     """A model is missing, damaged, or cannot be trained on what there is."""
 

@@ -41,6 +41,11 @@ class Schema:
         return (self.client, *self.features, self.outcome)
 
     @property
+    def text(self) -> str:
+        """All of it as one text: under another one, a file that was rejected may be read."""
+        return repr(self)
+
+    @property
     def header(self) -> str:
         """The first line of `finaldata.csv`, without its line end."""
         return csv_line(self.columns)

@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline.core.errors import DataError
 
 UNREAD = ""  # instead of the digest of a file that could not be read
+CLOCK_TOLERANCE = 60  # seconds that a time stamp may be ahead of this machine's clock
 
 _BREAKS_LINES = "[\x00-\x1f\x7f-\x9f\u2028\u2029]"
 _LATEST = 2**63 - 1  # the largest integer of SQLite; a broken clock may be ahead of it
@@ -24,6 +25,7 @@ class FoundFile:
     path: Path
     size: int
     mtime_ns: int
+    ctime_ns: int  # of the inode: no program can set it
     regular: bool = True  # not a link, pipe or device
 
     @cached_property
@@ -81,8 +83,8 @@ def _found(entry: os.DirEntry[str]) -> FoundFile | None:
         return None
     if stat.S_ISDIR(status.st_mode):
         return None
-    regular = stat.S_ISREG(status.st_mode)
-    return FoundFile(Path(entry.path), status.st_size, mtime_of(status), regular)
+    regular, ctime_ns = stat.S_ISREG(status.st_mode), min(status.st_ctime_ns, _LATEST)
+    return FoundFile(Path(entry.path), status.st_size, mtime_of(status), ctime_ns, regular)
 
 
 def mtime_of(status: os.stat_result) -> int:
@@ -96,6 +98,19 @@ def open_plain(path: Path) -> io.FileIO:
     Links are not followed, and pipes are not waited for.
     """
     return io.FileIO(path, opener=plain)
+
+
+def digest(file: FoundFile) -> str:
+    """The SHA-256 of its content, or `UNREAD`; whoever takes it in finds out why."""
+    import hashlib  # loads libcrypto, which an empty tick can do without
+
+    if not file.regular:
+        return UNREAD
+    try:
+        with open_plain(file.path) as raw:
+            return hashlib.file_digest(raw, "sha256").hexdigest()
+    except OSError:
+        return UNREAD
 
 
 def plain(path: str, flags: int) -> int:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from pipeline.core.errors import DataError
 from pipeline.core.schema import Schema
 from pipeline.data.csv_reader import BadRow, Table, format_names, too_many_bad
-from pipeline.data.input_files import UNREAD, FoundFile, mtime_of, plain
+from pipeline.data.input_files import CLOCK_TOLERANCE, UNREAD, FoundFile, mtime_of, plain
 from pipeline.data.progress import Step, no_progress
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,8 @@ class TakenFile:
     changed: int = 0
     missing: int = 0
     bad_rows: tuple[BadRow, ...] = ()
+    ctime_ns: int | None = None  # None: not known
+    schema: str | None = None  # `Schema.text`, if it was rejected
 
 
 class Sink(Protocol):
@@ -80,7 +82,7 @@ def take_in(
 
     It is digested as it is read, so that the ledger has the digest of exactly what went in.
     """
-    reading = _Reading(number)
+    reading = _Reading(number, schema)
     if not file.regular:
         reading.reason = "is a link or a special file; expected the file itself"
         return reading.result(file, UNREAD, None)
@@ -90,7 +92,7 @@ def take_in(
             stream: io.BufferedReader = io.BufferedReader(
                 raw
             )  # which closes the file when it is no longer there
-            reading.read(schema, file, stream, master)
+            reading.read(file, stream, master)
             sha256 = raw.digest_rest()
             waits = _must_wait(file, os.fstat(raw.fileno()), raw.last_byte)
     except PermissionError:
@@ -154,7 +156,8 @@ def _must_wait(file: FoundFile, now: os.stat_result, last_byte: bytes) -> str | 
     """Why a file seems to be still being copied, or None."""
     if (now.st_size, mtime_of(now)) != (file.size, file.mtime_ns):
         return "changed while it was read"
-    if last_byte not in (b"\n", b"\r") and 0 <= time() - now.st_mtime < COPYING_SECONDS:
+    age = time() - now.st_mtime
+    if last_byte not in (b"\n", b"\r") and -CLOCK_TOLERANCE <= age < COPYING_SECONDS:
         return "does not end with a line end and changed within the last minute"
     return None
 
@@ -164,16 +167,15 @@ class _Reading:
     """What was read of one file so far."""
 
     number: int
+    schema: Schema
     rows: int = 0
     bad: list[BadRow] = field(default_factory=list)
     bad_at: list[int] = field(default_factory=list)
     reason: str | None = None
 
-    def read(
-        self, schema: Schema, file: FoundFile, stream: io.BufferedReader, master: Sink
-    ) -> None:
+    def read(self, file: FoundFile, stream: io.BufferedReader, master: Sink) -> None:
         try:
-            table = Table(stream, schema, schema.columns)
+            table = Table(stream, self.schema, self.schema.columns)
             if table.extra_columns:
                 log.info("%s: left out columns: %s", file.name, format_names(table.extra_columns))
             lines: list[bytes] = []
@@ -199,11 +201,12 @@ class _Reading:
 
     def result(self, file: FoundFile, sha256: str, counts: Counts | None) -> TakenFile:
         known = TakenFile(
-            *(self.number, file.name, file.size, file.mtime_ns, sha256, self.reason, self.rows)
+            *(self.number, file.name, file.size, file.mtime_ns, sha256, self.reason, self.rows),
+            ctime_ns=file.ctime_ns,
         )
         if counts is None:
             log.warning("%s is rejected: it %s", file.name, self.reason)
-            return known
+            return replace(known, schema=self.schema.text)
         duplicates, bad = self.rows - counts.added - len(self.bad), tuple(self.bad)
         return replace(known, **vars(counts), duplicates=duplicates, bad_rows=bad)
 

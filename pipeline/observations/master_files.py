@@ -126,12 +126,20 @@ def check_files(path: Path, state: MasterState, *, longer: bool) -> None:
 
 def check_columns(path: Path, schema: Schema) -> None:
     """Raise `HistoryError` unless `finaldata.csv` has the columns of the schema."""
-    with path.open("rb") as file:
-        header = file.readline().rstrip(b"\n").decode(errors="replace")
-    if header != schema.header:
+    if not has_columns(path, schema):
         raise HistoryError(
-            f"{path} has the columns {header}; config.json says {schema.header}; {REBUILD}"
+            f"{path} has the columns {_header(path)}; config.json says {schema.header}; {REBUILD}"
         )
+
+
+def has_columns(path: Path, schema: Schema) -> bool:
+    """Whether `finaldata.csv` has the columns of the schema."""
+    return _header(path) == schema.header
+
+
+def _header(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.readline().rstrip(b"\n").decode(errors="replace")
 
 
 def is_earlier(history: History) -> bool:

@@ -15,6 +15,7 @@ from pipeline.storage.ledger import new_files, rejected_files, unjudged, unrepor
 
 if TYPE_CHECKING:
     from pipeline.core.database_url import DatabaseUrl
+    from pipeline.core.schema import Schema
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Status:
     last_active: str | None  # when a run last held the lock, with or without finding work
     new: tuple[str, ...] | PipelineError
     pending: tuple[str, ...]
-    rejected: tuple[tuple[str, str], ...]  # name, reason
+    rejected: tuple[tuple[str, str], ...]  # name, reason; of files that are still there
     last_verdict: LastVerdict | None
     unjudged: int = 0  # of the pending files, those that no drift check has seen
     live_since: str | None = None  # by deployment or rollback; None if that is not on record
@@ -75,15 +76,27 @@ def last_active(lock: "Path | DatabaseUrl", history: History | None) -> str | No
 
 
 def read_status(
-    input_folder: Path, production: Path, lock: "Path | DatabaseUrl", history: History | None
+    input_folder: Path,
+    production: Path,
+    lock: "Path | DatabaseUrl",
+    history: History | None,
+    schema: "Schema",
 ) -> Status:
     """The state now; raises `HistoryError` if the history cannot be read."""
+    found = _or_error(lambda: list_input(input_folder))
     release = _or_error(lambda: live_release(production) if live_id(production) else None)
     active = last_active(lock, history)
     if history is None:
-        new = _or_error(lambda: _names(list_input(input_folder)))
-        return Status(release, None, active, new, (), (), None)
-    files = _or_error(lambda: _names(new_files(history, list_input(input_folder), remember=False)))
+        listed = found if isinstance(found, PipelineError) else _names(found)
+        return Status(release, None, active, listed, (), (), None)
+    new: tuple[str, ...] | PipelineError
+    rejected = rejected_files(history)
+    if isinstance(found, PipelineError):
+        new = found
+    else:
+        new = _names(new_files(history, found, schema, remember=False))
+        there = set(_names(found))
+        rejected = [(name, reason) for name, reason in rejected if name in there]
     columns = "at, verdict, reason, challenge"
     judged = history.one(f"SELECT {columns} FROM decisions ORDER BY id DESC LIMIT 1")
     deployed = history.one("SELECT at, release FROM deployments ORDER BY id DESC LIMIT 1")
@@ -92,9 +105,9 @@ def read_status(
         release=release,
         last_run=last_run(history),
         last_active=active,
-        new=files,
+        new=new,
         pending=_names(unreported(history)),
-        rejected=tuple(rejected_files(history)),
+        rejected=tuple(rejected),
         last_verdict=LastVerdict(**judged) if judged else None,
         unjudged=len(unjudged(history)),
         live_since=deployed["at"] if deployed and by_it else None,

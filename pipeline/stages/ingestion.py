@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from pipeline.core.config import Config
-from pipeline.core.errors import DataError, PipelineError
+from pipeline.core.errors import DataError, PipelineError, RejectedError
 from pipeline.core.files import write_if_changed
 from pipeline.core.formatting import escape_formula, pluralize
 from pipeline.core.schema import csv_line
@@ -21,21 +21,25 @@ from pipeline.observations.master_files import (
     check_columns,
     check_rows,
     finish,
+    has_columns,
     is_earlier,
     log_path,
     put_in_place,
 )
-from pipeline.observations.master_writer import MasterWriter
+from pipeline.observations.master_writer import NOTHING, MasterWriter
 from pipeline.observations.renewal import Gone, Renewal, rows_gone
 from pipeline.observations.row_keys import loaded_keys
 from pipeline.observations.sightings import SightingsLog
 from pipeline.storage import ledger
 from pipeline.storage.database import History
 from pipeline.storage.file_record import file_fault
+from pipeline.storage.input_checks import ready_files, warn_if_emptied
 from pipeline.storage.ledger import MasterState
 from pipeline.storage.records import record_timing
 
 log = logging.getLogger("ingestion")
+
+MAX_NAMED = 3  # files, in one message
 
 
 class RowsWouldGo(PipelineError):
@@ -79,13 +83,15 @@ def ingest(
     """
     started = perf_counter()
     found = list_input(config.input_folder_path)
+    warn_if_emptied(history, config.input_folder_path, found)
     put_in_place(config.finaldata_path, ledger.master_state(history))
     if rebuild or ledger.rebuilding(history):
         taken, rows = _rebuild(config, history, found, yes=yes or not rebuild)
     else:
         if is_earlier(history):
             _take_over(config, history)
-        taken, rows = _append(config, history, ledger.new_files(history, found))
+        new = ledger.new_files(history, found, config.schema)
+        taken, rows = _append(config, history, ready_files(history, new))
     seconds = perf_counter() - started
     if taken:
         record_timing(history, "ingestion", seconds, sum(file.rows for file in taken))
@@ -97,6 +103,10 @@ def _append(config: Config, history: History, new: list[FoundFile]) -> tuple[lis
     path, state = config.finaldata_path, ledger.master_state(history)
     if state.bytes:
         check_rows(path, history)
+    if state.bytes and not state.rows and not has_columns(path, config.schema):
+        path.unlink()  # the header alone, of another schema
+        state = NOTHING
+    if state.bytes:
         check_columns(path, config.schema)
     if not new:
         finish(path, state)  # which a run may have been killed before
@@ -114,8 +124,8 @@ def _rebuild(
     config: Config, history: History, found: list[FoundFile], *, yes: bool
 ) -> tuple[list[TakenFile], int]:
     """Make finaldata.csv again from the input folder, then put it in the place of the old one."""
-    gone = sorted(set(ledger.ingested_names(history)) - {file.name for file in found})
-    for name in gone:
+    known = set(ledger.ingested_names(history))
+    for name in sorted(known - {file.name for file in found}):
         log.warning("%s is no longer in the input folder: its rows are left out", name)
     path, state = config.finaldata_path, ledger.master_state(history)
     contents = ledger.kept_contents(history)
@@ -123,11 +133,12 @@ def _rebuild(
         if before is None:
             contents = {}
         with Renewal(path, config.schema, contents, before, history.check_lock) as master:
-            taken = _take_all(config, history, found, master)
+            taken = _take_all(config, history, ready_files(history, found), master)
             lost = rows_gone(master, config.schema)
             if lost.rows and not yes:
                 raise RowsWouldGo("--rebuild", lost)
             state, spans = master.save()
+            gone = known - {file.name for file in taken}  # or left for the next run
             ledger.renew_files(history, taken, gone, spans, state)
             finish(path, state)
     return taken, state.rows
@@ -255,6 +266,17 @@ def ingestion_lines(config: Config, ingestion: Ingestion) -> list[str]:
     if any(file.bad_rows for file in ingestion.files):
         lines.append(f"{config.shown(config.rejectedrows_path)}: the rows set aside, and why")
     return [*lines, f"{config.shown(config.finaldata_path)}: {ingestion.total_rows:,} rows"]
+
+
+def check_accepted(config: Config, ingestion: Ingestion) -> None:
+    """Raise `RejectedError` if files were read and every one was rejected."""
+    files = ingestion.files
+    if files and all(file.reason for file in files):
+        named = [f"{file.name}: it {file.reason}" for file in files[:MAX_NAMED]]
+        more = [f"and {len(files) - MAX_NAMED:,} more"] if len(files) > MAX_NAMED else []
+        raise RejectedError(
+            f"{config.input_folder_path}: every new file is rejected: {'; '.join(named + more)}"
+        )
 
 
 def ingestion_to_dict(config: Config, ingestion: Ingestion) -> dict[str, Any]:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.core.files import utc_now
-from pipeline.data.input_files import UNREAD, FoundFile, PendingFile, open_plain
+from pipeline.data.input_files import UNREAD, FoundFile, PendingFile, digest
 from pipeline.storage.database import History
 from pipeline.storage.file_record import FileRecord
 
 if TYPE_CHECKING:
+    from pipeline.core.schema import Schema
     from pipeline.data.csv_reader import BadRow
     from pipeline.data.loader import TakenFile
 
@@ -268,48 +269,39 @@ def unsettled_since(history: History) -> str | None:
 
 
 def new_files(
-    history: History, found: list[FoundFile], *, remember: bool = True
+    history: History, found: list[FoundFile], schema: "Schema", *, remember: bool = True
 ) -> list[FoundFile]:
-    """The files whose name is unknown or whose content changed.
+    """The files of an unknown name or content, and those that another schema made be rejected.
 
-    A file's content is read only where its size or time of change differs from what was recorded;
-    if only the time differs, the new one is recorded if `remember` is true.
+    A file's content is read only where its size or one of its times differs from what was recorded;
+    if only times differ, the new ones are recorded if `remember` is true.
     """
-    rows = history.tuples("SELECT name, size, mtime_ns, sha256 FROM files WHERE current = 1")
-    known = {name: (size, mtime_ns, sha256) for name, size, mtime_ns, sha256 in rows}
-    return [
-        file
-        for file in found
-        if file.name not in known or _changed(history, file, *known[file.name], remember=remember)
-    ]
-
-
-def _changed(
-    history: History, file: FoundFile, size: int, mtime_ns: int, sha256: str, *, remember: bool
-) -> bool:
-    if size != file.size:
-        return True
-    if mtime_ns == file.mtime_ns and sha256 != UNREAD:
-        return False
-    if sha256 != _digest(file):
-        return True
-    if remember and mtime_ns != file.mtime_ns:
+    rows = history.tuples(
+        "SELECT name, size, mtime_ns, ctime_ns, sha256,"
+        " status = 'rejected' AND sha256 <> ? AND coalesce(schema, '') <> ?"
+        " FROM files WHERE current = 1",
+        *(UNREAD, schema.text),
+    )
+    known = {row[0]: row for row in rows}
+    new, touched = [], []
+    for file in found:
+        if file.name not in known:
+            new.append(file)
+            continue
+        _, size, mtime_ns, ctime_ns, sha256, retry = known[file.name]
+        same_times = (mtime_ns, ctime_ns) == (file.mtime_ns, file.ctime_ns)
+        if retry or size != file.size:
+            new.append(file)
+        elif same_times and sha256 != UNREAD:
+            continue
+        elif sha256 != digest(file):
+            new.append(file)
+        elif not same_times:
+            touched.append(file)
+    if touched and remember:
         with history.transaction():
-            history.query(
-                "UPDATE files SET mtime_ns = ? WHERE name = ? AND current = 1",
-                *(file.mtime_ns, file.name),
+            history.many(
+                "UPDATE files SET mtime_ns = ?, ctime_ns = ? WHERE name = ? AND current = 1",
+                [(file.mtime_ns, file.ctime_ns, file.name) for file in touched],
             )
-    return False
-
-
-def _digest(file: FoundFile) -> str:
-    """The SHA-256 of its content, or `UNREAD`; whoever takes it in finds out why."""
-    import hashlib  # loads libcrypto, which an empty tick can do without
-
-    if not file.regular:
-        return UNREAD
-    try:
-        with open_plain(file.path) as raw:
-            return hashlib.file_digest(raw, "sha256").hexdigest()
-    except OSError:
-        return UNREAD
+    return new

@@ -225,4 +225,15 @@ MIGRATIONS = (
     ALTER TABLE master ADD COLUMN last_file INTEGER NOT NULL DEFAULT 0;
     UPDATE master SET last_file = (SELECT coalesce(max(id), 0) FROM files);
     """,
+    """
+    -- null is not known; the schema is that with which a rejected file was read
+    ALTER TABLE files ADD COLUMN ctime_ns INTEGER;
+    ALTER TABLE files ADD COLUMN schema TEXT;
+    CREATE TABLE waiting_files (  -- files with a time stamp in the future, as the last run saw them
+        name TEXT PRIMARY KEY,
+        sha256 TEXT NOT NULL
+    );
+    -- 1: it was said that the input folder has become empty
+    ALTER TABLE master ADD COLUMN input_empty INTEGER NOT NULL DEFAULT 0;
+    """,
 )

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from pipeline.core.errors import HistoryError
+from pipeline.core.errors import HistoryError, RejectedError
 from pipeline.core.files import utc_now
 from pipeline.core.policy import DriftTest
 from pipeline.monitoring.decisions import Decision, FeatureDrift, ScoreDrift
@@ -28,10 +28,16 @@ T = TypeVar("T")
 
 @contextmanager
 def recorded_run(history: History, command: str) -> Iterator[None]:
-    """Record that a command ran, when it ended, and how."""
+    """Record that a command ran, when it ended, and how.
+
+    One all of whose new files were rejected has done what there was to do.
+    """
     run = history.insert("runs", command=command, started_at=utc_now())
     try:
         yield
+    except RejectedError as error:
+        _end_run(history, run, "done", str(error))
+        raise
     except BaseException as error:
         try:
             _end_run(history, run, "failed", f"{type(error).__name__}: {error}")

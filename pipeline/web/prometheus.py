@@ -40,9 +40,8 @@ class _Collector(Collector):
         config = self._config
         history = open_existing_history(config.history_path)
         with history or nullcontext():
-            now = read_status(
-                config.input_folder_path, config.prod_deployment_path, config.lock_path, history
-            )
+            paths = config.input_folder_path, config.prod_deployment_path, config.lock_path
+            now = read_status(*paths, history, config.schema)
             gauges = _state(now) + (_records(history) if history else [])
         for name, about, value in gauges:
             label, values = value if isinstance(value, tuple) else (None, {"": value})

@@ -101,7 +101,7 @@ def questions(config: Config) -> dict[str, Callable[[], object]]:
     def status() -> None:
         paths = config.input_folder_path, config.prod_deployment_path, config.lock_path
         with History(config.history_path) as history:
-            status_lines(read_status(*paths, history))
+            status_lines(read_status(*paths, history, config.schema))
 
     name = asked(client, "/risk?limit=1").get_json()["clients"][0]["client"]
     paths = {path: path for path in ENDPOINTS} | {"/risk/<client>": f"/risk/{quote(name)}"}

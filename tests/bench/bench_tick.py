@@ -51,7 +51,10 @@ def grow(config: Config, files: int, runs: int) -> None:
         for i in range(len(known), files):
             (config.input_folder_path / f"clients-{i:05d}.csv").write_text(f"{i}\n")
         taken = [
-            TakenFile(file.name, file.size, file.mtime_ns, sha256_of(file.path), None)
+            TakenFile(
+                *(file.name, file.size, file.mtime_ns, sha256_of(file.path), None),
+                ctime_ns=file.ctime_ns,
+            )
             for file in list_input(config.input_folder_path)
             if file.name not in known
         ]

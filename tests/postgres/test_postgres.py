@@ -34,7 +34,7 @@ if (lacking := postgres.missing()) and not postgres.REQUIRED:
 
 TABLES = (
     *("files", "rejected_rows", "master", "runs", "scores", "decisions", "score_drift"),
-    *("input_drift", "deployments", "timings", "missing", "rankings"),
+    *("input_drift", "deployments", "timings", "missing", "rankings", "waiting_files"),
     # by name: a client's number may leave a gap on a server
     "(SELECT client, ranking_id, risk FROM client_risk JOIN ranked_clients ON id = client_id) AS r",
 )
@@ -68,7 +68,7 @@ def alike(text: str) -> str:
 
 def history_of(world: Sandbox) -> dict[str, list[str]]:
     """Every table of the history, but for when things happened and how long they took."""
-    passed_over = {"seconds", "rowid", "mtime_ns", "key_file"}
+    passed_over = {"seconds", "rowid", "mtime_ns", "ctime_ns", "key_file"}
     with opened(world.config.history_path) as history:
         return {
             table: sorted(

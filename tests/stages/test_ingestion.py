@@ -7,6 +7,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
+from dataclasses import asdict, replace
 
 import pandas as pd
 import pytest
@@ -14,6 +16,7 @@ from pandas.testing import assert_frame_equal
 from sandbox import HEADER, PROJECT, SHARED, Sandbox, client_rows, needs_shared
 
 from pipeline.core.config import Config
+from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.observations.master import open_master
 from pipeline.storage import ledger
 from pipeline.storage.database import History
@@ -172,9 +175,74 @@ def test_a_file_rejected_after_it_was_ingested_keeps_its_rows_in_the_master(
     sandbox.write("sourcedata/a.csv", ["a,1,2,3,0"])
     ingest(sandbox)
     sandbox.write("sourcedata/a.csv", "no table any more\n")
-    ingest(sandbox)
+    assert sandbox.run("ingestion").code == 1
     assert finaldata(sandbox) == ["a,1,2,3,0"]
     assert ingested(sandbox) == ["a.csv"]
+
+
+def test_where_every_new_file_is_rejected_the_stage_fails_once(sandbox: Sandbox) -> None:
+    for name in "abcde":
+        sandbox.write(f"sourcedata/{name}.csv", "\n")
+    first, second = sandbox.run("ingestion"), sandbox.run("ingestion")
+    empty = "it is empty; expected a header line and rows"
+    assert (first.code, first.err.splitlines()[-1]) == (
+        1,
+        f"error: {sandbox.root}/sourcedata: every new file is rejected:"
+        f" a.csv: {empty}; b.csv: {empty}; c.csv: {empty}; and 2 more",
+    )
+    assert first.out.splitlines()[0] == f"a.csv: rejected: {empty}"
+    assert (second.code, second.out, second.err) == (0, "nothing new in sourcedata\n", "")
+    assert sandbox.query("SELECT outcome FROM runs") == [("done",)] * 2
+
+
+# another schema
+
+
+def test_a_rejected_file_is_read_again_once_with_another_schema(source: Sandbox) -> None:
+    source.write("sourcedata/c.csv", ["c,1,2,few,0"])
+    source.write("sourcedata/d.csv", "\n")
+    assert source.run("ingestion").code == 0
+    numeric = DEFAULT_SCHEMA.numeric
+    schema = replace(DEFAULT_SCHEMA, numeric=numeric[:2], categorical=numeric[2:])
+    source.configure(schema=asdict(schema))
+    again, more = source.run("ingestion"), source.run("ingestion")
+    assert again.out.splitlines() == [
+        "c.csv: 1 new of 1 rows",
+        "d.csv: rejected: it is empty; expected a header line and rows",
+        "ingesteddata/finaldata.csv: 121 rows",
+    ]
+    assert (again.code, more.code, more.out) == (0, 0, "nothing new in sourcedata\n")
+
+
+def test_as_long_as_nothing_was_taken_in_the_schema_may_get_other_columns(
+    sandbox: Sandbox,
+) -> None:
+    header = "customer,lastmonth_activity,lastyear_activity,number_of_employees,exited"
+    sandbox.write("sourcedata/a.csv", ["a,1,2,3,0"], header)
+    assert sandbox.run("ingestion").code == 1
+    sandbox.configure(schema=asdict(replace(DEFAULT_SCHEMA, client="customer")))
+    assert ingest(sandbox).startswith("a.csv: 1 new of 1 rows\n")
+    assert sandbox.config.finaldata_path.read_text() == f"{header}\na,1,2,3,0\n"
+
+
+# from the future
+
+
+def test_a_rebuild_keeps_a_file_from_the_future_that_was_taken_in(source: Sandbox) -> None:
+    os.utime(source.root / "sourcedata/a.csv", (0, time.time() + 3600))
+    assert ingest(source).startswith("b.csv: 60 new of 60 rows\n")
+    assert ingest(source).startswith("a.csv: 60 new of 60 rows\n")
+    before = sorted(finaldata(source))
+    source.run("ingestion", "--rebuild")
+    assert sorted(finaldata(source)) == before
+
+
+def test_a_file_from_the_future_that_may_not_be_read_is_rejected_at_once(
+    source: Sandbox,
+) -> None:
+    (source.root / "sourcedata/c.csv").symlink_to("a.csv")
+    os.utime(source.root / "sourcedata/c.csv", (0, time.time() + 3600), follow_symlinks=False)
+    assert "c.csv: rejected: it is a link" in ingest(source)
 
 
 # rows that are set aside

@@ -144,7 +144,7 @@ class Bench:
             n += 1
 
         ended = world.run(*self.scenario.command, before=before, after=after)
-        assert ended.code == 0, ended.err
+        assert ended.code == self.scenario.code, ended.err
         self.kills.append(replace(self.kills[-1], how="after"))
         self.found.calls = sum(kill.how == "before" for kill in self.kills)
         changed = [path for path in disk.files() if path.read_bytes() != contents.get(path)]

@@ -49,6 +49,7 @@ class Scenario:
     command: tuple[str, ...]
     before: tuple[str | tuple[str, str | None], ...]  # stages to run, (file, text) to write
     tables: tuple[str, ...]  # whose rows are in finaldata.csv at the end
+    code: int = 0  # with which the command ends
     keep_releases: int = 5
     report_formats: tuple[str, ...] = ()  # of those for people, which take most of a run's time
 
@@ -76,6 +77,7 @@ SCENARIOS = {
         ("fullprocess",),
         (*FIRST, ("c.csv", STABLE), "fullprocess", ("c.csv", REFUSED)),
         (A, B, STABLE),
+        code=1,
     ),
     "rebuild": Scenario(
         ("ingestion", "--rebuild"),

@@ -10,8 +10,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -313,6 +315,7 @@ def test_a_second_run_says_that_nothing_is_new(settled: Sandbox) -> None:
 
 
 def test_a_second_run_leaves_every_file_as_it_was_and_no_lock(settled: Sandbox) -> None:
+    settled.run("fullprocess")  # its files may be copies, which are read once
     files, stamps = settled.files(), settled.stamps()
 
     settled.run("fullprocess")
@@ -964,6 +967,10 @@ def test_a_run_killed_between_deploying_and_recording_is_taken_up(settled: Sandb
 # --- what a former version made ---
 
 FORMER_HISTORY = """
+    DROP TABLE waiting_files;
+    ALTER TABLE master DROP COLUMN input_empty;
+    ALTER TABLE files DROP COLUMN ctime_ns;
+    ALTER TABLE files DROP COLUMN schema;
     ALTER TABLE master DROP COLUMN buckets;
     DROP TABLE client_risk;
     DROP TABLE ranked_clients;
@@ -1064,20 +1071,37 @@ def test_nothing_new_is_nothing_new_for_a_former_version_s_project(former: Sandb
 # --- what is refused ---
 
 
-def test_a_rejected_file_is_reported_once_and_does_not_fail_the_run(settled: Sandbox) -> None:
+def test_where_every_new_file_is_rejected_the_run_says_so_and_fails_once(settled: Sandbox) -> None:
     settled.write("sourcedata/c.csv", REJECTED)
     before = production(settled)
 
     first, second = settled.run("fullprocess"), settled.run("fullprocess")
 
-    assert first.code == 0
+    assert first.code == 1
     assert first.out.splitlines() == [
         f"c.csv: {WHY_REJECTED}",
         "ingesteddata/finaldata.csv: 120 rows",
     ]
+    assert first.err.splitlines()[-1] == (
+        f"error: {settled.root}/sourcedata: every new file is rejected:"
+        f" c.csv: {WHY_REJECTED.removeprefix('rejected: ')}"
+    )
+    assert settled.query("SELECT outcome FROM runs ORDER BY id") == [("done",)] * 2
     assert (second.code, second.out, second.err) == (0, NOTHING_NEW, "")
     assert production(settled) == before
     assert len(decisions(settled)) == 1
+
+
+def test_where_every_new_file_is_rejected_what_was_pending_is_judged(settled: Sandbox) -> None:
+    settled.write("sourcedata/c.csv", STABLE)
+    assert settled.run("ingestion").code == 0
+    settled.write("sourcedata/d.csv", REJECTED)
+
+    first, second = settled.run("fullprocess"), settled.run("fullprocess")
+
+    assert (first.code, second.code, second.out) == (1, 0, NOTHING_NEW)
+    assert [d.files for d in decisions(settled)[1:]] == ['["c.csv"]']
+    assert settled.query("SELECT 1 FROM files WHERE reported_at IS NULL") == []
 
 
 def test_a_rejected_file_does_not_hold_up_the_others(settled: Sandbox) -> None:
@@ -1103,12 +1127,50 @@ def test_a_rejected_file_is_tried_again_when_it_changes(settled: Sandbox) -> Non
     assert [d.files for d in decisions(settled)[1:]] == ['["c.csv"]']
 
 
+def test_a_file_from_the_future_waits_until_two_ticks_have_seen_the_same(settled: Sandbox) -> None:
+    path = settled.write("sourcedata/c.csv", STABLE[:30])
+    tomorrow = int(time.time()) + 86_400
+    os.utime(path, (0, tomorrow))
+    first = settled.run("fullprocess")
+    settled.write("sourcedata/c.csv", STABLE)
+    os.utime(path, (0, tomorrow))
+
+    grown, third, last = (settled.run("fullprocess") for _ in range(3))
+
+    assert (first.code, first.out, grown.out) == (0, NOTHING_NEW, NOTHING_NEW)
+    stamp = datetime.fromtimestamp(tomorrow, UTC).isoformat()
+    for waiting in (first, grown):
+        (line,) = waiting.err.splitlines()
+        assert line.endswith(
+            f" c.csv has a time stamp in the future, {stamp}: left for the next run, which takes it"
+            " in if its content is still the same"
+        )
+    assert third.out.startswith("c.csv: 60 new of 60 rows\n")
+    assert (last.out, last.err) == (NOTHING_NEW, "")
+
+
+def test_an_input_folder_that_became_empty_is_reported_once(settled: Sandbox) -> None:
+    for name in ("a.csv", "b.csv"):
+        (settled.root / "sourcedata" / name).rename(settled.root / name)
+
+    ticks = [settled.run("fullprocess"), settled.run("fullprocess"), settled.run("ingestion")]
+    (settled.root / "a.csv").rename(settled.root / "sourcedata/a.csv")
+    back = settled.run("fullprocess")
+    (settled.root / "sourcedata/a.csv").unlink()
+    again = settled.run("ingestion")
+
+    assert {(tick.code, tick.out) for tick in (*ticks, back, again)} == {(0, NOTHING_NEW)}
+    said = f"WARNING pipeline.storage.input_checks: {settled.root}/sourcedata has no client files"
+    assert [said in tick.err for tick in (*ticks, back, again)] == [True, *[False] * 3, True]
+    assert [len(tick.err.splitlines()) for tick in (*ticks, back)] == [1, 0, 0, 0]
+
+
 def test_nothing_but_a_rejected_file_deploys_nothing(sandbox: Sandbox) -> None:
     sandbox.write("sourcedata/c.csv", REJECTED)
 
     first, second = sandbox.run("fullprocess"), sandbox.run("fullprocess")
 
-    assert (first.code, second.code, second.out) == (0, 0, NOTHING_NEW)
+    assert (first.code, second.code, second.out) == (1, 0, NOTHING_NEW)
     assert decisions(sandbox) == []
     assert live_id(sandbox.config.prod_deployment_path) is None
 

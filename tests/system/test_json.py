@@ -61,9 +61,9 @@ def no_number(text: str) -> NoReturn:
     pytest.fail(f"{text} is no JSON")
 
 
-def parsed(result: Result) -> dict[str, Any]:
+def parsed(result: Result, code: int = 0) -> dict[str, Any]:
     """The one object that is all of standard output."""
-    assert result.code == 0, result.err
+    assert result.code == code, result.err
     assert (result.out.count("\n"), result.out[-1]) == (1, "\n")
     found: dict[str, Any] = json.loads(result.out, parse_constant=no_number)
     return found
@@ -355,7 +355,7 @@ def test_a_tick_tells_what_was_decided(
 def test_a_tick_of_rejected_files_alone_decides_and_reports_nothing(settled: Sandbox) -> None:
     settled.write("sourcedata/c.csv", REJECTED)
 
-    found = json_of(settled, "fullprocess")
+    found = parsed(settled.run("fullprocess", "--json"), code=1)
 
     assert [(file["name"], file["reason"]) for file in found["files"]] == [("c.csv", WHY_REJECTED)]
     assert (found["outcome"], found["decision"], found["reports"]) == ("done", None, None)
@@ -366,7 +366,7 @@ def test_a_tick_of_rejected_files_alone_decides_and_reports_nothing(settled: San
 
 def test_the_status_tells_what_the_screen_tells(settled: Sandbox) -> None:
     settled.write("sourcedata/c.csv", REJECTED)
-    assert settled.run("fullprocess").code == 0
+    assert settled.run("fullprocess").code == 1
     settled.write("sourcedata/d.csv", client_rows(300, 60))
     assert settled.run("ingestion").code == 0
     settled.write("sourcedata/e.csv", client_rows(400, 60))

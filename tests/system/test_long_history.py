@@ -147,7 +147,7 @@ def questions(world: Sandbox) -> dict[str, Callable[[], object]]:
         config = world.config
         with History(config.history_path) as history:
             paths = config.input_folder_path, config.prod_deployment_path, config.lock_path
-            status_lines(read_status(*paths, history))
+            status_lines(read_status(*paths, history, config.schema))
 
     def risks() -> None:
         with History(world.config.history_path) as history:

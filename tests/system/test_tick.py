@@ -76,7 +76,7 @@ def unchanged(settled: Sandbox) -> Sandbox:
     """A world where all is taken in, of files that are plain and of such as are not."""
     settled.write("sourcedata/refused.csv", "no table\n")
     settled.write("sourcedata/with \\ and \n in it, ü.csv", "no table\n")
-    assert settled.run("fullprocess").code == 0
+    assert settled.run("fullprocess").code == 1
     settled.write("sourcedata/.hidden.csv", "x")
     settled.write("sourcedata/notes.txt", "x")
     settled.write("sourcedata/folder.csv/inside.csv", "x")
@@ -104,6 +104,16 @@ def test_it_lists_the_input_folder_once_and_opens_no_client_file(unchanged: Sand
     assert set(seen.of("open", folder)) <= {"."}  # to ask for what lies within
     assert [name for name in seen.of("open", unchanged.root) if name.endswith(".csv")] == []
     assert seen.of("open", unchanged.root).count("config.json") == 1
+
+
+def test_it_opens_a_client_file_of_another_inode_time_once(unchanged: Sandbox) -> None:
+    (unchanged.root / "sourcedata/a.csv").chmod(0o600)
+
+    first, second = watched(unchanged), watched(unchanged)
+
+    opened = [seen.of("open", unchanged.config.input_folder_path) for seen in (first, second)]
+    assert ["a.csv" in names for names in opened] == [True, False]
+    assert first.out == second.out == "nothing new in sourcedata\n"
 
 
 def test_it_opens_the_history_once(unchanged: Sandbox) -> None:

@@ -78,6 +78,7 @@ def test_what_was_taken_in_is_reported_whole(sandbox: Sandbox, master: MasterWri
         end_row=11,
         log_at=log_at,
         bad_rows=(BadRow(13, "lastmonth_activity 'y' is not a number", "x,y,2,3,0"),),
+        ctime_ns=file.path.stat().st_ctime_ns,
     )
     assert rows_of(master) == [KNOWN, *client_rows(0, 10)]
 
@@ -94,6 +95,8 @@ def test_of_a_rejected_file_nothing_is_kept(sandbox: Sandbox, master: MasterWrit
         reason="has too many bad rows: 1 of 6, more than a tenth (line 7: lastmonth_activity 'y'"
         " is not a number)",
         rows=6,
+        ctime_ns=file.ctime_ns,
+        schema=sandbox.config.schema.text,
     )
     assert rows_of(master) == [KNOWN]
 
@@ -190,7 +193,7 @@ def test_a_file_that_grows_as_fast_as_it_is_read_waits(
 def test_a_file_that_a_disk_cannot_give_back_waits(
     sandbox: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken = FoundFile(Path("/proc/self/mem"), 100, 0)  # reading its first byte is an I/O error
+    broken = FoundFile(Path("/proc/self/mem"), 100, 0, 0)  # reading its first byte is an I/O error
     assert waits(sandbox, broken, master, caplog) == (
         "mem cannot be read: Input/output error: left for the next run"
     )
@@ -224,10 +227,18 @@ def test_a_file_that_was_left_alone_for_a_minute_does_not_wait(
     assert rows_of(master) == [KNOWN, "a,1,2,3,0"]
 
 
+def test_a_clock_that_is_a_little_ahead_makes_no_file_an_old_one(
+    sandbox: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = written(sandbox, f"{HEADER}\na,1,2,3,0").path
+    os.utime(path, (0, time.time() + 30))
+    assert "does not end with a line end" in waits(sandbox, found(sandbox, "a.csv"), master, caplog)
+
+
 def test_the_bytes_that_were_read_are_the_bytes_that_were_digested(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"old" * 10_000)
-    with ListedFile(FoundFile(path, 30_000, 0), no_progress) as file:
+    with ListedFile(FoundFile(path, 30_000, 0, 0), no_progress) as file:
         first = bytearray(300)
         file.readinto(first)
         path.write_bytes(b"new" * 10_000)

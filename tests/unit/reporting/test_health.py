@@ -32,7 +32,7 @@ def well(settled: Sandbox) -> Status:
     config = settled.config
     paths = config.input_folder_path, config.prod_deployment_path, config.lock_path
     with History(settled.config.history_path) as history:
-        found = read_status(*paths, history)
+        found = read_status(*paths, history, config.schema)
     return replace(found, last_run=DONE, last_active=RECENTLY, last_verdict=KEPT)
 
 

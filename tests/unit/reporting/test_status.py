@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from sandbox import PROJECT, Sandbox, client_rows
 
 from app import create_app
+from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.registry.releases import live_id, live_release
 from pipeline.storage.database import History
 
@@ -104,7 +106,7 @@ def test_rejected_files_are_counted_and_the_latest_ten_reported_with_their_reaso
 ) -> None:
     for number in range(12):
         settled.write(f"sourcedata/bad{number:02d}.csv", "\n")
-    assert settled.run("fullprocess").code == 0
+    assert settled.run("fullprocess").code == 1
 
     result = screen(settled)
 
@@ -115,6 +117,22 @@ def test_rejected_files_are_counted_and_the_latest_ten_reported_with_their_reaso
             for number in range(11, 1, -1)
         ],
     ]
+
+
+def test_a_rejected_file_counts_no_more_once_it_is_gone(settled: Sandbox) -> None:
+    path = settled.write("sourcedata/bad.csv", "\n")
+    settled.run("fullprocess")
+    before = line(settled, "rejected files")
+    path.unlink()
+    assert (before, line(settled, "rejected files")) == ("1", "0")
+
+
+def test_a_rejected_file_is_new_where_the_schema_has_changed(settled: Sandbox) -> None:
+    settled.write("sourcedata/bad.csv", "\n")
+    settled.run("fullprocess")
+    before = line(settled, "new files")
+    settled.configure(schema=asdict(replace(DEFAULT_SCHEMA, client="who")))
+    assert (before, line(settled, "new files")) == ("0", "1: bad.csv")
 
 
 def test_a_run_that_was_killed_or_is_at_work_has_no_end(settled: Sandbox) -> None:

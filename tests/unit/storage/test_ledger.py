@@ -4,11 +4,13 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from replaced_files import REPLACED
 
 from pipeline.core.files import sha256_of
+from pipeline.core.schema import DEFAULT_SCHEMA, Schema
 from pipeline.data.csv_reader import BadRow
 from pipeline.data.input_files import UNREAD, PendingFile, list_input
 from pipeline.data.loader import TakenFile
@@ -30,6 +32,7 @@ TAKEN = TakenFile(
     end_row=90,
     log_at=16,
     bad_rows=(BadRow(4, "exited '2' is not an outcome (0, 1 or empty)", "x,1,2,3,2"),),
+    ctime_ns=6,
 )
 REJECTED = TakenFile(2, "bad.csv", 3, 5, "def", "is empty; expected a header line and rows")
 
@@ -70,6 +73,8 @@ def test_what_was_taken_in_is_recorded_whole(history: History) -> None:
         "judged_at": None,
         "reported_at": None,
         "current": 1,
+        "ctime_ns": 6,
+        "schema": None,
     }
 
 
@@ -244,13 +249,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def record_as_found(history: History, path: Path) -> None:
-    stat = path.stat()
-    record(history, TakenFile(0, path.name, stat.st_size, stat.st_mtime_ns, sha256_of(path), None))
+def record_as_found(history: History, path: Path, **known: Any) -> None:
+    (file,) = (file for file in list_input(path.parent) if file.path == path)
+    number = ledger.last_file(history) + 1
+    found = TakenFile(number, file.name, file.size, file.mtime_ns, sha256_of(path), None)
+    record(history, replace(found, **{"ctime_ns": file.ctime_ns} | known))
 
 
-def new_names(history: History, folder: Path, *, remember: bool = True) -> list[str]:
-    found = ledger.new_files(history, list_input(folder), remember=remember)
+def new_names(
+    history: History, folder: Path, schema: Schema = DEFAULT_SCHEMA, *, remember: bool = True
+) -> list[str]:
+    found = ledger.new_files(history, list_input(folder), schema, remember=remember)
     return [file.name for file in found]
 
 
@@ -265,11 +274,40 @@ def test_a_recorded_file_is_not_new(history: History, folder: Path) -> None:
     assert new_names(history, folder) == []
 
 
-def test_a_rejected_file_is_not_new(history: History, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("schema", "new"),
+    [
+        (DEFAULT_SCHEMA, []),
+        (Schema(client="who"), ["a.csv"]),
+        (
+            Schema(numeric=DEFAULT_SCHEMA.numeric[:2], categorical=DEFAULT_SCHEMA.numeric[2:]),
+            ["a.csv"],
+        ),
+    ],
+)
+def test_a_rejected_file_is_new_to_another_schema_only(
+    history: History, folder: Path, schema: Schema, new: list[str]
+) -> None:
     (folder / "a.csv").write_text("x")
-    stat = (folder / "a.csv").stat()
-    record(history, TakenFile(0, "a.csv", 1, stat.st_mtime_ns, "any", "is empty"))
-    assert new_names(history, folder) == []
+    (folder / "b.csv").write_text("y")
+    record_as_found(history, folder / "a.csv", reason="is bad", schema=DEFAULT_SCHEMA.text)
+    record_as_found(history, folder / "b.csv")
+    assert new_names(history, folder, schema) == new
+
+
+def test_a_file_that_an_earlier_version_rejected_is_new(history: History, folder: Path) -> None:
+    (folder / "a.csv").write_text("x")
+    record_as_found(history, folder / "a.csv", reason="is bad")
+    assert new_names(history, folder) == ["a.csv"]
+
+
+def test_what_could_not_be_read_is_not_new_to_another_schema(
+    history: History, folder: Path
+) -> None:
+    (folder / "a.csv").symlink_to("b.csvx")
+    size = (folder / "a.csv").lstat().st_size
+    record(history, TakenFile(1, "a.csv", size, 1, UNREAD, "is a link", schema=DEFAULT_SCHEMA.text))
+    assert new_names(history, folder, Schema(client="who")) == []
 
 
 @pytest.mark.parametrize("content", ["y", "longer", ""])
@@ -281,21 +319,56 @@ def test_a_file_whose_content_changed_is_new(history: History, folder: Path, con
     assert new_names(history, folder) == ["a.csv"]
 
 
-def test_a_touched_file_with_the_same_content_is_not_new(history: History, folder: Path) -> None:
+def test_a_content_that_changed_under_the_same_size_and_time_stamp_is_new(
+    history: History, folder: Path
+) -> None:
     (folder / "a.csv").write_text("x")
+    before = (folder / "a.csv").stat().st_mtime_ns
     record_as_found(history, folder / "a.csv")
-    os.utime(folder / "a.csv", ns=(1, 1))
+    while time_of_inode(folder / "a.csv") == time_on_record(history):  # until the clock has ticked
+        (folder / "a.csv").write_text("y")
+        os.utime(folder / "a.csv", ns=(before, before))
+    assert new_names(history, folder) == ["a.csv"]
+
+
+def time_of_inode(path: Path) -> int:
+    return path.stat().st_ctime_ns
+
+
+def time_on_record(history: History) -> int | None:
+    ((ctime_ns,),) = history.tuples("SELECT ctime_ns FROM files")
+    return ctime_ns
+
+
+def touch(path: Path) -> None:
+    os.utime(path, ns=(1, 1))
+
+
+def chmod(path: Path) -> None:
+    path.chmod(0o600)
+
+
+def move(path: Path) -> None:
+    path.rename(path.with_name("moved")).rename(path)
+
+
+@pytest.mark.parametrize("change", [touch, chmod, move])
+@pytest.mark.parametrize("known", [{}, {"ctime_ns": None}], ids=["ours", "an earlier version's"])
+def test_a_file_whose_times_alone_changed_is_not_new_and_read_only_once(
+    history: History, folder: Path, change: Callable[[Path], None], known: dict[str, Any]
+) -> None:
+    path = folder / "a.csv"
+    path.write_text("x")
+    record_as_found(history, path, **known)
+    change(path)
+    before = history.tuples("SELECT mtime_ns, ctime_ns FROM files")
+    assert new_names(history, folder, remember=False) == []
+    assert history.tuples("SELECT mtime_ns, ctime_ns FROM files") == before
     assert new_names(history, folder) == []
-
-
-def test_a_touched_file_is_read_only_once(history: History, folder: Path) -> None:
-    (folder / "a.csv").write_text("x")
-    record_as_found(history, folder / "a.csv")
-    os.utime(folder / "a.csv", ns=(1, 1))
-    new_names(history, folder, remember=False)
-    assert history.tuples("SELECT mtime_ns FROM files WHERE mtime_ns = 1") == []
-    new_names(history, folder)
-    assert history.tuples("SELECT mtime_ns FROM files") == [(1,)]
+    now = path.stat()
+    assert history.tuples("SELECT mtime_ns, ctime_ns FROM files") == [
+        (now.st_mtime_ns, now.st_ctime_ns)
+    ]
 
 
 @pytest.mark.parametrize("name", ["a\\.csv", "a\n.csv", "ä.csv", os.fsdecode(b"\xe4.csv")])
@@ -305,7 +378,7 @@ def test_a_file_of_any_name_is_new_until_it_is_recorded(
     (folder / name).write_text("x")
     (file,) = list_input(folder)
     assert new_names(history, folder) == [file.name]
-    record(history, TakenFile(0, file.name, file.size, file.mtime_ns, sha256_of(file.path), None))
+    record_as_found(history, file.path)
     assert new_names(history, folder) == []
 
 
@@ -314,7 +387,7 @@ def test_a_name_is_not_taken_for_another_that_is_recorded_as_it_reads(
 ) -> None:
     (folder / "a\n.csv").write_text("x")
     (file,) = list_input(folder)
-    record(history, TakenFile(0, file.name, file.size, file.mtime_ns, sha256_of(file.path), None))
+    record_as_found(history, file.path)
     (folder / file.name).write_text("x")
     os.utime(folder / file.name, ns=(file.mtime_ns, file.mtime_ns))
     assert new_names(history, folder) == ["a\\\\u000a.csv"]
@@ -343,7 +416,7 @@ def test_a_known_file_that_is_replaced_after_it_was_listed_counts_as_new(
     found = list_input(folder)
     path.unlink()
     change(path)
-    assert ledger.new_files(history, found) == found
+    assert ledger.new_files(history, found, DEFAULT_SCHEMA) == found
 
 
 def test_a_known_content_under_another_name_is_new(history: History, folder: Path) -> None:

@@ -1,0 +1,55 @@
+"""What is noticed about the input folder: files from the future, and that it has become empty."""
+
+import logging
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.data.input_files import CLOCK_TOLERANCE, UNREAD, FoundFile, digest
+from pipeline.storage.database import History
+
+log = logging.getLogger(__name__)
+
+
+def ready_files(history: History, files: list[FoundFile]) -> list[FoundFile]:
+    """Those of the files that may be taken in now; what the others look like is remembered.
+
+    A time stamp in the future, from a clock or time zone elsewhere, does not tell whether a file
+    is still being copied: such a file waits until a second run finds the same content.
+    """
+    now = time.time_ns() + CLOCK_TOLERANCE * 10**9
+    ahead = [file for file in files if file.regular and file.mtime_ns > now]
+    seen = history.tuples("SELECT name, sha256 FROM waiting_files")
+    found = [(file.name, digest(file)) for file in ahead]
+    known = {*seen}
+    if ahead:  # a rebuild, or another schema, has what is on record read again
+        known.update(history.tuples("SELECT name, sha256 FROM files WHERE current = 1"))
+    if sorted(found) != sorted(seen):
+        with history.transaction():
+            history.query("DELETE FROM waiting_files")
+            history.many("INSERT INTO waiting_files (name, sha256) VALUES (?, ?)", found)
+    waiting = {name for name, sha256 in found if sha256 != UNREAD and (name, sha256) not in known}
+    for file in ahead:
+        if file.name in waiting:
+            log.warning(
+                "%s has a time stamp in the future, %s: left for the next run, which takes it in if"
+                " its content is still the same",
+                *(file.name, datetime.fromtimestamp(file.mtime_ns // 10**9, UTC).isoformat()),
+            )
+    return [file for file in files if file.name not in waiting]
+
+
+def warn_if_emptied(history: History, folder: Path, found: list[FoundFile]) -> None:
+    """Say once that a folder of which files are on record has none; anew after it had some."""
+    ((said,),) = history.tuples("SELECT input_empty FROM master")
+    emptied = not found and bool(history.tuples("SELECT 1 FROM files LIMIT 1"))
+    if emptied == bool(said):
+        return
+    if emptied:
+        log.warning(
+            "%s has no client files any more: what was taken in stays; if that was not meant, see"
+            " whether the folder is mounted and the path is right",
+            folder,
+        )
+    with history.transaction():
+        history.query("UPDATE master SET input_empty = ?", int(emptied))
