@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pipeline.core.files import sync_folder
 from pipeline.core.formatting import pluralize
 from pipeline.core.schema import Schema
-from pipeline.data.loader import BATCH_BYTES, Counts
+from pipeline.data.loader import Counts
 from pipeline.observations import master_files as files
-from pipeline.observations.rewriting import lines_at, write_ordered, write_outcomes
+from pipeline.observations.rewriting import line_batches, lines_at, write_ordered, write_outcomes
 from pipeline.observations.row_keys import RowKeys, observations
 from pipeline.observations.row_writer import RowWriter
 from pipeline.observations.rules import Lines, Outcomes, Places, content_of
@@ -216,18 +216,18 @@ class Gone:
         return f"{pluralize(self.rows, 'row')} of finaldata.csv, of {names}{others}"
 
 
-def rows_gone(renewal: Renewal, schema: Schema) -> Gone:
-    """What the old file has, if it has the same columns, that the new one has not."""
+def rows_gone(renewal: Renewal, schema: Schema, size: int) -> Gone:
+    """What so many bytes of the old file have, if its columns are the same, that is no more."""
     count, clients = 0, dict[str, None]()
     try:
         with renewal.path.open("rb") as file:
-            if file.readline() != f"{schema.header}\n".encode():
+            if (header := file.readline()) != f"{schema.header}\n".encode():
                 return Gone(0, ())
-            while lines := [line[:-1] for line in file.readlines(BATCH_BYTES)]:
-                held = renewal.holds(observations(lines))
-                gone = list(compress(lines, (~held).tolist()))
-                count += len(gone)
-                clients |= dict.fromkeys(map(_client, gone[:MAX_LOOKED_AT]))
+        for lines in line_batches(renewal.path, len(header), size):
+            held = renewal.holds(observations(lines))
+            gone = list(compress(lines, (~held).tolist()))
+            count += len(gone)
+            clients |= dict.fromkeys(map(_client, gone[:MAX_LOOKED_AT]))
     except FileNotFoundError:
         pass
     return Gone(count, tuple(clients)[:MAX_NAMED])
