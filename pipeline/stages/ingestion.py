@@ -132,7 +132,7 @@ def _rebuild(
     contents = ledger.kept_contents(history)
     with _sightings(path, state) as before:
         if before is None:
-            contents = {}
+            contents = ledger.last_contents(history)
         with Renewal(path, config.schema, contents, before, history.check_lock) as master:
             taken = _take_all(config, history, ready_files(history, found), master)
             lost = rows_gone(master, config.schema, state.bytes)
