@@ -88,13 +88,13 @@ SCENARIOS = {
         (A, STABLE),
     ),
     "late outcomes": Scenario(
-        ("ingestion",),
+        ("fullprocess",),
         (*FIRST, ("c.csv", UNKNOWN), "fullprocess", ("d.csv", STABLE)),
         (A, B, STABLE),
     ),
     "withdrawal": Scenario(
         ("ingestion", "--withdraw", "b.csv", "--yes"),
-        (*FIRST, ("c.csv", STABLE), "fullprocess", ("b.csv", CORRECTED), "ingestion"),
+        (*FIRST, ("c.csv", STABLE), "fullprocess", ("b.csv", CORRECTED), "fullprocess"),
         (A, CORRECTED, STABLE),
     ),
     "rollback": Scenario(
