@@ -67,6 +67,7 @@ def finish(path: Path, on_record: MasterState) -> None:
     put_in_place(path, on_record)
     log = on_record.log and log_path(path, on_record.log.id)
     left = [next_path(path), mark_path(path), *path.parent.glob(f".{path.name}.*.sightings")]
+    left += path.parent.glob(f"*.{path.name}.*.tmp")
     for other in left:
         if other != log:
             other.unlink(missing_ok=True)

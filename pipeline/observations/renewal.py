@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pipeline.core.files import sync_folder
 from pipeline.core.formatting import pluralize
 from pipeline.core.schema import Schema
-from pipeline.data.loader import BATCH_BYTES, Counts
+from pipeline.data.loader import Counts
 from pipeline.observations import master_files as files
-from pipeline.observations.rewriting import lines_at, write_ordered, write_outcomes
+from pipeline.observations.rewriting import line_batches, lines_at, write_ordered, write_outcomes
 from pipeline.observations.row_keys import RowKeys, observations
 from pipeline.observations.row_writer import RowWriter
 from pipeline.observations.rules import Lines, Outcomes, Places, content_of
@@ -55,14 +55,16 @@ class Renewal(RowWriter):
         check: Callable[[], None] = lambda: None,
     ) -> None:
         self.path, self._history, self._before = path, history, before
+        self._saved = False
         self._written: list[Outcomes] = []  # as they are in the new rows
         self._log_at: dict[int, int] = {}  # by the number of a content
+        self._log_name = f"{randbits(63):x}"
         self.seed = before.seed if before else randbits(63)
         super().__init__(files.next_path(path))
         with self._opened as opened:
             check()
+            opened.callback(self._discard)
             self._file.truncate(0)
-            self._log_name = f"{randbits(63):x}"
             self._log = SightingsLog(files.log_path(path, self._log_name), seed=self.seed)
             opened.callback(self._log.close)
             self._opened = opened.pop_all()
@@ -172,6 +174,7 @@ class Renewal(RowWriter):
         state_file.close()
         keys = self._keys.save(files.key_path(self.path))
         record = file_record(path)
+        self._saved = True
         state = MasterState(self.rows, record.size, keys, record, log)
         return state, self._spans(np.sort(lines.places[np.sort(first)]))
 
@@ -181,10 +184,16 @@ class Renewal(RowWriter):
         write(path, other)
         other.replace(path)
 
+    def _discard(self) -> None:
+        """Remove what is not to be used, which may be as large as all there is."""
+        if not self._saved:
+            self._table.unlink()
+            files.log_path(self.path, self._log_name).unlink(missing_ok=True)
+
     def _spans(self, places: Places) -> dict[int, Span]:
         """By the places of the first lines of all rows, in order."""
         numbers, starts = np.unique(content_of(places), return_index=True)
-        ends = np.append(starts[1:], len(places))
+        ends = np.append(starts, len(places))[1:]
         spans = {
             int(number): Span(int(start), int(end), self._log_at.get(int(number)))
             for number, start, end in zip(numbers, starts, ends, strict=True)
@@ -207,18 +216,18 @@ class Gone:
         return f"{pluralize(self.rows, 'row')} of finaldata.csv, of {names}{others}"
 
 
-def rows_gone(renewal: Renewal, schema: Schema) -> Gone:
-    """What the old file has, if it has the same columns, that the new one has not."""
+def rows_gone(renewal: Renewal, schema: Schema, size: int) -> Gone:
+    """What so many bytes of the old file have, if its columns are the same, that is no more."""
     count, clients = 0, dict[str, None]()
     try:
         with renewal.path.open("rb") as file:
-            if file.readline() != f"{schema.header}\n".encode():
+            if (header := file.readline()) != f"{schema.header}\n".encode():
                 return Gone(0, ())
-            while lines := [line[:-1] for line in file.readlines(BATCH_BYTES)]:
-                held = renewal.holds(observations(lines))
-                gone = list(compress(lines, (~held).tolist()))
-                count += len(gone)
-                clients |= dict.fromkeys(map(_client, gone[:MAX_LOOKED_AT]))
+        for lines in line_batches(renewal.path, len(header), size):
+            held = renewal.holds(observations(lines))
+            gone = list(compress(lines, (~held).tolist()))
+            count += len(gone)
+            clients |= dict.fromkeys(map(_client, gone[:MAX_LOOKED_AT]))
     except FileNotFoundError:
         pass
     return Gone(count, tuple(clients)[:MAX_NAMED])

@@ -54,6 +54,16 @@ def write_ordered(source: Path, target: Path, order: Rows) -> None:
         sync(new)
 
 
+def line_batches(source: Path, start: int, end: int) -> Iterator[list[bytes]]:
+    """The lines between two bytes of a file, without their line ends, many at a time."""
+    with source.open("rb") as file:
+        file.seek(start)
+        while (left := end - file.tell()) > 0 and (block := file.read(min(BLOCK, left))):
+            if not block.endswith(b"\n"):
+                block += file.readline()
+            yield block.split(b"\n")[:-1]
+
+
 def lines_at(source: Path, size: int, rows: Rows) -> Iterator[bytes]:
     """The lines of these rows, which are in rising order, with their line ends."""
     with source.open("rb") as file:

@@ -25,8 +25,8 @@ from xxhash import xxh3_128_digest
 
 from pipeline.core.errors import HistoryError
 from pipeline.core.files import atomic_writer, errors_with_path
-from pipeline.data.loader import BATCH_BYTES
 from pipeline.observations.master_files import REBUILD, key_path
+from pipeline.observations.rewriting import line_batches
 from pipeline.observations.rules import Rows
 from pipeline.storage.ledger import KeyFile, MasterState
 
@@ -254,11 +254,10 @@ def loaded_keys(path: Path, on_record: MasterState, seed: int) -> RowKeys:
             return known
     keys = RowKeys(seed=seed)
     with path.open("rb") as file:
-        left = on_record.bytes - len(file.readline())
-        while left > 0 and (lines := file.readlines(min(BATCH_BYTES, left))):
-            left -= sum(map(len, lines))
-            keys.add(observations([line[:-1] for line in lines]))
-            keys.settle()
+        start = len(file.readline())
+    for lines in line_batches(path, start, on_record.bytes):
+        keys.add(observations(lines))
+        keys.settle()
     if len(keys) != on_record.rows:
         raise HistoryError(
             f"{path} has {len(keys):,} rows where {on_record.rows:,} are on record; {REBUILD}"

@@ -14,7 +14,7 @@ from pipeline.core.files import write_if_changed
 from pipeline.core.formatting import escape_formula, pluralize
 from pipeline.core.schema import csv_line
 from pipeline.data.input_files import FoundFile, list_input, natural
-from pipeline.data.loader import BATCH_BYTES, Sink, TakenFile, log_counts, take_in
+from pipeline.data.loader import Sink, TakenFile, log_counts, take_in
 from pipeline.data.progress import progress
 from pipeline.observations.master import open_master
 from pipeline.observations.master_files import (
@@ -28,6 +28,7 @@ from pipeline.observations.master_files import (
 )
 from pipeline.observations.master_writer import NOTHING, MasterWriter
 from pipeline.observations.renewal import Gone, Renewal, rows_gone
+from pipeline.observations.rewriting import line_batches
 from pipeline.observations.row_keys import loaded_keys
 from pipeline.observations.sightings import SightingsLog
 from pipeline.storage import ledger
@@ -131,10 +132,10 @@ def _rebuild(
     contents = ledger.kept_contents(history)
     with _sightings(path, state) as before:
         if before is None:
-            contents = {}
+            contents = ledger.last_contents(history)
         with Renewal(path, config.schema, contents, before, history.check_lock) as master:
             taken = _take_all(config, history, ready_files(history, found), master)
-            lost = rows_gone(master, config.schema)
+            lost = rows_gone(master, config.schema, state.bytes)
             if lost.rows and not yes:
                 raise RowsWouldGo("--rebuild", lost)
             state, spans = master.save()
@@ -182,14 +183,10 @@ def _take_over(config: Config, history: History) -> None:
     check_columns(path, config.schema)
     log.info("%s is of an earlier version: it is taken over", path)
     with Renewal(path, config.schema, {}, None, history.check_lock) as master:
-        with path.open("rb") as file:
-            for number, name, sha256, start, end in ledger.byte_spans(history):
-                file.seek(start)
-                left = end - start
-                while left > 0 and (lines := file.readlines(min(BATCH_BYTES, left))):
-                    left -= sum(map(len, lines))
-                    master.append([line[:-1] for line in lines])
-                master.accept(number, name, sha256, [])
+        for number, name, sha256, start, end in ledger.byte_spans(history):
+            for lines in line_batches(path, start, end):
+                master.append(lines)
+            master.accept(number, name, sha256, [])
         renewed, spans = master.save()
         ledger.renew_files(history, [], [], spans, renewed)
         finish(path, renewed)

@@ -172,6 +172,16 @@ def kept_contents(history: History) -> dict[str, list[Former]]:
     return found
 
 
+def last_contents(history: History) -> dict[str, list[Former]]:
+    """Of each file the content taken in last, where no lines are on record."""
+    return {
+        name: [Former(number, sha256, 0)]
+        for name, number, sha256 in history.tuples(
+            "SELECT name, id, sha256 FROM files WHERE current = 1 AND status = 'ingested'"
+        )
+    }
+
+
 def byte_spans(history: History) -> list[tuple[int, str, str, int, int]]:
     """The contents that an earlier version took in: id, name, digest, first and last byte."""
     return history.tuples(

@@ -39,7 +39,7 @@ _FILL = (
     "INSERT INTO runs (command, started_at, ended_at, outcome)"
     " SELECT 'fullprocess', at, at, 'done' FROM n",
     "INSERT INTO files (name, size, mtime_ns, sha256, status, rows, added, duplicates, rejected,"
-    " start_byte, end_byte, recorded_at, judged_at, reported_at, current)"
+    " start_row, end_row, recorded_at, judged_at, reported_at, current)"
     " SELECT 'export.csv', 1000, i, hex(randomblob(32)), 'ingested', 50, 0, 50, 0, 0, 0, at, at,"
     " at, 0 FROM n",
     "INSERT INTO rejected_rows (file_id, line, reason, row)"
@@ -83,6 +83,7 @@ def fill(history: History, runs: int) -> None:
         )
         for statement in _FILL:
             history.query(statement)
+        history.query("UPDATE master SET last_file = (SELECT max(id) FROM files)")
         history.query("DROP TABLE n")
 
 

@@ -15,6 +15,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 from sandbox import HEADER, PROJECT, SHARED, Sandbox, client_rows, needs_shared
 
+from pipeline.core.config import Config
 from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.observations.master import open_master
 from pipeline.storage import ledger
@@ -22,18 +23,19 @@ from pipeline.storage.database import History
 
 PLAIN = f"{HEADER}\na,1,2,3,0\n"
 
-# runs the stage, and is killed the first time that it opens, or renames to, the path in question
+# runs the stage, and is killed when it opens, or renames to, the path in question once more
 KILLED = """
 import os, signal, sys
 
-event, ending, renames_before = sys.argv[1], sys.argv[2], int(sys.argv[3])
+event, ending, before = sys.argv[1], sys.argv[2], int(sys.argv[3])
 
 def hook(name, args):
-    global renames_before
+    global before
     path = str(args[name == "os.rename"]) if name in ("open", "os.rename") else ""
-    if name == event and path.endswith(ending) and not renames_before:
-        os.kill(os.getpid(), signal.SIGKILL)
-    renames_before -= name == "os.rename" and renames_before > 0
+    if name == event and path.endswith(ending):
+        if not before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        before -= 1
 
 from ingestion import main
 sys.addaudithook(hook)
@@ -57,9 +59,26 @@ def set_aside(world: Sandbox) -> list[list[str]]:
         return list(csv.reader(file))
 
 
+def written(config: Config) -> list[str]:
+    """The files of an output folder: there is one file of sightings, and nothing is left over."""
+    with History(config.history_path) as history:
+        log = ledger.master_state(history).log
+    assert log
+    return [
+        f".finaldata.csv.{log.id}.sightings",
+        *(".finaldata.csv.keys", ".finaldata.csv.states", "finaldata.csv", "ingestedfiles.txt"),
+    ]
+
+
 def unjudged(world: Sandbox) -> list[str]:
     with History(world.config.history_path) as history:
         return [file.name for file in ledger.unjudged(history)]
+
+
+def unjudged_rows(world: Sandbox) -> list[str]:
+    with History(world.config.history_path) as history:
+        (file,) = ledger.unjudged(history)
+    return finaldata(world)[slice(*file.span)]
 
 
 def judge_all(world: Sandbox) -> None:
@@ -75,7 +94,7 @@ def ingest(world: Sandbox, *args: str) -> str:
 
 
 def killed(world: Sandbox, event: str, ending: str, *args: str, after: int = 0) -> bool:
-    """Run the stage until it is killed at an event that comes after so many renames."""
+    """Run the stage until it is killed at an event that comes after so many of its kind."""
     result = ("--config", str(world.root / "config.json"), *args)
     done = subprocess.run(
         [sys.executable, "-c", KILLED, event, ending, str(after), *result],
@@ -146,9 +165,7 @@ def test_practice_touches_nothing_of_production(source: Sandbox) -> None:
     assert {name: after[name] for name in before} == before
     assert sorted(set(after) - set(before)) == [
         "practicemodels/history.db",
-        "practicemodels/ingesteddata/.finaldata.csv.keys",
-        "practicemodels/ingesteddata/finaldata.csv",
-        "practicemodels/ingesteddata/ingestedfiles.txt",
+        *(f"practicemodels/ingesteddata/{name}" for name in written(source.practice)),
     ]
 
 
@@ -292,7 +309,10 @@ def test_a_changed_file_is_taken_in_again_for_its_new_rows(source: Sandbox) -> N
     ingest(source)
     judge_all(source)
     source.write("sourcedata/a.csv", client_rows(55, 10, noise=10) + client_rows(200, 5))
-    assert ingest(source) == "a.csv: 5 new of 15 rows\ningesteddata/finaldata.csv: 125 rows\n"
+    assert ingest(source) == (
+        "a.csv: 5 new of 15 rows, 55 of those before missing\n"
+        "ingesteddata/finaldata.csv: 125 rows\n"
+    )
     assert finaldata(source)[120:] == client_rows(200, 5)
     assert unjudged(source) == ["a.csv"]
 
@@ -321,7 +341,8 @@ def test_another_schema_is_reported(source: Sandbox) -> None:
 def test_a_run_killed_before_it_is_on_record_loses_and_doubles_nothing(source: Sandbox) -> None:
     ingest(source)
     source.write("sourcedata/c.csv", client_rows(120, 60, noise=10))
-    assert killed(source, "open", "ingesteddata")  # rows are written, the folder is being synced
+    # rows are written, the folder is being synced
+    assert killed(source, "open", "ingesteddata", after=1)
     assert source.config.finaldata_path.read_text().count("\n") == 181
     assert ingested(source) == ["a.csv", "b.csv"]
     ingest(source)
@@ -330,7 +351,8 @@ def test_a_run_killed_before_it_is_on_record_loses_and_doubles_nothing(source: S
 
 
 def test_a_first_run_killed_before_it_is_on_record_begins_anew(source: Sandbox) -> None:
-    assert killed(source, "open", "ingesteddata")  # the header is written, and nothing recorded
+    assert killed(source, "open", "ingesteddata", after=1)  # nothing is recorded
+    assert len(finaldata(source)) == 120
     assert source.query("SELECT * FROM files") == []
     ingest(source)
     assert finaldata(source) == client_rows(0, 120, noise=10)
@@ -342,7 +364,7 @@ def test_rows_of_a_lost_history_are_not_overwritten(source: Sandbox) -> None:
     source.config.history_path.unlink()
     result = source.run("ingestion")
     assert result.code == 1
-    assert "finaldata.csv has rows that history.db knows nothing of: if that was" in result.err
+    assert "finaldata.csv has rows that the history knows nothing of: if that was" in result.err
     assert source.config.finaldata_path.read_bytes() == before
 
 
@@ -352,9 +374,7 @@ def test_a_lost_finaldata_is_reported_though_nothing_is_new(source: Sandbox, sta
     source.config.finaldata_path.unlink()
     result = source.run(stage)
     assert result.code == 1
-    assert (
-        "finaldata.csv is gone, though 2,949 bytes of it are on record; run `python" in result.err
-    )
+    assert "finaldata.csv is gone, though 2,949 bytes of it are on record: another" in result.err
 
 
 def test_a_run_killed_before_its_records_are_written_leaves_them_to_the_next(
@@ -410,10 +430,24 @@ def test_a_rebuild_takes_in_what_is_new_last(source: Sandbox) -> None:
     assert finaldata(source) == client_rows(0, 120, noise=10) + client_rows(200, 5)
 
 
-def test_a_rebuild_leaves_out_the_rows_of_a_file_that_left_and_says_so(source: Sandbox) -> None:
+def test_a_rebuild_leaves_out_the_rows_of_a_file_that_left_if_that_is_agreed_to(
+    source: Sandbox,
+) -> None:
     ingest(source)
+    before = source.files()
     (source.root / "sourcedata/a.csv").unlink()
     result = source.run("ingestion", "--rebuild")
+    assert result.code == 1
+    assert result.err.splitlines()[-1] == (
+        "error: --rebuild would take away 60 rows of finaldata.csv, of client00000, client00001,"
+        " client00002, client00003, client00004 and others; nothing is done without --yes"
+    )
+    after = source.files()
+    assert {name for name in before if after.get(name) != before[name]} == {
+        *("sourcedata/a.csv", "history.db")
+    }
+    assert set(after) < set(before)
+    result = source.run("ingestion", "--rebuild", "--yes")
     assert "a.csv is no longer in the input folder: its rows are left out\n" in result.err
     assert finaldata(source) == client_rows(60, 60, noise=10)
     assert ingested(source) == ["b.csv"]
@@ -424,7 +458,7 @@ def test_a_rebuild_keeps_a_row_that_another_file_holds_too(sandbox: Sandbox) -> 
     sandbox.write("sourcedata/b.csv", client_rows(5, 10))
     ingest(sandbox)
     (sandbox.root / "sourcedata/a.csv").unlink()
-    ingest(sandbox, "--rebuild")
+    ingest(sandbox, "--rebuild", "--yes")
     assert finaldata(sandbox) == client_rows(5, 10)
 
 
@@ -432,7 +466,7 @@ def test_a_rebuild_of_an_empty_folder_leaves_an_empty_record(source: Sandbox) ->
     ingest(source)
     for name in ("a.csv", "b.csv"):
         (source.root / "sourcedata" / name).unlink()
-    ingest(source, "--rebuild")
+    ingest(source, "--rebuild", "--yes")
     assert finaldata(source) == []
     assert ingested(source) == []
 
@@ -443,11 +477,8 @@ def test_pending_rows_are_found_after_a_rebuild_has_moved_them(source: Sandbox) 
     source.write("sourcedata/c.csv", client_rows(200, 5))
     ingest(source)
     (source.root / "sourcedata/a.csv").unlink()
-    ingest(source, "--rebuild")
-    content = source.config.finaldata_path.read_bytes()
-    with History(source.config.history_path) as history:
-        ((start, end),) = [file.span for file in ledger.unjudged(history)]
-    assert content[start:end].decode().splitlines() == client_rows(200, 5)
+    ingest(source, "--rebuild", "--yes")
+    assert unjudged_rows(source) == client_rows(200, 5)
 
 
 def test_two_rebuilds_in_a_row_make_the_same(source: Sandbox) -> None:
@@ -460,29 +491,33 @@ def test_two_rebuilds_in_a_row_make_the_same(source: Sandbox) -> None:
     assert (source.config.finaldata_path.read_bytes(), ingested(source)) == first
 
 
-@pytest.mark.parametrize("moment", ["before the renames", "between them", "after the renames"])
-def test_a_killed_rebuild_is_finished_by_the_next_run(source: Sandbox, moment: str) -> None:
+@pytest.mark.parametrize(
+    ("event", "ending", "after", "done"),
+    [
+        ("open", "ingesteddata", 0, False),  # it is written
+        ("os.rename", "/.finaldata.csv.keys", 0, False),
+        ("os.rename", "/finaldata.csv", 0, True),  # it is on record
+        ("open", "ingesteddata", 2, True),  # it is in its place
+        ("os.rename", "ingestedfiles.txt", 0, True),
+    ],
+)
+def test_a_killed_rebuild_is_done_or_not_done(
+    source: Sandbox, event: str, ending: str, after: int, done: bool
+) -> None:
     ingest(source)
     judge_all(source)
     (source.root / "sourcedata/a.csv").unlink()
     source.write("sourcedata/c.csv", client_rows(200, 5))
-    if moment == "before the renames":
-        assert killed(source, "os.rename", "/finaldata.csv", "--rebuild")
-        assert finaldata(source) == client_rows(0, 120, noise=10)
-    else:
-        if moment == "between them":  # the rows are new, their keys are not
-            assert killed(source, "os.rename", "/.finaldata.csv.keys", "--rebuild")
-        else:
-            assert killed(source, "open", "ingesteddata", "--rebuild", after=3)
-        assert len(finaldata(source)) == 65
+    assert killed(source, event, ending, "--rebuild", "--yes", after=after)
     ingest(source)
-    assert finaldata(source) == client_rows(60, 60, noise=10) + client_rows(200, 5)
-    assert ingested(source) == ["b.csv", "c.csv"]
-    assert unjudged(source) == ["c.csv"]
+    left = client_rows(60, 60, noise=10) if done else client_rows(0, 120, noise=10)
+    assert finaldata(source) == left + client_rows(200, 5)
+    assert ingested(source) == ["b.csv", "c.csv"] if done else ["a.csv", "b.csv", "c.csv"]
+    assert unjudged_rows(source) == client_rows(200, 5)
     assert ingest(source) == "nothing new in sourcedata\n"
-    assert [p.name for p in sorted(source.config.output_folder_path.iterdir())] == [
-        *(".finaldata.csv.keys", "finaldata.csv", "ingestedfiles.txt")
-    ]
+    assert sorted(path.name for path in source.config.output_folder_path.iterdir()) == (
+        written(source.config)
+    )
 
 
 # more than memory holds
@@ -573,7 +608,9 @@ def test_random_tables_come_out_as_pandas_would_merge_them(sandbox: Sandbox, see
             ingest(sandbox)
     ingest(sandbox)
     together = pd.concat(tables, ignore_index=True)
-    expected = together.drop_duplicates(ignore_index=True)
+    features = HEADER.split(",")[:-1]
+    known = together.dropna(subset="exited").drop_duplicates(features, keep="last")
+    expected = together[features].drop_duplicates().merge(known, "left", features)
     assert len(expected) < len(together)
     with History(sandbox.config.history_path) as history:
         frame = open_master(sandbox.config.finaldata_path, sandbox.config.schema, history).frame

@@ -30,8 +30,8 @@ SAME = (
 )
 REPORTS = ("clientrisk.csv", "confusionmatrix2.png", "apireturns2.txt")
 LEDGER = (
-    "SELECT name, size, sha256, status, reason, rows, added, duplicates, rejected, start_byte,"
-    " end_byte, current, judged_at IS NULL, reported_at IS NULL FROM files ORDER BY id"
+    "SELECT name, size, sha256, status, reason, rows, added, duplicates, rejected, start_row,"
+    " end_row, current, judged_at IS NULL, reported_at IS NULL FROM files ORDER BY id"
 )
 RISKS = (
     "SELECT client, substr(release, 1, 6), clients, risk FROM client_risk"
@@ -39,6 +39,8 @@ RISKS = (
     " JOIN ranked_clients ON ranked_clients.id = client_id"
     " ORDER BY client, ranking_id"
 )
+# what is beside finaldata.csv goes by keys of its own
+OWN_NUMBERS = re.compile(r"\.(keys|states|sightings)\b")
 LAST_DEPLOYMENT = "SELECT release, action FROM deployments ORDER BY id DESC LIMIT 1"
 
 Rows = list[tuple[object, ...]]
@@ -173,10 +175,11 @@ def state_of(world: World) -> str:
         if path.is_symlink():
             result.update(without_ids(os.fsencode(path.readlink())))
         elif path.is_file() and not path.name.startswith(("history.db", "lock")):
-            if ".keys" in path.name:  # each file of row keys has numbers of its own
-                result.update(str(path.stat().st_size).encode())
+            content = path.read_bytes()
+            if OWN_NUMBERS.search(path.name):  # but whether it is whole
+                result.update(b"%d" % len(content) + content[:8])
                 continue
-            content = without_times(path.read_bytes())
+            content = without_times(content)
             result.update(content[-8:] if ".png" in path.name else content)  # it shows a time
     copy = world.root.with_name("copy")
     shutil.rmtree(copy, ignore_errors=True)
@@ -189,7 +192,7 @@ def state_of(world: World) -> str:
         connection = sqlite3.connect(copy / "history.db")
         for line in connection.iterdump():
             if line.startswith('INSERT INTO "master"'):
-                line = re.sub("'[0-9a-f]+'", "", line)  # the id of a file of row keys
+                line = re.sub(r"'[0-9a-f]+'|\d{16,}", "", line)  # ids, digests and times of files
             if line.startswith('INSERT INTO "rankings"'):
                 line = re.sub(r"'\d+-\d+'", "", line)  # which file it was to take the place of
             if not line.startswith('INSERT INTO "timings"'):

@@ -27,6 +27,7 @@ ENDS = {".pkl": b".", ".html": b"</html>\n", ".png": b"IEND\xaeB`\x82"}
 LINKED = (MODEL, SCORE, RECORD)  # what production shows of a release without its folder
 SECONDS = 600  # within which every run must end, or it hangs
 RELEASE = re.compile(rb"(\d{6})-\d{8}T\d{6}Z")
+SIGHTINGS = re.compile(rb"[0-9a-f]+\.sightings")
 
 
 def table(rows: list[str], header: str = HEADER) -> str:
@@ -37,6 +38,8 @@ A = table(client_rows(0, 60, noise=NOISE))
 B = table(client_rows(50, 70, noise=NOISE))  # ten of its rows are in A
 STABLE = table([*client_rows(300, 60), "Bad Ltd,many,300,50,0", *client_rows(0, 5, noise=NOISE)])
 DRIFTED = table(client_rows(300, 400, flipped=True))
+UNKNOWN = table(client_rows(300, 60, outcome=""))
+CORRECTED = table(client_rows(60, 30, noise=NOISE))  # a part of B
 REFUSED = table(client_rows(300, 60), header="who,what")
 
 FIRST = (("a.csv", A), ("b.csv", B))
@@ -80,9 +83,19 @@ SCENARIOS = {
         code=1,
     ),
     "rebuild": Scenario(
-        ("ingestion", "--rebuild"),
+        ("ingestion", "--rebuild", "--yes"),
         (*FIRST, ("c.csv", STABLE), "fullprocess", ("b.csv", None)),
         (A, STABLE),
+    ),
+    "late outcomes": Scenario(
+        ("fullprocess",),
+        (*FIRST, ("c.csv", UNKNOWN), "fullprocess", ("d.csv", STABLE)),
+        (A, B, STABLE),
+    ),
+    "withdrawal": Scenario(
+        ("ingestion", "--withdraw", "b.csv", "--yes"),
+        (*FIRST, ("c.csv", STABLE), "fullprocess", ("b.csv", CORRECTED), "fullprocess"),
+        (A, CORRECTED, STABLE),
     ),
     "rollback": Scenario(
         ("deployment", "--rollback"),
@@ -288,5 +301,5 @@ def whole(path: Path) -> bool:
 
 
 def without_ids(content: bytes) -> bytes:
-    """A content with the times left out of the ids of releases."""
-    return RELEASE.sub(rb"\1", content)
+    """A content without the ids of files of sightings, and the times in those of releases."""
+    return SIGHTINGS.sub(b"sightings", RELEASE.sub(rb"\1", content))

@@ -17,7 +17,16 @@ from sandbox import PROJECT
 from tracing import why_not
 
 MEMORY = Path("/dev/shm")  # a file system on which a sync takes no time
-ALL = ("cold start", "no drift", "drift", "rejected", "rebuild", "rollback")
+ALL = (
+    "cold start",
+    "no drift",
+    "drift",
+    "rejected",
+    "rebuild",
+    "rollback",
+    "late outcomes",
+    "withdrawal",
+)
 SHARES = (0, 1)  # of the cases of one scenario, so that pytest's workers take equal parts
 
 pytestmark = pytest.mark.skipif(why_not is not None, reason=str(why_not))
