@@ -173,6 +173,8 @@ class _Reading:
                     lines, size = [], 0
             self._append(lines, master)
             self.reason = too_many_bad(self.bad, self.rows)
+            if table.warning and not self.reason:
+                log.warning("%s %s", file.name, table.warning)
         except DataError as error:
             self.reason = str(error)
 
