@@ -564,7 +564,7 @@ def test_a_file_larger_than_memory_goes_in(sandbox: Sandbox, name: str) -> None:
 # against pandas
 
 
-NAMES = ["acme", "a, b", 'the "best"', "NA", "Größe", "007"]
+NAMES = ["acme", "a, b", 'the "best"', "<NA>", "Größe", "007"]
 NUMBERS = [math.nan, 0.0, 1.0, 0.1 + 0.2, 12.5, 1e-9, 123456789.0]
 OUTCOMES = {
     "0": ["0", "no", "No", "FALSE", "0.0"],
