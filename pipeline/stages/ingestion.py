@@ -16,6 +16,7 @@ from pipeline.core.schema import csv_line
 from pipeline.data.input_files import FoundFile, list_input, natural
 from pipeline.data.loader import Sink, TakenFile, log_counts, take_in
 from pipeline.data.progress import progress
+from pipeline.observations.alike_names import warn_of_alike
 from pipeline.observations.master import open_master
 from pipeline.observations.master_files import (
     check_columns,
@@ -113,11 +114,14 @@ def _append(config: Config, history: History, new: list[FoundFile]) -> tuple[lis
         finish(path, state)  # which a run may have been killed before
         return [], state.rows
     former = {name: kept[-1] for name, kept in ledger.kept_contents(history).items()}
+    before = state.rows
     with MasterWriter(path, config.schema, state, former, history.check_lock) as master:
         taken = _take_all(config, history, new, master)
         state = master.save()
         ledger.record_files(history, taken, state)
         finish(path, state)
+    if state.rows > before:
+        warn_of_alike(path, config.schema, before)
     return taken, state.rows
 
 
