@@ -2,7 +2,7 @@
 
 import os.path
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from pipeline.core.config_reader import (
     Kind,
     ObjectReader,
     as_json,
+    member,
     number,
     optional,
     read_object,
@@ -17,7 +18,13 @@ from pipeline.core.config_reader import (
 )
 from pipeline.core.errors import ConfigError
 from pipeline.core.policy import POLICY_KEYS, Policy, read_policy
-from pipeline.core.schema import DEFAULT_LABELS, DEFAULT_SCHEMA, UNTELLABLE, Schema
+from pipeline.core.schema import (
+    DEFAULT_LABELS,
+    DEFAULT_SCHEMA,
+    UNTELLABLE,
+    ClientNames,
+    Schema,
+)
 
 if TYPE_CHECKING:
     from pipeline.core.database_url import DatabaseUrl
@@ -31,6 +38,7 @@ PATH_KEYS = (
 )
 OPTIONAL_KEYS = (
     "schema",
+    "client_names",
     "labels",
     *POLICY_KEYS,
     "history_path",
@@ -211,14 +219,16 @@ def _url(reader: ObjectReader, key: str, default: str | None) -> str | None:
 
 
 def _schema(reader: ObjectReader) -> Schema:
+    names = reader.get("client_names", ClientNames.EXACT, member(ClientNames))
     if "schema" not in reader.values:
-        return DEFAULT_SCHEMA
+        return replace(DEFAULT_SCHEMA, client_names=names)
     part = reader.part("schema", ("client", "outcome", "numeric", "categorical"))
     schema = Schema(
         client=part.text("client").strip(),
         outcome=part.text("outcome").strip(),
         numeric=part.names("numeric", ()),
         categorical=part.names("categorical", ()),
+        client_names=names,
     )
     named = [column for column in schema.columns if column]  # a missing one is noted already
     for column in sorted({c for c in named if named.count(c) > 1}):
@@ -236,7 +246,7 @@ def _labels(reader: ObjectReader, schema: Schema) -> dict[str, str]:
     part = reader.part("labels", schema.features)
     given = {column: part.text(column) for column in part.values if column in schema.features}
     labels = {column: column.replace("_", " ") for column in schema.features}
-    return labels | (DEFAULT_LABELS if schema == DEFAULT_SCHEMA else {}) | given
+    return labels | (DEFAULT_LABELS if schema.features == DEFAULT_SCHEMA.features else {}) | given
 
 
 def _risk_bands(reader: ObjectReader) -> RiskBands:

@@ -8,17 +8,38 @@ return its canonical text, or raise `ValueError` with what is wrong with it.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
+from unicodedata import normalize
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
+NO_CLIENT = MISSING | {"#n/a", "-", "?"}
 LARGEST_NUMBER = 1e100  # beyond it, sums of squares overflow
 OUTCOMES = {"0": "0", "1": "1", "no": "0", "yes": "1", "false": "0", "true": "1"}
 
 # of a name or text that has to be shown on one line
 UNTELLABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# Within a name these show nothing: Unicode's Default_Ignorable_Code_Point, and control characters
+# that are no white space. Joiners are among them, though they shape Persian and Indic words and
+# join emoji: who types the same name elsewhere leaves them out. Signs that show are not, such as
+# the Arabic number sign.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+_FORMULA = re.compile(r'\s*="(.*)"\s*', re.DOTALL)  # by which a spreadsheet keeps an id as text
+_DIGITS = re.compile(r"0*([1-9][0-9]*|0)(?:\.0+)?")
 _INTEGER = re.compile(r"([+-]?\d{1,18})(?:\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _LINE_BREAKS = re.compile(r"[\r\n]+")
 _INTEGERS = 10**18  # those below have no more digits than `_INTEGER` takes
+
+
+class ClientNames(StrEnum):
+    """Which names are one client's."""
+
+    EXACT = "exact"  # equal ones
+    DIGITS = "digits"  # also those of digits that differ in leading zeros or a trailing .0
 
 
 @dataclass(frozen=True)
@@ -29,6 +50,7 @@ class Schema:
     outcome: str = "exited"
     numeric: tuple[str, ...] = ("lastmonth_activity", "lastyear_activity", "number_of_employees")
     categorical: tuple[str, ...] = ()
+    client_names: ClientNames = ClientNames.EXACT
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -53,10 +75,18 @@ class Schema:
     def canonical(self, column: str) -> Callable[[str], str]:
         """The function that turns a text of this column into its canonical text."""
         if column == self.client:
-            return canonical_client
+            exact = self.client_names is ClientNames.EXACT
+            return canonical_client if exact else canonical_digits
         if column == self.outcome:
             return canonical_outcome
         return canonical_number if column in self.numeric else canonical_text
+
+    def asked_client(self, text: str) -> str:
+        """The name under which a client is known that is asked for by this text."""
+        try:
+            return self.canonical(self.client)(text)
+        except ValueError:  # a name that no client has
+            return text
 
 
 DEFAULT_SCHEMA = Schema()
@@ -73,11 +103,26 @@ def canonical_text(text: str) -> str:
 
 
 def canonical_client(text: str) -> str:
-    """A client's name, which may not be empty."""
-    name = canonical_text(text)
+    """A client's name in NFC on one line: single spaces, nothing invisible, not `="in a formula"`.
+
+    Raises `ValueError` where that is empty, or a word for a missing value.
+    """
+    text = _INVISIBLE.sub("", text)
+    while match := _FORMULA.fullmatch(text):
+        text = match[1].replace('""', '"')
+    name = " ".join(normalize("NFC", text).split())
     if not name:
         raise ValueError("is empty; expected a name")
+    if name.lower() in NO_CLIENT:
+        raise ValueError("is no client but a word for a missing one; expected a name")
     return name
+
+
+def canonical_digits(text: str) -> str:
+    """A client's name; one of digits without leading zeros and a trailing `.0`."""
+    name = canonical_client(text)
+    match = _DIGITS.fullmatch(name)
+    return match[1] if match else name
 
 
 def canonical_number(text: str) -> str:

@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from unicodedata import is_normalized
 
 from pipeline.core.errors import DataError
 from pipeline.core.schema import Schema, csv_line
@@ -22,6 +23,8 @@ BLOCK = 1 << 20  # bytes read at a time
 MAX_ROW = 1_000_000  # characters, over all its lines
 
 _LINE = re.compile(r"[^\r\n]*+(?:\r\n?|\n)")
+# what spreadsheets and pandas make of long ids; `12E4` may be an id
+_SCIENTIFIC = re.compile(r"[1-9](?:[.,][0-9]+[eE]\+?|[eE]\+)[0-9]+")
 _OTHER_FORMATS = {
     b"\x1f\x8b": "is compressed with gzip; expected plain CSV text",
     b"PK\x03\x04": "is a zip archive or spreadsheet; expected plain CSV text",
@@ -52,7 +55,7 @@ class Table:
 
     `columns` are those that must be there, in the order the canonical lines have; further ones
     are left out and named in `extra_columns`. Reasons quote the wrong value unless `quote_values`
-    is false.
+    is false. `warning` is what to look into, once all rows are read.
     """
 
     def __init__(
@@ -66,33 +69,50 @@ class Table:
         self._lines = Lines(stream)
         self._reader = csv.reader(self._checked_lines(), strict=True)
         self._quote_values = quote_values
+        self._client = schema.client
         self._has_client = schema.client in columns
         self._line = 0  # on which the record being read starts
-        self._bad_rows = 0
+        self._rows = self._bad_rows = 0
+        self._scientific: list[str] = []  # clients in scientific notation, as they are written
         header = self._header(columns)
         self.width = len(header)
         self._picks = [(header.index(c), c, schema.canonical(c)) for c in columns]
         self.extra_columns = tuple(name for name in header if name not in columns)
         self._plain = PlainRows(header, columns, schema, MAX_ROW)
 
+    @property
+    def warning(self) -> str | None:
+        """That ids were cut, in words that follow the file's name; None if none was."""
+        if not self._scientific:
+            return None
+        found = f", such as {self._scientific[0]!r}" if self._quote_values else ""
+        return (
+            f"has {self._client} in scientific notation in {len(self._scientific):,} of"
+            f" {self._rows:,} rows{found}: a spreadsheet cut these ids; format the column as text"
+            " there and export it again"
+        )
+
     def blocks(self) -> Iterator[GoodRows | BadRow]:
         """The rows in order; consecutive good ones in one block where they can be read at once.
 
         Rows that are canonical already, as most are, are matched by the thousand; only the others
-        go through the CSV reader.
+        go through the CSV reader. Raises `DataError` also where more than a tenth of the
+        clients are in scientific notation.
         """
-        line, empty = self._lines.taken + 1, True
+        line = self._lines.taken + 1
         while True:
-            if run := self._lines.run(self._plain.run):
-                empty = False
+            if run := self._lines.run(self._plain.run, self._plain.any_run):
+                self._rows += self._lines.taken + 1 - line
                 yield GoodRows(line, self._plain.canonical(run))
             if not (record := next(self._records(), None)):
                 break
-            empty = False
+            self._rows += 1
             yield self._check_row(*record)
             line = self._lines.taken + 1
-        if empty:
+        if not self._rows:
             raise DataError("has a header and no rows below it")
+        if len(self._scientific) > MAX_BAD_SHARE * self._rows:
+            raise DataError(self.warning)
 
     def _header(self, columns: Sequence[str]) -> list[str]:
         header = [name.strip() for name in next((f for _, f in self._records()), [])]
@@ -167,6 +187,8 @@ class Table:
             except ValueError as error:
                 quoted = f"{name} {_cut(fields[i], 40)!r}" if self._quote_values else name
                 return self._bad_row(line, f"{quoted} {error}", fields)
+            if name == self._client and _SCIENTIFIC.fullmatch(values[-1]):
+                self._scientific.append(values[-1])
         return GoodRows(line, csv_line(values) + "\n")
 
     def _bad_row(self, line: int, reason: str, fields: list[str]) -> BadRow:
@@ -210,6 +232,7 @@ class Lines:
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self._text, self._at = "", 0
+        self._is_nfc = True  # and with it each part of the text
         self._ended = False
         self._wrong_byte: int | None = None
         head = stream.peek(4)[:4]
@@ -217,11 +240,15 @@ class Lines:
             if head.startswith(magic):
                 raise DataError(what)
 
-    def run(self, rows: re.Pattern[str]) -> str:
-        """Take whole lines from here on for as long as the pattern matches; perhaps none."""
+    def run(self, rows: re.Pattern[str], any_rows: re.Pattern[str]) -> str:
+        """Take whole lines from here on for as long as the pattern matches; perhaps none.
+
+        The second pattern is for a text that is not in NFC.
+        """
         if self._at == len(self._text):
             self._read()
-        if not (match := rows.match(self._text, self._at)):
+        pattern = rows if self._is_nfc else any_rows
+        if not (match := pattern.match(self._text, self._at)):
             return ""
         self._at = match.end()
         self.taken += match[0].count("\n")
@@ -258,6 +285,7 @@ class Lines:
             text = error.object[: error.start].decode()
             self._wrong_byte, self._ended = error.object[error.start], True
         self._text, self._at = self._text[self._at :] + text, 0
+        self._is_nfc = is_normalized("NFC", self._text)
         return True
 
     def _refuse_wrong_byte(self) -> None:

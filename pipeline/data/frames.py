@@ -45,7 +45,8 @@ def read_table(
     bad: list[BadRow] = []
     rows = 0
     try:
-        for block in Table(stream, schema, columns).blocks():
+        table = Table(stream, schema, columns)
+        for block in table.blocks():
             if isinstance(block, GoodRows):
                 rows += block.text.count("\n")
                 texts.append(block.text)
@@ -55,6 +56,8 @@ def read_table(
             raise DataError(why)
     except DataError as error:
         raise DataError(f"{name} {error}") from None
+    if table.warning:
+        log.warning("%s %s", name, table.warning)
     for row in bad:
         log.warning("%s: line %d is left out: %s", name, row.line, row.reason)
     return frame_of_text("".join(texts), schema, columns)

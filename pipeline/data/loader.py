@@ -196,6 +196,8 @@ class _Reading:
                     lines, size = [], 0
             master.append(lines)
             self.reason = too_many_bad(self.bad, self.rows)
+            if table.warning and not self.reason:
+                log.warning("%s %s", file.name, table.warning)
         except DataError as error:
             self.reason = str(error)
 

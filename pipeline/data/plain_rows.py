@@ -6,7 +6,7 @@ Most rows are. The CSV reader, with one check a field, takes ten times as long a
 import re
 from collections.abc import Sequence
 
-from pipeline.core.schema import Schema
+from pipeline.core.schema import ClientNames, Schema
 
 MAX_COLUMNS = 200  # of a table: a pattern of more takes seconds to make
 MAX_CHARACTERS = 10_000  # of a field
@@ -17,25 +17,52 @@ _NUMBER = (
     r"(?:(?:-?[1-9][0-9]{0,17}+|0)(?:\.0)?+"
     r"|-?(?:[1-9][0-9]{0,8}\.[0-9]{0,5}[1-9]|0\.(?!0000)[0-9]{0,13}[1-9]))?"
 )
+# What a client's name has, but for spaces, where a row is plain: what it keeps in its canonical
+# form, in a text in NFC and in any. What it has is found faster than what it may not have.
+_ANY_LETTERS = r"!#-+\--~\xa1-\xac\xae-\u02ff"
+_NFC_LETTERS = (
+    r"!#-+\--~\xa1-\xac\xae-\u034e\u0350-\u061b\u061d-\u115e\u1161-\u167f\u1681-\u17b3"
+    r"\u17b6-\u180a\u1810-\u1fff\u2010-\u2027\u2030-\u205e\u2070-\u2fff\u3001-\u3163"
+    r"\u3165-\ufdff\ufe10-\ufefe\uff00-\uff9f\uffa1-\uffef\ufffc-\U0001bc9f"
+    r"\U0001bca4-\U0001d172\U0001d17b-\U000dffff\U000e1000-\U0010ffff"
+)
+_WORDS = 20  # of a client's name, each of no more than a twentieth of a field's characters
+# names that are not plain: all words for missing, and all in scientific notation (and a few others,
+# for a simple pattern); for `ClientNames.DIGITS` those that it shortens
+_ODD = (r"[nN#?\-][aelnou/AELNOU]{0,3}+", r"[1-9][.eE][0-9eE+]++")
+_ODD_DIGITS = (r"0[0-9]++(?:\.0+)?", r"[1-9][0-9]*+\.0+", r"0\.0+")
 
 
 class PlainRows:
     """The rows of a file with this header that are canonical, but for their order and for a `.0`.
 
-    Nothing in them is quoted, so a line is a row. No row has more than `max_row` characters.
+    Nothing in them is quoted, so a line is a row. No row has more than `max_row` characters. `run`
+    matches them in a text that is in NFC, `any_run` in any text, and fewer of them.
     """
 
     def __init__(
         self, header: Sequence[str], columns: Sequence[str], schema: Schema, max_row: int
     ) -> None:
         if len(header) > MAX_COLUMNS:
-            self.run = re.compile("")
+            self.run = self.any_run = re.compile("")
             return
         longest = max(1, min(MAX_CHARACTERS, max_row // len(header) - 1))
         other = f"[^{_SPECIAL}]{{0,{longest}}}+"
-        fields = [_field(name, schema, longest) if name in columns else other for name in header]
-        # a line with nothing on it is no row, even where the only field may be empty
-        self.run = re.compile(rf"(?:(?!\r?\n){','.join(fields)}\r?\n)*+")
+
+        def pattern(letters: str) -> re.Pattern[str]:
+            fields = [
+                _client(schema, letters, longest)
+                if name == schema.client and name in columns
+                else _field(name, schema, longest)
+                if name in columns
+                else other
+                for name in header
+            ]
+            # a line with nothing on it is no row, even where the only field may be empty
+            start = r"(?!\r?\n)" if len(header) == 1 else ""
+            return re.compile(rf"(?:{start}{','.join(fields)}\r?\n)*+")
+
+        self.run, self.any_run = pattern(_NFC_LETTERS), pattern(_ANY_LETTERS)
         texts = {schema.client, *schema.categorical}
         self._is_text = [name in texts for name in columns]
         self._span: re.Pattern[str] | None = None
@@ -74,8 +101,15 @@ class PlainRows:
 def _field(column: str, schema: Schema, longest: int) -> str:
     """A pattern for texts of a column, of up to so many characters, that are canonical."""
     if column == schema.outcome:
-        return r"(?:[01](?:\.0)?)?"
+        return r"(?:[01](?:\.0)?+)?+"
     if column in schema.numeric:
         return _NUMBER
-    text = rf"[^\s{_SPECIAL}][^{_SPECIAL}]{{0,{longest}}}+(?<!\s)"
-    return text if column == schema.client else f"(?:{text})?"
+    return rf"(?:[^\s{_SPECIAL}][^{_SPECIAL}]{{0,{longest}}}+(?<!\s))?"
+
+
+def _client(schema: Schema, letters: str, longest: int) -> str:
+    """A pattern for names of clients, made of these letters, that are canonical."""
+    odd = _ODD if schema.client_names is ClientNames.EXACT else (*_ODD, *_ODD_DIGITS)
+    none = "".join(rf"(?!{names}[,\r\n])" for names in odd)
+    word = f"[{letters}]{{1,{max(1, longest // _WORDS)}}}+"
+    return rf"{none}{word}(?: {word}){{0,{_WORDS - 1}}}+"

@@ -84,9 +84,7 @@ def current_path(path: Path, on_record: MasterState) -> Path:
     """Where the rows on record are: a run may be killed before it puts a new file in its place."""
     other = next_path(path)
     record = on_record.record
-    if not record or not other.exists() or not file_fault(path, record):
-        return path
-    return path if file_fault(other, record) else other
+    return other if record and other.exists() and not file_fault(other, record) else path
 
 
 def check_rows(path: Path, history: History) -> None:

@@ -1,18 +1,20 @@
 """`finaldata.csv` made anew: from the input folder, without some lines, or from an earlier form."""
 
 import csv
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress, islice
 from pathlib import Path
 from secrets import randbits
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.files import sync_folder
 from pipeline.core.formatting import pluralize
-from pipeline.core.schema import Schema
+from pipeline.core.schema import Schema, csv_line
 from pipeline.data.loader import Counts
 from pipeline.observations import master_files as files
 from pipeline.observations.rewriting import line_batches, lines_at, write_ordered, write_outcomes
@@ -34,6 +36,7 @@ from pipeline.storage.ledger import Former, LogFile, MasterState, Span
 
 COPIED = 1 << 16  # rows at a time
 MAX_LOOKED_AT = 100
+_CELL = re.compile(rb'"(?:[^"]|"")*"|[^,]*')
 MAX_NAMED = 5  # clients named of those whose rows go
 
 History = Mapping[str, Sequence[Former]]  # all contents of each file on record, in their order
@@ -235,3 +238,24 @@ def rows_gone(renewal: Renewal, schema: Schema, size: int) -> Gone:
 
 def _client(line: bytes) -> str:
     return next(csv.reader([line.decode(errors="replace")]))[0]
+
+
+def renamed(lines: Sequence[bytes], schema: Schema, others: dict[bytes, bytes]) -> list[bytes]:
+    """Lines of an earlier version, with the names of clients as they are written now.
+
+    Those that differ are added to `others`, empty for those that are no client any more.
+    """
+    canonical, kept = schema.canonical(schema.client), []
+    for line in lines:
+        cell = cast("re.Match[bytes]", _CELL.match(line))[0]
+        text = cell.decode()
+        name = text[1:-1].replace('""', '"') if text.startswith('"') else text
+        try:
+            now = csv_line((canonical(name),)).encode()
+        except ValueError:
+            others[cell] = b""
+            continue
+        if now != cell:
+            others[cell], line = now, now + line[len(cell) :]
+        kept.append(line)
+    return kept

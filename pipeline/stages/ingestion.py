@@ -27,7 +27,7 @@ from pipeline.observations.master_files import (
     put_in_place,
 )
 from pipeline.observations.master_writer import NOTHING, MasterWriter
-from pipeline.observations.renewal import Gone, Renewal, rows_gone
+from pipeline.observations.renewal import Gone, Renewal, renamed, rows_gone
 from pipeline.observations.rewriting import line_batches
 from pipeline.observations.row_keys import loaded_keys
 from pipeline.observations.sightings import SightingsLog
@@ -177,24 +177,29 @@ def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withd
 
 
 def _take_over(config: Config, history: History) -> None:
-    """Make the files of an earlier version's rows, whose lines are the only ones on record."""
-    path, state = config.finaldata_path, ledger.master_state(history)
+    """Make the files of an earlier version's rows, whose lines are the only ones on record.
+
+    Its names of clients are written as they are now; a row without a client by that is left out.
+    """
+    path, state, schema = config.finaldata_path, ledger.master_state(history), config.schema
     check_rows(path, history)
-    check_columns(path, config.schema)
+    check_columns(path, schema)
     log.info("%s is of an earlier version: it is taken over", path)
-    with Renewal(path, config.schema, {}, None, history.check_lock) as master:
+    others: dict[bytes, bytes] = {}  # names that are written otherwise now
+    with Renewal(path, schema, {}, None, history.check_lock) as master:
         for number, name, sha256, start, end in ledger.byte_spans(history):
             for lines in line_batches(path, start, end):
-                master.append(lines)
+                master.append(renamed(lines, schema, others))
             master.accept(number, name, sha256, [])
         renewed, spans = master.save()
         ledger.renew_files(history, [], [], spans, renewed)
         finish(path, renewed)
-    if renewed.rows < state.rows:
-        log.info(
-            "%s rows were of observations that had come before, with another outcome",
-            f"{state.rows - renewed.rows:,}",
-        )
+    for before, after in list(others.items())[:MAX_NAMED]:
+        log.warning("client %s is written %s now", before.decode(), after.decode() or "nowhere")
+    log.info(
+        "%s: %s rows, %s of clients written otherwise",
+        *(path, f"{renewed.rows:,} of {state.rows:,}", pluralize(len(others), "name")),
+    )
 
 
 @contextmanager

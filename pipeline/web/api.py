@@ -283,8 +283,9 @@ def risk() -> RankedClients:
 @_route("GET", "/risk/<text:client>", 401, 404, 503, parameters=(CLIENT,))
 def client_risk(client: str) -> RankedClient:
     """One client of the ranking."""
-    ranking = get_state().ranking.ranking()
-    if found := ranked_clients(ranking[ranking["client"] == client]):
+    state = get_state()
+    ranking, name = state.ranking.ranking(), state.config.schema.asked_client(client)
+    if found := ranked_clients(ranking[ranking["client"] == name]):
         return found[0]
     raise RequestError(404, "no client of that name is in the ranking")
 

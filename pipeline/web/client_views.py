@@ -68,7 +68,7 @@ class Listing:
     rows: tuple[dict[str, Any], ...]  # as `ranking_to_dicts` makes them
 
 
-def query_of(asked: dict[str, str]) -> Query:
+def query_of(asked: dict[str, str], schema: Schema) -> Query:
     """The query that the arguments of a request make; raises `RequestError`."""
     band, sort, page = asked.get("band", ""), asked.get("sort", "risk"), asked.get("page", "1")
     if band not in ("", *BANDS):
@@ -77,7 +77,7 @@ def query_of(asked: dict[str, str]) -> Query:
         raise RequestError(400, f"sort must be one of {', '.join(ORDERS)}")
     if not (page.isascii() and page.isdigit() and len(page) < 8 and int(page) > 0):
         raise RequestError(400, "page must be a whole number of at least 1")
-    text = " ".join(asked.get("q", "").split())[:_MAX_TEXT]
+    text = " ".join(schema.asked_client(asked.get("q", "")).split())[:_MAX_TEXT]
     return Query(text, band, asked.get("contact", "") == "yes", sort, int(page))
 
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from pipeline.core.config import REPORT_FORMATS
 from pipeline.core.errors import HistoryError, NotRecordedError
-from pipeline.ranking.current_ranking import CurrentRanking, file_stamp, history_stamp
+from pipeline.ranking.current_ranking import file_stamp, history_stamp
 from pipeline.ranking.ranking_file import BANDS, ranking_to_dicts
 from pipeline.reporting.document import Section
 from pipeline.reporting.html import rendered, static
@@ -64,7 +64,7 @@ def overview() -> Response:
     return page(
         "index.html",
         state=page_health(config, state.ranking, state.live),
-        **_listed(state.ranking),
+        **_listed(state),
         bands=BANDS,
         contents=[(section.key, section.title) for section in sections],
         sections=Markup(html),
@@ -82,11 +82,11 @@ def _rendered_sections(state: ServerState) -> tuple[tuple[Section, ...], str]:
     return sections, rendered("sections.html", sections=sections)
 
 
-def _listed(latest: CurrentRanking) -> dict[str, object]:
+def _listed(state: ServerState) -> dict[str, object]:
     """The part of the ranking that is asked for, or why there is none."""
-    query = query_of(request.args.to_dict())
+    query = query_of(request.args.to_dict(), state.config.schema)
     try:
-        return {"listing": listing(latest.ranking(), query), "unlisted": ""}
+        return {"listing": listing(state.ranking.ranking(), query), "unlisted": ""}
     except NotRecordedError:
         why = "No ranking has been written yet: run python fullprocess.py."
     except HistoryError as error:
@@ -98,15 +98,16 @@ def _listed(latest: CurrentRanking) -> dict[str, object]:
 @pages.get("/clients")
 def clients() -> Response:
     """The list of clients alone."""
-    found = listing(get_state().ranking.ranking(), query_of(request.args.to_dict()))
-    return page("clients.html", listing=found, bands=BANDS)
+    state = get_state()
+    query = query_of(request.args.to_dict(), state.config.schema)
+    return page("clients.html", listing=listing(state.ranking.ranking(), query), bands=BANDS)
 
 
 @pages.get("/client")
 def client() -> Response:
     """One client."""
     state = get_state()
-    name = request.args.get("name", "")
+    name = state.config.schema.asked_client(request.args.get("name", ""))
     ranking = state.ranking.ranking()
     found = ranking[ranking["client"] == name]
     if not (record := client_record(state.config, readable_release(state.config), name)):

@@ -6,7 +6,6 @@ import platform
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from modelling import MIXED, random_table
-from sandbox import PROJECT, SHARED, Sandbox, client_rows, needs_shared
+from sandbox import PROJECT, SHARED, Sandbox, client_rows, needs_shared, schema_keys
 
 from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.data.frames import frame_of
@@ -76,6 +75,7 @@ def test_the_manifest_tells_what_the_model_is_made_of(source: Sandbox) -> None:
             "outcome": "exited",
             "numeric": FEATURES,
             "categorical": [],
+            "client_names": "exact",
         },
         "versions": {
             "python": platform.python_version(),
@@ -176,7 +176,7 @@ def test_the_same_data_give_the_same_bytes_after_a_model_was_loaded(deployed: Sa
 @pytest.mark.slow
 def test_the_same_data_give_the_same_bytes_in_separate_processes(sandbox: Sandbox) -> None:
     (sandbox.root / "sourcedata/a.csv").write_text(random_table(MIXED).to_csv(index=False))
-    sandbox.configure(schema=asdict(MIXED))
+    sandbox.configure(schema=schema_keys(MIXED))
     sandbox.run("ingestion")
     twin = sandbox.root.parent / f"{sandbox.root.name}-twin"
     shutil.copytree(sandbox.root, twin)

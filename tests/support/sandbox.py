@@ -5,13 +5,14 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.core.config import Config, load_config
+from pipeline.core.schema import Schema
 from pipeline.storage.history import open_history
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -40,6 +41,11 @@ def client_rows(
         said = str(int(leaves)) if outcome is None else outcome
         rows.append(f"client{i:05d},{10 + (i * 13) % 40},{200 + (i * 29) % 300},{employees},{said}")
     return rows
+
+
+def schema_keys(schema: Schema) -> dict[str, Any]:
+    """What the key `schema` of a config.json holds for this schema."""
+    return {key: value for key, value in asdict(schema).items() if key != "client_names"}
 
 
 @dataclass(frozen=True)

@@ -192,6 +192,7 @@ def test_every_config_key_is_documented_with_its_default(sandbox: Sandbox) -> No
     assert (shown["heartbeat_url"], config.heartbeat_url) == ("null", None)
     assert json.loads(shown["risk_bands"]) == asdict(config.risk_bands)
     assert shown["api_url"] == config.api_url
+    assert json.loads(shown["client_names"]) == config.schema.client_names
     policy = asdict(config.policy) | asdict(config.policy.worth)
     assert {key: json.loads(shown[key]) for key in POLICY_KEYS} == {
         key: policy[key] for key in POLICY_KEYS

@@ -1,11 +1,10 @@
 """How good the models are on real tables, as the README's table says."""
 
 import sys
-from dataclasses import asdict
 
 import pandas as pd
 import pytest
-from sandbox import PROJECT, SHARED, Sandbox, needs_shared
+from sandbox import PROJECT, SHARED, Sandbox, needs_shared, schema_keys
 
 from pipeline.core.policy import Policy
 from pipeline.core.schema import Schema
@@ -48,7 +47,7 @@ def bank(world: Sandbox, **keys: object) -> None:
     header, *rows = (SHARED / "public/bank_10000.csv").read_text().splitlines()
     world.write("sourcedata/a.csv", rows[:8000], header)
     world.write("testdata/testdata.csv", rows[9000:10_000], header)
-    world.configure(schema={**asdict(BANK)}, **keys)
+    world.configure(schema=schema_keys(BANK), **keys)
 
 
 @pytest.mark.slow
@@ -86,7 +85,7 @@ def test_a_schema_is_any_table(sandbox: Sandbox) -> None:
     sandbox.write("sourcedata/a.csv", rows[::2], header)
     sandbox.write("testdata/testdata.csv", rows[1::2], header)
     numeric = header.split(",")[1:-1]
-    sandbox.configure(schema=asdict(Schema("client", "churn", tuple(numeric))), model="auto")
+    sandbox.configure(schema=schema_keys(Schema("client", "churn", tuple(numeric))), model="auto")
     result = sandbox.run("fullprocess")
     assert result.code == 0, result.err
     ((kind,),) = sandbox.query("SELECT count(*) FROM deployments")

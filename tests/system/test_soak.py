@@ -40,7 +40,7 @@ ODD_NAMES = [
     "-Minus Ltd",
     "Ünïcode & Søn",
     "'=a",
-    "NA",
+    "<NA>",
 ]
 
 Rows = list[list[str]]

@@ -388,7 +388,7 @@ def test_one_client_s_risk_is_its_line_of_the_ranking(
 
 NAMES = [
     *("Müller & Söhne", "Smith / Jones", "a/b/c", "50% Off?", "O'Neill #2", "株式会社", "007"),
-    *("=1+1", "-dash", "@home", "'quoted", "NA", "null", "Über Ltd.", 'The "Best", Inc.'),
+    *("=1+1", "-dash", "@home", "'quoted", "<NA>", "nil", "Über Ltd.", 'The "Best", Inc.'),
     *("C:\\Corp", "1e5", "True", "ends/", "x//y", "/x", "//"),
 ]
 

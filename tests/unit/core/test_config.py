@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from pipeline.core.config import OPTIONAL_KEYS, PRACTICE_KEYS, Config, RiskBands, load_config
 from pipeline.core.errors import ConfigError
 from pipeline.core.policy import Policy, Worth
-from pipeline.core.schema import DEFAULT_LABELS, DEFAULT_SCHEMA, Schema
+from pipeline.core.schema import DEFAULT_LABELS, DEFAULT_SCHEMA, ClientNames, Schema
 
 FIVE = {
     "input_folder_path": "sourcedata",
@@ -87,6 +88,21 @@ def test_every_optional_key_is_heeded(tmp_path: Path) -> None:
     assert (config.keep_history_days, config.keep_releases) == (30, 2)
     assert config.risk_bands == RiskBands(high=0.9, medium=0.5)
     assert (config.api_url, config.heartbeat_url) == ("https://example.org", "http://monitor/x")
+
+
+def test_client_names_are_part_of_the_schema(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, client_names="digits"))
+    assert config.schema == replace(DEFAULT_SCHEMA, client_names=ClientNames.DIGITS)
+    assert config.labels == DEFAULT_LABELS
+    schema = {"client": "id", "outcome": "left", "numeric": ["age"]}
+    config = load_config(written(tmp_path, client_names="digits", schema=schema))
+    assert config.schema == Schema("id", "left", ("age",), client_names=ClientNames.DIGITS)
+
+
+def test_other_client_names_are_reported(tmp_path: Path) -> None:
+    assert problems_of(written(tmp_path, client_names="Digits")) == [
+        '"client_names" must be one of "exact", "digits", not "Digits"'
+    ]
 
 
 def test_api_url_may_be_null(tmp_path: Path) -> None:

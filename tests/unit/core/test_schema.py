@@ -2,11 +2,15 @@ import random
 import struct
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.core.schema import (
     DEFAULT_SCHEMA,
+    ClientNames,
     Schema,
     canonical_client,
+    canonical_digits,
     canonical_number,
     canonical_outcome,
     canonical_text,
@@ -133,14 +137,104 @@ def test_another_outcome_is_refused(text: str) -> None:
         canonical_outcome(text)
 
 
-@pytest.mark.parametrize("text", ["", "   ", "\n"])
+@pytest.mark.parametrize("text", ["", "   ", "\n", "\u200b \ufeff", '=""', "\u3164"])
 def test_a_client_has_a_name(text: str) -> None:
     with pytest.raises(ValueError, match=r"^is empty; expected a name$"):
         canonical_client(text)
 
 
-def test_a_client_may_be_called_na() -> None:
-    assert canonical_client("NA") == "NA"
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("NULL", "null", "nan", "NaN", "None", "NONE", "NA", "n/a", "#N/A", "-", "?"),
+        *(" NULL ", "\ufeffnan", '="N/A"'),
+    ],
+)
+def test_a_word_for_missing_is_no_client(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^is no client but a word for a missing one; expected"):
+        canonical_client(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Cafe\u0301 Ko\u0308ln GmbH", "Café Köln GmbH"),
+        ("Café\xa0Köln\u2009\u202fGmbH\u3000", "Café Köln GmbH"),
+        ("Café  Köln \t GmbH", "Café Köln GmbH"),
+        ("\ufeffCafé Köln GmbH", "Café Köln GmbH"),
+        ("Ca\u200bfé\u2060 Kö\xadln\u200e GmbH\u202c", "Café Köln GmbH"),
+        ("a\u200c\u200d\ufe0f\x07\x7f\x9fb", "ab"),
+        ("e\u200d\u0301", "é"),  # what was apart comes together
+        ("\u0600\u0661", "\u0600\u0661"),  # a sign that shows, though of the category Cf
+        ("\u0391\u0301", "\u0386"),
+        ("\u212b", "Å"),
+        ('="0000001"', "0000001"),
+        (' ="0000001" ', "0000001"),
+        ('\ufeff=" 00  01 "', "00 01"),
+        ('="The ""Best"""', 'The "Best"'),
+        ('="=""0001"""', "0001"),
+        ('=""', None),
+        ('="', '="'),
+        ("=1+1", "=1+1"),
+        ("000010", "000010"),
+        ("10.0", "10.0"),
+        ("Naan", "Naan"),
+        ("--", "--"),
+        ("ACME", "ACME"),
+    ],
+)
+def test_ways_to_write_a_name_have_one_text(text: str, name: str | None) -> None:
+    if name is None:
+        with pytest.raises(ValueError, match="empty"):
+            canonical_client(text)
+    else:
+        assert canonical_client(text) == name
+
+
+@given(
+    st.text(st.characters() | st.sampled_from('="\u0301\u200d\xa0 \u1100\u1161\u034f'), max_size=9)
+)
+def test_a_canonical_name_stays_as_it_is(text: str) -> None:
+    for canonical in (canonical_client, canonical_digits):
+        try:
+            name = canonical(text)
+        except ValueError:
+            continue
+        assert canonical(name) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        *(("000010", "10"), ("10", "10"), ("10.0", "10"), ("0010.00", "10"), ('="0010"', "10")),
+        *(("0000", "0"), ("0.0", "0"), ("00.0", "0"), ("100", "100"), ("0" * 99, "0")),
+        *(("10.", "10."), ("10.5", "10.5"), ("010 A", "010 A"), ("-01", "-01"), (".0", ".0")),
+        *(("\u0660\u0661", "\u0660\u0661"), ("1.0.0", "1.0.0"), ("Acme 2.0", "Acme 2.0")),
+    ],
+)
+def test_names_of_digits_may_lose_zeros(text: str, name: str) -> None:
+    assert canonical_digits(text) == name
+
+
+@pytest.mark.parametrize(
+    "text", ["0" * 131_000 + "x", "9." + "0" * 131_000 + "x", '="' * 65_000 + "x"]
+)
+def test_a_long_name_takes_no_time(text: str) -> None:
+    assert canonical_digits(text) == text
+
+
+@pytest.mark.parametrize(
+    ("asked", "exact", "digits"),
+    [
+        ("\ufeffacme ", "acme", "acme"),
+        ("0010", "0010", "10"),
+        ("", "", ""),
+        ("NULL", "NULL", "NULL"),
+    ],
+)
+def test_a_client_is_asked_for_as_it_may_be_written(asked: str, exact: str, digits: str) -> None:
+    assert DEFAULT_SCHEMA.asked_client(asked) == exact
+    assert Schema(client_names=ClientNames.DIGITS).asked_client(asked) == digits
 
 
 def test_a_category_may_be_called_na() -> None:

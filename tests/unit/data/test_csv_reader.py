@@ -86,6 +86,12 @@ def test_blank_lines_are_passed_over_and_counted() -> None:
     assert rows == [GoodRow(5, "a,1,2,3,0"), GoodRow(7, "b,1,2,3,0")]
 
 
+def test_many_words_may_be_too_long_for_a_field() -> None:
+    assert fault(f"{HEADER}\n{' '.join(['x' * 9_000] * 16)},1,2,3,0\n") == (
+        "has a field of more than 131,072 characters in line 2"
+    )
+
+
 def test_a_line_break_within_quotes_becomes_a_space_and_is_counted() -> None:
     rows = list(table(f'{HEADER}\n"Acme\nLtd",1,2,3,0\nb,1,2,3,0\n'))
     assert rows == [GoodRow(2, "Acme Ltd,1,2,3,0"), GoodRow(4, "b,1,2,3,0")]
@@ -126,6 +132,10 @@ def test_a_fault_far_down_comes_after_the_rows_above_it() -> None:
         ("a,inf,2,3,0", "lastmonth_activity 'inf' is not a number"),
         (",1,2,3,0", "corporation '' is empty; expected a name"),
         ("  ,1,2,3,0", "corporation '  ' is empty; expected a name"),
+        (
+            "NULL,1,2,3,0",
+            "corporation 'NULL' is no client but a word for a missing one; expected a name",
+        ),
         ("a,1,2,3,2", "exited '2' is not an outcome (0, 1 or empty)"),
         ("a,1,2,3,perhaps", "exited 'perhaps' is not an outcome (0, 1 or empty)"),
         ("a,1,2,3,1e400", "exited '1e400' is not an outcome (0, 1 or empty)"),
@@ -162,6 +172,46 @@ def test_a_value_with_a_line_break_is_reported_on_one_line() -> None:
 def test_the_rows_after_a_bad_one_go_on() -> None:
     rows = list(table(f"{HEADER}\na,x,2,3,0\nb,1,2,3,1\n"))
     assert [type(row) for row in rows] == [BadRow, GoodRow]
+
+
+SCIENTIFIC = "a spreadsheet cut these ids; format the column as text there and export it again"
+
+
+def cut_ids(count: int, rows: int, text: str = "1.23456E+11") -> str:
+    names = [text] * count + [f"C{i}" for i in range(rows - count)]
+    return "\n".join([HEADER, *[f"{name},1,2,3,0" for name in names], ""])
+
+
+@pytest.mark.parametrize("text", ["1.23456E+11", "1.2e+07", "1E+20", "1.23456E11", '"1,23456E+11"'])
+def test_names_in_scientific_notation_are_warned_of(text: str) -> None:
+    rows = table(cut_ids(2, 20, text))
+    assert all(isinstance(row, GoodRow) for row in rows)
+    shown = repr(text.strip('"'))
+    assert rows.warning == (
+        f"has corporation in scientific notation in 2 of 20 rows, such as {shown}: {SCIENTIFIC}"
+    )
+
+
+def test_a_table_of_more_than_a_tenth_of_them_is_refused() -> None:
+    assert fault(cut_ids(3, 29)) == (
+        "has corporation in scientific notation in 3 of 29 rows, such as '1.23456E+11':"
+        f" {SCIENTIFIC}"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["12E4", "1e5", "E+11", "1.5", "A1.2E+3", "1.2E+3 Ltd", "12.5E+3", "1.2E-3"]
+)
+def test_other_names_may_look_like_numbers(name: str) -> None:
+    rows = table(cut_ids(20, 20, name))
+    assert len(list(rows)) == 20
+    assert rows.warning is None
+
+
+def test_a_number_in_scientific_notation_is_one() -> None:
+    rows = table(f"{HEADER}\na,1.5E+3,2,3,0\n")
+    assert list(rows) == [GoodRow(2, "a,1500,2,3,0")]
+    assert rows.warning is None
 
 
 def test_bad_values_in_extra_columns_do_not_matter() -> None:
@@ -234,7 +284,7 @@ def lines_of(content: bytes) -> Lines:
 def all_lines(content: bytes, pattern: re.Pattern[str] = NEVER) -> list[str]:
     text, found = lines_of(content), []
     while True:
-        run = text.run(pattern)
+        run = text.run(pattern, pattern)
         found += re.findall(r"[^\n]*\n", run)
         if not (line := text.line()):
             assert text.taken == len(found)
@@ -293,11 +343,11 @@ def test_the_first_wrong_byte_is_reported_after_the_lines_before_it(
 
 def test_a_run_ends_where_the_pattern_does() -> None:
     text = lines_of(b"a\nb\nC\nd\n")
-    assert text.run(SMALL) == "a\nb\n"
-    assert text.run(SMALL) == ""
+    assert text.run(SMALL, SMALL) == "a\nb\n"
+    assert text.run(SMALL, SMALL) == ""
     assert (text.line(), text.taken) == ("C\n", 3)
-    assert (text.run(SMALL), text.taken) == ("d\n", 4)
-    assert text.run(SMALL) == text.line() == ""
+    assert (text.run(SMALL, SMALL), text.taken) == ("d\n", 4)
+    assert text.run(SMALL, SMALL) == text.line() == ""
 
 
 def test_a_line_without_end_is_given_in_pieces() -> None:

@@ -96,6 +96,15 @@ def test_a_bad_row_is_left_out_with_a_warning(caplog: pytest.LogCaptureFixture) 
     assert caplog.messages == ["a.csv: line 12 is left out: age 'old' is not a number"]
 
 
+def test_ids_that_a_spreadsheet_cut_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    rows = "".join(f"{i},{i},x,0\n" for i in range(9))
+    read(f"id,age,land,left\n{rows}1.5E+11,1,x,0\n")
+    (message,) = caplog.messages
+    assert message.startswith(
+        "a.csv has id in scientific notation in 1 of 10 rows, such as '1.5E+1"
+    )
+
+
 def test_too_many_bad_rows_refuse_the_table_by_name() -> None:
     with pytest.raises(DataError) as caught:
         read("id,age,land,left\n1,40,x,0\n2,old,x,0\n")

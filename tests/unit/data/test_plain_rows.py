@@ -1,4 +1,6 @@
 import io
+from dataclasses import replace
+from unicodedata import is_normalized
 
 import pytest
 from hypothesis import given, settings
@@ -6,8 +8,9 @@ from hypothesis import strategies as st
 from tables import RowTable
 
 from pipeline.core.errors import DataError
-from pipeline.core.schema import DEFAULT_SCHEMA, Schema
-from pipeline.data.csv_reader import GoodRows
+from pipeline.core.schema import DEFAULT_SCHEMA, ClientNames, Schema, canonical_client
+from pipeline.data.csv_reader import MAX_ROW, GoodRows
+from pipeline.data.plain_rows import PlainRows
 
 
 def stream(content: str | bytes) -> io.BufferedReader:
@@ -27,6 +30,11 @@ CELLS = st.one_of(
     st.sampled_from(
         ['"a"', '"a,b"', '"a""b"', 'a"b', '"a\nb"', '"', "a\rb", "\0", "\x85", "\ufeff"]
     ),
+    st.sampled_from(
+        ["a  b", "e\u0301", "\u0301", "a\u200bb", "\u212b", "αβγ", "日本", "🙂", "a\x7f"]
+    ),
+    st.sampled_from(["NULL", "#N/A", "-", "?", "None", "Nell", '="07"', '"=""07"""', "x" * 600]),
+    st.sampled_from(["1.5E+11", "2e+7", "1.5e9", "1e5", "0010", "10.0", "0", "00", "0.00", "0x"]),
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
     st.integers(-(10**19), 10**19).map(str),
     st.decimals(-(10**12), 10**12, places=4).map(str),
@@ -34,6 +42,7 @@ CELLS = st.one_of(
     st.text(alphabet='ab01.,-" \t\r\n\0\xa0é', max_size=6),
 )
 SCHEMA = Schema("id", "left", ("n", "m"), ("land",))
+SCHEMAS = {names: replace(SCHEMA, client_names=names) for names in ClientNames}
 HEADERS = st.one_of(
     st.just(list(SCHEMA.columns)),
     st.permutations(SCHEMA.columns),
@@ -62,35 +71,86 @@ def client_tables(draw: st.DrawFn) -> str:
     return end.join(",".join(row) for row in (header, *rows)) + last
 
 
-def read_by(text: str, columns: tuple[str, ...], max_columns: int) -> list[object] | str:
+def read_by(
+    text: str, columns: tuple[str, ...], max_columns: int, schema: Schema = SCHEMA
+) -> list[object] | str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.data.plain_rows.MAX_COLUMNS", max_columns)
         patch.setattr("pipeline.data.csv_reader.BLOCK", 40)
         try:
-            return list(RowTable(stream(text), SCHEMA, columns))
+            table = RowTable(stream(text), schema, columns)
+            return [*table, table.warning]
         except DataError as error:
             return str(error)
 
 
 @settings(max_examples=250, deadline=None)
-@given(client_tables(), st.booleans())
-def test_a_table_is_read_as_if_the_csv_reader_had_every_row(text: str, whole: bool) -> None:
-    columns = SCHEMA.columns if whole else SCHEMA.features
-    assert read_by(text, columns, 200) == read_by(text, columns, 0)
+@given(client_tables(), st.booleans(), st.sampled_from(ClientNames))
+def test_a_table_is_read_as_if_the_csv_reader_had_every_row(
+    text: str, whole: bool, names: ClientNames
+) -> None:
+    columns, schema = SCHEMA.columns if whole else SCHEMA.features, SCHEMAS[names]
+    assert read_by(text, columns, 200, schema) == read_by(text, columns, 0, schema)
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(CELLS, min_size=1, max_size=9), st.sampled_from(["\n", "\r\n"]))
+@given(
+    st.lists(CELLS, min_size=1, max_size=9),
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from(ClientNames),
+)
 def test_a_single_column_is_read_as_if_the_csv_reader_had_every_row(
-    cells: list[str], end: str
+    cells: list[str], end: str, names: ClientNames
 ) -> None:
+    schema = SCHEMAS[names]
     for name in SCHEMA.columns:
         text = end.join([name, *cells, ""])
-        assert read_by(text, (name,), 200) == read_by(text, (name,), 0)
+        assert read_by(text, (name,), 200, schema) == read_by(text, (name,), 0, schema)
 
 
-def test_most_rows_are_taken_in_one_block() -> None:
-    rows = [f"größe {i},{i},-{i}.25,,{i % 2}" for i in range(1, 5000)]
+ODD_NAMES = [
+    *("NULL", "nan", "None", "NA", "n/a", "#N/A", "-", "?", "a  b", "a\u200bb", '="07"', "a\tb"),
+    *("e\u0301", "\u212b", "\u03b1\u0301", "1.5E+11", "2e+7", "1.5e9"),
+]
+ODD_DIGITS = ["0010", "00", "007.0", "10.0", "0.00", "5.0"]
+SHOWN = ["Nell", "Nona", "12e4", "1.5", "0", "0x", "N/A Ltd", "éα", "10", "x" * 600, "a b c"]
+
+
+@pytest.mark.parametrize("name", [*ODD_NAMES, *ODD_DIGITS, *SHOWN], ids=lambda name: name[:9])
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+@pytest.mark.parametrize("before", ["a", "e\u0301"])
+def test_a_name_among_others_is_read_as_the_csv_reader_does(
+    name: str, schema: Schema, before: str
+) -> None:
+    names = [before, *[f"C{i}" for i in range(12)], name, "b"]
+    text = "\n".join([schema.header, *[f"{name},1,2,x,0" for name in names], ""])
+    assert read_by(text, schema.columns, 200, schema) == read_by(text, schema.columns, 0, schema)
+
+
+def test_a_plain_name_has_every_character_that_its_canonical_form_keeps() -> None:
+    columns = DEFAULT_SCHEMA.columns
+    plain = PlainRows(columns, columns, DEFAULT_SCHEMA, MAX_ROW)
+    # all that are odd, and those beside them
+    odd = (
+        (0, 0x3200),
+        (0xF000, 0x10400),
+        (0x1BC00, 0x1BD00),
+        (0x1D100, 0x1D200),
+        (0xDFF00, 0xE1100),
+    )
+    every = [c for span in odd for c in map(chr, range(*span)) if is_normalized("NFC", c)]
+    kept = [c for c in every if c not in ',"' and canonical_client(f"本{c}本") == f"本{c}本"]
+    assert [c for c in every if plain.run.fullmatch(f"本{c}本,,,,\n")] == kept
+    assert [c for c in every if plain.any_run.fullmatch(f"x{c}x,,,,\n")] == [
+        c for c in kept if c < "\u0300"
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["größe", "Noel N.", "Ελλάς", "Юлия", "مثال", "हिन्दी", "株式会社 🙂", "00.0"]
+)
+def test_most_rows_are_taken_in_one_block(name: str) -> None:
+    rows = [f"{name} {i},{i},-{i}.25,,{i % 2}" for i in range(1, 5000)]
     text = "\n".join([DEFAULT_SCHEMA.header, *rows, ""])
     (block,) = RowTable(stream(text), DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns).blocks()
     assert isinstance(block, GoodRows)

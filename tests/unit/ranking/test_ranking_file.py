@@ -76,7 +76,16 @@ def test_bands_go_by_the_limits_of_the_config(
 
 
 def test_names_of_all_kinds_come_through_the_file(sandbox: Sandbox) -> None:
-    names = ["Müller & Söhne", 'The "Best", Inc.', "007", "NA", "株式会社", "a;b", "1e5", "nan"]
+    names = [
+        "Müller & Söhne",
+        'The "Best", Inc.',
+        "007",
+        "<NA>",
+        "株式会社",
+        "a;b",
+        "1e5",
+        "1.#IND",
+    ]
     quoted = ['"' + name.replace('"', '""') + '"' for name in names]
     sandbox.write(
         "sourcedata/a.csv",

@@ -52,8 +52,19 @@ def test_an_empty_tick_is_reported_too(settled: Sandbox) -> None:
     assert settled.run("fullprocess").out == NOTHING_NEW
 
 
-def test_a_failing_run_is_reported_at_start_and_failure(settled: Sandbox) -> None:
-    (settled.root / "sourcedata").rename(settled.root / "elsewhere")
+def without_folder(world: Sandbox) -> None:
+    (world.root / "sourcedata").rename(world.root / "elsewhere")
+
+
+def with_a_rejected_file(world: Sandbox) -> None:
+    world.write("sourcedata/c.csv", "\n")
+
+
+@pytest.mark.parametrize("change", [without_folder, with_a_rejected_file])
+def test_a_failing_run_is_reported_at_start_and_failure(
+    settled: Sandbox, change: Callable[[Sandbox], None]
+) -> None:
+    change(settled)
     with foreign(saying("OK")) as (url, asked):
         settled.configure(heartbeat_url=f"{url}/ping")
         result = settled.run("fullprocess")

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sandbox import HEADER, Sandbox, client_rows
 
+from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.ranking.ranking_file import COLUMNS, LOSS_COLUMNS
 from pipeline.registry.live_model import Live, LiveModel
 from pipeline.web.client_views import (
@@ -68,7 +69,7 @@ MANY = ranking([f"client{i:03}" for i in range(101)])
 
 
 def found(asked: dict[str, str], table: pd.DataFrame | None = None) -> list[str]:
-    result = listing(ranking(NAMES) if table is None else table, query_of(asked))
+    result = listing(ranking(NAMES) if table is None else table, query_of(asked, DEFAULT_SCHEMA))
     return [row["client"] for row in result.rows]
 
 
@@ -103,19 +104,21 @@ def test_a_part_of_a_name_is_searched_for(text: str, names: list[str]) -> None:
 @pytest.mark.parametrize("band", ["high", "medium", "low"])
 def test_a_band_is_filtered(band: str) -> None:
     expected = MANY[MANY["band"] == band]["client"].tolist()
-    result = listing(MANY, query_of({"band": band}))
+    result = listing(MANY, query_of({"band": band}, DEFAULT_SCHEMA))
 
     assert result.found == len(expected)
     assert [row["client"] for row in result.rows] == expected[:PAGE]
 
 
 def test_those_to_contact_are_filtered() -> None:
-    assert listing(MANY, query_of({"contact": "yes"})).found == 51
-    assert listing(MANY, query_of({"contact": "no"})).found == 101
+    assert listing(MANY, query_of({"contact": "yes"}, DEFAULT_SCHEMA)).found == 51
+    assert listing(MANY, query_of({"contact": "no"}, DEFAULT_SCHEMA)).found == 101
 
 
 def test_filters_go_together() -> None:
-    result = listing(MANY, query_of({"q": "client04", "band": "medium", "contact": "yes"}))
+    result = listing(
+        MANY, query_of({"q": "client04", "band": "medium", "contact": "yes"}, DEFAULT_SCHEMA)
+    )
     assert [row["client"] for row in result.rows] == [f"client04{i}" for i in range(10)]
 
 
@@ -130,7 +133,7 @@ def test_it_is_sorted_by_expected_loss_those_without_one_last() -> None:
 
 
 def test_without_values_it_is_sorted_by_risk() -> None:
-    result = listing(MANY, query_of({"sort": "expected_loss"}))
+    result = listing(MANY, query_of({"sort": "expected_loss"}, DEFAULT_SCHEMA))
     assert (result.query.sort, result.valued, result.rows[0]["client"]) == (
         "risk",
         False,
@@ -148,7 +151,7 @@ def test_without_values_it_is_sorted_by_risk() -> None:
 def test_it_comes_in_pages_and_none_is_beyond_the_last(
     page: str, shown: int, first: int, last: int
 ) -> None:
-    result = listing(MANY, query_of({"page": page}))
+    result = listing(MANY, query_of({"page": page}, DEFAULT_SCHEMA))
 
     assert (result.query.page, result.pages, result.first) == (shown, 5, first)
     assert len(result.rows) == last + 1 - first
@@ -156,7 +159,7 @@ def test_it_comes_in_pages_and_none_is_beyond_the_last(
 
 
 def test_nothing_found_is_one_empty_page() -> None:
-    result = listing(MANY, query_of({"q": "nobody", "page": "3"}))
+    result = listing(MANY, query_of({"q": "nobody", "page": "3"}, DEFAULT_SCHEMA))
     assert (result.found, result.pages, result.query.page, result.rows) == (0, 1, 1, ())
     assert listing(ranking([]), Query()).found == 0
 
@@ -175,7 +178,7 @@ def test_nothing_found_is_one_empty_page() -> None:
 )
 def test_what_cannot_be_asked_is_reported(asked: dict[str, str], message: str) -> None:
     with pytest.raises(RequestError) as caught:
-        query_of(asked)
+        query_of(asked, DEFAULT_SCHEMA)
     assert (caught.value.status, str(caught.value)) == (400, message)
 
 

@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,7 @@ import schemathesis
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from sandbox import Sandbox, client_rows
+from sandbox import Sandbox, client_rows, schema_keys
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -301,7 +301,7 @@ def check(case: schemathesis.Case, url: str, token: str | None = None) -> None:
 def configured(root: Path, schema: Schema = DEFAULT_SCHEMA) -> Config:
     """The config of a project in which nothing was run yet."""
     keys = {key: key for key in PATH_KEYS}
-    (root / "config.json").write_text(json.dumps({**keys, "schema": asdict(schema)}))
+    (root / "config.json").write_text(json.dumps({**keys, "schema": schema_keys(schema)}))
     for key in ("input_folder_path", "test_data_path"):
         (root / key).mkdir()
     return load_config(root / "config.json")
