@@ -1,4 +1,4 @@
-"""Warnings of new clients whose names hardly differ from known ones: an export may write them so."""
+"""Warnings of new names that hardly differ from known ones: an export has changed its form."""
 
 import logging
 from collections import defaultdict

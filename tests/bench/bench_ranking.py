@@ -70,7 +70,7 @@ def parts(config: Config, trained: TrainedModel) -> dict[str, Callable[[], objec
 
     def read() -> pd.DataFrame:
         with History(config.history_path) as history:
-            return open_master(config.finaldata_path, config.schema, history).frame
+            return open_master(config.finaldata_path, config.schema, history).current()
 
     live, frame = live_of(trained), read()
     scorer, usual = live.scorer, baseline_row(trained.manifest)
@@ -84,8 +84,8 @@ def parts(config: Config, trained: TrainedModel) -> dict[str, Callable[[], objec
             update_movers(history, config.movers_path, ranking, live.release.id)
 
     return {
-        "  read, with the history": read,
-        "  latest rows, predict, sort": lambda: rank_clients(scorer, frame, config.schema),
+        "  read, the present rows": read,
+        "  predict, sort": lambda: rank_clients(scorer, frame, config.schema),
         "    of it the scores": lambda: scorer.scores(ranking.rows),
         "  the table, with the reasons": lambda: ranking_table(
             ranking, explainer, config.risk_bands, live.release.id

@@ -38,8 +38,8 @@ IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # no disk to wait
 
 @pytest.fixture
 def world(sandbox: Sandbox) -> Iterator[Sandbox]:
-    """A project with two good files, between which bad ones sort; each test has its time limit."""
-    sandbox.write("sourcedata/a.csv", FIRST)
+    """A project with two good files, between which bad ones come; each test has its time limit."""
+    aged(sandbox.write("sourcedata/a.csv", FIRST), 300)
     sandbox.write("sourcedata/z.csv", LAST)
     with within(600):
         yield sandbox
@@ -260,7 +260,7 @@ def anybodys(
     with tempfile.TemporaryDirectory() as folder:
         world = Sandbox(Path(folder), capsys)
         world.write("config.json", (sandbox.root / "config.json").read_text())
-        world.write("sourcedata/a.csv", FIRST)
+        aged(world.write("sourcedata/a.csv", FIRST), 300)
         world.write("sourcedata/z.csv", LAST)
         sandbox.write("sourcedata/a.csv", FIRST)
         sandbox.run("ingestion")  # nobody may not be able to read the modules
@@ -548,7 +548,7 @@ def config_of(root: Path, files: dict[str, bytes]) -> Config:
     folders = dict(zip(PATH_KEYS, ("sourcedata", *"otmp"), strict=True))
     (root / "config.json").write_text(json.dumps(folders))
     (root / "sourcedata").mkdir()
-    for name, content in files.items():
+    for name, content in sorted(files.items()):
         (root / "sourcedata" / name).write_bytes(content)
         aged(root / "sourcedata" / name)
     return load_config(root / "config.json")

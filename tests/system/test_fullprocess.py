@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
 
 import pandas as pd
@@ -178,10 +179,13 @@ def test_the_first_run_leaves_every_file_it_names(settled: Sandbox) -> None:
     made = {name for name in settled.files() if not name.startswith(("testdata", "sourcedata"))}
 
     release = f"production_deployment/releases/{live(settled).id}"
+    ((sightings,),) = settled.query("SELECT log_file FROM master")
     assert made == {
         "config.json",
         "history.db",
         "ingesteddata/.finaldata.csv.keys",
+        "ingesteddata/.finaldata.csv.states",
+        f"ingesteddata/.finaldata.csv.{sightings}.sightings",
         "ingesteddata/finaldata.csv",
         "ingesteddata/ingestedfiles.txt",
         "models/apireturns2.txt",
@@ -545,8 +549,8 @@ def test_a_batch_is_judged_once(settled: Sandbox, run_on: RunOn, batch: str) -> 
 
 
 def test_all_files_that_came_since_are_one_batch(settled: Sandbox) -> None:
-    settled.write("sourcedata/d.csv", STABLE[:20])
-    settled.write("sourcedata/c.csv", STABLE[20:])
+    settled.write("sourcedata/c.csv", STABLE[:20])
+    settled.write("sourcedata/d.csv", STABLE[20:])
 
     settled.run("fullprocess")
 
@@ -971,6 +975,16 @@ FORMER_HISTORY = """
     ALTER TABLE master DROP COLUMN input_empty;
     ALTER TABLE files DROP COLUMN ctime_ns;
     ALTER TABLE files DROP COLUMN schema;
+    ALTER TABLE files DROP COLUMN log_at;
+    ALTER TABLE files RENAME COLUMN start_row TO start_byte;
+    ALTER TABLE files RENAME COLUMN end_row TO end_byte;
+    ALTER TABLE master DROP COLUMN mtime_ns;
+    ALTER TABLE master DROP COLUMN digest;
+    ALTER TABLE master DROP COLUMN log_file;
+    ALTER TABLE master DROP COLUMN log_bytes;
+    ALTER TABLE master DROP COLUMN log_mtime_ns;
+    ALTER TABLE master DROP COLUMN log_digest;
+    ALTER TABLE master DROP COLUMN last_file;
     ALTER TABLE master DROP COLUMN buckets;
     DROP TABLE client_risk;
     DROP TABLE ranked_clients;
@@ -1004,7 +1018,13 @@ def make_former(world: Sandbox) -> None:
     for name in ("reference.json", "modelcard.md"):
         (release / name).unlink()
     (world.root / "models/reference.json").unlink()
+    rows = world.config.finaldata_path.read_bytes().splitlines(keepends=True)
+    starts = list(accumulate(map(len, rows)))  # of each row, in bytes
     connection = sqlite3.connect(world.config.history_path)
+    connection.create_function("start_of", 1, starts.__getitem__)
+    connection.execute(
+        "UPDATE files SET start_row = start_of(start_row), end_row = start_of(end_row)"
+    )
     connection.executescript(FORMER_HISTORY)
     connection.close()
 

@@ -169,6 +169,8 @@ def test_an_ingestion_tells_what_became_of_each_file(sandbox: Sandbox) -> None:
                 "added": 20,
                 "duplicates": 1,
                 "set_aside": 1,
+                "outcomes_changed": 0,
+                "missing": 0,
                 "sha256": digest(sandbox, "sourcedata/a.csv"),
             },
             {
@@ -178,6 +180,8 @@ def test_an_ingestion_tells_what_became_of_each_file(sandbox: Sandbox) -> None:
                 "added": 0,
                 "duplicates": 0,
                 "set_aside": 0,
+                "outcomes_changed": 0,
+                "missing": 0,
                 "sha256": digest(sandbox, "sourcedata/ü.csv"),
             },
         ],
@@ -261,7 +265,7 @@ def test_what_there_are_no_numbers_to_tell_of_is_null(settled: Sandbox) -> None:
     rows = [",".join([*row.split(",")[:3], "", row[-1]]) for row in client_rows(0, 60)]
     settled.write("sourcedata/a.csv", rows)
     (settled.root / "sourcedata/b.csv").unlink()
-    assert settled.run("ingestion", "--rebuild").code == 0
+    assert settled.run("ingestion", "--rebuild", "--yes").code == 0
 
     found = json_of(settled, "diagnostics")
 

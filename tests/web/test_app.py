@@ -222,7 +222,7 @@ def test_summarystats_follow_a_rebuild_of_the_same_size(
     text = path.read_text()
     path.write_text(text.replace(",200,", ",900,", 1))
     assert text != path.read_text()
-    assert deployed.run("ingestion", "--rebuild").code == 0
+    assert deployed.run("ingestion", "--rebuild", "--yes").code == 0
 
     assert client.get("/summarystats").get_json() == statistics(deployed)
 

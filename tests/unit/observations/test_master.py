@@ -183,6 +183,14 @@ def test_the_rows_whose_outcomes_a_file_brought_are_its_rows_too(path: Path) -> 
 # --- what is asked of the rows ---
 
 
+def test_of_each_client_that_has_not_left_the_row_sighted_last_is_the_current_one(
+    path: Path,
+) -> None:
+    night = ["a,1,2,3,", "b,1,2,3,0", "c,1,2,3,1", "d,1,2,3,"]
+    frame = written(path, night, ["a,9,2,3,", "d,1,2,3,1"], ["a,1,2,3,"]).current()
+    assert frame[["corporation", "lastmonth_activity"]].to_numpy().tolist() == [["a", 1], ["b", 1]]
+
+
 def test_missing_numbers_are_left_out_of_the_summary(path: Path) -> None:
     table = written(path, ["a,1,5,,0", "b,3,5,,", "c,,5,,1"]).summary()
     assert table.loc["lastmonth_activity"].tolist() == [2, 2, pytest.approx(math.sqrt(2))]
