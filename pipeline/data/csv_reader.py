@@ -73,7 +73,7 @@ class Table:
         self._has_client = schema.client in columns
         self._line = 0  # on which the record being read starts
         self._rows = self._bad_rows = 0
-        self._scientific: list[str] = []  # clients in scientific notation, as they are written
+        self._scientific, self._example = 0, ""  # clients in scientific notation, and one of them
         header = self._header(columns)
         self.width = len(header)
         self._picks = [(header.index(c), c, schema.canonical(c)) for c in columns]
@@ -85,9 +85,9 @@ class Table:
         """That ids were cut, in words that follow the file's name; None if none was."""
         if not self._scientific:
             return None
-        found = f", such as {self._scientific[0]!r}" if self._quote_values else ""
+        found = f", such as {self._example!r}" if self._quote_values else ""
         return (
-            f"has {self._client} in scientific notation in {len(self._scientific):,} of"
+            f"has {self._client} in scientific notation in {self._scientific:,} of"
             f" {self._rows:,} rows{found}: a spreadsheet cut these ids; format the column as text"
             " there and export it again"
         )
@@ -111,7 +111,7 @@ class Table:
             line = self._lines.taken + 1
         if not self._rows:
             raise DataError("has a header and no rows below it")
-        if len(self._scientific) > MAX_BAD_SHARE * self._rows:
+        if self._scientific > MAX_BAD_SHARE * self._rows:
             raise DataError(self.warning)
 
     def _header(self, columns: Sequence[str]) -> list[str]:
@@ -188,7 +188,8 @@ class Table:
                 quoted = f"{name} {_cut(fields[i], 40)!r}" if self._quote_values else name
                 return self._bad_row(line, f"{quoted} {error}", fields)
             if name == self._client and _SCIENTIFIC.fullmatch(values[-1]):
-                self._scientific.append(values[-1])
+                self._scientific += 1
+                self._example = self._example or values[-1]
         return GoodRows(line, csv_line(values) + "\n")
 
     def _bad_row(self, line: int, reason: str, fields: list[str]) -> BadRow:
