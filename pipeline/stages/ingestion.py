@@ -143,7 +143,7 @@ def _rebuild(
             if lost.rows and not yes:
                 raise RowsWouldGo("--rebuild", lost)
             state, spans = master.save()
-            gone = known - {file.name for file in taken}  # or left for the next run
+            gone = known - {file.name for file in taken if not file.reason}  # or left for later
             ledger.renew_files(history, taken, gone, spans, state)
             finish(path, state)
     return taken, state.rows

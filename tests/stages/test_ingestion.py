@@ -477,6 +477,15 @@ def test_a_rebuild_of_an_empty_folder_leaves_an_empty_record(source: Sandbox) ->
     assert ingested(source) == []
 
 
+def test_a_rebuild_forgets_a_file_that_is_rejected_now(source: Sandbox) -> None:
+    ingest(source)
+    source.write("sourcedata/a.csv", "no table any more\n")
+    ingest(source, "--rebuild", "--yes")
+    assert finaldata(source) == client_rows(60, 60, noise=10)
+    assert ingested(source) == ["b.csv"]
+    assert unjudged(source) == ["b.csv"]
+
+
 def test_pending_rows_are_found_after_a_rebuild_has_moved_them(source: Sandbox) -> None:
     ingest(source)
     judge_all(source)
