@@ -144,7 +144,7 @@ def open_master(path: Path, schema: Schema, history: History) -> Master:
     if not state.rows:
         raise HistoryError(f"{path} has no rows yet: run `python ingestion.py`")
     check_rows(path, history)
-    check_columns(current_path(path, state), schema)
+    check_columns(current_path(path, state), schema, state)
     return Master(path, schema, state)
 
 

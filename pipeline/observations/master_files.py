@@ -51,7 +51,7 @@ def begin_writing(path: Path, on_record: MasterState, schema: Schema) -> None:
     killed = mark.is_file() and mark.read_text() == begun
     if on_record.bytes:
         check_files(path, on_record, longer=killed)
-        check_columns(current_path(path, on_record), schema)
+        check_columns(current_path(path, on_record), schema, on_record)
     elif path.stat().st_size > len(schema.header) + 1 and not killed:
         # of a history that was lost: their files may be gone
         raise HistoryError(
@@ -122,11 +122,16 @@ def check_files(path: Path, state: MasterState, *, longer: bool) -> None:
             )
 
 
-def check_columns(path: Path, schema: Schema) -> None:
-    """Raise `HistoryError` unless `finaldata.csv` has the columns of the schema."""
+def check_columns(path: Path, schema: Schema, on_record: MasterState) -> None:
+    """Raise `HistoryError` unless `finaldata.csv` has the columns of the schema, and its names."""
     if not has_columns(path, schema):
         raise HistoryError(
             f"{path} has the columns {_header(path)}; config.json says {schema.header}; {REBUILD}"
+        )
+    if on_record.client_names != schema.client_names:
+        raise HistoryError(
+            f'{path} was made with "client_names": "{on_record.client_names}"; config.json says'
+            f' "{schema.client_names}"; {REBUILD}'
         )
 
 

@@ -47,7 +47,7 @@ class MasterWriter(RowWriter):
         former: Mapping[str, Former] | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        self.path, self._on_record = path, on_record
+        self.path, self._on_record, self._client_names = path, on_record, schema.client_names
         self._former = dict(former or {})
         self._last = max(self._former.values(), key=lambda content: content.id, default=None)
         self._changed: list[Rows] = [np.zeros(0, np.uint32)]
@@ -129,4 +129,4 @@ class MasterWriter(RowWriter):
         self._states.save(self._log_name, log.record.size)
         keys = self._keys.save(files.key_path(self.path))
         record = file_record(path, before)
-        return MasterState(self.rows, record.size, keys, record, log)
+        return MasterState(self.rows, record.size, keys, record, log, self._client_names)

@@ -58,7 +58,7 @@ class Renewal(RowWriter):
         check: Callable[[], None] = lambda: None,
     ) -> None:
         self.path, self._history, self._before = path, history, before
-        self._saved = False
+        self._saved, self._client_names = False, schema.client_names
         self._written: list[Outcomes] = []  # as they are in the new rows
         self._log_at: dict[int, int] = {}  # by the number of a content
         self._log_name = f"{randbits(63):x}"
@@ -178,7 +178,7 @@ class Renewal(RowWriter):
         keys = self._keys.save(files.key_path(self.path))
         record = file_record(path)
         self._saved = True
-        state = MasterState(self.rows, record.size, keys, record, log)
+        state = MasterState(self.rows, record.size, keys, record, log, self._client_names)
         return state, self._spans(np.sort(lines.places[np.sort(first)]))
 
     def _replace(self, write: Callable[[Path, Path], None]) -> None:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -109,7 +109,7 @@ def _append(config: Config, history: History, new: list[FoundFile]) -> tuple[lis
         path.unlink()  # the header alone, of another schema
         state = NOTHING
     if state.bytes:
-        check_columns(path, config.schema)
+        check_columns(path, config.schema, state)
     if not new:
         finish(path, state)  # which a run may have been killed before
         return [], state.rows
@@ -187,7 +187,7 @@ def _take_over(config: Config, history: History) -> None:
     """
     path, state, schema = config.finaldata_path, ledger.master_state(history), config.schema
     check_rows(path, history)
-    check_columns(path, schema)
+    check_columns(path, schema, replace(state, client_names=schema.client_names))
     log.info("%s is of an earlier version: it is taken over", path)
     others: dict[bytes, bytes] = {}  # names that are written otherwise now
     with Renewal(path, schema, {}, None, history.check_lock) as master:

@@ -53,6 +53,7 @@ class MasterState:
     # None in what an earlier version recorded
     record: FileRecord | None = None
     log: LogFile | None = None
+    client_names: str = "exact"  # as the config had it
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ def _record_master(history: History, master: MasterState) -> None:
         "log_bytes": log and log.record.size,
         "log_mtime_ns": log and log.record.mtime_ns,
         "log_digest": log and log.record.digest,
+        "client_names": str(master.client_names),
     }
     history.query(f"UPDATE master SET {' = ?, '.join(values)} = ?", *values.values())
 
@@ -159,6 +161,7 @@ def master_state(history: History) -> MasterState:
         keys=keys,
         record=FileRecord(row["bytes"], row["mtime_ns"], row["digest"]),
         log=LogFile(row["log_file"], log),
+        client_names=row["client_names"],
     )
 
 

@@ -217,6 +217,7 @@ MIGRATIONS = (
     ALTER TABLE master ADD COLUMN log_bytes INTEGER;
     ALTER TABLE master ADD COLUMN log_mtime_ns INTEGER;
     ALTER TABLE master ADD COLUMN log_digest TEXT;
+    ALTER TABLE master ADD COLUMN client_names TEXT NOT NULL DEFAULT 'exact';
     ALTER TABLE files RENAME COLUMN start_byte TO start_row;
     ALTER TABLE files RENAME COLUMN end_byte TO end_row;
     -- where the lines of a content are in the file of sightings
