@@ -33,7 +33,8 @@ ENGLISH = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
 ANEW = """
 UPDATE master SET bytes = 0, rows = 0, rebuilding = 0, key_file = NULL, key_bytes = 0,
   buckets = NULL, mtime_ns = NULL, digest = NULL, log_file = NULL, log_bytes = NULL,
-  log_mtime_ns = NULL, log_digest = NULL, last_file = 0;
+  log_mtime_ns = NULL, log_digest = NULL, last_file = 0,
+  client_names = 'exact';
 UPDATE server_state SET last_active = NULL;
 SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S'
 """

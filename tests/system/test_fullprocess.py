@@ -984,6 +984,7 @@ FORMER_HISTORY = """
     ALTER TABLE master DROP COLUMN log_bytes;
     ALTER TABLE master DROP COLUMN log_mtime_ns;
     ALTER TABLE master DROP COLUMN log_digest;
+    ALTER TABLE master DROP COLUMN client_names;
     ALTER TABLE master DROP COLUMN last_file;
     ALTER TABLE master DROP COLUMN buckets;
     DROP TABLE client_risk;

@@ -165,7 +165,7 @@ def play(world: Sandbox, history: History) -> None:
     check_rebuilt(world, truth, step.folder)
 
 
-@pytest.mark.parametrize("examples", [50, pytest.param(1_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [20, pytest.param(400, marks=pytest.mark.slow)])
 def test_random_histories(sandbox: Sandbox, examples: int) -> None:
     @settings(max_examples=examples)
     @given(histories.histories())
@@ -178,6 +178,7 @@ def test_random_histories(sandbox: Sandbox, examples: int) -> None:
     as_the_model()
 
 
+@pytest.mark.slow
 def test_a_year(sandbox: Sandbox) -> None:
     truth, folder = Truth(), Folder()
     for week in year():

@@ -5,12 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sandbox import PROJECT, Sandbox, client_rows
+from sandbox import PROJECT, Sandbox, client_rows, schema_keys
 
 from app import create_app
 from pipeline.core.schema import DEFAULT_SCHEMA
@@ -131,7 +131,7 @@ def test_a_rejected_file_is_new_where_the_schema_has_changed(settled: Sandbox) -
     settled.write("sourcedata/bad.csv", "\n")
     settled.run("fullprocess")
     before = line(settled, "new files")
-    settled.configure(schema=asdict(replace(DEFAULT_SCHEMA, client="who")))
+    settled.configure(schema=schema_keys(replace(DEFAULT_SCHEMA, client="who")))
     assert (before, line(settled, "new files")) == ("0", "1: bad.csv")
 
 
