@@ -223,8 +223,11 @@ STRANGE: dict[str, Callable[[Path], None]] = {
 
 
 def test_what_is_no_plain_file_is_rejected_once(world: Sandbox) -> None:
+    then = time.time() - 200
     for name, make in STRANGE.items():
-        make(world.root / "sourcedata" / name)
+        path = world.root / "sourcedata" / name
+        make(path)
+        os.utime(path, (then, then), follow_symlinks=False)
     assert_rejected(world, dict.fromkeys(sorted(STRANGE), SPECIAL))
 
 
@@ -243,6 +246,7 @@ def test_a_plain_file_in_its_place_goes_in(world: Sandbox) -> None:
 def test_a_pipe_that_somebody_writes_into_is_left_alone(world: Sandbox) -> None:
     path = world.root / "sourcedata/m.csv"
     os.mkfifo(path)
+    aged(path)
     descriptor = os.open(path, os.O_RDWR)
     try:
         os.write(descriptor, PLAIN.encode())
