@@ -107,12 +107,14 @@ class Renewal(RowWriter):
         if not (kept and self._before):
             return Content(number, codes, places, settled=True)
         last = self._before.content(kept[-1].log_at)
+        found = [self._before.content(former.log_at).sightings() for former in kept[:-1]]
         if last.number == number and len(last.codes) == len(codes):
             places = last.places  # of the same rows, even where the schema is another one
+            found.append((last.more_codes, last.more_places))
         else:
             index = matched(codes, last.codes)
             places[index >= 0] = last.places[index[index >= 0]]
-        found = [self._before.content(former.log_at).sightings() for former in kept]
+            found.append(last.sightings())
         more, more_places = (np.concatenate(parts) for parts in zip(*found, strict=True))
         still = np.isin(more, codes[codes != BAD]) & ~np.isin(more_places, places)
         return Content(number, codes, places, True, more[still], more_places[still])

@@ -93,7 +93,7 @@ def life(world: Sandbox) -> Iterator[tuple[str, ...]]:
     yield ("deployment", "--rollback")
     (world.root / "sourcedata/b.csv").unlink()
     world.write("sourcedata/a.csv", client_rows(900, 10))
-    yield ("ingestion", "--rebuild", "--json")
+    yield ("ingestion", "--rebuild", "--yes", "--json")
     for stage in ("training", "scoring", "deployment"):
         yield (stage, "--json")
     yield ("fullprocess", "--json")

@@ -401,7 +401,8 @@ def test_files_that_are_swapped_all_the_time_never_stop_a_run(world: Sandbox) ->
         try:
             end = time.monotonic() + 10
             while time.monotonic() < end:
-                assert world.run("ingestion").code == 0
+                result = world.run("ingestion")  # 1: all that was new was rejected
+                assert result.code == 0 or "rejected" in result.err, result
         finally:
             done.set()
             swapping.join()
