@@ -68,7 +68,8 @@ def alike(text: str) -> str:
 
 def history_of(world: Sandbox) -> dict[str, list[str]]:
     """Every table of the history, but for when things happened and how long they took."""
-    passed_over = {"seconds", "rowid", "mtime_ns", "ctime_ns", "key_file"}
+    passed_over = {"seconds", "rowid", "mtime_ns", "ctime_ns"}
+    passed_over |= {"key_file", "log_file", "log_mtime_ns", "log_digest"}  # of a seed of their own
     with opened(world.config.history_path) as history:
         return {
             table: sorted(
