@@ -156,6 +156,8 @@ class Renewal(RowWriter):
         """
         self._sync()
         self._log.sync()
+        if self._before:
+            self._before.forget()
         path, lines = files.next_path(self.path), lines_of(self._log, self._keys)
         written = np.concatenate([*self._written, np.zeros(0, np.uint8)])
         rows, first = np.unique(lines.rows, return_index=True)

@@ -148,6 +148,10 @@ class SightingsLog:
         """Undo the appends beyond this size."""
         self.size, self._kept = size, None
 
+    def forget(self) -> None:
+        """Let go of the content that was read last, which is kept for the next one."""
+        self._kept = None
+
     def content(self, at: int) -> Content:
         """The content that was appended there."""
         return self._content(at)[0]
@@ -162,6 +166,7 @@ class SightingsLog:
     def sightings(self) -> tuple[Codes, Places]:
         """The lines that were new in their contents: codes and places, in no order."""
         found = [(_NONE, _NONE), *(content.sightings() for content in self.contents())]
+        self.forget()
         codes, places = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return codes, places
 

@@ -38,7 +38,7 @@ class StateFile:
         path.unlink(missing_ok=True)
         self._file = path.open("w+b")
         self._file.write(bytes(_WORDS * _HEAD.itemsize))
-        self._file.write(states.tobytes())
+        self._file.write(states.view(np.uint8).data)
         self._rows = len(states)
 
     @classmethod
@@ -142,7 +142,8 @@ def lines_of(log: SightingsLog, keys: RowKeys) -> Lines:
     order = np.argsort(low)
     codes, places = log.sightings()
     rows = order[np.searchsorted(low, keys_of(codes), sorter=order)].astype("<u4")
-    return Lines(rows, outcomes_of(codes), places).at(np.argsort(places))
+    lines = Lines(rows, outcomes_of(codes), places)
+    return lines if (places[1:] >= places[:-1]).all() else lines.at(np.argsort(places))
 
 
 def states_by(lines: Lines, rows: int) -> States:
