@@ -3,6 +3,7 @@
 import os.path
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from pipeline.core.config_reader import (
     as_json,
     member,
     number,
+    one_of,
     optional,
     read_object,
     whole_number,
@@ -39,6 +41,10 @@ PATH_KEYS = (
 OPTIONAL_KEYS = (
     "schema",
     "client_names",
+    "format",
+    "horizon_days",
+    "input",
+    "absent",
     "labels",
     *POLICY_KEYS,
     "history_path",
@@ -61,6 +67,7 @@ URL = optional(
 # keys of earlier versions, and what to do now
 REMOVED_KEYS = {"engine": "is gone: rows are kept in finaldata.csv, by one process; remove it"}
 PRACTICE_KEYS = (*PATH_KEYS, "history_path", "api_url", "heartbeat_url")
+UNNAMED_OUTCOME = "has_left"  # the column of the outcome where the config names none
 DEFAULT_API_URL = "http://127.0.0.1:8000"
 
 
@@ -220,15 +227,24 @@ def _url(reader: ObjectReader, key: str, default: str | None) -> str | None:
 
 def _schema(reader: ObjectReader) -> Schema:
     names = reader.get("client_names", ClientNames.EXACT, member(ClientNames))
+    meaning = _meaning(reader)
     if "schema" not in reader.values:
-        return replace(DEFAULT_SCHEMA, client_names=names)
-    part = reader.part("schema", ("client", "outcome", "numeric", "categorical"))
+        schema = replace(DEFAULT_SCHEMA, client_names=names, **meaning)
+        _check_meaning(reader, schema)
+        return schema
+    part = reader.part("schema", _SCHEMA_KEYS)
+    without = "left_on" in part.values or meaning["absent_left"]  # an outcome they do
     schema = Schema(
         client=part.text("client").strip(),
-        outcome=part.text("outcome").strip(),
+        outcome=part.text("outcome", *([UNNAMED_OUTCOME] if without else [])).strip(),
         numeric=part.names("numeric", ()),
         categorical=part.names("categorical", ()),
         client_names=names,
+        date=part.text("date").strip() if "date" in part.values else "",
+        left_on=part.text("left_on").strip() if "left_on" in part.values else "",
+        carry=part.names("carry", ()),
+        has_outcome="outcome" in part.values,
+        **meaning,
     )
     named = [column for column in schema.columns if column]  # a missing one is noted already
     for column in sorted({c for c in named if named.count(c) > 1}):
@@ -238,7 +254,45 @@ def _schema(reader: ObjectReader) -> Schema:
             reader.problem("schema", f"names a column that cannot be shown: {as_json(column)}")
     if not schema.features:
         reader.problem("schema", 'names no feature: give "numeric" or "categorical" columns')
+    _check_meaning(reader, schema)
     return schema
+
+
+def _meaning(reader: ObjectReader) -> dict[str, Any]:
+    """What the rows of a table mean, beside its columns."""
+    days = "horizon_days" in reader.values
+    return {
+        "date_format": reader.part("format", ("date",)).get("date", "", _DATE_FORMAT),
+        "horizon_days": reader.get("horizon_days", 0, whole_number(1, 3_660)) if days else 0,
+        "snapshots": reader.get("input", "increments", _INPUTS) == "snapshots",
+        "absent_left": reader.get("absent", "unknown", _ABSENT) == "left",
+    }
+
+
+def _check_meaning(reader: ObjectReader, schema: Schema) -> None:
+    if schema.horizon_days and not (schema.date or schema.snapshots):
+        reader.problem(
+            "horizon_days", 'needs the column of a date, "schema.date", or "input": "snapshots"'
+        )
+    if schema.absent_left and not schema.snapshots:
+        reader.problem("absent", 'is "left" only for full lists: set "input": "snapshots"')
+
+
+def _is_date_format(value: Any) -> bool:
+    """Whether it is a text by which `strptime` reads a day back that `strftime` wrote."""
+    try:
+        day = datetime(1999, 12, 31)
+        return isinstance(value, str) and datetime.strptime(day.strftime(value), value) == day
+    except ValueError:
+        return False
+
+
+_DATE_FORMAT = Kind(
+    lambda value: value == "" or _is_date_format(value), "a form of a date such as %d.%m.%Y"
+)
+_INPUTS = one_of("increments", "snapshots")
+_ABSENT = one_of("unknown", "left")
+_SCHEMA_KEYS = ("client", "outcome", "numeric", "categorical", "date", "left_on", "carry")
 
 
 def _labels(reader: ObjectReader, schema: Schema) -> dict[str, str]:

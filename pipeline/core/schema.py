@@ -8,7 +8,9 @@ return its canonical text, or raise `ValueError` with what is wrong with it.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from unicodedata import normalize
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
@@ -32,6 +34,8 @@ _DIGITS = re.compile(r"0*([1-9][0-9]*|0)(?:\.0+)?")
 _INTEGER = re.compile(r"([+-]?\d{1,18})(?:\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _LINE_BREAKS = re.compile(r"[\r\n]+")
+_YEARS = range(1900, 2200)
+_NEVER = 9999  # the year of what a database calls never
 _INTEGERS = 10**18  # those below have no more digits than `_INTEGER` takes
 
 
@@ -44,13 +48,21 @@ class ClientNames(StrEnum):
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns of a client table, by the role each plays."""
+    """The columns of a client table, by the role each plays, and what an outcome means."""
 
     client: str = "corporation"
     outcome: str = "exited"
     numeric: tuple[str, ...] = ("lastmonth_activity", "lastyear_activity", "number_of_employees")
     categorical: tuple[str, ...] = ()
     client_names: ClientNames = ClientNames.EXACT
+    date: str = ""  # of the day on which a row was true; empty if there is no such column
+    left_on: str = ""  # of the day on which a client left; empty if there is none
+    carry: tuple[str, ...] = ()  # those that no model sees
+    date_format: str = ""  # of strptime; empty: ISO
+    has_outcome: bool = True  # whether client files have the column of the outcome
+    horizon_days: int = 0  # within which a client leaves who is about to; 0: not said
+    snapshots: bool = False  # whether the client files of a day are the list of all clients
+    absent_left: bool = False  # whether who is no longer on that list has left
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -60,7 +72,27 @@ class Schema:
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns, in the order of `finaldata.csv`."""
-        return (self.client, *self.features, self.outcome)
+        return (self.client, *filter(None, [self.date]), *self.features, *self.tail)
+
+    @property
+    def tail(self) -> tuple[str, ...]:
+        """The columns that tell no observation from another."""
+        return (self.outcome, *filter(None, [self.left_on]), *self.carry)
+
+    @property
+    def report_columns(self) -> tuple[str, ...]:
+        """What a file of outcomes alone may have, in the order of its canonical lines."""
+        return tuple(filter(None, [self.client, self.date, self.outcome, self.left_on]))
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """The columns that a client file may lack."""
+        return () if self.has_outcome and not self.absent_left else (self.outcome,)
+
+    @property
+    def derives(self) -> bool:
+        """Whether outcomes follow from more than what is said of each row."""
+        return bool(self.horizon_days or self.left_on or self.absent_left)
 
     @property
     def text(self) -> str:
@@ -79,6 +111,9 @@ class Schema:
             return canonical_client if exact else canonical_digits
         if column == self.outcome:
             return canonical_outcome
+        if column and column in (self.date, self.left_on):
+            function = canonical_date if column == self.date else canonical_end
+            return partial(function, date_format=self.date_format)
         return canonical_number if column in self.numeric else canonical_text
 
     def asked_client(self, text: str) -> str:
@@ -150,6 +185,31 @@ def canonical_outcome(text: str) -> str:
     if _NUMBER.fullmatch(word) and float(word) in (0, 1):  # pandas writes 1.0 beside missing ones
         return str(int(float(word)))
     raise ValueError("is not an outcome (0, 1 or empty)")
+
+
+def canonical_date(text: str, date_format: str = "") -> str:
+    """A day in ISO's form, by a form of `strptime`, or as ISO writes a day or time."""
+    text = text.strip()
+    if not text:
+        raise ValueError("is empty; expected a date")
+    try:
+        day = datetime.strptime(text, date_format) if date_format else datetime.fromisoformat(text)
+    except ValueError:
+        expected = f"one as {date_format}" if date_format else "YYYY-MM-DD"
+        raise ValueError(f"is not a date; expected {expected}") from None
+    if day.year not in _YEARS:
+        raise ValueError(f"is a date outside the years {_YEARS[0]} to {_YEARS[-1]}")
+    return day.date().isoformat()
+
+
+def canonical_end(text: str, date_format: str = "") -> str:
+    """A day in ISO's form; empty if it is none, or in the year 9999."""
+    try:
+        return canonical_date(text, date_format)
+    except ValueError:
+        if text.strip().lower() in MISSING or str(_NEVER) in text:
+            return ""
+        raise
 
 
 def csv_line(values: tuple[str, ...] | list[str]) -> str:

@@ -53,9 +53,11 @@ class GoodRows:
 class Table:
     """The rows of one CSV text; iterate its `blocks` once.
 
-    `columns` are those that must be there, in the order the canonical lines have; further ones
-    are left out and named in `extra_columns`. Reasons quote the wrong value unless `quote_values`
-    is false. `warning` is what to look into, once all rows are read.
+    `columns` are those that must be there, but for the schema's optional ones, in the order the
+    canonical lines have; further ones are left out and named in `extra_columns`. If it may have
+    outcomes alone, and has no feature, `columns` become those of such a file, and `reports` is
+    true. No row may have a date after `last_day`. Reasons quote the wrong value unless
+    `quote_values` is false. `warning` is what to look into, once all rows are read.
     """
 
     def __init__(
@@ -65,6 +67,8 @@ class Table:
         columns: Sequence[str],
         *,
         quote_values: bool = True,
+        last_day: str = "",
+        may_report: bool = False,
     ) -> None:
         self._lines = Lines(stream)
         self._reader = csv.reader(self._checked_lines(), strict=True)
@@ -74,11 +78,19 @@ class Table:
         self._line = 0  # on which the record being read starts
         self._rows = self._bad_rows = 0
         self._scientific, self._example = 0, ""  # clients in scientific notation, and one of them
-        header = self._header(columns)
-        self.width = len(header)
-        self._picks = [(header.index(c), c, schema.canonical(c)) for c in columns]
+        header = self._first()
+        self.reports = may_report and _is_report(header, schema)
+        optional = schema.optional
+        if self.reports:
+            columns, optional = schema.report_columns, schema.report_columns[1:]
+        self._check_header(header, columns, optional)
+        self.columns, self.width, self._last_day = columns, len(header), last_day
+        self._dated = schema.date
+        self._picks = [
+            (header.index(c) if c in header else None, c, schema.canonical(c)) for c in columns
+        ]
         self.extra_columns = tuple(name for name in header if name not in columns)
-        self._plain = PlainRows(header, columns, schema, MAX_ROW)
+        self._plain = PlainRows(header, columns, schema, MAX_ROW, last_day)
 
     @property
     def warning(self) -> str | None:
@@ -114,10 +126,16 @@ class Table:
         if self._scientific > MAX_BAD_SHARE * self._rows:
             raise DataError(self.warning)
 
-    def _header(self, columns: Sequence[str]) -> list[str]:
+    def _first(self) -> list[str]:
         header = [name.strip() for name in next((f for _, f in self._records()), [])]
         if not header:
             raise DataError("is empty; expected a header line and rows")
+        return header
+
+    def _check_header(
+        self, header: list[str], columns: Sequence[str], optional: Sequence[str]
+    ) -> None:
+        columns = [column for column in columns if column in header or column not in optional]
         missing = [column for column in columns if column not in header]
         if len(missing) == len(columns):
             for separator in ";\t|":
@@ -131,7 +149,6 @@ class Table:
         twice = [column for column in columns if header.count(column) > 1]
         if twice:
             raise DataError(f"has the column {', '.join(twice)} more than once")
-        return header
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """The records that are not blank, each with the number of the line it starts on."""
@@ -182,8 +199,14 @@ class Table:
             )
         values = []
         for i, name, canonical in self._picks:
+            if i is None or (self.reports and name == self._dated and not fields[i].strip()):
+                values.append("")
+                continue
             try:
-                values.append(canonical(fields[i]))
+                value = canonical(fields[i])
+                if self._last_day and name == self._dated and value > self._last_day:
+                    raise ValueError("is after the day on which the file was written")
+                values.append(value)
             except ValueError as error:
                 quoted = f"{name} {_cut(fields[i], 40)!r}" if self._quote_values else name
                 return self._bad_row(line, f"{quoted} {error}", fields)
@@ -199,6 +222,13 @@ class Table:
                 f"has too many bad rows: more than {MAX_BAD_ROWS:,} (line {line}: {reason})"
             )
         return BadRow(line, reason, _cut(csv_line(fields), MAX_KEPT))
+
+
+def _is_report(header: Sequence[str], schema: Schema) -> bool:
+    """Whether a file with this header has outcomes alone: a client, what became of it, no more."""
+    names = {*header}
+    told = {*schema.report_columns} - {schema.client, schema.date}
+    return schema.client in names and bool(told & names) and not {*schema.features} & names
 
 
 def too_many_bad(bad: Sequence[BadRow], rows: int) -> str | None:

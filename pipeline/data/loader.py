@@ -6,10 +6,12 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from time import time
 from typing import Any, Protocol
 
 from pipeline.core.errors import DataError
+from pipeline.core.formatting import pluralize
 from pipeline.core.schema import Schema
 from pipeline.data.csv_reader import BadRow, Table, format_names, too_many_bad
 from pipeline.data.input_files import CLOCK_TOLERANCE, UNREAD, FoundFile, mtime_of, plain
@@ -34,6 +36,7 @@ class Counts:
     start_row: int  # where the new observations are in finaldata.csv
     end_row: int
     log_at: int | None  # where its rows are in the file of sightings
+    unknown_clients: tuple[str, ...] = ()  # of whom outcomes came, and no row is known
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class TakenFile:
     log_at: int | None = None
     changed: int = 0
     missing: int = 0
+    unknown_clients: tuple[str, ...] = ()
     bad_rows: tuple[BadRow, ...] = ()
     ctime_ns: int | None = None  # None: not known
     schema: str | None = None  # `Schema.text`, if it was rejected
@@ -64,6 +68,9 @@ class Sink(Protocol):
 
     def append(self, lines: Sequence[bytes]) -> None:
         """Add canonical lines of a file, without their line ends."""
+
+    def report(self, lines: Sequence[bytes]) -> None:
+        """Add canonical lines of a file of outcomes alone."""
 
     def accept(self, number: int, name: str, sha256: str, bad_at: Sequence[int]) -> Counts:
         """End a file; `bad_at` are its rows that were set aside.
@@ -175,7 +182,14 @@ class _Reading:
 
     def read(self, file: FoundFile, stream: io.BufferedReader, master: Sink) -> None:
         try:
-            table = Table(stream, self.schema, self.schema.columns)
+            table = Table(
+                stream,
+                self.schema,
+                self.schema.columns,
+                last_day=_last_day(file.mtime_ns) if self.schema.date else "",
+                may_report=True,
+            )
+            append = master.report if table.reports else master.append
             if table.extra_columns:
                 log.info("%s: left out columns: %s", file.name, format_names(table.extra_columns))
             lines: list[bytes] = []
@@ -192,9 +206,9 @@ class _Reading:
                 self.rows += len(lines) - read
                 size += len(text)
                 if len(lines) >= BATCH_ROWS or size >= BATCH_BYTES:
-                    master.append(lines)
+                    append(lines)
                     lines, size = [], 0
-            master.append(lines)
+            append(lines)
             self.reason = too_many_bad(self.bad, self.rows)
             if table.warning and not self.reason:
                 log.warning("%s %s", file.name, table.warning)
@@ -213,6 +227,11 @@ class _Reading:
         return replace(known, **vars(counts), duplicates=duplicates, bad_rows=bad)
 
 
+def _last_day(mtime_ns: int) -> str:
+    """The last day that a file of this time may speak of, as ISO writes it: the next one."""
+    return (datetime.fromtimestamp(mtime_ns / 1e9).date() + timedelta(days=1)).isoformat()
+
+
 def log_counts(file: TakenFile) -> None:
     """Log what became of the rows of a file that was taken in."""
     if file.reason:
@@ -222,6 +241,11 @@ def log_counts(file: TakenFile) -> None:
         *(file.name, f"{file.rows:,}", f"{file.added:,}", f"{file.duplicates:,}"),
         f"{len(file.bad_rows):,}",
     )
+    if file.unknown_clients:
+        log.warning(
+            "%s: outcomes of %s, such as %s, of whom no row is known: they are left out",
+            *(file.name, pluralize(len(file.unknown_clients), "client"), file.unknown_clients[0]),
+        )
     if file.missing:
         log.warning(
             "%s: %s of the rows it held before are not in it any more; they stay known"

@@ -17,6 +17,11 @@ _NUMBER = (
     r"(?:(?:-?[1-9][0-9]{0,17}+|0)(?:\.0)?+"
     r"|-?(?:[1-9][0-9]{0,8}\.[0-9]{0,5}[1-9]|0\.(?!0000)[0-9]{0,13}[1-9]))?"
 )
+# of these centuries; the 29th of February is not among them
+_DAY = (
+    r"(?:19|20|21)[0-9]{2}-(?:(?:0[13-9]|1[0-2])-(?:0[1-9]|[12][0-9]|30)"
+    r"|(?:0[13578]|1[02])-31|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+)
 # What a client's name has, but for spaces, where a row is plain: what it keeps in its canonical
 # form, in a text in NFC and in any. What it has is found faster than what it may not have.
 _ANY_LETTERS = r"!#-+\--~\xa1-\xac\xae-\u02ff"
@@ -36,12 +41,18 @@ _ODD_DIGITS = (r"0[0-9]++(?:\.0+)?", r"[1-9][0-9]*+\.0+", r"0\.0+")
 class PlainRows:
     """The rows of a file with this header that are canonical, but for their order and for a `.0`.
 
-    Nothing in them is quoted, so a line is a row. No row has more than `max_row` characters. `run`
-    matches them in a text that is in NFC, `any_run` in any text, and fewer of them.
+    Nothing in them is quoted, so a line is a row. No row has more than `max_row` characters, or a
+    date after `last_day`, if there is one. Columns that the header lacks are empty. `run` matches
+    them in a text that is in NFC, `any_run` in any text, and fewer of them.
     """
 
     def __init__(
-        self, header: Sequence[str], columns: Sequence[str], schema: Schema, max_row: int
+        self,
+        header: Sequence[str],
+        columns: Sequence[str],
+        schema: Schema,
+        max_row: int,
+        last_day: str = "",
     ) -> None:
         if len(header) > MAX_COLUMNS:
             self.run = self.any_run = re.compile("")
@@ -53,7 +64,7 @@ class PlainRows:
             fields = [
                 _client(schema, letters, longest)
                 if name == schema.client and name in columns
-                else _field(name, schema, longest)
+                else _field(name, schema, longest, last_day)
                 if name in columns
                 else other
                 for name in header
@@ -63,13 +74,13 @@ class PlainRows:
             return re.compile(rf"(?:{start}{','.join(fields)}\r?\n)*+")
 
         self.run, self.any_run = pattern(_NFC_LETTERS), pattern(_ANY_LETTERS)
-        texts = {schema.client, *schema.categorical}
+        texts = {schema.client, *schema.categorical, *schema.carry}
         self._is_text = [name in texts for name in columns]
         self._span: re.Pattern[str] | None = None
         self._places: list[int] | None = None
         first, count = header.index(columns[0]), len(columns)
         if tuple(header[first : first + count]) != tuple(columns):
-            self._places = [header.index(name) for name in columns]
+            self._places = [header.index(n) if n in header else len(header) for n in columns]
         elif count < len(header):
             field = r"[^,\n]*+"  # written out for each, which is faster than counted
             wanted = ",".join([field] * count)
@@ -82,7 +93,7 @@ class PlainRows:
         if self._span:
             run = "\n".join(self._span.findall(run)) + "\n"
         elif self._places:
-            rows = [row.split(",") for row in run.split("\n")[:-1]]
+            rows = [[*row.split(","), ""] for row in run.split("\n")[:-1]]
             run = "".join([",".join([row[i] for i in self._places]) + "\n" for row in rows])
         return self._without_zeros(run) if ".0," in run or ".0\n" in run else run
 
@@ -98,13 +109,26 @@ class PlainRows:
         return "\n".join(map(",".join, zip(*kept, strict=True))) + "\n"
 
 
-def _field(column: str, schema: Schema, longest: int) -> str:
+def _field(column: str, schema: Schema, longest: int, last_day: str) -> str:
     """A pattern for texts of a column, of up to so many characters, that are canonical."""
+    if column in (schema.date, schema.left_on):
+        if schema.date_format:
+            return "(?!)"
+        return _upto(last_day) + _DAY if column == schema.date else f"(?:{_DAY})?+"
     if column == schema.outcome:
         return r"(?:[01](?:\.0)?+)?+"
     if column in schema.numeric:
         return _NUMBER
     return rf"(?:[^\s{_SPECIAL}][^{_SPECIAL}]{{0,{longest}}}+(?<!\s))?"
+
+
+def _upto(last_day: str) -> str:
+    """A look ahead for days that are not after that one, in ISO's form."""
+    if not last_day:
+        return ""
+    digits = ((i, int(d)) for i, d in enumerate(last_day) if d not in "-0")
+    earlier = (f"{last_day[:i]}[0-{digit - 1}]" for i, digit in digits)
+    return f"(?={'|'.join([*earlier, last_day])})"
 
 
 def _client(schema: Schema, letters: str, longest: int) -> str:

@@ -73,7 +73,7 @@ class Master:
         """What is known of each row's observation: shape (rows,)."""
         from pipeline.observations.state_file import recorded_states
 
-        return recorded_states(self.path, self.on_record)
+        return recorded_states(self.path, self.schema, self.on_record)
 
     def current(self) -> "pd.DataFrame":
         """Of each client that has not left its present row: that of its latest sighting."""

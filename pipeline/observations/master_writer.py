@@ -2,19 +2,21 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from secrets import randbits
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.core.files import sync_folder
 from pipeline.core.schema import Schema
 from pipeline.data.loader import Counts
 from pipeline.observations import master_files as files
-from pipeline.observations.rewriting import write_outcomes
+from pipeline.observations.rewriting import write_changed
 from pipeline.observations.row_keys import loaded_keys
-from pipeline.observations.row_writer import RowWriter
-from pipeline.observations.rules import Lines, Rows
+from pipeline.observations.row_writer import RowWriter, renewer
+from pipeline.observations.rules import Lines, More, Rows, parts_of
 from pipeline.observations.sightings import (
     BAD,
     Content,
@@ -47,11 +49,12 @@ class MasterWriter(RowWriter):
         former: Mapping[str, Former] | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        self.path, self._on_record, self._client_names = path, on_record, schema.client_names
+        self.path, self._on_record = path, on_record
         self._former = dict(former or {})
         self._last = max(self._former.values(), key=lambda content: content.id, default=None)
         self._changed: list[Rows] = [np.zeros(0, np.uint32)]
-        super().__init__(path)
+        self._carried: dict[int, bytes] = {}  # what rows carry now, where that is not written yet
+        super().__init__(path, schema)
         with self._opened as opened:
             check()
             files.begin_writing(path, on_record, schema)
@@ -73,41 +76,67 @@ class MasterWriter(RowWriter):
         path = files.log_path(self.path, self._log_name)
         self._log = SightingsLog(path, size, randbits(63))
         self._opened.callback(self._log.close)
-        self._keys = loaded_keys(self.path, self._on_record, self._log.seed)
-        states = files.state_path(self.path)
-        found = StateFile.opened(states, self._log_name, size, self.rows) if size else None
+        schema = self._schema
+        self._keys = loaded_keys(self.path, schema, self._on_record, self._log.seed)
+        states, found = files.state_path(self.path), None
+        if size:
+            found = StateFile.opened(states, schema, self._log_name, size, self.rows)
         if found is None:
-            found = StateFile(states, states_by(lines_of(self._log, self._keys), self.rows))
+            lines = lines_of(self._log, self._keys)
+            found = StateFile(states, states_by(lines, schema, self.rows))
         self._states = found
         self._opened.callback(found.close)
 
     def accept(self, number: int, name: str, sha256: str, bad_at: Sequence[int]) -> Counts:
         """End a file, by the number of its content; `bad_at` are its rows that were set aside."""
-        start = self._settled[1]
-        rows, codes = self._codes(bad_at)
-        places = fresh_places(number, len(codes))
-        former, missing, base = self._former.get(name), 0, self._last
+        start, unknown = self._settled[1], np.zeros(0, np.bool_)
+        told = None if self._reports is None else self._resolved(self._states.states())
+        if told is None:
+            rows, words = self._words(bad_at)
+        else:
+            rows, words = told.rows.astype(np.uint32), self._report_words(told, bad_at)
+        content = Content(number, words, fresh_places(number, len(words)), reports=told is not None)
+        former, base = self._former.get(name), self._last
+        missing, at = 0, np.flatnonzero(content.identities != BAD)  # the good lines
         if former:
             before = self._log.content(former.log_at)
-            index = matched(codes, before.codes)
-            kept = index >= 0
-            places[kept] = before.places[index[kept]]
-            base, missing = former, int((before.codes != BAD).sum() - (codes[kept] != BAD).sum())
-        elif self.rows - start > len(codes) // 2:
+            base, missing = former, int((before.identities != BAD).sum())
+            if before.like(content):
+                index = matched(content.identities, before.identities)
+                kept = index >= 0
+                content.places[kept] = before.places[index[kept]]
+                words[kept] = before.words[index[kept]]
+                missing -= int(kept[at].sum())
+        elif self.rows - start > len(words) // 2:
             base = None  # too different to be kept as a part of another
-        log_at = self._log.append(
-            Content(number, codes, places),
-            base.log_at if base else None,
-            follows=former is not None,
-        )
-        good = codes != BAD
-        codes, places = codes[good], places[good]
-        new = places >= fresh_places(number, 1)
-        changed = self._states.add(Lines(rows, outcomes_of(codes), places).at(new))
-        self._changed.append(changed)
+        log_at = self._log.append(content, base.log_at if base else None, follows=bool(former))
+        new = content.places[at] >= fresh_places(number, 1)
+        if told is not None:
+            unknown = new & (told.rows < 0) & told.says
+            new &= told.rows >= 0
+        said = content.said()
+        lines = Lines(rows[new], outcomes_of(said.codes), said.places, said.more)
+        if told is not None:
+            lines = replace(lines, reports=said.reports)
+        changed = self._states.add(lines)
+        if len(changed.carried):
+            self._note_carried(rows[new], said.more, np.flatnonzero(new), changed.carried)
+        self._changed += [changed.outcomes, changed.carried]
         self._former[name] = self._last = Former(number, sha256, log_at)
+        clients = told.clients(unknown) if told is not None else ()
         self._settle()
-        return Counts(number, self.rows - start, len(changed), missing, start, self.rows, log_at)
+        return Counts(
+            *(number, self.rows - start, len(changed.outcomes), missing, start, self.rows, log_at),
+            unknown_clients=clients,
+        )
+
+    def _note_carried(self, rows: Rows, more: More, at: NDArray[np.int64], changed: Rows) -> None:
+        """Keep the texts that some rows carry now; `at` has the places of the lines in the file."""
+        carried = [text for part in self._split for text in part.carried]
+        now = self._states.states()["carried"]
+        hashes = parts_of(more)[1]
+        for i in np.flatnonzero(np.isin(rows, changed) & (hashes == now[rows])).tolist():
+            self._carried[int(rows[i])] = carried[int(at[i])]
 
     def save(self) -> MasterState:
         """Make what was taken in durable; returns what is to be put on record.
@@ -120,7 +149,8 @@ class MasterWriter(RowWriter):
         changed, path, before = np.unique(np.concatenate(self._changed)), self.path, None
         if len(changed):
             path = files.next_path(path)
-            write_outcomes(self.path, path, changed, self._states.outcomes(changed))
+            renewed = renewer(self._schema, changed, self._states.states(), self._carried)
+            write_changed(self.path, path, changed, renewed)
         else:
             before = self._on_record.record
         sync_folder(path.parent)
@@ -129,4 +159,4 @@ class MasterWriter(RowWriter):
         self._states.save(self._log_name, log.record.size)
         keys = self._keys.save(files.key_path(self.path))
         record = file_record(path, before)
-        return MasterState(self.rows, record.size, keys, record, log, self._client_names)
+        return MasterState(*(self.rows, record.size, keys, record, log, self._schema.client_names))

@@ -3,7 +3,7 @@
 import csv
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress, islice
 from pathlib import Path
 from secrets import randbits
@@ -17,20 +17,21 @@ from pipeline.core.formatting import pluralize
 from pipeline.core.schema import Schema, csv_line
 from pipeline.data.loader import Counts
 from pipeline.observations import master_files as files
-from pipeline.observations.rewriting import line_batches, lines_at, write_ordered, write_outcomes
-from pipeline.observations.row_keys import RowKeys, observations
-from pipeline.observations.row_writer import RowWriter
-from pipeline.observations.rules import Lines, Outcomes, Places, content_of
+from pipeline.observations.rewriting import line_batches, lines_at, write_changed, write_ordered
+from pipeline.observations.row_keys import RowKeys
+from pipeline.observations.row_writer import RowWriter, renewer
+from pipeline.observations.rules import Lines, More, Outcomes, Places, content_of, more_of, parts_of
 from pipeline.observations.sightings import (
     BAD,
-    Codes,
     Content,
     SightingsLog,
+    Words,
     fresh_places,
     keys_of,
     matched,
 )
-from pipeline.observations.state_file import StateFile, lines_of, states_by
+from pipeline.observations.state_file import StateFile, firsts, lines_of, states_by
+from pipeline.observations.tails import split
 from pipeline.storage.file_record import file_record
 from pipeline.storage.ledger import Former, LogFile, MasterState, Span
 
@@ -58,12 +59,14 @@ class Renewal(RowWriter):
         check: Callable[[], None] = lambda: None,
     ) -> None:
         self.path, self._history, self._before = path, history, before
-        self._saved, self._client_names = False, schema.client_names
+        self._saved = False
         self._written: list[Outcomes] = []  # as they are in the new rows
+        self._written_more: list[More] = []
+        self._carried: dict[tuple[int, int], bytes] = {}  # texts by rows and hashes
         self._log_at: dict[int, int] = {}  # by the number of a content
         self._log_name = f"{randbits(63):x}"
         self.seed = before.seed if before else randbits(63)
-        super().__init__(files.next_path(path))
+        super().__init__(files.next_path(path), schema)
         with self._opened as opened:
             check()
             opened.callback(self._discard)
@@ -78,46 +81,75 @@ class Renewal(RowWriter):
     def append(self, lines: Sequence[bytes]) -> None:
         """Add canonical lines of a file, without their line ends."""
         super().append(lines)
-        self._written.append(self._outcomes[-1][self._found[-1].new])
+        found, cut = self._found[-1], self._split[-1]
+        self._written.append(cut.outcomes[found.new])
+        self._written_more.append(cut.more[found.new] if len(cut.more) else cut.more)
+        if cut.carried:
+            hashes = parts_of(cut.more)[1].tolist()
+            pairs = zip(found.rows.tolist(), hashes, strict=True)
+            self._carried |= dict(zip(pairs, cut.carried, strict=True))
 
     def take_back(self) -> None:
         """Undo what was appended since the last file."""
-        del self._written[len(self._written) - len(self._found) :]
+        for parts in (self._written, self._written_more):
+            del parts[len(parts) - len(self._found) :]
         super().take_back()
 
     def accept(self, number: int, name: str, sha256: str, bad_at: Sequence[int]) -> Counts:
         """End a file, by the number of its content, or by the one on record if it is that."""
-        start, (_, codes) = self._settled[1], self._codes(bad_at)
-        kept = self._history.get(name, ())
+        start, kept = self._settled[1], self._history.get(name, ())
+        clients: tuple[str, ...] = ()
         if kept and kept[-1].sha256 == sha256:
             number = kept[-1].id
-        self.keep(self._renewed(number, codes, name))
+        if self._reports is None:
+            self.keep(self._renewed(number, self._words(bad_at)[1], name))
+        else:
+            told = self._resolved(states_by(self._lines(), self._schema, self.rows))
+            words = self._report_words(told, bad_at)
+            content = self._renewed(number, words, name, reports=True)
+            good = content.identities != BAD
+            clients = told.clients(told.says & (content.codes[good] == BAD))
+            self.keep(content)
         self._settle()
-        added = self.rows - start
-        return Counts(number, added, 0, 0, start, self.rows, self._log_at[number])
+        return Counts(
+            *(number, self.rows - start, 0, 0, start, self.rows, self._log_at[number]),
+            unknown_clients=clients,
+        )
+
+    def _lines(self) -> Lines:
+        return lines_of(self._log, self._keys)
 
     def keep(self, content: Content) -> None:
         """Add the lines of a content, whose observations are among the rows."""
         base = next(reversed(self._log_at.values()), None)
         self._log_at[content.number] = self._log.append(content, base)
 
-    def _renewed(self, number: int, codes: Codes, name: str) -> Content:
+    def _renewed(self, number: int, words: Words, name: str, *, reports: bool = False) -> Content:
         """A content that stands for all that its file has held, as far as it still holds it."""
-        places, kept = fresh_places(number, len(codes)), self._history.get(name, ())
+        places, kept = fresh_places(number, len(words)), self._history.get(name, ())
+        content = Content(number, words, places, settled=True, reports=reports)
         if not (kept and self._before):
-            return Content(number, codes, places, settled=True)
+            return content
         last = self._before.content(kept[-1].log_at)
-        found = [self._before.content(former.log_at).sightings() for former in kept[:-1]]
-        if last.number == number and len(last.codes) == len(codes):
-            places = last.places  # of the same rows, even where the schema is another one
-            found.append((last.more_codes, last.more_places))
-        else:
-            index = matched(codes, last.codes)
+        others = [self._before.content(former.log_at) for former in kept[:-1]]
+        found = [other.new_lines() for other in others if other.like(content)]
+        if last.number == number and len(last.words) == len(words):
+            places[:] = last.places  # of the same rows, even where the schema is another one
+            if reports and last.like(content):
+                words[:] = last.words
+            found += [(last.more_words, last.more_places)] if last.like(content) else []
+        elif last.like(content):
+            index = matched(content.identities, last.identities)
             places[index >= 0] = last.places[index[index >= 0]]
-            found.append(last.sightings())
+            words[index >= 0] = last.words[index[index >= 0]]
+            found.append(last.new_lines())
+        if not found:
+            return content
         more, more_places = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        still = np.isin(more, codes[codes != BAD]) & ~np.isin(more_places, places)
-        return Content(number, codes, places, True, more[still], more_places[still])
+        held = content.identities
+        identities = replace(content, words=more).identities
+        still = np.isin(identities, held[held != BAD]) & ~np.isin(more_places, places)
+        return replace(content, more_words=more[still], more_places=more_places[still])
 
     def leave_out(self, name: str, old: RowKeys, *, present: bool) -> NDArray[np.bool_]:
         """Keep all contents on record but those of a file, of which the last counts if `present`.
@@ -131,8 +163,9 @@ class Renewal(RowWriter):
                 self.keep(content)
         if present:
             last = self._before.content(self._history[name][-1].log_at)
-            self.keep(self._renewed(last.number, last.codes, name))
-        return np.isin(keys_of(old.low_words()), keys_of(self._log.sightings()[0]))
+            self.keep(self._renewed(last.number, last.words.copy(), name, reports=last.reports))
+        said = self._log.said()
+        return np.isin(keys_of(old.low_words()), keys_of(said.codes[~said.reports]))
 
     def copy_rows(self, alive: NDArray[np.bool_], size: int) -> "Gone":
         """Add those of the rows on record, in so many bytes, that are alive; returns the others."""
@@ -158,22 +191,33 @@ class Renewal(RowWriter):
         self._log.sync()
         if self._before:
             self._before.forget()
-        path, lines = files.next_path(self.path), lines_of(self._log, self._keys)
+        path, lines = files.next_path(self.path), self._lines()
         written = np.concatenate([*self._written, np.zeros(0, np.uint8)])
-        rows, first = np.unique(lines.rows, return_index=True)
+        more = np.concatenate([*self._written_more, np.zeros(0, np.uint64)])
+        first = firsts(lines)
+        rows = lines.rows[first]
         order = rows[np.argsort(first)]
         if not np.array_equal(order, np.arange(len(order))):
             numbers = np.empty_like(order)
             numbers[order] = np.arange(len(order))
-            lines = Lines(numbers[lines.rows], lines.outcomes, lines.places)
+            lines = replace(lines, rows=numbers[lines.rows])
             self._keys.renumber(numbers)
-            written = written[order]
+            written, more = written[order], more[order] if len(more) else more
             self._replace(lambda old, new: write_ordered(old, new, order))
-        states = states_by(lines, self.rows)
-        changed = np.flatnonzero(states["outcome"] != written).astype("<u4")
+            self._carried = {(int(numbers[row]), h): t for (row, h), t in self._carried.items()}
+        states = states_by(lines, self._schema, self.rows)
+        differs = states["outcome"] != written
+        if len(more):
+            differs |= more_of(states["day"], states["carried"]) != more
+        changed = np.flatnonzero(differs).astype("<u4")
         if len(changed):
-            outcomes = states["outcome"][changed]
-            self._replace(lambda old, new: write_outcomes(old, new, changed, outcomes))
+            carried = {}
+            if self._carried:
+                hashes = states["carried"][changed].tolist()
+                pairs = set(zip(changed.tolist(), hashes, strict=True))
+                carried = {pair[0]: self._carried[pair] for pair in pairs & self._carried.keys()}
+            renewed = renewer(self._schema, changed, states, carried)
+            self._replace(lambda old, new: write_changed(old, new, changed, renewed))
         sync_folder(path.parent)
         log = LogFile(self._log_name, file_record(self._log.path))
         state_file = StateFile(files.state_path(self.path), states)
@@ -182,7 +226,7 @@ class Renewal(RowWriter):
         keys = self._keys.save(files.key_path(self.path))
         record = file_record(path)
         self._saved = True
-        state = MasterState(self.rows, record.size, keys, record, log, self._client_names)
+        state = MasterState(self.rows, record.size, keys, record, log, self._schema.client_names)
         return state, self._spans(np.sort(lines.places[np.sort(first)]))
 
     def _replace(self, write: Callable[[Path, Path], None]) -> None:
@@ -231,7 +275,7 @@ def rows_gone(renewal: Renewal, schema: Schema, size: int) -> Gone:
             if (header := file.readline()) != f"{schema.header}\n".encode():
                 return Gone(0, ())
         for lines in line_batches(renewal.path, len(header), size):
-            held = renewal.holds(observations(lines))
+            held = renewal.holds(split(lines, schema).observations)
             gone = list(compress(lines, (~held).tolist()))
             count += len(gone)
             clients |= dict.fromkeys(map(_client, gone[:MAX_LOOKED_AT]))

@@ -2,22 +2,26 @@
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from pipeline.core.files import errors_with_path
-from pipeline.observations.rules import Outcomes, Rows
+from pipeline.observations.rules import Rows
 
 BLOCK = 16 << 20
-_TEXTS = (b"0", b"1", b"")  # of the outcomes
 _LINE_END = 10
 
 
-def write_outcomes(source: Path, target: Path, rows: Rows, outcomes: Outcomes) -> None:
-    """Copy a file, with other outcomes in some of its rows, which are in rising order."""
+def write_changed(
+    source: Path, target: Path, rows: Rows, renewed: Callable[[int, bytes], bytes]
+) -> None:
+    """Copy a file, with some of its rows, which are in rising order, as `renewed` has them.
+
+    It gets the place of each among these rows, and its line.
+    """
     with errors_with_path(target), source.open("rb") as old, target.open("wb") as new:
         new.write(next(old))
         row = at = 0
@@ -25,13 +29,14 @@ def write_outcomes(source: Path, target: Path, rows: Rows, outcomes: Outcomes) -
             block += old.readline()
             ends = np.flatnonzero(np.frombuffer(block, np.uint8) == _LINE_END)
             upto = int(np.searchsorted(rows, row + len(ends)))
-            begin = 0
+            copied = 0
             for i in range(at, upto):
-                end = int(ends[int(rows[i]) - row])
-                last = block.rindex(b",", begin, end) + 1
-                new.write(block[begin:last] + _TEXTS[outcomes[i]])
-                begin = end
-            new.write(block[begin:])
+                of_block = int(rows[i]) - row
+                begin = int(ends[of_block - 1]) + 1 if of_block else 0
+                end = int(ends[of_block]) + 1
+                new.write(block[copied:begin] + renewed(i, block[begin:end]))
+                copied = end
+            new.write(block[copied:])
             row, at = row + len(ends), upto
         sync(new)
 

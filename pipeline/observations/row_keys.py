@@ -25,16 +25,17 @@ from xxhash import xxh3_128_digest
 
 from pipeline.core.errors import HistoryError
 from pipeline.core.files import atomic_writer, errors_with_path
+from pipeline.core.schema import Schema
 from pipeline.observations.master_files import REBUILD, key_path
 from pipeline.observations.rewriting import line_batches
 from pipeline.observations.rules import Rows
+from pipeline.observations.tails import split
 from pipeline.storage.ledger import KeyFile, MasterState
 
 Words = NDArray[np.uint64]
 
 _WORD = np.dtype("<u8")
 _ROW = np.dtype("<u4")
-_COMMA = ord(",")
 _MAGIC = int.from_bytes(b"rowkeys2", "little")
 _HEAD = 3  # words at the beginning of the file: magic, id, seed
 MAX_RUNS = 32  # in the file; beyond them, a search in each costs more than to merge them
@@ -246,7 +247,7 @@ def _firsts(high: Words, low: Words) -> tuple[NDArray[np.bool_], bool]:
     return first, bool((same & differs).any())
 
 
-def loaded_keys(path: Path, on_record: MasterState, seed: int) -> RowKeys:
+def loaded_keys(path: Path, schema: Schema, on_record: MasterState, seed: int) -> RowKeys:
     """The keys of `finaldata.csv`, from their file or made anew from its lines."""
     if on_record.keys:
         known = RowKeys.load(key_path(path), on_record.keys, on_record.rows)
@@ -256,15 +257,10 @@ def loaded_keys(path: Path, on_record: MasterState, seed: int) -> RowKeys:
     with path.open("rb") as file:
         start = len(file.readline())
     for lines in line_batches(path, start, on_record.bytes):
-        keys.add(observations(lines))
+        keys.add(split(lines, schema).observations)
         keys.settle()
     if len(keys) != on_record.rows:
         raise HistoryError(
             f"{path} has {len(keys):,} rows where {on_record.rows:,} are on record; {REBUILD}"
         )
     return keys
-
-
-def observations(lines: Sequence[bytes]) -> list[bytes]:
-    """Canonical lines without their outcomes, which are one character at the end, or none."""
-    return [line[:-1] if line[-1] == _COMMA else line[:-2] for line in lines]

@@ -5,7 +5,7 @@ a known outcome for an observation that first came unknown is a report. docs/dat
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,14 +17,21 @@ if TYPE_CHECKING:
 Rows = NDArray[np.uint32]  # numbers of rows of finaldata.csv, from 0
 Outcomes = NDArray[np.uint8]  # 0, 1 or `UNKNOWN`
 Places = NDArray[np.uint64]  # the number of a file's content, and by `LINE_BITS` below it the line
+Days = NDArray[np.uint32]  # as `date.toordinal` counts them, 0: none
+Hashes = NDArray[np.uint64]
+More = NDArray[np.uint64]  # the day of leaving and, above it, a hash of the columns that travel
 
 UNKNOWN = 2
+OUTCOME_TEXTS = (b"0", b"1", b"")
+UNSAID = 2**32 - 1  # in place of a day of leaving: nothing is said of it
 LINE_BITS = np.uint64(32)
 # Of an observation: the places of its latest sighting and of the line by which its client left (0:
 # none); the content that brought its outcome (0: none); its outcome; whether it first came unknown.
 STATE = np.dtype(
     [("sighted", "<u8"), ("left", "<u8"), ("known", "<u4"), ("outcome", "u1"), ("late", "u1")]
 )
+# where the schema has more at the end of a row: the day of leaving, and the hash of the others
+WIDE_STATE = np.dtype([*STATE.descr, ("day", "<u4"), ("carried", "<u4")])
 States = NDArray[np.void]
 
 
@@ -32,19 +39,24 @@ States = NDArray[np.void]
 class Lines:
     """Lines of files in their order: whose observation each has, and what it says of it.
 
-    Each array has the shape (lines,).
+    Each array has the shape (lines,); `more` is empty where the schema has no more than an outcome.
+    `reports` are lines of files of outcomes alone, if there are any.
     """
 
     rows: Rows
     outcomes: Outcomes
     places: Places
+    more: More = field(default_factory=lambda: np.zeros(0, np.uint64))
+    reports: "NDArray[np.bool_] | None" = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def at(self, index: "NDArray[np.bool_] | NDArray[np.int64]") -> "Lines":
         """Some of them."""
-        return Lines(self.rows[index], self.outcomes[index], self.places[index])
+        more = self.more[index] if len(self.more) else self.more
+        reports = None if self.reports is None else self.reports[index]
+        return Lines(self.rows[index], self.outcomes[index], self.places[index], more, reports)
 
 
 def content_of(places: Places) -> Rows:
@@ -52,11 +64,25 @@ def content_of(places: Places) -> Rows:
     return (places >> LINE_BITS).astype("<u4")
 
 
+def more_of(days: Days, carried: "NDArray[np.uint32]") -> More:
+    """Days and hashes as one word each."""
+    return days + (carried.astype(np.uint64) << np.uint64(32))
+
+
+def parts_of(more: More) -> tuple[Days, "NDArray[np.uint32]"]:
+    """The days and hashes in these words."""
+    return more.astype(np.uint32), (more >> np.uint64(32)).astype(np.uint32)
+
+
 def states_after_first(lines: Lines) -> States:
-    """The states of observations by their first lines, one each."""
-    known, states = lines.outcomes != UNKNOWN, np.zeros(len(lines), STATE)
+    """The states of observations by their first lines, one each, which are no reports."""
+    known, leaves = lines.outcomes != UNKNOWN, lines.outcomes == 1
+    states = np.zeros(len(lines), WIDE_STATE if len(lines.more) else STATE)
+    if len(lines.more):
+        states["day"], states["carried"] = parts_of(lines.more)
+        known, leaves = known | (states["day"] > 0), leaves | (states["day"] > 0)
     states["sighted"] = lines.places
-    states["left"] = np.where(lines.outcomes == 1, lines.places, 0)
+    states["left"] = np.where(leaves, lines.places, 0)
     states["known"] = np.where(known, content_of(lines.places), 0)
     states["outcome"] = lines.outcomes
     states["late"] = ~known
@@ -70,46 +96,71 @@ def states_after(lines: Lines, before: Callable[[Rows], States]) -> tuple[Rows, 
     first = _differs(lines.rows)
     rows, group = lines.rows[first], np.cumsum(first) - 1
     states = before(rows)
-    known = lines.outcomes != UNKNOWN
-    report = known & (states["late"][group] == 1)
-    # which of the known outcomes differ from the one known before
-    at = np.flatnonzero(known)
-    outcomes, of = lines.outcomes[at], group[at]
-    earlier = np.concatenate([outcomes[:1], outcomes[:-1]])
-    begins = _differs(of)
-    earlier[begins] = states["outcome"][of[begins]]
-    changed = outcomes != earlier
+    known, leaves = lines.outcomes != UNKNOWN, lines.outcomes == 1
+    report = known.copy()
     # of several values assigned to one place, the last one stays: that of the last line
+    changed = _renew(states, "outcome", group, np.flatnonzero(known), lines.outcomes)
+    days, carried = parts_of(lines.more)
+    if len(days):
+        said = (days > 0) & (days != UNSAID)
+        report, leaves = report | said, leaves | said
+        changed |= _renew(states, "day", group, np.flatnonzero(days != UNSAID), days)
+    report &= states["late"][group] == 1
+    if lines.reports is not None:
+        report |= lines.reports
     sighted = np.flatnonzero(~report)
     states["sighted"][group[sighted]] = lines.places[sighted]
-    states["outcome"][of] = outcomes
-    states["known"][of[changed]] = content_of(lines.places[at[changed]])
-    says = ~report & (lines.outcomes == 1)  # whether the client left
-    says[at] |= report[at] & changed
-    said = np.flatnonzero(says)
-    places = np.where(lines.outcomes[said] == 1, lines.places[said], 0)
-    states["left"][group[said]] = places
+    if len(days):
+        states["carried"][group[sighted]] = carried[sighted]
+    states["known"][group[changed]] = content_of(lines.places[changed])
+    # whether the client left: a report says so where it differs from the one before
+    said_so = np.flatnonzero(np.where(report, changed, leaves))
+    states["left"][group[said_so]] = np.where(leaves[said_so], lines.places[said_so], 0)
     return rows, states
 
 
+def _renew(
+    states: States,
+    name: str,
+    group: NDArray[np.int64],
+    at: NDArray[np.int64],
+    values: "NDArray[np.uint8] | Days",
+) -> NDArray[np.bool_]:
+    """Let states have the values of the lines at these places; which lines differ from before."""
+    found, of = values[at], group[at]
+    earlier = np.concatenate([found[:1], found[:-1]])
+    begins = _differs(of)
+    earlier[begins] = states[name][of[begins]]
+    states[name][of] = found
+    changed = np.zeros(len(values), np.bool_)
+    changed[at] = found != earlier
+    return changed
+
+
 def present_rows(
-    clients: "pd.Series[str]", states: States
+    clients: "pd.Series[str]", states: States, dates: "NDArray[np.int64] | None" = None
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Of each client the row of its latest sighting, in order; and whether the client has left.
 
-    `clients` has the client of each row, as `states` its state.
+    `clients` has the client of each row, as `states` its state. Where rows have dates, the latest
+    is by date, then by order.
     """
     import pandas as pd  # ingestion does without
 
     sighted, left = states["sighted"], states["left"]
-    order = np.argsort(sighted, kind="stable")
+    keys = [sighted] if dates is None else [sighted, dates]
+    order = np.lexsort(keys)
     latest = ~clients.iloc[order].duplicated(keep="last").to_numpy()
     rows = np.sort(order[latest])
     said = np.flatnonzero(left)
     present = pd.Index(clients.iloc[rows])
     at = present.get_indexer(pd.Index(clients.iloc[said]))
+    now = rows[at]  # the present row of the client
+    later = left[said] >= sighted[now]
+    if dates is not None:
+        later = (dates[said] > dates[now]) | ((dates[said] == dates[now]) & later)
     has_left = np.zeros(len(rows), np.bool_)
-    has_left[at[left[said] >= sighted[rows[at]]]] = True
+    has_left[at[later]] = True
     return rows, has_left
 
 

@@ -7,7 +7,7 @@ it; places are kept as runs, too.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.files import errors_with_path
-from pipeline.observations.rules import LINE_BITS, Outcomes, Places, content_of
+from pipeline.observations.rules import LINE_BITS, More, Outcomes, Places, content_of
 
 Codes = NDArray[np.uint64]
+Words = NDArray[np.uint64]
 Index = NDArray[np.int64]
 
 MAGIC = int.from_bytes(b"sighted1", "little")
@@ -27,32 +28,93 @@ BAD = np.uint64(2**64 - 1)  # the code of a row that was set aside
 _OUTCOME = np.uint64(3)  # the bits of a code that hold the outcome
 _WORD = np.dtype("<u8")
 _NONE = np.zeros(0, _WORD)
-_FOLLOWS, _SETTLED = 1, 2  # kinds of contents
+_MIXES = np.uint64(0x9E3779B97F4A7C15)  # odd, with its bits spread: 2^64 by the golden ratio
+_FOLLOWS, _SETTLED, _REPORTS, _WORDS = 1, 2, 4, 8  # of a content's kind; words of a row, times 8
 _HEAD = 8  # words before a content: how many it takes, its number, kind, base, depth, counts
 
 
 @dataclass(frozen=True)
+class Said:
+    """What lines say: each array has the shape (lines,), `more` where the schema has it."""
+
+    codes: Codes
+    places: Places
+    more: More
+    reports: NDArray[np.bool_]  # those of files of outcomes alone
+
+    def at(self, index: NDArray[np.bool_]) -> "Said":
+        """Some of them."""
+        more = self.more[index] if len(self.more) else self.more
+        return Said(self.codes[index], self.places[index], more, self.reports[index])
+
+
+@dataclass(frozen=True)
 class Content:
-    """The rows of one content of a file: their codes and places, of shape (rows,).
+    """The rows of one content of a file: `words` of shape (rows, words), `places` of (rows,).
+
+    The words of a row are its code and, where the schema has it, `more`. Those of `reports`, of
+    outcomes alone, begin with a hash of their text, by which they are told from each other; their
+    code is the one of the observation that they are about, `BAD` where there is none.
 
     `settled`: also sightings of its lines in contents before it, which are no longer kept
-    themselves, count by this one: `more_codes` and `more_places`.
+    themselves, count by this one: `more_words` and `more_places`.
     """
 
     number: int
-    codes: Codes
+    words: Words
     places: Places
     settled: bool = False
-    more_codes: Codes = field(default_factory=lambda: _NONE)
+    more_words: Words = field(default_factory=lambda: np.zeros((0, 1), _WORD))
     more_places: Places = field(default_factory=lambda: _NONE)
+    reports: bool = False
 
-    def sightings(self) -> tuple[Codes, Places]:
+    @property
+    def codes(self) -> Codes:
+        """The codes of its rows."""
+        return self.words[:, int(self.reports)]
+
+    @property
+    def identities(self) -> Codes:
+        """A word for each row, by which it is told whether it is another's."""
+        if self.reports or self.words.shape[1] == 1:
+            return self.words[:, 0]
+        return identity(self.words)
+
+    def like(self, other: "Content") -> bool:
+        """Whether its rows are of the same form as those of another one."""
+        count = self.words.shape[1]
+        return (self.reports, count) == (other.reports, other.words.shape[1])
+
+    def new_lines(self) -> tuple[Words, Places]:
         """The lines that were new in it."""
-        new = self.codes != BAD
+        new = self.identities != BAD
         if not self.settled:
             new &= content_of(self.places) == self.number
-        codes = np.concatenate([self.codes[new], self.more_codes])
-        return codes, np.concatenate([self.places[new], self.more_places])
+        words, places = self.words[new], self.places[new]
+        if not len(self.more_words):
+            return words, places
+        return np.concatenate([words, self.more_words]), np.concatenate([places, self.more_places])
+
+    def said(self) -> Said:
+        """What the lines say that were new in it; reports without an observation say nothing."""
+        words, places = self.new_lines()
+        first = int(self.reports)
+        more = words[:, first + 1] if words.shape[1] > first + 1 else _NONE
+        said = Said(words[:, first], places, more, np.full(len(words), self.reports))
+        return said.at(said.codes != BAD) if self.reports else said
+
+
+def identity(words: Words) -> Codes:
+    """One word for codes and what more they have; rows that were set aside keep theirs."""
+    found = words[:, 0] ^ (words[:, 1] * _MIXES)
+    found[words[:, 0] == BAD] = BAD
+    return found
+
+
+def concatenated(parts: Sequence[Said]) -> Said:
+    """Several as one."""
+    columns = [[getattr(part, name) for part in parts] for name in Said.__dataclass_fields__]
+    return Said(*(np.concatenate([column[0][:0], *column]) for column in columns))
 
 
 def codes_of(keys: Codes, outcomes: Outcomes) -> Codes:
@@ -122,23 +184,26 @@ class SightingsLog:
         `follows`: lines that it shares with that one have their places.
         """
         depth, known = 0, _NONE
-        if base is not None and (other := self._content(base))[1] < MAX_DEPTH:
-            depth, known = other[1] + 1, other[0].codes
-        index = matched(content.codes, known) if depth else np.full(len(content.codes), -1)
-        other_codes = content.codes[index < 0]
-        index[index < 0] = len(known) + np.arange(len(other_codes))
+        if base is not None:
+            other, others_depth = self._content(base)
+            if others_depth < MAX_DEPTH and content.like(other):
+                depth, known = others_depth + 1, other.identities
+        count = content.words.shape[1]
+        index = matched(content.identities, known) if depth else np.full(len(content.words), -1)
+        others = content.words[index < 0]
+        index[index < 0] = len(known) + np.arange(len(others))
         follows = follows and depth > 0
-        codes, places = _runs(index), _runs(content.places.view(np.int64)[: 0 if follows else None])
-        more = len(content.more_codes)
-        words = _HEAD + codes.size + len(other_codes) + places.size + 2 * more
-        kind = _SETTLED if content.settled else _FOLLOWS if follows else 0
-        head = [words, content.number, kind, base if depth else 0, depth]
-        sizes = [codes.size // 2, len(other_codes), places.size // 2]
-        parts = [np.array(head + sizes), codes, other_codes, places]
+        rows, places = _runs(index), _runs(content.places.view(np.int64)[: 0 if follows else None])
+        size = _HEAD + rows.size + others.size + places.size
+        size += content.more_words.size + len(content.more_places)
+        kind = _FOLLOWS * follows + _SETTLED * content.settled + _REPORTS * content.reports
+        head = [size, content.number, kind + _WORDS * count, base if depth else 0, depth]
+        sizes = [rows.size // 2, len(others), places.size // 2]
+        parts = [np.array(head + sizes), rows, others, places, content.more_words]
         at = self.size
         with errors_with_path(self.path):
             self._file.seek(at)
-            for part in (*parts, content.more_codes, content.more_places):
+            for part in (*parts, content.more_places):
                 self._file.write(np.ascontiguousarray(part).view(_WORD).data)
             self.size = self._file.tell()
         self._kept = (at, content, depth)
@@ -163,37 +228,43 @@ class SightingsLog:
             yield self.content(at)
             at += int(self._read(at, 1)[0]) * _WORD.itemsize
 
-    def sightings(self) -> tuple[Codes, Places]:
-        """The lines that were new in their contents: codes and places, in no order."""
-        found = [(_NONE, _NONE), *(content.sightings() for content in self.contents())]
+    def said(self) -> Said:
+        """The lines that were new in their contents, in no order."""
+        found = [content.said() for content in self.contents()]
         self.forget()
-        codes, places = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        return codes, places
+        none = Said(_NONE, _NONE, _NONE, np.zeros(0, np.bool_))
+        return concatenated(found) if found else none
 
     def _content(self, at: int) -> tuple[Content, int]:
         if self._kept and self._kept[0] == at:
             return self._kept[1], self._kept[2]
         # from the one that is kept whole, or was the last one read, to the one asked for
-        chain, codes, places = [at], _NONE, _NONE
+        chain, words, places = [at], np.zeros((0, 1), _WORD), _NONE
         while base := self._head(chain[-1])[3]:
             if self._kept and self._kept[0] == base:
-                codes, places = self._kept[1].codes, self._kept[1].places
+                words, places = self._kept[1].words, self._kept[1].places
                 break
             chain.append(base)
         for start in reversed(chain):
-            words, number, kind, _, depth, runs, others, placed = self._head(start)
-            rest = self._read(start + _HEAD * _WORD.itemsize, words - _HEAD)
-            parts = np.split(rest, np.cumsum([2 * runs, others, 2 * placed]))
+            size, number, kind, _, depth, runs, others, placed = self._head(start)
+            kind, count = kind % _WORDS, kind // _WORDS
+            rest = self._read(start + _HEAD * _WORD.itemsize, size - _HEAD)
+            parts = np.split(rest, np.cumsum([2 * runs, others * count, 2 * placed]))
             index = _expanded(parts[0])
-            if kind == _FOLLOWS:
-                known = index < len(codes)
+            if kind & _FOLLOWS:
+                known = index < len(words)
                 of_base, places = places, fresh_places(number, len(index))
                 places[known] = of_base[index[known]]
             else:
                 places = _expanded(parts[2]).view(_WORD)
-            codes = np.concatenate([codes, parts[1]])[index]
-        settled, more = kind == _SETTLED, len(parts[3]) // 2
-        content = Content(number, codes, places, settled, parts[3][:more], parts[3][more:])
+            other = parts[1].reshape(-1, count)
+            words = (np.concatenate([words, other]) if len(words) else other)[index]
+        more = len(parts[3]) // (count + 1)
+        more_words, more_places = np.split(parts[3], [more * count])
+        content = Content(
+            *(number, words, places, bool(kind & _SETTLED)),
+            *(more_words.reshape(-1, count), more_places, bool(kind & _REPORTS)),
+        )
         self._kept = (at, content, depth)
         return content, depth
 

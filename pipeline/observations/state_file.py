@@ -5,18 +5,21 @@ is their head, which is written last.
 """
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.core.files import errors_with_path
+from pipeline.core.schema import Schema
 from pipeline.observations.master_files import current_path, log_path, state_path
 from pipeline.observations.row_keys import RowKeys, loaded_keys
 from pipeline.observations.rules import (
     STATE,
     UNKNOWN,
+    WIDE_STATE,
     Lines,
-    Outcomes,
     Rows,
     States,
     states_after,
@@ -25,16 +28,24 @@ from pipeline.observations.rules import (
 from pipeline.observations.sightings import SightingsLog, keys_of, outcomes_of
 from pipeline.storage.ledger import MasterState
 
-_MAGIC = int.from_bytes(b"states01", "little")
+_MAGIC = int.from_bytes(b"states02", "little")
 _HEAD = np.dtype("<u8")
 _WORDS = 4  # of the head: magic, id and size of the sightings they are made of, rows
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Rows that became others: in their outcomes or days of leaving, and in what travels."""
+
+    outcomes: Rows
+    carried: Rows
 
 
 class StateFile:
     """The file, open for changing."""
 
     def __init__(self, path: Path, states: States) -> None:
-        self._path = path
+        self._path, self._dtype = path, states.dtype
         path.unlink(missing_ok=True)
         self._file = path.open("w+b")
         self._file.write(bytes(_WORDS * _HEAD.itemsize))
@@ -42,14 +53,16 @@ class StateFile:
         self._rows = len(states)
 
     @classmethod
-    def opened(cls, path: Path, log: str, size: int, rows: int) -> "StateFile | None":
+    def opened(
+        cls, path: Path, schema: Schema, log: str, size: int, rows: int
+    ) -> "StateFile | None":
         """The states of so many rows by these sightings; None if the file has others."""
         found = cls.__new__(cls)
         try:
             found._file = path.open("r+b")
         except FileNotFoundError:
             return None
-        found._path, found._rows = path, rows
+        found._path, found._rows, found._dtype = path, rows, state_type(schema)
         if found._head() != head_of(log, size, rows):
             found.close()
             return None
@@ -63,8 +76,8 @@ class StateFile:
         """Close the file."""
         self._file.close()
 
-    def add(self, lines: Lines) -> Rows:
-        """Take in lines that follow all others; returns the rows whose outcomes became others.
+    def add(self, lines: Lines) -> "Changed":
+        """Take in lines that follow all others; returns which observations became others by them.
 
         The first lines of new observations give them their numbers, in order.
         """
@@ -77,18 +90,25 @@ class StateFile:
         self._rows += int(first.sum())
         again = lines.at(~first)
         if not len(again):
-            return again.rows
-        states = self._mapped()
+            return Changed(again.rows, again.rows)
+        states = self.states()
         rows, after = states_after(again, states.__getitem__)
-        changed = after["outcome"] != states["outcome"][rows]
+        before = states[rows]
+        outcome = after["outcome"] != before["outcome"]
+        carried = np.zeros(len(rows), np.bool_)
+        if self._dtype == WIDE_STATE:
+            outcome |= after["day"] != before["day"]
+            carried = after["carried"] != before["carried"]
         states[rows] = after
-        others: Rows = rows[changed]
-        return others
+        return Changed(rows[outcome], rows[carried])
 
-    def outcomes(self, rows: Rows) -> Outcomes:
-        """The outcomes of these observations."""
-        found: Outcomes = self._mapped()["outcome"][rows]
-        return found
+    def states(self) -> States:
+        """The states, to be changed in place."""
+        offset = _WORDS * _HEAD.itemsize
+        if not self._rows:  # which cannot be mapped
+            return np.zeros(0, self._dtype)
+        self._file.flush()
+        return np.memmap(self._file, self._dtype, "r+", offset, shape=(self._rows,))
 
     def save(self, log: str, size: int) -> None:
         """Note that these are the states by so many bytes of these sightings."""
@@ -96,10 +116,6 @@ class StateFile:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._write_head(head_of(log, size, self._rows))
-
-    def _mapped(self) -> "np.memmap[tuple[int], np.dtype[np.void]]":
-        offset = _WORDS * _HEAD.itemsize
-        return np.memmap(self._file, STATE, "r+", offset, shape=(self._rows,))
 
     def _head(self) -> bytes:
         self._file.seek(0)
@@ -116,7 +132,12 @@ def head_of(log: str, size: int, rows: int) -> bytes:
     return np.array([_MAGIC, int(log, 16), size, rows], _HEAD).tobytes()
 
 
-def recorded_states(path: Path, on_record: MasterState) -> States:
+def state_type(schema: Schema) -> "np.dtype[np.void]":
+    """The form of the states."""
+    return WIDE_STATE if len(schema.tail) > 1 else STATE
+
+
+def recorded_states(path: Path, schema: Schema, on_record: MasterState) -> States:
     """The states of the rows of `finaldata.csv`, for those who read them."""
     log, rows = on_record.log, on_record.rows
     assert log
@@ -124,33 +145,52 @@ def recorded_states(path: Path, on_record: MasterState) -> States:
         with state_path(path).open("rb") as file:
             head = file.read(_WORDS * _HEAD.itemsize)
             if head == head_of(log.id, log.record.size, rows):
-                return np.memmap(file, STATE, "r", len(head), shape=(rows,))
+                return np.memmap(file, state_type(schema), "r", len(head), shape=(rows,))
     except FileNotFoundError:
         pass
     # a run is changing them, or was killed
     sightings = SightingsLog(log_path(path, log.id), log.record.size, read_only=True)
     try:
-        keys = loaded_keys(current_path(path, on_record), on_record, sightings.seed)
-        return states_by(lines_of(sightings, keys), rows)
+        keys = loaded_keys(current_path(path, on_record), schema, on_record, sightings.seed)
+        return states_by(lines_of(sightings, keys), schema, rows)
     finally:
         sightings.close()
 
 
 def lines_of(log: SightingsLog, keys: RowKeys) -> Lines:
-    """All sightings and reports, in their order, with their observations' rows."""
+    """All sightings and reports, in their order, with their observations' rows.
+
+    Reports about observations that there are no more are left out.
+    """
     low = keys_of(keys.low_words())
-    order = np.argsort(low)
-    codes, places = log.sightings()
-    rows = order[np.searchsorted(low, keys_of(codes), sorter=order)].astype("<u4")
-    lines = Lines(rows, outcomes_of(codes), places)
+    order, said = np.argsort(low), log.said()
+    asked = keys_of(said.codes)
+    at = np.searchsorted(low, asked, sorter=order)
+    if said.reports.any():
+        found = at < len(low)
+        found[found] = low[order[at[found]]] == asked[found]
+        said, at = said.at(found), at[found]
+    rows = order[at].astype("<u4")
+    reports = said.reports if said.reports.any() else None
+    lines = Lines(rows, outcomes_of(said.codes), said.places, said.more, reports)
+    places = said.places
     return lines if (places[1:] >= places[:-1]).all() else lines.at(np.argsort(places))
 
 
-def states_by(lines: Lines, rows: int) -> States:
+def firsts(lines: Lines) -> NDArray[np.int64]:
+    """Where the first sighting of each observation is, in order of rows."""
+    if lines.reports is None:
+        return np.unique(lines.rows, return_index=True)[1]
+    seen = np.flatnonzero(~lines.reports)
+    found: NDArray[np.int64] = seen[np.unique(lines.rows[seen], return_index=True)[1]]
+    return found
+
+
+def states_by(lines: Lines, schema: Schema, rows: int) -> States:
     """The states of so many observations by all lines there are, in order."""
-    states = np.zeros(rows, STATE)
+    states = np.zeros(rows, state_type(schema))
     states["outcome"] = UNKNOWN
-    first = np.unique(lines.rows, return_index=True)[1]
+    first = firsts(lines)
     rest = np.ones(len(lines), np.bool_)
     rest[first] = False
     states[lines.rows[first]] = states_after_first(lines.at(first))

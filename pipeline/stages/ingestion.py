@@ -169,7 +169,8 @@ def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withd
         _sightings(path, state) as before,
         Renewal(path, config.schema, contents, before, history.check_lock) as master,
     ):
-        alive = master.leave_out(name, loaded_keys(path, state, master.seed), present=present)
+        keys = loaded_keys(path, config.schema, state, master.seed)
+        alive = master.leave_out(name, keys, present=present)
         gone = master.copy_rows(alive, state.bytes)
         if gone.rows and not yes:
             raise RowsWouldGo("--withdraw", gone)

@@ -239,16 +239,16 @@ def test_states_that_do_not_fit_are_made_again_from_the_sightings(path: Path) ->
     with opened(path) as master:
         take(master, 1, "a.csv", "a,1,2,3,", B)
         state = master.save()
-    found = np.array(recorded_states(path, state))
+    found = np.array(recorded_states(path, DEFAULT_SCHEMA, state))
     state_path(path).unlink()
-    assert recorded_states(path, state).tolist() == found.tolist()
+    assert recorded_states(path, DEFAULT_SCHEMA, state).tolist() == found.tolist()
     with opened(path, state) as master:
         take(master, 2, "b.csv", A, B)
         state = master.save()
         finish(path, state)
-    found = np.array(recorded_states(path, state))
+    found = np.array(recorded_states(path, DEFAULT_SCHEMA, state))
     state_path(path).write_bytes(b"x" * state_path(path).stat().st_size)
-    assert recorded_states(path, state).tolist() == found.tolist()
+    assert recorded_states(path, DEFAULT_SCHEMA, state).tolist() == found.tolist()
 
 
 def test_lines_that_a_file_holds_no_more_are_counted(path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.observations.row_keys import MAX_RATIO, MAX_RUNS, RowKeys, Run, Words, observations
+from pipeline.observations.row_keys import MAX_RATIO, MAX_RUNS, RowKeys, Run, Words
 
 WORD = st.one_of(st.integers(0, 3), st.integers(2**64 - 2, 2**64 - 1), st.integers(0, 2**64 - 1))
 KEYS = st.lists(st.tuples(WORD, WORD), max_size=30)
@@ -144,7 +144,3 @@ def test_rows_may_be_numbered_anew() -> None:
     keys.renumber(np.array([2, 0, 1], np.uint32))
     assert keys.add(rows(0, 4)).rows.tolist() == [2, 0, 1, 3]
     assert keys.holds([b"row 3", b"row 9", b"row 0"]).tolist() == [True, False, True]
-
-
-def test_an_observation_is_a_line_without_its_outcome() -> None:
-    assert observations([b"a,1,0", b"a,1,1", b"a,1,", b"a,,"]) == [b"a,1"] * 3 + [b"a,"]

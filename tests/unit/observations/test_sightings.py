@@ -13,6 +13,7 @@ from pipeline.observations.sightings import (
     Codes,
     Content,
     SightingsLog,
+    Words,
     codes_of,
     fresh_places,
     keys_of,
@@ -25,6 +26,10 @@ LINES = st.lists(st.integers(0, 5), max_size=12)
 
 def coded(lines: list[int]) -> Codes:
     return np.array(lines, np.uint64)
+
+
+def worded(lines: list[int]) -> Words:
+    return coded(lines)[:, None]
 
 
 @pytest.fixture
@@ -42,7 +47,7 @@ def reopened(log: SightingsLog) -> Iterator[SightingsLog]:
 
 def assert_equal(found: Content, expected: Content) -> None:
     assert (found.number, found.settled) == (expected.number, expected.settled)
-    for name in ("codes", "places", "more_codes", "more_places"):
+    for name in ("words", "places", "more_words", "more_places"):
         assert getattr(found, name).tolist() == getattr(expected, name).tolist(), name
 
 
@@ -99,7 +104,7 @@ def test_contents_come_back_as_they_were_added(
         if last is not None and follows:
             index = matched(codes, last.codes)
             places[index >= 0] = last.places[index[index >= 0]]
-        last = Content(number, codes, places)
+        last = Content(number, worded(lines), places)
         at = log.append(last, at if based or follows else None, follows=follows and at is not None)
         added[at] = last
     with closing(log), reopened(log) as other:
@@ -111,39 +116,39 @@ def test_contents_come_back_as_they_were_added(
 
 
 def test_a_settled_content_keeps_sightings_of_those_before_it(log: SightingsLog) -> None:
-    more = coded([4, 8]), fresh_places(1, 2)
-    content = Content(5, coded([4, 8]), fresh_places(3, 2), True, *more)
+    more = worded([4, 8]), fresh_places(1, 2)
+    content = Content(5, worded([4, 8]), fresh_places(3, 2), True, *more)
     at = log.append(content)
     with reopened(log) as other:
         assert_equal(other.content(at), content)
-    codes, places = log.sightings()
-    assert codes.tolist() == [4, 8, 4, 8]
-    assert places.tolist() == [*fresh_places(3, 2).tolist(), *fresh_places(1, 2).tolist()]
+    said = log.said()
+    assert said.codes.tolist() == [4, 8, 4, 8]
+    assert said.places.tolist() == [*fresh_places(3, 2).tolist(), *fresh_places(1, 2).tolist()]
 
 
 def test_lines_that_keep_their_places_are_no_new_sightings(log: SightingsLog) -> None:
-    first = Content(1, np.array([4, BAD, 8], np.uint64), fresh_places(1, 3))
+    first = Content(1, worded([4, int(BAD), 8]), fresh_places(1, 3))
     places = np.concatenate([first.places[:1], fresh_places(2, 2)[1:]])
-    log.append(Content(2, coded([4, 12]), places), log.append(first), follows=True)
-    codes, places = log.sightings()
-    assert codes.tolist() == [4, 8, 12]  # what was set aside is none
-    assert places.tolist() == [*first.places[[0, 2]].tolist(), int(fresh_places(2, 2)[1])]
+    log.append(Content(2, worded([4, 12]), places), log.append(first), follows=True)
+    said = log.said()
+    assert said.codes.tolist() == [4, 8, 12]  # what was set aside is none
+    assert said.places.tolist() == [*first.places[[0, 2]].tolist(), int(fresh_places(2, 2)[1])]
 
 
 def test_a_content_takes_what_differs_from_its_base(log: SightingsLog) -> None:
     night = coded(list(range(0, 40_000, 4)))
-    at = log.append(Content(1, night, fresh_places(1, len(night))))
+    at = log.append(Content(1, night[:, None], fresh_places(1, len(night))))
     before = log.size
     changed = night.copy()
     changed[5_000] += np.uint64(40_000)
-    log.append(Content(2, changed, fresh_places(2, len(night))), at)
+    log.append(Content(2, changed[:, None], fresh_places(2, len(night))), at)
     assert log.size - before < 300
 
 
 def test_no_content_is_kept_as_a_part_of_very_many_others(log: SightingsLog) -> None:
     at, depths = None, []
     for number in range(1, 2 * MAX_DEPTH):
-        last = Content(number, coded([4, 8]), fresh_places(number, 2))
+        last = Content(number, worded([4, 8]), fresh_places(number, 2))
         at = log.append(last, at)
         depths.append(log._content(at)[1])
     assert max(depths) == MAX_DEPTH
@@ -153,10 +158,10 @@ def test_no_content_is_kept_as_a_part_of_very_many_others(log: SightingsLog) -> 
 
 
 def test_what_is_beyond_the_size_on_record_is_cut_off(log: SightingsLog) -> None:
-    size, first = log.size, Content(1, coded([4]), fresh_places(1, 1))
+    size, first = log.size, Content(1, worded([4]), fresh_places(1, 1))
     log.append(first)
     log.take_back(size)
-    log.append(Content(2, coded([8]), fresh_places(2, 1)))
+    log.append(Content(2, worded([8]), fresh_places(2, 1)))
     log.sync()
     (found,) = log.contents()
     assert found.number == 2
