@@ -190,6 +190,8 @@ def states_by(lines: Lines, schema: Schema, rows: int) -> States:
     """The states of so many observations by all lines there are, in order."""
     states = np.zeros(rows, state_type(schema))
     states["outcome"] = UNKNOWN
+    if not len(lines):
+        return states
     first = firsts(lines)
     rest = np.ones(len(lines), np.bool_)
     rest[first] = False
