@@ -194,7 +194,7 @@ class Master:
         if without:
             frame = frame[~frame[self.schema.client].isin(list(without))]
         labelled = labelled_rows(frame, self.schema)
-        return TrainingData(labelled, subsample(labelled), self.schema)
+        return TrainingData(labelled, subsample(labelled, self.schema), self.schema)
 
     def client_rows(self, client: str, limit: int = MAX_CLIENT_ROWS) -> ClientRows:
         """The rows of a client that were sighted last; the others are not parsed."""

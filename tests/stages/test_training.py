@@ -85,6 +85,7 @@ def test_the_manifest_tells_what_the_model_is_made_of(source: Sandbox) -> None:
             "rule": "fixed",
             "seed": 0,
             "evidence": {"brier": ANY, "brier_sigmoid": ANY},
+            "chosen_since": "",
         },
         "usual": [29.5, 344.5, 49.5],
     }
