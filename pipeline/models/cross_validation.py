@@ -121,6 +121,9 @@ def _by_time(frame: pd.DataFrame, schema: Schema, seed: int) -> Split | None:
     rows whose horizon reaches to the scored ones are not learned from, as their outcomes were not
     known then: purging, López de Prado, Advances in Financial Machine Learning, 2018, 7.4.1.
     """
+    if schema.horizon_days:  # of later rows only those who left have an outcome yet
+        stayed = frame[schema.date][frame[schema.outcome] == 0]
+        frame = frame[frame[schema.date] <= stayed.max()]
     dates = frame[schema.date]
     days, rows = np.unique(dates.to_numpy(dtype=object), return_counts=True)
     if len(days) < 2:

@@ -143,6 +143,13 @@ def test_what_was_not_known_yet_is_not_learned_if_enough_remains(horizon: int, u
     assert (found.learned.frame["day"].max(), found.since) == (until, "2025-08-01")
 
 
+def test_rows_whose_horizon_has_not_ended_are_not_chosen_on() -> None:
+    frame = months()
+    latest = frame["day"] == MONTHS[-1]  # of which only those who left are known
+    found = split(frame[~latest | (frame["left"] == 1)], replace(DATED, horizon_days=31))
+    assert found.scored.frame["day"].max() == MONTHS[-2]
+
+
 def one_outcome(newer: bool, outcome: float) -> pd.DataFrame:
     """All rows of the newer part, or of the older, have this outcome but those of four clients."""
     frame = months()
