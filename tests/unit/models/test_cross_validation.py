@@ -1,4 +1,3 @@
-import logging
 from dataclasses import replace
 
 import numpy as np
@@ -169,17 +168,11 @@ FEW = {
 
 
 @pytest.mark.parametrize("frame", FEW.values(), ids=FEW)
-def test_too_few_for_that_are_split_as_if_they_had_no_dates(
-    frame: pd.DataFrame, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
+def test_too_few_for_that_are_split_as_if_they_had_no_dates(frame: pd.DataFrame) -> None:
     found, undated = split(frame), split(frame, SCHEMA)
     assert (found.since, found.learned) == ("", found.scored)
     assert (found.scored.fold == undated.scored.fold).all()
     assert len(found.scored.frame) == len(frame)
-    assert caplog.messages == [
-        "too few dates, or clients of one outcome, to choose by time: done by client only"
-    ]
 
 
 def test_so_are_those_of_whom_a_fold_would_learn_one_outcome_only() -> None:
