@@ -66,6 +66,7 @@ def overview() -> Response:
         state=page_health(config, state.ranking, state.live),
         **_listed(state),
         bands=BANDS,
+        carried=_carried(state),
         contents=[(section.key, section.title) for section in sections],
         sections=Markup(html),
         reports=[
@@ -100,7 +101,17 @@ def clients() -> Response:
     """The list of clients alone."""
     state = get_state()
     query = query_of(request.args.to_dict(), state.config.schema)
-    return page("clients.html", listing=listing(state.ranking.ranking(), query), bands=BANDS)
+    return page(
+        "clients.html",
+        listing=listing(state.ranking.ranking(), query),
+        bands=BANDS,
+        carried=_carried(state),
+    )
+
+
+def _carried(state: ServerState) -> dict[str, str]:
+    """What people call the columns that no model sees."""
+    return {name: state.config.labels[name] for name in state.config.schema.carry}
 
 
 @pages.get("/client")
@@ -117,6 +128,7 @@ def client() -> Response:
         name=name,
         row=None if found.empty else ranking_to_dicts(found)[0],
         total=len(ranking),
+        carried=_carried(state),
         record=record,
     )
 

@@ -45,7 +45,8 @@ def client_rows(
 
 def schema_keys(schema: Schema) -> dict[str, Any]:
     """What the key `schema` of a config.json holds for this schema."""
-    return {key: value for key, value in asdict(schema).items() if key != "client_names"}
+    keys = ("client", "outcome", "numeric", "categorical", "date", "left_on", "carry")
+    return {key: value for key, value in asdict(schema).items() if key in keys and value}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -16,13 +17,15 @@ import pandas as pd
 import pytest
 import requests
 from flask.testing import FlaskClient
-from sandbox import NOISE, PROJECT, Sandbox, client_rows
+from sandbox import HEADER as COLUMNS
+from sandbox import NOISE, PROJECT, Sandbox, client_rows, schema_keys
 from servers import answers, free_port, interruptible, wait_until
 from sklearn import metrics
 from stagecalls import record_diagnostics
 from werkzeug.test import TestResponse
 
 from app import create_app
+from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.registry.releases import Release, live_release
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
@@ -322,6 +325,50 @@ def test_risk_gives_the_fifty_clients_most_at_risk(deployed: Sandbox, client: Fl
     assert list(first) == [*RANKED, "expected_loss", "loss_rank"]
     assert first["reasons"][0].startswith("number of employees ")
     assert (first["contact"], first["expected_loss"], first["loss_rank"]) == (True, None, None)
+
+
+@pytest.fixture
+def carrying(sandbox: Sandbox) -> Sandbox:
+    """A project whose clients have a manager, whom no model sees."""
+    schema = {**schema_keys(DEFAULT_SCHEMA), "carry": ["Account manager"]}
+    sandbox.configure(schema=schema, labels={"Account manager": "manager"})
+    for name in ("sourcedata/a.csv", "testdata/testdata.csv"):
+        rows = [f"{row},{('Ada', 'Bo')[i % 2]}" for i, row in enumerate(client_rows(0, 120))]
+        sandbox.write(name, rows, f"{COLUMNS},Account manager")
+    assert sandbox.run("fullprocess").code == 0
+    return sandbox
+
+
+def test_columns_that_no_model_sees_are_answered_and_filtered_by(carrying: Sandbox) -> None:
+    client = create_app(carrying.config).test_client()
+    everyone = client.get("/risk?limit=1000").get_json()
+    query = {"Account manager": "Bo", "limit": 3, "sort": "risk"}
+
+    found = client.get("/risk", query_string=query).get_json()
+
+    of_bo = [row for row in everyone["clients"] if row["Account manager"] == "Bo"]
+    assert (found["total"], found["clients"]) == (len(of_bo), of_bo[:3])
+    assert 0 < len(of_bo) < everyone["total"]
+    assert client.get(f"/risk/{of_bo[0]['client']}").get_json()["Account manager"] == "Bo"
+    (listed,) = re.findall("<tbody>.*</tbody>", client.get("/?Account manager=Bo").text, re.DOTALL)
+    assert (listed.count(">Bo<"), listed.count(">Ada<")) == (25, 0)
+    assert "<dt>manager</dt>" in client.get(f"/client?name={of_bo[0]['client']}").text
+
+
+def test_a_text_that_alone_is_new_is_answered_after_the_next_run(carrying: Sandbox) -> None:
+    rows = [f"{row},Cy" for row in client_rows(0, 120)]
+    carrying.write("sourcedata/b.csv", rows, f"{COLUMNS},Account manager")
+
+    assert carrying.run("fullprocess").code == 0
+
+    found = create_app(carrying.config).test_client().get("/risk").get_json()["clients"]
+    assert {row["Account manager"] for row in found} == {"Cy"}
+
+
+def test_an_unknown_parameter_is_refused(carrying: Sandbox) -> None:
+    answer = create_app(carrying.config).test_client().get("/risk?manager=Bo")
+
+    assert error_of(answer, 400) == "unknown parameter; known are limit, sort, Account manager"
 
 
 @pytest.fixture

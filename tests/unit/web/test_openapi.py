@@ -37,7 +37,9 @@ from pipeline.web.pages import PAGES, TYPES
 FILES = ("/ranking.csv", "/report.pdf", *(f"/{name}" for name in TYPES))
 FEATURES = ",".join(DEFAULT_SCHEMA.features)
 OTHER_SCHEMAS = [
-    Schema("CustomerId", "Exited", ("Age", "Balance"), ("Geography", "Gender")),
+    Schema(
+        "Id", "Exited", ("Age", "Balance"), ("Geography", "Gender"), carry=("Manager", "e-mail")
+    ),
     Schema("kunde", "weg", (), ("Straße / Ort", "x y", "$ref", "type", "properties")),
     Schema("c", "o", tuple(f"n{i}" for i in range(300)), ()),
 ]
@@ -95,6 +97,20 @@ def test_the_columns_of_the_config_are_in_it() -> None:
     kinds = {name: asked["type"] for name, asked in client["properties"].items()}
     assert kinds["Age"] == ["number", "null"]
     assert kinds["Gender"] == ["string", "null"]
+
+
+def test_columns_that_no_model_sees_are_in_the_ranking_and_asked_for() -> None:
+    paths = api_description(OTHER_SCHEMAS[0])["paths"]
+    one, ranking = (
+        paths[path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        for path in ("/risk/{client}", "/risk")
+    )
+
+    for client in (one, ranking["properties"]["clients"]["items"]):
+        assert client["properties"]["e-mail"] == {"type": "string"}
+        assert {"Manager", "e-mail"} <= {*client["required"]}
+    parameters = [asked["name"] for asked in paths["/risk"]["get"]["parameters"]]
+    assert parameters == ["limit", "sort", "Manager", "e-mail"]
 
 
 @dataclass(frozen=True)
