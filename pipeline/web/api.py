@@ -23,6 +23,7 @@ from pipeline.ranking.explanations import MAX_REASONS
 from pipeline.ranking.ranking_file import by_loss, has_losses, ranking_to_dicts, with_values
 from pipeline.registry.live_model import Live
 from pipeline.registry.releases import live_id
+from pipeline.reporting.overview import readable_release
 from pipeline.reporting.status import LastRun, last_active, last_run
 from pipeline.storage.history import open_existing_history, recorded_history
 from pipeline.storage.ledger import master_state
@@ -45,6 +46,15 @@ NO_LOSS = "null where config.json names no client_value, or the client has none"
 SHARE = {"minimum": 0, "maximum": 1}
 
 
+Horizon = Annotated[
+    int | None,
+    {
+        "minimum": 1,
+        "description": "days within which a client leaves, null if the model names none",
+    },
+]
+
+
 @dataclass(frozen=True)
 class ReportedRow:
     """A row that was not predicted."""
@@ -61,6 +71,7 @@ class Prediction:
     risk: list[Annotated[float | None, SHARE]]
     release: str
     bad_rows: tuple[ReportedRow, ...] = field(default=(), metadata=OPTIONAL)
+    horizon_days: Horizon = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +117,13 @@ class RankedClients:
 
     total: int
     clients: list[RankedClient]
+    horizon_days: Horizon
+
+
+class FoundClient(RankedClient):
+    """A client of the ranking that was asked for."""
+
+    horizon_days: Horizon
 
 
 @dataclass(frozen=True)
@@ -211,6 +229,7 @@ def _prediction(live: Live, rows: ClientRows) -> Prediction:
         rows.in_order(scores.risk.round(DECIMALS).tolist()),
         live.release.id,
         tuple(ReportedRow(bad.line, bad.reason) for bad in rows.bad.values()),
+        live.release.horizon_days,
     )
 
 
@@ -276,22 +295,27 @@ def risk() -> RankedClients:
     """The clients at risk, highest first."""
     limit, carried = _limit(RISK_LIMIT), _carried(RISK_LIMIT, SORT)
     ranking = with_values(_sorted(get_state().ranking.ranking()), carried)
-    return RankedClients(len(ranking), ranked_clients(ranking.head(limit)))
+    return RankedClients(len(ranking), ranked_clients(ranking.head(limit)), _horizon())
 
 
 @_route("GET", "/risk/<text:client>", 401, 404, 503, parameters=(CLIENT,))
-def client_risk(client: str) -> RankedClient:
+def client_risk(client: str) -> FoundClient:
     """One client of the ranking."""
     state = get_state()
     ranking, name = state.ranking.ranking(), state.config.schema.asked_client(client)
     if found := ranked_clients(ranking[ranking["client"] == name]):
-        return found[0]
+        return {**found[0], "horizon_days": _horizon()}
     raise RequestError(404, "no client of that name is in the ranking")
 
 
 def ranked_clients(ranking: pd.DataFrame) -> list[RankedClient]:
     """The rows of a ranking as they are answered."""
     return cast(list[RankedClient], ranking_to_dicts(ranking))
+
+
+def _horizon() -> int | None:
+    release = readable_release(get_state().config)
+    return release.horizon_days if release else None
 
 
 @_route("GET", "/movers", 401, 503)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.core.config import Config
 from pipeline.core.files import utc_now
-from pipeline.core.formatting import escape_formula, format_percent, pluralize
+from pipeline.core.formatting import escape_formula, format_horizon, format_percent, pluralize
 from pipeline.core.schema import Schema, canonical_text, csv_line
 from pipeline.observations.master import open_master
 from pipeline.ranking.explanations import Explainer, baseline_row
@@ -171,7 +171,7 @@ def client_record(config: Config, release: Release | None, client: str) -> Clien
         f"{pluralize(found.total, 'row')} of this client{note}, the latest first",
         found.columns,
         tuple(reversed(found.rows)),
-        numbers=tuple(range(1, 1 + len(config.schema.numeric))),
+        numbers=tuple(i for i, name in enumerate(found.columns) if name in config.schema.numeric),
         empty="None that counts.",
     )
     return ClientRecord(
@@ -241,7 +241,8 @@ def scored_sentence(rows: list[ScoredRow], live: Live) -> str:
     bad = len(rows) - len(good)
     scored = f"{pluralize(len(good), 'client')} scored by release {live.release.id}:"
     problems = f" {pluralize(bad, 'row')} could not be read." if bad else ""
-    return f"{scored} {leave:,} predicted to leave.{problems} Nothing was kept."
+    horizon = format_horizon(live.release.horizon_days)
+    return f"{scored} {leave:,} predicted to leave{horizon}.{problems} Nothing was kept."
 
 
 def scored_grids(rows: list[ScoredRow]) -> list[Grid]:

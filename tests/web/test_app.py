@@ -60,6 +60,7 @@ def said_by_model(world: Sandbox, frame: pd.DataFrame) -> dict[str, Any]:
         "predictions": model.predict(frame[FEATURES]).tolist(),
         "risk": model.predict_proba(frame[FEATURES])[:, 1].round(6).tolist(),
         "release": pickled.resolve().parent.name,
+        "horizon_days": None,
     }
 
 
@@ -320,7 +321,11 @@ def test_risk_gives_the_fifty_clients_most_at_risk(deployed: Sandbox, client: Fl
     answer = client.get("/risk")
 
     assert answer.status_code == 200
-    assert answer.get_json() == {"total": 64, "clients": ranking(deployed)[:50]}
+    assert answer.get_json() == {
+        "total": 64,
+        "clients": ranking(deployed)[:50],
+        "horizon_days": None,
+    }
     first = answer.get_json()["clients"][0]
     assert list(first) == [*RANKED, "expected_loss", "loss_rank"]
     assert first["reasons"][0].startswith("number of employees ")
@@ -352,7 +357,7 @@ def test_columns_that_no_model_sees_are_answered_and_filtered_by(carrying: Sandb
     assert client.get(f"/risk/{of_bo[0]['client']}").get_json()["Account manager"] == "Bo"
     (listed,) = re.findall("<tbody>.*</tbody>", client.get("/?Account manager=Bo").text, re.DOTALL)
     assert (listed.count(">Bo<"), listed.count(">Ada<")) == (25, 0)
-    assert "<dt>manager</dt>" in client.get(f"/client?name={of_bo[0]['client']}").text
+    assert "<li>manager: Bo</li>" in client.get(f"/client?name={of_bo[0]['client']}").text
 
 
 def test_a_text_that_alone_is_new_is_answered_after_the_next_run(carrying: Sandbox) -> None:
@@ -413,7 +418,11 @@ def test_risk_gives_as_many_as_asked_for(
 ) -> None:
     answer = client.get("/risk", query_string={"limit": limit})
 
-    assert answer.get_json() == {"total": 64, "clients": ranking(deployed)[:count]}
+    assert answer.get_json() == {
+        "total": 64,
+        "clients": ranking(deployed)[:count],
+        "horizon_days": None,
+    }
 
 
 @pytest.mark.parametrize("limit", ["0", "٣", "9" * 10])
@@ -430,7 +439,7 @@ def test_one_client_s_risk_is_its_line_of_the_ranking(
 
     answer = client.get(f"/risk/{third['client']}")
 
-    assert (answer.status_code, answer.get_json()) == (200, third)
+    assert (answer.status_code, answer.get_json()) == (200, {**third, "horizon_days": None})
 
 
 NAMES = [

@@ -267,7 +267,7 @@ def test_schemas_tell_wrong_answers_from_right_ones() -> None:
     responses = {path: operation["responses"]["200"] for _, path, operation in operations()}
     predictions = responses["/prediction"]["content"]["application/json"]["schema"]
     validator = Draft202012Validator(predictions)
-    right = {"predictions": [1, None], "risk": [0.5, None], "release": "000001"}
+    right = {"predictions": [1, None], "risk": [0.5, None], "release": "1", "horizon_days": None}
 
     assert validator.is_valid(right)
     for wrong in (
