@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from pipeline import cli
 from pipeline.core.config import Config
-from pipeline.data.frames import read_folder
 from pipeline.models.persistence import load_trained
 from pipeline.monitoring.metrics import evaluate
+from pipeline.observations.master import read_test_data
 from pipeline.registry.releases import (
     list_lines,
     list_releases,
@@ -39,7 +39,7 @@ def command(config: Config, history: History, args: argparse.Namespace) -> None:
     recovered = recover_interrupted(config, history)
     if args.rollback is None:
         trained = load_trained(config.output_model_path, config.schema)
-        test = read_folder(config.test_data_path, config.schema)
+        test = read_test_data(config.test_data_path, config.finaldata_path, config.schema, history)
         evaluation = evaluate(trained.model, test, config.schema, trained.manifest.recipe.seed)
         release = deploy(config, history, trained, evaluation).release
     elif args.rollback == "" and recovered == "rollback":

@@ -9,8 +9,8 @@ from dataclasses import asdict
 
 from pipeline import cli
 from pipeline.core.config import Config
-from pipeline.data.frames import read_folder
 from pipeline.models.persistence import load_trained
+from pipeline.observations.master import read_test_data
 from pipeline.stages.scoring import score, score_lines
 from pipeline.storage.database import History
 
@@ -18,7 +18,7 @@ from pipeline.storage.database import History
 def command(config: Config, history: History, args: argparse.Namespace) -> None:
     """Score, and print what came of it."""
     trained = load_trained(config.output_model_path, config.schema)
-    test = read_folder(config.test_data_path, config.schema)
+    test = read_test_data(config.test_data_path, config.finaldata_path, config.schema, history)
     scores, path = score(config, history, trained, test).scores, config.latestscore_path
     first = f"{config.shown(path)}: F1 {scores.f1} on {scores.rows:,} rows"
     cli.print_result(config, args, {"path": path, **asdict(scores)}, [first, *score_lines(scores)])

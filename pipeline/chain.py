@@ -18,6 +18,7 @@ from pipeline.core.config import Config
 from pipeline.core.formatting import Printer
 from pipeline.data.frames import read_folder
 from pipeline.data.input_files import PendingFile
+from pipeline.data.outcomes import NO_DAY
 from pipeline.models.training import fit_without
 from pipeline.monitoring import gate
 from pipeline.monitoring.batch_check import (
@@ -127,7 +128,9 @@ class _Chain:
     @cached_property
     def _test(self) -> pd.DataFrame:
         """The rows of the test data."""
-        return read_folder(self._config.test_data_path, self._config.schema)
+        schema = self._config.schema
+        newest = self._rows.newest_day if schema.derives else NO_DAY
+        return read_folder(self._config.test_data_path, schema, newest)
 
     @cached_property
     def _rows(self) -> Master:

@@ -12,6 +12,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.schema import Schema, csv_line
 from pipeline.data.csv_reader import BadRow, GoodRows, Table, too_many_bad
 from pipeline.data.input_files import list_input, open_plain
+from pipeline.data.outcomes import NO_DAY, learned_outcomes
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +70,10 @@ def frame_of_text(text: str, schema: Schema, columns: Sequence[str]) -> pd.DataF
     return frame_of(io.BytesIO(f"{header}\n{text}".encode()), schema, columns)
 
 
-def read_folder(folder: Path, schema: Schema) -> pd.DataFrame:
+def read_folder(folder: Path, schema: Schema, newest: int = NO_DAY) -> pd.DataFrame:
     """All rows of the `.csv` files of a folder, file by file in order of name.
 
+    Their outcomes are those that they teach; `newest` is the newest day of the training data.
     Raises `DataError` if there is none, or one that cannot be read.
     """
     frames = []
@@ -84,4 +86,7 @@ def read_folder(folder: Path, schema: Schema) -> pd.DataFrame:
             frames.append(read_table(stream, schema, schema.columns, str(path)))
     if not frames:
         raise DataError(f"{folder}: holds no .csv file")
-    return pd.concat(frames, ignore_index=True)
+    frame = pd.concat(frames, ignore_index=True)
+    if not schema.derives:
+        return frame
+    return frame.assign(**{schema.outcome: learned_outcomes(frame, schema, newest=newest)})

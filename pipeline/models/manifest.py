@@ -26,6 +26,8 @@ class Recipe:
     """How a model was made: what config.json asked for, what was chosen, and on which evidence.
 
     `evidence` maps names such as `brier_sigmoid` to the cross-validated figures behind the choices.
+    `chosen_since` is the first day of the rows they were made on, by models of older rows; empty if
+    they were not made by time.
     """
 
     kind: str = LOGISTIC  # or boosting
@@ -34,6 +36,7 @@ class Recipe:
     rule: str = "fixed"  # how the threshold was chosen: fixed, f1, or where a contact pays
     seed: int = 0
     evidence: dict[str, float] = field(default_factory=dict)
+    chosen_since: str = ""
 
 
 @dataclass(frozen=True)

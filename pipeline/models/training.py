@@ -1,4 +1,4 @@
-"""Fitting a model: its kind, calibration and threshold chosen by cross-validation."""
+"""Fitting a model: its kind, calibration and threshold chosen on rows it has not learned from."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from pipeline.core.policy import Policy
 from pipeline.core.schema import Schema
 from pipeline.core.threads import threads_for
 from pipeline.models.calibration import calibrate
-from pipeline.models.cross_validation import Folds, TrainingData, folds_of
+from pipeline.models.cross_validation import Split, TrainingData, split_of
 from pipeline.models.estimators import Model, fit_model, risk_of
 from pipeline.models.manifest import AUTO, BOOSTING, HALF, LOGISTIC, Recipe
 from pipeline.models.threshold import f1_threshold, value_threshold, with_threshold
@@ -22,9 +22,10 @@ log = logging.getLogger("training")
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model, how it was made, and the risks of the sample: out of fold, if there are folds.
+    """A model, how it was made, and risks of rows like those that it learned from.
 
-    `risk` has the shape (rows of the sample,).
+    `risk` has the shape (rows,): out of fold those of the rows that were chosen on; of the whole
+    sample, by the model itself, if nothing was chosen.
     """
 
     model: Model
@@ -33,27 +34,29 @@ class Fitted:
 
 
 def fit(data: TrainingData, policy: Policy) -> Fitted:
-    """Choose by cross-validation on the sample, and fit what was chosen on all labelled rows.
+    """Choose out of fold on the sample, and fit what was chosen on all labelled rows.
 
-    If the sample has too few clients of one outcome for folds, nothing is chosen: the model is
+    Of dated rows the newest are chosen on, by models of older ones, if there are enough of both. If
+    the sample has too few clients of one outcome for folds, nothing is chosen: the model is
     logistic unless the policy says boosting, uncalibrated, with 0.5 in place of a tuned threshold.
     Raises `ModelError` unless both outcomes occur.
     """
     _check_outcomes(data)
-    folds = folds_of(data.sample, data.schema, policy.seed)
-    if folds is None:
+    split = split_of(data.sample, data.schema, policy.seed)
+    if split is None:
         return _without_folds(data, policy)
-    recipe, scores = _chosen(folds, data.schema, policy)
-    calibration = calibrate(folds, scores)
+    recipe, scores = _chosen(split, data.schema, policy)
+    calibration = calibrate(split.scored, scores)
     model = calibration.apply(fit_model(recipe.kind, data.frame, data.schema, policy.seed))
     threshold, rule = _threshold(policy, data.frame)
     if threshold is None:
-        threshold = f1_threshold(folds.outcomes, calibration.risk)
+        threshold = f1_threshold(split.scored.outcomes, calibration.risk)
     recipe = replace(
         recipe,
         calibration=calibration.method,
         threshold=threshold,
         rule=rule,
+        chosen_since=split.since,
         evidence=recipe.evidence | calibration.evidence,
     )
     return Fitted(with_threshold(model, threshold), recipe, calibration.risk)
@@ -92,14 +95,14 @@ def _without_folds(data: TrainingData, policy: Policy) -> Fitted:
     return Fitted(with_threshold(model, threshold), recipe, risk_of(model, data.sample))
 
 
-def _chosen(folds: Folds, schema: Schema, policy: Policy) -> tuple[Recipe, np.ndarray]:
-    """The kind of model, and the out-of-fold log-odds of each row by models of that kind."""
+def _chosen(split: Split, schema: Schema, policy: Policy) -> tuple[Recipe, np.ndarray]:
+    """The kind of model, and the out-of-fold log-odds by models of it of each scored row."""
     kinds = (LOGISTIC, BOOSTING) if policy.model == AUTO else (policy.model,)
-    scores = {kind: _out_of_fold(kind, folds, schema, policy.seed) for kind in kinds}
+    scores = {kind: _out_of_fold(kind, split, schema, policy.seed) for kind in kinds}
     recipe = Recipe(kind=policy.model, seed=policy.seed)
     if policy.model != AUTO:
         return recipe, scores[recipe.kind]
-    found = select(folds.outcomes, folds.clients, scores[LOGISTIC], scores[BOOSTING])
+    found = select(split.scored.outcomes, split.scored.clients, scores[LOGISTIC], scores[BOOSTING])
     evidence = {
         "log_loss_logistic": found.logistic,
         "log_loss_boosting": found.boosting,
@@ -112,15 +115,15 @@ def _chosen(folds: Folds, schema: Schema, policy: Policy) -> tuple[Recipe, np.nd
     return replace(recipe, kind=found.kind, evidence=evidence), scores[found.kind]
 
 
-def _out_of_fold(kind: str, folds: Folds, schema: Schema, seed: int) -> np.ndarray:
+def _out_of_fold(kind: str, split: Split, schema: Schema, seed: int) -> np.ndarray:
     def score(known: np.ndarray, held_out: np.ndarray) -> np.ndarray:
-        model = fit_model(kind, folds.frame[known], schema, seed)
-        rows = folds.frame.loc[held_out, list(schema.features)]
+        model = fit_model(kind, split.learned.frame[known], schema, seed)
+        rows = split.scored.frame.loc[held_out, list(schema.features)]
         with threads_for(len(rows)):
             scores: np.ndarray = model.decision_function(rows)
         return scores
 
-    return folds.out_of_fold(score)
+    return split.scored.out_of_fold(score, split.learned)
 
 
 def _threshold(policy: Policy, frame: pd.DataFrame) -> tuple[float | None, str]:

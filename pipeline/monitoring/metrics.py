@@ -10,7 +10,6 @@ from sklearn import metrics
 
 from pipeline.core.errors import DataError
 from pipeline.core.schema import Schema
-from pipeline.data.frames import read_folder
 from pipeline.models.estimators import Model, predictions_of, risk_of
 from pipeline.monitoring.bootstrap import Interval, Predictions, confusion_of, score_intervals
 from pipeline.monitoring.scores import Scores
@@ -120,12 +119,11 @@ def evaluate(model: Model, frame: pd.DataFrame, schema: Schema, seed: int) -> Ev
     )
 
 
-def scores_on_test_data(folder: Path, schema: Schema, model: Model) -> Scores:
-    """The scores of a model on the client files of a folder.
+def scores_on_test_data(frame: pd.DataFrame, folder: Path, schema: Schema, model: Model) -> Scores:
+    """The scores of a model on the rows of the test data in a folder.
 
-    Raises `DataError` if there are none, or if F1 is undefined.
+    Raises `DataError` if no outcome is known, or if F1 is undefined.
     """
-    frame = read_folder(folder, schema)
     check_outcomes_known(folder, frame, schema)
     scores = predict_rows(model, frame, schema).tested.scores
     check_f1_defined(folder, scores)

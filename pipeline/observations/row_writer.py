@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import compress
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -50,8 +51,8 @@ class RowWriter:
     def append(self, lines: Sequence[bytes]) -> None:
         """Add canonical lines of a file, without their line ends."""
         cut = split(lines, self._schema)
-        self._split.append(cut)
         found = self._keys.add(cut.observations)
+        self._split.append(replace(cut, observations=[]))  # which may take much memory
         self._found.append(found)
         added = list(compress(lines, found.new.tolist()))
         if added:

@@ -5,6 +5,8 @@ is their head, which is written last.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,12 +151,23 @@ def recorded_states(path: Path, schema: Schema, on_record: MasterState) -> State
     except FileNotFoundError:
         pass
     # a run is changing them, or was killed
-    sightings = SightingsLog(log_path(path, log.id), log.record.size, read_only=True)
-    try:
-        keys = loaded_keys(current_path(path, on_record), schema, on_record, sightings.seed)
+    with recorded_lines(path, schema, on_record) as (sightings, keys):
         return states_by(lines_of(sightings, keys), schema, rows)
-    finally:
-        sightings.close()
+
+
+@contextmanager
+def recorded_lines(
+    path: Path, schema: Schema, on_record: MasterState
+) -> Iterator[tuple[SightingsLog, RowKeys]]:
+    """The lines on record, and the keys of the rows of `finaldata.csv`."""
+    log = on_record.log
+    assert log
+    sightings = SightingsLog(log_path(path, log.id), log.record.size, read_only=True)
+    with closing(sightings):
+        yield (
+            sightings,
+            loaded_keys(current_path(path, on_record), schema, on_record, sightings.seed),
+        )
 
 
 def lines_of(log: SightingsLog, keys: RowKeys) -> Lines:

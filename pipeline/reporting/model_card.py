@@ -88,6 +88,7 @@ def release_grid(release: Release) -> Grid:
         won = f"in place of {release.challenge.champion}: {release.challenge.reason}"
     horizon = format_horizon(release.horizon_days)
     learned = f"{manifest.rows:,} rows with a known outcome, {format_day(manifest.trained_at)}"
+    by_time = f"by time: on rows from {recipe.chosen_since} on, by models of older rows"
     rows = (
         ("release", f"{release.id}, deployed {format_day(release.deployed_at)}"),
         ("why it went live", won),
@@ -97,6 +98,7 @@ def release_grid(release: Release) -> Grid:
         ("features", ", ".join(manifest.schema.features)),
         ("calibration", CURVES.get(recipe.calibration, recipe.calibration)),
         ("threshold", f"{recipe.threshold:.3g}: {RULES.get(recipe.rule, recipe.rule)}"),
+        *([("chosen", by_time)] if recipe.chosen_since else []),
         ("SHA-256 of the model", manifest.sha256),
     )
     return Grid(

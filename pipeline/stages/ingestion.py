@@ -267,6 +267,7 @@ def ingestion_lines(config: Config, ingestion: Ingestion) -> list[str]:
                 (len(file.bad_rows), "set aside"),
                 (file.changed, f"{'outcome' if file.changed == 1 else 'outcomes'} changed"),
                 (file.missing, "of those before missing"),
+                (len(file.unknown_clients), "of unknown clients"),
             ]
             more = "".join([f", {count:,} {what}" for count, what in others if count])
             lines.append(f"{file.name}: {file.added:,} new of {file.rows:,} rows{more}")
@@ -308,6 +309,7 @@ def _file_to_dict(file: TakenFile) -> dict[str, Any]:
         "set_aside": len(file.bad_rows),
         "outcomes_changed": file.changed,
         "missing": file.missing,
+        "unknown_clients": len(file.unknown_clients),
         "sha256": file.sha256 or None,  # what cannot be read has none
     }
 

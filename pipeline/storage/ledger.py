@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.core.files import utc_now
@@ -175,6 +176,27 @@ def kept_contents(history: History) -> dict[str, list[Former]]:
     return found
 
 
+@dataclass(frozen=True)
+class ListedFile:
+    """A content of a file whose lines are on record, and the day of its time stamp, from 1970."""
+
+    id: int
+    name: str
+    day: int
+    log_at: int
+
+
+def listed_files(history: History) -> list[ListedFile]:
+    """All contents whose lines are on record, for full lists; the days are local ones."""
+    first = date(1970, 1, 1).toordinal()
+    return [
+        ListedFile(number, name, datetime.fromtimestamp(mtime_ns / 1e9).toordinal() - first, log_at)
+        for number, name, mtime_ns, log_at in history.tuples(
+            "SELECT id, name, mtime_ns, log_at FROM files WHERE log_at IS NOT NULL"
+        )
+    ]
+
+
 def last_contents(history: History) -> dict[str, list[Former]]:
     """Of each file the content taken in last, where no lines are on record."""
     return {
@@ -309,6 +331,8 @@ def new_files(
             continue
         elif sha256 != digest(file):
             new.append(file)
+        elif not same_times and schema.snapshots and mtime_ns != file.mtime_ns:
+            new.append(file)  # the next list, which says the same
         elif not same_times:
             touched.append(file)
     if touched and remember:

@@ -17,7 +17,7 @@ from pipeline.data.input_files import list_input
 from pipeline.monitoring.metrics import scores_on_test_data
 from pipeline.monitoring.packages import Package
 from pipeline.monitoring.scores import Scores
-from pipeline.observations.master import open_master
+from pipeline.observations.master import open_master, read_test_data
 from pipeline.ranking.current_ranking import file_stamp
 from pipeline.ranking.explanations import MAX_REASONS
 from pipeline.ranking.ranking_file import by_loss, has_losses, ranking_to_dicts, with_values
@@ -237,11 +237,16 @@ def _prediction(live: Live, rows: ClientRows) -> Prediction:
 def scoring() -> LiveScores:
     """How the live model does on the test data."""
     state = get_state()
-    live, folder = state.live.get(), state.config.test_data_path
-    scores = state.scores.get(
-        (live.release.id, tuple(list_input(folder))),
-        lambda: scores_on_test_data(folder, state.config.schema, live.model),
-    )
+    live, config = state.live.get(), state.config
+    folder = config.test_data_path
+    with recorded_history(config.history_path) as history:
+        scores = state.scores.get(
+            (live.release.id, tuple(list_input(folder))),
+            lambda: scores_on_test_data(
+                read_test_data(folder, config.finaldata_path, config.schema, history),
+                *(folder, config.schema, live.model),
+            ),
+        )
     return LiveScores(**asdict(scores), release=live.release.id)
 
 

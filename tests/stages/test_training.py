@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -70,13 +71,7 @@ def test_the_manifest_tells_what_the_model_is_made_of(source: Sandbox) -> None:
         "sha256": hashlib.sha256(content).hexdigest(),
         "rows": 120,
         "last_file": 2,
-        "schema": {
-            "client": "corporation",
-            "outcome": "exited",
-            "numeric": FEATURES,
-            "categorical": [],
-            "client_names": "exact",
-        },
+        "schema": json.loads(json.dumps(asdict(DEFAULT_SCHEMA))),
         "versions": {
             "python": platform.python_version(),
             "scikit-learn": version("scikit-learn"),
@@ -90,6 +85,7 @@ def test_the_manifest_tells_what_the_model_is_made_of(source: Sandbox) -> None:
             "rule": "fixed",
             "seed": 0,
             "evidence": {"brier": ANY, "brier_sigmoid": ANY},
+            "chosen_since": "",
         },
         "usual": [29.5, 344.5, 49.5],
     }

@@ -58,7 +58,7 @@ def train_model(
 ) -> Model:
     """The model that training makes of the labelled rows of a frame with the schema's columns."""
     labelled = labelled_rows(frame, schema)
-    return fit(TrainingData(labelled, subsample(labelled), schema), policy).model
+    return fit(TrainingData(labelled, subsample(labelled, schema), schema), policy).model
 
 
 def fitted(schema: Schema) -> Model:

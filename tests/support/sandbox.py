@@ -5,7 +5,7 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,8 @@ def client_rows(
 
 def schema_keys(schema: Schema) -> dict[str, Any]:
     """What the key `schema` of a config.json holds for this schema."""
-    keys = ("client", "outcome", "numeric", "categorical", "date", "left_on", "carry")
-    return {key: value for key, value in asdict(schema).items() if key in keys and value}
+    names = ("client", "outcome", "numeric", "categorical", "date", "left_on", "carry")
+    return {name: value for name in names if (value := getattr(schema, name))}
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,11 @@ B = table(client_rows(50, 70, noise=NOISE))  # ten of its rows are in A
 STABLE = table([*client_rows(300, 60), "Bad Ltd,many,300,50,0", *client_rows(0, 5, noise=NOISE)])
 DRIFTED = table(client_rows(300, 400, flipped=True))
 UNKNOWN = table(client_rows(300, 60, outcome=""))
+FEWER = table(client_rows(305, 55, outcome=""))
+KNOWN = table(client_rows(300, 60))
+REPORTED = table(
+    [f"{row.split(',')[0]},{row[-1]}" for row in client_rows(300, 60)], "corporation,exited"
+)
 CORRECTED = table(client_rows(60, 30, noise=NOISE))  # a part of B
 REFUSED = table(client_rows(300, 60), header="who,what")
 
@@ -55,6 +60,7 @@ class Scenario:
     code: int = 0  # with which the command ends
     keep_releases: int = 5
     report_formats: tuple[str, ...] = ()  # of those for people, which take most of a run's time
+    input: str = "increments"
 
     @property
     def goes_back(self) -> bool:
@@ -87,10 +93,11 @@ SCENARIOS = {
         (*FIRST, ("c.csv", STABLE), "fullprocess", ("b.csv", None)),
         (A, STABLE),
     ),
-    "late outcomes": Scenario(
+    "lists and outcomes": Scenario(
         ("fullprocess",),
-        (*FIRST, ("c.csv", UNKNOWN), "fullprocess", ("d.csv", STABLE)),
-        (A, B, STABLE),
+        (*FIRST, ("c.csv", UNKNOWN), "fullprocess", ("c.csv", FEWER), ("d.csv", REPORTED)),
+        (A, B, KNOWN),
+        input="snapshots",
     ),
     "withdrawal": Scenario(
         ("ingestion", "--withdraw", "b.csv", "--yes"),
@@ -153,6 +160,7 @@ class World:
             "keep_releases": scenario.keep_releases,
             "api_url": None,
             "report_formats": scenario.report_formats,
+            "input": scenario.input,
         }
         (self.root / "config.json").write_text(json.dumps(config))
         rows = client_rows(90_000, 60, noise=NOISE)

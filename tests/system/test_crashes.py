@@ -24,7 +24,7 @@ ALL = (
     "rejected",
     "rebuild",
     "rollback",
-    "late outcomes",
+    "lists and outcomes",
     "withdrawal",
 )
 SHARES = (0, 1)  # of the cases of one scenario, so that pytest's workers take equal parts

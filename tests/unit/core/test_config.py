@@ -296,6 +296,42 @@ def test_a_limit_belongs_to_the_band_above_it() -> None:
     ]
 
 
+def test_the_columns_of_time_and_what_travels_are_part_of_the_schema(tmp_path: Path) -> None:
+    schema = {
+        **{"client": "id", "numeric": ["age"], "categorical": ["plan"], "date": "as of"},
+        **{"left_on": "until", "carry": ["who", "mail"]},
+    }
+    keys = {"format": {"date": "%d.%m.%Y"}, "horizon_days": 30}
+    lists = {"input": "snapshots", "absent": "left"}
+    found = load_config(written(tmp_path, schema=schema, **keys, **lists)).schema
+    assert found.columns == ("id", "as of", "age", "plan", "has_left", "until", "who", "mail")
+    assert found.report_columns == ("id", "as of", "has_left", "until")
+    assert found.optional == ("has_left",)
+    assert (found.date_format, found.horizon_days) == ("%d.%m.%Y", 30)
+    assert (found.snapshots, found.absent_left, found.derives) == (True, True, True)
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        (
+            {"horizon_days": 30},
+            '"horizon_days" needs the column of a date, "schema.date", or "input": "snapshots"',
+        ),
+        ({"absent": "left"}, '"absent" is "left" only for full lists: set "input": "snapshots"'),
+        (
+            {"format": {"date": "TT.MM.JJJJ"}},
+            '"format.date" must be a form of a date such as %d.%m.%Y, not "TT.MM.JJJJ"',
+        ),
+        ({"input": "lists"}, '"input" must be one of "increments", "snapshots", not "lists"'),
+    ],
+)
+def test_what_rows_mean_fits_together(
+    tmp_path: Path, keys: dict[str, object], problem: str
+) -> None:
+    assert problems_of(written(tmp_path, **keys)) == [problem]
+
+
 def test_a_schema_names_each_column_once(tmp_path: Path) -> None:
     schema = {"client": "a", "outcome": "b", "numeric": ["b", "c"], "categorical": ["c"]}
     assert problems_of(written(tmp_path, schema=schema)) == [

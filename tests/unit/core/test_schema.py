@@ -1,4 +1,5 @@
 import random
+import re
 import struct
 
 import pytest
@@ -10,7 +11,9 @@ from pipeline.core.schema import (
     ClientNames,
     Schema,
     canonical_client,
+    canonical_date,
     canonical_digits,
+    canonical_end,
     canonical_number,
     canonical_outcome,
     canonical_text,
@@ -235,6 +238,39 @@ def test_a_long_name_takes_no_time(text: str) -> None:
 def test_a_client_is_asked_for_as_it_may_be_written(asked: str, exact: str, digits: str) -> None:
     assert DEFAULT_SCHEMA.asked_client(asked) == exact
     assert Schema(client_names=ClientNames.DIGITS).asked_client(asked) == digits
+
+
+@pytest.mark.parametrize(
+    ("text", "date_format", "day"),
+    [
+        (" 2026-01-31 ", "", "2026-01-31"),
+        ("2026-01-31 23:59:59", "", "2026-01-31"),
+        ("2026-01-31T23:59:59+01:00", "", "2026-01-31"),
+        ("31.1.2026", "%d.%m.%Y", "2026-01-31"),
+    ],
+)
+def test_a_date_is_written_as_iso_does(text: str, date_format: str, day: str) -> None:
+    assert canonical_date(text, date_format) == day
+
+
+@pytest.mark.parametrize(
+    ("text", "date_format", "fault"),
+    [
+        ("", "", "is empty; expected a date"),
+        ("31.01.2026", "", "is not a date; expected YYYY-MM-DD"),
+        ("2026-01-31", "%d.%m.%Y", "is not a date; expected one as %d.%m.%Y"),
+        ("2026-02-30", "", "is not a date; expected YYYY-MM-DD"),
+        ("1026-02-03", "", "is a date outside the years 1900 to 2199"),
+    ],
+)
+def test_what_is_no_date_is_told(text: str, date_format: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(fault)):
+        canonical_date(text, date_format)
+
+
+@pytest.mark.parametrize("text", ["", "NULL", "9999-12-31", "9999-12-31 00:00:00"])
+def test_who_has_no_day_of_leaving_has_not_left(text: str) -> None:
+    assert canonical_end(text) == ""
 
 
 def test_a_category_may_be_called_na() -> None:

@@ -1,5 +1,6 @@
 import io
 from dataclasses import replace
+from datetime import date
 from unicodedata import is_normalized
 
 import pytest
@@ -72,13 +73,17 @@ def client_tables(draw: st.DrawFn) -> str:
 
 
 def read_by(
-    text: str, columns: tuple[str, ...], max_columns: int, schema: Schema = SCHEMA
+    text: str,
+    columns: tuple[str, ...],
+    max_columns: int,
+    schema: Schema = SCHEMA,
+    last_day: str = "",
 ) -> list[object] | str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.data.plain_rows.MAX_COLUMNS", max_columns)
         patch.setattr("pipeline.data.csv_reader.BLOCK", 40)
         try:
-            table = RowTable(stream(text), schema, columns)
+            table = RowTable(stream(text), schema, columns, last_day=last_day)
             return [*table, table.warning]
         except DataError as error:
             return str(error)
@@ -106,6 +111,32 @@ def test_a_single_column_is_read_as_if_the_csv_reader_had_every_row(
     for name in SCHEMA.columns:
         text = end.join([name, *cells, ""])
         assert read_by(text, (name,), 200, schema) == read_by(text, (name,), 0, schema)
+
+
+DATED = Schema("id", "left", ("n",), date="as of", left_on="left on", carry=("who",))
+DATES = st.one_of(
+    st.sampled_from(["", "2026-02-28", "2026-02-29", "2024-02-29", "2026-11-31", "2026-13-01"]),
+    st.sampled_from(["2026-1-1", "2026-01-01T10:00", "20260101", "1899-12-31", "9999-12-31", "x"]),
+    st.dates().map(str),
+    st.dates(date(2026, 10, 28), date(2027, 2, 2)).map(str),
+)
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    st.lists(st.tuples(DATES, DATES, st.sampled_from(["", "a b", " a", "a@b.c"])), max_size=6),
+    st.sampled_from(["", "2026-11-30", "2027-01-01", "2030-10-10"]),
+    st.booleans(),
+)
+def test_dates_are_read_as_if_the_csv_reader_had_every_row(
+    rows: list[tuple[str, str, str]], last_day: str, without: bool
+) -> None:
+    schema = replace(DATED, has_outcome=not without)
+    lines = [f"a,{day},1,{'' if without else '0,'}{left},{who}" for day, left, who in rows]
+    header = schema.header.replace("left,", "") if without else schema.header
+    text = "\n".join([header, *lines, ""])
+    found = [read_by(text, schema.columns, most, schema, last_day) for most in (200, 0)]
+    assert found[0] == found[1]
 
 
 ODD_NAMES = [

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,15 @@ from modelling import train_model
 from sandbox import client_rows
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
+from sklearn.metrics import brier_score_loss, f1_score, log_loss
 
 from pipeline.core.errors import ModelError
 from pipeline.core.policy import Policy
-from pipeline.core.schema import DEFAULT_SCHEMA
+from pipeline.core.schema import DEFAULT_SCHEMA, Schema
 from pipeline.data.frames import frame_of_text
 from pipeline.models.cross_validation import TrainingData
 from pipeline.models.estimators import fit_model, predictions_of, risk_of
-from pipeline.models.training import Selection, _log_losses, fit_without, select
+from pipeline.models.training import Fitted, Selection, _log_losses, fit, fit_without, select
 from pipeline.sample_data import SEED, clients
 
 FEATURES = list(DEFAULT_SCHEMA.features)
@@ -125,6 +126,65 @@ def test_rows_of_both_outcomes_make_a_model_as_any_others() -> None:
 
 def test_no_rows_make_no_model() -> None:
     assert left_over([]) is None
+
+
+# by time
+
+DATED = Schema("client", "left", ("use",), date="day")
+
+
+def year(seed: int, drift: float) -> pd.DataFrame:
+    """A year of twelve lists of 300 rows; the log-odds of leaving rise by `drift` in its course."""
+    random = np.random.default_rng(seed)
+    month, use = np.repeat(np.arange(12), 300), random.normal(size=3600)
+    odds = 1.5 * use - 3 + drift * month / 11
+    columns = {
+        "client": random.integers(1200, size=3600).astype("str"),
+        "day": [f"2025-{number + 1:02}-01" for number in month],
+        "use": use,
+        "left": (random.random(3600) < expit(odds)).astype("float64"),
+    }
+    return pd.DataFrame(columns)
+
+
+def fit_year(frame: pd.DataFrame, schema: Schema = DATED, model: str = "logistic") -> Fitted:
+    return fit(TrainingData(frame, frame, schema), Policy(model=model, threshold="f1"))
+
+
+def test_with_dates_all_is_chosen_on_the_newest_rows() -> None:
+    frame = year(0, drift=2.5)
+    newest = frame[frame["day"] >= "2025-09-01"]
+    found = fit_year(frame, model="auto")
+    assert (found.recipe.chosen_since, len(found.risk)) == ("2025-09-01", len(newest))
+    # as calibrated risks are on the rows that they were calibrated on
+    assert found.risk.mean() == pytest.approx(newest["left"].mean())
+    f1 = [f1_score(newest["left"], found.risk >= threshold) for threshold in np.linspace(0, 1, 101)]
+    assert f1_score(newest["left"], found.risk >= found.recipe.threshold) >= max(f1)
+
+
+@pytest.mark.parametrize(
+    ("drift", "years", "better"),
+    [
+        (2.5, 3, 0.02),
+        pytest.param(2.5, 20, 0.04, marks=pytest.mark.slow),
+        pytest.param(0, 20, -0.02, marks=pytest.mark.slow),
+    ],
+)
+def test_where_the_world_changes_choices_by_time_serve_the_next_date_better(
+    drift: float, years: int, better: float
+) -> None:
+    scores = []
+    for seed in range(years):
+        frame = year(seed, drift)
+        known, newest = frame[frame["day"] < "2025-12-01"], frame[frame["day"] == "2025-12-01"]
+        for schema in (DATED, replace(DATED, date="")):
+            model = fit_year(known, schema).model
+            f1 = f1_score(newest["left"], predictions_of(model, newest))
+            scores.append((f1, brier_score_loss(newest["left"], risk_of(model, newest))))
+    by_time, by_client = (np.mean(scores[first::2], axis=0) for first in (0, 1))
+    print(f"F1 and Brier score by time {by_time.round(3)}, by client {by_client.round(3)}")
+    assert by_time[0] > by_client[0] + better
+    assert by_time[1] < by_client[1] + 0.002
 
 
 # the kind of model

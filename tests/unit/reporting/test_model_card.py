@@ -18,7 +18,7 @@ from pipeline.monitoring.bootstrap import Interval
 from pipeline.monitoring.metrics import CalibrationBin, Evaluation, Segment
 from pipeline.monitoring.scores import Scores
 from pipeline.registry.releases import Challenge, Release, live_release
-from pipeline.reporting.model_card import Card, card_text
+from pipeline.reporting.model_card import Card, card_text, release_grid
 from pipeline.storage.ledger import Period
 from pipeline.storage.trends import Check
 
@@ -167,6 +167,13 @@ def test_what_is_not_known_is_said_to_be_so() -> None:
     assert "| lift of the tenth at the highest risk | undefined |  |" in text
     assert "There are no category columns to break the scores down by." in text
     assert "## Drift checks before this release\n\nNone yet.\n" in text
+
+
+def test_choices_by_time_say_so() -> None:
+    by_time = replace(MANIFEST, recipe=replace(MANIFEST.recipe, chosen_since="2025-12-01"))
+    rows = dict(release_grid(replace(RELEASE, model=by_time)).rows)
+    assert rows["chosen"] == "by time: on rows from 2025-12-01 on, by models of older rows"
+    assert "chosen" not in dict(release_grid(RELEASE).rows)
 
 
 def test_the_card_of_a_release_has_its_own_score(deployed: Sandbox) -> None:

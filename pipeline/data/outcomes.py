@@ -1,0 +1,138 @@
+"""What each row teaches: whether its client left within the horizon after the row's date.
+
+docs/data.md has the rules. Days are counted from 1970-01-01.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.core.schema import Schema
+
+Days = NDArray[np.int64]
+Index = NDArray[np.int64]
+
+NO_DAY = int(np.iinfo(np.int64).min)  # what numpy makes of a date that is none
+_FAR = int(np.iinfo(np.int64).max)
+_SPAN, _FIRST = 1 << 32, 1 << 31  # more than there are days; as many lie before 1970
+
+
+@dataclass(frozen=True)
+class FullList:
+    """One whole list of clients: its day, and the rows that were on it."""
+
+    day: int
+    rows: Index
+
+
+def days_of(texts: "pd.Series[str]") -> Days:
+    """The days of texts in ISO's form: shape (rows,), `NO_DAY` where they are empty."""
+    return texts.to_numpy(dtype="datetime64[D]").astype(np.int64)
+
+
+def newest_day(frame: pd.DataFrame, schema: Schema, lists: Sequence[FullList] = ()) -> int:
+    """The newest day of a table and its lists; `NO_DAY` where nothing has one."""
+    dates = days_of(frame[schema.date]) if schema.date else np.zeros(0, np.int64)
+    return max([int(dates.max(initial=NO_DAY)), *(each.day for each in lists)])
+
+
+def learned_outcomes(
+    frame: pd.DataFrame,
+    schema: Schema,
+    *,
+    newest: int = NO_DAY,
+    order: "NDArray[np.uint64] | None" = None,
+    lists: Sequence[FullList] = (),
+) -> NDArray[np.float64]:
+    """The outcome that each row teaches, 0 or 1: (rows,), NaN where it teaches none.
+
+    `newest` is the newest day that is known of, if it is beyond the frame; `order` orders rows of
+    one date; `lists` are the full lists that are believed, oldest first.
+    """
+    outcome: NDArray[np.float64] = frame[schema.outcome].to_numpy("float64")
+    left_on = np.full(len(frame), NO_DAY)
+    if schema.left_on:
+        left_on = days_of(frame[schema.left_on])
+    gone = (outcome == 1) | (left_on != NO_DAY)
+    clients = pd.factorize(frame[schema.client])[0]
+    if schema.horizon_days and (schema.date or lists):
+        rows = np.arange(len(frame))
+        if schema.date:
+            days = days_of(frame[schema.date])
+        else:  # a row has the days of the lists that it is on
+            days = np.repeat([each.day for each in lists], [len(each.rows) for each in lists])
+            rows = np.concatenate([each.rows for each in lists])
+        by = np.lexsort((rows if order is None else order[rows], days, clients[rows]))
+        rows, days = rows[by], days[by]
+        sorted_rows = _Rows(clients[rows], days, gone[rows], left_on[rows])
+        newest = max(newest, newest_day(frame, schema, lists))
+        found = _within_horizon(sorted_rows, schema, clients, lists, newest)
+        learned, known = np.full(len(frame), np.nan), ~np.isnan(found)
+        learned[rows[known]] = found[known]  # of several the last one stays: that of the last day
+        return learned
+    if schema.left_on:
+        outcome = np.where(gone, 1.0, np.where(np.isnan(outcome), 0.0, outcome))
+    if schema.absent_left:
+        outcome = outcome.copy()
+        for now, then in pairwise(lists):
+            outcome[now.rows] = ~np.isin(clients[now.rows], clients[then.rows])
+        outcome[gone] = 1
+    return outcome
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows in order of client, then day; each array has the shape (rows,)."""
+
+    clients: Index
+    days: Days
+    gone: NDArray[np.bool_]  # whether the client had left, as far as the row says
+    left_on: Days
+
+
+def _within_horizon(
+    rows: _Rows, schema: Schema, clients: Index, lists: Sequence[FullList], newest: int
+) -> NDArray[np.float64]:
+    """What rows teach; `clients` has the client of each row that lists name."""
+    of, days, gone = rows.clients, rows.days, rows.gone
+    # consecutive rows of a client that had left are one leaving: on the day known last, else on
+    # that of the first of them
+    begins = gone.copy()
+    begins[1:] &= ~gone[:-1] | (of[1:] != of[:-1])
+    leaving, number = days[begins], np.cumsum(begins) - 1
+    filled = gone & (rows.left_on != NO_DAY)
+    leaving[number[filled]] = rows.left_on[filled]
+    left_out = np.zeros(len(of), np.bool_)  # what is of the day of leaving, or later
+    left_out[gone] = leaving[number[gone]] <= days[gone]
+    later = np.full(len(of), _FAR)
+    later[begins] = leaving
+    left_out |= pd.Series(later[::-1]).groupby(of[::-1]).cummin().to_numpy()[::-1] <= days
+
+    leavers, leaving_days = [of[begins]], [leaving]
+    seen = np.full(clients.max(initial=-1) + 1, NO_DAY)  # until when each client surely was there
+    np.maximum.at(seen, of[~gone], days[~gone])
+    if schema.left_on:  # empty in the newest row: not even now
+        last = np.append(of[1:] != of[:-1], np.ones(min(1, len(of)), np.bool_)) & ~gone
+        seen[of[last]] = newest
+    for each in lists:
+        seen[clients[each.rows]] = np.maximum(seen[clients[each.rows]], each.day)
+    if schema.absent_left:
+        for now, then in pairwise(lists):
+            absent = np.setdiff1d(clients[now.rows], clients[then.rows])
+            leavers.append(absent)
+            leaving_days.append(np.full(len(absent), then.day))
+    who, when = np.concatenate(leavers), np.concatenate(leaving_days)
+    np.maximum.at(seen, who, when - 1)
+
+    ends = days + schema.horizon_days
+    keys = np.sort(who * _SPAN + when + _FIRST)
+    at = np.searchsorted(keys, of * _SPAN + days + _FIRST, side="right")
+    left = np.append(keys, _FAR)[at] <= of * _SPAN + ends + _FIRST
+    stayed = (ends <= newest) & (seen[of] >= ends)
+    found = np.where(left, 1.0, np.where(stayed, 0.0, np.nan))
+    found[left_out] = np.nan
+    return found
