@@ -4,7 +4,7 @@ import io
 
 import pytest
 from html_reading import Read
-from sandbox import HEADER, Sandbox, client_rows, schema_keys
+from sandbox import HEADER, NOISE, Sandbox, client_rows, schema_keys
 
 from app import create_app
 from pipeline.core.schema import DEFAULT_SCHEMA
@@ -20,8 +20,10 @@ def dated(sandbox: Sandbox) -> Sandbox:
         report_formats=["html"],
     )
     for name, first in (("sourcedata/a.csv", 0), ("testdata/testdata.csv", 900)):
-        rows = [f"{row},2026-0{1 + i % 9}-01" for i, row in enumerate(client_rows(first, 120))]
-        sandbox.write(name, rows, f"{HEADER},day")
+        rows = client_rows(first, 120, noise=NOISE)
+        then = [f"{row[:-1]}0,2026-01-01" for row in rows]
+        later = [f"{row},2026-{'01-20' if row.endswith(',1') else '06-01'}" for row in rows]
+        sandbox.write(name, [*then, *later], f"{HEADER},day")
     return sandbox
 
 
