@@ -28,7 +28,7 @@ def command(config: Config, history: History, args: argparse.Namespace) -> None:
     done = report(config, history, live, evaluation, rows)
     lines = [
         f"{config.shown(done.confusion_matrix)}: of release {done.release}",
-        f"{config.shown(done.client_risk)}: {done.clients:,} clients, highest risk first",
+        f"{config.shown(done.client_risk)}: {done.ranked}",
         f"{config.shown(done.movers)}: {done.moved}",
         *(f"{config.shown(path)}: the report" for path in done.documents),
     ]

@@ -32,7 +32,7 @@ from pipeline.monitoring.batch_check import (
 from pipeline.monitoring.decisions import Decision, Verdict, decision_to_dict
 from pipeline.monitoring.metrics import Evaluation, PredictedRows, evaluate, predict_rows
 from pipeline.observations.master import Master, open_master
-from pipeline.pending import lacks_release, nothing_new
+from pipeline.pending import lacks_release, means_otherwise, nothing_new
 from pipeline.registry.live_model import Live, load_live
 from pipeline.registry.releases import live_id
 from pipeline.stages import diagnostics, reporting
@@ -156,7 +156,7 @@ class _Chain:
         """
         history, found = self._history, None
         batch = ledger.unjudged(history)
-        if live_id(self._config.prod_deployment_path) is None:
+        if live_id(self._config.prod_deployment_path) is None or means_otherwise(self._config):
             decision = self._first_release(batch)
         else:
             decision, found = self._check(batch)
@@ -168,7 +168,10 @@ class _Chain:
         return decision
 
     def _first_release(self, batch: list[PendingFile]) -> Decision:
-        """Train on everything, score on the test data, and put that live."""
+        """Train on everything, score on the test data, and put that live.
+
+        What is live is no champion: it answers another question.
+        """
         trained = train(self._config, self._history, self._rows)
         evaluation = score(self._config, self._history, trained, self._test)
         self._live = deploy(self._config, self._history, trained, evaluation)
@@ -246,7 +249,7 @@ def report_lines(config: Config, reports: Reports) -> list[str]:
             f"the live model, release {done.release}, F1 {reports.f1:.4f} on the test data",
         ),
         (config.finaldata_path, "all unique client rows"),
-        (done.client_risk, f"{done.clients:,} clients, highest risk first"),
+        (done.client_risk, done.ranked),
         (done.movers, done.moved),
         (done.confusion_matrix, "the live model on the test data"),
         *((path, "the report") for path in done.documents),

@@ -6,7 +6,7 @@ from pipeline.core.config import Config
 from pipeline.core.errors import PipelineError
 from pipeline.data.input_files import list_input
 from pipeline.observations.master_files import check_rows, is_earlier
-from pipeline.registry.releases import live_id
+from pipeline.registry.releases import live_id, live_release
 from pipeline.storage.database import History
 from pipeline.storage.input_checks import warn_if_emptied
 from pipeline.storage.ledger import (
@@ -40,8 +40,19 @@ def has_work(config: Config, history: History) -> bool:
 
 
 def lacks_release(config: Config, history: History) -> bool:
-    """Whether there are rows to learn from while nothing is live."""
-    return master_state(history).rows > 0 and live_id(config.prod_deployment_path) is None
+    """Whether there are rows to learn from while nothing is live, or nothing of that meaning."""
+    if not master_state(history).rows:
+        return False
+    # without a meaning of its own a config spares every tick the reading of the release
+    return live_id(config.prod_deployment_path) is None or (
+        config.schema.derives and means_otherwise(config)
+    )
+
+
+def means_otherwise(config: Config) -> bool:
+    """Whether the live model was trained when the config meant something else by leaving."""
+    live = live_release(config.prod_deployment_path)
+    return live.model.schema.meaning != config.schema.meaning
 
 
 def nothing_new(config: Config, total_rows: int) -> dict[str, Any]:

@@ -68,6 +68,11 @@ URL = optional(
 REMOVED_KEYS = {"engine": "is gone: rows are kept in finaldata.csv, by one process; remove it"}
 PRACTICE_KEYS = (*PATH_KEYS, "history_path", "api_url", "heartbeat_url")
 UNNAMED_OUTCOME = "has_left"  # the column of the outcome where the config names none
+# what no column may be called that travels to the ranking, the API and the page: they have it
+RANKING_NAMES = (
+    *("rank", "client", "risk", "band", "release", "contact", "reasons"),
+    *("expected_loss", "loss_rank", "horizon_days", "limit", "sort", "q", "page"),
+)
 DEFAULT_API_URL = "http://127.0.0.1:8000"
 
 
@@ -252,6 +257,8 @@ def _schema(reader: ObjectReader) -> Schema:
     for column in named:
         if UNTELLABLE.search(column):
             reader.problem("schema", f"names a column that cannot be shown: {as_json(column)}")
+    for column in sorted({*schema.carry} & {*RANKING_NAMES}):
+        reader.problem("schema.carry", f'names "{column}", which the ranking has itself')
     if not schema.features:
         reader.problem("schema", 'names no feature: give "numeric" or "categorical" columns')
     _check_meaning(reader, schema)
@@ -296,10 +303,11 @@ _SCHEMA_KEYS = ("client", "outcome", "numeric", "categorical", "date", "left_on"
 
 
 def _labels(reader: ObjectReader, schema: Schema) -> dict[str, str]:
-    """What people call each feature: the config's label, else its name with spaces."""
-    part = reader.part("labels", schema.features)
-    given = {column: part.text(column) for column in part.values if column in schema.features}
-    labels = {column: column.replace("_", " ") for column in schema.features}
+    """What people call each feature and each carried column: the label, or its name with spaces."""
+    known = (*schema.features, *schema.carry)
+    part = reader.part("labels", known)
+    given = {column: part.text(column) for column in part.values if column in known}
+    labels = {column: column.replace("_", " ") for column in known}
     return labels | (DEFAULT_LABELS if schema.features == DEFAULT_SCHEMA.features else {}) | given
 
 

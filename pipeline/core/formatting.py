@@ -38,6 +38,11 @@ def pluralize(count: int, what: str, several: str | None = None) -> str:
     return f"{count:,} {what if count == 1 else several or what + 's'}"
 
 
+def format_horizon(days: int | None) -> str:
+    """In which time a client leaves who is at risk: ` within 30 days`; empty where none is set."""
+    return f" within {pluralize(days, 'day')}" if days else ""
+
+
 def format_score(value: float | None, decimals: int = 3) -> str:
     """A score, or that there is none."""
     return "undefined" if value is None else f"{value:.{decimals}f}"

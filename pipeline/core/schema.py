@@ -95,6 +95,11 @@ class Schema:
         return bool(self.horizon_days or self.left_on or self.absent_left)
 
     @property
+    def meaning(self) -> tuple[int, str, str, bool]:
+        """What tells who has left: models that differ in it answer different questions."""
+        return (self.horizon_days, self.date, self.left_on, self.absent_left)
+
+    @property
     def text(self) -> str:
         """All of it as one text: under another one, a file that was rejected may be read."""
         return repr(self)

@@ -1,6 +1,5 @@
 """The labelled rows that a model is trained on, and their splits: by client, and by time."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -9,8 +8,6 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.schema import Schema
-
-log = logging.getLogger("training")
 
 FOLDS = 5
 NEWER = 0.3  # the share of dated rows that is chosen on, as nearly as dates allow
@@ -106,11 +103,8 @@ def split_of(frame: pd.DataFrame, schema: Schema, seed: int) -> Split | None:
     folds = folds_of(frame, schema, seed)
     if folds is None:
         return None
-    if schema.date:
-        if split := _by_time(frame, schema, seed):
-            return split
-        log.info("too few dates, or clients of one outcome, to choose by time: done by client only")
-    return Split(folds, folds)
+    split = _by_time(frame, schema, seed) if schema.date else None
+    return split or Split(folds, folds)
 
 
 def _by_time(frame: pd.DataFrame, schema: Schema, seed: int) -> Split | None:
@@ -121,6 +115,9 @@ def _by_time(frame: pd.DataFrame, schema: Schema, seed: int) -> Split | None:
     rows whose horizon reaches to the scored ones are not learned from, as their outcomes were not
     known then: purging, López de Prado, Advances in Financial Machine Learning, 2018, 7.4.1.
     """
+    if schema.horizon_days:  # of later rows only those who left have an outcome yet
+        stayed = frame[schema.date][frame[schema.outcome] == 0]
+        frame = frame[frame[schema.date] <= stayed.max()]
     dates = frame[schema.date]
     days, rows = np.unique(dates.to_numpy(dtype=object), return_counts=True)
     if len(days) < 2:
@@ -131,7 +128,6 @@ def _by_time(frame: pd.DataFrame, schema: Schema, seed: int) -> Split | None:
         until = (date.fromisoformat(since) - timedelta(gap)).isoformat()
         split = _clients_apart(frame[dates <= until], frame[dates >= since], schema, seed)
         if split:
-            log.info("chosen on rows from %s on by models of rows up to %s", since, until)
             return replace(split, since=since)
     return None
 

@@ -106,14 +106,19 @@ def read_reference(release: Release) -> Reference | None:
 
 
 def first_release(batch: Sequence[PendingFile], rows: int, release: Release) -> Decision:
-    """The first release; `rows` are all there are."""
+    """The first release, or the first of this meaning; `rows` are all there are."""
+    former = release.previous
+    reason = sentences.FIRST_RELEASE.format(rows=release.model.rows, release=release.id)
+    if former:
+        reason = sentences.OTHER_MEANING.format(former=former, reason=reason)
     return Decision(
         files=_names(batch),
         rows=rows,
         labelled=release.model.rows,
-        verdict=Verdict.NOTHING_DEPLOYED,
+        release=former,
+        verdict=Verdict.NO_EVIDENCE if former else Verdict.NOTHING_DEPLOYED,
         action=Action.DEPLOYED,
-        reason=sentences.FIRST_RELEASE.format(rows=release.model.rows, release=release.id),
+        reason=reason,
         new_release=release.id,
     )
 

@@ -7,6 +7,9 @@ TEST_NAMES = {"ks": "Kolmogorov-Smirnov", "chi2": "chi-squared"}
 # on the input of a batch and on what was done with it; to be filled in by `format`
 NO_REFERENCE = "release {release} has no {name}: its input is not compared"
 FIRST_RELEASE = "trained on {rows:,} rows and deployed {release}"
+OTHER_MEANING = (
+    "config.json means something else by leaving than when {former} was trained: {reason}"
+)
 ALREADY_TRAINED = "release {release} was trained on these files already"
 SAME_MODEL = "{reason}; retraining on all rows gives the same model: {release} stays live"
 # why the live model is challenged, beside the verdict on its scores

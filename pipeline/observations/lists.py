@@ -52,7 +52,7 @@ def lists_by_file(
 
 
 def _joined(day: int, listed: dict[str, NDArray[np.int64]]) -> FullList:
-    return FullList(day, np.unique(np.concatenate(list(listed.values()))))
+    return FullList(day, np.concatenate(list(listed.values())))
 
 
 @dataclass(frozen=True)
@@ -68,30 +68,27 @@ def believed(lists: Sequence[FullList], clients: "pd.Series[str]") -> Believed:
 
     `clients` has the client of each row.
     """
-    codes, kept = pd.factorize(clients)[0], list[FullList]()
-    doubted: FullList | None = None
+    codes, names = pd.factorize(clients)
+    kept: list[FullList] = []
+    last = np.zeros(len(names), np.bool_)  # whether each client is on the list believed last
+    doubted: NDArray[np.bool_] | None = None
     doubt = ""
     for each in lists:
-        lacking, all_clients = _lacking(kept[-1], each, codes) if kept else (0, 0)
-        again = doubted and _is_part(*_lacking(doubted, each, codes))
-        if _is_part(lacking, all_clients) or again:
+        listed = np.zeros(len(names), np.bool_)
+        listed[codes[each.rows]] = True
+        if _is_part(last, listed) or (doubted is not None and _is_part(doubted, listed)):
             kept.append(each)
-            doubted = None
+            last, doubted = listed, None
         else:
-            doubted = each
+            doubted = listed
             doubt = (
-                f"the newest list lacks {lacking:,} of {all_clients:,} clients, more than half: it"
-                " is not believed unless the next one says the same; until then clients are ranked"
-                " by the list before it"
+                f"the newest list lacks {(last & ~listed).sum():,} of {last.sum():,} clients, more"
+                " than half: it is not believed unless the next one says the same; until then"
+                " clients are ranked by the list before it"
             )
-    return Believed(tuple(kept), doubt if doubted else None)
+    return Believed(tuple(kept), None if doubted is None else doubt)
 
 
-def _lacking(before: FullList, after: FullList, codes: NDArray[np.int64]) -> tuple[int, int]:
-    """How many clients of a list are not on another one, and how many it has."""
-    clients = np.unique(codes[before.rows])
-    return int((~np.isin(clients, codes[after.rows])).sum()), len(clients)
-
-
-def _is_part(lacking: int, of: int) -> bool:
-    return lacking <= MAX_LACKING * of
+def _is_part(before: "NDArray[np.bool_]", after: "NDArray[np.bool_]") -> bool:
+    """Whether a list lacks no more clients of the one before than it may."""
+    return bool((before & ~after).sum() <= MAX_LACKING * before.sum())

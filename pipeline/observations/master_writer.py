@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from heapq import nlargest
 from pathlib import Path
 from secrets import randbits
 
@@ -29,6 +30,7 @@ from pipeline.observations.state_file import StateFile, lines_of, states_by
 from pipeline.storage.file_record import file_record
 from pipeline.storage.ledger import Former, LogFile, MasterState
 
+LOOKED_AT = 8  # of the contents taken in last, to find one that the next is like
 NOTHING = MasterState(0, 0)
 
 
@@ -51,7 +53,7 @@ class MasterWriter(RowWriter):
     ) -> None:
         self.path, self._on_record = path, on_record
         self._former = dict(former or {})
-        self._last = max(self._former.values(), key=lambda content: content.id, default=None)
+        self._last: dict[bool, Former] = {}  # the content taken in last, by whether it has reports
         self._changed: list[Rows] = [np.zeros(0, np.uint32)]
         self._carried: dict[int, bytes] = {}  # what rows carry now, where that is not written yet
         super().__init__(path, schema)
@@ -76,6 +78,8 @@ class MasterWriter(RowWriter):
         path = files.log_path(self.path, self._log_name)
         self._log = SightingsLog(path, size, randbits(63))
         self._opened.callback(self._log.close)
+        for former in nlargest(LOOKED_AT, self._former.values(), key=lambda content: content.id):
+            self._last.setdefault(self._log.has_reports(former.log_at), former)
         schema = self._schema
         self._keys = loaded_keys(self.path, schema, self._on_record, self._log.seed)
         states, found = files.state_path(self.path), None
@@ -96,7 +100,7 @@ class MasterWriter(RowWriter):
         else:
             rows, words = told.rows.astype(np.uint32), self._report_words(told, bad_at)
         content = Content(number, words, fresh_places(number, len(words)), reports=told is not None)
-        former, base = self._former.get(name), self._last
+        former, base = self._former.get(name), self._last.get(content.reports)
         missing, at = 0, np.flatnonzero(content.identities != BAD)  # the good lines
         if former:
             before = self._log.content(former.log_at)
@@ -122,7 +126,7 @@ class MasterWriter(RowWriter):
         if len(changed.carried):
             self._note_carried(rows[new], said.more, np.flatnonzero(new), changed.carried)
         self._changed += [changed.outcomes, changed.carried]
-        self._former[name] = self._last = Former(number, sha256, log_at)
+        self._former[name] = self._last[content.reports] = Former(number, sha256, log_at)
         clients = told.clients(unknown) if told is not None else ()
         self._settle()
         return Counts(

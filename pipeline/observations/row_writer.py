@@ -52,7 +52,8 @@ class RowWriter:
         """Add canonical lines of a file, without their line ends."""
         cut = split(lines, self._schema)
         found = self._keys.add(cut.observations)
-        self._split.append(replace(cut, observations=[]))  # which may take much memory
+        cut = replace(cut, observations=[])  # which may take much memory
+        self._split.append(cut)
         self._found.append(found)
         added = list(compress(lines, found.new.tolist()))
         if added:

@@ -221,6 +221,10 @@ class SightingsLog:
         """The content that was appended there."""
         return self._content(at)[0]
 
+    def has_reports(self, at: int) -> bool:
+        """Whether the content that was appended there has outcomes alone."""
+        return bool(self._head(at)[2] % _WORDS & _REPORTS)
+
     def contents(self) -> Iterator[Content]:
         """All contents, in the order in which they were appended."""
         at = FILE_HEAD * _WORD.itemsize

@@ -1,6 +1,6 @@
 """The current ranking and its movers, read again only when they have changed."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,10 +39,12 @@ def history_stamp(place: "Path | DatabaseUrl") -> Hashable:
 
 
 class CurrentRanking:
-    """The ranking in a file and the movers in a history."""
+    """The ranking in a file, with the columns of `carry`, and the movers in a history."""
 
-    def __init__(self, path: Path, history_path: "Path | DatabaseUrl") -> None:
-        self._path = path
+    def __init__(
+        self, path: Path, history_path: "Path | DatabaseUrl", carry: Sequence[str] = ()
+    ) -> None:
+        self._path, self._carry = path, carry
         self._history_path = history_path
         self._ranking = KeyedCache[pd.DataFrame]()
         self._movers = KeyedCache[Movers]()
@@ -51,7 +53,7 @@ class CurrentRanking:
         """The ranking; raises `NotRecordedError` before the first."""
         if not (key := file_stamp(self._path)):
             raise NotRecordedError("no ranking has been written yet")
-        return self._ranking.get(key, lambda: read_ranking(self._path))
+        return self._ranking.get(key, lambda: read_ranking(self._path, self._carry))
 
     def movers(self) -> Movers:
         """The movers; raises `NotRecordedError` before the first ranking."""

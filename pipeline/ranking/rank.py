@@ -1,6 +1,6 @@
 """The ranking of clients: who is in it, in which order, whom to contact, what is at stake."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -25,6 +25,7 @@ class Ranking:
     rows: Features
     loss: np.ndarray | None = None  # risk * value, to the cent, NaN where the value is missing
     decision: np.ndarray | None = None  # the log-odds before calibration, which orders equal risks
+    carried: dict[str, list[str]] = field(default_factory=dict)  # a column's text of each client
 
     @cached_property
     def loss_rank(self) -> np.ndarray:
@@ -62,6 +63,7 @@ def rank_clients(
         rows=rows,
         loss=None if values is None else np.round(risk * values, 2) + 0.0,  # no -0.0
         decision=decision[order],
+        carried={name: frame[name].iloc[order].tolist() for name in schema.carry},
     )
 
 

@@ -1,6 +1,6 @@
 """The ranking as a table, and as `clientrisk.csv`: written for people, read back for the API."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def ranking_table(
     """The ranking with the columns of its file, as `read_ranking` returns it.
 
     `reasons` is one text, in which no reason is a formula. `expected_loss` and `loss_rank` are NaN
-    for clients without a value.
+    for clients without a value. The columns that no model sees come last.
     """
     columns = {
         "rank": np.arange(1, len(ranking.clients) + 1),
@@ -44,8 +44,8 @@ def ranking_table(
     if ranking.loss is not None:
         places = np.where(ranking.loss_rank > 0, ranking.loss_rank, np.nan)
         columns |= {"expected_loss": ranking.loss, "loss_rank": places}
-    texts = dict.fromkeys(("client", "band", "release", "contact", "reasons"), "str")
-    return pd.DataFrame(columns).astype(texts)
+    texts = ("client", "band", "release", "contact", "reasons", *ranking.carried)
+    return pd.DataFrame(columns | ranking.carried).astype(dict.fromkeys(texts, "str"))
 
 
 def write_ranking(path: Path, ranking: pd.DataFrame) -> None:
@@ -61,7 +61,9 @@ def write_ranking(path: Path, ranking: pd.DataFrame) -> None:
             _numbers(ranking["expected_loss"], ".2f"),
             _numbers(ranking["loss_rank"], ".0f"),
         ]
-    lines = [",".join(ranking.columns), *map(csv_line, zip(*columns, strict=True))]
+    columns += [map(escape_formula, ranking[name]) for name in carried_columns(ranking)]
+    header = csv_line([escape_formula(name) for name in ranking.columns])
+    lines = [header, *map(csv_line, zip(*columns, strict=True))]
     write_atomic(path, "\n".join(lines) + "\n")
 
 
@@ -69,31 +71,51 @@ def _numbers(values: "pd.Series[float]", form: str) -> Iterator[str]:
     return ("" if np.isnan(value) else format(value, form) for value in values)
 
 
-def read_ranking(path: Path) -> pd.DataFrame:
-    """The ranking with the columns of its file; raises `HistoryError` if it has another form."""
+def read_ranking(path: Path, carry: Sequence[str] = ()) -> pd.DataFrame:
+    """The ranking with the columns of its file; raises `HistoryError` if it has another form.
+
+    Its last columns are those of `carry`, empty where the file was written before the config named
+    them.
+    """
+    texts = ("client", "release", "contact", "reasons", *map(escape_formula, carry))
     try:
         ranking = pd.read_csv(
             path,
-            dtype=dict.fromkeys(("client", "release", "contact", "reasons"), "str"),
+            dtype=dict.fromkeys(texts, "str"),
             keep_default_na=False,
             na_values={column: [""] for column in LOSS_COLUMNS},
         )
-        if tuple(ranking.columns) not in (COLUMNS, COLUMNS + LOSS_COLUMNS):
+        ranking.columns = pd.Index(map(unescape_formula, ranking.columns))
+        own = [*COLUMNS, *(LOSS_COLUMNS if has_losses(ranking) else ())]
+        if list(ranking.columns[: len(own)]) != own:
             raise ValueError(f"it has the columns {', '.join(ranking.columns)}")
         ranking = ranking.astype({"rank": "int64", "risk": "float64"})
         if has_losses(ranking):
             ranking = ranking.astype(dict.fromkeys(LOSS_COLUMNS, "float64"))
         if not ranking["risk"].between(0, 1).all() or not ranking["contact"].isin(CONTACT).all():
             raise ValueError("a risk is not between 0 and 1, or a contact neither yes nor no")
-        ranking["client"] = [unescape_formula(client) for client in ranking["client"]]
+        for name in ("client", *carry):
+            ranking[name] = [unescape_formula(t) for t in ranking[name]] if name in ranking else ""
     except (ValueError, KeyError) as error:  # people open this file, and may have saved it
         raise HistoryError(f"{path} is no ranking of ours: {error!r}") from error
-    return ranking
+    return ranking[[*own, *carry]]
 
 
 def has_losses(ranking: pd.DataFrame) -> bool:
     """Whether the ranking has expected losses."""
     return "expected_loss" in ranking
+
+
+def carried_columns(ranking: pd.DataFrame) -> list[str]:
+    """Those of its columns that no model sees."""
+    return [name for name in ranking.columns if name not in (*COLUMNS, *LOSS_COLUMNS)]
+
+
+def with_values(ranking: pd.DataFrame, values: Mapping[str, str]) -> pd.DataFrame:
+    """The clients of the ranking that have these texts in these columns."""
+    for name, text in values.items():
+        ranking = ranking[ranking[name] == text]
+    return ranking
 
 
 def by_loss(ranking: pd.DataFrame) -> pd.DataFrame:
@@ -107,16 +129,19 @@ def reasons_of(cell: str) -> list[str]:
 
 
 def ranking_to_dicts(ranking: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of a ranking as the API returns them; null where there is no expected loss."""
+    """Rows of a ranking as the API returns them; null where there is no expected loss.
+
+    The columns that no model sees come last.
+    """
     return [_to_dict(row) for row in ranking.to_dict(orient="records")]
 
 
 def _to_dict(row: dict[Any, Any]) -> dict[str, Any]:
     loss, place = (row.get(column, np.nan) for column in LOSS_COLUMNS)
-    return {
-        **row,
+    own = {name: row[name] for name in COLUMNS} | {
         "contact": row["contact"] == "yes",
         "reasons": reasons_of(row["reasons"]),
         "expected_loss": None if np.isnan(loss) else loss,
         "loss_rank": None if np.isnan(place) else int(place),
     }
+    return {**own, **{name: text for name, text in row.items() if name not in own}}

@@ -44,6 +44,11 @@ class Release:
     model: ModelManifest
     challenge: Challenge | None = None  # None if it was deployed without one
 
+    @property
+    def horizon_days(self) -> int | None:
+        """Within how many days a client leaves who is about to; None where it does not say."""
+        return self.model.schema.horizon_days or None
+
 
 def live_id(production: Path) -> str | None:
     """The id of the live release, or None; raises `ReleaseError` if `current` is not a link."""

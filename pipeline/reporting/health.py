@@ -10,6 +10,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.formatting import (
     format_age,
     format_day,
+    format_horizon,
     format_minute,
     format_names,
     format_release_number,
@@ -133,7 +134,9 @@ def _facts(status: Status, risks: Risks | None, now: datetime) -> Iterator[Fact]
         rows = f"{release.model.rows:,} rows learned"
         yield Fact("F1 on the test data", format_score(release.f1), rows)
     if risks:
-        yield Fact("At high risk", f"{risks.high:,}", f"of {pluralize(risks.clients, 'client')}")
+        horizon = format_horizon(release.horizon_days) if isinstance(release, Release) else ""
+        name = f"At high risk{horizon and f' of leaving{horizon}'}"
+        yield Fact(name, f"{risks.high:,}", f"of {pluralize(risks.clients, 'client')}")
         yield Fact("To be contacted", f"{risks.contact:,}", risks.why)
     if run:
         note = f"{format_age(run.started_at, now)}, {format_minute(run.started_at)} UTC"

@@ -7,6 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.core.formatting import (
+    format_horizon,
     format_percent,
     format_release_number,
     pluralize,
@@ -27,6 +28,7 @@ _ENVIRONMENT.filters.update(
     svg=lambda chart: Markup(chart.svg()),  # matplotlib and `Chart` escape all texts
     percent=format_percent,
     counted=pluralize,
+    horizon=format_horizon,
     release_number=format_release_number,
 )
 

@@ -6,7 +6,7 @@ Source of the form: Mitchell and others, Model Cards for Model Reporting, FAT* 2
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.core.formatting import format_day, format_percent, format_score
+from pipeline.core.formatting import format_day, format_horizon, format_percent, format_score
 from pipeline.models.estimators import Model
 from pipeline.models.manifest import ModelManifest
 from pipeline.models.model_parts import unwrap_model
@@ -86,6 +86,7 @@ def release_grid(release: Release) -> Grid:
     won = "the first release, or deployed by hand"
     if release.challenge:
         won = f"in place of {release.challenge.champion}: {release.challenge.reason}"
+    horizon = format_horizon(release.horizon_days)
     learned = f"{manifest.rows:,} rows with a known outcome, {format_day(manifest.trained_at)}"
     by_time = f"by time: on rows from {recipe.chosen_since} on, by models of older rows"
     rows = (
@@ -93,6 +94,7 @@ def release_grid(release: Release) -> Grid:
         ("why it went live", won),
         ("model", KINDS.get(recipe.kind, recipe.kind)),
         ("learned from", learned),
+        *([("predicts", f"who leaves{horizon}")] if horizon else []),
         ("features", ", ".join(manifest.schema.features)),
         ("calibration", CURVES.get(recipe.calibration, recipe.calibration)),
         ("threshold", f"{recipe.threshold:.3g}: {RULES.get(recipe.rule, recipe.rule)}"),

@@ -58,7 +58,7 @@ def report_content(config: Config, history: History, results: RunResults) -> Rep
         release=release.id,
         state=overall_health(_status(config, history), risks, checked=checked, within_run=True),
         sections=(
-            top_section(ranking),
+            top_section(ranking, release.horizon_days),
             _risks_section(config, ranking, results.movers, release),
             score_section(history, None),
             model_section(results.evaluation),
@@ -151,7 +151,8 @@ def _risks_section(
 ) -> Section:
     ranked_by_it = release and set(ranking["release"]) <= {release.id}  # not so after a rollback
     threshold = release.model.recipe.threshold if release and ranked_by_it else None
-    return risks_section(ranking, movers, config.risk_bands, threshold)
+    horizon_days = release.horizon_days if release else None
+    return risks_section(ranking, movers, config.risk_bands, threshold, horizon_days)
 
 
 def _movers(current: CurrentRanking) -> Movers | None:

@@ -3,7 +3,12 @@
 import pandas as pd
 
 from pipeline.core.config import RiskBands
-from pipeline.core.formatting import format_minute, format_release_number, pluralize
+from pipeline.core.formatting import (
+    format_horizon,
+    format_minute,
+    format_release_number,
+    pluralize,
+)
 from pipeline.monitoring.metrics import Evaluation
 from pipeline.monitoring.scores import Scores
 from pipeline.ranking.movers import Movers
@@ -71,8 +76,10 @@ def model_section(evaluation: Evaluation) -> Section:
     )
 
 
-def top_section(ranking: pd.DataFrame) -> Section:
+def top_section(ranking: pd.DataFrame, horizon_days: int | None = None) -> Section:
     """The clients most likely to leave, and why."""
+    horizon = format_horizon(horizon_days)
+    risk = f"The risk is the probability of leaving{horizon}. " if horizon else ""
     if ranking.empty:
         lead = "All clients have left."
         return Section(key="top", title="No client is at risk", lead=lead)
@@ -80,17 +87,21 @@ def top_section(ranking: pd.DataFrame) -> Section:
     return Section(
         key="top",
         title=f"The {count} clients at the highest risk" if count > 1 else "The client at risk",
-        lead="Reasons are what raises the model's risk most, with the usual value; they are not"
-        " causes, and a high risk does not mean that contacting the client helps.",
+        lead=f"{risk}Reasons are what raises the model's risk most, with the usual value; they are"
+        " not causes, and a high risk does not mean that contacting the client helps.",
         grids=(top_grid(ranking),),
     )
 
 
 def risks_section(
-    ranking: pd.DataFrame, movers: Movers | None, bands: RiskBands, threshold: float | None
+    ranking: pd.DataFrame,
+    movers: Movers | None,
+    bands: RiskBands,
+    threshold: float | None,
+    horizon_days: int | None,
 ) -> Section:
     """How many clients are at which risk, and who moved."""
-    chart = distribution_chart(ranking["risk"].to_numpy(), bands, threshold)
+    chart = distribution_chart(ranking["risk"].to_numpy(), bands, threshold, horizon_days)
     return Section(
         key="risks",
         title="Risks, and largest changes",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.formatting import format_names
+from pipeline.core.formatting import format_horizon, format_names
 from pipeline.data.input_files import FoundFile, PendingFile, list_input
 from pipeline.registry.releases import Release, live_id, live_release
 from pipeline.storage.database import History
@@ -145,7 +145,12 @@ def status_to_dict(now: Status) -> dict[str, Any]:
 
 
 def _release_to_dict(release: Release) -> dict[str, Any]:
-    return {"id": release.id, "deployed_at": release.deployed_at, "f1": release.f1}
+    return {
+        "id": release.id,
+        "deployed_at": release.deployed_at,
+        "f1": release.f1,
+        "horizon_days": release.horizon_days,
+    }
 
 
 def status_lines(now: Status) -> list[str]:
@@ -164,7 +169,9 @@ def status_lines(now: Status) -> list[str]:
 
 def _format_release(release: Release | PipelineError | None) -> str:
     if isinstance(release, Release):
-        return f"{release.id}, F1 {release.f1:.4f}, deployed {release.deployed_at}"
+        horizon = format_horizon(release.horizon_days)
+        who = f", predicts who leaves{horizon}" if horizon else ""
+        return f"{release.id}, F1 {release.f1:.4f}, deployed {release.deployed_at}{who}"
     return f"unknown: {release}" if release else "none"
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline.core.config import Config
 from pipeline.core.files import write_atomic
+from pipeline.core.formatting import format_horizon
 from pipeline.monitoring.metrics import Evaluation
 from pipeline.observations.master import Master
 from pipeline.ranking.explanations import Explainer, baseline_row
@@ -34,6 +35,13 @@ class Report:
     movers: Path
     moved: str  # a summary of the movers
     documents: tuple[Path, ...]  # report.html and report.pdf
+    horizon_days: int | None
+
+    @property
+    def ranked(self) -> str:
+        """What the ranking is, for a person."""
+        horizon = format_horizon(self.horizon_days)
+        return f"{self.clients:,} clients, highest risk{horizon and f' of leaving{horizon}'} first"
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,7 @@ def report(
         movers=config.movers_path,
         moved=ranked.moved,
         documents=write_report(config, history, results),
+        horizon_days=release.horizon_days,
     )
 
 

@@ -30,4 +30,8 @@ def train(config: Config, history: History, rows: Master) -> TrainedModel:
     seconds = perf_counter() - started
     record_timing(history, "training", seconds, data.rows)
     log.info("trained on %s labelled rows in %.2f s", f"{data.rows:,}", seconds)
+    if since := fitted.recipe.chosen_since:
+        log.info("chosen on rows from %s on, by models of older ones", since)
+    elif config.schema.date:
+        log.info("too few dates, or clients of one outcome, to choose by time")
     return trained

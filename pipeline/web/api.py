@@ -5,14 +5,14 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import wraps
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypedDict, TypeVar, cast
 
 import msgspec
 import pandas as pd
 from flask import Blueprint, Request, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from pipeline.core.schema import Schema
+from pipeline.core.schema import Schema, canonical_text
 from pipeline.data.input_files import list_input
 from pipeline.monitoring.metrics import scores_on_test_data
 from pipeline.monitoring.packages import Package
@@ -20,9 +20,10 @@ from pipeline.monitoring.scores import Scores
 from pipeline.observations.master import open_master, read_test_data
 from pipeline.ranking.current_ranking import file_stamp
 from pipeline.ranking.explanations import MAX_REASONS
-from pipeline.ranking.ranking_file import by_loss, has_losses, ranking_to_dicts
+from pipeline.ranking.ranking_file import by_loss, has_losses, ranking_to_dicts, with_values
 from pipeline.registry.live_model import Live
 from pipeline.registry.releases import live_id
+from pipeline.reporting.overview import readable_release
 from pipeline.reporting.status import LastRun, last_active, last_run
 from pipeline.storage.history import open_existing_history, recorded_history
 from pipeline.storage.ledger import master_state
@@ -45,6 +46,15 @@ NO_LOSS = "null where config.json names no client_value, or the client has none"
 SHARE = {"minimum": 0, "maximum": 1}
 
 
+Horizon = Annotated[
+    int | None,
+    {
+        "minimum": 1,
+        "description": "days within which a client leaves, null if the model names none",
+    },
+]
+
+
 @dataclass(frozen=True)
 class ReportedRow:
     """A row that was not predicted."""
@@ -61,6 +71,7 @@ class Prediction:
     risk: list[Annotated[float | None, SHARE]]
     release: str
     bad_rows: tuple[ReportedRow, ...] = field(default=(), metadata=OPTIONAL)
+    horizon_days: Horizon = None
 
 
 @dataclass(frozen=True)
@@ -80,9 +91,8 @@ class Diagnostics:
     drift: Checked | None
 
 
-@dataclass(frozen=True)
-class RankedClient:
-    """A client of the ranking."""
+class RankedClient(TypedDict):
+    """A client of the ranking; the columns that no model sees are further keys of it."""
 
     rank: int
     client: str
@@ -107,6 +117,13 @@ class RankedClients:
 
     total: int
     clients: list[RankedClient]
+    horizon_days: Horizon
+
+
+class FoundClient(RankedClient):
+    """A client of the ranking that was asked for."""
+
+    horizon_days: Horizon
 
 
 @dataclass(frozen=True)
@@ -212,6 +229,7 @@ def _prediction(live: Live, rows: ClientRows) -> Prediction:
         rows.in_order(scores.risk.round(DECIMALS).tolist()),
         live.release.id,
         tuple(ReportedRow(bad.line, bad.reason) for bad in rows.bad.values()),
+        live.release.horizon_days,
     )
 
 
@@ -277,27 +295,32 @@ def metrics() -> str:
     return metrics_text(get_state().config)
 
 
-@_route("GET", "/risk", 400, 401, 503, parameters=(RISK_LIMIT, SORT))
+@_route("GET", "/risk", 400, 401, 503, parameters=(RISK_LIMIT, SORT), by_carried=True)
 def risk() -> RankedClients:
     """The clients at risk, highest first."""
-    limit = _limit(RISK_LIMIT)
-    ranking = _sorted(get_state().ranking.ranking())
-    return RankedClients(len(ranking), ranked_clients(ranking.head(limit)))
+    limit, carried = _limit(RISK_LIMIT), _carried(RISK_LIMIT, SORT)
+    ranking = with_values(_sorted(get_state().ranking.ranking()), carried)
+    return RankedClients(len(ranking), ranked_clients(ranking.head(limit)), _horizon())
 
 
 @_route("GET", "/risk/<text:client>", 401, 404, 503, parameters=(CLIENT,))
-def client_risk(client: str) -> RankedClient:
+def client_risk(client: str) -> FoundClient:
     """One client of the ranking."""
     state = get_state()
     ranking, name = state.ranking.ranking(), state.config.schema.asked_client(client)
     if found := ranked_clients(ranking[ranking["client"] == name]):
-        return found[0]
+        return {**found[0], "horizon_days": _horizon()}
     raise RequestError(404, "no client of that name is in the ranking")
 
 
 def ranked_clients(ranking: pd.DataFrame) -> list[RankedClient]:
     """The rows of a ranking as they are answered."""
-    return [RankedClient(**row) for row in ranking_to_dicts(ranking)]
+    return cast(list[RankedClient], ranking_to_dicts(ranking))
+
+
+def _horizon() -> int | None:
+    release = readable_release(get_state().config)
+    return release.horizon_days if release else None
 
 
 @_route("GET", "/movers", 401, 503)
@@ -348,6 +371,15 @@ def _limit(parameter: Parameter) -> int:
     if int(limit) > parameter.schema["maximum"]:
         raise RequestError(400, f"limit must not be above {parameter.schema['maximum']:,}")
     return int(limit)
+
+
+def _carried(*others: Parameter) -> dict[str, str]:
+    """The values that a request asks for of columns that no model sees; raises `RequestError`."""
+    carry, asked = get_state().config.schema.carry, request.args.to_dict()
+    known = [*(other.name for other in others), *carry]
+    if not asked.keys() <= {*known}:
+        raise RequestError(400, f"unknown parameter; known are {', '.join(known)}")
+    return {name: canonical_text(asked[name]) for name in carry if name in asked}
 
 
 def _sorted(ranking: pd.DataFrame) -> pd.DataFrame:

@@ -11,11 +11,17 @@ import pandas as pd
 
 from pipeline.core.config import Config
 from pipeline.core.files import utc_now
-from pipeline.core.formatting import escape_formula, format_percent, pluralize
-from pipeline.core.schema import Schema, csv_line
+from pipeline.core.formatting import escape_formula, format_horizon, format_percent, pluralize
+from pipeline.core.schema import Schema, canonical_text, csv_line
 from pipeline.observations.master import open_master
 from pipeline.ranking.explanations import Explainer, baseline_row
-from pipeline.ranking.ranking_file import BANDS, has_losses, ranking_to_dicts
+from pipeline.ranking.ranking_file import (
+    BANDS,
+    carried_columns,
+    has_losses,
+    ranking_to_dicts,
+    with_values,
+)
 from pipeline.registry.live_model import Live
 from pipeline.registry.releases import Release
 from pipeline.reporting.charts.time_charts import client_chart
@@ -27,6 +33,7 @@ from pipeline.web.request_rows import ClientRows, RequestError, rows_of_csv
 PAGE = 25  # clients
 ORDERS = {"risk": "rank", "client": "client", "expected_loss": "loss_rank"}
 _MAX_TEXT = 200  # characters that are searched for
+_MAX_CHOICES = 50  # values of a column to choose from
 SCORED_COLUMNS = ("line", "client", "risk", "predicted", "reasons", "problem")
 MAX_SCORED = 20  # rows on the page; the download has all
 
@@ -40,6 +47,7 @@ class Query:
     contact: bool = False
     sort: str = "risk"
     page: int = 1
+    carried: tuple[tuple[str, str], ...] = ()  # columns that no model sees, and the texts asked for
 
     def link(self, **changed: Any) -> str:
         """The query string of this query with changes; another order or filter starts at page 1."""
@@ -50,6 +58,7 @@ class Query:
             "q": asked.text,
             "band": asked.band,
             "contact": "yes" if asked.contact else "",
+            **dict(asked.carried),
             "sort": asked.sort if asked.sort != "risk" else "",
             "page": str(asked.page) if asked.page > 1 else "",
         }
@@ -64,6 +73,7 @@ class Listing:
     found: int
     pages: int
     valued: bool  # whether the config says what clients are worth
+    choices: dict[str, list[str]]  # the texts to choose from of columns that no model sees
     first: int  # the place of the first row shown, from 1
     rows: tuple[dict[str, Any], ...]  # as `ranking_to_dicts` makes them
 
@@ -78,7 +88,9 @@ def query_of(asked: dict[str, str], schema: Schema) -> Query:
     if not (page.isascii() and page.isdigit() and len(page) < 8 and int(page) > 0):
         raise RequestError(400, "page must be a whole number of at least 1")
     text = " ".join(schema.asked_client(asked.get("q", "")).split())[:_MAX_TEXT]
-    return Query(text, band, asked.get("contact", "") == "yes", sort, int(page))
+    values = [(name, canonical_text(asked.get(name, ""))) for name in schema.carry]
+    carried = tuple((name, value) for name, value in values if value)
+    return Query(text, band, asked.get("contact", "") == "yes", sort, int(page), carried)
 
 
 def listing(ranking: pd.DataFrame, query: Query) -> Listing:
@@ -93,11 +105,23 @@ def listing(ranking: pd.DataFrame, query: Query) -> Listing:
         found = _sorted(found, query.sort)
     start = (query.page - 1) * PAGE
     rows = ranking_to_dicts(found.iloc[start : start + PAGE])
-    return Listing(query, len(found), pages, valued, start + 1, tuple(rows))
+    choices = _choices(ranking, dict(query.carried))
+    return Listing(query, len(found), pages, valued, choices, start + 1, tuple(rows))
+
+
+def _choices(ranking: pd.DataFrame, asked: Mapping[str, str]) -> dict[str, list[str]]:
+    """By column its texts; where they are many, such as addresses, the one asked for."""
+    choices = {}
+    for name in carried_columns(ranking):
+        texts = set(ranking[name])
+        texts = (texts if len(texts) <= _MAX_CHOICES else set()) | {asked.get(name, "")}
+        if texts := texts - {""}:
+            choices[name] = sorted(texts)
+    return choices
 
 
 def _found(ranking: pd.DataFrame, query: Query) -> pd.DataFrame:
-    found = ranking
+    found = with_values(ranking, dict(query.carried))
     if query.band:
         found = found[found["band"] == query.band]
     if query.contact:
@@ -147,7 +171,7 @@ def client_record(config: Config, release: Release | None, client: str) -> Clien
         f"{pluralize(found.total, 'row')} of this client{note}, the latest first",
         found.columns,
         tuple(reversed(found.rows)),
-        numbers=tuple(range(1, 1 + len(config.schema.numeric))),
+        numbers=tuple(i for i, name in enumerate(found.columns) if name in config.schema.numeric),
         empty="None that counts.",
     )
     return ClientRecord(
@@ -217,7 +241,8 @@ def scored_sentence(rows: list[ScoredRow], live: Live) -> str:
     bad = len(rows) - len(good)
     scored = f"{pluralize(len(good), 'client')} scored by release {live.release.id}:"
     problems = f" {pluralize(bad, 'row')} could not be read." if bad else ""
-    return f"{scored} {leave:,} predicted to leave.{problems} Nothing was kept."
+    horizon = format_horizon(live.release.horizon_days)
+    return f"{scored} {leave:,} predicted to leave{horizon}.{problems} Nothing was kept."
 
 
 def scored_grids(rows: list[ScoredRow]) -> list[Grid]:

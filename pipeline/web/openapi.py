@@ -7,7 +7,16 @@ from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from io import StringIO
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from pipeline.core.schema import LARGEST_NUMBER, Schema
 from pipeline.web.request_rows import MAX_COLUMNS, MAX_ROWS
@@ -67,6 +76,7 @@ class Operation:
     errors: tuple[int, ...]
     parameters: tuple[Parameter, ...] = ()
     takes_rows: bool = False
+    by_carried: bool = False  # whether the columns that no model sees are parameters, too
     needs_token: bool = True
 
     @property
@@ -78,13 +88,15 @@ class Operation:
         """The operation as OpenAPI describes it, for tables of a schema."""
         answer = get_type_hints(self.view)["return"]
         kind = "text/plain" if answer is str else "application/json"
-        responses = {"200": _response("done", kind, answer)}
+        responses = {"200": _response("done", kind, answer, schema.carry)}
         for status in self.errors:
             responses[str(status)] = _response(ERRORS[status], "application/json", Error)
         summary = (self.view.__doc__ or "").partition("\n")[0].rstrip(".")
         described: Described = {"summary": summary, "responses": responses}
-        if self.parameters:
-            described["parameters"] = [one.description() for one in self.parameters]
+        carried = schema.carry if self.by_carried else ()
+        parameters = [*self.parameters, *(Parameter(name, KINDS[str]) for name in carried)]
+        if parameters:
+            described["parameters"] = [one.description() for one in parameters]
         if self.takes_rows:
             described["requestBody"] = _client_rows(schema)
         return described if self.needs_token else {**described, "security": []}
@@ -108,28 +120,32 @@ def description(schema: Schema, operations: Sequence[Operation]) -> Described:
     }
 
 
-def schema_of(kind: Any) -> Described:
+def schema_of(kind: Any, carry: Sequence[str] = ()) -> Described:
     """The JSON Schema of a type, with the keywords that `Annotated` adds to it.
 
-    All fields of a dataclass are required, but those with `OPTIONAL` for metadata.
+    All fields of a dataclass are required, but those with `OPTIONAL` for metadata. A `TypedDict` is
+    a client of the ranking: it has the columns of `carry` beside its keys.
     """
     # msgspec makes the same schemas, but takes its limits only in metadata of its own, which would
     # bring it into packages that know of no API, and calls all fields with a default optional
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return {**schema_of(arguments[0]), **arguments[1]}
+        return {**schema_of(arguments[0], carry), **arguments[1]}
     if origin in (Union, UnionType):
-        return _nullable(*(schema_of(one) for one in arguments if one is not NoneType))
+        return _nullable(*(schema_of(one, carry) for one in arguments if one is not NoneType))
     if origin is Literal:
         return {"type": KINDS[type(arguments[0])]["type"], "enum": list(arguments)}
     if origin in (list, tuple):
-        return {"type": "array", "items": schema_of(arguments[0])}
+        return {"type": "array", "items": schema_of(arguments[0], carry)}
     if origin is dict:
         return {"type": "object", "additionalProperties": schema_of(arguments[1])}
+    if is_typeddict(kind):
+        keys = get_type_hints(kind, include_extras=True) | dict.fromkeys(carry, str)
+        return _object({name: schema_of(hint) for name, hint in keys.items()}, keys)
     if is_dataclass(kind):
         hints = get_type_hints(kind, include_extras=True)
         required = [field.name for field in fields(kind) if not field.metadata.get("optional")]
-        return _object({name: schema_of(hint) for name, hint in hints.items()}, required)
+        return _object({name: schema_of(hint, carry) for name, hint in hints.items()}, required)
     if issubclass(kind, Enum):
         return {"type": "string", "enum": [member.value for member in kind]}
     return dict(KINDS[kind])
@@ -146,8 +162,9 @@ def _object(properties: Described, required: Iterable[str]) -> Described:
     return {"type": "object", "properties": properties, "required": list(required)}
 
 
-def _response(meaning: str, content_type: str, answer: Any) -> Described:
-    return {"description": meaning, "content": {content_type: {"schema": schema_of(answer)}}}
+def _response(meaning: str, content_type: str, answer: Any, carry: Sequence[str] = ()) -> Described:
+    content = {content_type: {"schema": schema_of(answer, carry)}}
+    return {"description": meaning, "content": content}
 
 
 def _client_rows(schema: Schema) -> Described:

@@ -7,10 +7,11 @@ from pathlib import Path
 from flask import Blueprint, Response, request
 from markupsafe import Markup
 
-from pipeline.core.config import REPORT_FORMATS
+from pipeline.core.config import REPORT_FORMATS, Config
 from pipeline.core.errors import HistoryError, NotRecordedError
 from pipeline.ranking.current_ranking import file_stamp, history_stamp
 from pipeline.ranking.ranking_file import BANDS, ranking_to_dicts
+from pipeline.registry.releases import Release
 from pipeline.reporting.document import Section
 from pipeline.reporting.html import rendered, static
 from pipeline.reporting.overview import page_health, page_sections, readable_release
@@ -65,7 +66,7 @@ def overview() -> Response:
         "index.html",
         state=page_health(config, state.ranking, state.live),
         **_listed(state),
-        bands=BANDS,
+        **_about_risk(config, release),
         contents=[(section.key, section.title) for section in sections],
         sections=Markup(html),
         reports=[
@@ -100,7 +101,20 @@ def clients() -> Response:
     """The list of clients alone."""
     state = get_state()
     query = query_of(request.args.to_dict(), state.config.schema)
-    return page("clients.html", listing=listing(state.ranking.ranking(), query), bands=BANDS)
+    return page(
+        "clients.html",
+        listing=listing(state.ranking.ranking(), query),
+        **_about_risk(state.config, readable_release(state.config)),
+    )
+
+
+def _about_risk(config: Config, release: Release | None) -> dict[str, object]:
+    """What a ranked client is shown with: bands, horizon, and the columns that no model sees."""
+    return {
+        "bands": BANDS,
+        "horizon_days": release and release.horizon_days,
+        "carried": {name: config.labels[name] for name in config.schema.carry},
+    }
 
 
 @pages.get("/client")
@@ -110,7 +124,8 @@ def client() -> Response:
     name = state.config.schema.asked_client(request.args.get("name", ""))
     ranking = state.ranking.ranking()
     found = ranking[ranking["client"] == name]
-    if not (record := client_record(state.config, readable_release(state.config), name)):
+    release = readable_release(state.config)
+    if not (record := client_record(state.config, release, name)):
         raise RequestError(404, "no client of that name is on record")
     return page(
         "client.html",
@@ -118,6 +133,7 @@ def client() -> Response:
         row=None if found.empty else ranking_to_dicts(found)[0],
         total=len(ranking),
         record=record,
+        **_about_risk(state.config, release),
     )
 
 

@@ -42,7 +42,7 @@ def new_state(config: Config) -> ServerState:
     return ServerState(
         config,
         LiveModel(config.prod_deployment_path, config.schema),
-        CurrentRanking(config.clientrisk_path, config.history_path),
+        CurrentRanking(config.clientrisk_path, config.history_path, config.schema.carry),
         ClientFiles((config.test_data_path, config.input_folder_path), config.root),
     )
 

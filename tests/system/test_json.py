@@ -28,6 +28,7 @@ SCORES = ["path", "rows", "f1", "accuracy", "precision", "recall", "roc_auc"]
 SCORES += ["average_precision", "log_loss", "brier"]
 RELEASE = ["path", "id", "deployed_at", "f1", "previous", "files", "model", "challenge"]
 REPORT = ["release", "confusion_matrix", "client_risk", "clients", "movers", "moved", "documents"]
+REPORT += ["horizon_days"]
 DIAGNOSTICS = ["release", "predictions", "summary", "missing_percent", "drift", "seconds"]
 TICK = ["outcome", *INGESTED, "decision", "reports"]
 STATUS = ["release", "last_run", "last_active", "new", "pending", "rejected", "last_verdict"]
@@ -327,6 +328,7 @@ def test_the_first_tick_tells_files_decision_and_reports(source: Sandbox) -> Non
         "movers": "models/movers.csv",
         "moved": "no ranking before to compare with",
         "documents": [],
+        "horizon_days": None,
         "f1": release.f1,
         "model": "production_deployment/trainedmodel.pkl",
         "api_returns": "models/apireturns2.txt",
@@ -382,7 +384,12 @@ def test_the_status_tells_what_the_screen_tells(settled: Sandbox) -> None:
     (at, reason) = settled.query("SELECT at, reason FROM decisions")[0]
     last_active = found.pop("last_active")
     assert found == {
-        "release": {"id": live.id, "deployed_at": live.deployed_at, "f1": live.f1},
+        "release": {
+            "id": live.id,
+            "deployed_at": live.deployed_at,
+            "f1": live.f1,
+            "horizon_days": None,
+        },
         "last_run": {
             "command": "ingestion",
             "started_at": started,

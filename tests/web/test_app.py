@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -16,13 +17,15 @@ import pandas as pd
 import pytest
 import requests
 from flask.testing import FlaskClient
-from sandbox import NOISE, PROJECT, Sandbox, client_rows
+from sandbox import HEADER as COLUMNS
+from sandbox import NOISE, PROJECT, Sandbox, client_rows, schema_keys
 from servers import answers, free_port, interruptible, wait_until
 from sklearn import metrics
 from stagecalls import record_diagnostics
 from werkzeug.test import TestResponse
 
 from app import create_app
+from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.registry.releases import Release, live_release
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
@@ -57,6 +60,7 @@ def said_by_model(world: Sandbox, frame: pd.DataFrame) -> dict[str, Any]:
         "predictions": model.predict(frame[FEATURES]).tolist(),
         "risk": model.predict_proba(frame[FEATURES])[:, 1].round(6).tolist(),
         "release": pickled.resolve().parent.name,
+        "horizon_days": None,
     }
 
 
@@ -317,11 +321,59 @@ def test_risk_gives_the_fifty_clients_most_at_risk(deployed: Sandbox, client: Fl
     answer = client.get("/risk")
 
     assert answer.status_code == 200
-    assert answer.get_json() == {"total": 64, "clients": ranking(deployed)[:50]}
+    assert answer.get_json() == {
+        "total": 64,
+        "clients": ranking(deployed)[:50],
+        "horizon_days": None,
+    }
     first = answer.get_json()["clients"][0]
     assert list(first) == [*RANKED, "expected_loss", "loss_rank"]
     assert first["reasons"][0].startswith("number of employees ")
     assert (first["contact"], first["expected_loss"], first["loss_rank"]) == (True, None, None)
+
+
+@pytest.fixture
+def carrying(sandbox: Sandbox) -> Sandbox:
+    """A project whose clients have a manager, whom no model sees."""
+    schema = {**schema_keys(DEFAULT_SCHEMA), "carry": ["Account manager"]}
+    sandbox.configure(schema=schema, labels={"Account manager": "manager"})
+    for name in ("sourcedata/a.csv", "testdata/testdata.csv"):
+        rows = [f"{row},{('Ada', 'Bo')[i % 2]}" for i, row in enumerate(client_rows(0, 120))]
+        sandbox.write(name, rows, f"{COLUMNS},Account manager")
+    assert sandbox.run("fullprocess").code == 0
+    return sandbox
+
+
+def test_columns_that_no_model_sees_are_answered_and_filtered_by(carrying: Sandbox) -> None:
+    client = create_app(carrying.config).test_client()
+    everyone = client.get("/risk?limit=1000").get_json()
+    query = {"Account manager": "Bo", "limit": 3, "sort": "risk"}
+
+    found = client.get("/risk", query_string=query).get_json()
+
+    of_bo = [row for row in everyone["clients"] if row["Account manager"] == "Bo"]
+    assert (found["total"], found["clients"]) == (len(of_bo), of_bo[:3])
+    assert 0 < len(of_bo) < everyone["total"]
+    assert client.get(f"/risk/{of_bo[0]['client']}").get_json()["Account manager"] == "Bo"
+    (listed,) = re.findall("<tbody>.*</tbody>", client.get("/?Account manager=Bo").text, re.DOTALL)
+    assert (listed.count(">Bo<"), listed.count(">Ada<")) == (25, 0)
+    assert "<li>manager: Bo</li>" in client.get(f"/client?name={of_bo[0]['client']}").text
+
+
+def test_a_text_that_alone_is_new_is_answered_after_the_next_run(carrying: Sandbox) -> None:
+    rows = [f"{row},Cy" for row in client_rows(0, 120)]
+    carrying.write("sourcedata/b.csv", rows, f"{COLUMNS},Account manager")
+
+    assert carrying.run("fullprocess").code == 0
+
+    found = create_app(carrying.config).test_client().get("/risk").get_json()["clients"]
+    assert {row["Account manager"] for row in found} == {"Cy"}
+
+
+def test_an_unknown_parameter_is_refused(carrying: Sandbox) -> None:
+    answer = create_app(carrying.config).test_client().get("/risk?manager=Bo")
+
+    assert error_of(answer, 400) == "unknown parameter; known are limit, sort, Account manager"
 
 
 @pytest.fixture
@@ -366,7 +418,11 @@ def test_risk_gives_as_many_as_asked_for(
 ) -> None:
     answer = client.get("/risk", query_string={"limit": limit})
 
-    assert answer.get_json() == {"total": 64, "clients": ranking(deployed)[:count]}
+    assert answer.get_json() == {
+        "total": 64,
+        "clients": ranking(deployed)[:count],
+        "horizon_days": None,
+    }
 
 
 @pytest.mark.parametrize("limit", ["0", "٣", "9" * 10])
@@ -383,7 +439,7 @@ def test_one_client_s_risk_is_its_line_of_the_ranking(
 
     answer = client.get(f"/risk/{third['client']}")
 
-    assert (answer.status_code, answer.get_json()) == (200, third)
+    assert (answer.status_code, answer.get_json()) == (200, {**third, "horizon_days": None})
 
 
 NAMES = [

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.core.config import RiskBands
-from pipeline.core.formatting import format_percent, pluralize, truncate
+from pipeline.core.formatting import format_horizon, format_percent, pluralize, truncate
 from pipeline.monitoring.decisions import Cause, FeatureDrift, Verdict
 from pipeline.reporting.charts.chart import Chart
 from pipeline.reporting.charts.style import ALARM, MUTED, QUIET, SERIES, SMALL, mark, plain_axes
@@ -24,7 +24,9 @@ _BANDS = (  # the higher the darker, in grey too: name, colour, how much of it, 
 )
 
 
-def distribution_chart(risk: np.ndarray, bands: RiskBands, threshold: float | None) -> Chart:
+def distribution_chart(
+    risk: np.ndarray, bands: RiskBands, threshold: float | None, horizon_days: int | None = None
+) -> Chart:
     """How many clients are at which risk; `risk` has the shape (clients,)."""
     edges = np.linspace(0, 1, BINS + 1)
     band = (risk >= bands.medium).astype(int) + (risk >= bands.high)
@@ -46,11 +48,13 @@ def distribution_chart(risk: np.ndarray, bands: RiskBands, threshold: float | No
                 edges[:-1], edges[1:], split.sum(axis=0).tolist(), strict=True
             )
         ),
-        draw=partial(_draw_distribution, split, threshold),
+        draw=partial(_draw_distribution, split, threshold, format_horizon(horizon_days)),
     )
 
 
-def _draw_distribution(split: np.ndarray, threshold: float | None, figure: Figure) -> None:
+def _draw_distribution(
+    split: np.ndarray, threshold: float | None, horizon: str, figure: Figure
+) -> None:
     """`split` has the shape (bands, bins): a limit within a bin parts its bar in two."""
     axes = plain_axes(figure)
     middles = 100 * (np.arange(BINS) + 0.5) / BINS
@@ -73,7 +77,7 @@ def _draw_distribution(split: np.ndarray, threshold: float | None, figure: Figur
     if threshold is not None:
         mark(axes, 100 * threshold, "threshold")
     axes.set_xlim(0, 100)
-    axes.set_xlabel("risk of leaving, percent")
+    axes.set_xlabel(f"risk of leaving{horizon}, percent")
     axes.set_ylabel("clients")
     # explicit: a band without a client has no bar to take the colours from
     axes.legend(

@@ -64,8 +64,9 @@ function address(query) {
 
 function fillForm(query) {
   const asked = new URLSearchParams(query);
-  for (const name of ["q", "band"]) form.elements[name].value = asked.get(name) ?? "";
-  form.elements.sort.value = asked.get("sort") ?? "risk";
+  for (const field of form.querySelectorAll("select, [type=search]")) {
+    field.value = asked.get(field.name) ?? (field.name === "sort" ? "risk" : "");
+  }
   form.elements.contact.checked = asked.get("contact") === "yes";
 }
 

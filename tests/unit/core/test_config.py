@@ -9,6 +9,7 @@ from pipeline.core.config import OPTIONAL_KEYS, PRACTICE_KEYS, Config, RiskBands
 from pipeline.core.errors import ConfigError
 from pipeline.core.policy import Policy, Worth
 from pipeline.core.schema import DEFAULT_LABELS, DEFAULT_SCHEMA, ClientNames, Schema
+from pipeline.ranking.ranking_file import COLUMNS, LOSS_COLUMNS
 
 FIVE = {
     "input_folder_path": "sourcedata",
@@ -337,6 +338,22 @@ def test_a_schema_names_each_column_once(tmp_path: Path) -> None:
         '"schema" names the column "b" twice',
         '"schema" names the column "c" twice',
     ]
+
+
+@pytest.mark.parametrize("name", [*COLUMNS, *LOSS_COLUMNS, "horizon_days", "limit", "sort", "q"])
+def test_a_column_that_travels_is_called_as_nothing_that_the_ranking_has(
+    tmp_path: Path, name: str
+) -> None:
+    schema = {"client": "a", "outcome": "b", "numeric": ["c"], "carry": ["Rank", name]}
+    assert problems_of(written(tmp_path, schema=schema)) == [
+        f'"schema.carry" names "{name}", which the ranking has itself'
+    ]
+
+
+def test_a_column_that_travels_has_a_label(tmp_path: Path) -> None:
+    schema = {"client": "a", "outcome": "b", "numeric": ["c"], "carry": ["kam", "e_mail"]}
+    config = load_config(written(tmp_path, schema=schema, labels={"kam": "account manager"}))
+    assert config.labels == {"c": "c", "kam": "account manager", "e_mail": "e mail"}
 
 
 @pytest.mark.parametrize(("name", "shown"), [("a\x01b", "a\\u0001b"), ("a\u2028b", "a\u2028b")])

@@ -1,4 +1,3 @@
-import logging
 from dataclasses import replace
 
 import numpy as np
@@ -143,6 +142,13 @@ def test_what_was_not_known_yet_is_not_learned_if_enough_remains(horizon: int, u
     assert (found.learned.frame["day"].max(), found.since) == (until, "2025-08-01")
 
 
+def test_rows_whose_horizon_has_not_ended_are_not_chosen_on() -> None:
+    frame = months()
+    latest = frame["day"] == MONTHS[-1]  # of which only those who left are known
+    found = split(frame[~latest | (frame["left"] == 1)], replace(DATED, horizon_days=31))
+    assert found.scored.frame["day"].max() == MONTHS[-2]
+
+
 def one_outcome(newer: bool, outcome: float) -> pd.DataFrame:
     """All rows of the newer part, or of the older, have this outcome but those of four clients."""
     frame = months()
@@ -162,17 +168,11 @@ FEW = {
 
 
 @pytest.mark.parametrize("frame", FEW.values(), ids=FEW)
-def test_too_few_for_that_are_split_as_if_they_had_no_dates(
-    frame: pd.DataFrame, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
+def test_too_few_for_that_are_split_as_if_they_had_no_dates(frame: pd.DataFrame) -> None:
     found, undated = split(frame), split(frame, SCHEMA)
     assert (found.since, found.learned) == ("", found.scored)
     assert (found.scored.fold == undated.scored.fold).all()
     assert len(found.scored.frame) == len(frame)
-    assert caplog.messages == [
-        "too few dates, or clients of one outcome, to choose by time: done by client only"
-    ]
 
 
 def test_so_are_those_of_whom_a_fold_would_learn_one_outcome_only() -> None:

@@ -3,7 +3,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -339,3 +339,23 @@ def test_without_the_run_lock_nothing_is_changed(path: Path) -> None:
     assert path.read_text() == text(A, B)
     with opened(path, earlier(A, B)) as master:  # it was let go
         assert append(master, C) == 1
+
+
+def test_lists_and_outcomes_in_turn_are_kept_as_what_differs(path: Path) -> None:
+    night = [f"{client},1,2,3,".encode() for client in range(5_000)]
+    state, former, sizes = NOTHING, dict[str, Former](), []
+    for number in range(1, 9):
+        name = f"{number}.csv"
+        with MasterWriter(path, DEFAULT_SCHEMA, state, former) as master:
+            if number % 2:
+                master.append(night)
+            else:
+                master.report([b"1,1", b"2,0"])
+            log_at = master.accept(number, name, "", []).log_at
+            state = master.save()
+            finish(path, state)
+        assert state.log
+        assert log_at is not None
+        former[name] = Former(number, "", log_at)
+        sizes.append(state.log.record.size)
+    assert max(after - before for before, after in pairwise(sizes)) < 500

@@ -111,6 +111,16 @@ def test_clients_of_equal_risk_stand_in_order_of_log_odds_then_of_name() -> None
     assert rank_clients(GIVEN_RISK, frame, DEFAULT_SCHEMA).clients == ["d", "b", "a", "c", "f", "e"]
 
 
+def test_columns_that_no_model_sees_travel_with_their_clients_and_order_none() -> None:
+    schema = replace(DEFAULT_SCHEMA, carry=("manager",))
+    frame = client_frame(("c", 0.5, 1, 0, 0), ("a", 0.5, 1, 0, 0), ("b", 0.9, 1, 0, 0))
+    frame["manager"] = ["Ada", "Bo", "Cy"]
+
+    found = rank_clients(GIVEN_RISK, frame, schema)
+
+    assert (found.clients, found.carried) == (["b", "a", "c"], {"manager": ["Cy", "Bo", "Ada"]})
+
+
 # --- whom to contact ---
 
 

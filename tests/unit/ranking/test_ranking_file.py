@@ -233,6 +233,59 @@ def test_the_labels_and_the_client_value_of_the_config_count(deployed: Sandbox) 
     assert not found["reasons"].str.contains("number of employees").any()
 
 
+# --- columns that no model sees ---
+
+CARRIED = {"Manager": ["Bo Quist", '=1+1,"x"', ""], "=E, mail": ["a@b", "@b", "-1"]}
+
+
+def with_carried(path: Path, *, valued: bool) -> pd.DataFrame:
+    """A ranking with two such columns, which is written to a file."""
+    risk, loss = np.array([0.9, 0.5, 0.1]), np.array([9.0, math.nan, 1.0])
+    rows = Features(np.empty((3, 0)), ())
+    ranking = Ranking(
+        *(["c0", "c1", "c2"], risk, risk > 0.5, rows),
+        loss=loss if valued else None,
+        carried=CARRIED,
+    )
+    table = ranking_table(ranking, SILENT, BANDS, RELEASE)
+    write_ranking(path, table)
+    return table
+
+
+def test_they_are_the_last_of_the_file_and_no_text_of_them_is_a_formula(tmp_path: Path) -> None:
+    with_carried(tmp_path / "clientrisk.csv", valued=True)
+
+    header = LOSS_HEADER.replace("loss_rank", 'loss_rank,Manager,"\'=E, mail"')
+    assert (tmp_path / "clientrisk.csv").read_text() == (
+        f"{header}1,c0,0.900000,high,{RELEASE},yes,,9.00,1,Bo Quist,a@b\n"
+        f'2,c1,0.500000,medium,{RELEASE},no,,,,"\'=1+1,""x""",\'@b\n'
+        f"3,c2,0.100000,low,{RELEASE},no,,1.00,2,,'-1\n"
+    )
+
+
+@pytest.mark.parametrize("valued", [True, False])
+def test_they_are_read_back_and_come_last_for_programs(tmp_path: Path, valued: bool) -> None:
+    table = with_carried(tmp_path / "clientrisk.csv", valued=valued)
+
+    found = read_ranking(tmp_path / "clientrisk.csv", tuple(CARRIED))
+
+    pd.testing.assert_frame_equal(found, table, check_dtype=False)
+    assert list(ranking_to_dicts(found)[1].items())[-4:] == [
+        *[("expected_loss", None), ("loss_rank", None)],
+        *[("Manager", '=1+1,"x"'), ("=E, mail", "@b")],
+    ]
+
+
+def test_a_file_of_before_they_were_named_is_read_without_them(tmp_path: Path) -> None:
+    with_carried(tmp_path / "clientrisk.csv", valued=False)
+
+    found = read_ranking(tmp_path / "clientrisk.csv", ("Phone", "Manager"))
+
+    assert found.columns[7:].tolist() == ["Phone", "Manager"]
+    assert found["Phone"].tolist() == ["", "", ""]
+    assert found["Manager"].tolist() == CARRIED["Manager"]
+
+
 # --- reading it back ---
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,34 @@ def test_a_band_is_filtered(band: str) -> None:
 def test_those_to_contact_are_filtered() -> None:
     assert listing(MANY, query_of({"contact": "yes"}, DEFAULT_SCHEMA)).found == 51
     assert listing(MANY, query_of({"contact": "no"}, DEFAULT_SCHEMA)).found == 101
+
+
+CARRYING = replace(DEFAULT_SCHEMA, carry=("Manager", "E-mail"))
+
+
+def carrying() -> pd.DataFrame:
+    """A ranking of 60 clients with a manager, but for the first, and an address each."""
+    table = ranking([f"c{i:02}" for i in range(60)])
+    table["Manager"] = ["", *(["Bo", "Ada"] * 30)][:60]
+    table["E-mail"] = [f"m{i}@example.org" for i in range(60)]
+    return table
+
+
+def test_a_column_that_no_model_sees_is_filtered() -> None:
+    result = listing(carrying(), query_of({"Manager": " Ada ", "band": "low"}, CARRYING))
+
+    assert {row["Manager"] for row in result.rows} == {"Ada"}
+    assert {row["band"] for row in result.rows} == {"low"}
+    assert result.query.link(page=2) == "?band=low&Manager=Ada&page=2"
+    assert listing(carrying(), query_of({"Manager": ""}, CARRYING)).found == 60
+
+
+def test_there_are_few_texts_to_choose_from_or_the_one_asked_for() -> None:
+    assert listing(carrying(), Query()).choices == {"Manager": ["Ada", "Bo"]}
+
+    asked = query_of({"E-mail": "m1@example.org", "Manager": "Cy"}, CARRYING)
+    result = listing(carrying(), asked)
+    assert result.choices == {"Manager": ["Ada", "Bo", "Cy"], "E-mail": ["m1@example.org"]}
 
 
 def test_filters_go_together() -> None:

@@ -37,7 +37,9 @@ from pipeline.web.pages import PAGES, TYPES
 FILES = ("/ranking.csv", "/report.pdf", *(f"/{name}" for name in TYPES))
 FEATURES = ",".join(DEFAULT_SCHEMA.features)
 OTHER_SCHEMAS = [
-    Schema("CustomerId", "Exited", ("Age", "Balance"), ("Geography", "Gender")),
+    Schema(
+        "Id", "Exited", ("Age", "Balance"), ("Geography", "Gender"), carry=("Manager", "e-mail")
+    ),
     Schema("kunde", "weg", (), ("Straße / Ort", "x y", "$ref", "type", "properties")),
     Schema("c", "o", tuple(f"n{i}" for i in range(300)), ()),
 ]
@@ -95,6 +97,20 @@ def test_the_columns_of_the_config_are_in_it() -> None:
     kinds = {name: asked["type"] for name, asked in client["properties"].items()}
     assert kinds["Age"] == ["number", "null"]
     assert kinds["Gender"] == ["string", "null"]
+
+
+def test_columns_that_no_model_sees_are_in_the_ranking_and_asked_for() -> None:
+    paths = api_description(OTHER_SCHEMAS[0])["paths"]
+    one, ranking = (
+        paths[path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        for path in ("/risk/{client}", "/risk")
+    )
+
+    for client in (one, ranking["properties"]["clients"]["items"]):
+        assert client["properties"]["e-mail"] == {"type": "string"}
+        assert {"Manager", "e-mail"} <= {*client["required"]}
+    parameters = [asked["name"] for asked in paths["/risk"]["get"]["parameters"]]
+    assert parameters == ["limit", "sort", "Manager", "e-mail"]
 
 
 @dataclass(frozen=True)
@@ -251,7 +267,7 @@ def test_schemas_tell_wrong_answers_from_right_ones() -> None:
     responses = {path: operation["responses"]["200"] for _, path, operation in operations()}
     predictions = responses["/prediction"]["content"]["application/json"]["schema"]
     validator = Draft202012Validator(predictions)
-    right = {"predictions": [1, None], "risk": [0.5, None], "release": "000001"}
+    right = {"predictions": [1, None], "risk": [0.5, None], "release": "1", "horizon_days": None}
 
     assert validator.is_valid(right)
     for wrong in (
