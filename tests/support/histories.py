@@ -108,14 +108,16 @@ class _World:
     folder: Folder = field(default_factory=dict)
     former: dict[str, list[File]] = field(default_factory=dict)
     today: int = 0
+    of_outcomes: str = ""  # the header of all files of outcomes alone
 
     def change(self) -> None:
         """Let one thing happen in the folder."""
         names: Sequence[str] = NAMES
-        if self.folder and self._told and self._pick([False, False, True]):
+        if self.folder and self._told and self._pick([False, False, False, True, True]):
             names = OF_OUTCOMES
         present = [name for name in names if name in self.folder]
-        kind = self._pick(CHANGES if present else ["new"])
+        kinds = CHANGES + ["re-sent"] * (2 if names is OF_OUTCOMES else 0)
+        kind = self._pick(kinds if present else ["new"])
         if kind == "gone" and len(self.folder) > 1:
             del self.folder[self._pick(present)]
             return
@@ -124,7 +126,7 @@ class _World:
         if kind == "reverted":
             before = self._pick(self.former[name])
         elif kind == "re-sent":
-            before = self.folder[self._pick(present)]
+            before = self.folder[self._pick([n for n in present if n != name] or present)]
         else:
             before = self.folder.get(name) or file_of(0, [], self._header(names))
         header, lines = before.header, before.lines
@@ -163,8 +165,11 @@ class _World:
         """Of a client file, or of one of outcomes alone, which may lack some of its columns."""
         schema = self.schema
         if names is OF_OUTCOMES:
-            told = self._pick([self._told, self._told[:1], self._told[-1:]])
-            return ",".join([schema.client, *self._pick([[], self._named(schema.date)]), *told])
+            if not self.of_outcomes:
+                told = self._pick([self._told, self._told[:1], self._told[-1:]])
+                date = self._pick([[], self._named(schema.date)])
+                self.of_outcomes = ",".join([schema.client, *date, *told])
+            return self.of_outcomes
         left_out = [] if schema.has_outcome else [schema.outcome]
         return ",".join(column for column in schema.columns if column not in left_out)
 

@@ -68,7 +68,7 @@ def _within_horizon(truth: Truth) -> dict[str, Answer]:
     for day, key in days:
         of = known[key]
         rows.setdefault(of.client, []).append(Row(day, of.sighted, key, of.gone, of.left_on))
-    all_days = {day for day, _ in days} | {full.day for full in truth.lists()}
+    all_days = {day for day, _ in days} | {full.day for full in lists}
     result: dict[str, Answer] = dict.fromkeys(known)
     for client in rows:
         for row, answer in _of_client(truth, lists, client, sorted(rows[client]), max(all_days)):

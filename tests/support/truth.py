@@ -93,6 +93,7 @@ class Line(NamedTuple):
     file: str
     said: Said
     key: str  # client, date and features; of a report on a client never seen: empty
+    carried: tuple[str, ...]
 
 
 class Content(NamedTuple):
@@ -129,6 +130,7 @@ class Truth:
     schema: Schema = DEFAULT_SCHEMA
     lines: list[Line] = field(default_factory=list)
     held: dict[str, list[Said]] = field(default_factory=dict)
+    mtimes: dict[str, int] = field(default_factory=dict)
     contents: list[Content] = field(default_factory=list)  # of client files: all, former too
 
     # --- what happens to files ---
@@ -136,8 +138,9 @@ class Truth:
     def take(self, folder: Mapping[str, File]) -> None:
         """A run that finds these files; those known, unchanged or gone bring nothing."""
         for name in sorted(folder, key=lambda name: (folder[name].mtime, natural(name))):
-            rows = folder[name].said(self.schema)
-            if rows == self.held.get(name):
+            file = folder[name]
+            rows = file.said(self.schema)
+            if rows == self.held.get(name) and file.mtime == self.mtimes.get(name):
                 continue
             held = Counter(self.held.get(name, []))
             seen = {} if rows[0].features else self._seen()
@@ -145,28 +148,35 @@ class Truth:
                 if held[said] > 0:  # it was there just before and keeps its place
                     held[said] -= 1
                 else:
-                    self.lines.append(Line(name, said, self._told_of(said, seen)))
-            self.held[name] = rows
-            if rows[0].features:
-                self.contents.append(Content(name, folder[name].day, rows))
+                    self.lines.append(Line(name, said, self._told_of(said, seen), said.carried))
+            self.held[name], self.mtimes[name] = rows, file.mtime
+            if rows[0].features:  # the next list, even where it says the same
+                self.contents.append(Content(name, file.day, rows))
 
     def withdraw(self, name: str, folder: Collection[str]) -> None:
-        """Take back what only former contents of a file brought, or all of it if it is gone."""
-        if name not in folder:
-            self.held.pop(name, None)
-        present = self.held.get(name, [])
-        self.lines = [line for line in self.lines if line.file != name or line.said in present]
-        contents, self.contents = self.contents, []
-        for content in contents:
-            if content.file == name:
-                content = content._replace(rows=[said for said in content.rows if said in present])
-            if content.rows:
-                self.contents.append(content)
+        """Take back what only former contents of a file brought, or all of it if it is gone.
+
+        What is carried stays until the next sighting.
+        """
+        carried = {key: known.carried for key, known in self.observations().items()}
+        self._take_back(name, folder)
+        for key, known in self.observations().items():
+            latest = self.lines[known.sighted]
+            self.lines[known.sighted] = latest._replace(carried=carried.get(key, known.carried))
 
     def rebuild(self, folder: Collection[str]) -> None:
         """Take back what no present content of its file holds; all else keeps its place."""
         for name in list(self.held):
-            self.withdraw(name, folder)
+            self._take_back(name, folder)
+        self.lines = [line._replace(carried=line.said.carried) for line in self.lines]
+
+    def _take_back(self, name: str, folder: Collection[str]) -> None:
+        if name not in folder:
+            self.held.pop(name, None)
+        present = self.held.get(name, [])
+        self.lines = [line for line in self.lines if line.file != name or line.said in present]
+        last = next((c for c in reversed(self.contents) if c.file == name and present), None)
+        self.contents = [c for c in self.contents if c.file != name or c is last]
 
     def _key(self, said: Said) -> str:
         date = [said.date] if self.schema.date else []
@@ -192,23 +202,23 @@ class Truth:
     def observations(self) -> dict[str, Observation]:
         """Client, date and features -> what became of it, in order of the first line."""
         result: dict[str, Observation] = {}
-        for _, said, key in self.lines:
+        for _, said, key, _ in self.lines:
             if said.features and key not in result:
                 result[key] = Observation(said.client, said.date, not said.known)
-        for place, (_, said, key) in enumerate(self.lines):
+        for place, (_, said, key, carried) in enumerate(self.lines):
             known = result.get(key)
             if known is None:  # of a client never seen, or seen only in what was withdrawn
                 continue
+            new = said.outcome or known.outcome, said.left_on
             if said.features and not (known.came_unknown and said.known):  # a sighting
-                known.sighted, known.carried = place, said.carried
+                known.sighted, known.carried = place, carried
                 if said.gone:
                     known.left = place
-            elif said.known:
-                new = said.outcome or known.outcome, said.left_on
-                if new != (known.outcome, known.left_on):  # a report that says something new
-                    known.left = place if said.gone else NEVER
-            if said.known:
-                known.outcome, known.left_on = said.outcome or known.outcome, said.left_on
+            elif not said.known:
+                continue
+            elif new != (known.outcome, known.left_on):  # a report that says something new
+                known.left = place if said.gone else NEVER
+            known.outcome, known.left_on = new
         return result
 
     @property

@@ -27,7 +27,7 @@ BALANCE = Schema("client", "outcome", ("balance",))
 DATED = replace(BALANCE, date="date")
 CARRIED = replace(BALANCE, carry=("manager",))
 ENDED = replace(BALANCE, left_on="left_on")
-ONLY_ENDED = replace(ENDED, has_outcome=False)
+ONLY_ENDED = replace(ENDED, outcome="has_left", has_outcome=False)
 LISTS = replace(BALANCE, snapshots=True)
 DATED_LISTS = replace(DATED, snapshots=True)
 
@@ -104,7 +104,7 @@ MORE_BY_HAND = {
     "carried, a late outcome": (CARRIED, "1 a,5,,x / 2 a,5,0,y", "a,5,0,x", "a,5"),
     "left on": (ENDED, "1 a,5,,@3 b,5,0,", "a,5,,@3 b,5,0,", "b,5"),
     "left on, taken back": (ENDED, "1 a,5,, / 2 a,5,,@3 / 3 a,5,0,", "a,5,0,", "a,5"),
-    "left on, then unknown": (ENDED, "1 a,5,1,@3 / 2 a,5,,", "a,5,1,@3", "a,5"),
+    "left on, then unknown": (ENDED, "1 a,5,1,@3 / 2 a,5,,", "a,5,1,", "a,5"),
     "told, of a date": (DATED, "1 a,@1,5, a,@2,5, / 2:client,date,outcome a,@1,1",
                         "a,@1,5,1 a,@2,5,", "a,@2,5"),
     "told, of no date": (DATED, "1 a,@1,5, a,@2,5, / 2:client,outcome a,1",
@@ -269,9 +269,11 @@ def check(world: Sandbox, truth: Truth) -> None:
     config = world.config
     schema = config.schema
     assert config.finaldata_path.read_text(encoding="utf-8") == truth.finaldata()
+    if not truth.rows:
+        return
     with open_history(config.history_path) as history:
         master = open_master(config.finaldata_path, schema, history)
-        current, outcomes = master.current(), master.learned_frame()[schema.outcome]
+        current, outcomes = master.current(), master.learned[schema.outcome]
     columns = [column for column in schema.columns if column not in schema.tail]
     texts = current[columns].map(lambda cell: cell if isinstance(cell, str) else f"{cell:g}")
     keys = [csv_line(row).replace("nan", "") for row in texts.itertuples(index=False, name=None)]
