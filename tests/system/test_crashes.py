@@ -1,6 +1,7 @@
 """Runs that are killed, or whose disk is full or read-only: nothing is lost, the next one goes on.
 
-Every kind of run is killed at every system call that changes or syncs a file, and its disk filled.
+Every kind of run is killed at every system call that changes or syncs a file (of a row of like ones
+at the first and the last), and its disk filled.
 With `-rP`, pytest shows the figures. What is done and checked is in `tests/support/crashes.py`.
 """
 
@@ -17,16 +18,7 @@ from sandbox import PROJECT
 from tracing import why_not
 
 MEMORY = Path("/dev/shm")  # a file system on which a sync takes no time
-ALL = (
-    "cold start",
-    "no drift",
-    "drift",
-    "rejected",
-    "rebuild",
-    "rollback",
-    "late outcomes",
-    "withdrawal",
-)
+ALL = ("drift", "no drift", "cold start", "rejected", "rebuild", "rollback", "withdrawal")
 SHARES = (0, 1)  # of the cases of one scenario, so that pytest's workers take equal parts
 
 pytestmark = pytest.mark.skipif(why_not is not None, reason=str(why_not))
