@@ -548,15 +548,6 @@ def test_a_batch_is_judged_once(settled: Sandbox, run_on: RunOn, batch: str) -> 
     assert len(decisions(settled)) == 2
 
 
-def test_all_files_that_came_since_are_one_batch(settled: Sandbox) -> None:
-    settled.write("sourcedata/c.csv", STABLE[:20])
-    settled.write("sourcedata/d.csv", STABLE[20:])
-
-    settled.run("fullprocess")
-
-    assert [(d.files, d.rows) for d in decisions(settled)[1:]] == [('["c.csv", "d.csv"]', 60)]
-
-
 def test_a_changed_file_is_new_and_its_new_rows_are_judged(settled: Sandbox) -> None:
     old_rows = client_rows(0, 60, noise=NOISE)
     settled.write("sourcedata/a.csv", [*old_rows, *STABLE[:10]])
@@ -1125,27 +1116,27 @@ def test_where_every_new_file_is_rejected_what_was_pending_is_judged(settled: Sa
     assert settled.query("SELECT 1 FROM files WHERE reported_at IS NULL") == []
 
 
-def test_a_rejected_file_does_not_hold_up_the_others(settled: Sandbox) -> None:
+def test_what_is_rejected_does_not_hold_up_the_rest_which_is_one_batch(settled: Sandbox) -> None:
     settled.write("sourcedata/c.csv", REJECTED)
-    settled.write("sourcedata/d.csv", STABLE)
+    settled.write("sourcedata/d.csv", STABLE[:20])
+    settled.write("sourcedata/e.csv", [*STABLE[20:], BAD_ROW])
 
     result = settled.run("fullprocess")
 
     assert result.code == 0
-    assert result.out.splitlines()[:2] == [
+    assert result.out.splitlines()[:5] == [
         f"c.csv: {WHY_REJECTED}",
-        "d.csv: 60 new of 60 rows",
+        "d.csv: 20 new of 20 rows",
+        "e.csv: 40 new of 41 rows, 1 set aside",
+        "ingesteddata/rejectedrows.csv: the rows set aside, and why",
+        "ingesteddata/finaldata.csv: 180 rows",
     ]
-    assert [d.files for d in decisions(settled)[1:]] == ['["d.csv"]']
-
-
-def test_a_rejected_file_is_tried_again_when_it_changes(settled: Sandbox) -> None:
-    settled.write("sourcedata/c.csv", REJECTED)
-    settled.run("fullprocess")
-    settled.write("sourcedata/c.csv", STABLE)
-
-    assert settled.run("fullprocess").out.startswith("c.csv: 60 new of 60 rows\n")
-    assert [d.files for d in decisions(settled)[1:]] == ['["c.csv"]']
+    assert (settled.root / "ingesteddata/rejectedrows.csv").read_text() == (
+        f"file,line,reason,row\ne.csv,42,lastmonth_activity 'many' is not a number,\"{BAD_ROW}\"\n"
+    )
+    assert [(d.files, d.rows, d.verdict) for d in decisions(settled)[1:]] == [
+        ('["d.csv", "e.csv"]', 60, "no drift")
+    ]
 
 
 def test_a_file_from_the_future_waits_until_two_ticks_have_seen_the_same(settled: Sandbox) -> None:
@@ -1194,22 +1185,6 @@ def test_nothing_but_a_rejected_file_deploys_nothing(sandbox: Sandbox) -> None:
     assert (first.code, second.code, second.out) == (1, 0, NOTHING_NEW)
     assert decisions(sandbox) == []
     assert live_id(sandbox.config.prod_deployment_path) is None
-
-
-def test_a_rejected_row_is_set_aside_and_the_rest_is_judged(settled: Sandbox) -> None:
-    settled.write("sourcedata/c.csv", [*STABLE, BAD_ROW])
-
-    result = settled.run("fullprocess")
-
-    assert result.out.splitlines()[:3] == [
-        "c.csv: 60 new of 61 rows, 1 set aside",
-        "ingesteddata/rejectedrows.csv: the rows set aside, and why",
-        "ingesteddata/finaldata.csv: 180 rows",
-    ]
-    assert (settled.root / "ingesteddata/rejectedrows.csv").read_text() == (
-        f"file,line,reason,row\nc.csv,62,lastmonth_activity 'many' is not a number,\"{BAD_ROW}\"\n"
-    )
-    assert [(d.rows, d.verdict) for d in decisions(settled)[1:]] == [(60, "no drift")]
 
 
 def test_a_bad_row_in_the_test_data_does_not_fail_the_run(source: Sandbox) -> None:
