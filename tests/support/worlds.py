@@ -68,6 +68,11 @@ SCENARIOS = {
         ("fullprocess",),
         (*FIRST, ("c.csv", UNKNOWN), "fullprocess", ("d.csv", STABLE)),
         (A, B, STABLE),
+    ),
+    "reports": Scenario(
+        ("reporting",),
+        (*FIRST, "fullprocess"),
+        (A, B),
         report_formats=("html",),
     ),
     "drift": Scenario(
