@@ -18,8 +18,6 @@ from pipeline.storage.database import History
 # one thread each: pytest's workers and what they start share the cores already
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 THREADS["OMP_WAIT_POLICY"] = "passive"  # who asks for more than one is not to wait busily
-# pip gives up at once, so that no test waits for an index; those that ask for it set it back
-NO_PIP = {"PIP_PYTHON": "/nowhere", "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_NO_INDEX": "1"}
 
 # Chosen by count, never by time: a busy machine is no failure.
 settings.register_profile("everyday", deadline=None, derandomize=True, max_examples=50)
@@ -32,11 +30,12 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_pip() -> Iterator[None]:
-    """No run asks a package index."""
+def no_pip(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No run asks a package index: the pip it finds gives up at once."""
+    place = tmp_path_factory.mktemp("no_pip")
+    (place / "pip.py").write_text("raise SystemExit('no index is asked')\n")
     with pytest.MonkeyPatch.context() as environment:
-        for name, value in NO_PIP.items():
-            environment.setenv(name, value)
+        environment.setenv("PYTHONPATH", str(place))
         yield
 
 
@@ -155,6 +154,22 @@ def deployed(source: Sandbox, kept_worlds: Path) -> Sandbox:
 def settled(source: Sandbox, kept_worlds: Path) -> Sandbox:
     """A project whose first run of the whole chain is done: nothing is new, nothing pending."""
     return _run_once(source, kept_worlds / "settled", "fullprocess")
+
+
+@pytest.fixture
+def lived(source: Sandbox, kept_worlds: Path) -> Sandbox:
+    """A project with a harmless batch, drift of input and score, and a refused file behind it."""
+
+    def live() -> None:
+        assert source.run("fullprocess").code == 0
+        source.write("sourcedata/c.csv", client_rows(200, 60))
+        assert source.run("fullprocess").code == 0
+        drifted = [row.replace(",", ",9", 1) for row in client_rows(300, 400, flipped=True)]
+        source.write("sourcedata/d.csv", [*drifted, "Bad Ltd,x,1,1,0"])
+        source.write("sourcedata/e.csv", "who,what\nAcme,1\n")
+        assert source.run("fullprocess").code == 0
+
+    return made_once(source, kept_worlds / "lived", live)
 
 
 @pytest.fixture

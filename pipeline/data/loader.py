@@ -58,6 +58,7 @@ class TakenFile:
     changed: int = 0
     missing: int = 0
     unknown_clients: tuple[str, ...] = ()
+    reports: bool = False  # whether it has outcomes alone
     bad_rows: tuple[BadRow, ...] = ()
     ctime_ns: int | None = None  # None: not known
     schema: str | None = None  # `Schema.text`, if it was rejected
@@ -179,6 +180,7 @@ class _Reading:
     bad: list[BadRow] = field(default_factory=list)
     bad_at: list[int] = field(default_factory=list)
     reason: str | None = None
+    reports: bool = False
 
     def read(self, file: FoundFile, stream: io.BufferedReader, master: Sink) -> None:
         try:
@@ -189,7 +191,8 @@ class _Reading:
                 last_day=_last_day(file.mtime_ns) if self.schema.date else "",
                 may_report=True,
             )
-            append = master.report if table.reports else master.append
+            self.reports = table.reports
+            append = master.report if self.reports else master.append
             if table.extra_columns:
                 log.info("%s: left out columns: %s", file.name, format_names(table.extra_columns))
             lines: list[bytes] = []
@@ -224,6 +227,7 @@ class _Reading:
             log.warning("%s is rejected: it %s", file.name, self.reason)
             return replace(known, schema=self.schema.text)
         duplicates, bad = self.rows - counts.added - len(self.bad), tuple(self.bad)
+        known = replace(known, reports=self.reports)
         return replace(known, **vars(counts), duplicates=duplicates, bad_rows=bad)
 
 
@@ -236,11 +240,10 @@ def log_counts(file: TakenFile) -> None:
     """Log what became of the rows of a file that was taken in."""
     if file.reason:
         return
-    log.info(
-        "%s: %s rows: %s new, %s already known, %s set aside",
-        *(file.name, f"{file.rows:,}", f"{file.added:,}", f"{file.duplicates:,}"),
-        f"{len(file.bad_rows):,}",
-    )
+    rows = f"{file.rows:,} rows: {file.added:,} new, {file.duplicates:,} already known"
+    if file.reports:
+        rows = f"{pluralize(file.rows, 'outcome')}: {file.changed:,} changed what was known"
+    log.info("%s: %s, %s set aside", file.name, rows, f"{len(file.bad_rows):,}")
     if file.unknown_clients:
         log.warning(
             "%s: outcomes of %s, such as %s, of whom no row is known: they are left out",

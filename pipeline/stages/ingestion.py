@@ -270,7 +270,10 @@ def ingestion_lines(config: Config, ingestion: Ingestion) -> list[str]:
                 (len(file.unknown_clients), "of unknown clients"),
             ]
             more = "".join([f", {count:,} {what}" for count, what in others if count])
-            lines.append(f"{file.name}: {file.added:,} new of {file.rows:,} rows{more}")
+            rows = f"{file.added:,} new of {file.rows:,} rows"
+            if file.reports:
+                rows = pluralize(file.rows, "outcome")
+            lines.append(f"{file.name}: {rows}{more}")
     if any(file.bad_rows for file in ingestion.files):
         lines.append(f"{config.shown(config.rejectedrows_path)}: the rows set aside, and why")
     return [*lines, f"{config.shown(config.finaldata_path)}: {ingestion.total_rows:,} rows"]

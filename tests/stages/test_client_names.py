@@ -2,9 +2,11 @@
 
 import csv
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
+from keeping import made_once
 from sandbox import Sandbox, client_rows
 
 from app import create_app
@@ -65,14 +67,13 @@ IDS = ["000010", "000011", "000000"]
 
 
 @pytest.fixture
-def digits(sandbox: Sandbox) -> Sandbox:
+def digits(sandbox: Sandbox, kept_worlds: Path) -> Sandbox:
     """Three clients whose ids lost their zeros from file to file."""
     sandbox.configure(client_names="digits")
     sandbox.write("sourcedata/1.csv", [*LEFT, *named(IDS)])
     sandbox.write("sourcedata/2.csv", named(["10", "11", "0"], activity=21))
     sandbox.write("sourcedata/3.csv", named(["10.0"], activity=22))
-    run_all(sandbox)
-    return sandbox
+    return made_once(sandbox, kept_worlds / "digits", lambda: run_all(sandbox))
 
 
 def test_ids_that_lost_zeros_may_be_one_client(digits: Sandbox) -> None:

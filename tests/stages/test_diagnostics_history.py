@@ -1,30 +1,12 @@
 import json
-import shutil
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
-from sandbox import Sandbox, client_rows
+from sandbox import Sandbox
 
 from app import create_app
 from pipeline.storage.database import History
 from pipeline.storage.trends import MAX_TRENDS, Trends, trends
-
-
-@pytest.fixture
-def lived(source: Sandbox, kept_worlds: Path) -> Sandbox:
-    """A project with a harmless batch, a drift and a file that was refused behind it."""
-    if (kept_worlds / "lived").exists():
-        shutil.copytree(kept_worlds / "lived", source.root, symlinks=True, dirs_exist_ok=True)
-        return source
-    assert source.run("fullprocess").code == 0
-    source.write("sourcedata/c.csv", client_rows(200, 60))
-    assert source.run("fullprocess").code == 0
-    source.write("sourcedata/d.csv", [*client_rows(300, 400, flipped=True), "Bad Ltd,x,1,1,0"])
-    source.write("sourcedata/e.csv", "who,what\nAcme,1\n")
-    assert source.run("fullprocess").code == 0
-    shutil.copytree(source.root, kept_worlds / "lived", symlinks=True)
-    return source
 
 
 def trends_of(world: Sandbox, most: int = 100) -> Trends:

@@ -63,7 +63,7 @@ def test_an_outcome_is_reported_of_the_day_that_it_names_else_of_the_latest(date
     assert ranked(dated) == ["a 2026-02-01", "b 2026-02-01"]  # whatever came last
     put(dated, "said.csv", "corporation,day,exited\na,2026-01-01,1\nb,2026-01-15,1\nz,,1\n", 3)
     said = ingested(dated)
-    assert "said.csv: 0 new of 3 rows, 2 outcomes changed, 1 of unknown clients" in said
+    assert "said.csv: 3 outcomes, 2 outcomes changed, 1 of unknown clients" in said
     assert "outcomes of 1 client, such as z, of whom no row is known" in said
     assert rows(dated) == [
         "a,2026-02-01,2,,,Bo",
@@ -95,7 +95,7 @@ def test_a_file_of_outcomes_that_grows_reports_what_is_new(dated: Sandbox) -> No
     ingested(dated)
     assert ranked(dated) == ["a 2026-01-31", "b 2026-01-01"]  # a is back
     put(dated, "left.csv", "corporation,exited\na,1\nb,1\n", 4)
-    assert "left.csv: 0 new of 2 rows, 1 outcome changed" in ingested(dated)
+    assert "left.csv: 2 outcomes, 1 outcome changed" in ingested(dated)
     assert ranked(dated) == ["a 2026-01-31"]
     assert_rebuilt_alike(dated)
 

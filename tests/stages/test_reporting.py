@@ -41,12 +41,6 @@ def test_the_matrix_is_a_png_large_enough_to_print(deployed: Sandbox) -> None:
     assert 10_000 < len(content) < 500_000
 
 
-def test_drawing_leaves_no_figure_open(deployed: Sandbox) -> None:
-    report(deployed.config)
-
-    assert plt.get_fignums() == []
-
-
 # --- the stage ---
 
 
@@ -70,6 +64,7 @@ def test_the_picture_may_have_another_name(deployed: Sandbox) -> None:
     assert done.confusion_matrix.exists()
     assert (done.release, done.clients) == (live(deployed).id, 64)
     assert done.movers == deployed.root / "models/movers.csv"
+    assert plt.get_fignums() == []  # drawing leaves no figure open
 
 
 def test_it_reports_on_the_deployed_model_not_on_the_one_trained_last(deployed: Sandbox) -> None:
@@ -81,22 +76,16 @@ def test_it_reports_on_the_deployed_model_not_on_the_one_trained_last(deployed: 
     pd.testing.assert_frame_equal(ranked(deployed), before)
 
 
-def test_the_same_state_gives_the_same_bytes(deployed: Sandbox) -> None:
+def test_the_same_state_gives_the_same_bytes_and_all_else_is_left_alone(deployed: Sandbox) -> None:
+    stamps = deployed.stamps()
     names = ("models/clientrisk.csv", "models/movers.csv", "models/confusionmatrix.png")
     before = [(deployed.root / name).read_bytes() for name in names]
 
     assert deployed.run("reporting").code == 0
 
     assert [(deployed.root / name).read_bytes() for name in names] == before
-
-
-def test_it_leaves_data_model_and_production_alone(deployed: Sandbox) -> None:
-    before = deployed.stamps()
-
-    deployed.run("reporting")
-
     after = deployed.stamps()
-    changed = {name for name in after if after[name] != before.get(name)}
+    changed = {name for name in after if after[name] != stamps.get(name)}
     assert changed == {"history.db", "models/clientrisk.csv", "models/confusionmatrix.png"}
 
 

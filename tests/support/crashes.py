@@ -146,7 +146,9 @@ class Bench:
         ended = world.run(*self.scenario.command, before=before, after=after)
         assert ended.code == self.scenario.code, ended.err
         self.kills.append(replace(self.kills[-1], how="after"))
-        self.found.calls = sum(kill.how == "before" for kill in self.kills)
+        calls = [kill for kill in self.kills if kill.how == "before"]
+        self.found.calls = len(calls)
+        self.kills = thinned(calls, self.kills)
         changed = [path for path in disk.files() if path.read_bytes() != contents.get(path)]
         unseen = [path for path in changed if not named & {path, *path.parents}]
         assert not unseen, f"changed by no call that was seen: {unseen}"
@@ -168,6 +170,22 @@ class Bench:
         """Keep what was found in a case."""
         self.found.looks += world.looks
         self.found.faults += [f"{self.found.scenario}, {case}: {fault}" for fault in world.faults]
+
+
+def thinned(calls: list[Kill], kills: list[Kill]) -> list[Kill]:
+    """Without the kills that leave what others leave: most of them within SQLite's transactions.
+
+    Of a row of like calls the first and the last stay, of the power cuts within SQLite one of a
+    kind.
+    """
+    rows = zip(calls, calls[1:], calls[2:], strict=False)
+    left_out = {here for before, here, after in rows if before.call == here.call == after.call}
+    cuts: dict[str, Kill] = {}
+    for one in kills:
+        in_sqlite = one.call.startswith("fdatasync ") or " history.db" in one.call
+        if one.how == "power cut before" and in_sqlite and cuts.setdefault(one.call, one) != one:
+            left_out.add(one)
+    return [one for one in kills if one not in left_out]
 
 
 def kill(bench: Bench, case: Kill) -> World:

@@ -22,7 +22,6 @@ from pipeline.storage.database import History
 from pipeline.storage.records import Checked
 
 MADE_AT = "2026-11-22 09:00"
-YEAR = 50_000  # runs of one a ten minutes
 
 
 def moments(count: int) -> list[str]:
@@ -32,7 +31,7 @@ def moments(count: int) -> list[str]:
     return [f"{start + i * step:%Y-%m-%dT%H:%M:%S.000Z}" for i in range(count)]
 
 
-def a_year(history: History, columns: tuple[str, ...], count: int = YEAR) -> None:
+def a_year(history: History, columns: tuple[str, ...], count: int) -> None:
     """Record a year in which every tick had work."""
     lot = np.random.default_rng(0)
     f1 = lot.normal(0.8, 0.05, count).clip(0, 1).tolist()

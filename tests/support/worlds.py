@@ -38,11 +38,11 @@ A = table(client_rows(0, 60, noise=NOISE))
 B = table(client_rows(50, 70, noise=NOISE))  # ten of its rows are in A
 STABLE = table([*client_rows(300, 60), "Bad Ltd,many,300,50,0", *client_rows(0, 5, noise=NOISE)])
 DRIFTED = table(client_rows(300, 400, flipped=True))
-UNKNOWN = table(client_rows(300, 60, outcome=""))
-FEWER = table(client_rows(305, 55, outcome=""))
-KNOWN = table(client_rows(300, 60))
+UNKNOWN = table(client_rows(300, 30, outcome=""))  # in STABLE with their outcomes
+FEWER = table(client_rows(305, 25, outcome=""))
+KNOWN = table(client_rows(300, 30))
 REPORTED = table(
-    [f"{row.split(',')[0]},{row[-1]}" for row in client_rows(300, 60)], "corporation,exited"
+    [f"{row.split(',')[0]},{row[-1]}" for row in client_rows(300, 30)], "corporation,exited"
 )
 CORRECTED = table(client_rows(60, 30, noise=NOISE))  # a part of B
 REFUSED = table(client_rows(300, 60), header="who,what")
@@ -72,8 +72,13 @@ SCENARIOS = {
     "cold start": Scenario(("fullprocess",), FIRST, (A, B)),
     "no drift": Scenario(
         ("fullprocess",),
-        (*FIRST, "fullprocess", ("c.csv", STABLE)),
+        (*FIRST, ("c.csv", UNKNOWN), "fullprocess", ("d.csv", STABLE)),
         (A, B, STABLE),
+    ),
+    "reports": Scenario(
+        ("reporting",),
+        (*FIRST, "fullprocess"),
+        (A, B),
         report_formats=("html",),
     ),
     "drift": Scenario(

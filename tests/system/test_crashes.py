@@ -1,6 +1,7 @@
 """Runs that are killed, or whose disk is full or read-only: nothing is lost, the next one goes on.
 
-Every kind of run is killed at every system call that changes or syncs a file, and its disk filled.
+Every kind of run is killed at every system call that changes or syncs a file (of a row of like ones
+at the first and the last), and its disk filled.
 With `-rP`, pytest shows the figures. What is done and checked is in `tests/support/crashes.py`.
 """
 
@@ -18,14 +19,15 @@ from tracing import why_not
 
 MEMORY = Path("/dev/shm")  # a file system on which a sync takes no time
 ALL = (
-    "cold start",
-    "no drift",
     "drift",
+    "no drift",
+    "cold start",
     "rejected",
     "rebuild",
     "rollback",
     "lists and outcomes",
     "withdrawal",
+    "reports",
 )
 SHARES = (0, 1)  # of the cases of one scenario, so that pytest's workers take equal parts
 
@@ -58,7 +60,7 @@ def crash(kind: str, scenario: str, share: int = 0, of: int = 1) -> Counter[str]
 @pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize("scenario", ALL)
 def test_killed_at_every_call_that_changes_a_file(scenario: str, share: int) -> None:
-    assert crash("calls", scenario, share, len(SHARES)).total() > 25
+    assert crash("calls", scenario, share, len(SHARES)).total() > 15
 
 
 @pytest.mark.slow

@@ -139,7 +139,7 @@ Server = Callable[[Sandbox], AbstractContextManager[str]]
 
 @pytest.mark.parametrize(
     ("server", "times"),
-    [(in_threads, 8), pytest.param(in_two_workers, 50, marks=pytest.mark.slow)],
+    [(in_threads, 5), pytest.param(in_two_workers, 50, marks=pytest.mark.slow)],
 )
 def test_no_request_fails_and_no_answer_mixes_releases_while_they_change(
     redeployments: Redeployments, server: Server, times: int

@@ -6,6 +6,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -317,13 +318,13 @@ def test_a_damaged_manifest_of_a_release_is_reported_or_does_no_harm(deployed: S
     release = live_release(production(deployed))
     manifest, schema = release.path / "manifest.json", deployed.config.schema
     said = []
-    for i, text in enumerate(damaged(manifest)):
+    for i, text in enumerate(islice(damaged(manifest), 0, None, 3)):  # as of a model, in part
         manifest.write_text(text, errors="surrogatepass")
         said.append(
             refusal(lambda: load_release(read_release(production(deployed), release.id), schema))
         )
-        # the list costs as much as all else: every fifth is enough of it
-        assert i % 5 or deployed.run("deployment", "--list").code == 0
+        # the list costs as much as all else: every third is enough of it
+        assert i % 3 or deployed.run("deployment", "--list").code == 0
     assert [text for text in said if len(text.splitlines()) > 1] == []
     assert {release.id in text for text in said if text} == {True}
     assert 0 < said.count("") < 200

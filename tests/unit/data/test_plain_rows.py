@@ -89,7 +89,7 @@ def read_by(
             return str(error)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(client_tables(), st.booleans(), st.sampled_from(ClientNames))
 def test_a_table_is_read_as_if_the_csv_reader_had_every_row(
     text: str, whole: bool, names: ClientNames
@@ -98,7 +98,7 @@ def test_a_table_is_read_as_if_the_csv_reader_had_every_row(
     assert read_by(text, columns, 200, schema) == read_by(text, columns, 0, schema)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(CELLS, min_size=1, max_size=9),
     st.sampled_from(["\n", "\r\n"]),

@@ -39,7 +39,7 @@ def assert_same(model: Any, schema: Schema, rows: Features) -> None:
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.data())
 def test_the_tables_give_what_the_trees_give(name: str, data: st.DataObject) -> None:
     schema = SCHEMAS[name]
@@ -92,7 +92,7 @@ def words_table(count: int, rows: int) -> pd.DataFrame:
     return pd.DataFrame(table).astype({"place": "str", "left": "float64"})
 
 
-@pytest.mark.parametrize("count", [2, 33, MAX_CATEGORIES, MAX_CATEGORIES + 1, 600])
+@pytest.mark.parametrize("count", [2, MAX_CATEGORIES, MAX_CATEGORIES + 1])
 def test_many_categories_are_distinguished_as_the_model_does(count: int) -> None:
     schema = Schema("client", "left", (), ("place",))
     table = words_table(count, 6000)

@@ -34,7 +34,7 @@ def numbers(model: Any) -> ByNumbers:
 
 
 @pytest.mark.parametrize(("name", "kind", "method", "threshold"), EVERY)
-@settings(max_examples=4)
+@settings(max_examples=3)
 @given(st.data())
 def test_the_numbers_give_what_the_model_gives(
     name: str, kind: str, method: str, threshold: float, data: st.DataObject

@@ -3,7 +3,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
@@ -57,7 +57,6 @@ labels = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, m
 
 
 @given(labels)
-@settings(max_examples=100, deadline=None)
 def test_the_f1_of_counts_is_that_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     outcomes, predicted = np.array(pairs).T
     counts = confusion_of(Predictions(outcomes, predicted, np.arange(len(pairs))))
@@ -117,12 +116,12 @@ def test_the_interval_holds_the_true_f1_in_about_95_of_100_samples() -> None:
     shares, true = [0.71, 0.04, 0.09, 0.16], 0.32 / 0.45
     random = np.random.default_rng(12)
     held = 0
-    for i in range(400):
+    for i in range(200):
         outcomes, predicted = np.divmod(random.choice(4, 200, p=shares), 2)
         interval = f1_interval(Predictions(outcomes, predicted, np.arange(200)), i)
         assert interval
         held += interval.low <= true <= interval.high
-    assert 0.92 <= held / 400 <= 0.975
+    assert 0.92 <= held / 200 <= 0.98
 
 
 def test_an_undefined_f1_has_no_interval() -> None:
@@ -259,7 +258,6 @@ def test_every_score_lies_within_its_interval() -> None:
         st.tuples(st.integers(0, 1), st.integers(0, 5), st.integers(0, 2)), min_size=2, max_size=30
     )
 )
-@settings(max_examples=100, deadline=None)
 def test_the_weighted_rank_scores_are_those_of_scikit_learn(
     rows: list[tuple[int, int, int]],
 ) -> None:

@@ -322,7 +322,7 @@ def test_whatever_the_columns_hold_there_is_a_verdict_without_a_warning(
         assert all(value is None or np.isfinite(value) for value in values)
 
 
-@pytest.mark.parametrize("rows", [25, 50, 500])
+@pytest.mark.parametrize("rows", [25, 500])
 def test_a_batch_without_any_change_is_taken_for_drift_about_once_in_twenty(rows: int) -> None:
     alarms = sum(
         any(

@@ -36,7 +36,7 @@ def expected(known: Known, batch: list[tuple[int, int]]) -> list[tuple[int, bool
     return result
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.lists(KEYS, max_size=8))
 def test_it_tells_what_a_dict_tells(batches: list[list[tuple[int, int]]]) -> None:
     keys, known = RowKeys(), Known()
@@ -46,7 +46,6 @@ def test_it_tells_what_a_dict_tells(batches: list[list[tuple[int, int]]]) -> Non
     assert keys.low_words().tolist() == [low for _, low in known]
 
 
-@settings(max_examples=200)
 @given(st.lists(st.tuples(KEYS, st.booleans()), max_size=6))
 def test_what_is_taken_back_counts_no_more(files: list[tuple[list[tuple[int, int]], bool]]) -> None:
     keys, known = RowKeys(), Known()
@@ -60,7 +59,6 @@ def test_what_is_taken_back_counts_no_more(files: list[tuple[list[tuple[int, int
         assert len(keys) == len(known)
 
 
-@settings(max_examples=60)
 @given(st.lists(KEYS, max_size=6))
 def test_what_was_saved_is_known(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[tuple[int, int]]]

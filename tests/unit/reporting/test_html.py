@@ -28,7 +28,7 @@ def rich(settled: Sandbox, kept: dict[str, str]) -> str:
     """The report on a year of history and 10,000 clients, made once."""
     if not kept:
         with History(settled.config.history_path) as history:
-            a_year(history, settled.config.schema.columns)
+            a_year(history, settled.config.schema.columns, 10_000)
             last = score_bins(history)[-1]
             ((batches, drifted),) = history.tuples(
                 "SELECT count(*), sum(verdict = 'drift') FROM decisions WHERE new_f1 IS NOT NULL"

@@ -1,14 +1,12 @@
 import random
-import shutil
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from itertools import groupby, pairwise
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import pytest
-from sandbox import Sandbox, client_rows
+from sandbox import Sandbox
 
 from pipeline.storage.database import History
 from pipeline.storage.trends import (
@@ -22,22 +20,6 @@ from pipeline.storage.trends import (
     timing_bins,
     trends,
 )
-
-
-@pytest.fixture
-def lived(source: Sandbox, kept_worlds: Path) -> Sandbox:
-    """A project with a harmless batch, a drift and a file that was refused behind it."""
-    if (kept_worlds / "lived").exists():
-        shutil.copytree(kept_worlds / "lived", source.root, symlinks=True, dirs_exist_ok=True)
-        return source
-    assert source.run("fullprocess").code == 0
-    source.write("sourcedata/c.csv", client_rows(200, 60))
-    assert source.run("fullprocess").code == 0
-    source.write("sourcedata/d.csv", [*client_rows(300, 400, flipped=True), "Bad Ltd,x,1,1,0"])
-    source.write("sourcedata/e.csv", "who,what\nAcme,1\n")
-    assert source.run("fullprocess").code == 0
-    shutil.copytree(source.root, kept_worlds / "lived", symlinks=True)
-    return source
 
 
 def trends_of(world: Sandbox, most: int = 100) -> Trends:
@@ -59,13 +41,10 @@ def test_checks_are_reported_oldest_first(lived: Sandbox) -> None:
     assert [c.verdict for c in found] == ["nothing deployed", "no drift", "drift"]
 
 
-def test_a_check_counts_the_features_that_drifted(settled: Sandbox) -> None:
-    rows = client_rows(200, 60)
-    settled.write("sourcedata/c.csv", [row.replace(",", ",9", 1) for row in rows])
-    assert settled.run("fullprocess").code == 0
-    ((drifted,),) = settled.query("SELECT count(*) FROM input_drift WHERE verdict = 'drift'")
+def test_a_check_counts_the_features_that_drifted(lived: Sandbox) -> None:
+    ((drifted,),) = lived.query("SELECT count(*) FROM input_drift WHERE verdict = 'drift'")
     assert drifted > 0
-    assert trends_of(settled).checks[-1].drifted == drifted
+    assert trends_of(lived).checks[-1].drifted == drifted
 
 
 def test_deployments_and_timings_are_reported(lived: Sandbox) -> None:
@@ -105,7 +84,7 @@ def test_nothing_recorded_is_nothing_reported(sandbox: Sandbox) -> None:
 
 
 Row = tuple[Any, ...]
-SIZES = [1, 2, 99, 100, 101, 5_000]
+SIZES = [1, 99, 100, 101, 1_000]
 
 
 def at(number: int) -> str:
