@@ -64,6 +64,7 @@ class Renewal(RowWriter):
         self._written_more: list[More] = []
         self._carried: dict[tuple[int, int], bytes] = {}  # texts by rows and hashes
         self._log_at: dict[int, int] = {}  # by the number of a content
+        self._kept_reports: list[Content] = []  # until all rows are known
         self._log_name = f"{randbits(63):x}"
         self.seed = before.seed if before else randbits(63)
         super().__init__(files.next_path(path), schema)
@@ -112,7 +113,7 @@ class Renewal(RowWriter):
             self.keep(content)
         self._settle()
         return Counts(
-            *(number, self.rows - start, 0, 0, start, self.rows, self._log_at[number]),
+            *(number, self.rows - start, 0, 0, start, self.rows, self._log_at.get(number)),
             unknown_clients=clients,
         )
 
@@ -120,9 +121,19 @@ class Renewal(RowWriter):
         return lines_of(self._log, self._keys)
 
     def keep(self, content: Content) -> None:
-        """Add the lines of a content, whose observations are among the rows."""
+        """Add the lines of a content, whose observations are among the rows, or will be."""
+        if content.reports:
+            self._kept_reports.append(content)
+            return
         base = next(reversed(self._log_at.values()), None)
         self._log_at[content.number] = self._log.append(content, base)
+
+    def _keep_reports(self) -> None:
+        """Add the reports; those about observations that are gone are about none from now on."""
+        low, base = keys_of(self._keys.low_words()), None
+        for content in self._kept_reports:
+            content.codes[~np.isin(keys_of(content.codes), low)] = BAD
+            self._log_at[content.number] = base = self._log.append(content, base)
 
     def _renewed(self, number: int, words: Words, name: str, *, reports: bool = False) -> Content:
         """A content that stands for all that its file has held, as far as it still holds it."""
@@ -188,6 +199,7 @@ class Renewal(RowWriter):
         The spans are by the numbers of the contents that brought these rows.
         """
         self._sync()
+        self._keep_reports()
         self._log.sync()
         if self._before:
             self._before.forget()

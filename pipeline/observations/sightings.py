@@ -76,9 +76,7 @@ class Content:
     @property
     def identities(self) -> Codes:
         """A word for each row, by which it is told whether it is another's."""
-        if self.reports or self.words.shape[1] == 1:
-            return self.words[:, 0]
-        return identity(self.words)
+        return self.words[:, 0] if self.reports else mixed(self.words)
 
     def like(self, other: "Content") -> bool:
         """Whether its rows are of the same form as those of another one."""
@@ -104,10 +102,11 @@ class Content:
         return said.at(said.codes != BAD) if self.reports else said
 
 
-def identity(words: Words) -> Codes:
-    """One word for codes and what more they have; rows that were set aside keep theirs."""
-    found = words[:, 0] ^ (words[:, 1] * _MIXES)
-    found[words[:, 0] == BAD] = BAD
+def mixed(words: Words) -> Codes:
+    """One word for all of each row; rows that were set aside keep theirs."""
+    found = words[:, 0]
+    for column in words.T[1:]:
+        found = np.where(words[:, 0] == BAD, BAD, (found * _MIXES) ^ column)
     return found
 
 
@@ -187,9 +186,9 @@ class SightingsLog:
         if base is not None:
             other, others_depth = self._content(base)
             if others_depth < MAX_DEPTH and content.like(other):
-                depth, known = others_depth + 1, other.identities
+                depth, known = others_depth + 1, mixed(other.words)
         count = content.words.shape[1]
-        index = matched(content.identities, known) if depth else np.full(len(content.words), -1)
+        index = matched(mixed(content.words), known) if depth else np.full(len(content.words), -1)
         others = content.words[index < 0]
         index[index < 0] = len(known) + np.arange(len(others))
         follows = follows and depth > 0

@@ -24,6 +24,7 @@ from pipeline.observations.rules import (
     Lines,
     Rows,
     States,
+    content_of,
     states_after,
     states_after_first,
 )
@@ -209,6 +210,13 @@ def states_by(lines: Lines, schema: Schema, rows: int) -> States:
     rest = np.ones(len(lines), np.bool_)
     rest[first] = False
     states[lines.rows[first]] = states_after_first(lines.at(first))
+    if lines.reports is not None:
+        # of an observation whose first sighting was taken back there may be reports before the next
+        early = lines.places < states["sighted"][lines.rows]
+        rest &= ~early
+        early &= (states["outcome"][lines.rows] == UNKNOWN) & (lines.outcomes != UNKNOWN)
+        states["outcome"][lines.rows[early]] = lines.outcomes[early]
+        states["known"][lines.rows[early]] = content_of(lines.places[early])
     again, after = states_after(lines.at(rest), states.__getitem__)
     states[again] = after
     return states

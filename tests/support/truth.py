@@ -160,6 +160,7 @@ class Truth:
         """
         carried = {key: known.carried for key, known in self.observations().items()}
         self._take_back(name, folder)
+        self._forget_lost()
         for key, known in self.observations().items():
             latest = self.lines[known.sighted]
             self.lines[known.sighted] = latest._replace(carried=carried.get(key, known.carried))
@@ -168,6 +169,7 @@ class Truth:
         """Take back what no present content of its file holds; all else keeps its place."""
         for name in list(self.held):
             self._take_back(name, folder)
+        self._forget_lost()
         self.lines = [line._replace(carried=line.said.carried) for line in self.lines]
 
     def _take_back(self, name: str, folder: Collection[str]) -> None:
@@ -177,6 +179,11 @@ class Truth:
         self.lines = [line for line in self.lines if line.file != name or line.said in present]
         last = next((c for c in reversed(self.contents) if c.file == name and present), None)
         self.contents = [c for c in self.contents if c.file != name or c is last]
+
+    def _forget_lost(self) -> None:
+        """Reports about observations that are gone are about none from now on."""
+        kept = {line.key for line in self.lines if line.said.features}
+        self.lines = [line if line.key in kept else line._replace(key="") for line in self.lines]
 
     def _key(self, said: Said) -> str:
         date = [said.date] if self.schema.date else []
@@ -210,6 +217,8 @@ class Truth:
             if known is None:  # of a client never seen, or seen only in what was withdrawn
                 continue
             new = said.outcome or known.outcome, said.left_on
+            if not said.features and said.outcome == "1" and not said.left_on:
+                new = "1", known.left_on  # that it left; when is as it was known
             if said.features and not (known.came_unknown and said.known):  # a sighting
                 known.sighted, known.carried = place, carried
                 if said.gone:
