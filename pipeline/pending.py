@@ -45,7 +45,7 @@ def lacks_release(config: Config, history: History) -> bool:
         return False
     # without a meaning of its own a config spares every tick the reading of the release
     return live_id(config.prod_deployment_path) is None or (
-        config.schema.derives and means_otherwise(config)
+        (config.schema.derives or config.schema.date != "") and means_otherwise(config)
     )
 
 

@@ -1,6 +1,7 @@
 """A frozen `Config` from `config.json`: keys checked, all problems reported at once."""
 
 import os.path
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -290,7 +291,7 @@ def _is_date_format(value: Any) -> bool:
     try:
         day = datetime(1999, 12, 31)
         return isinstance(value, str) and datetime.strptime(day.strftime(value), value) == day
-    except ValueError:
+    except (ValueError, re.error):  # of a directive that occurs twice
         return False
 
 

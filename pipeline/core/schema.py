@@ -8,7 +8,7 @@ return its canonical text, or raise `ValueError` with what is wrong with it.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from functools import partial
 from unicodedata import normalize
@@ -87,7 +87,8 @@ class Schema:
     @property
     def optional(self) -> tuple[str, ...]:
         """The columns that a client file may lack."""
-        return () if self.has_outcome and not self.absent_left else (self.outcome,)
+        needed = self.has_outcome and not self.absent_left
+        return self.carry if needed else (self.outcome, *self.carry)
 
     @property
     def derives(self) -> bool:
@@ -194,6 +195,20 @@ def canonical_outcome(text: str) -> str:
 
 def canonical_date(text: str, date_format: str = "") -> str:
     """A day in ISO's form, by a form of `strptime`, or as ISO writes a day or time."""
+    day = _day(text, date_format)
+    if day.year not in _YEARS:
+        raise ValueError(f"is a date outside the years {_YEARS[0]} to {_YEARS[-1]}")
+    return day.isoformat()
+
+
+def canonical_end(text: str, date_format: str = "") -> str:
+    """A day in ISO's form; empty if it is none, or in the year 9999."""
+    if text.strip().lower() in MISSING or _day(text, date_format).year == _NEVER:
+        return ""
+    return canonical_date(text, date_format)
+
+
+def _day(text: str, date_format: str) -> date:
     text = text.strip()
     if not text:
         raise ValueError("is empty; expected a date")
@@ -202,19 +217,7 @@ def canonical_date(text: str, date_format: str = "") -> str:
     except ValueError:
         expected = f"one as {date_format}" if date_format else "YYYY-MM-DD"
         raise ValueError(f"is not a date; expected {expected}") from None
-    if day.year not in _YEARS:
-        raise ValueError(f"is a date outside the years {_YEARS[0]} to {_YEARS[-1]}")
-    return day.date().isoformat()
-
-
-def canonical_end(text: str, date_format: str = "") -> str:
-    """A day in ISO's form; empty if it is none, or in the year 9999."""
-    try:
-        return canonical_date(text, date_format)
-    except ValueError:
-        if text.strip().lower() in MISSING or str(_NEVER) in text:
-            return ""
-        raise
+    return day.date()
 
 
 def csv_line(values: tuple[str, ...] | list[str]) -> str:

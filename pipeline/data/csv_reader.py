@@ -22,6 +22,7 @@ MAX_KEPT = 1_000  # characters of a bad row
 BLOCK = 1 << 20  # bytes read at a time
 MAX_ROW = 1_000_000  # characters, over all its lines
 
+_LETTERS = re.compile(r"[\W_]+")  # what is none: names are compared without
 _LINE = re.compile(r"[^\r\n]*+(?:\r\n?|\n)")
 # what spreadsheets and pandas make of long ids; `12E4` may be an id
 _SCIENTIFIC = re.compile(r"[1-9](?:[.,][0-9]+[eE]\+?|[eE]\+)[0-9]+")
@@ -84,8 +85,9 @@ class Table:
         if self.reports:
             columns, optional = schema.report_columns, schema.report_columns[1:]
         self._check_header(header, columns, optional)
+        self.header = header
         self.columns, self.width, self._last_day = columns, len(header), last_day
-        self._dated = schema.date
+        self._dated, self._days = schema.date, {schema.date, schema.left_on} - {""}
         self._picks = [
             (header.index(c) if c in header else None, c, schema.canonical(c)) for c in columns
         ]
@@ -204,7 +206,7 @@ class Table:
                 continue
             try:
                 value = canonical(fields[i])
-                if self._last_day and name == self._dated and value > self._last_day:
+                if self._last_day and name in self._days and value > self._last_day:
                     raise ValueError("is after the day on which the file was written")
                 values.append(value)
             except ValueError as error:
@@ -228,7 +230,10 @@ def _is_report(header: Sequence[str], schema: Schema) -> bool:
     """Whether a file with this header has outcomes alone: a client, what became of it, no more."""
     names = {*header}
     told = {*schema.report_columns} - {schema.client, schema.date}
-    return schema.client in names and bool(told & names) and not {*schema.features} & names
+    # a feature that is written otherwise makes it a client file that lacks a column
+    spelt = {_LETTERS.sub("", name).casefold() for name in names}
+    features = {_LETTERS.sub("", name).casefold() for name in schema.features}
+    return schema.client in names and bool(told & names) and not features & spelt
 
 
 def too_many_bad(bad: Sequence[BadRow], rows: int) -> str | None:

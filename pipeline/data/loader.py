@@ -4,7 +4,7 @@ import hashlib
 import io
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from time import time
@@ -73,20 +73,32 @@ class Sink(Protocol):
     def report(self, lines: Sequence[bytes]) -> None:
         """Add canonical lines of a file of outcomes alone."""
 
-    def accept(self, number: int, name: str, sha256: str, bad_at: Sequence[int]) -> Counts:
+    def accept(
+        self, number: int, name: str, sha256: str, bad_at: Sequence[int], *, again: bool = False
+    ) -> Counts | None:
         """End a file; `bad_at` are its rows that were set aside.
 
-        Its content gets this number, unless it is on record by another.
+        Its content gets this number, unless it is on record by another. None if it was read
+        `again`, for outcomes of clients that were not known, and is left as it was.
         """
+
+    def waiting(self) -> Collection[str]:
+        """The files with outcomes of clients that are not known yet."""
 
     def take_back(self) -> None:
         """Undo what was appended since the last file."""
 
 
 def take_in(
-    schema: Schema, file: FoundFile, number: int, master: Sink, step: Step = no_progress
+    schema: Schema,
+    file: FoundFile,
+    number: int,
+    master: Sink,
+    step: Step = no_progress,
+    *,
+    again: bool = False,
 ) -> TakenFile | None:
-    """Read one file into the master; None if it has to wait for the next run.
+    """Read one file into the master; None if it has to wait, or brings nothing when read `again`.
 
     It is digested as it is read, so that the ledger has the digest of exactly what went in.
     """
@@ -114,7 +126,9 @@ def take_in(
         return None
     if reading.reason:
         return reading.result(file, sha256, None)
-    counts = master.accept(number, file.name, sha256, reading.bad_at)
+    counts = master.accept(number, file.name, sha256, reading.bad_at, again=again)
+    if counts is None:
+        return None
     return reading.result(file, sha256, counts)
 
 
@@ -188,9 +202,15 @@ class _Reading:
                 stream,
                 self.schema,
                 self.schema.columns,
-                last_day=_last_day(file.mtime_ns) if self.schema.date else "",
+                last_day=_last_day(file.mtime_ns),
                 may_report=True,
             )
+            lacking = [name for name in self.schema.carry if name not in table.header]
+            if lacking and not table.reports:
+                log.warning(
+                    "%s lacks the column %s, which travels: it is empty",
+                    *(file.name, format_names(lacking)),
+                )
             self.reports = table.reports
             append = master.report if self.reports else master.append
             if table.extra_columns:
@@ -246,7 +266,7 @@ def log_counts(file: TakenFile) -> None:
     log.info("%s: %s, %s set aside", file.name, rows, f"{len(file.bad_rows):,}")
     if file.unknown_clients:
         log.warning(
-            "%s: outcomes of %s, such as %s, of whom no row is known: they are left out",
+            "%s: outcomes of %s, such as %s, of whom no row is known: they wait for one",
             *(file.name, pluralize(len(file.unknown_clients), "client"), file.unknown_clients[0]),
         )
     if file.missing:

@@ -3,7 +3,7 @@
 docs/data.md has the rules. Days are counted from 1970-01-01.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -23,10 +23,14 @@ _SPAN, _FIRST = 1 << 32, 1 << 31  # more than there are days; as many lie before
 
 @dataclass(frozen=True)
 class FullList:
-    """One whole list of clients: its day, and the rows that were on it."""
+    """One whole list of clients: its day, and the rows that were on it.
+
+    As many of its lines are `unread`, in which any client may be.
+    """
 
     day: int
     rows: Index
+    unread: int = 0
 
 
 def days_of(texts: "pd.Series[str]") -> Days:
@@ -68,7 +72,10 @@ def learned_outcomes(
             rows = np.concatenate([each.rows for each in lists])
         by = np.lexsort((rows if order is None else order[rows], days, clients[rows]))
         rows, days = rows[by], days[by]
-        sorted_rows = _Rows(clients[rows], days, gone[rows], left_on[rows])
+        left = gone[rows]
+        if not schema.date:  # what was sent of the outcome alone is true of its last day only
+            left &= ~pd.Series(rows).duplicated(keep="last").to_numpy() | (left_on[rows] != NO_DAY)
+        sorted_rows = _Rows(clients[rows], days, left, left_on[rows])
         newest = max(newest, newest_day(frame, schema, lists))
         found = _within_horizon(sorted_rows, schema, clients, lists, newest)
         learned, known = np.full(len(frame), np.nan), ~np.isnan(found)
@@ -78,10 +85,17 @@ def learned_outcomes(
         outcome = np.where(gone, 1.0, np.where(np.isnan(outcome), 0.0, outcome))
     if schema.absent_left:
         outcome = outcome.copy()
-        for now, then in pairwise(lists):
+        for now, then in _pairs(lists):
             outcome[now.rows] = ~np.isin(clients[now.rows], clients[then.rows])
         outcome[gone] = 1
     return outcome
+
+
+def _pairs(lists: Sequence[FullList]) -> Iterator[tuple[FullList, FullList]]:
+    """Each list with the next one; of those of one day the last, for it may have come in parts."""
+    last = {each.day: each for each in lists}
+    for now, then in pairwise(lists):
+        yield now, last[then.day]
 
 
 @dataclass(frozen=True)
@@ -121,7 +135,7 @@ def _within_horizon(
     for each in lists:
         seen[clients[each.rows]] = np.maximum(seen[clients[each.rows]], each.day)
     if schema.absent_left:
-        for now, then in pairwise(lists):
+        for now, then in _pairs(lists):
             absent = np.setdiff1d(clients[now.rows], clients[then.rows])
             leavers.append(absent)
             leaving_days.append(np.full(len(absent), then.day))

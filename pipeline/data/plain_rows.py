@@ -114,7 +114,8 @@ def _field(column: str, schema: Schema, longest: int, last_day: str) -> str:
     if column in (schema.date, schema.left_on):
         if schema.date_format:
             return "(?!)"
-        return _upto(last_day) + _DAY if column == schema.date else f"(?:{_DAY})?+"
+        day = _upto(last_day) + _DAY
+        return day if column == schema.date else f"(?:{day})?+"
     if column == schema.outcome:
         return r"(?:[01](?:\.0)?+)?+"
     if column in schema.numeric:

@@ -1,7 +1,7 @@
 """Full lists of clients: which files make one, and which is believed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -14,6 +14,7 @@ from pipeline.observations.row_keys import RowKeys
 from pipeline.observations.sightings import BAD, SightingsLog, keys_of
 from pipeline.storage.ledger import ListedFile
 
+REJECTED = 1 << 40  # lines that a rejected file may have: more than there are clients
 MAX_LACKING = 0.5  # of the clients of the list believed last
 
 
@@ -37,22 +38,28 @@ def lists_by_file(
     order, found = np.argsort(low), []
     by_day = sorted(contents, key=lambda content: (content.day, content.id))
     for day, files in groupby(by_day, key=lambda content: content.day):
-        listed: dict[str, NDArray[np.int64]] = {}
+        listed: dict[str, FullList] = {}
         for file in files:
+            if file.log_at is None:
+                listed[file.name] = FullList(day, order[:0], REJECTED)
+                continue
             content = sightings.content(file.log_at)
             if content.reports:
                 continue
             if file.name in listed:
-                found.append(_joined(day, listed))
+                found.append(_joined(listed))
             codes = keys_of(content.codes[content.codes != BAD])
-            listed[file.name] = order[np.searchsorted(low, codes, sorter=order)]
-        if listed:
-            found.append(_joined(day, listed))
+            rows = order[np.searchsorted(low, codes, sorter=order)]
+            listed[file.name] = FullList(day, rows, file.set_aside)
+        if any(len(each.rows) for each in listed.values()):
+            found.append(_joined(listed))
     return found
 
 
-def _joined(day: int, listed: dict[str, NDArray[np.int64]]) -> FullList:
-    return FullList(day, np.concatenate(list(listed.values())))
+def _joined(parts: dict[str, FullList]) -> FullList:
+    lists = list(parts.values())
+    rows = np.concatenate([each.rows for each in lists])
+    return FullList(lists[0].day, rows, sum(each.unread for each in lists))
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,7 @@ class Believed:
 def believed(lists: Sequence[FullList], clients: "pd.Series[str]") -> Believed:
     """Leave out lists that lack most clients, unless the next one says the same.
 
+    Clients that a list lacks stay on it where they may all be in what was not read of it.
     `clients` has the client of each row.
     """
     codes, names = pd.factorize(clients)
@@ -76,6 +84,11 @@ def believed(lists: Sequence[FullList], clients: "pd.Series[str]") -> Believed:
     for each in lists:
         listed = np.zeros(len(names), np.bool_)
         listed[codes[each.rows]] = True
+        lacking = last & ~listed
+        if 0 < lacking.sum() <= each.unread:
+            before = kept[-1].rows
+            each = replace(each, rows=np.append(each.rows, before[lacking[codes[before]]]))
+            listed |= lacking
         if _is_part(last, listed) or (doubted is not None and _is_part(doubted, listed)):
             kept.append(each)
             last, doubted = listed, None

@@ -20,6 +20,7 @@ from pipeline.observations.row_writer import RowWriter, renewer
 from pipeline.observations.rules import Lines, More, Rows, parts_of
 from pipeline.observations.sightings import (
     BAD,
+    NOBODY,
     Content,
     SightingsLog,
     fresh_places,
@@ -91,8 +92,13 @@ class MasterWriter(RowWriter):
         self._states = found
         self._opened.callback(found.close)
 
-    def accept(self, number: int, name: str, sha256: str, bad_at: Sequence[int]) -> Counts:
-        """End a file, by the number of its content; `bad_at` are its rows that were set aside."""
+    def accept(
+        self, number: int, name: str, sha256: str, bad_at: Sequence[int], *, again: bool = False
+    ) -> Counts | None:
+        """End a file, by the number of its content; `bad_at` are its rows that were set aside.
+
+        One that is read `again`, for reports of clients that were not known, is None if none is.
+        """
         start, unknown = self._settled[1], np.zeros(0, np.bool_)
         told = None if self._reports is None else self._resolved(self._states.states())
         if told is None:
@@ -108,16 +114,20 @@ class MasterWriter(RowWriter):
             if before.like(content):
                 index = matched(content.identities, before.identities)
                 kept = index >= 0
+                missing -= int(kept[at].sum())
+                kept[kept] = before.codes[index[kept]] != NOBODY
                 content.places[kept] = before.places[index[kept]]
                 words[kept] = before.words[index[kept]]
-                missing -= int(kept[at].sum())
         elif self.rows - start > len(words) // 2:
             base = None  # too different to be kept as a part of another
-        log_at = self._log.append(content, base.log_at if base else None, follows=bool(former))
         new = content.places[at] >= fresh_places(number, 1)
         if told is not None:
             unknown = new & (told.rows < 0) & told.says
             new &= told.rows >= 0
+        if again and not new.any():
+            self._forget()
+            return None
+        log_at = self._log.append(content, base.log_at if base else None, follows=bool(former))
         said = content.said()
         lines = Lines(rows[new], outcomes_of(said.codes), said.places, said.more)
         if told is not None:
@@ -133,6 +143,12 @@ class MasterWriter(RowWriter):
             *(number, self.rows - start, len(changed.outcomes), missing, start, self.rows, log_at),
             unknown_clients=clients,
         )
+
+    def waiting(self) -> list[str]:
+        """The files with outcomes of clients that are not known yet."""
+        contents = self._former.items()
+        reports = [(name, at.log_at) for name, at in contents if self._log.has_reports(at.log_at)]
+        return [name for name, at in reports if (self._log.content(at).codes == NOBODY).any()]
 
     def _note_carried(self, rows: Rows, more: More, at: NDArray[np.int64], changed: Rows) -> None:
         """Keep the texts that some rows carry now; `at` has the places of the lines in the file."""

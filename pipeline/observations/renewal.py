@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, islice
 from pathlib import Path
@@ -23,18 +23,21 @@ from pipeline.observations.row_writer import RowWriter, renewer
 from pipeline.observations.rules import Lines, More, Outcomes, Places, content_of, more_of, parts_of
 from pipeline.observations.sightings import (
     BAD,
+    NOBODY,
     Content,
     SightingsLog,
     Words,
     fresh_places,
+    is_about,
     keys_of,
     matched,
 )
 from pipeline.observations.state_file import StateFile, firsts, lines_of, states_by
-from pipeline.observations.tails import split
+from pipeline.observations.tails import client_cell, split, text_hashes
 from pipeline.storage.file_record import file_record
 from pipeline.storage.ledger import Former, LogFile, MasterState, Span
 
+_LATE = np.uint64(1 << 31)  # added to places of lines that count after all others
 COPIED = 1 << 16  # rows at a time
 MAX_LOOKED_AT = 100
 _CELL = re.compile(rb'"(?:[^"]|"")*"|[^,]*')
@@ -65,6 +68,7 @@ class Renewal(RowWriter):
         self._carried: dict[tuple[int, int], bytes] = {}  # texts by rows and hashes
         self._log_at: dict[int, int] = {}  # by the number of a content
         self._kept_reports: list[Content] = []  # until all rows are known
+        self._told: dict[int, list[bytes]] = {}  # lines of reports, by the number of a content
         self._log_name = f"{randbits(63):x}"
         self.seed = before.seed if before else randbits(63)
         super().__init__(files.next_path(path), schema)
@@ -88,7 +92,8 @@ class Renewal(RowWriter):
         if cut.carried:
             hashes = parts_of(cut.more)[1].tolist()
             pairs = zip(found.rows.tolist(), hashes, strict=True)
-            self._carried |= dict(zip(pairs, cut.carried, strict=True))
+            known = (~found.new).tolist()  # those of new rows are in the file
+            self._carried |= dict(compress(zip(pairs, cut.carried, strict=True), known))
 
     def take_back(self) -> None:
         """Undo what was appended since the last file."""
@@ -96,8 +101,11 @@ class Renewal(RowWriter):
             del parts[len(parts) - len(self._found) :]
         super().take_back()
 
-    def accept(self, number: int, name: str, sha256: str, bad_at: Sequence[int]) -> Counts:
+    def accept(
+        self, number: int, name: str, sha256: str, bad_at: Sequence[int], *, again: bool = False
+    ) -> Counts:
         """End a file, by the number of its content, or by the one on record if it is that."""
+        assert not again  # for none is `waiting`
         start, kept = self._settled[1], self._history.get(name, ())
         clients: tuple[str, ...] = ()
         if kept and kept[-1].sha256 == sha256:
@@ -108,8 +116,8 @@ class Renewal(RowWriter):
             told = self._resolved(states_by(self._lines(), self._schema, self.rows))
             words = self._report_words(told, bad_at)
             content = self._renewed(number, words, name, reports=True)
-            good = content.identities != BAD
-            clients = told.clients(told.says & (content.codes[good] == BAD))
+            self._told[number] = self._reports
+            clients = told.clients(content.codes[content.identities != BAD] == NOBODY)
             self.keep(content)
         self._settle()
         return Counts(
@@ -128,11 +136,24 @@ class Renewal(RowWriter):
         base = next(reversed(self._log_at.values()), None)
         self._log_at[content.number] = self._log.append(content, base)
 
+    def waiting(self) -> tuple[str, ...]:
+        """No files: what waits for rows is looked for again once all are there."""
+        return ()
+
     def _keep_reports(self) -> None:
         """Add the reports; those about observations that are gone are about none from now on."""
         low, base = keys_of(self._keys.low_words()), None
+        states = states_by(self._lines(), self._schema, self.rows) if self._told else None
+        last = max((*self._log_at, *(content.number for content in self._kept_reports)), default=0)
         for content in self._kept_reports:
-            content.codes[~np.isin(keys_of(content.codes), low)] = BAD
+            codes, at = content.codes, np.flatnonzero(content.identities != BAD)
+            codes[is_about(codes) & ~np.isin(keys_of(codes), low)] = BAD
+            if content.number in self._told and (codes == NOBODY).any() and states is not None:
+                self._reports = self._told[content.number]
+                words = self._report_words(self._resolved(states), [])
+                known = (codes[at] == NOBODY) & is_about(words[:, 1])
+                content.words[at[known]] = words[known]
+                content.places[at[known]] = fresh_places(last, 1) + _LATE + at[known].astype("<u8")
             self._log_at[content.number] = base = self._log.append(content, base)
 
     def _renewed(self, number: int, words: Words, name: str, *, reports: bool = False) -> Content:
@@ -146,13 +167,16 @@ class Renewal(RowWriter):
         found = [other.new_lines() for other in others if other.like(content)]
         if last.number == number and len(last.words) == len(words):
             places[:] = last.places  # of the same rows, even where the schema is another one
-            if reports and last.like(content):
-                words[:] = last.words
+            if reports and last.reports:  # they stay with their observations
+                told = last.codes != NOBODY
+                content.codes[told] = last.codes[told]
             found += [(last.more_words, last.more_places)] if last.like(content) else []
         elif last.like(content):
             index = matched(content.identities, last.identities)
-            places[index >= 0] = last.places[index[index >= 0]]
-            words[index >= 0] = last.words[index[index >= 0]]
+            stays = index >= 0
+            stays[stays] = last.codes[index[stays]] != NOBODY
+            places[stays] = last.places[index[stays]]
+            words[stays] = last.words[index[stays]]
             found.append(last.new_lines())
         if not found:
             return content
@@ -189,9 +213,13 @@ class Renewal(RowWriter):
         gone = (line[:-1] for line in lines_at(self.path, size, dead[:MAX_LOOKED_AT]))
         return Gone(len(dead), tuple(dict.fromkeys(map(_client, gone)))[:MAX_NAMED])
 
-    def holds(self, observations: Sequence[bytes]) -> NDArray[np.bool_]:
-        """Which of these observations are among its rows."""
-        return self._keys.holds(observations)
+    def holds(self, lines: Sequence[bytes]) -> NDArray[np.bool_]:
+        """Of which of these lines the observations are among its rows."""
+        return self._keys.holds(split(lines, self._schema).observations)
+
+    def knows(self, clients: Iterable[bytes]) -> NDArray[np.bool_]:
+        """Which of these clients, as cells, have rows."""
+        return np.isin(text_hashes(list(clients), self._keys.seed), self._client_rows().clients)
 
     def save(self) -> tuple[MasterState, dict[int, Span]]:
         """Put the rows in order; returns what is to be put on record, and where rows are.
@@ -228,6 +256,9 @@ class Renewal(RowWriter):
                 hashes = states["carried"][changed].tolist()
                 pairs = set(zip(changed.tolist(), hashes, strict=True))
                 carried = {pair[0]: self._carried[pair] for pair in pairs & self._carried.keys()}
+                # of what was withdrawn the text before is not kept: the next sighting brings it
+                lost = np.setdiff1d(changed, np.array([*carried], np.uint32))
+                states["carried"][lost] = parts_of(more[lost])[1]
             renewed = renewer(self._schema, changed, states, carried)
             self._replace(lambda old, new: write_changed(old, new, changed, renewed))
         sync_folder(path.parent)
@@ -279,21 +310,24 @@ class Gone:
         return f"{pluralize(self.rows, 'row')} of finaldata.csv, of {names}{others}"
 
 
-def rows_gone(renewal: Renewal, schema: Schema, size: int) -> Gone:
-    """What so many bytes of the old file have, if its columns are the same, that is no more."""
-    count, clients = 0, dict[str, None]()
+def rows_gone(renewal: Renewal, schema: Schema, size: int, rows: int) -> Gone:
+    """What so many bytes and rows of the old file have that is no more.
+
+    If its columns are others, rows of clients that are no more, and how many fewer there are.
+    """
+    count, fewer, clients = 0, 0, dict[str, None]()
     try:
         with renewal.path.open("rb") as file:
-            if (header := file.readline()) != f"{schema.header}\n".encode():
-                return Gone(0, ())
+            same = (header := file.readline()) == f"{schema.header}\n".encode()
         for lines in line_batches(renewal.path, len(header), size):
-            held = renewal.holds(split(lines, schema).observations)
+            held = renewal.holds(lines) if same else renewal.knows(map(client_cell, lines))
             gone = list(compress(lines, (~held).tolist()))
             count += len(gone)
             clients |= dict.fromkeys(map(_client, gone[:MAX_LOOKED_AT]))
+        fewer = 0 if same else rows - renewal.rows
     except FileNotFoundError:
         pass
-    return Gone(count, tuple(clients)[:MAX_NAMED])
+    return Gone(max(count, fewer), tuple(clients)[:MAX_NAMED])
 
 
 def _client(line: bytes) -> str:

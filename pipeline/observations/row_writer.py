@@ -16,7 +16,7 @@ from pipeline.core.schema import Schema
 from pipeline.observations.reports import ClientRows, Resolved, resolved
 from pipeline.observations.row_keys import Found, RowKeys
 from pipeline.observations.rules import OUTCOME_TEXTS, Rows, States, more_of
-from pipeline.observations.sightings import BAD, Words, codes_of
+from pipeline.observations.sightings import BAD, NOBODY, Words, codes_of
 from pipeline.observations.tails import Split, joined, split
 
 
@@ -96,16 +96,19 @@ class RowWriter:
     def _resolved(self, states: States) -> Resolved:
         """The reports of a file, by what is known of all rows so far."""
         assert self._reports is not None
+        return resolved(self._reports, self._schema, self._client_rows(), states["sighted"])
+
+    def _client_rows(self) -> ClientRows:
         if self._clients is None:
             self._clients = ClientRows(self._table, self._schema, self._keys.seed)
         self._file.flush()
         self._clients.extend(self.size)
-        return resolved(self._reports, self._schema, self._clients, states["sighted"])
+        return self._clients
 
     def _report_words(self, found: Resolved, bad_at: Sequence[int]) -> Words:
         """The words of the lines of a file of outcomes alone."""
         low = self._keys.low_words()
-        codes = np.full(len(found.rows), BAD)
+        codes = np.where(found.says, NOBODY, BAD)
         known = found.rows >= 0
         codes[known] = codes_of(low[found.rows[known]], found.outcomes[known])
         columns = [found.identities, codes]

@@ -25,6 +25,7 @@ MAGIC = int.from_bytes(b"sighted1", "little")
 FILE_HEAD = 2  # words at the beginning of the file: magic, and the seed of the keys
 MAX_DEPTH = 64  # of contents kept as parts of others
 BAD = np.uint64(2**64 - 1)  # the code of a row that was set aside
+NOBODY = BAD ^ np.uint64(4)  # that of a report of a client that is not known yet
 _OUTCOME = np.uint64(3)  # the bits of a code that hold the outcome
 _WORD = np.dtype("<u8")
 _NONE = np.zeros(0, _WORD)
@@ -54,7 +55,8 @@ class Content:
 
     The words of a row are its code and, where the schema has it, `more`. Those of `reports`, of
     outcomes alone, begin with a hash of their text, by which they are told from each other; their
-    code is the one of the observation that they are about, `BAD` where there is none.
+    code is the one of the observation that they are about; `NOBODY` where their client is not known
+    yet, `BAD` where there is none for good.
 
     `settled`: also sightings of its lines in contents before it, which are no longer kept
     themselves, count by this one: `more_words` and `more_places`.
@@ -99,7 +101,12 @@ class Content:
         first = int(self.reports)
         more = words[:, first + 1] if words.shape[1] > first + 1 else _NONE
         said = Said(words[:, first], places, more, np.full(len(words), self.reports))
-        return said.at(said.codes != BAD) if self.reports else said
+        return said.at(is_about(said.codes)) if self.reports else said
+
+
+def is_about(codes: Codes) -> NDArray[np.bool_]:
+    """Which codes are of an observation."""
+    return np.not_equal(codes, BAD) & np.not_equal(codes, NOBODY)
 
 
 def mixed(words: Words) -> Codes:

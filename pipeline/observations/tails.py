@@ -90,7 +90,7 @@ def reports(lines: Sequence[bytes], schema: Schema) -> Reports:
     if schema.left_on:
         left = days_of([row[first + 1] for row in rows])
         if not schema.has_outcome:  # who has no day of leaving has not left
-            outcomes[left == 0] = 0
+            outcomes[(left == 0) & (outcomes == UNKNOWN)] = 0
         days = np.where((left > 0) | (outcomes == 0), left, UNSAID).astype(np.uint32)
     dates = [row[1] if schema.date else b"" for row in rows]
     return Reports([row[0] for row in rows], dates, outcomes, days)

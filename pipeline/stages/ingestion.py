@@ -1,7 +1,7 @@
 """Take in new client files."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,7 +93,7 @@ def ingest(
         if is_earlier(history):
             _take_over(config, history)
         new = ledger.new_files(history, found, config.schema)
-        taken, rows = _append(config, history, ready_files(history, new))
+        taken, rows = _append(config, history, ready_files(history, new), found)
     seconds = perf_counter() - started
     if taken:
         record_timing(history, "ingestion", seconds, sum(file.rows for file in taken))
@@ -101,7 +101,9 @@ def ingest(
     return Ingestion(tuple(taken), rows, seconds)
 
 
-def _append(config: Config, history: History, new: list[FoundFile]) -> tuple[list[TakenFile], int]:
+def _append(
+    config: Config, history: History, new: list[FoundFile], found: list[FoundFile]
+) -> tuple[list[TakenFile], int]:
     path, state = config.finaldata_path, ledger.master_state(history)
     if state.bytes:
         check_rows(path, history)
@@ -116,7 +118,7 @@ def _append(config: Config, history: History, new: list[FoundFile]) -> tuple[lis
     former = {name: kept[-1] for name, kept in ledger.kept_contents(history).items()}
     before = state.rows
     with MasterWriter(path, config.schema, state, former, history.check_lock) as master:
-        taken = _take_all(config, history, new, master)
+        taken = _take_all(config, history, new, master, found)
         state = master.save()
         ledger.record_files(history, taken, state)
         finish(path, state)
@@ -139,7 +141,7 @@ def _rebuild(
             contents = ledger.last_contents(history)
         with Renewal(path, config.schema, contents, before, history.check_lock) as master:
             taken = _take_all(config, history, ready_files(history, found), master)
-            lost = rows_gone(master, config.schema, state.bytes)
+            lost = rows_gone(master, config.schema, state.bytes, state.rows)
             if lost.rows and not yes:
                 raise RowsWouldGo("--rebuild", lost)
             state, spans = master.save()
@@ -158,7 +160,8 @@ def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withd
     path = config.finaldata_path
     state, contents = ledger.master_state(history), ledger.kept_contents(history)
     put_in_place(path, state)
-    open_master(path, config.schema, history)
+    if state.rows:
+        open_master(path, config.schema, history)
     if name not in contents:
         raise DataError(
             f"{name} is not among the files that were taken in; they are named in"
@@ -221,17 +224,33 @@ def _sightings(path: Path, state: MasterState) -> Iterator[SightingsLog | None]:
 
 
 def _take_all(
-    config: Config, history: History, found: list[FoundFile], master: Sink
+    config: Config,
+    history: History,
+    new: list[FoundFile],
+    master: Sink,
+    found: Sequence[FoundFile] = (),
 ) -> list[TakenFile]:
-    """Take in files in the order in which their lines count."""
+    """Take in new files in the order in which their lines count.
+
+    Where they have new rows, those of all that were found whose outcomes wait for one come again.
+    """
     taken: list[TakenFile] = []
     number = ledger.last_file(history) + 1
-    with progress("taking in", sum(file.size for file in found if file.regular)) as step:
-        for file in sorted(found, key=lambda file: (file.mtime_ns, natural(file.name))):
-            if done := take_in(config.schema, file, number, master, step):
-                log_counts(done)
-                taken.append(done)
-                number += done.id == number
+
+    def take(files: Sequence[FoundFile], *, again: bool = False) -> None:
+        nonlocal number
+        with progress("taking in", sum(file.size for file in files if file.regular)) as step:
+            for file in sorted(files, key=lambda file: (file.mtime_ns, natural(file.name))):
+                if done := take_in(config.schema, file, number, master, step, again=again):
+                    log_counts(done)
+                    taken.append(done)
+                    number += done.id == number
+
+    take(new)
+    if any(done.added for done in taken):
+        waiting = master.waiting()
+        if again := [file for file in found if file.name in waiting]:
+            take(again, again=True)
     return taken
 
 

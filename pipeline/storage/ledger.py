@@ -178,22 +178,28 @@ def kept_contents(history: History) -> dict[str, list[Former]]:
 
 @dataclass(frozen=True)
 class ListedFile:
-    """A content of a file whose lines are on record, and the day of its time stamp, from 1970."""
+    """A content of a file, and the day of its time stamp, from 1970.
+
+    `log_at` is where its lines are on record, None if it was rejected; so many were set aside.
+    """
 
     id: int
     name: str
     day: int
-    log_at: int
+    log_at: int | None
+    set_aside: int
 
 
 def listed_files(history: History) -> list[ListedFile]:
-    """All contents whose lines are on record, for full lists; the days are local ones."""
+    """All contents that full lists are made of; the days are local ones."""
     first = date(1970, 1, 1).toordinal()
+    found = history.tuples(
+        "SELECT id, name, mtime_ns, log_at, rejected FROM files"
+        " WHERE log_at IS NOT NULL OR (status = 'rejected' AND current = 1)"
+    )
     return [
-        ListedFile(number, name, datetime.fromtimestamp(mtime_ns / 1e9).toordinal() - first, log_at)
-        for number, name, mtime_ns, log_at in history.tuples(
-            "SELECT id, name, mtime_ns, log_at FROM files WHERE log_at IS NOT NULL"
-        )
+        ListedFile(number, name, datetime.fromtimestamp(time / 1e9).toordinal() - first, *rest)
+        for number, name, time, *rest in found
     ]
 
 

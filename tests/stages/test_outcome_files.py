@@ -202,3 +202,71 @@ def assert_same_lists(world: Sandbox) -> None:
     before = rows(world), names(world), taught(world)
     ingested(world, "--rebuild")
     assert (rows(world), names(world), taught(world)) == before
+
+
+def test_a_client_whose_line_could_not_be_read_is_still_on_the_list(listed: Sandbox) -> None:
+    put(listed, "1.csv", clients(*range(1, 21)), 1)
+    ingested(listed)
+    bad = clients(*range(1, 21)).splitlines()
+    bad[7] = bad[7].replace(",", ",n.a.", 1)
+    put(listed, "2.csv", "\n".join([*bad, ""]), 2)
+    assert "1 set aside" in ingested(listed)
+    assert names(listed) == list(range(1, 21))
+    put(listed, "3a.csv", clients(*range(1, 15)), 3)
+    put(listed, "3b.csv", clients(*range(15, 21)).replace(",", ";"), 3)
+    ingested(listed)
+    assert names(listed) == list(range(1, 21))
+    assert taught(listed) == dict.fromkeys(range(1, 21), 0)
+    put(listed, "4.csv", clients(*range(1, 20)), 4)
+    ingested(listed)
+    assert names(listed) == list(range(1, 20))
+
+
+def test_a_list_that_comes_in_parts_teaches_by_the_whole(listed: Sandbox) -> None:
+    for name, day, numbers in [("1.csv", 1, 10), ("2.csv", 2, 6), ("2.csv", 2.1, 10)]:
+        put(listed, name, clients(*range(numbers)), day)
+        ingested(listed)
+    assert taught(listed) == dict.fromkeys(range(10), 0)
+
+
+def test_outcomes_wait_for_their_clients(listed: Sandbox) -> None:
+    listed.configure(input=None, absent=None)
+    put(listed, "left.csv", "corporation,exited\nclient00001,1\nclient00002,1\n", 1)
+    put(listed, "1.csv", CLIENTS.format(*client_rows(1, 1, outcome="")), 2)
+    said = ingested(listed)
+    assert "left.csv: 2 outcomes, 1 outcome changed, 1 of unknown clients" in said
+    assert names(listed) == []
+    put(listed, "2.csv", CLIENTS.format(*client_rows(2, 1, outcome="")), 3)
+    assert "left.csv: 2 outcomes, 1 outcome changed\n" in ingested(listed)
+    assert names(listed) == []
+    assert ingested(listed) == "nothing new in sourcedata\n"
+    before = rows(listed)
+    ingested(listed, "--rebuild")
+    assert (rows(listed), names(listed)) == (before, [])
+
+
+CLIENTS = f"{LIST.strip()},exited\n{{}}\n"
+
+
+def test_columns_that_become_others_take_no_rows_away_unasked(listed: Sandbox) -> None:
+    listed.configure(input=None, absent=None)
+    lines = [CLIENTS.format(row) for row in client_rows(1, 2, outcome="")]
+    put(listed, "1.csv", lines[0], 1)
+    put(listed, "left.csv", "corporation,exited\nclient00001,1\n", 2)
+    put(listed, "2.csv", lines[1], 3)
+    ingested(listed)
+    schema = {"client": "corporation", "outcome": "exited", "numeric": FEATURES[:2]}
+    listed.configure(schema={**schema, "numeric": FEATURES, "carry": ["manager"]})
+    said = ingested(listed, "--rebuild")  # what travels may be lacking
+    assert "1.csv lacks the column manager, which travels: it is empty" in said
+    assert [row.split(",", 4)[4] for row in rows(listed)] == ["1,", ","]
+    listed.configure(schema={**schema, "categorical": ["region"]})
+    result = listed.run("ingestion", "--rebuild")
+    assert (result.code, "2 rows of finaldata.csv" in result.err) == (1, True)
+    assert len(rows(listed)) == 2
+
+
+def test_a_file_whose_features_are_written_otherwise_has_no_outcomes_alone(dated: Sandbox) -> None:
+    put(dated, "a.csv", "corporation,day,Activity,exited,until,manager\na,2026-01-01,1,1,,\n", 1)
+    result = dated.run("ingestion")
+    assert (result.code, "a.csv: rejected: it lacks the column activity" in result.out) == (1, True)

@@ -50,10 +50,16 @@ def _by_next_list(truth: Truth) -> dict[str, Answer]:
     """What the last list that an observation is on, and the next one, say of it."""
     lists = truth.believed()
     result: dict[str, Answer] = {}
-    for earlier, later in pairwise(lists):
+    for earlier, later in _pairs(lists):
         for key in earlier.keys:
             result[key] = 0 if key.split(",")[0] in later.clients else 1
     return result
+
+
+def _pairs(lists: list[FullList]) -> list[tuple[FullList, FullList]]:
+    """Each list with the next one; of those of one day the last, which may have come in parts."""
+    last = {full.day: full for full in lists}
+    return [(earlier, last[later.day]) for earlier, later in pairwise(lists)]
 
 
 def _within_horizon(truth: Truth) -> dict[str, Answer]:
@@ -65,9 +71,11 @@ def _within_horizon(truth: Truth) -> dict[str, Answer]:
     else:
         days = {(full.day, key) for full in lists for key in full.keys}
     rows: dict[str, list[Row]] = {}
+    last = {key: day for day, key in sorted(days)}
     for day, key in days:
         of = known[key]
-        rows.setdefault(of.client, []).append(Row(day, of.sighted, key, of.gone, of.left_on))
+        gone = of.gone and (bool(of.left_on) or day == last[key])
+        rows.setdefault(of.client, []).append(Row(day, of.sighted, key, gone, of.left_on))
     all_days = {day for day, _ in days} | {full.day for full in lists}
     result: dict[str, Answer] = dict.fromkeys(known)
     for client in rows:
@@ -83,15 +91,10 @@ def _of_client(
     """Each row of a client, in order, with its answer."""
     runs = _runs(rows)
     leavings = [run.day for run in runs]
-    listed = []  # days of lists that the client is on
-    was_there = False
-    for full in lists:
-        is_there = client in full.clients
-        if is_there:
-            listed.append(full.day)
-        elif was_there and truth.schema.absent_left:
-            leavings.append(full.day)
-        was_there = is_there
+    listed = [full.day for full in lists if client in full.clients]
+    if truth.schema.absent_left:
+        pairs = _pairs(lists)
+        leavings += [b.day for a, b in pairs if client in a.clients and client not in b.clients]
 
     def answer(index: int, row: Row) -> Answer:
         if row.gone and [run for run in runs if run.first <= index][-1].day <= row.day:

@@ -152,6 +152,16 @@ class Truth:
             self.held[name], self.mtimes[name] = rows, file.mtime
             if rows[0].features:  # the next list, even where it says the same
                 self.contents.append(Content(name, file.day, rows))
+        self._tell_again(folder)
+
+    def _tell_again(self, folder: Mapping[str, File]) -> None:
+        """Reports of clients that were not known and are now count, if their file is there."""
+        for name in sorted(folder, key=lambda name: (folder[name].mtime, natural(name))):
+            seen = self._seen()
+            for line in [line for line in self.lines if line.file == name and line.key == ""]:
+                if key := self._told_of(line.said, seen):
+                    self.lines.remove(line)
+                    self.lines.append(line._replace(key=key))
 
     def withdraw(self, name: str, folder: Collection[str]) -> None:
         """Take back what only former contents of a file brought, or all of it if it is gone.
@@ -183,7 +193,10 @@ class Truth:
     def _forget_lost(self) -> None:
         """Reports about observations that are gone are about none from now on."""
         kept = {line.key for line in self.lines if line.said.features}
-        self.lines = [line if line.key in kept else line._replace(key="") for line in self.lines]
+        self.lines = [
+            line if line.key in kept or not line.key else line._replace(key="gone")
+            for line in self.lines
+        ]
 
     def _key(self, said: Said) -> str:
         date = [said.date] if self.schema.date else []

@@ -306,7 +306,7 @@ def test_the_columns_of_time_and_what_travels_are_part_of_the_schema(tmp_path: P
     found = load_config(written(tmp_path, schema=schema, **keys, **lists)).schema
     assert found.columns == ("id", "as of", "age", "plan", "has_left", "until", "who", "mail")
     assert found.report_columns == ("id", "as of", "has_left", "until")
-    assert found.optional == ("has_left",)
+    assert found.optional == ("has_left", "who", "mail")
     assert (found.date_format, found.horizon_days) == ("%d.%m.%Y", 30)
     assert (found.snapshots, found.absent_left, found.derives) == (True, True, True)
 

@@ -102,6 +102,8 @@ LISTS = [FullList(day, np.array(rows)) for day, rows in ((0, [0, 1, 2]), (1, [0,
         (True, 30, [np.nan] * 4, [0, 0, 1, None]),  # b left 39 days after the list before
         (True, 39, [np.nan] * 4, [0, 1, 1, None]),
         (False, 30, [np.nan] * 4, [0, None, None, None]),
+        # what is sent of a row that is on several lists is true of the last of them
+        (True, 30, [np.nan, 1, np.nan, np.nan], [0, 1, 1, None]),
     ],
 )
 def test_full_lists_tell_who_left(
