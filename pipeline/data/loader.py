@@ -246,7 +246,8 @@ class _Reading:
         if counts is None:
             log.warning("%s is rejected: it %s", file.name, self.reason)
             return replace(known, schema=self.schema.text)
-        duplicates, bad = self.rows - counts.added - len(self.bad), tuple(self.bad)
+        bad = tuple(self.bad)
+        duplicates = 0 if self.reports else self.rows - counts.added - len(bad)
         known = replace(known, reports=self.reports)
         return replace(known, **vars(counts), duplicates=duplicates, bad_rows=bad)
 

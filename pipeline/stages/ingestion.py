@@ -332,6 +332,7 @@ def _file_to_dict(file: TakenFile) -> dict[str, Any]:
         "set_aside": len(file.bad_rows),
         "outcomes_changed": file.changed,
         "missing": file.missing,
+        "outcomes_alone": file.reports,
         "unknown_clients": len(file.unknown_clients),
         "sha256": file.sha256 or None,  # what cannot be read has none
     }

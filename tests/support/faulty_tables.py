@@ -41,9 +41,9 @@ HEADERS = {
         " number_of_employees",
     ),
     "three columns missing": (
-        "corporation,exited\nacme,1\n",
-        "lacks the column lastmonth_activity, lastyear_activity, number_of_employees;"
-        " it has corporation, exited",
+        "corporation,lastyear_activity\nacme,1\n",
+        "lacks the column lastmonth_activity, number_of_employees, exited;"
+        " it has corporation, lastyear_activity",
     ),
     "a misspelt column": (
         PLAIN.replace("exited", "exitted"),

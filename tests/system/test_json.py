@@ -172,6 +172,8 @@ def test_an_ingestion_tells_what_became_of_each_file(sandbox: Sandbox) -> None:
                 "set_aside": 1,
                 "outcomes_changed": 0,
                 "missing": 0,
+                "outcomes_alone": False,
+                "unknown_clients": 0,
                 "sha256": digest(sandbox, "sourcedata/a.csv"),
             },
             {
@@ -183,6 +185,8 @@ def test_an_ingestion_tells_what_became_of_each_file(sandbox: Sandbox) -> None:
                 "set_aside": 0,
                 "outcomes_changed": 0,
                 "missing": 0,
+                "outcomes_alone": False,
+                "unknown_clients": 0,
                 "sha256": digest(sandbox, "sourcedata/ü.csv"),
             },
         ],
