@@ -157,7 +157,7 @@ def test_with_dates_all_is_chosen_on_the_newest_rows() -> None:
     found = fit_year(frame, model="auto")
     assert (found.recipe.chosen_since, len(found.risk)) == ("2025-09-01", len(newest))
     # as calibrated risks are on the rows that they were calibrated on
-    assert found.risk.mean() == pytest.approx(newest["left"].mean())
+    assert found.risk.mean() == pytest.approx(newest["left"].mean(), abs=0.005)
     f1 = [f1_score(newest["left"], found.risk >= threshold) for threshold in np.linspace(0, 1, 101)]
     assert f1_score(newest["left"], found.risk >= found.recipe.threshold) >= max(f1)
 
