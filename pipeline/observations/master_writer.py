@@ -99,50 +99,45 @@ class MasterWriter(RowWriter):
 
         One that is read `again`, for reports of clients that were not known, is None if none is.
         """
-        start, unknown = self._settled[1], np.zeros(0, np.bool_)
-        told = None if self._reports is None else self._resolved(self._states.states())
-        if told is None:
+        start, of_report = self._settled[1], None
+        if self._reports is None:
             rows, words = self._words(bad_at)
         else:
-            rows, words = told.rows.astype(np.uint32), self._report_words(told, bad_at)
-        content = Content(number, words, fresh_places(number, len(words)), reports=told is not None)
-        former, base = self._former.get(name), self._last.get(content.reports)
-        missing, at = 0, np.flatnonzero(content.identities != BAD)  # the good lines
+            of_report = self._resolved(self._states.states())
+            rows, words = of_report.rows.astype(np.uint32), self._report_words(of_report, bad_at)
+        content = Content(
+            number, words, fresh_places(number, len(words)), reports=of_report is not None
+        )
+        former, missing = self._former.get(name), 0
         if former:
-            before = self._log.content(former.log_at)
-            base, missing = former, int((before.identities != BAD).sum())
-            if before.like(content):
-                index = matched(content.identities, before.identities)
-                kept = index >= 0
-                missing -= int(kept[at].sum())
-                kept[kept] = before.codes[index[kept]] != NOBODY
-                content.places[kept] = before.places[index[kept]]
-                words[kept] = before.words[index[kept]]
-        elif self.rows - start > len(words) // 2:
-            base = None  # too different to be kept as a part of another
-        new = content.places[at] >= fresh_places(number, 1)
-        if told is not None:
-            unknown = new & (told.rows < 0) & told.says
-            new &= told.rows >= 0
+            missing = _keep(content, self._log.content(former.log_at))
+        new = content.places[content.identities != BAD] >= fresh_places(number, 1)
+        clients: tuple[str, ...] = ()
+        if of_report:
+            clients = of_report.clients(new & (of_report.rows < 0) & of_report.says)
+            new &= of_report.rows >= 0
         if again and not new.any():
             self._forget()
             return None
-        log_at = self._log.append(content, base.log_at if base else None, follows=bool(former))
+        log_at = self._append_to_log(content, former, self.rows - start)
         said = content.said()
         lines = Lines(rows[new], outcomes_of(said.codes), said.places, said.more)
-        if told is not None:
-            lines = replace(lines, reports=said.reports)
-        changed = self._states.add(lines)
+        changed = self._states.add(replace(lines, reports=said.reports) if of_report else lines)
         if len(changed.carried):
             self._note_carried(rows[new], said.more, np.flatnonzero(new), changed.carried)
         self._changed += [changed.outcomes, changed.carried]
         self._former[name] = self._last[content.reports] = Former(number, sha256, log_at)
-        clients = told.clients(unknown) if told is not None else ()
         self._settle()
         return Counts(
             *(number, self.rows - start, len(changed.outcomes), missing, start, self.rows, log_at),
             unknown_clients=clients,
         )
+
+    def _append_to_log(self, content: Content, former: Former | None, added: int) -> int:
+        base = former or self._last.get(content.reports)
+        if not former and added > len(content.words) // 2:
+            base = None  # too different to be kept as a part of another
+        return self._log.append(content, base.log_at if base else None, follows=bool(former))
 
     def waiting(self) -> list[str]:
         """The files with outcomes of clients that are not known yet."""
@@ -180,3 +175,20 @@ class MasterWriter(RowWriter):
         keys = self._keys.save(files.key_path(self.path))
         record = file_record(path, before)
         return MasterState(*(self.rows, record.size, keys, record, log, self._schema.client_names))
+
+
+def _keep(content: Content, before: Content) -> int:
+    """Let the lines that a file held before keep their places; returns how many it lacks now.
+
+    Reports of clients that were not known are as new.
+    """
+    held = int((before.identities != BAD).sum())
+    if not before.like(content):
+        return held
+    index = matched(content.identities, before.identities)
+    kept = index >= 0
+    missing = held - int((kept & (content.identities != BAD)).sum())
+    kept[kept] = before.codes[index[kept]] != NOBODY
+    content.places[kept] = before.places[index[kept]]
+    content.words[kept] = before.words[index[kept]]
+    return missing

@@ -1,20 +1,18 @@
 """`finaldata.csv` made anew: from the input folder, without some lines, or from an earlier form."""
 
 import csv
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, islice
 from pathlib import Path
 from secrets import randbits
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.files import sync_folder
 from pipeline.core.formatting import pluralize
-from pipeline.core.schema import Schema, csv_line
+from pipeline.core.schema import Schema
 from pipeline.data.loader import Counts
 from pipeline.observations import master_files as files
 from pipeline.observations.rewriting import line_batches, lines_at, write_changed, write_ordered
@@ -40,7 +38,6 @@ from pipeline.storage.ledger import Former, LogFile, MasterState, Span
 _LATE = np.uint64(1 << 31)  # added to places of lines that count after all others
 COPIED = 1 << 16  # rows at a time
 MAX_LOOKED_AT = 100
-_CELL = re.compile(rb'"(?:[^"]|"")*"|[^,]*')
 MAX_NAMED = 5  # clients named of those whose rows go
 
 History = Mapping[str, Sequence[Former]]  # all contents of each file on record, in their order
@@ -68,7 +65,9 @@ class Renewal(RowWriter):
         self._carried: dict[tuple[int, int], bytes] = {}  # texts by rows and hashes
         self._log_at: dict[int, int] = {}  # by the number of a content
         self._kept_reports: list[Content] = []  # until all rows are known
-        self._told: dict[int, list[bytes]] = {}  # lines of reports, by the number of a content
+        self._report_lines: dict[
+            int, list[bytes]
+        ] = {}  # lines of reports, by the number of a content
         self._log_name = f"{randbits(63):x}"
         self.seed = before.seed if before else randbits(63)
         super().__init__(files.next_path(path), schema)
@@ -113,11 +112,11 @@ class Renewal(RowWriter):
         if self._reports is None:
             self.keep(self._renewed(number, self._words(bad_at)[1], name))
         else:
-            told = self._resolved(states_by(self._lines(), self._schema, self.rows))
-            words = self._report_words(told, bad_at)
+            found = self._resolved(states_by(self._lines(), self._schema, self.rows))
+            words = self._report_words(found, bad_at)
             content = self._renewed(number, words, name, reports=True)
-            self._told[number] = self._reports
-            clients = told.clients(content.codes[content.identities != BAD] == NOBODY)
+            self._report_lines[number] = self._reports
+            clients = found.clients(content.codes[content.identities != BAD] == NOBODY)
             self.keep(content)
         self._settle()
         return Counts(
@@ -143,13 +142,17 @@ class Renewal(RowWriter):
     def _keep_reports(self) -> None:
         """Add the reports; those about observations that are gone are about none from now on."""
         low, base = keys_of(self._keys.low_words()), None
-        states = states_by(self._lines(), self._schema, self.rows) if self._told else None
+        states = states_by(self._lines(), self._schema, self.rows) if self._report_lines else None
         last = max((*self._log_at, *(content.number for content in self._kept_reports)), default=0)
         for content in self._kept_reports:
             codes, at = content.codes, np.flatnonzero(content.identities != BAD)
             codes[is_about(codes) & ~np.isin(keys_of(codes), low)] = BAD
-            if content.number in self._told and (codes == NOBODY).any() and states is not None:
-                self._reports = self._told[content.number]
+            if (
+                content.number in self._report_lines
+                and (codes == NOBODY).any()
+                and states is not None
+            ):
+                self._reports = self._report_lines[content.number]
                 words = self._report_words(self._resolved(states), [])
                 known = (codes[at] == NOBODY) & is_about(words[:, 1])
                 content.words[at[known]] = words[known]
@@ -168,8 +171,8 @@ class Renewal(RowWriter):
         if last.number == number and len(last.words) == len(words):
             places[:] = last.places  # of the same rows, even where the schema is another one
             if reports and last.reports:  # they stay with their observations
-                told = last.codes != NOBODY
-                content.codes[told] = last.codes[told]
+                stays = last.codes != NOBODY
+                content.codes[stays] = last.codes[stays]
             found += [(last.more_words, last.more_places)] if last.like(content) else []
         elif last.like(content):
             index = matched(content.identities, last.identities)
@@ -332,24 +335,3 @@ def rows_gone(renewal: Renewal, schema: Schema, size: int, rows: int) -> Gone:
 
 def _client(line: bytes) -> str:
     return next(csv.reader([line.decode(errors="replace")]))[0]
-
-
-def renamed(lines: Sequence[bytes], schema: Schema, others: dict[bytes, bytes]) -> list[bytes]:
-    """Lines of an earlier version, with the names of clients as they are written now.
-
-    Those that differ are added to `others`, empty for those that are no client any more.
-    """
-    canonical, kept = schema.canonical(schema.client), []
-    for line in lines:
-        cell = cast("re.Match[bytes]", _CELL.match(line))[0]
-        text = cell.decode()
-        name = text[1:-1].replace('""', '"') if text.startswith('"') else text
-        try:
-            now = csv_line((canonical(name),)).encode()
-        except ValueError:
-            others[cell] = b""
-            continue
-        if now != cell:
-            others[cell], line = now, now + line[len(cell) :]
-        kept.append(line)
-    return kept

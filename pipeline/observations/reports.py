@@ -81,10 +81,10 @@ def resolved(
     lines: Sequence[bytes], schema: Schema, known: ClientRows, sighted: Places
 ) -> Resolved:
     """Find the observations of reports, by the places of all latest sightings: (rows,)."""
-    told = reports(lines, schema)
-    clients = text_hashes(told.clients, known.seed)
-    rows = known.latest(clients, days_of(told.dates), sighted)
-    says = (told.outcomes != UNKNOWN) | (told.days != UNSAID)
+    said = reports(lines, schema)
+    clients = text_hashes(said.clients, known.seed)
+    rows = known.latest(clients, days_of(said.dates), sighted)
+    says = (said.outcomes != UNKNOWN) | (said.days != UNSAID)
     rows[~says] = -1
     identities = text_hashes(lines, known.seed)
-    return Resolved(rows, identities, told.outcomes, told.days, says, told.clients)
+    return Resolved(rows, identities, said.outcomes, said.days, says, said.clients)

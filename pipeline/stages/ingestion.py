@@ -17,6 +17,7 @@ from pipeline.data.input_files import FoundFile, list_input, natural
 from pipeline.data.loader import Sink, TakenFile, log_counts, take_in
 from pipeline.data.progress import progress
 from pipeline.observations.alike_names import warn_of_alike
+from pipeline.observations.earlier_names import renamed
 from pipeline.observations.master import open_master
 from pipeline.observations.master_files import (
     check_columns,
@@ -28,7 +29,7 @@ from pipeline.observations.master_files import (
     put_in_place,
 )
 from pipeline.observations.master_writer import NOTHING, MasterWriter
-from pipeline.observations.renewal import Gone, Renewal, renamed, rows_gone
+from pipeline.observations.renewal import Gone, Renewal, rows_gone
 from pipeline.observations.rewriting import line_batches
 from pipeline.observations.row_keys import loaded_keys
 from pipeline.observations.sightings import SightingsLog
