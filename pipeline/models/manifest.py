@@ -10,7 +10,6 @@ from pipeline.core.schema import Schema
 from pipeline.core.typed_json import from_json, is_printable
 
 LOGISTIC, BOOSTING, AUTO = "logistic", "boosting", "auto"
-BOOSTING_7 = "boosting_7"  # with half the leaves, which only `auto` chooses
 UNCALIBRATED, SIGMOID, ISOTONIC = "none", "sigmoid", "isotonic"
 HALF = 0.5  # the threshold of a classifier without one of its own
 
@@ -31,7 +30,7 @@ class Recipe:
     they were not made by time.
     """
 
-    kind: str = LOGISTIC  # or boosting, boosting_7
+    kind: str = LOGISTIC  # or boosting
     calibration: str = UNCALIBRATED  # or sigmoid, isotonic
     threshold: float = HALF  # clients at or above this risk are predicted to leave
     rule: str = "fixed"  # how the threshold was chosen: fixed, f1, or where a contact pays

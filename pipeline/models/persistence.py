@@ -52,11 +52,8 @@ ALLOWED = frozenset(
         "numpy.dtype",
         "numpy.float64",
         "numpy.ndarray",
-        "numpy.prod",
-        "numpy.take",
         "numpy._core.multiarray._reconstruct",
         "numpy._core.multiarray.scalar",
-        "numpy.clip",
         "numpy._core.numeric._frombuffer",
         "sklearn._loss._loss.CyHalfBinomialLoss",
         "sklearn._loss.link.Interval",
@@ -69,7 +66,6 @@ ALLOWED = frozenset(
         "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
         "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        "sklearn.impute._base.MissingIndicator",
         "sklearn.impute._base.SimpleImputer",
         "sklearn.isotonic.IsotonicRegression",
         "sklearn.linear_model._logistic.LogisticRegression",
@@ -78,7 +74,6 @@ ALLOWED = frozenset(
         "sklearn.preprocessing._data.StandardScaler",
         "sklearn.preprocessing._encoders.OneHotEncoder",
         "sklearn.preprocessing._encoders.OrdinalEncoder",
-        "sklearn.preprocessing._function_transformer.FunctionTransformer",
     }
 )
 

@@ -65,26 +65,23 @@ def baseline_row(manifest: ModelManifest) -> Row | None:
 def contributions(scorer: Scorer, rows: Features, usual: Row) -> np.ndarray:
     """What each feature adds to each row's log-odds: shape (features, rows), schema's order.
 
-    Those of a linear model add up, with the log-odds of the usual client, to the row's, if no
-    number is missing.
+    Those of a linear model add up, with the log-odds of the usual client, to the row's.
     """
-    if not isinstance(scorer, ByNumbers) or not isinstance(scorer.core, Linear):
-        return exchanged_contributions(scorer, rows, usual)
-    found = linear_contributions(scorer.core, rows, usual)
-    gaps = np.flatnonzero(np.isnan(rows.numbers).any(axis=1))  # there, weights are others
-    found[:, gaps] = exchanged_contributions(scorer, rows.at(gaps), usual)
-    return found
+    if isinstance(scorer, ByNumbers) and isinstance(scorer.core, Linear):
+        return linear_contributions(scorer.core, rows, usual)
+    return exchanged_contributions(scorer, rows, usual)
 
 
 def linear_contributions(linear: Linear, rows: Features, usual: Row) -> np.ndarray:
     """The same from a linear model's weights, at a tenth of the time of asking it again."""
     found = np.empty((len(usual.numbers) + len(usual.texts), len(rows)))
-    usually = linear.scaled(np.array(usual.numbers))
-    found[: len(usually)] = ((linear.scaled(rows.numbers) - usually) * linear.weights).T
+    numbers = np.where(np.isnan(rows.numbers), linear.medians, rows.numbers)
+    usually = np.where(np.isnan(usual.numbers), linear.medians, usual.numbers)
+    found[: len(usually)] = ((numbers - usually) / linear.scales * linear.weights).T
     columns = zip(linear.categories, rows.texts, usual.texts, strict=True)
-    for place, (words, values, usual_text) in enumerate(columns, len(usually)):
-        (base,) = words.parts([usual_text])
-        found[place] = np.array(words.parts(values)) - base
+    for place, (weights, values, usual_text) in enumerate(columns, len(usually)):
+        base = weights.get(usual_text, 0.0)
+        found[place] = [weights.get(value, 0.0) - base for value in values]
     return found
 
 

@@ -21,7 +21,6 @@ from pipeline.storage.trends import Check
 KINDS = {
     "logistic": "logistic regression on scaled numbers and one-hot categories",
     "boosting": "histogram gradient boosting of trees",
-    "boosting_7": "histogram gradient boosting of small trees, of up to 7 leaves",
 }
 CURVES = {
     "none": "none: it did not lower the cross-validated Brier score, or the rows were too few",
@@ -34,10 +33,8 @@ RULES = {
 }
 EVIDENCE = {
     "log_loss_logistic": "log loss, logistic regression",
-    "log_loss_boosting_7": "log loss, boosting of 7 leaves",
     "log_loss_boosting": "log loss, boosting",
-    "standard_error_boosting_7": "log loss, standard error of what 7 leaves gain",
-    "standard_error_boosting": "log loss, standard error of what more leaves gain",
+    "log_loss_standard_error": "log loss, standard error of the difference",
     "brier": "Brier score, uncalibrated",
     "brier_sigmoid": "Brier score, sigmoid calibration",
     "brier_isotonic": "Brier score, isotonic calibration",

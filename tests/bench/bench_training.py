@@ -32,7 +32,7 @@ def compared(config: Config, repeat: int) -> str:
     questions = {
         "train(): read, fit, check, save": lambda: train(config),
         READ: lambda: pd.read_csv(path, usecols=columns),
-        "fit": lambda: untrained_model("logistic", frame, schema).fit(features, outcomes),
+        "fit": lambda: untrained_model("logistic", schema).fit(features, outcomes),
     }
     found = interleaved(questions, repeat)
     lines = [

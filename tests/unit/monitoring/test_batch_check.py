@@ -125,7 +125,7 @@ def test_without_any_known_outcome_the_input_alone_is_judged(deployed: Sandbox) 
         ("lastmonth_activity", "drift"),
         ("lastyear_activity", "drift"),
         ("number_of_employees", "no drift"),
-        ("risk", "no drift"),  # it goes by the employees
+        ("risk", "drift"),
     ]
 
 
@@ -140,7 +140,11 @@ def test_input_drift_is_logged(deployed: Sandbox, caplog: pytest.LogCaptureFixtu
     found = judged(deployed, SHIFTED)
     result = [record.getMessage() for record in caplog.records if record.name == "fullprocess"]
     assert result == [f"input drift: {one.name}: {one.reason}" for one in found.drifted]
-    assert [one.feature for one in found.drifted] == ["lastmonth_activity", "lastyear_activity"]
+    assert [one.feature for one in found.drifted] == [
+        "lastmonth_activity",
+        "lastyear_activity",
+        "risk",
+    ]
 
 
 # the reference
