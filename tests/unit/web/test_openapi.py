@@ -370,6 +370,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def of_categories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     config = configured(tmp_path_factory.mktemp("of_categories"), OTHER_SCHEMAS[0])
     rows = [f"c{i},{i},{i % 7},{'ab'[i % 2]},{'xyz'[i % 3]},{i % 2}" for i in range(60)]
+    rows = [f"{row},m{i % 3},c{i}@example.org" for i, row in enumerate(rows)]
     with serving(deployed_with(config, rows)) as url:
         yield url
 
