@@ -180,7 +180,6 @@ def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withd
             raise RowsWouldGo("--withdraw", gone)
         state, spans = master.save()
         ledger.renew_files(history, [], [] if present else [name], spans, state)
-        ledger.report_again(history)
         finish(path, state)
     _write_records(config, history)
     return Withdrawal(name, present, gone, state.rows)

@@ -260,12 +260,6 @@ def mark(history: History, files: list[PendingFile], what: Literal["judged", "re
     )
 
 
-def report_again(history: History) -> None:
-    """Let the next run of the chain write its reports, though no file is new."""
-    last = "SELECT max(id) FROM files WHERE status = 'ingested'"
-    history.query(f"UPDATE files SET reported_at = NULL WHERE id = ({last})")
-
-
 def ingested_names(history: History) -> list[str]:
     """The names of all files that were taken in, each once, in order of ingestion."""
     rows = history.tuples(

@@ -123,13 +123,6 @@ def test_a_file_that_is_not_on_record_cannot_be_withdrawn(corrected: Sandbox) ->
     )
 
 
-def test_the_next_run_ranks_without_what_was_withdrawn(corrected: Sandbox) -> None:
-    judge_all(corrected)
-    ingest(corrected, "--withdraw", "a.csv", "--yes")
-    with History(corrected.config.history_path) as history:
-        assert (ledger.unjudged(history), len(ledger.unreported(history))) == ([], 1)
-
-
 def test_rows_that_wait_for_a_check_are_found_after_a_withdrawal(corrected: Sandbox) -> None:
     ingest(corrected, "--withdraw", "a.csv", "--yes")
     found = master(corrected)
