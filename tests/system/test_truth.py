@@ -306,7 +306,6 @@ def play(world: Sandbox, history: History) -> None:
 
 HISTORIES = {
     "as by default": (histories.histories(), 12, 100),
-    "with more": (histories.schemas().flatmap(histories.histories), 10, 60),
 }
 TIMES = [
     pytest.param(kind, examples, id=f"{kind}, {examples}", marks=[pytest.mark.slow] * slow)
