@@ -142,7 +142,9 @@ class Truth:
             rows = file.said(self.schema)
             if rows == self.held.get(name) and file.mtime == self.mtimes.get(name):
                 continue
-            held = Counter(self.held.get(name, []))
+            waiting = [line for line in self.lines if line.file == name and line.key == ""]
+            self.lines = [line for line in self.lines if line not in waiting]  # they are as new
+            held = Counter(self.held.get(name, [])) - Counter(line.said for line in waiting)
             seen = {} if rows[0].features else self._seen()
             for said in rows:
                 if held[said] > 0:  # it was there just before and keeps its place
@@ -155,10 +157,11 @@ class Truth:
         self._tell_again(folder)
 
     def _tell_again(self, folder: Mapping[str, File]) -> None:
-        """Reports of clients that were not known and are now count, if their file is there."""
+        """Reports of clients that were not known and are now count, if their file has them."""
         for name in sorted(folder, key=lambda name: (folder[name].mtime, natural(name))):
             seen = self._seen()
-            for line in [line for line in self.lines if line.file == name and line.key == ""]:
+            waiting = [line for line in self.lines if line.file == name and line.key == ""]
+            for line in [line for line in waiting if line.said in self.held[name]]:
                 if key := self._told_of(line.said, seen):
                     self.lines.remove(line)
                     self.lines.append(line._replace(key=key))

@@ -306,6 +306,7 @@ def play(world: Sandbox, history: History) -> None:
 
 HISTORIES = {
     "as by default": (histories.histories(), 12, 100),
+    "with more": (histories.schemas().flatmap(histories.histories), 10, 60),
 }
 TIMES = [
     pytest.param(kind, examples, id=f"{kind}, {examples}", marks=[pytest.mark.slow] * slow)
@@ -328,7 +329,7 @@ def test_random_histories(sandbox: Sandbox, kind: str, examples: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [kind for kind in SCHEMAS if kind != "full lists by time"])
+@pytest.mark.parametrize("kind", SCHEMAS)
 def test_a_year(sandbox: Sandbox, kind: str) -> None:
     schema = SCHEMAS[kind]
     configure(sandbox, schema)
