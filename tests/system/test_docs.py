@@ -301,9 +301,10 @@ def test_what_the_table_of_changes_names_is_in_the_files_beside_it() -> None:
 
 
 @pytest.fixture(scope="module")
-def server(checkout: Path) -> Iterator[str]:
-    run(checkout, "python fullprocess.py")
-    served = make_server("127.0.0.1", 0, create_app(load_config(checkout / "config.json")))
+def server(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    place = Path(shutil.copytree(checkout, tmp_path_factory.mktemp("served") / "project"))
+    run(place, "python fullprocess.py")
+    served = make_server("127.0.0.1", 0, create_app(load_config(place / "config.json")))
     thread = threading.Thread(target=served.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{served.server_port}"
