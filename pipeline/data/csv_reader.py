@@ -86,7 +86,7 @@ class Table:
             columns, optional = schema.report_columns, schema.report_columns[1:]
         self._check_header(header, columns, optional)
         self.header = header
-        self.columns, self.width, self._last_day = columns, len(header), last_day
+        self.width, self._last_day = len(header), last_day
         self._dated, self._days = schema.date, {schema.date, schema.left_on} - {""}
         self._picks = [
             (header.index(c) if c in header else None, c, schema.canonical(c)) for c in columns
@@ -229,11 +229,11 @@ class Table:
 def _is_report(header: Sequence[str], schema: Schema) -> bool:
     """Whether a file with this header has outcomes alone: a client, what became of it, no more."""
     names = {*header}
-    told = {*schema.report_columns} - {schema.client, schema.date}
+    outcomes = {*schema.report_columns} - {schema.client, schema.date}
     # a feature that is written otherwise makes it a client file that lacks a column
     spelt = {_LETTERS.sub("", name).casefold() for name in names}
     features = {_LETTERS.sub("", name).casefold() for name in schema.features}
-    return schema.client in names and bool(told & names) and not features & spelt
+    return schema.client in names and bool(outcomes & names) and not features & spelt
 
 
 def too_many_bad(bad: Sequence[BadRow], rows: int) -> str | None:

@@ -18,7 +18,16 @@ from pipeline.observations import master_files as files
 from pipeline.observations.rewriting import line_batches, lines_at, write_changed, write_ordered
 from pipeline.observations.row_keys import RowKeys
 from pipeline.observations.row_writer import RowWriter, renewer
-from pipeline.observations.rules import Lines, More, Outcomes, Places, content_of, more_of, parts_of
+from pipeline.observations.rules import (
+    Lines,
+    More,
+    Outcomes,
+    Places,
+    States,
+    content_of,
+    more_of,
+    parts_of,
+)
 from pipeline.observations.sightings import (
     BAD,
     NOBODY,
@@ -65,9 +74,7 @@ class Renewal(RowWriter):
         self._carried: dict[tuple[int, int], bytes] = {}  # texts by rows and hashes
         self._log_at: dict[int, int] = {}  # by the number of a content
         self._kept_reports: list[Content] = []  # until all rows are known
-        self._report_lines: dict[
-            int, list[bytes]
-        ] = {}  # lines of reports, by the number of a content
+        self._report_lines: dict[int, list[bytes]] = {}  # by the number of a content
         self._log_name = f"{randbits(63):x}"
         self.seed = before.seed if before else randbits(63)
         super().__init__(files.next_path(path), schema)
@@ -112,7 +119,7 @@ class Renewal(RowWriter):
         if self._reports is None:
             self.keep(self._renewed(number, self._words(bad_at)[1], name))
         else:
-            found = self._resolved(states_by(self._lines(), self._schema, self.rows))
+            found = self._resolved(self._states())
             words = self._report_words(found, bad_at)
             content = self._renewed(number, words, name, reports=True)
             self._report_lines[number] = self._reports
@@ -126,6 +133,10 @@ class Renewal(RowWriter):
 
     def _lines(self) -> Lines:
         return lines_of(self._log, self._keys)
+
+    def _states(self) -> States:
+        """By the lines so far."""
+        return states_by(self._lines(), self._schema, self.rows)
 
     def keep(self, content: Content) -> None:
         """Add the lines of a content, whose observations are among the rows, or will be."""
@@ -142,18 +153,13 @@ class Renewal(RowWriter):
     def _keep_reports(self) -> None:
         """Add the reports; those about observations that are gone are about none from now on."""
         low, base = keys_of(self._keys.low_words()), None
-        states = states_by(self._lines(), self._schema, self.rows) if self._report_lines else None
         last = max((*self._log_at, *(content.number for content in self._kept_reports)), default=0)
         for content in self._kept_reports:
             codes, at = content.codes, np.flatnonzero(content.identities != BAD)
             codes[is_about(codes) & ~np.isin(keys_of(codes), low)] = BAD
-            if (
-                content.number in self._report_lines
-                and (codes == NOBODY).any()
-                and states is not None
-            ):
-                self._reports = self._report_lines[content.number]
-                words = self._report_words(self._resolved(states), [])
+            self._reports = self._report_lines.get(content.number)
+            if self._reports is not None and (codes == NOBODY).any():
+                words = self._report_words(self._resolved(self._states()), [])
                 known = (codes[at] == NOBODY) & is_about(words[:, 1])
                 content.words[at[known]] = words[known]
                 content.places[at[known]] = fresh_places(last, 1) + _LATE + at[known].astype("<u8")

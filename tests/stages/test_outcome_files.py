@@ -14,6 +14,7 @@ DATED = {
     **{"client": "corporation", "outcome": "exited", "numeric": ["activity"]},
     **{"date": "day", "left_on": "until", "carry": ["manager"]},
 }
+DATED_HEADER = "corporation,day,activity,exited,until,manager\n"
 START = time.time() - 90 * 86400
 
 
@@ -56,9 +57,8 @@ def assert_rebuilt_alike(world: Sandbox) -> None:
 
 
 def test_an_outcome_is_reported_of_the_day_that_it_names_else_of_the_latest(dated: Sandbox) -> None:
-    header = "corporation,day,activity,exited,until,manager\n"
-    put(dated, "b.csv", f"{header}a,2026-02-01,2,,,Bo\nb,2026-02-01,2,,,Bo\n", 1)
-    put(dated, "a.csv", f"{header}a,2026-01-01,1,,,Ada\nb,2026-01-01,1,,,Ada\n", 2)
+    put(dated, "b.csv", f"{DATED_HEADER}a,2026-02-01,2,,,Bo\nb,2026-02-01,2,,,Bo\n", 1)
+    put(dated, "a.csv", f"{DATED_HEADER}a,2026-01-01,1,,,Ada\nb,2026-01-01,1,,,Ada\n", 2)
     ingested(dated)
     assert ranked(dated) == ["a 2026-02-01", "b 2026-02-01"]  # whatever came last
     put(dated, "said.csv", "corporation,day,exited\na,2026-01-01,1\nb,2026-01-15,1\nz,,1\n", 3)
@@ -76,8 +76,7 @@ def test_an_outcome_is_reported_of_the_day_that_it_names_else_of_the_latest(date
 
 
 def test_days_of_leaving_are_reported_and_corrected(dated: Sandbox) -> None:
-    header = "corporation,day,activity,exited,until,manager\n"
-    put(dated, "a.csv", f"{header}a,2026-01-01,1,,,Ada\nb,2026-01-01,1,,,Ada\n", 1)
+    put(dated, "a.csv", f"{DATED_HEADER}a,2026-01-01,1,,,Ada\nb,2026-01-01,1,,,Ada\n", 1)
     put(dated, "left.csv", "corporation,until\na,2026-01-20\nb,2026-01-20\n", 2)
     ingested(dated)
     put(dated, "left.csv", "corporation,until,exited\na,2026-01-21,\nb,,0\n", 3)
@@ -87,11 +86,10 @@ def test_days_of_leaving_are_reported_and_corrected(dated: Sandbox) -> None:
 
 
 def test_a_file_of_outcomes_that_grows_reports_what_is_new(dated: Sandbox) -> None:
-    header = "corporation,day,activity,exited,until,manager\n"
-    put(dated, "a.csv", f"{header}a,2026-01-01,1,,,Ada\nb,2026-01-01,1,,,Ada\n", 1)
+    put(dated, "a.csv", f"{DATED_HEADER}a,2026-01-01,1,,,Ada\nb,2026-01-01,1,,,Ada\n", 1)
     put(dated, "left.csv", "corporation,exited\na,1\n", 2)
     ingested(dated)
-    put(dated, "c.csv", f"{header}a,2026-01-31,1,,,Ada\n", 3)
+    put(dated, "c.csv", f"{DATED_HEADER}a,2026-01-31,1,,,Ada\n", 3)
     ingested(dated)
     assert ranked(dated) == ["a 2026-01-31", "b 2026-01-01"]  # a is back
     put(dated, "left.csv", "corporation,exited\na,1\nb,1\n", 4)
@@ -101,8 +99,7 @@ def test_a_file_of_outcomes_that_grows_reports_what_is_new(dated: Sandbox) -> No
 
 
 def test_taking_back_a_file_of_outcomes_takes_back_its_outcomes(dated: Sandbox) -> None:
-    header = "corporation,day,activity,exited,until,manager\n"
-    put(dated, "a.csv", f"{header}a,2026-01-01,1,,,Ada\nb,2026-01-01,1,,,Ada\n", 1)
+    put(dated, "a.csv", f"{DATED_HEADER}a,2026-01-01,1,,,Ada\nb,2026-01-01,1,,,Ada\n", 1)
     put(dated, "left.csv", "corporation,exited,until\na,1,\nb,,2026-01-05\n", 2)
     ingested(dated)
     assert ranked(dated) == []
@@ -113,15 +110,14 @@ def test_taking_back_a_file_of_outcomes_takes_back_its_outcomes(dated: Sandbox) 
 
 
 def test_what_travels_is_as_the_latest_sighting_has_it(dated: Sandbox) -> None:
-    header = "corporation,day,activity,exited,until,manager\n"
-    put(dated, "a.csv", f'{header}a,2026-01-01,1,,,Ada\nb,2026-01-01,1,0,,"Lind, A."\n', 1)
+    put(dated, "a.csv", f'{DATED_HEADER}a,2026-01-01,1,,,Ada\nb,2026-01-01,1,0,,"Lind, A."\n', 1)
     ingested(dated)
-    put(dated, "a.csv", f"{header}a,2026-01-01,1,,,Bo\nb,2026-01-01,1,0,,\n", 2)
+    put(dated, "a.csv", f"{DATED_HEADER}a,2026-01-01,1,,,Bo\nb,2026-01-01,1,0,,\n", 2)
     said = ingested(dated)
     assert "a.csv: 0 new of 2 rows, 2 of those before missing" in said
     assert rows(dated) == ["a,2026-01-01,1,,,Bo", "b,2026-01-01,1,0,,"]
     # a late outcome is no sighting, and tells nothing of who is responsible now
-    put(dated, "late.csv", f"{header}a,2026-01-01,1,0,,Cy\n", 3)
+    put(dated, "late.csv", f"{DATED_HEADER}a,2026-01-01,1,0,,Cy\n", 3)
     ingested(dated)
     assert rows(dated)[0] == "a,2026-01-01,1,0,,Bo"
     assert_rebuilt_alike(dated)
@@ -129,12 +125,11 @@ def test_what_travels_is_as_the_latest_sighting_has_it(dated: Sandbox) -> None:
 
 def test_rows_of_bad_days_and_of_days_to_come_are_set_aside(dated: Sandbox) -> None:
     dated.configure(format={"date": "%d.%m.%Y"})
-    header = "corporation,day,activity,exited,until,manager\n"
     written = time.strftime("%d.%m.%Y", time.localtime(START + 86400))
     later = time.strftime("%d.%m.%Y", time.localtime(START + 2 * 86400))
     days = [written] * 30 + ["31.02.2026", later]
     lines = "".join(f"c{i},{day},1,,,\n" for i, day in enumerate(days))
-    put(dated, "a.csv", header + lines, 0)
+    put(dated, "a.csv", DATED_HEADER + lines, 0)
     assert "a.csv: 30 new of 32 rows, 2 set aside" in ingested(dated)
     reasons = dated.config.rejectedrows_path.read_text()
     assert "day '31.02.2026' is not a date; expected one as %d.%m.%Y" in reasons
@@ -255,8 +250,8 @@ def test_columns_that_become_others_take_no_rows_away_unasked(listed: Sandbox) -
     put(listed, "left.csv", "corporation,exited\nclient00001,1\n", 2)
     put(listed, "2.csv", lines[1], 3)
     ingested(listed)
-    schema = {"client": "corporation", "outcome": "exited", "numeric": FEATURES[:2]}
-    listed.configure(schema={**schema, "numeric": FEATURES, "carry": ["manager"]})
+    schema = {"client": "corporation", "outcome": "exited", "numeric": FEATURES}
+    listed.configure(schema={**schema, "carry": ["manager"]})
     said = ingested(listed, "--rebuild")  # what travels may be lacking
     assert "1.csv lacks the column manager, which travels: it is empty" in said
     assert [row.split(",", 4)[4] for row in rows(listed)] == ["1,", ","]
