@@ -34,6 +34,7 @@ from pipeline.storage.ledger import MasterState
 _MAGIC = int.from_bytes(b"states02", "little")
 _HEAD = np.dtype("<u8")
 _WORDS = 4  # of the head: magic, id and size of the sightings they are made of, rows
+_AT_ONCE = 100_000  # states worked out at a time: of all of them there would be two
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,9 @@ def states_by(lines: Lines, schema: Schema, rows: int) -> States:
     first = firsts(lines)
     rest = np.ones(len(lines), np.bool_)
     rest[first] = False
-    states[lines.rows[first]] = states_after_first(lines.at(first))
+    for start in range(0, len(first), _AT_ONCE):
+        part = first[start : start + _AT_ONCE]
+        states[lines.rows[part]] = states_after_first(lines.at(part))
     if lines.reports is not None:
         # of an observation whose first sighting was taken back there may be reports before the next
         early = lines.places < states["sighted"][lines.rows]

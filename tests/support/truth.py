@@ -1,10 +1,11 @@
 """What the rules for observations and sightings make of the files: said plainly, to compare with.
 
 The model keeps every line that ever counted, in order, and reads all of them again for each
-answer. Tables are plain CSV in canonical form, nothing quoted, the columns in the order of the
+answer. Tables are plain CSV in canonical form, the columns in the order of the
 schema; those with no feature report outcomes. Places are indexes into the lines.
 """
 
+import csv
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from pipeline.core.schema import DEFAULT_SCHEMA, Schema
+from pipeline.core.schema import DEFAULT_SCHEMA, Schema, csv_line
 
 HEADER = DEFAULT_SCHEMA.header
 NEVER = -1
@@ -43,7 +44,7 @@ class Said(NamedTuple):
 class File(NamedTuple):
     """A file of the input folder: its time of change, in hours, and its text."""
 
-    mtime: int
+    mtime: float
     text: str
 
     @property
@@ -66,13 +67,13 @@ class File(NamedTuple):
         return [_said(self.header, line, schema) for line in self.lines]
 
 
-def file_of(mtime: int, lines: Iterable[str], header: str = HEADER) -> File:
+def file_of(mtime: float, lines: Iterable[str], header: str = HEADER) -> File:
     """A file with these lines under the header."""
     return File(mtime, "\n".join([header, *lines]) + "\n")
 
 
 def _said(header: str, line: str, schema: Schema) -> Said:
-    cells = dict(zip(header.split(","), line.split(","), strict=True))
+    cells = dict(zip(header.split(","), next(csv.reader([line])), strict=True))
     report = schema.features[0] not in cells
     outcome, left_on = cells.get(schema.outcome, ""), cells.get(schema.left_on, "")
     if report and not schema.has_outcome and not left_on:
@@ -130,7 +131,7 @@ class Truth:
     schema: Schema = DEFAULT_SCHEMA
     lines: list[Line] = field(default_factory=list)
     held: dict[str, list[Said]] = field(default_factory=dict)
-    mtimes: dict[str, int] = field(default_factory=dict)
+    mtimes: dict[str, float] = field(default_factory=dict)
     contents: list[Content] = field(default_factory=list)  # of client files: all, former too
 
     # --- what happens to files ---
@@ -203,7 +204,7 @@ class Truth:
 
     def _key(self, said: Said) -> str:
         date = [said.date] if self.schema.date else []
-        return ",".join([said.client, *date, *said.features])
+        return csv_line([said.client, *date, *said.features])
 
     def _seen(self) -> dict[str, list[tuple[str, int, str]]]:
         """Each client's observations: their date, place of the latest sighting, and key."""

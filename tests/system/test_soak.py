@@ -22,7 +22,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from sandbox import Sandbox
-from truth import File, Truth, file_of
+from truth import START, File, Truth, file_of
 
 from pipeline.core.schema import csv_line
 from pipeline.registry.releases import live_id, release_ids
@@ -157,7 +157,8 @@ class Expected:
 
     def _file(self, name: str) -> File:
         rows = canonical(self.folder[name][0]).itertuples(index=False, name=None)
-        return file_of((self.place / name).stat().st_mtime_ns, map(csv_line, rows))
+        hours = ((self.place / name).stat().st_mtime - START) / 3600
+        return file_of(hours, map(csv_line, rows))
 
     def ranked(self) -> set[str]:
         """The clients of the ranking, as a spreadsheet may see them."""
