@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import NamedTuple
 
 from pipeline.core.schema import DEFAULT_SCHEMA, Schema, csv_line
@@ -328,13 +329,14 @@ class Truth:
 Moment = tuple[str, int]  # a date, or "", and a place
 
 
-class FullList(NamedTuple):
+@dataclass(frozen=True)
+class FullList:
     """All observations on a list of all clients."""
 
     day: str
     keys: set[str]
 
-    @property
+    @cached_property
     def clients(self) -> set[str]:
         """The clients on it."""
         return {key.split(",")[0] for key in self.keys}
