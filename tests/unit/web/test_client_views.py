@@ -242,8 +242,7 @@ def table(rows: list[str], header: str = HEADER) -> bytes:
 
 
 def scored(world: Sandbox, content: bytes) -> list[ScoredRow]:
-    config = world.config
-    return score_file(content, live_of(world), config.schema, config.labels, config.reasons_from)
+    return score_file(content, live_of(world), world.config.schema, world.config.labels)
 
 
 def downloaded(rows: list[ScoredRow]) -> list[dict[str, str]]:
