@@ -1,8 +1,8 @@
 """What the rules for observations and sightings make of the files: said plainly, to compare with.
 
 The model keeps every line that ever counted, in order, and reads all of them again for each
-answer. Tables are plain CSV in canonical form, the columns in the order of the
-schema; those with no feature report outcomes. Places are indexes into the lines.
+answer. Tables are plain CSV in canonical form, the columns in the order of the schema; those with
+no feature report outcomes. Places are indexes into the lines.
 """
 
 import csv
@@ -339,7 +339,7 @@ class FullList:
     @cached_property
     def clients(self) -> set[str]:
         """The clients on it."""
-        return {key.split(",")[0] for key in self.keys}
+        return {cells[0] for cells in csv.reader(self.keys)}
 
     def lacks_most_of(self, other: "FullList") -> bool:
         """Whether more than half of the clients of another list are not on this one."""
