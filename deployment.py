@@ -11,9 +11,6 @@ from collections.abc import Sequence
 
 from pipeline import cli
 from pipeline.core.config import Config
-from pipeline.models.persistence import load_trained
-from pipeline.monitoring.metrics import evaluate
-from pipeline.observations.master import read_test_data
 from pipeline.registry.releases import (
     list_lines,
     list_releases,
@@ -21,7 +18,13 @@ from pipeline.registry.releases import (
     live_release,
     release_to_dict,
 )
-from pipeline.stages.deployment import deploy, recover_interrupted, rollback
+from pipeline.stages.deployment import (
+    deploy,
+    promote,
+    recover_interrupted,
+    rollback,
+    trained_and_evaluated,
+)
 from pipeline.storage.database import History
 
 RANKED_LATER = "it ranks the clients from the next batch on; `python reporting.py` does so at once"
@@ -37,17 +40,16 @@ def command(config: Config, history: History, args: argparse.Namespace) -> None:
     """Deploy or roll back, and print what came of it."""
     before = live_id(config.prod_deployment_path)
     recovered = recover_interrupted(config, history)
-    if args.rollback is None:
-        trained = load_trained(config.output_model_path, config.schema)
-        test = read_test_data(config.test_data_path, config.finaldata_path, config.schema, history)
-        evaluation = evaluate(trained.model, test, config.schema, trained.manifest.recipe.seed)
-        release = deploy(config, history, trained, evaluation).release
+    if args.promote:
+        release = promote(config, history).release
+    elif args.rollback is None:
+        release = deploy(config, history, *trained_and_evaluated(config, history)).release
     elif args.rollback == "" and recovered == "rollback":
         release = live_release(config.prod_deployment_path)  # what was asked for is done by now
     else:
         release = rollback(config, history, args.rollback or None)
     lines = [f"{config.shown(config.prod_deployment_path)}: {release.id} is live, F1 {release.f1}"]
-    if args.rollback is not None and release.id != before:
+    if (args.promote or args.rollback is not None) and release.id != before:
         lines.append(RANKED_LATER)
     cli.print_result(config, args, {"path": release.path, **release_to_dict(release)}, lines)
 
@@ -56,6 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage from the command line."""
     parser = cli.result_parser(__doc__)
     choice = parser.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--promote", action="store_true", help="put the challenger live that the gate held"
+    )
     choice.add_argument("--list", action="store_true", help="show the releases")
     choice.add_argument(
         "--rollback",

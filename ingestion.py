@@ -3,7 +3,8 @@
 Every .csv file of input_folder_path that is new, by name or content, is read into finaldata.csv.
 Rows that fail a check are set aside in rejectedrows.csv; a file that cannot be read as a client
 table, or of which more than a tenth is bad, is rejected whole. The files themselves stay where they
-are. Nothing that was taken in is taken back, unless --withdraw or --rebuild is given."""
+are. Nothing that was taken in is taken back, unless --withdraw or --rebuild is given. --accept lets
+a file count that is held back."""
 
 import argparse
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from pipeline import cli
 from pipeline.core.config import Config
 from pipeline.stages.ingestion import (
+    accept,
     check_accepted,
     ingest,
     ingestion_lines,
@@ -21,12 +23,19 @@ from pipeline.stages.ingestion import (
 )
 from pipeline.storage.database import History
 
+ACCEPTED_NEXT = "the next run of fullprocess.py judges it, and ranks by it"
+
 
 def command(config: Config, history: History, args: argparse.Namespace) -> None:
-    """Ingest, or withdraw, and print what came of it.
+    """Ingest, withdraw or accept, and print what came of it.
 
     Raises `RejectedError` if every new file is rejected.
     """
+    if args.accept is not None:
+        accept(history, args.accept)
+        result = {"name": args.accept}
+        cli.print_result(config, args, result, [f"{args.accept}: accepted; {ACCEPTED_NEXT}"])
+        return
     if args.withdraw is not None:
         done = withdraw(config, history, args.withdraw, yes=args.yes)
         cli.print_result(
@@ -50,7 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--withdraw",
         metavar="FILE",
         help="take back what only former contents of this file brought, or all that only it"
-        " brought if it is gone",
+        " brought if it is gone or held back",
+    )
+    how.add_argument(
+        "--accept",
+        metavar="FILE",
+        help="take this file as it is, though it is held back: it counts from the next run on",
     )
     parser.add_argument("--yes", action="store_true", help="do so although rows are lost by it")
     return cli.run_stage("ingestion", command, parser.parse_args(argv))

@@ -10,10 +10,13 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 
+import pandas as pd
+
 from pipeline import cli
 from pipeline.core.config import Config
+from pipeline.core.errors import DataError
 from pipeline.models.manifest import HALF, UNCALIBRATED
-from pipeline.observations.master import open_master
+from pipeline.observations.master import open_master, read_test_data
 from pipeline.stages.training import train
 from pipeline.storage.database import History
 
@@ -21,13 +24,21 @@ from pipeline.storage.database import History
 def command(config: Config, history: History, args: argparse.Namespace) -> None:
     """Train, and print what came of it."""
     rows = open_master(config.finaldata_path, config.schema, history)
-    manifest = train(config, history, rows).manifest
+    manifest = train(config, history, rows, _test_data(config, history)).manifest
     recipe, path = manifest.recipe, config.trainedmodel_path
     curve = "" if recipe.calibration == UNCALIBRATED else f", {recipe.calibration} calibration"
     line = "" if recipe.threshold == HALF else f", threshold {recipe.threshold:.4f}"
     made = f"{recipe.kind}{curve}{line}, trained on {manifest.rows:,} labelled rows"
     result = {"path": path, **asdict(manifest)}
     cli.print_result(config, args, result, [f"{config.shown(path)}: {made}"])
+
+
+def _test_data(config: Config, history: History) -> pd.DataFrame | None:
+    """The test data; None where there are none to read, as training can do without."""
+    try:
+        return read_test_data(config.test_data_path, config.finaldata_path, config.schema, history)
+    except DataError:
+        return None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

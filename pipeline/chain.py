@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,38 +17,52 @@ import pandas as pd
 
 from pipeline.core.config import Config
 from pipeline.core.formatting import Printer
+from pipeline.core.policy import DriftTest, Gate, Policy, changed_defaults
 from pipeline.data.frames import read_folder
 from pipeline.data.input_files import PendingFile
 from pipeline.data.outcomes import NO_DAY
+from pipeline.data.reference import Reference, reference_of
+from pipeline.models.cross_validation import labelled_rows
+from pipeline.models.estimators import risk_of
+from pipeline.models.recency import RECENT_LEAVERS, newest_holding
 from pipeline.models.training import fit_without
 from pipeline.monitoring import gate
 from pipeline.monitoring.batch_check import (
     Judgement,
+    Known,
+    age,
     all_learned,
+    few_rows,
     first_release,
+    held_back,
     judge_batch,
     judged,
     learned,
+    tell_news,
+    why_due,
 )
 from pipeline.monitoring.decisions import Decision, Verdict, decision_to_dict
 from pipeline.monitoring.metrics import Evaluation, PredictedRows, evaluate, predict_rows
 from pipeline.observations.master import Master, open_master
 from pipeline.pending import lacks_release, means_otherwise, nothing_new
 from pipeline.registry.live_model import Live, load_live
-from pipeline.registry.releases import live_id
+from pipeline.registry.releases import live_id, live_release
 from pipeline.stages import diagnostics, reporting
 from pipeline.stages.deployment import deploy, recover_interrupted
+from pipeline.stages.feeds import check_feeds
 from pipeline.stages.ingestion import Ingestion, ingest, ingestion_lines, ingestion_to_dict
 from pipeline.stages.reporting import Report
 from pipeline.stages.scoring import score
-from pipeline.stages.training import train
+from pipeline.stages.training import newest_date, rows_to_learn_from, train
 from pipeline.storage import ledger
 from pipeline.storage.database import History
 from pipeline.storage.records import (
     batch_scores,
+    last_challenged,
     prune,
     record_decision,
     record_drift,
+    record_expected,
     record_scores,
     recorded_run,
 )
@@ -63,6 +78,8 @@ from pipeline.web.api_client import (
 from pipeline.web.app import create_app
 
 log = logging.getLogger("fullprocess")
+
+MAX_RECENT_ROWS = 10_000  # of a recent batch: the profile of all would hardly differ
 
 
 @dataclass(frozen=True)
@@ -101,6 +118,7 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
     """
     with recorded_run(history, "fullprocess"):
         recover_interrupted(config, history)
+        _tell_of_defaults(config, history)
         ingestion = ingest(config, history)
         print_lines(ingestion_lines(config, ingestion))
         chain = _Chain(config, history)
@@ -117,6 +135,19 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
                 ledger.mark(history, pending, "reported")
         prune(history, config.keep_history_days)
     return Result(ingestion, decision, reports)
+
+
+def _tell_of_defaults(config: Config, history: History) -> None:
+    """Say once, where a model of an earlier version is live, what defaults are now."""
+    live = live_id(config.prod_deployment_path)
+    if not live or live_release(config.prod_deployment_path).model.left is not None:
+        return
+    if (changed := changed_defaults(config.policy)) and not ledger.told_of_defaults(history):
+        log.warning(
+            "the defaults of config.json have changed: %s; they apply from the next training on;"
+            " to keep a former one, set it",
+            changed,
+        )
 
 
 class _Chain:
@@ -154,17 +185,30 @@ class _Chain:
         The batch counts as judged only once all that is done: a run killed before leaves it to the
         next one.
         """
-        history, found = self._history, None
+        history, found, feeds = self._history, None, None
         batch = ledger.unjudged(history)
         if live_id(self._config.prod_deployment_path) is None or means_otherwise(self._config):
             decision = self._first_release(batch)
         else:
-            decision, found = self._check(batch)
+            feeds = check_feeds(history, self._rows, batch, self._live, self._evaluation)
+            self._rows = feeds.rows
+            if feeds.batch:
+                decision, found = self._check(list(feeds.batch))
+            else:
+                decision = held_back(batch, self._live.release, "; ".join(feeds.lines))
+            if feeds.batch and feeds.lines:
+                decision = replace(decision, reason="; ".join([*feeds.lines, decision.reason]))
         with history.transaction():
             decision_id = record_decision(history, decision)
             if found:
                 record_drift(history, decision_id, found.by_score, found.by_input)
+                record_expected(history, decision_id, found.expected)
+            if feeds:
+                feeds.record(history)
             ledger.mark(history, batch, "judged")
+            held = decision.verdict == Verdict.HELD
+            if not held and not (found and found.verdict.verdict == Verdict.NO_EVIDENCE):
+                ledger.mark(history, ledger.unscored(history), "scored")
         return decision
 
     def _first_release(self, batch: list[PendingFile]) -> Decision:
@@ -172,7 +216,7 @@ class _Chain:
 
         What is live is no champion: it answers another question.
         """
-        trained = train(self._config, self._history, self._rows)
+        trained = train(self._config, self._history, self._rows, self._test)
         evaluation = score(self._config, self._history, trained, self._test)
         self._live = deploy(self._config, self._history, trained, evaluation)
         self._evaluation = evaluation
@@ -185,47 +229,103 @@ class _Chain:
         fresh = [file for file in batch if not learned(file, release.model)]
         if not fresh:
             return all_learned(batch, release), None
-        rows = self._rows.brought_by(fresh)
-        new = predict_rows(self._live.model, rows, config.schema)
-        found = judge_batch(
-            release,
-            new,
-            self._evaluation.tested,
-            earlier=batch_scores(history, release.id),
-            policy=config.policy,
-            schema=config.schema,
-        )
+        new = self._predict(self._rows.brought_by(fresh))
+        unscored = {*ledger.unscored(history), *fresh}  # what is accepted now is still held there
+        waiting = sorted((f for f in unscored if not learned(f, release.model)), key=lambda f: f.id)
+        known = self._known(waiting, new if waiting == fresh else None)
+        policy = config.policy.of_few_rows if few_rows(release.model) else config.policy
+        found = judge_batch(release, new, known, policy=policy, schema=config.schema)
+        if found.drifted:
+            schema = config.schema
+            found = tell_news(found, new, self._recent(), self._live, policy=policy, schema=schema)
         if found.scores:
             record_scores(history, release.model.sha256, "new rows", found.scores)
-        decision = judged(batch, len(new.frame), release, found)
-        if why := found.why_retrain(config.policy.retrain_on):
-            return self._challenge(new, replace(decision, reason=why)), found
+        decision = judged(batch, len(new.frame), release, found, waiting)
+        today = newest_date(self._rows, history)
+        why = found.why_retrain(policy.retrain_on)
+        if not why and policy.drift_test == DriftTest.RANKING:
+            why = self._why_due(known, policy, today, decision.reason)
+        if why:
+            old = age(release.model, today) >= policy.retrain_after_days
+            decision = self._challenge(known, replace(decision, reason=why), policy, old=old)
         return decision, found
 
-    def _challenge(self, new: PredictedRows, found: Decision) -> Decision:
-        """Retrain on everything, compare on the same rows, and deploy what the gate lets pass."""
+    def _predict(self, rows: pd.DataFrame) -> PredictedRows:
+        return predict_rows(self._live.model, rows, self._config.schema)
+
+    def _known(self, waiting: list[PendingFile], predicted: PredictedRows | None) -> Known:
+        """What is known of the rows of these files and of those before, none learned from."""
+        history, release = self._history, self._live.release
+        scored = ledger.scored_since(history, release.model.trained_at)
+        earlier = [file for file in scored if not learned(file, release.model)]
+        before = self._rows.brought_by([*earlier, *waiting], but=waiting)
+        return Known(
+            waiting=predicted or self._predict(self._rows.brought_by(waiting)),
+            earlier=self._predict(labelled_rows(before, self._config.schema)),
+            test=self._evaluation.tested,
+            f1s=batch_scores(history, release.id),
+            files=(*earlier, *waiting),
+        )
+
+    def _why_due(self, known: Known, policy: Policy, today: date, reason: str) -> str | None:
+        """Why the live model is to be challenged whatever the verdict; None if it is not."""
+        release, outcome = self._live.release, self._config.schema.outcome
+        since = last_challenged(self._history, release.id)
+        rows = self._rows.brought_by([file for file in known.files if file.id > since])
+        left = int((rows[outcome] == 1).sum())
+        return why_due(release.model, policy, today=today, leavers=left, reason=reason)
+
+    def _recent(self) -> list[Reference]:
+        """The profiles of the batches judged last, as the live model predicts them."""
+        config, model, found = self._config, self._live.model, []
+        for files in ledger.recent_batches(self._history):
+            rows = self._rows.sample_of(files, MAX_RECENT_ROWS)
+            risk = risk_of(model, rows)
+            found.append(reference_of(rows, risk, config.schema, config.policy.seed))
+        return found
+
+    def _challenge(self, known: Known, found: Decision, policy: Policy, *, old: bool) -> Decision:
+        """Train anew, compare on the same rows, and deploy what the gate lets pass."""
         config, champion, on_test = self._config, self._live.release, self._evaluation.tested
-        trained = train(config, self._history, self._rows)
-        evaluation = score(config, self._history, trained, self._test)
+        history, rows, schema = self._history, self._rows, config.schema
+        of = rows_to_learn_from(config, history, rows, challenge=not few_rows(champion.model))
+        trained = train(config, history, rows, self._test, of)
+        evaluation = score(config, history, trained, self._test)
         if trained.manifest.sha256 == champion.model.sha256:
             return gate.same_model(found, champion)
+        new = known.waiting
+        if policy.gate in (Gate.EVIDENCE, Gate.MANUAL):
+            new = self._newest(known)
         # what stands in for the challenger is of its kind, without choosing anew
-        policy = replace(config.policy, model=trained.manifest.recipe.kind)
+        stand_in = replace(policy, model=trained.manifest.recipe.kind)
         compared = gate.compare(
-            lambda clients: fit_without(self._rows.training_data(without=clients), policy),
+            lambda clients: fit_without(
+                rows.training_data(of.rows if of else None, without=clients), stand_in
+            ),
             champion=on_test,
             challenger=evaluation.tested,
             new=new,
             gate=policy.gate,
             seed=policy.seed,
-            schema=config.schema,
+            schema=schema,
+            worth=policy.worth if policy.threshold == "value" else None,
+            old=old,
         )
+        model = trained.manifest.sha256
         if not compared.deploy:
-            return gate.challenged(found, champion, compared, None)
+            return gate.challenged(found, champion, compared, None, model)
         won = gate.challenge(compared, champion, found.reason)
-        self._live = deploy(config, self._history, trained, evaluation, won)
+        self._live = deploy(config, history, trained, evaluation, won)
         self._evaluation = evaluation
-        return gate.challenged(found, champion, compared, self._live.release)
+        return gate.challenged(found, champion, compared, self._live.release, model)
+
+    def _newest(self, known: Known) -> PredictedRows:
+        """Of the rows that the live model has not learned from, the newest with known outcomes."""
+        outcome = self._config.schema.outcome
+        rows = pd.concat([known.earlier.frame, known.waiting.labelled])
+        newest = rows.loc[self._rows.by_age(rows.index.to_numpy())]
+        outcomes = newest[outcome].to_numpy("float64")
+        return self._predict(newest.iloc[newest_holding(outcomes, RECENT_LEAVERS) :])
 
     def report(self, *, in_full: bool) -> Reports:
         """Write the reports; in full, ask the API and pip as well."""

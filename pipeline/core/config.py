@@ -47,6 +47,7 @@ OPTIONAL_KEYS = (
     "input",
     "absent",
     "labels",
+    "reasons_from",
     *POLICY_KEYS,
     "history_path",
     "keep_history_days",
@@ -117,6 +118,7 @@ class Config:
     keep_releases: int
     risk_bands: RiskBands
     labels: Mapping[str, str]  # what people call a column
+    reasons_from: tuple[str, ...]  # the features that may be reasons
     policy: Policy
     api_url: str | None
     heartbeat_url: str | None
@@ -176,6 +178,7 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
         keep_releases=reader.get("keep_releases", 5, whole_number(1)),
         risk_bands=_risk_bands(reader),
         labels=_labels(reader, schema),
+        reasons_from=_reasons_from(reader, schema),
         policy=read_policy(reader, schema.numeric),
         **{**production, **trial} if practice else production,
     )
@@ -310,6 +313,17 @@ def _labels(reader: ObjectReader, schema: Schema) -> dict[str, str]:
     given = {column: part.text(column) for column in part.values if column in known}
     labels = {column: column.replace("_", " ") for column in known}
     return labels | (DEFAULT_LABELS if schema.features == DEFAULT_SCHEMA.features else {}) | given
+
+
+def _reasons_from(reader: ObjectReader, schema: Schema) -> tuple[str, ...]:
+    """The features that may be reasons; all of them by default."""
+    named = reader.names("reasons_from", schema.features)
+    for unknown in sorted({*named} - {*schema.features}):
+        known = ", ".join(schema.features)
+        reader.problem("reasons_from", f'names "{unknown}", which is no feature; known are {known}')
+    if not named and schema.features:  # a schema without features is noted already
+        reader.problem("reasons_from", "names no feature: leave it out to give reasons from all")
+    return named
 
 
 def _risk_bands(reader: ObjectReader) -> RiskBands:

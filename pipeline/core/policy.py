@@ -1,6 +1,8 @@
 """What `config.json` decides: the model, the threshold, drift, redeployment."""
 
-from dataclasses import dataclass
+import json
+import re
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pipeline.core.config_reader import (
@@ -21,6 +23,7 @@ class DriftTest(StrEnum):
     PARAMETRIC = "parametric"
     NONPARAMETRIC = "nonparametric"
     BOOTSTRAP = "bootstrap"
+    RANKING = "ranking"
 
 
 class RetrainOn(StrEnum):
@@ -37,8 +40,11 @@ class Gate(StrEnum):
     NOT_WORSE = "not_worse"  # an F1 no lower than the champion's
     BETTER = "better"  # a difference whose 95 % interval is above zero
     ALWAYS = "always"
+    EVIDENCE = "evidence"  # of ROC AUC and log loss, or profit, on the newest rows
+    MANUAL = "manual"  # a person, who promotes it
 
 
+_LEARN_FROM = re.compile(r"auto|all|[1-9][0-9]{0,8} (days|rows)")
 MAX_AMOUNT = 1e15  # of a sum of money
 MAX_SEED = 2**32 - 1  # that scikit-learn takes
 AMOUNT = optional(number(lambda value: 0 < value < MAX_AMOUNT, "a number above 0"))
@@ -56,10 +62,20 @@ CHOICES = {
     "drift_test": member(DriftTest),
     "retrain_on": member(RetrainOn),
     "gate": member(Gate),
+    "retrain_after_days": whole_number(1, 36_600),
+    "learn_from": Kind(
+        lambda value: isinstance(value, str) and bool(_LEARN_FROM.fullmatch(value)),
+        '"auto", "all", or a number of days or rows, such as "180 days" or "50000 rows"',
+    ),
     "seed": whole_number(0, MAX_SEED),
 }
+MIN_ROWS = 100  # labelled: what is chosen, tuned or judged on fewer goes by noise
+MIN_OF_AN_OUTCOME = 20  # of these rows
 WORTH_KEYS = ("contact_cost", "client_value", "save_rate")
-POLICY_KEYS = ("model", "threshold", *WORTH_KEYS, "drift_test", "retrain_on", "gate", "seed")
+POLICY_KEYS = (
+    *("model", "threshold", *WORTH_KEYS, "drift_test", "retrain_on", "gate"),
+    *("retrain_after_days", "learn_from", "seed"),
+)
 
 
 @dataclass(frozen=True)
@@ -85,13 +101,43 @@ class Worth:
 class Policy:
     """The decisions left to the config, each with its default."""
 
-    model: str = "logistic"
-    threshold: float | str = 0.5
+    model: str = "auto"
+    threshold: float | str = "f1"
     worth: Worth = Worth()
-    drift_test: DriftTest = DriftTest.RAW
+    drift_test: DriftTest = DriftTest.RANKING
     retrain_on: RetrainOn = RetrainOn.SCORE
-    gate: Gate = Gate.NOT_WORSE
+    gate: Gate = Gate.EVIDENCE
+    retrain_after_days: int = 90
+    learn_from: str = "auto"
     seed: int = 0
+
+    @property
+    def of_few_rows(self) -> "Policy":
+        """What applies where few rows do not show how a model ranks: then its F1 decides."""
+        ranking, evidence = DriftTest.RANKING, Gate.EVIDENCE
+        return replace(
+            self,
+            drift_test=DriftTest.RAW if self.drift_test == ranking else self.drift_test,
+            gate=Gate.NOT_WORSE if self.gate == evidence else self.gate,
+        )
+
+
+def enough_rows(rows: int, left: int) -> bool:
+    """Whether so many labelled rows, of which so many left, are enough to choose or tune by."""
+    return rows >= MIN_ROWS and MIN_OF_AN_OUTCOME <= left <= rows - MIN_OF_AN_OUTCOME
+
+
+FORMER_DEFAULTS = {"model": "logistic", "threshold": 0.5, "drift_test": "raw", "gate": "not_worse"}
+
+
+def changed_defaults(policy: Policy) -> str:
+    """The keys at a default that was another one in an earlier version, with both; or nothing."""
+    default = Policy()
+    return ", ".join(
+        f'"{key}": {json.dumps(getattr(default, key))} (it was {json.dumps(former)})'
+        for key, former in FORMER_DEFAULTS.items()
+        if getattr(policy, key) == getattr(default, key)
+    )
 
 
 def read_policy(reader: ObjectReader, numeric: tuple[str, ...]) -> Policy:

@@ -18,9 +18,10 @@ from sklearn.pipeline import Pipeline
 from pipeline.models.cross_validation import Folds
 from pipeline.models.estimators import Model
 from pipeline.models.manifest import ISOTONIC, SIGMOID, UNCALIBRATED
+from pipeline.models.model_parts import MAX_LOG_ODDS
 
 MIN_CALIBRATED_ROWS = 100  # labelled; fewer cannot show whether calibration helps
-MIN_ISOTONIC_ROWS = 1_000  # labelled; on fewer, a curve of free shape fits the noise
+MIN_ISOTONIC_LEAVERS = 500  # on fewer, a curve of free shape fits the noise
 
 
 class Calibrator(Protocol):
@@ -57,7 +58,7 @@ def calibrate(folds: Folds, scores: np.ndarray) -> Calibration:
     risk: np.ndarray = expit(scores)
     if len(scores) < MIN_CALIBRATED_ROWS:
         return Calibration(UNCALIBRATED, None, risk, {})
-    method = method_for(len(scores))
+    method = method_for(folds.outcomes)
     curved = cross_calibrated(folds, scores, method)
     evidence = {
         "brier": float(brier_score_loss(folds.outcomes, risk)),
@@ -78,24 +79,42 @@ def _is_falling(calibrator: Calibrator) -> bool:
     return isinstance(calibrator, _SigmoidCalibration) and calibrator.a_ >= 0
 
 
-def method_for(rows: int) -> str:
-    """The kind of curve for this number of labelled rows: `sigmoid` or `isotonic`."""
-    return SIGMOID if rows < MIN_ISOTONIC_ROWS else ISOTONIC
+def method_for(outcomes: np.ndarray) -> str:
+    """The kind of curve for rows of these outcomes, shape (rows,): `sigmoid` or `isotonic`."""
+    return SIGMOID if outcomes.sum() < MIN_ISOTONIC_LEAVERS else ISOTONIC
 
 
 def fitted_calibrator(method: str, scores: np.ndarray, outcomes: np.ndarray) -> Calibrator:
-    """The curve from log-odds (rows,) to the probability of the outcome 1.
+    """The curve from log-odds (rows,) to the probability of the outcome 1, which rises strictly.
 
     Sources: Platt, Probabilistic Outputs for Support Vector Machines, 1999 (`sigmoid`); Zadrozny
     and Elkan, Transforming Classifier Scores into Accurate Multiclass Probability Estimates, KDD
     2002 (`isotonic`).
     """
-    calibrator: Calibrator = (
-        _SigmoidCalibration()
-        if method == SIGMOID
-        else IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
-    ).fit(scores, outcomes)
-    return calibrator
+    if method == ISOTONIC:
+        return _isotonic(scores, outcomes)
+    curve: Calibrator = _SigmoidCalibration().fit(scores, outcomes)
+    return curve
+
+
+def _isotonic(scores: np.ndarray, outcomes: np.ndarray) -> Calibrator:
+    """Straight lines between the middles of the steps of isotonic regression.
+
+    So clients of one step differ in risk as in score. Source: Jiang and others, Smooth Isotonic
+    Regression, AMIA Summits on Translational Science 2011, with lines in place of cubic curves.
+    Steps lie between Platt's targets in place of 0 and 1, so that the lines beyond the first and
+    the last rise too.
+    """
+    steps = IsotonicRegression().fit(scores, outcomes).predict(scores)
+    # rounded, as the last digits make two steps of one
+    risks, step = np.unique(steps.round(12), return_inverse=True)
+    middles = np.bincount(step, weights=scores) / np.bincount(step)
+    left = outcomes.sum()
+    lowest, highest = 1 / (len(outcomes) - left + 2), (left + 1) / (left + 2)
+    points = [middles[0] - MAX_LOG_ODDS, *middles, middles[-1] + MAX_LOG_ODDS]
+    heights = [0.0, *(lowest + (highest - lowest) * risks), 1.0]
+    curve: Calibrator = IsotonicRegression(out_of_bounds="clip").fit(points, heights)
+    return curve
 
 
 def cross_calibrated(folds: Folds, scores: np.ndarray, method: str) -> np.ndarray:

@@ -10,6 +10,7 @@ from pipeline.core.schema import Schema
 from pipeline.core.typed_json import from_json, is_printable
 
 LOGISTIC, BOOSTING, AUTO = "logistic", "boosting", "auto"
+BOOSTING_7 = "boosting_7"  # with half the leaves, which only `auto` chooses
 UNCALIBRATED, SIGMOID, ISOTONIC = "none", "sigmoid", "isotonic"
 HALF = 0.5  # the threshold of a classifier without one of its own
 
@@ -30,13 +31,14 @@ class Recipe:
     they were not made by time.
     """
 
-    kind: str = LOGISTIC  # or boosting
+    kind: str = LOGISTIC  # or boosting, boosting_7
     calibration: str = UNCALIBRATED  # or sigmoid, isotonic
     threshold: float = HALF  # clients at or above this risk are predicted to leave
     rule: str = "fixed"  # how the threshold was chosen: fixed, f1, or where a contact pays
     seed: int = 0
     evidence: dict[str, float] = field(default_factory=dict)
     chosen_since: str = ""
+    recent: bool = False  # whether it learned from the newest rows only
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class ModelManifest:
     """What a model is, and what it was trained on.
 
     `usual` holds the median or most frequent category of each feature in the training data, NaN as
-    None; it is empty in manifests of older versions.
+    None; it is empty in manifests of older versions. `warnings` are sentences about the training.
     """
 
     sha256: str
@@ -64,6 +66,9 @@ class ModelManifest:
     self_check: SelfCheck
     recipe: Recipe = field(default_factory=Recipe)
     usual: tuple[float | str | None, ...] = ()
+    left: int | None = None  # of its rows those whose clients left; None in older manifests
+    data_until: str = ""  # the newest day of data or files when it was trained
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise `ValueError` if the values do not fit each other, or a text cannot be shown."""

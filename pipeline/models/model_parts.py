@@ -9,7 +9,9 @@ import numpy as np
 from pipeline.models.manifest import ISOTONIC, SIGMOID
 
 # what looking for a part that a model does not have may raise
-PUT_TOGETHER_DIFFERENTLY = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+PUT_TOGETHER_DIFFERENTLY = (
+    *(AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError),
+)
 MAX_LOG_ODDS = 700  # beyond it a risk is 0 or 1 to the last digit, and exp overflows
 
 
@@ -30,8 +32,8 @@ def pipeline_parts(model: Any) -> tuple[dict[str, Any], Any]:
 
     Raises any of `PUT_TOGETHER_DIFFERENTLY` for any other model.
     """
-    columns, classifier = model[0], model[1]
-    if len(model) != 2 or list(classifier.classes_) != [0, 1]:
+    columns, classifier = model["columns"], model[-1]
+    if len(model) > 3 or list(classifier.classes_) != [0, 1]:
         raise ValueError("it is another pipeline")
     return {name: part for name, part, _ in columns.transformers_}, classifier
 

@@ -52,8 +52,11 @@ ALLOWED = frozenset(
         "numpy.dtype",
         "numpy.float64",
         "numpy.ndarray",
+        "numpy.prod",
+        "numpy.take",
         "numpy._core.multiarray._reconstruct",
         "numpy._core.multiarray.scalar",
+        "numpy.clip",
         "numpy._core.numeric._frombuffer",
         "sklearn._loss._loss.CyHalfBinomialLoss",
         "sklearn._loss.link.Interval",
@@ -66,6 +69,7 @@ ALLOWED = frozenset(
         "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
         "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.impute._base.MissingIndicator",
         "sklearn.impute._base.SimpleImputer",
         "sklearn.isotonic.IsotonicRegression",
         "sklearn.linear_model._logistic.LogisticRegression",
@@ -74,6 +78,7 @@ ALLOWED = frozenset(
         "sklearn.preprocessing._data.StandardScaler",
         "sklearn.preprocessing._encoders.OneHotEncoder",
         "sklearn.preprocessing._encoders.OrdinalEncoder",
+        "sklearn.preprocessing._function_transformer.FunctionTransformer",
     }
 )
 
@@ -94,10 +99,13 @@ def save_model(
     risk: np.ndarray,
     recipe: Recipe,
     last_file: int,
+    data_until: str = "",
+    warned: tuple[str, ...] = (),
 ) -> TrainedModel:
     """Write a model, its manifest and its reference into a folder.
 
-    `data` are the rows it was fitted on; `risk`, of any length, the risks of such rows.
+    `data` are the rows it was fitted on; `risk`, of any length, the risks of such rows; `warned`
+    is what the training warns of.
     """
     content = pickled(model)
     usual = usual_row(data.frame, data.schema)
@@ -112,6 +120,9 @@ def save_model(
         self_check=_self_check(model, data.frame[list(data.schema.features)].head(CHECKED_ROWS)),
         recipe=recipe,
         usual=_without_nan([*usual.numbers, *usual.texts]),
+        left=data.left,
+        data_until=data_until,
+        warnings=warned,
     )
     reference = to_builtins(reference_of(data.frame, risk, data.schema, recipe.seed))
     write_atomic(folder / MODEL, content)

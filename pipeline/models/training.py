@@ -1,6 +1,7 @@
 """Fitting a model: its kind, calibration and threshold chosen on rows it has not learned from."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,13 +9,13 @@ import pandas as pd
 from sklearn.dummy import DummyClassifier
 
 from pipeline.core.errors import ModelError
-from pipeline.core.policy import Policy
+from pipeline.core.policy import Policy, enough_rows
 from pipeline.core.schema import Schema
 from pipeline.core.threads import threads_for
 from pipeline.models.calibration import calibrate
 from pipeline.models.cross_validation import Split, TrainingData, split_of
 from pipeline.models.estimators import Model, fit_model, risk_of
-from pipeline.models.manifest import AUTO, BOOSTING, HALF, LOGISTIC, Recipe
+from pipeline.models.manifest import AUTO, BOOSTING, BOOSTING_7, HALF, LOGISTIC, Recipe
 from pipeline.models.threshold import f1_threshold, value_threshold, with_threshold
 
 log = logging.getLogger("training")
@@ -37,12 +38,14 @@ def fit(data: TrainingData, policy: Policy) -> Fitted:
     """Choose out of fold on the sample, and fit what was chosen on all labelled rows.
 
     Of dated rows the newest are chosen on, by models of older ones, if there are enough of both. If
-    the sample has too few clients of one outcome for folds, nothing is chosen: the model is
-    logistic unless the policy says boosting, uncalibrated, with 0.5 in place of a tuned threshold.
-    Raises `ModelError` unless both outcomes occur.
+    the sample has too few rows or clients of one outcome, nothing is chosen: the model is logistic
+    unless the policy says boosting, uncalibrated, with 0.5 in place of a tuned threshold. Raises
+    `ModelError` unless both outcomes occur.
     """
     _check_outcomes(data)
-    split = split_of(data.sample, data.schema, policy.seed)
+    outcomes = data.sample[data.schema.outcome]
+    enough = enough_rows(len(outcomes), int(outcomes.sum()))
+    split = split_of(data.sample, data.schema, policy.seed) if enough else None
     if split is None:
         return _without_folds(data, policy)
     recipe, scores = _chosen(split, data.schema, policy)
@@ -71,8 +74,9 @@ def fit_without(data: TrainingData, policy: Policy) -> Model | None:
         return None
     if 0 < data.left < data.rows:
         return fit(data, policy).model
-    features = data.frame[list(data.schema.features)].head(1)
-    model: Model = DummyClassifier(strategy="most_frequent").fit(features, [int(data.left > 0)])
+    two_rows = data.frame[list(data.schema.features)].iloc[[0, 0]]
+    constant = DummyClassifier(strategy="constant", constant=int(data.left > 0))
+    model: Model = constant.fit(two_rows, [0, 1])  # it knows both, and so their probabilities
     return model
 
 
@@ -86,8 +90,8 @@ def _check_outcomes(data: TrainingData) -> None:
 
 
 def _without_folds(data: TrainingData, policy: Policy) -> Fitted:
-    log.info("too few clients of one outcome to cross-validate: nothing is tuned or calibrated")
-    kind = BOOSTING if policy.model == BOOSTING else LOGISTIC
+    log.info("too few clients, or of one outcome: nothing is chosen, tuned or calibrated")
+    kind = LOGISTIC if policy.model == AUTO else policy.model
     threshold, rule = _threshold(policy, data.frame)
     threshold = threshold or HALF
     recipe = Recipe(kind=kind, threshold=threshold, rule=rule, seed=policy.seed)
@@ -97,22 +101,14 @@ def _without_folds(data: TrainingData, policy: Policy) -> Fitted:
 
 def _chosen(split: Split, schema: Schema, policy: Policy) -> tuple[Recipe, np.ndarray]:
     """The kind of model, and the out-of-fold log-odds by models of it of each scored row."""
-    kinds = (LOGISTIC, BOOSTING) if policy.model == AUTO else (policy.model,)
+    kinds = (LOGISTIC, BOOSTING_7, BOOSTING) if policy.model == AUTO else (policy.model,)
     scores = {kind: _out_of_fold(kind, split, schema, policy.seed) for kind in kinds}
     recipe = Recipe(kind=policy.model, seed=policy.seed)
     if policy.model != AUTO:
         return recipe, scores[recipe.kind]
-    found = select(split.scored.outcomes, split.scored.clients, scores[LOGISTIC], scores[BOOSTING])
-    evidence = {
-        "log_loss_logistic": found.logistic,
-        "log_loss_boosting": found.boosting,
-        "log_loss_standard_error": found.standard_error,
-    }
-    log.info(
-        "%s: log loss %.4f logistic, %.4f boosting, standard error of the difference %.4f",
-        *(found.kind, found.logistic, found.boosting, found.standard_error),
-    )
-    return replace(recipe, kind=found.kind, evidence=evidence), scores[found.kind]
+    found = select(split.scored.outcomes, split.scored.clients, scores)
+    log.info("%s: out of fold, %s", found.kind, found)
+    return replace(recipe, kind=found.kind, evidence=found.evidence), scores[found.kind]
 
 
 def _out_of_fold(kind: str, split: Split, schema: Schema, seed: int) -> np.ndarray:
@@ -136,34 +132,47 @@ def _threshold(policy: Policy, frame: pd.DataFrame) -> tuple[float | None, str]:
 
 @dataclass(frozen=True)
 class Selection:
-    """Logistic regression and boosting on the same rows: their mean out-of-fold log loss."""
+    """The kind of model that was chosen, and the mean out-of-fold log loss of each, in nats.
 
-    logistic: float
-    boosting: float
-    standard_error: float  # of the difference
+    Beside each but the first is the standard error of its difference from the best before.
+    """
+
+    kind: str
+    losses: dict[str, float]
+    standard_errors: dict[str, float]
 
     @property
-    def kind(self) -> str:
-        """Boosting, if it is better by more than the standard error; else the simpler one."""
-        better = self.logistic - self.boosting > self.standard_error
-        return BOOSTING if better else LOGISTIC
+    def evidence(self) -> dict[str, float]:
+        """The figures as a recipe keeps them."""
+        found = {f"log_loss_{kind}": loss for kind, loss in self.losses.items()}
+        errors = self.standard_errors.items()
+        return found | {f"standard_error_{kind}": error for kind, error in errors}
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {figure:.4f}" for name, figure in self.evidence.items())
 
 
 def select(
-    outcomes: np.ndarray, clients: np.ndarray, logistic: np.ndarray, boosting: np.ndarray
+    outcomes: np.ndarray, clients: np.ndarray, scores: Mapping[str, np.ndarray]
 ) -> Selection:
-    """Compare the out-of-fold log-odds of both kinds; every array has the shape (rows,).
+    """Choose by the out-of-fold log-odds of each kind, simplest first; arrays of shape (rows,).
 
-    `clients` numbers the client of each row: the rows of one client are not independent, so the
-    standard error is that of sums by client. Sources: the rule of one standard error, Breiman,
-    Friedman, Olshen and Stone, Classification and Regression Trees, 1984, 3.4.3; the error of
-    clustered rows, Cameron and Miller, Journal of Human Resources 50(2), 2015.
+    One is chosen that is better, by more than the standard error, than the best before. `clients`
+    numbers the client of each row: the rows of one client are not independent, so the standard
+    error is that of sums by client. Sources: the rule of one standard error, Breiman, Friedman,
+    Olshen and Stone, Classification and Regression Trees, 1984, 3.4.3; the error of clustered rows,
+    Cameron and Miller, Journal of Human Resources 50(2), 2015.
     """
-    losses = [_log_losses(outcomes, scores) for scores in (logistic, boosting)]
-    difference = losses[0] - losses[1]
-    by_client = np.bincount(clients, weights=difference - difference.mean())
-    error = float(np.sqrt((by_client**2).sum()) / len(difference))
-    return Selection(float(losses[0].mean()), float(losses[1].mean()), error)
+    losses = {kind: _log_losses(outcomes, of_kind) for kind, of_kind in scores.items()}
+    best, *others = losses
+    errors = {}
+    for kind in others:
+        difference = losses[best] - losses[kind]
+        by_client = np.bincount(clients, weights=difference - difference.mean())
+        errors[kind] = float(np.sqrt((by_client**2).sum()) / len(difference))
+        if difference.mean() > errors[kind]:
+            best = kind
+    return Selection(best, {kind: float(found.mean()) for kind, found in losses.items()}, errors)
 
 
 def _log_losses(outcomes: np.ndarray, scores: np.ndarray) -> np.ndarray:

@@ -3,21 +3,31 @@
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 
 from pipeline.core.errors import ReleaseError
-from pipeline.core.policy import Policy, RetrainOn
+from pipeline.core.policy import Policy, RetrainOn, enough_rows
 from pipeline.core.schema import Schema
 from pipeline.data.input_files import PendingFile
 from pipeline.data.reference import Reference, reference_from_json
 from pipeline.models.manifest import REFERENCE, ModelManifest
 from pipeline.monitoring import sentences
-from pipeline.monitoring.bootstrap import Predictions
-from pipeline.monitoring.decisions import Action, Decision, FeatureDrift, ScoreDrift, Verdict
+from pipeline.monitoring.decisions import (
+    Action,
+    Decision,
+    FeatureDrift,
+    News,
+    ScoreDrift,
+    Verdict,
+)
+from pipeline.monitoring.expected_scores import ExpectedOfBatch, expected_of_batch
 from pipeline.monitoring.input_drift import compare_input
-from pipeline.monitoring.metrics import PredictedRows
+from pipeline.monitoring.input_news import with_news
+from pipeline.monitoring.metrics import PredictedRows, Tested
 from pipeline.monitoring.score_drift import Evidence, check_scores
 from pipeline.monitoring.scores import Scores
+from pipeline.registry.live_model import Live
 from pipeline.registry.releases import Release
 
 log = logging.getLogger("fullprocess")
@@ -28,14 +38,18 @@ class Judgement:
     """The results of all drift checks of a batch.
 
     `verdict` is that of the drift test that decides by the config; `labelled` counts the rows with
-    a known outcome, and `scores` are those of these rows, if there are any.
+    a known outcome on which there was no verdict before, and `scores` are those of these rows, if
+    there are any; `new_labelled` counts those of the batch. `expected` are the scores that the
+    risks let expect.
     """
 
     verdict: ScoreDrift
     labelled: int
+    new_labelled: int
     scores: Scores | None
     by_score: tuple[ScoreDrift, ...]
     by_input: tuple[FeatureDrift, ...]
+    expected: tuple[ExpectedOfBatch, ...] = ()
 
     @property
     def drifted(self) -> tuple[FeatureDrift, ...]:
@@ -51,47 +65,81 @@ class Judgement:
             return sentences.INPUT_DRIFT.format(
                 reason=reason, features=", ".join(found.name for found in self.drifted)
             )
-        if retrain_on == RetrainOn.NEW_DATA and self.labelled:
-            return sentences.NEW_OUTCOMES.format(reason=reason, rows=self.labelled)
+        if retrain_on == RetrainOn.NEW_DATA and self.new_labelled:
+            return sentences.NEW_OUTCOMES.format(reason=reason, rows=self.new_labelled)
         return None
 
 
-def judge_batch(
-    release: Release,
-    new: PredictedRows,
-    test: Predictions,
-    *,
-    earlier: Sequence[float],
-    policy: Policy,
-    schema: Schema,
-) -> Judgement:
-    """Check a batch by its scores, where outcomes are known, and by its input.
+@dataclass(frozen=True)
+class Known:
+    """The rows with a known outcome that a model is judged by: it has learned from none.
 
-    `new` are the rows that the live model was not trained on, `test` the labelled test data, both
-    as it predicts them; `earlier` is its F1 on earlier batches.
+    `waiting` are the labelled rows on which there was no verdict yet, those of the batch among
+    them; `earlier` those on which there was one, and `test` the test data. `f1s` are the F1 on
+    earlier batches.
     """
-    scores = new.tested.scores if len(new.labelled) else None
+
+    waiting: PredictedRows
+    earlier: PredictedRows
+    test: Tested
+    f1s: Sequence[float]
+    files: tuple[PendingFile, ...] = ()  # that brought these rows
+
+
+def judge_batch(
+    release: Release, new: PredictedRows, known: Known, *, policy: Policy, schema: Schema
+) -> Judgement:
+    """Check a batch by scores, where outcomes are known, and by its input.
+
+    `new` are the rows of the batch that the live model was not trained on, as it predicts them.
+    """
+    waiting = known.waiting
+    scores = waiting.tested.scores if len(waiting.labelled) else None
     evidence = Evidence(
-        new=new.tested,
+        new=waiting.tested,
         new_f1=scores.f1 if scores else None,
         deployed_f1=release.f1,
-        earlier=[release.f1, *earlier],
-        test=test,
+        earlier=[release.f1, *known.f1s],
+        test=known.test,
+        before=known.test.with_others(known.earlier.tested),
     )
     by_score = check_scores(evidence, policy.seed)
     reference = read_reference(release)
     if reference is None:
         log.warning("%s", sentences.NO_REFERENCE.format(release=release.id, name=REFERENCE))
-    judged = Judgement(
+    return Judgement(
         verdict=next(found for found in by_score if found.test == policy.drift_test),
-        labelled=len(new.labelled),
+        labelled=len(waiting.labelled),
+        new_labelled=len(new.labelled),
         scores=scores,
         by_score=by_score,
         by_input=compare_input(reference, new.frame, new.risk, schema) if reference else (),
+        expected=expected_of_batch(
+            *(new.risk, new.tested.risk, scores, release.model.recipe.threshold, policy.seed)
+        ),
     )
-    for found in judged.drifted:
-        log.warning("input drift: %s: %s", found.name, found.reason)
-    return judged
+
+
+def tell_news(
+    found: Judgement,
+    new: PredictedRows,
+    recent: Sequence[Reference],
+    live: Live,
+    *,
+    policy: Policy,
+    schema: Schema,
+) -> Judgement:
+    """The judgement of a batch with what is news of its input, which is logged as warnings.
+
+    `recent` are profiles of recent batches; without any, all that has drifted is new.
+    """
+    reference = None if recent else read_reference(live.release)
+    before = [reference] if reference else recent
+    by_input = with_news(found.by_input, new, before, live.model, schema, policy.seed)
+    for one in by_input:
+        if one.news == News.TOLD:
+            log.warning("input drift: %s: %s", one.name, sentences.told(one))
+    return replace(found, by_input=by_input)
 
 
 def read_reference(release: Release) -> Reference | None:
@@ -144,8 +192,54 @@ def all_learned(batch: Sequence[PendingFile], release: Release) -> Decision:
     )
 
 
-def judged(batch: Sequence[PendingFile], rows: int, release: Release, found: Judgement) -> Decision:
-    """A batch that was judged by this number of rows, before any challenge."""
+def held_back(batch: Sequence[PendingFile], release: Release, reason: str) -> Decision:
+    """A batch all of whose files look like a broken feed."""
+    return Decision(
+        files=_names(batch),
+        release=release.id,
+        deployed_f1=release.f1,
+        verdict=Verdict.HELD,
+        action=Action.KEPT,
+        reason=reason,
+    )
+
+
+def why_due(
+    model: ModelManifest, policy: Policy, *, today: date, leavers: int, reason: str
+) -> str | None:
+    """Why a model is to be challenged whatever the verdict: it is old, or much is new.
+
+    `today` is the newest day of the data, `leavers` counts those since it was trained or challenged
+    last.
+    """
+    if age(model, today) >= policy.retrain_after_days:
+        return sentences.OLD_MODEL.format(reason=reason, days=policy.retrain_after_days)
+    if model.left and leavers * 2 >= model.left:
+        return sentences.NEW_LEAVERS.format(reason=reason, new=leavers, learned=model.left)
+    return None
+
+
+def age(model: ModelManifest, today: date) -> int:
+    """How many days the newest data are newer than those it learned from."""
+    return (today - date.fromisoformat((model.data_until or model.trained_at)[:10])).days
+
+
+def few_rows(model: ModelManifest) -> bool:
+    """Whether it learned from too few rows for more than an F1."""
+    return not enough_rows(model.rows, model.rows // 2 if model.left is None else model.left)
+
+
+def judged(
+    batch: Sequence[PendingFile],
+    rows: int,
+    release: Release,
+    found: Judgement,
+    waiting: Sequence[PendingFile],
+) -> Decision:
+    """A batch that was judged by this number of rows, before any challenge.
+
+    `waiting` are the files whose rows its scores are of.
+    """
     return Decision(
         files=_names(batch),
         rows=rows,
@@ -157,6 +251,8 @@ def judged(batch: Sequence[PendingFile], rows: int, release: Release, found: Jud
         action=Action.KEPT,
         reason=found.verdict.reason,
         drift_test=found.verdict.test,
+        first_file=min(file.id for file in waiting),
+        last_file=max(file.id for file in waiting),
     )
 
 

@@ -16,8 +16,10 @@ each resample weighs the rows anew: 300 times, and from a third of a million row
 `sample_weight` of scikit-learn's scores.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -68,7 +70,7 @@ def difference_of_samples(new: Predictions, test: Predictions, seed: int) -> Dif
     random = np.random.default_rng(seed)
     resampled = [f1_of(resampled_confusions(sample, random)) for sample in (new, test)]
     observed = [float(f1_of(confusion_of(sample))) for sample in (new, test)]
-    return _difference(observed[0] - observed[1], resampled[0] - resampled[1])
+    return difference_within(observed[0] - observed[1], resampled[0] - resampled[1])
 
 
 def paired_difference(
@@ -89,7 +91,7 @@ def paired_difference(
     observed = np.bincount(cells, minlength=8).reshape(2, 2, 2)
     # axes at the end: outcome, champion, challenger; the model left out is summed over
     scored, value = (f1_of(t.sum(-2)) - f1_of(t.sum(-1)) for t in (resampled, observed))
-    return _difference(float(value), scored)
+    return difference_within(float(value), scored)
 
 
 def confusion_of(sample: Predictions) -> np.ndarray:
@@ -117,7 +119,8 @@ def interval_of(resampled: np.ndarray, level: float = LEVEL) -> Interval:
     return Interval(float(low), float(high))
 
 
-def _difference(value: float, resampled: np.ndarray) -> Difference:
+def difference_within(value: float, resampled: np.ndarray) -> Difference:
+    """A difference with the interval of its resamples, of shape (resamples,)."""
     interval = interval_of(resampled)
     return Difference(value, interval.low, interval.high)
 
@@ -174,17 +177,13 @@ def _of_counts(sample: Predictions, random: np.random.Generator) -> dict[str, In
 def _of_risks(
     sample: Predictions, risk: np.ndarray, random: np.random.Generator
 ) -> dict[str, Interval | None]:
-    order = np.argsort(-risk, kind="stable")
+    order, ends = sorted_by_risk(risk)
     risk, outcomes = risk[order], np.asarray(sample.outcomes, dtype="float64")[order]
-    # numbered in this order, the weights of most rows lie side by side
-    codes, names = pd.factorize(sample.clients[order], use_na_sentinel=False)
-    clients, ends = len(names), np.append(np.flatnonzero(np.diff(risk)), len(risk) - 1)
     of_truth = np.clip(np.where(outcomes == 1, risk, 1 - risk), MIN_RISK, 1 - MIN_RISK)
     losses = np.stack([-np.log(of_truth), (risk - outcomes) ** 2])
     found = []
-    for _ in range(min(MAX_WEIGHTED, max(MIN_WEIGHTED, ROWS_WEIGHTED // len(risk)))):
-        drawn = random.integers(clients, size=clients)
-        weights = np.bincount(drawn, minlength=clients).astype("float64")[codes]
+    # numbered in this order, the weights of most rows lie side by side
+    for weights in islice(resampled_weights(sample.clients[order], random), 1, None):
         ranks = rank_scores(outcomes, weights, ends)
         found.append([*ranks, *(losses @ weights / weights.sum())])
     scores = ("roc_auc", "average_precision", "log_loss", "brier")
@@ -192,6 +191,21 @@ def _of_risks(
         name: None if np.isnan(values).all() else interval_of(values[~np.isnan(values)])
         for name, values in zip(scores, np.transpose(found), strict=True)
     }
+
+
+def sorted_by_risk(risk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The order of falling risk, and the last place there of each different one."""
+    order = np.argsort(-risk, kind="stable")
+    return order, np.append(np.flatnonzero(np.diff(risk[order])), len(risk) - 1)
+
+
+def resampled_weights(clients: np.ndarray, random: np.random.Generator) -> Iterator[np.ndarray]:
+    """How often each row is in each resample of clients: shape (rows,); first each once."""
+    codes, names = pd.factorize(clients, use_na_sentinel=False)
+    yield np.ones(len(codes))
+    for _ in range(min(MAX_WEIGHTED, max(MIN_WEIGHTED, ROWS_WEIGHTED // len(codes)))):
+        drawn = random.integers(len(names), size=len(names))
+        yield np.bincount(drawn, minlength=len(names)).astype("float64")[codes]
 
 
 def rank_scores(outcomes: np.ndarray, weights: np.ndarray, ends: np.ndarray) -> tuple[float, float]:

@@ -19,6 +19,7 @@ class Verdict(StrEnum):
     DRIFT = "drift"
     NO_DRIFT = "no drift"
     NO_EVIDENCE = "not enough evidence"
+    HELD = "held back"  # of a batch that looks like a broken feed
     NOTHING_DEPLOYED = "nothing deployed"  # of a batch before the first release
 
 
@@ -34,6 +35,7 @@ class ChallengeOutcome(StrEnum):
 
     WON = "won"  # by the challenger, which was deployed
     LOST = "lost"
+    HELD = "held"  # for somebody to promote the challenger
     SAME_MODEL = "same model"  # retraining gave the live model again
 
 
@@ -44,6 +46,14 @@ class Cause(StrEnum):
     DISTRIBUTION = "distribution"  # by a test of two samples
     MISSING = "missing"  # share of missing values
     UNSEEN = "unseen"  # share of categories that the training data do not have
+
+
+class News(StrEnum):
+    """What is new of a feature that has drifted: only the first calls for attention."""
+
+    TOLD = "told"  # unlike each recent batch, and it changes the risk
+    KNOWN = "known"  # as in a recent batch
+    SLIGHT = "slight"  # unlike each of them, but it hardly changes the risk
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,8 @@ class FeatureDrift:
     `rows` are those of the batch. Shares are parts of 1: `missing` in the batch and before,
     `unseen` of rows with a category that the training data do not have. P-values are corrected for
     all those of the batch; 0.05 and less is evident. None: undefined for this kind, or too few
-    rows. `causes` are empty unless it has drifted.
+    rows. `causes` are empty unless it has drifted. `effect` is the relative change of the mean risk
+    of the batch that is due to it, of what is unlike each recent batch.
     """
 
     feature: str
@@ -90,6 +101,8 @@ class FeatureDrift:
     verdict: Verdict = Verdict.NO_EVIDENCE
     reason: str = ""
     causes: tuple[Cause, ...] = ()
+    news: News | None = None  # None if it has not drifted
+    effect: float | None = None
 
     @property
     def name(self) -> str:
@@ -118,8 +131,13 @@ class Decision:
     difference_low: float | None = None
     difference_high: float | None = None
     challenge: ChallengeOutcome | None = None  # None if there was none
+    challenger: str | None = None  # its SHA-256
+    compared: str = "{}"  # a JSON object of numbers by name, where the gate goes by evidence
+    first_file: int | None = None  # of the contents whose rows the scores are of: the ids of the
+    last_file: int | None = None  # first and the last
 
 
 def decision_to_dict(decision: Decision) -> dict[str, Any]:
     """A decision as JSON types."""
-    return {**asdict(decision), "files": json.loads(decision.files)}
+    found = asdict(decision)
+    return found | {key: json.loads(found[key]) for key in ("files", "compared")}

@@ -25,6 +25,15 @@ class Tested(Predictions):
 
     risk: np.ndarray = field(kw_only=True)
 
+    def with_others(self, others: "Tested") -> "Tested":
+        """These rows, then others."""
+        return Tested(
+            **{
+                name: np.concatenate([getattr(self, name), getattr(others, name)])
+                for name in ("outcomes", "predicted", "clients", "risk")
+            }
+        )
+
     @property
     def both(self) -> bool:
         """Whether both outcomes occur: otherwise there is no curve."""

@@ -1,6 +1,6 @@
 """Drift tests on scores: does the live model still do as well as when it was deployed?
 
-Every check gives the verdicts of all four:
+Every check gives the verdicts of all five:
 
     raw            the F1 on the new rows is lower than the deployed one
     parametric     it is more than 2 standard deviations below the mean of earlier scores
@@ -8,10 +8,14 @@ Every check gives the verdicts of all four:
                    (Tukey, Exploratory Data Analysis, 1977, chapter 2)
     bootstrap      the 95 % interval of the F1 on the new rows minus that on the test data is
                    below zero (`pipeline.monitoring.bootstrap`)
+    ranking        the 95 % interval of the ROC AUC on the new rows minus that on test data and
+                   earlier batches is below zero, or that of the log loss, as a part of what the
+                   share of leavers alone gives, is above (`pipeline.monitoring.risk_differences`)
 
 Raw ignores chance. Parametric and nonparametric estimate the scatter from earlier scores, provided
 that their batches were about as large as this one; smaller batches scatter further. Bootstrap
-estimates it from the rows themselves.
+and ranking estimate it from the rows themselves. An F1 of 0 is no good result, whatever test there
+is: of many leavers it is drift, of few no evidence.
 
 `python -m tests.bench.bench_drift` measures how often each test is wrong; the minimum numbers below
 are derived from it.
@@ -19,7 +23,7 @@ are derived from it.
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +31,8 @@ from pipeline.core.policy import DriftTest
 from pipeline.monitoring import sentences
 from pipeline.monitoring.bootstrap import Predictions, difference_of_samples
 from pipeline.monitoring.decisions import ScoreDrift, Verdict
+from pipeline.monitoring.metrics import Tested
+from pipeline.monitoring.risk_differences import of_samples
 
 MAX_DEVIATIONS = 2.0
 MAX_RANGES = 1.5
@@ -41,6 +47,8 @@ MIN_EARLIER_SCORES = 5
 # of 0 and the interval no length: with a minimum of 1, bootstrap alarms in 16 % of unchanged
 # batches of 8 rows, and as often in those of 25 where 5 % leave; with 5, in 3 % and less.
 MIN_LEAVERS = 5
+# For ranking, clients of either outcome in each of the two samples.
+MIN_RANKED = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,23 +58,34 @@ class Evidence:
     `new` and `test` are the live model's predictions of new rows and of test data with a known
     outcome. `new_f1` is the F1 of `new`, None if undefined; `deployed_f1` the score the model was
     deployed with. `earlier` holds that score and the live model's F1 on each earlier batch, in any
-    order.
+    order. `before` are its predictions of the test data and of earlier batches together.
     """
 
-    new: Predictions
+    new: Tested
     new_f1: float | None
     deployed_f1: float
     earlier: Sequence[float]
     test: Predictions
+    before: Tested
 
 
 def check_scores(evidence: Evidence, seed: int) -> tuple[ScoreDrift, ...]:
-    """The verdicts of all four tests, in the order of `DriftTest`."""
-    return (
+    """The verdicts of all five tests, in the order of `DriftTest`."""
+    found = (
         raw(evidence),
         parametric(evidence),
         nonparametric(evidence),
         bootstrap(evidence, seed),
+        ranking(evidence, seed),
+    )
+    left = len(set(evidence.new.clients[evidence.new.outcomes == 1]))
+    if evidence.new_f1 != 0 or not left:
+        return found
+    verdict = Verdict.DRIFT if left >= MIN_RANKED else Verdict.NO_EVIDENCE
+    reason = sentences.NAMES_NOBODY.format(left=left)
+    return tuple(
+        replace(one, verdict=verdict, reason=reason) if one.verdict == Verdict.NO_DRIFT else one
+        for one in found
     )
 
 
@@ -123,6 +142,20 @@ def bootstrap(evidence: Evidence, seed: int) -> ScoreDrift:
     return _found(DriftTest.BOOTSTRAP, verdict, reason, evidence, numbers)
 
 
+def ranking(evidence: Evidence, seed: int) -> ScoreDrift:
+    """Drift if the 95 % interval of the ROC AUC, or of the log loss, is worse than before.
+
+    Each finds a change in 2.5 % of unchanged batches, both together in at most 5 %.
+    """
+    numbers = {"earlier_rows": float(len(evidence.before.outcomes))}
+    if lack := _lack_of_rows(evidence) or _lack_of_ranked(evidence):
+        return _found(DriftTest.RANKING, Verdict.NO_EVIDENCE, lack, evidence, numbers)
+    found = of_samples(evidence.new, evidence.before, seed)
+    verdict = Verdict.DRIFT if found.worse() else Verdict.NO_DRIFT
+    numbers |= found.numbers()
+    return _found(DriftTest.RANKING, verdict, sentences.ranking(found), evidence, numbers)
+
+
 def _against(
     test: DriftTest, evidence: Evidence, limit: float, name: str, numbers: dict[str, float]
 ) -> ScoreDrift:
@@ -163,4 +196,14 @@ def _lack_of_leavers(evidence: Evidence) -> str:
         left = len(set(sample.clients[sample.outcomes == 1]))
         if left < MIN_LEAVERS:
             return sentences.too_few(f"clients who left in the {name}", left, MIN_LEAVERS)
+    return ""
+
+
+def _lack_of_ranked(evidence: Evidence) -> str:
+    before = "test data and earlier batches"
+    for sample, name in ((evidence.new, "new rows"), (evidence.before, before)):
+        for outcome, who in ((1, "left"), (0, "stayed")):
+            clients = len(set(sample.clients[sample.outcomes == outcome]))
+            if clients < MIN_RANKED:
+                return sentences.too_few(f"clients who {who} in the {name}", clients, MIN_RANKED)
     return ""

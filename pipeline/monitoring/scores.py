@@ -12,6 +12,7 @@ SCORE_NAMES = {  # what people call each score
     "log_loss": "log loss",
     "brier": "Brier score",
 }
+EXPECTED_SCORES = ("f1", "average_precision", "roc_auc")  # what risks alone let expect
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,15 @@
 """The sentences of drift checks and decisions, made of verdicts and numbers."""
 
+from typing import TYPE_CHECKING
+
 from pipeline.core.policy import Gate
 from pipeline.monitoring.decisions import Cause, FeatureDrift
 
+if TYPE_CHECKING:
+    from pipeline.monitoring.bootstrap import Difference
+    from pipeline.monitoring.risk_differences import RiskDifference
+
+MODELS_OWN = "the deployed model's"
 TEST_NAMES = {"ks": "Kolmogorov-Smirnov", "chi2": "chi-squared"}
 # on the input of a batch and on what was done with it; to be filled in by `format`
 NO_REFERENCE = "release {release} has no {name}: its input is not compared"
@@ -13,12 +20,26 @@ OTHER_MEANING = (
 ALREADY_TRAINED = "release {release} was trained on these files already"
 SAME_MODEL = "{reason}; retraining on all rows gives the same model: {release} stays live"
 # why the live model is challenged, beside the verdict on its scores
+HELD_BACK = "{name} is held back: {reason}"
+ACCEPTED = (
+    "{names} are accepted: {batches:,} batches of {days:,} days look the same ({reason}), so the"
+    " world has changed"
+)
 INPUT_DRIFT = "{reason}; input drift in {features}"
 NEW_OUTCOMES = "{reason}; {rows:,} new rows with a known outcome"
+NAMES_NOBODY = "F1 on the new rows is 0: of {left:,} clients who left none was named"
+OLD_MODEL = "{reason}; the model has learned nothing newer than {days} days"
+TOO_FEW_TO_COMPARE = (
+    "fewer than {needed} clients who left, or who stayed, among the newest rows: the challenger"
+    " cannot be compared"
+)
+NEW_LEAVERS = "{reason}; {new:,} more clients left than the {learned:,} it learned from"
 _GATE_RULES = {
     Gate.NOT_WORSE: "",
     Gate.BETTER: ", which must be above zero",
     Gate.ALWAYS: ", and it goes live in any case",
+    Gate.EVIDENCE: "",
+    Gate.MANUAL: "",
 }
 
 
@@ -52,6 +73,24 @@ def f1_difference(value: float, low: float, high: float) -> str:
     )
 
 
+def ranking(found: "RiskDifference") -> str:
+    """How a model ranks new rows, beside test data and earlier batches, with the intervals."""
+    return (
+        f"on the new rows {_differences(found, 'on test data and earlier batches')}:"
+        f" {'worse' if found.worse() else 'no worse'}"
+    )
+
+
+def _differences(found: "RiskDifference", other: str) -> str:
+    auc, loss = found.by_auc, found.by_log_loss
+    return (
+        f"ROC AUC is {found.auc:.3f}, {other} {found.auc_before:.3f} (95 % interval of the"
+        f" difference {auc.low:+.3f} to {auc.high:+.3f}), and log loss"
+        f" {found.log_loss:.3f} of what the share of leavers alone gives, {other}"
+        f" {found.log_loss_before:.3f} ({loss.low:+.3f} to {loss.high:+.3f})"
+    )
+
+
 def feature_reason(found: FeatureDrift) -> str:
     """Why a feature has drifted or not, by its causes and numbers."""
     psi, limit = f"PSI {found.psi or 0:.3f}", f"its limit {found.psi_limit or 0:.3f}"
@@ -66,6 +105,48 @@ def feature_reason(found: FeatureDrift) -> str:
         Cause.UNSEEN: f"{_percent(found.unseen)} in categories that the training data lack",
     }
     return "; ".join(parts[cause] for cause in found.causes)
+
+
+def told(found: FeatureDrift) -> str:
+    """How a feature has drifted, and what is new of it."""
+    effect = found.effect or 0
+    how = f"{'raises' if effect > 0 else 'lowers'} the mean risk by {_percent(abs(effect))}"
+    return f"{found.reason}; new: unlike each recent batch, and {how}"
+
+
+def constant(column: str, value: float | str, share: float, before: float) -> str:
+    """That a column has one value, or none."""
+    what = f"{value:,g}" if isinstance(value, float) else value
+    return f"column {column} is {what} in {_percent(share)} of rows, before in {_percent(before)}"
+
+
+def factor(column: str, value: float, rows: int) -> str:
+    """That the values of a column are in other units."""
+    return f"column {column} is {value:,.4g} times what it was (median of {rows:,} clients)"
+
+
+def shift(column: str, value: float, rows: int) -> str:
+    """That the values of a column are higher or lower by a like amount."""
+    return f"column {column} is {value:+,.4g} beside what it was (median of {rows:,} clients)"
+
+
+def jump(what: str, now: float, before: float, clients: int) -> str:
+    """That the risks of the clients known before are far higher."""
+    them = f"the {clients:,} clients there were before"
+    if what == "contact":
+        return f"{_percent(now)} of {them} would be contacted, before {_percent(before)}"
+    return f"the mean risk of {them} would be {_percent(now)}, before {_percent(before)}"
+
+
+def inverted(
+    rows: int, left: float, usual_left: float, auc: float, usual_auc: float, high: float
+) -> str:
+    """That outcomes fit better the other way round."""
+    return (
+        f"its outcomes look inverted: of {rows:,} labelled rows {_percent(left)} left, usually"
+        f" {_percent(usual_left)}; AUC {auc:.2f} (95 % interval up to {high:.2f}), usually"
+        f" {usual_auc:.2f}"
+    )
 
 
 def _percent(share: float | None) -> str:
@@ -85,7 +166,33 @@ def comparison(
     )
 
 
-def challenged(reason: str, compared: str, deployed: str | None, champion: str) -> str:
+def evidence(
+    found: "RiskDifference",
+    profit: "Difference | None",
+    by_f1: str,
+    on_test: float | None,
+    evident: bool,
+) -> str:
+    """Both models on the newest rows; `on_test` is how much worse the challenger is there."""
+    parts = [f"on the newest rows the challenger's {_differences(found, MODELS_OWN)}"]
+    if profit:
+        parts.append(
+            f"it earns {profit.value:+.2f} a row by whom it contacts ({profit.low:+.2f} to"
+            f" {profit.high:+.2f})"
+        )
+    if on_test is not None:
+        parts.append(
+            f"its ROC AUC on the test data is lower by {-on_test:.3f}, so twice the evidence is"
+            " needed"
+        )
+    return "; ".join([*parts, by_f1, f"the evidence is {'' if evident else 'not '}for it"])
+
+
+def challenged(
+    reason: str, compared: str, deployed: str | None, champion: str, held: bool = False
+) -> str:
     """Why the live model was challenged, the comparison, and how it ended."""
     outcome = f"deployed {deployed}" if deployed else f"{champion} stays live"
+    if held:
+        outcome += "; `python deployment.py --promote` puts the challenger live"
     return f"{reason}; {compared}: {outcome}"

@@ -56,6 +56,31 @@ def lists_by_file(
     return found
 
 
+def renumbered(lists: Sequence[FullList], rows: NDArray[np.int64]) -> list[FullList]:
+    """Lists by the places that these rows, in order, have among themselves; others are on none."""
+    found = []
+    for each in lists:
+        at = np.searchsorted(rows, each.rows)
+        there = at < len(rows)
+        there[there] = rows[at[there]] == each.rows[there]
+        found.append(replace(each, rows=at[there]))
+    return found
+
+
+def in_part(
+    lists: Sequence[FullList], counts: NDArray[np.bool_], unread: "pd.Series[str]"
+) -> list[FullList]:
+    """Lists without the rows that do not count; on the dates `unread` any client may be on one."""
+    days = set(days_of(unread).tolist())
+    found = []
+    for each in lists:
+        rows = each.rows[counts[each.rows]]
+        if len(rows):
+            more = REJECTED if each.day in days else each.unread
+            found.append(FullList(each.day, rows, more))
+    return found
+
+
 def _joined(parts: dict[str, FullList]) -> FullList:
     lists = list(parts.values())
     rows = np.concatenate([each.rows for each in lists])

@@ -4,7 +4,8 @@ import csv
 import io
 import logging
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,15 @@ from pipeline.observations.master_files import (
     is_earlier,
 )
 from pipeline.storage.database import History
-from pipeline.storage.ledger import ListedFile, MasterState, listed_files, master_state
+from pipeline.storage.ledger import (
+    LeftOut,
+    ListedFile,
+    MasterState,
+    held_contents,
+    left_out,
+    listed_files,
+    master_state,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,10 +38,11 @@ if TYPE_CHECKING:
     from pipeline.data.outcomes import FullList
     from pipeline.models.cross_validation import TrainingData
     from pipeline.observations.lists import Believed
-    from pipeline.observations.rules import States
+    from pipeline.observations.rules import Lines, States
 
 log = logging.getLogger("ranking")
 
+NOTHING = LeftOut()
 MAX_CLIENT_ROWS = 100
 SEARCH_BLOCK = 1 << 18  # bytes; small enough for a processor's cache
 
@@ -49,12 +59,24 @@ class ClientRows:
 
 @dataclass(frozen=True)
 class Master:
-    """The rows of `finaldata.csv` that are on record, and what is known of their clients."""
+    """The rows of `finaldata.csv` that are on record, and what is known of their clients.
+
+    What only contents that are left out say of them is not known: rows that nothing else has
+    brought are in no frame.
+    """
 
     path: Path
     schema: Schema
     on_record: MasterState
     files: tuple[ListedFile, ...] = ()  # those that full lists are made of
+    left_out: LeftOut = NOTHING
+
+    def without(self, others: LeftOut) -> "Master":
+        """The same rows, where other contents are left out than here."""
+        other = replace(self, left_out=others)
+        # what is read from the files is the same
+        other.__dict__.update({name: getattr(self, name) for name in ("_all_rows", "_lines")})
+        return other
 
     @property
     def rows(self) -> int:
@@ -68,7 +90,25 @@ class Master:
 
     @cached_property
     def frame(self) -> "pd.DataFrame":
-        """All rows, in order, with the columns of the schema."""
+        """All rows that are known of, in order, with the columns of the schema."""
+        if self._heard is None:
+            return self._all_rows
+        import numpy as np
+
+        from pipeline.observations.rules import UNKNOWN
+
+        schema, outcomes = self.schema, self.states["outcome"]
+        frame = self._all_rows.iloc[self._heard].reset_index(drop=True)
+        known = np.where(outcomes == UNKNOWN, np.nan, outcomes)
+        frame = frame.assign(**{schema.outcome: known})
+        if schema.left_on:
+            days, of = np.unique(self.states["day"], return_inverse=True)
+            texts = [date.fromordinal(day).isoformat() if day else "" for day in days.tolist()]
+            frame[schema.left_on] = np.array(texts, object)[of]
+        return frame
+
+    @cached_property
+    def _all_rows(self) -> "pd.DataFrame":
         from pipeline.data.frames import frame_of
 
         path = current_path(self.path, self.on_record)
@@ -78,10 +118,58 @@ class Master:
 
     @cached_property
     def states(self) -> "States":
-        """What is known of each row's observation: shape (rows,)."""
-        from pipeline.observations.state_file import recorded_states
+        """What is known of the observation of each row of `frame`: shape (rows,).
 
-        return recorded_states(self.path, self.schema, self.on_record)
+        Where contents are left out, `sighted` is 0 of those that are only reported.
+        """
+        return self._all_states if self._heard is None else self._all_states[self._heard]
+
+    @cached_property
+    def _all_states(self) -> "States":
+        """What is known of all rows on record."""
+        from pipeline.observations.state_file import (
+            places_at,
+            recorded_states,
+            states_without,
+        )
+
+        states = recorded_states(self.path, self.schema, self.on_record)
+        if not self.left_out.contents:
+            return states
+        renewed = places_at(self.path, self.on_record, self.left_out.renewed)
+        late = states["late"] == 1
+        return states_without(self._lines, late, self.left_out, renewed, self.schema)
+
+    @cached_property
+    def _lines(self) -> "Lines":
+        """All lines on record."""
+        from pipeline.observations.state_file import lines_of, recorded_lines
+
+        with recorded_lines(self.path, self.schema, self.on_record) as lines:
+            return lines_of(*lines)
+
+    @cached_property
+    def _heard(self) -> "NDArray[np.int64] | None":
+        """The rows of which something is known; None where that is all of them."""
+        if not self.left_out.contents:
+            return None
+        import numpy as np
+
+        names = ("sighted", "left", "known")
+        return np.flatnonzero(np.any([self._all_states[name] > 0 for name in names], axis=0))
+
+    @property
+    def _counts(self) -> "NDArray[np.bool_]":
+        """Which rows of `frame` were sighted, and not only reported: shape (rows,)."""
+        counts: NDArray[np.bool_] = self.states["sighted"] > 0
+        return counts
+
+    def _places(self, rows: Sequence[int]) -> list[int]:
+        """Where rows on record, or the ends of spans of them, are in `frame`."""
+        if self._heard is None:
+            return list(rows)
+        found: list[int] = self._heard.searchsorted(rows).tolist()
+        return found
 
     @cached_property
     def lists(self) -> "Believed":
@@ -90,28 +178,41 @@ class Master:
 
         if not self.schema.snapshots:
             return Believed()
-        return believed(self._all_lists(self.rows), self.frame[self.schema.client])
+        return believed(self._all_lists(len(self.frame)), self.frame[self.schema.client])
 
     def _all_lists(self, rows: int, before: int | None = None) -> "list[FullList]":
         """The lists of the first rows, and of the contents numbered below `before`."""
-        from pipeline.observations.lists import lists_by_date, lists_by_file
+        from pipeline.observations.lists import in_part, lists_by_date, lists_by_file, renumbered
         from pipeline.observations.state_file import recorded_lines
 
+        held = self.left_out.contents
         if self.schema.date:
-            return lists_by_date(self.frame[:rows], self.schema)
+            lists = lists_by_date(self.frame[:rows], self.schema)
+            if not held:
+                return lists
+            unheld = self._all_states["sighted"] > 0
+            return in_part(lists, self._counts, self._all_rows[self.schema.date][~unheld])
         files = [file for file in self.files if before is None or file.id < before]
+        # like a file that was rejected: any client may be in it
+        files = [replace(file, log_at=None) if file.id in held else file for file in files]
         with recorded_lines(self.path, self.schema, self.on_record) as lines:
-            return lists_by_file(files, *lines)
+            lists = lists_by_file(files, *lines)
+        return lists if self._heard is None else renumbered(lists, self._heard)
 
     @cached_property
     def learned(self) -> "pd.DataFrame":
         """All rows with the outcomes that they teach: NaN where they teach none."""
-        if not self.schema.derives:
+        held = bool(self.left_out.contents)
+        if not self.schema.derives and not held:
             return self.frame
         from pipeline.data.outcomes import learned_outcomes
 
-        order, lists = self.states["sighted"], self.lists.lists
-        outcomes = learned_outcomes(self.frame, self.schema, order=order, lists=lists)
+        outcomes = self.frame[self.schema.outcome].to_numpy("float64", copy=True)
+        if self.schema.derives:
+            order, lists = self.states["sighted"], self.lists.lists
+            outcomes = learned_outcomes(self.frame, self.schema, order=order, lists=lists)
+        if held:
+            outcomes[~self._counts] = float("nan")
         return self.frame.assign(**{self.schema.outcome: outcomes})
 
     def _taught_by(self, files: "Sequence[PendingFile]") -> "NDArray[np.bool_]":
@@ -121,7 +222,8 @@ class Master:
         from pipeline.data.outcomes import learned_outcomes
         from pipeline.observations.lists import believed
 
-        begin = min([file.span[0] for file in files if file.span[1] > file.span[0]] or [self.rows])
+        starts = [file.span[0] for file in files if file.span[1] > file.span[0]]
+        (begin,) = self._places([min(starts, default=self.rows)])
         frame, order = self.frame[:begin], self.states["sighted"][:begin]
         found = self._all_lists(begin, min(file.id for file in files)) if self.lists.lists else []
         lists = believed(found, frame[self.schema.client]).lists
@@ -139,9 +241,19 @@ class Master:
         return newest_day(self.frame, self.schema, self.lists.lists)
 
     def current(self) -> "pd.DataFrame":
+        """Of each client that has not left its present row, as `present` has it.
+
+        Warns where the newest list is not believed.
+        """
+        if self.lists.doubt:
+            log.warning(self.lists.doubt)
+        return self.present
+
+    @cached_property
+    def present(self) -> "pd.DataFrame":
         """Of each client that has not left its present row: that of its latest sighting.
 
-        Of full lists, only those on the newest.
+        Of full lists, only those on the newest. The index has the rows' places in `frame`.
         """
         from pipeline.data.outcomes import days_of
         from pipeline.observations.rules import present_rows
@@ -150,29 +262,64 @@ class Master:
         dates = days_of(self.frame[schema.date]) if schema.date else None
         rows, left = present_rows(clients, self.states, dates)
         rows = rows[~left]
-        if self.lists.doubt:
-            log.warning(self.lists.doubt)
         if self.lists.lists:
             listed = clients.iloc[self.lists.lists[-1].rows]
             rows = rows[clients.iloc[rows].isin(listed).to_numpy()]
         return self.frame.iloc[rows]
 
-    def brought_by(self, files: "Sequence[PendingFile]") -> "pd.DataFrame":
-        """The rows that these files brought, or the outcomes of which, in order."""
+    def brought_by(
+        self, files: "Sequence[PendingFile]", but: "Sequence[PendingFile]" = ()
+    ) -> "pd.DataFrame":
+        """The rows that these files brought, or the outcomes of which, in order, by their numbers.
+
+        Without those of the files `but`, the last ones.
+        """
+        found = self._brought(files)
+        if but:
+            found &= ~self._brought(but)
+        if self.schema.derives or self.left_out.contents:
+            return self.learned[found]
+        return self._parsed(found.nonzero()[0])
+
+    def _brought(self, files: "Sequence[PendingFile]") -> "NDArray[np.bool_]":
+        found = self._named_by(files)
+        return found | (self._taught_by(files) & self._counts) if self.schema.derives else found
+
+    def sample_of(self, files: "Sequence[PendingFile]", most: int) -> "pd.DataFrame":
+        """At most so many of the rows that these files brought or reported on, evenly spaced."""
+        rows = self._named_by(files).nonzero()[0]
+        return self._parsed(rows[:: max(1, -(-len(rows) // most))])
+
+    def _named_by(self, files: "Sequence[PendingFile]") -> "NDArray[np.bool_]":
+        """The rows that these files brought, or reported the outcome of: shape (rows,)."""
         import numpy as np
 
+        found: NDArray[np.bool_] = np.isin(self.states["known"], [file.id for file in files])
+        for file in files:
+            found[slice(*self._places(file.span))] = True
+        return found & self._counts
+
+    def _parsed(self, rows: "NDArray[np.intp]") -> "pd.DataFrame":
+        """The rows with these numbers, rising."""
         from pipeline.data.frames import frame_of
         from pipeline.observations.rewriting import lines_at
 
-        found = np.isin(self.states["known"], [file.id for file in files])
-        for file in files:
-            found[slice(*file.span)] = True
-        if self.schema.derives:
-            return self.learned[found | self._taught_by(files)]
-        rows = np.flatnonzero(found).astype("<u4")
-        lines = lines_at(current_path(self.path, self.on_record), self.size, rows)
+        if self.left_out.contents:
+            return self.frame.iloc[rows]
+        path = current_path(self.path, self.on_record)
+        lines = lines_at(path, self.size, rows.astype("<u4"))
         content = b"".join([f"{self.schema.header}\n".encode(), *lines])
-        return frame_of(io.BytesIO(content), self.schema, self.schema.columns)
+        frame = frame_of(io.BytesIO(content), self.schema, self.schema.columns)
+        return frame.set_axis(rows.astype("int64"), axis="index")
+
+    def by_age(self, rows: "NDArray[np.int64]") -> "NDArray[np.int64]":
+        """The numbers of some rows, oldest first: by their dates, if any, and latest sighting."""
+        import numpy as np
+
+        keys = [self.states["sighted"][rows]]
+        if self.schema.date:
+            keys.append(self.frame[self.schema.date].to_numpy()[rows].astype("U10"))
+        return rows[np.lexsort(keys)]
 
     def summary(self) -> "pd.DataFrame":
         """`mean`, `median` and `std` (of a sample) of each number column, a row a column."""
@@ -186,11 +333,35 @@ class Master:
             for column in self.schema.columns
         }
 
-    def training_data(self, without: Collection[str] = ()) -> "TrainingData":
-        """The rows whose outcome is known, but for those of some clients."""
+    def days(self, rows: "NDArray[np.int64]", files: dict[int, int]) -> "NDArray[np.int64]":
+        """The day of each of some rows: its date, if any, or that of the file that sighted it."""
+        import numpy as np
+
+        from pipeline.data.outcomes import days_of
+        from pipeline.observations.rules import content_of
+
+        if self.schema.date:
+            return days_of(self.frame[self.schema.date].iloc[rows])
+        contents, which = np.unique(content_of(self.states["sighted"][rows]), return_inverse=True)
+        return np.array([files.get(content, 0) for content in contents.tolist()])[which]
+
+    def labelled(self) -> "tuple[NDArray[np.int64], NDArray[np.float64]]":
+        """The numbers of the rows that teach an outcome, oldest first, and their outcomes."""
+        import numpy as np
+
+        outcomes = self.learned[self.schema.outcome].to_numpy("float64")
+        rows = self.by_age(np.flatnonzero(~np.isnan(outcomes)))
+        return rows, outcomes[rows]
+
+    def training_data(
+        self, of: "NDArray[np.int64] | None" = None, without: Collection[str] = ()
+    ) -> "TrainingData":
+        """The rows whose outcome is known, of some rows, but for those of some clients."""
+        import numpy as np
+
         from pipeline.models.cross_validation import TrainingData, labelled_rows, subsample
 
-        frame = self.learned
+        frame = self.learned if of is None else self.learned.iloc[np.sort(of)]
         if without:
             frame = frame[~frame[self.schema.client].isin(list(without))]
         labelled = labelled_rows(frame, self.schema)
@@ -200,17 +371,31 @@ class Master:
         """The rows of a client that were sighted last; the others are not parsed."""
         found = dict(_lines_of(client, current_path(self.path, self.on_record), self.size))
         rows = list(csv.reader(line.decode() for line in found.values()))
-        states = self.states[list(found)]
+        states = self._all_states[list(found)]
         sighted, left = states["sighted"].tolist(), states["left"].tolist()
         dates = [row[1] if self.schema.date else "" for row in rows]
-        seen = sorted(zip(dates, sighted, rows, strict=True))
+        if self.left_out.contents:  # what they said of rows is in the file
+            rows = [self._as_known(*each) for each in zip(rows, states, strict=True)]
+        every = sorted(zip(dates, sighted, rows, strict=True))
+        seen = [each for each in every if each[1]]
         has_left = bool(seen) and max(zip(dates, left, strict=True)) >= seen[-1][:2]
         last = tuple(tuple(row) for *_, row in seen[-limit:])
-        return ClientRows(self.schema.columns, last, len(found), has_left)
+        return ClientRows(self.schema.columns, last, len(seen), has_left)
+
+    def _as_known(self, row: list[str], state: "np.void") -> list[str]:
+        """The texts of a row with what is known of its outcome."""
+        from pipeline.observations.rules import OUTCOME_TEXTS
+
+        cells = dict(zip(self.schema.columns, row, strict=True))
+        cells[self.schema.outcome] = OUTCOME_TEXTS[state["outcome"]].decode()
+        if self.schema.left_on:
+            day = int(state["day"])
+            cells[self.schema.left_on] = date.fromordinal(day).isoformat() if day else ""
+        return list(cells.values())
 
 
 def open_master(path: Path, schema: Schema, history: History) -> Master:
-    """The rows of `finaldata.csv` that are on record.
+    """The rows of `finaldata.csv` that are on record, without what is held back.
 
     Raises `HistoryError` if the file is not what the ledger says, or has no rows yet.
     """
@@ -225,7 +410,7 @@ def open_master(path: Path, schema: Schema, history: History) -> Master:
     check_rows(path, history)
     check_columns(current_path(path, state), schema, state)
     files = listed_files(history) if schema.snapshots and not schema.date else []
-    return Master(path, schema, state, tuple(files))
+    return Master(path, schema, state, tuple(files), left_out(history, held_contents(history)))
 
 
 def read_test_data(folder: Path, path: Path, schema: Schema, history: History) -> "pd.DataFrame":

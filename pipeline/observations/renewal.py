@@ -195,13 +195,18 @@ class Renewal(RowWriter):
         still = np.isin(identities, held[held != BAD]) & ~np.isin(more_places, places)
         return replace(content, more_words=more[still], more_places=more_places[still])
 
-    def leave_out(self, name: str, old: RowKeys, *, present: bool) -> NDArray[np.bool_]:
+    def leave_out(
+        self, name: str, old: RowKeys, *, present: bool, held: int | None = None
+    ) -> NDArray[np.bool_]:
         """Keep all contents on record but those of a file, of which the last counts if `present`.
 
-        Returns which of the old rows are still observations of any line.
+        If that is `held` back, it alone goes. Returns which of the old rows are still observations
+        of any line.
         """
         assert self._before
         left_out = {former.id for former in self._history[name]}
+        if present and held is not None:
+            left_out, present = {held}, False
         for content in self._before.contents():
             if content.number not in left_out:
                 self.keep(content)

@@ -143,18 +143,21 @@ def present_rows(
     """Of each client the row of its latest sighting, in order; and whether the client has left.
 
     `clients` has the client of each row, as `states` its state. Where rows have dates, the latest
-    is by date, then by order.
+    is by date, then by order. Rows that were never sighted, of which there may be reports, are no
+    present rows.
     """
     import pandas as pd  # ingestion does without
 
     sighted, left = states["sighted"], states["left"]
     keys = [sighted] if dates is None else [sighted, dates]
     order = np.lexsort(keys)
+    order = order[sighted[order] > 0]
     latest = ~clients.iloc[order].duplicated(keep="last").to_numpy()
     rows = np.sort(order[latest])
     said = np.flatnonzero(left)
     present = pd.Index(clients.iloc[rows])
     at = present.get_indexer(pd.Index(clients.iloc[said]))
+    said, at = said[at >= 0], at[at >= 0]
     now = rows[at]  # the present row of the client
     later = left[said] >= sighted[now]
     if dates is not None:

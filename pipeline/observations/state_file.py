@@ -5,9 +5,9 @@ is their head, which is written last.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +20,19 @@ from pipeline.observations.row_keys import RowKeys, loaded_keys
 from pipeline.observations.rules import (
     STATE,
     UNKNOWN,
+    UNSAID,
     WIDE_STATE,
     Lines,
+    Places,
     Rows,
     States,
     content_of,
+    parts_of,
     states_after,
     states_after_first,
 )
 from pipeline.observations.sightings import SightingsLog, keys_of, outcomes_of
-from pipeline.storage.ledger import MasterState
+from pipeline.storage.ledger import LeftOut, MasterState
 
 _MAGIC = int.from_bytes(b"states02", "little")
 _HEAD = np.dtype("<u8")
@@ -157,6 +160,32 @@ def recorded_states(path: Path, schema: Schema, on_record: MasterState) -> State
         return states_by(lines_of(sightings, keys), schema, rows)
 
 
+def states_without(
+    lines: Lines,
+    late: NDArray[np.bool_],
+    left_out: LeftOut,
+    renewed: Places,
+    schema: Schema,
+) -> States:
+    """The states by all lines but those of some contents; `renewed` are places that count all the
+    same. `late` says of each observation whether it first came unknown, by all lines there are.
+
+    An observation that only lines left out have sighted has not been sighted: `sighted` is 0. What
+    reports it stays a report.
+    """
+    out = np.isin(content_of(lines.places), list(left_out.contents))
+    out &= ~np.isin(lines.places, renewed)
+    lines = lines.at(~out)
+    said = lines.outcomes != UNKNOWN
+    if len(lines.more):
+        days, _ = parts_of(lines.more)
+        said |= (days > 0) & (days != UNSAID)
+    reports = said & late[lines.rows]
+    if lines.reports is not None:
+        reports |= lines.reports
+    return states_by(replace(lines, reports=reports), schema, len(late))
+
+
 @contextmanager
 def recorded_lines(
     path: Path, schema: Schema, on_record: MasterState
@@ -172,6 +201,18 @@ def recorded_lines(
         )
 
 
+def places_at(path: Path, on_record: MasterState, contents: Sequence[int]) -> Places:
+    """The places of all lines of some contents, by where these are in the file of sightings."""
+    log = on_record.log
+    assert log
+    found = [np.zeros(0, np.uint64)]
+    if contents:
+        sightings = SightingsLog(log_path(path, log.id), log.record.size, read_only=True)
+        with closing(sightings):
+            found += [sightings.content(at).places for at in contents]
+    return np.concatenate(found)
+
+
 def lines_of(log: SightingsLog, keys: RowKeys) -> Lines:
     """All sightings and reports, in their order, with their observations' rows.
 
@@ -180,7 +221,8 @@ def lines_of(log: SightingsLog, keys: RowKeys) -> Lines:
     low = keys_of(keys.low_words())
     order, said = np.argsort(low), log.said()
     asked = keys_of(said.codes)
-    at = np.searchsorted(low, asked, sorter=order)
+    at, by = np.empty(len(asked), np.int64), np.argsort(asked)
+    at[by] = np.searchsorted(low[order], asked[by])  # in order, which is quicker by far
     if said.reports.any():
         found = at < len(low)
         found[found] = low[order[at[found]]] == asked[found]

@@ -7,7 +7,7 @@ place of the average over all.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,19 +35,33 @@ class Explainer:
     scorer: Scorer
     usual: Row | None  # None in releases of older versions: they give no reasons
     labels: Sequence[str]  # what people call each feature, in the schema's order
+    never: Sequence[int] = ()  # the places of features that are no reasons
 
     def reasons(self, rows: Features) -> list[list[str]]:
         """The reasons of each row, strongest first."""
         usual = self.usual
         if usual is None or not len(rows):
             return [[] for _ in range(len(rows))]
-        top = strongest(contributions(self.scorer, rows, usual))
+        found = contributions(self.scorer, rows, usual)
+        found[list(self.never)] = -np.inf
+        top = strongest(found)
         columns = [*rows.numbers.T.tolist(), *rows.texts]
         baseline = [*usual.numbers, *usual.texts]
         return [
             [reason(self.labels[i], columns[i][row], baseline[i]) for i in features if i >= 0]
             for row, features in enumerate(top.T.tolist())
         ]
+
+
+def explainer_of(
+    scorer: Scorer, manifest: ModelManifest, labels: Mapping[str, str], reasons_from: Sequence[str]
+) -> Explainer:
+    """What gives the reasons of a model's risks; only these columns may be reasons."""
+    features = manifest.schema.features
+    return Explainer(
+        *(scorer, baseline_row(manifest), [labels[column] for column in features]),
+        never=[i for i, column in enumerate(features) if column not in reasons_from],
+    )
 
 
 def baseline_row(manifest: ModelManifest) -> Row | None:
@@ -65,23 +79,26 @@ def baseline_row(manifest: ModelManifest) -> Row | None:
 def contributions(scorer: Scorer, rows: Features, usual: Row) -> np.ndarray:
     """What each feature adds to each row's log-odds: shape (features, rows), schema's order.
 
-    Those of a linear model add up, with the log-odds of the usual client, to the row's.
+    Those of a linear model add up, with the log-odds of the usual client, to the row's, if no
+    number is missing.
     """
-    if isinstance(scorer, ByNumbers) and isinstance(scorer.core, Linear):
-        return linear_contributions(scorer.core, rows, usual)
-    return exchanged_contributions(scorer, rows, usual)
+    if not isinstance(scorer, ByNumbers) or not isinstance(scorer.core, Linear):
+        return exchanged_contributions(scorer, rows, usual)
+    found = linear_contributions(scorer.core, rows, usual)
+    gaps = np.flatnonzero(np.isnan(rows.numbers).any(axis=1))  # there, weights are others
+    found[:, gaps] = exchanged_contributions(scorer, rows.at(gaps), usual)
+    return found
 
 
 def linear_contributions(linear: Linear, rows: Features, usual: Row) -> np.ndarray:
     """The same from a linear model's weights, at a tenth of the time of asking it again."""
     found = np.empty((len(usual.numbers) + len(usual.texts), len(rows)))
-    numbers = np.where(np.isnan(rows.numbers), linear.medians, rows.numbers)
-    usually = np.where(np.isnan(usual.numbers), linear.medians, usual.numbers)
-    found[: len(usually)] = ((numbers - usually) / linear.scales * linear.weights).T
+    usually = linear.scaled(np.array(usual.numbers))
+    found[: len(usually)] = ((linear.scaled(rows.numbers) - usually) * linear.weights).T
     columns = zip(linear.categories, rows.texts, usual.texts, strict=True)
-    for place, (weights, values, usual_text) in enumerate(columns, len(usually)):
-        base = weights.get(usual_text, 0.0)
-        found[place] = [weights.get(value, 0.0) - base for value in values]
+    for place, (words, values, usual_text) in enumerate(columns, len(usually)):
+        (base,) = words.parts([usual_text])
+        found[place] = np.array(words.parts(values)) - base
     return found
 
 

@@ -45,8 +45,8 @@ def rank_clients(
 ) -> Ranking:
     """Rank the clients of a frame, one a row, by their probability of leaving, highest first.
 
-    Clients of equal risk, of which a calibrated model gives many, are in order of the log-odds
-    before calibration, then of name.
+    Clients of equal risk, of which a release of an older version may give many, are in order of the
+    log-odds before calibration, then of name.
     """
     rows = features_of(frame, schema)
     predicted, risk = scorer.scores(rows)

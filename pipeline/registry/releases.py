@@ -2,7 +2,7 @@
 
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Challenge:
     low: float
     high: float
     reason: str
+    numbers: dict[str, float] = field(default_factory=dict)  # of the evidence, by name
 
 
 @dataclass(frozen=True)

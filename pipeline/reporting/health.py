@@ -18,10 +18,12 @@ from pipeline.core.formatting import (
     pluralize,
 )
 from pipeline.core.policy import Policy
-from pipeline.monitoring.decisions import ChallengeOutcome, Verdict
+from pipeline.monitoring.decisions import ChallengeOutcome, News, Verdict
+from pipeline.monitoring.sentences import HELD_BACK
 from pipeline.registry.releases import Release
 from pipeline.reporting.document import BAD, GOOD, WARNING, Fact, State
 from pipeline.reporting.status import Status
+from pipeline.storage.ledger import WITHDRAWN
 from pipeline.storage.records import Checked
 
 # pages show no path of the server
@@ -98,18 +100,24 @@ def _doubts(status: Status, checked: Checked | None, now: datetime) -> list[str]
     last = status.last_verdict
     if last and last.verdict == Verdict.DRIFT and last.challenge in NOT_REPLACED:
         doubts.append("the last batch drifted, and no better model was found")
-    if status.rejected:
-        files = pluralize(len(status.rejected), "file")
+    if status.held_challenger:
+        doubts.append("a challenger waits for python deployment.py --promote")
+    if unreadable := [reason for _, reason in status.rejected if reason != WITHDRAWN]:
+        files = pluralize(len(unreadable), "file")
         doubts.append(f"{files} in the input folder cannot be read")
+    doubts += [HELD_BACK.format(name=file.name, reason=file.reason) for file in status.held[-1:]]
+    if len(status.held) > 1:
+        doubts.append(f"{pluralize(len(status.held), 'file')} are held back in all")
     release = status.release
     if not isinstance(release, Release):
         return doubts
     if release.f1 == 0:
         doubts.append("the F1 of the live model is 0: it predicts no leaver correctly")
     found = checked.input if checked and checked.release == release.id else ()
-    names = [one.name for one in found if one.verdict == Verdict.DRIFT]
+    names = [one.name for one in found if one.news == News.TOLD]
     if names:
-        doubts.append(f"the input of the last batch drifted: {format_names(names, MAX_FEATURES)}")
+        new = format_names(names, MAX_FEATURES)
+        doubts.append(f"the input of the last batch is unlike that of recent ones: {new}")
     return doubts
 
 

@@ -21,6 +21,7 @@ from pipeline.storage.trends import Check
 KINDS = {
     "logistic": "logistic regression on scaled numbers and one-hot categories",
     "boosting": "histogram gradient boosting of trees",
+    "boosting_7": "histogram gradient boosting of small trees, of up to 7 leaves",
 }
 CURVES = {
     "none": "none: it did not lower the cross-validated Brier score, or the rows were too few",
@@ -33,8 +34,10 @@ RULES = {
 }
 EVIDENCE = {
     "log_loss_logistic": "log loss, logistic regression",
+    "log_loss_boosting_7": "log loss, boosting of 7 leaves",
     "log_loss_boosting": "log loss, boosting",
-    "log_loss_standard_error": "log loss, standard error of the difference",
+    "standard_error_boosting_7": "log loss, standard error of what 7 leaves gain",
+    "standard_error_boosting": "log loss, standard error of what more leaves gain",
     "brier": "Brier score, uncalibrated",
     "brier_sigmoid": "Brier score, sigmoid calibration",
     "brier_isotonic": "Brier score, isotonic calibration",
@@ -87,7 +90,9 @@ def release_grid(release: Release) -> Grid:
     if release.challenge:
         won = f"in place of {release.challenge.champion}: {release.challenge.reason}"
     horizon = format_horizon(release.horizon_days)
-    learned = f"{manifest.rows:,} rows with a known outcome, {format_day(manifest.trained_at)}"
+    which = "the newest " if recipe.recent else ""
+    learned = f"{which}{manifest.rows:,} rows with a known outcome"
+    learned += f", {format_day(manifest.trained_at)}"
     by_time = f"by time: on rows from {recipe.chosen_since} on, by models of older rows"
     rows = (
         ("release", f"{release.id}, deployed {format_day(release.deployed_at)}"),
@@ -99,6 +104,7 @@ def release_grid(release: Release) -> Grid:
         ("calibration", CURVES.get(recipe.calibration, recipe.calibration)),
         ("threshold", f"{recipe.threshold:.3g}: {RULES.get(recipe.rule, recipe.rule)}"),
         *([("chosen", by_time)] if recipe.chosen_since else []),
+        *(("warning", text) for text in manifest.warnings),
         ("SHA-256 of the model", manifest.sha256),
     )
     return Grid(

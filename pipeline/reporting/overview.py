@@ -34,7 +34,7 @@ from pipeline.reporting.sections import (
 from pipeline.reporting.status import Status, read_status
 from pipeline.storage.database import History
 from pipeline.storage.history import open_existing_history
-from pipeline.storage.records import last_checked, last_scores
+from pipeline.storage.records import last_checked, last_compared, last_scores
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def report_content(config: Config, history: History, results: RunResults) -> Rep
             _risks_section(config, ranking, results.movers, release),
             score_section(history, None),
             model_section(results.evaluation),
-            drift_section(checked),
+            drift_section(checked, last_compared(history)),
             data_section(history, config.schema.outcome),
             card_section(release),
         ),
@@ -129,7 +129,7 @@ def page_sections(config: Config, current: CurrentRanking) -> tuple[Section, ...
             scores = last_scores(history, release.model.sha256) if release else None
             sections += [
                 score_section(history, scores),
-                drift_section(last_checked(history)),
+                drift_section(last_checked(history), last_compared(history)),
                 data_section(history, config.schema.outcome),
                 runs_section(history),
             ]

@@ -23,7 +23,9 @@ from pipeline.reporting.tables import (
     MAX_REFUSED,
     TOP_CLIENTS,
     checks_grid,
+    compared_grid,
     deployments_grid,
+    expected_grid,
     mover_grids,
     refused_grid,
     runs_grid,
@@ -33,11 +35,12 @@ from pipeline.reporting.tables import (
     verdicts_grid,
 )
 from pipeline.storage.database import History
-from pipeline.storage.records import Checked
+from pipeline.storage.records import Checked, Compared
 from pipeline.storage.trends import (
     MAX_POINTS,
     last_checks,
     last_deployments,
+    last_expected,
     last_refused,
     missing_samples,
     score_bins,
@@ -45,6 +48,10 @@ from pipeline.storage.trends import (
 )
 
 STAGES = ("ingestion", "training")
+CANNOT_SEE = (
+    "Expected scores trust the calibration of the risks: they follow a change of the clients, and"
+    " cannot see a change of what makes clients leave; only true scores show that."
+)
 
 
 def score_section(history: History, scores: Scores | None) -> Section:
@@ -57,7 +64,11 @@ def score_section(history: History, scores: Scores | None) -> Section:
         title="Score over time",
         lead="The live model predicts every batch with known outcomes; the score says how well.",
         charts=(score_chart(score_bins(history), releases),),
-        grids=(*((score_grid(scores, None),) if scores else ()), checks, deployments),
+        grids=(
+            *((score_grid(scores, None),) if scores else ()),
+            *(checks, deployments, expected_grid(last_expected(history, MAX_EVENTS))),
+        ),
+        notes=(CANNOT_SEE,),
     )
 
 
@@ -110,8 +121,8 @@ def risks_section(
     )
 
 
-def drift_section(checked: Checked | None) -> Section:
-    """What the last drift check found."""
+def drift_section(checked: Checked | None, compared: Compared | None = None) -> Section:
+    """What the last drift check found, and the last challenge."""
     title = "Drift"
     if checked is None:
         return Section(key="drift", title=title, lead="No batch was checked for drift yet.")
@@ -123,7 +134,7 @@ def drift_section(checked: Checked | None) -> Section:
         charts=(input_chart(checked.input, format_release_number(checked.release)),)
         if checked.input
         else (),
-        grids=(verdicts_grid(checked),),
+        grids=(verdicts_grid(checked), *([compared_grid(compared)] if compared else [])),
     )
 
 

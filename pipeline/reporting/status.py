@@ -11,7 +11,15 @@ from pipeline.core.formatting import format_horizon, format_names
 from pipeline.data.input_files import FoundFile, PendingFile, list_input
 from pipeline.registry.releases import Release, live_id, live_release
 from pipeline.storage.database import History
-from pipeline.storage.ledger import new_files, rejected_files, unjudged, unreported
+from pipeline.storage.ledger import (
+    HeldFile,
+    held_files,
+    new_files,
+    rejected_files,
+    unjudged,
+    unreported,
+)
+from pipeline.storage.records import held_challenger
 
 if TYPE_CHECKING:
     from pipeline.core.database_url import DatabaseUrl
@@ -50,6 +58,8 @@ class Status:
     rejected: tuple[tuple[str, str], ...]  # name, reason; of files that are still there
     last_verdict: LastVerdict | None
     unjudged: int = 0  # of the pending files, those that no drift check has seen
+    held: tuple[HeldFile, ...] = ()
+    held_challenger: str | None = None  # why: it waits to be promoted
     live_since: str | None = None  # by deployment or rollback; None if that is not on record
 
 
@@ -100,6 +110,7 @@ def read_status(
     columns = "at, verdict, reason, challenge"
     judged = history.one(f"SELECT {columns} FROM decisions ORDER BY id DESC LIMIT 1")
     deployed = history.one("SELECT at, release FROM deployments ORDER BY id DESC LIMIT 1")
+    waits = held_challenger(history, release.id if isinstance(release, Release) else None)
     by_it = deployed and isinstance(release, Release) and deployed["release"] == release.id
     return Status(
         release=release,
@@ -110,6 +121,8 @@ def read_status(
         rejected=tuple(rejected),
         last_verdict=LastVerdict(**judged) if judged else None,
         unjudged=len(unjudged(history)),
+        held=tuple(held_files(history)),
+        held_challenger=waits.reason if waits else None,
         live_since=deployed["at"] if deployed and by_it else None,
     )
 
@@ -139,7 +152,9 @@ def status_to_dict(now: Status) -> dict[str, Any]:
         "new": None if isinstance(now.new, PipelineError) else now.new,
         "pending": now.pending,
         "rejected": [{"name": name, "reason": reason} for name, reason in now.rejected],
+        "held": [{"name": file.name, "reason": file.reason} for file in now.held],
         "last_verdict": asdict(now.last_verdict) if now.last_verdict else None,
+        "held_challenger": now.held_challenger,
         "errors": {k: str(e) for k, e in readings.items() if isinstance(e, PipelineError)},
     }
 
@@ -163,8 +178,18 @@ def status_lines(now: Status) -> list[str]:
         f"pending files  {_format_names(now.pending)}",
         f"rejected files {len(now.rejected)}",
         *[f"               {name}: it {reason}" for name, reason in now.rejected[:10]],
+        *([f"held back      {len(now.held)}"] if now.held else []),
+        *[f"               {file.name}: {file.reason}" for file in now.held[:10]],
         f"last verdict   {_format_verdict(now.last_verdict)}",
+        *(
+            [f"challenger     waits for `python deployment.py --promote`: {now.held}"]
+            * bool(now.held)
+        ),
     ]
+
+
+def _challenger(held: str | None) -> list[str]:
+    return [f"challenger     held for deployment.py --promote: {held}"] if held else []
 
 
 def _format_release(release: Release | PipelineError | None) -> str:

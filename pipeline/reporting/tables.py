@@ -15,15 +15,22 @@ from pipeline.core.formatting import (
     format_significant,
 )
 from pipeline.monitoring.bootstrap import Interval
-from pipeline.monitoring.decisions import FeatureDrift
+from pipeline.monitoring.decisions import ChallengeOutcome, FeatureDrift, News
 from pipeline.monitoring.metrics import CalibrationBin
-from pipeline.monitoring.scores import SCORE_NAMES, Scores
+from pipeline.monitoring.scores import EXPECTED_SCORES, SCORE_NAMES, Scores
 from pipeline.ranking.movers import Movers
 from pipeline.ranking.ranking_file import has_losses, reasons_of
 from pipeline.reporting.document import Grid
 from pipeline.storage.database import History
-from pipeline.storage.records import Checked
-from pipeline.storage.trends import Check, Deployment, Missing, Refused, Timing
+from pipeline.storage.records import Checked, Compared
+from pipeline.storage.trends import (
+    Check,
+    Deployment,
+    ExpectedScores,
+    Missing,
+    Refused,
+    Timing,
+)
 
 Intervals = Mapping[str, Interval | None]
 
@@ -91,6 +98,46 @@ def checks_grid(checks: Sequence[Check]) -> Grid:
     )
 
 
+def expected_grid(expected: Sequence[ExpectedScores]) -> Grid:
+    """The scores to expect of the last batches beside the true ones, the latest first."""
+    return Grid(
+        "Expected scores, with 95 % intervals, and true ones",
+        (
+            *("when (UTC)", "release", "of", "rows"),
+            *(cell for name in EXPECTED_SCORES for cell in (SCORE_NAMES[name], "true")),
+        ),
+        tuple(
+            (
+                format_minute(one.at),
+                format_release_number(one.release),
+                "outcomes known" if one.labelled else "all",
+                f"{one.rows:,}",
+                *(cell for name in EXPECTED_SCORES for cell in _expected_cells(one, name)),
+            )
+            for one in reversed(expected)
+        ),
+        numbers=(1, 3, 4, 5, 6, 7, 8, 9),
+        widths=(5, 3, 4, 3, 5, 3, 5, 3, 5, 3),
+    )
+
+
+def _expected_cells(one: ExpectedScores, name: str) -> tuple[str, str]:
+    """A score as it was expected, and the true one, marked where it is outside the interval."""
+    value, low, high = (getattr(one, f"{name}{bound}") for bound in ("", "_low", "_high"))
+    true = getattr(one, f"true_{name}")
+    if value is None:
+        return "-", format_number(true)
+    where = "" if true is None else " below" * (true < low) or " above" * (true > high)
+    return f"{value:.3f} ({low:.3f} to {high:.3f})", f"{format_number(true)}{where}"
+
+
+ENDINGS = {
+    ChallengeOutcome.WON: "the challenger went live",
+    ChallengeOutcome.LOST: "the live model stayed",
+    ChallengeOutcome.HELD: "the challenger waits to be promoted",
+}
+
+
 def deployments_grid(deployments: Sequence[Deployment]) -> Grid:
     """The last releases that went live, the latest first."""
     return Grid(
@@ -120,11 +167,33 @@ def verdicts_grid(checked: Checked) -> Grid:
     return Grid("By score", ("test", "verdict", "why"), rows, widths=(4, 3, 9), narrow=True)
 
 
+def compared_grid(found: Compared) -> Grid:
+    """The live model and the challenger side by side, as they were compared last."""
+    names, numbers = ("auc", "log_loss"), found.compared
+    rows = [("F1", found.champion_f1, found.challenger_f1)]
+    intervals = [(found.difference_low, found.difference_high)]
+    for name, title in zip(names, ("ROC AUC", "log loss, of the share's own"), strict=True):
+        if name in numbers:
+            rows.append((title, numbers[f"{name}_before"], numbers[name]))
+            intervals.append((numbers[f"{name}_low"], numbers[f"{name}_high"]))
+    return Grid(
+        f"The last challenge, {format_minute(found.at)} UTC: {ENDINGS[found.challenge]}",
+        ("score", "live model", "challenger", "95 % interval of the difference"),
+        tuple(
+            (title, format_score(live), format_score(new), f"{low:+.3f} to {high:+.3f}")
+            for (title, live, new), (low, high) in zip(rows, intervals, strict=True)
+        ),
+        numbers=(1, 2, 3),
+        widths=(4, 3, 3, 5),
+        narrow=True,
+    )
+
+
 def input_grid(found: Sequence[FeatureDrift]) -> Grid:
     """Each feature of a batch compared with the training data."""
     return Grid(
         "By input",
-        ("feature", "PSI", "limit", "p", "missing", "before", "unseen", "verdict"),
+        ("feature", "PSI", "limit", "p", "missing", "before", "unseen", "verdict", "news"),
         tuple(
             (
                 one.name,
@@ -133,11 +202,25 @@ def input_grid(found: Sequence[FeatureDrift]) -> Grid:
                 format_number(one.p_value, ".2g"),
                 *(format_percent(share) for share in (one.missing, one.missing_before, one.unseen)),
                 one.verdict,
+                _news(one),
             )
             for one in found
         ),
         numbers=(1, 2, 3, 4, 5, 6),
     )
+
+
+def _news(one: FeatureDrift) -> str:
+    """Whether a feature that has drifted is told, and why."""
+    risk = f"mean risk {format_number(one.effect and 100 * one.effect, '+.0f')} %"
+    match one.news:
+        case News.TOLD:
+            return f"told: new, {risk}"
+        case News.SLIGHT:
+            return f"new, {risk}"
+        case News.KNOWN:
+            return "as in recent batches"
+    return "-"
 
 
 def format_number(value: float | None, form: str = ".3f") -> str:

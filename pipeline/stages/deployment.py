@@ -9,8 +9,9 @@ from pipeline.core.config import Config
 from pipeline.core.errors import ModelError, ReleaseError
 from pipeline.data.reference import reference_from_json
 from pipeline.models.manifest import MODEL, RECORD, REFERENCE, SCORE, ModelManifest
-from pipeline.models.persistence import TrainedModel
-from pipeline.monitoring.metrics import Evaluation
+from pipeline.models.persistence import TrainedModel, load_trained
+from pipeline.monitoring.metrics import Evaluation, evaluate
+from pipeline.observations.master import read_test_data
 from pipeline.registry.live_model import Live, load_live_release, load_release
 from pipeline.registry.release_store import (
     clear,
@@ -33,6 +34,7 @@ from pipeline.storage.database import History
 from pipeline.storage.ledger import ingested_period, unsettled_since
 from pipeline.storage.records import (
     deployed_releases,
+    held_challenger,
     last_scores,
     record_deployment,
 )
@@ -83,6 +85,43 @@ def deploy(
     record_deployment(history, release.id, "deploy", f1)  # last: then nothing is left to do
     log.info("release %s is live, F1 %.4f", release.id, f1)
     return live
+
+
+def trained_and_evaluated(config: Config, history: History) -> tuple[TrainedModel, Evaluation]:
+    """The model that was trained last, and how it does on the test data."""
+    trained = load_trained(config.output_model_path, config.schema)
+    test = read_test_data(config.test_data_path, config.finaldata_path, config.schema, history)
+    seed = trained.manifest.recipe.seed
+    return trained, evaluate(trained.model, test, config.schema, seed)
+
+
+def promote(config: Config, history: History) -> Live:
+    """Put the challenger live that the gate "manual" held.
+
+    Raises `ModelError` if none is held, or another model was trained since.
+    """
+    held = held_challenger(history, live_id(config.prod_deployment_path))
+    if held is None:
+        raise ModelError('no challenger is held: with "gate": "manual" the chain holds one')
+    trained, evaluation = trained_and_evaluated(config, history)
+    if trained.manifest.sha256 != held.challenger:
+        raise ModelError(
+            f"{config.trainedmodel_path} is not the challenger held at {held.at}: another model was"
+            " trained since; the next challenge makes one again, `python deployment.py` deploys"
+            " what is there"
+        )
+    won = Challenge(
+        gate=held.gate,
+        champion=held.release,
+        rows=trained.manifest.rows,
+        champion_f1=held.champion_f1,
+        challenger_f1=held.challenger_f1,
+        low=held.difference_low,
+        high=held.difference_high,
+        reason=held.reason,
+        numbers=held.compared,
+    )
+    return deploy(config, history, trained, evaluation, won)
 
 
 def rollback(config: Config, history: History, release_id: str | None = None) -> Release:

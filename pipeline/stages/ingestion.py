@@ -11,9 +11,9 @@ from typing import Any
 from pipeline.core.config import Config
 from pipeline.core.errors import DataError, PipelineError, RejectedError
 from pipeline.core.files import write_if_changed
-from pipeline.core.formatting import escape_formula, pluralize
+from pipeline.core.formatting import escape_formula, format_names, pluralize
 from pipeline.core.schema import csv_line
-from pipeline.data.input_files import FoundFile, list_input, natural
+from pipeline.data.input_files import FoundFile, digest, list_input, natural
 from pipeline.data.loader import Sink, TakenFile, log_counts, take_in
 from pipeline.data.progress import progress
 from pipeline.observations.alike_names import warn_of_alike
@@ -57,7 +57,8 @@ class Withdrawal:
     """What taking back a file's former lines has changed."""
 
     name: str
-    present: bool  # whether the file is still in the input folder
+    holds: bool  # whether what the file holds now still counts
+    held: bool  # whether it was held back: it goes even while its file is there
     gone: Gone
     rows: int  # of finaldata.csv, afterwards
 
@@ -141,7 +142,13 @@ def _rebuild(
         if before is None:
             contents = ledger.last_contents(history)
         with Renewal(path, config.schema, contents, before, history.check_lock) as master:
-            taken = _take_all(config, history, ready_files(history, found), master)
+            withdrawn = ledger.withdrawn_files(history)
+            ready = [
+                file
+                for file in ready_files(history, found)
+                if not withdrawn or (file.name, digest(file)) not in withdrawn
+            ]
+            taken = _take_all(config, history, ready, master)
             lost = rows_gone(master, config.schema, state.bytes, state.rows)
             if lost.rows and not yes:
                 raise RowsWouldGo("--rebuild", lost)
@@ -155,11 +162,13 @@ def _rebuild(
 def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withdrawal:
     """Take back what only the former contents of a file brought, or all of it if it is gone.
 
+    If it is held back, all of it in any case.
     Raises `DataError` if nothing of that name is on record, and `RowsWouldGo` if rows would be
     lost and `yes` is false.
     """
     path = config.finaldata_path
     state, contents = ledger.master_state(history), ledger.kept_contents(history)
+    held = next((file.id for file in ledger.held_files(history) if file.name == name), None)
     put_in_place(path, state)
     if state.rows:
         open_master(path, config.schema, history)
@@ -174,15 +183,27 @@ def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withd
         Renewal(path, config.schema, contents, before, history.check_lock) as master,
     ):
         keys = loaded_keys(path, config.schema, state, master.seed)
-        alive = master.leave_out(name, keys, present=present)
+        alive = master.leave_out(name, keys, present=present, held=held)
         gone = master.copy_rows(alive, state.bytes)
         if gone.rows and not yes:
             raise RowsWouldGo("--withdraw", gone)
         state, spans = master.save()
-        ledger.renew_files(history, [], [] if present else [name], spans, state)
+        gone_names = [] if present else [name]
+        ledger.renew_files(history, [], gone_names, spans, state, withdrawn=held)
         finish(path, state)
     _write_records(config, history)
-    return Withdrawal(name, present, gone, state.rows)
+    return Withdrawal(name, present and held is None, held is not None, gone, state.rows)
+
+
+def accept(history: History, name: str) -> None:
+    """Have the content of a file count that is held back, from the next run of the chain on.
+
+    Raises `DataError` if it is not held back.
+    """
+    if not ledger.accept(history, name):
+        held = [file.name for file in ledger.held_files(history)]
+        others = format_names(held, MAX_NAMED) or "none"
+        raise DataError(f"{name} is not among the files that are held back: {others}")
 
 
 def _take_over(config: Config, history: History) -> None:
@@ -340,7 +361,9 @@ def _file_to_dict(file: TakenFile) -> dict[str, Any]:
 
 def withdrawal_lines(config: Config, done: Withdrawal) -> list[str]:
     """What a withdrawal did, in lines for a person."""
-    left = "only what it holds now counts" if done.present else "it is gone, and counts no more"
+    left = "only what it holds now counts" if done.holds else "it is gone, and counts no more"
+    if done.held:
+        left = "it was held back, and counts no more"
     return [
         f"{done.name}: {left}; {pluralize(done.gone.rows, 'row')} taken back",
         f"{config.shown(config.finaldata_path)}: {done.rows:,} rows",
@@ -351,7 +374,7 @@ def withdrawal_to_dict(config: Config, done: Withdrawal) -> dict[str, Any]:
     """What a withdrawal did, for a program."""
     return {
         "name": done.name,
-        "present": done.present,
+        "present": done.holds,
         "rows_gone": done.gone.rows,
         "total_rows": done.rows,
         "path": config.finaldata_path,

@@ -11,7 +11,7 @@ from pipeline.core.files import write_atomic
 from pipeline.core.formatting import format_horizon
 from pipeline.monitoring.metrics import Evaluation
 from pipeline.observations.master import Master
-from pipeline.ranking.explanations import Explainer, baseline_row
+from pipeline.ranking.explanations import explainer_of
 from pipeline.ranking.movers import Movers, update_movers
 from pipeline.ranking.rank import rank_clients
 from pipeline.ranking.ranking_file import ranking_table, write_ranking
@@ -84,8 +84,7 @@ def report(
 def update_ranking(config: Config, history: History, live: Live, rows: Master) -> Ranked:
     """Rank all clients, record whose risk changed, and write clientrisk.csv and movers.csv."""
     release = live.release
-    labels = [config.labels[column] for column in config.schema.features]
-    explainer = Explainer(live.scorer, baseline_row(release.model), labels)
+    explainer = explainer_of(live.scorer, release.model, config.labels, config.reasons_from)
     ranking = rank_clients(live.scorer, rows.current(), config.schema, config.policy)
     table = ranking_table(ranking, explainer, config.risk_bands, release.id)
     movers, moved = update_movers(history, config.movers_path, ranking, release.id)

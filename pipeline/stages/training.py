@@ -1,37 +1,93 @@
 """Fit on the labelled rows of finaldata.csv, and save the model."""
 
 import logging
+from dataclasses import replace
+from datetime import date, timedelta
 from time import perf_counter
 
+import pandas as pd
+
 from pipeline.core.config import Config
+from pipeline.data.outcomes import NO_DAY
 from pipeline.models.persistence import TrainedModel, save_model
+from pipeline.models.recency import Learned, choose
 from pipeline.models.training import fit
+from pipeline.monitoring.training_checks import training_warnings
 from pipeline.observations.master import Master
 from pipeline.storage.database import History
-from pipeline.storage.ledger import last_file
+from pipeline.storage.ledger import file_days, last_file
 from pipeline.storage.records import record_timing
 
 log = logging.getLogger("training")
 
 
-def train(config: Config, history: History, rows: Master) -> TrainedModel:
-    """Fit on all labelled rows and save the model; raises `ModelError` if that cannot be done."""
+def rows_to_learn_from(
+    config: Config, history: History, rows: Master, *, challenge: bool = False
+) -> Learned | None:
+    """The labelled rows that the config says to learn from; None: all of them.
+
+    With "auto" they are chosen for a challenge; whatever else is trained learns from all.
+    """
+    policy = config.policy
+    if policy.learn_from == "all" or (policy.learn_from == "auto" and not challenge):
+        return None
+    labelled, outcomes = rows.labelled()
+    if policy.learn_from == "auto":
+        return choose(labelled, outcomes, rows.training_data, policy)
+    count, what = policy.learn_from.split()
+    if what == "rows":
+        return Learned(labelled[-int(count) :], recent=True)
+    days = rows.days(labelled, file_days(history))
+    return Learned(labelled[days > days.max(initial=0) - int(count)], recent=True)
+
+
+def newest_date(rows: Master, history: History) -> date:
+    """The newest day of the data, by dates or else by files' time stamps."""
+    day = rows.newest_day if rows.schema.date else NO_DAY
+    if day == NO_DAY:
+        day = max(file_days(history).values(), default=0)
+    return date(1970, 1, 1) + timedelta(day)
+
+
+def train(
+    config: Config,
+    history: History,
+    rows: Master,
+    test: pd.DataFrame | None = None,
+    learned: Learned | None = None,
+) -> TrainedModel:
+    """Fit on labelled rows, by default all that the config says, and save the model.
+
+    What it warns of is logged, and kept in the manifest. `test` are the test data, if there are.
+    Raises `ModelError` if it cannot be done.
+    """
     started = perf_counter()
-    data = rows.training_data()
+    learned = learned or rows_to_learn_from(config, history, rows)
+    data = rows.training_data(learned.rows if learned else None)
     fitted = fit(data, config.policy)
+    recipe = fitted.recipe
+    if learned:
+        evidence = recipe.evidence | learned.evidence
+        recipe = replace(recipe, recent=learned.recent, evidence=evidence)
+    warned = training_warnings(data, fitted, test)
     trained = save_model(
         fitted.model,
         config.output_model_path,
         data=data,
         risk=fitted.risk,
-        recipe=fitted.recipe,
+        recipe=recipe,
         last_file=last_file(history),
+        data_until=newest_date(rows, history).isoformat(),
+        warned=warned,
     )
     seconds = perf_counter() - started
     record_timing(history, "training", seconds, data.rows)
-    log.info("trained on %s labelled rows in %.2f s", f"{data.rows:,}", seconds)
-    if since := fitted.recipe.chosen_since:
+    which = "the newest " if recipe.recent else ""
+    log.info("trained on %s%s labelled rows in %.2f s", which, f"{data.rows:,}", seconds)
+    if since := recipe.chosen_since:
         log.info("chosen on rows from %s on, by models of older ones", since)
     elif config.schema.date:
         log.info("too few dates, or clients of one outcome, to choose by time")
+    for text in warned:
+        log.warning("%s", text)
     return trained

@@ -1,9 +1,11 @@
 """The ledger of ingested files: what was taken in, what is pending, how much data counts."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.core.files import utc_now
@@ -16,7 +18,15 @@ if TYPE_CHECKING:
     from pipeline.data.csv_reader import BadRow
     from pipeline.data.loader import TakenFile
 
-TIMES = ("recorded_at", "judged_at", "reported_at")
+MAX_RECENT = 4  # batches
+MIN_RECENT_ROWS = 200  # of one: fewer tell little of what is usual
+MAX_RECENT_FILES = 1_000
+KEPT = (  # by a rebuild
+    *("recorded_at", "judged_at", "scored_at", "reported_at"),
+    *("feed", "held", "accepted_at"),
+)
+HELD = "held IS NOT NULL AND accepted_at IS NULL AND status = 'ingested'"
+WITHDRAWN = "was held back, and withdrawn"
 
 
 @dataclass(frozen=True)
@@ -89,17 +99,25 @@ def renew_files(
     gone: Collection[str],
     spans: Mapping[int, Span],
     master: MasterState,
+    *,
+    withdrawn: int | None = None,
 ) -> None:
     """Commit a `finaldata.csv` made anew, in place of all that was taken in before.
 
     `taken` are contents that were read again or are new; all of the files `gone` is forgotten;
     `spans` says of every content that counts, by its id, where its rows are now. What was judged
-    stays judged.
+    stays judged, and what is held back stays so; the one of them that is `withdrawn` counts as
+    rejected from now on, though its file is still there.
     """
     with history.transaction():
+        if withdrawn is not None:
+            history.query(
+                "UPDATE files SET status = 'rejected', reason = ? WHERE id = ?",
+                *(WITHDRAWN, withdrawn),
+            )
         history.many("DELETE FROM files WHERE name = ?", [(name,) for name in gone])
         for file in taken:
-            known = history.one(f"SELECT {', '.join(TIMES)} FROM files WHERE id = ?", file.id)
+            known = history.one(f"SELECT {', '.join(KEPT)} FROM files WHERE id = ?", file.id)
             history.query("DELETE FROM files WHERE id = ?", file.id)
             _record_file(history, file, **known or {})
         history.query("UPDATE files SET start_row = 0, end_row = 0, log_at = NULL")
@@ -139,6 +157,7 @@ def _record_file(history: History, file: "TakenFile", **times: Any) -> None:
         "rejected": len(file.bad_rows),
         "recorded_at": now,
         "judged_at": settled,
+        "scored_at": settled,
         "reported_at": settled,
     }
     file_id = history.insert("files", **columns | times)
@@ -192,15 +211,19 @@ class ListedFile:
 
 def listed_files(history: History) -> list[ListedFile]:
     """All contents that full lists are made of; the days are local ones."""
-    first = date(1970, 1, 1).toordinal()
     found = history.tuples(
         "SELECT id, name, mtime_ns, log_at, rejected FROM files"
         " WHERE log_at IS NOT NULL OR (status = 'rejected' AND current = 1)"
     )
     return [
-        ListedFile(number, name, datetime.fromtimestamp(time / 1e9).toordinal() - first, *rest)
-        for number, name, time, *rest in found
+        ListedFile(number, name, _local_day(time), *rest) for number, name, time, *rest in found
     ]
+
+
+def file_days(history: History) -> dict[int, int]:
+    """The local day, from 1970, of the time stamp of each content taken in, by its number."""
+    found = history.tuples("SELECT id, mtime_ns FROM files WHERE status = 'ingested'")
+    return {number: _local_day(time) for number, time in found}
 
 
 def last_contents(history: History) -> dict[str, list[Former]]:
@@ -246,18 +269,192 @@ def unreported(history: History) -> list[PendingFile]:
     return _pending(history, "reported_at IS NULL")
 
 
-def _pending(history: History, condition: str) -> list[PendingFile]:
+def unscored(history: History) -> list[PendingFile]:
+    """The files on which no drift test of scores has come to a verdict, oldest first."""
+    return _pending(history, f"scored_at IS NULL AND NOT ({HELD})")
+
+
+def scored_since(history: History, time: str) -> list[PendingFile]:
+    """The files taken in after a time on which a drift test has come to a verdict, oldest first."""
+    condition = (
+        "scored_at IS NOT NULL AND status = 'ingested' AND coalesce(accepted_at, recorded_at) > ?"
+    )
+    return _pending(history, condition, time)
+
+
+def _pending(history: History, condition: str, *values: str) -> list[PendingFile]:
     rows = history.tuples(
-        f"SELECT id, name, recorded_at, start_row, end_row FROM files WHERE {condition} ORDER BY id"
+        "SELECT id, name, coalesce(accepted_at, recorded_at), start_row, end_row FROM files"
+        f" WHERE {condition} ORDER BY id",
+        *values,
     )
     return [PendingFile(number, name, at, (start, end)) for number, name, at, start, end in rows]
 
 
-def mark(history: History, files: list[PendingFile], what: Literal["judged", "reported"]) -> None:
-    """Record that a drift check has seen these files, or that the reports on them are written."""
-    history.many(
-        f"UPDATE files SET {what}_at = ? WHERE id = ?", [(utc_now(), file.id) for file in files]
+def recent_batches(history: History) -> list[list[PendingFile]]:
+    """The files of up to four batches that were judged last, the latest first.
+
+    Of small batches, so many in a row count as one that they brought 200 rows.
+    """
+    rows = history.tuples(
+        "SELECT judged_at, id, name, recorded_at, start_row, end_row FROM files"
+        f" WHERE status = 'ingested' AND judged_at IS NOT NULL AND NOT ({HELD})"
+        " ORDER BY judged_at DESC, id DESC LIMIT ?",
+        MAX_RECENT_FILES,
     )
+    batches: list[list[PendingFile]] = []
+    brought = MIN_RECENT_ROWS
+    for _, judged in groupby(rows, itemgetter(0)):
+        if brought >= MIN_RECENT_ROWS:
+            if len(batches) == MAX_RECENT:
+                break
+            batches.append([])
+            brought = 0
+        files = [PendingFile(number, name, at, (*span,)) for _, number, name, at, *span in judged]
+        batches[-1] += files
+        brought += sum(file.span[1] - file.span[0] for file in files)
+    return batches
+
+
+def mark(
+    history: History, files: list[PendingFile], what: Literal["judged", "scored", "reported"]
+) -> None:
+    """Record that a drift check has seen these files, or come to a verdict, or that reports are."""
+    now = utc_now()  # one for all: by it, files were judged together
+    history.many(f"UPDATE files SET {what}_at = ? WHERE id = ?", [(now, file.id) for file in files])
+
+
+@dataclass(frozen=True)
+class HeldFile:
+    """A file whose content is held back: the number of that, and why."""
+
+    id: int
+    name: str
+    reason: str
+
+
+def held_files(history: History) -> list[HeldFile]:
+    """The files whose current content is held back, oldest first."""
+    where = f"{HELD} AND current = 1"
+    rows = history.tuples(f"SELECT id, name, held FROM files WHERE {where} ORDER BY id")
+    return [HeldFile(*row) for row in rows]
+
+
+def held_contents(history: History) -> frozenset[int]:
+    """The contents that are held back, also of files that have another one now."""
+    return frozenset(number for (number,) in history.tuples(f"SELECT id FROM files WHERE {HELD}"))
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Contents whose lines do not count, and where later contents of their files are, which do.
+
+    What such a later one still holds counts by it.
+    """
+
+    contents: frozenset[int] = frozenset()
+    renewed: tuple[int, ...] = ()  # places in the file of sightings
+
+
+def left_out(history: History, contents: Collection[int]) -> LeftOut:
+    """What to leave out so that these contents do not count."""
+    if not contents:
+        return LeftOut()
+    # also former contents, of which no lines are on record any more
+    names, renewed = set(), []
+    for number, name, log_at in history.tuples("SELECT id, name, log_at FROM files ORDER BY id"):
+        if number in contents:
+            names.add(name)
+        elif name in names and log_at is not None:
+            renewed.append(log_at)
+    return LeftOut(frozenset(contents), tuple(renewed))
+
+
+def day_of(history: History, number: int) -> int:
+    """The local day of the time stamp of a content, from 1970."""
+    ((mtime_ns,),) = history.tuples("SELECT mtime_ns FROM files WHERE id = ?", number)
+    return _local_day(mtime_ns)
+
+
+def _local_day(mtime_ns: int) -> int:
+    first = date(1970, 1, 1).toordinal()
+    return datetime.fromtimestamp(mtime_ns / 1e9).toordinal() - first
+
+
+@dataclass(frozen=True)
+class FeedRecord:
+    """What the check for a broken feed found in a content, and whether it is held back."""
+
+    file: PendingFile
+    feed: str  # a JSON object
+    held: bool
+
+
+def feed_records(history: History) -> list[FeedRecord]:
+    """Every content that was checked, from the last one before those held back on, oldest first."""
+    rows = history.tuples(
+        "SELECT id, name, recorded_at, start_row, end_row, feed,"
+        f" CASE WHEN {HELD} THEN 1 ELSE 0 END FROM files WHERE feed IS NOT NULL AND id >="
+        f" (SELECT min(id) FROM files WHERE {HELD}) ORDER BY id"
+    )
+    return [
+        FeedRecord(PendingFile(number, name, at, (start, end)), feed, bool(held))
+        for number, name, at, start, end, feed, held in rows
+    ]
+
+
+def record_feeds(
+    history: History,
+    found: Mapping[int, str],
+    held: Mapping[int, str],
+    accepted: Sequence[PendingFile],
+) -> None:
+    """Record what checks found in contents, which are held back and why, and which no longer are.
+
+    Those accepted count as taken in when the file was that had them accepted.
+    """
+    history.many(
+        "UPDATE files SET feed = ?, held = ? WHERE id = ?",
+        [(feed, held.get(number), number) for number, feed in found.items()],
+    )
+    history.many(
+        "UPDATE files SET accepted_at = ? WHERE id = ?",
+        [(file.recorded_at, file.id) for file in accepted],
+    )
+
+
+def accepted_contents(history: History) -> frozenset[int]:
+    """The contents that somebody has accepted and that are not judged yet."""
+    rows = history.tuples(
+        "SELECT id FROM files WHERE held IS NOT NULL AND accepted_at IS NOT NULL"
+        " AND reported_at IS NULL AND judged_at IS NULL"
+    )
+    return frozenset(number for (number,) in rows)
+
+
+def accept(history: History, name: str) -> bool:
+    """Let the content of a file count that is held back; false if there is none.
+
+    It waits to be judged and reported on then.
+    """
+    with history.transaction():
+        found = history.one(f"SELECT id FROM files WHERE name = ? AND current = 1 AND {HELD}", name)
+        if found:
+            history.query(
+                "UPDATE files SET accepted_at = ?, judged_at = NULL, reported_at = NULL"
+                " WHERE id = ?",
+                *(utc_now(), found["id"]),
+            )
+    return found is not None
+
+
+def withdrawn_files(history: History) -> set[tuple[str, str]]:
+    """The names and digests of what was held back and taken back while its file was there."""
+    rows = history.tuples(
+        "SELECT name, sha256 FROM files"
+        " WHERE held IS NOT NULL AND status = 'rejected' AND current = 1"
+    )
+    return {(name, sha256) for name, sha256 in rows}
 
 
 def ingested_names(history: History) -> list[str]:
@@ -296,6 +493,14 @@ def rebuilding(history: History) -> bool:
     return bool(history.query("SELECT rebuilding FROM master")[0]["rebuilding"])
 
 
+def told_of_defaults(history: History) -> bool:
+    """Whether it was said that defaults are others than they were; from now on it was."""
+    told = bool(history.query("SELECT defaults_told FROM master")[0]["defaults_told"])
+    if not told:
+        history.query("UPDATE master SET defaults_told = 1")
+    return told
+
+
 def unsettled_since(history: History) -> str | None:
     """When the first run began that was killed or failed after the last complete chain.
 
@@ -319,7 +524,7 @@ def new_files(
     """
     rows = history.tuples(
         "SELECT name, size, mtime_ns, ctime_ns, sha256,"
-        " status = 'rejected' AND sha256 <> ? AND coalesce(schema, '') <> ?"
+        " status = 'rejected' AND held IS NULL AND sha256 <> ? AND coalesce(schema, '') <> ?"
         " FROM files WHERE current = 1",
         *(UNREAD, schema.text),
     )

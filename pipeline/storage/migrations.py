@@ -237,4 +237,40 @@ MIGRATIONS = (
     -- 1: it was said that the input folder has become empty
     ALTER TABLE master ADD COLUMN input_empty INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    -- when a drift test came to a verdict on what a file brought; which contents the rows of a
+    -- decision are of, the challenger's SHA-256, and a JSON object of numbers it was compared by
+    -- 1: it was said that defaults are others than they were
+    ALTER TABLE master ADD COLUMN defaults_told INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE files ADD COLUMN scored_at TEXT;
+    UPDATE files SET scored_at = judged_at;
+    ALTER TABLE decisions ADD COLUMN first_file INTEGER;
+    ALTER TABLE decisions ADD COLUMN last_file INTEGER;
+    ALTER TABLE decisions ADD COLUMN challenger TEXT;
+    ALTER TABLE decisions ADD COLUMN compared TEXT NOT NULL DEFAULT '{}';
+    CREATE INDEX decisions_compared ON decisions (id) WHERE difference_low IS NOT NULL;
+    -- what is new of a feature that has drifted: 'told', 'known', 'slight'; and the relative change
+    -- of the mean risk that is due to it. Before, each was told.
+    ALTER TABLE input_drift ADD COLUMN news TEXT;
+    ALTER TABLE input_drift ADD COLUMN effect REAL;
+    UPDATE input_drift SET news = 'told' WHERE verdict = 'drift';
+    CREATE TABLE expected_scores ( -- what the risks of a batch let expect, with 95 % intervals
+        id INTEGER PRIMARY KEY,
+        decision_id INTEGER NOT NULL REFERENCES decisions (id) ON DELETE CASCADE,
+        labelled INTEGER NOT NULL, -- 1: of the rows with a known outcome alone
+        rows INTEGER NOT NULL,
+        f1 REAL NOT NULL, f1_low REAL NOT NULL, f1_high REAL NOT NULL,
+        average_precision REAL, average_precision_low REAL, average_precision_high REAL,
+        roc_auc REAL, roc_auc_low REAL, roc_auc_high REAL,
+        -- the scores of the same rows, null where not all outcomes are known, or undefined
+        true_f1 REAL, true_average_precision REAL, true_roc_auc REAL
+    );
+    CREATE INDEX expected_scores_decision ON expected_scores (decision_id);
+    -- what the check for a broken feed found, a JSON object; why a content is held back, which it
+    -- is until it is accepted (or taken back: it is then rejected, and held says why it was)
+    ALTER TABLE files ADD COLUMN feed TEXT;
+    ALTER TABLE files ADD COLUMN held TEXT;
+    ALTER TABLE files ADD COLUMN accepted_at TEXT;
+    CREATE INDEX files_held ON files (id) WHERE held IS NOT NULL;
+    """,
 )

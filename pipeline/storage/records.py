@@ -8,18 +8,21 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.core.errors import HistoryError, RejectedError
 from pipeline.core.files import utc_now
-from pipeline.core.policy import DriftTest
-from pipeline.monitoring.decisions import Decision, FeatureDrift, ScoreDrift
+from pipeline.core.policy import DriftTest, Gate
+from pipeline.monitoring.decisions import ChallengeOutcome, Decision, FeatureDrift, ScoreDrift
 from pipeline.monitoring.packages import Package
-from pipeline.monitoring.scores import Scores
+from pipeline.monitoring.scores import EXPECTED_SCORES, Scores
 from pipeline.storage.database import History, Row
 from pipeline.storage.risk_history import forget_risks
+
+if TYPE_CHECKING:  # it imports numpy, and what only reads the history does without
+    from pipeline.monitoring.expected_scores import ExpectedOfBatch
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +75,55 @@ def last_scores(history: History, model_sha256: str) -> Scores | None:
 def record_decision(history: History, decision: Decision) -> int:
     """Record what was decided on a batch; returns the id of the record."""
     return history.insert("decisions", at=utc_now(), **asdict(decision))
+
+
+def last_challenged(history: History, release: str) -> int:
+    """The last content that was there when a release was challenged last; 0 if it never was."""
+    row = history.one(
+        "SELECT max(last_file) AS file FROM decisions WHERE release = ? AND challenge IS NOT NULL",
+        release,
+    )
+    return row["file"] or 0 if row else 0
+
+
+@dataclass(frozen=True)
+class Compared:
+    """How a challenger and the model that was live did on the same rows, and how that ended."""
+
+    at: str
+    release: str  # the champion
+    challenge: ChallengeOutcome
+    champion_f1: float
+    challenger_f1: float
+    difference_low: float
+    difference_high: float
+    reason: str
+    gate: Gate
+    challenger: str | None = None  # SHA-256
+    compared: dict[str, float] = field(default_factory=dict)  # what the evidence is, by name
+
+
+def last_compared(history: History) -> Compared | None:
+    """The last challenge whose models were compared."""
+    columns = ", ".join(field.name for field in fields(Compared))
+    row = history.one(
+        f"SELECT {columns} FROM decisions WHERE difference_low IS NOT NULL ORDER BY id DESC LIMIT 1"
+    )
+    if not row:
+        return None
+    of = {
+        "challenge": ChallengeOutcome(row["challenge"]),
+        "gate": Gate(row["gate"]),
+        "compared": json.loads(row["compared"]),
+    }
+    return Compared(**row | of)
+
+
+def held_challenger(history: History, live: str | None) -> Compared | None:
+    """The challenger that waits for somebody to promote it, in place of the live release."""
+    last = last_compared(history)
+    waits = last and last.challenge == ChallengeOutcome.HELD and last.release == live
+    return last if waits else None
 
 
 def batch_scores(history: History, release: str) -> list[float]:
@@ -174,6 +226,21 @@ def record_drift(
     for found in input_:
         columns = {**asdict(found), "causes": json.dumps(found.causes)}
         history.insert("input_drift", decision_id=decision_id, **columns)
+
+
+def record_expected(history: History, decision_id: int, found: "Sequence[ExpectedOfBatch]") -> None:
+    """Record the scores to expect of a batch, beside the true ones where they are known."""
+    for one in found:
+        values: dict[str, float | None] = {}
+        for name in EXPECTED_SCORES:
+            score = getattr(one.expected, name)
+            values[name] = score and score.value
+            values[f"{name}_low"] = score and score.interval.low
+            values[f"{name}_high"] = score and score.interval.high
+            values[f"true_{name}"] = getattr(one.true, name) if one.true else None
+        labelled = int(one.labelled)
+        rows = {"decision_id": decision_id, "labelled": labelled, "rows": one.rows}
+        history.insert("expected_scores", **rows, **values)
 
 
 def last_checked(history: History) -> Checked | None:

@@ -30,6 +30,32 @@ class Check:
 
 
 @dataclass(frozen=True)
+class ExpectedScores:
+    """The scores that the risks of a batch let expect, with 95 % intervals.
+
+    `labelled` 0: of all its rows; 1: of those alone whose outcome is known. The true scores are
+    those of the same rows; None where not all of their outcomes are known, or undefined.
+    """
+
+    at: str
+    release: str | None
+    labelled: int
+    rows: int
+    f1: float
+    f1_low: float
+    f1_high: float
+    average_precision: float | None
+    average_precision_low: float | None
+    average_precision_high: float | None
+    roc_auc: float | None
+    roc_auc_low: float | None
+    roc_auc_high: float | None
+    true_f1: float | None
+    true_average_precision: float | None
+    true_roc_auc: float | None
+
+
+@dataclass(frozen=True)
 class Deployment:
     """A release that went live, by `deploy` or `rollback`."""
 
@@ -77,6 +103,7 @@ class Trends:
     missing: tuple[Missing, ...]
     timings: tuple[Timing, ...]
     refused: tuple[Refused, ...]
+    expected: tuple[ExpectedScores, ...]
 
 
 @dataclass(frozen=True)
@@ -114,6 +141,7 @@ def trends(history: History, limit: int = DEFAULT_TRENDS) -> Trends:
         missing=_missing(history, moments, limit),
         timings=_last(history, Timing, "timings", limit),
         refused=last_refused(history, limit),
+        expected=last_expected(history, limit),
     )
 
 
@@ -124,6 +152,15 @@ def last_checks(history: History, limit: int) -> tuple[Check, ...]:
         " AND verdict = 'drift') AS drifted FROM decisions) AS checks"
     )
     return _last(history, Check, checks, limit)
+
+
+def last_expected(history: History, limit: int, where: str = "1 = 1") -> tuple[ExpectedScores, ...]:
+    """The scores to expect of the last batches, of which a condition is true, oldest first."""
+    expected = (
+        "(SELECT at, release, expected_scores.* FROM expected_scores"
+        f" JOIN decisions ON decisions.id = decision_id WHERE {where}) AS expected"
+    )
+    return _last(history, ExpectedScores, expected, limit)
 
 
 def last_deployments(history: History, limit: int) -> tuple[Deployment, ...]:

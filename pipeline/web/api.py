@@ -26,7 +26,7 @@ from pipeline.registry.releases import live_id
 from pipeline.reporting.overview import readable_release
 from pipeline.reporting.status import LastRun, last_active, last_run
 from pipeline.storage.history import open_existing_history, recorded_history
-from pipeline.storage.ledger import master_state
+from pipeline.storage.ledger import held_contents, master_state
 from pipeline.storage.records import (
     Checked,
     last_checked,
@@ -257,7 +257,7 @@ def summarystats() -> dict[str, Summary]:
     config = state.config
     with recorded_history(config.history_path) as history:
         return state.summary.get(
-            (master_state(history), file_stamp(config.finaldata_path)),
+            (master_state(history), held_contents(history), file_stamp(config.finaldata_path)),
             lambda: _summary(open_master(config.finaldata_path, config.schema, history).summary()),
         )
 

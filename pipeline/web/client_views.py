@@ -1,6 +1,6 @@
 """What pages show of clients: the ranking, searched and paged; one client; a scored file."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from unicodedata import normalize
@@ -14,7 +14,7 @@ from pipeline.core.files import utc_now
 from pipeline.core.formatting import escape_formula, format_horizon, format_percent, pluralize
 from pipeline.core.schema import Schema, canonical_text, csv_line
 from pipeline.observations.master import open_master
-from pipeline.ranking.explanations import Explainer, baseline_row
+from pipeline.ranking.explanations import Explainer, explainer_of
 from pipeline.ranking.ranking_file import (
     BANDS,
     carried_columns,
@@ -194,23 +194,27 @@ class ScoredRow:
 
 
 def score_file(
-    content: bytes, live: Live, schema: Schema, labels: Mapping[str, str]
+    content: bytes,
+    live: Live,
+    schema: Schema,
+    labels: Mapping[str, str],
+    reasons_from: Sequence[str],
 ) -> list[ScoredRow]:
     """Every row of a CSV text, in order of line; raises `RequestError`.
 
     Rows are checked by the rules of ingestion. The column of the client may be missing, and the
-    outcome is ignored. `labels` are what people call the columns.
+    outcome is ignored. `labels` are what people call the columns, of which those of `reasons_from`
+    may be reasons.
     """
     rows = rows_of_csv(content, schema, for_people=True)
     bad = [ScoredRow(row.line, "", problem=row.reason) for row in rows.bad.values()]
-    good = _scored(rows, live, [labels[column] for column in schema.features])
+    good = _scored(rows, live, explainer_of(live.scorer, live.release.model, labels, reasons_from))
     return sorted([*good, *bad], key=lambda row: row.line)
 
 
-def _scored(rows: ClientRows, live: Live, labels: list[str]) -> Iterator[ScoredRow]:
+def _scored(rows: ClientRows, live: Live, explainer: Explainer) -> Iterator[ScoredRow]:
     if not rows.lines:
         return
-    explainer = Explainer(live.scorer, baseline_row(live.release.model), labels)
     outcomes, risk = live.scorer.scores(rows.features)
     reasons = explainer.reasons(rows.features)
     for place, (line, client) in enumerate(zip(rows.lines, rows.clients, strict=True)):

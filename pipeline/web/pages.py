@@ -146,7 +146,8 @@ def score() -> Response:
         raise RequestError(400, "choose a CSV file first")
     with upload.stream as stream:
         content = stream.read(MAX_BYTES)
-    rows = score_file(content, live, state.config.schema, state.config.labels)
+    config = state.config
+    rows = score_file(content, live, config.schema, config.labels, config.reasons_from)
     if request.form.get("as") == "csv":
         return _answer("".join(scored_csv(rows)), CSV, "scored.csv")
     return page("scored.html", lead=scored_sentence(rows, live), tables=scored_grids(rows))

@@ -3,6 +3,7 @@
 No process counts anything, so any number of workers answer the same.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -12,12 +13,14 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from pipeline.core.config import Config
+from pipeline.monitoring.scores import EXPECTED_SCORES
 from pipeline.registry.releases import Release
 from pipeline.reporting.status import Status, read_status
 from pipeline.storage.database import History
 from pipeline.storage.history import open_existing_history
 from pipeline.storage.ledger import master_state
 from pipeline.storage.records import last_checked, last_missing, last_timings
+from pipeline.storage.trends import ExpectedScores, last_expected
 
 # the name, what it is, its value; of some, the name of a label and a number for each of its values
 Gauge = tuple[str, str, float] | tuple[str, str, tuple[str, dict[str, float]]]
@@ -67,6 +70,7 @@ def _state(now: Status) -> list[Gauge]:
     found += [
         ("files_pending", "Files taken in, not judged or reported yet", len(now.pending)),
         ("files_rejected", "Input files refused as they are", len(now.rejected)),
+        ("files_held", "Files held back as a broken feed", len(now.held)),
     ]
     if now.last_active:
         age = _age(now.last_active)
@@ -98,7 +102,35 @@ def _records(history: History) -> list[Gauge]:
             found.append(("batch_f1", "F1 on the batch judged last", f1))
         drifted = sum(feature.verdict == "drift" for feature in checked.input)
         found.append(("input_drift_features", "Features whose input drifted in it", drifted))
+        told = sum(feature.news == "told" for feature in checked.input)
+        found.append(("input_drift_told", "Those of them that are new and change the risk", told))
+    return found + _expected(history)
+
+
+def _expected(history: History) -> list[Gauge]:
+    """The scores to expect of the last batch, and of the last rows with outcomes beside theirs."""
+    found: list[Gauge] = []
+    for one in last_expected(history, 1, "expected_scores.labelled = 0"):
+        found += _bounds("batch_expected", "in the batch judged last, by score", one)
+    for one in last_expected(history, 1, "true_f1 IS NOT NULL"):
+        about = "on the last rows with known outcomes, by score"
+        found += _bounds("labelled_expected", about, one)
+        found.append(("labelled_true", f"True scores {about}", _by_score(one, "true_{}")))
     return found
+
+
+def _bounds(name: str, about: str, one: ExpectedScores) -> list[Gauge]:
+    return [
+        (name, f"Expected {about}", _by_score(one, "{}")),
+        (f"{name}_low", f"Lower bound of what is expected {about}", _by_score(one, "{}_low")),
+        (f"{name}_high", f"Upper bound of what is expected {about}", _by_score(one, "{}_high")),
+    ]
+
+
+def _by_score(one: ExpectedScores, field: str) -> tuple[str, dict[str, float]]:
+    """The values of fields that are named after the scores; NaN where there is none."""
+    values = {name: getattr(one, field.format(name)) for name in EXPECTED_SCORES}
+    return "score", {name: math.nan if v is None else v for name, v in values.items()}
 
 
 def _age(at: str) -> float:

@@ -34,6 +34,7 @@ if (lacking := postgres.missing()) and not postgres.REQUIRED:
 
 TABLES = (
     *("files", "rejected_rows", "master", "runs", "scores", "decisions", "score_drift"),
+    "expected_scores",
     *("input_drift", "deployments", "timings", "missing", "rankings", "waiting_files"),
     # by name: a client's number may leave a gap on a server
     "(SELECT client, ranking_id, risk FROM client_risk JOIN ranked_clients ON id = client_id) AS r",

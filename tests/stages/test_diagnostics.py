@@ -311,5 +311,6 @@ def test_the_last_drift_check_is_shown(settled: Sandbox) -> None:
         "lastmonth_activity",
         *"---",
         *["100.0", "%", "0.0", "%", "-", "drift"],
+        *["new,", *table[2].split()[11:]],
     ]
     assert table[5].startswith("  predicted risk")

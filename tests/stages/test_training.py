@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import asdict
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,15 @@ def test_the_manifest_tells_what_the_model_is_made_of(source: Sandbox) -> None:
             "seed": 0,
             "evidence": {"brier": ANY, "brier_sigmoid": ANY},
             "chosen_since": "",
+            "recent": False,
         },
         "usual": [29.5, 344.5, 49.5],
+        "left": 56,
+        "data_until": date.today().isoformat(),
+        "warnings": [
+            "the test data hold 26 rows of clients who left: scores on fewer than 30 are largely"
+            " chance"
+        ],
     }
 
 
@@ -189,7 +197,7 @@ def test_the_same_data_give_the_same_bytes_in_separate_processes(sandbox: Sandbo
     for run in runs:
         result, error = run.communicate()
         assert run.returncode == 0, error.decode()
-        assert result == b"models/trainedmodel.pkl: logistic, trained on 400 labelled rows\n"
+        assert result.endswith(b", trained on 400 labelled rows\n")
     first, second = (
         (root / "models/trainedmodel.pkl").read_bytes() for root in (sandbox.root, twin)
     )
@@ -247,6 +255,23 @@ def test_the_model_loads_and_predicts_without_this_projects_code(
 
 
 # real tables
+
+
+@needs_shared
+def test_a_leak_is_named_once_by_a_run_and_by_training_alone(sandbox: Sandbox) -> None:
+    for name in ("config.json", "in/a.csv", "test/test.csv"):
+        sandbox.write(name, (SHARED.parent / "cases/38-leak" / name).read_text())
+    leak = "WARNING training: ExitReason alone tells who left (AUC 1.000): likely a leak"
+    few = "WARNING training: the test data hold 26 rows of clients who left"
+    result = sandbox.run("fullprocess")
+    assert result.code == 0, result.err
+    assert (result.err.count(leak), result.err.count(few)) == (1, 1)
+    assert (
+        "| warning | ExitReason alone" in (sandbox.root / "prod/current/modelcard.md").read_text()
+    )
+    sandbox.configure(test_data_path="nowhere")
+    result = sandbox.run("training")
+    assert (result.code, result.err.count(leak), result.err.count(few)) == (0, 1, 0)
 
 
 @needs_shared

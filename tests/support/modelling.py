@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from pipeline.core.policy import Policy
+from pipeline.core.policy import DriftTest, Gate, Policy
 from pipeline.core.schema import DEFAULT_SCHEMA, LARGEST_NUMBER, Schema
 from pipeline.data.features import Features
 from pipeline.models.calibration import Calibration, fitted_calibrator
@@ -24,7 +24,7 @@ from pipeline.models.training import fit
 
 MIXED = Schema("client", "left", ("age", "balance"), ("place", "kind"))
 WORDS = Schema("client", "left", (), ("place", "kind"))
-DEFAULT_POLICY = Policy()
+DEFAULT_POLICY = Policy("logistic", 0.5, drift_test=DriftTest.RAW, gate=Gate.NOT_WORSE)
 SCHEMAS = {"numbers": DEFAULT_SCHEMA, "mixed": MIXED, "words": WORDS}
 PLACES, KINDS = ["north", "south", "", "Zürich", "NA"], ["a", "b"]
 # what models may be made of: the kind, its calibration, its threshold
@@ -40,19 +40,20 @@ threadpool_limits(1, "openmp")
 
 
 def random_table(schema: Schema, rows: int = 400, seed: int = 7) -> pd.DataFrame:
-    """Labelled rows in which each column says something of the outcome, some values missing."""
+    """Labelled rows: each column says something of the outcome, some values miss or are rare."""
     random = np.random.default_rng(seed)
     columns: dict[str, object] = {schema.client: [f"c{i}" for i in range(rows)]}
     odds = random.standard_normal(rows)
     for i, name in enumerate(schema.numeric):
         values = random.gamma(2, 50 * 10**i, rows)
         odds += (1 - i) * (values - values.mean()) / values.std()
-        values[random.random(rows) < 0.05] = np.nan
+        values[random.random(rows) < 0.2] = np.nan
         columns[name] = values
     for name, words in zip(schema.categorical, (PLACES, KINDS), strict=False):
         picked = random.integers(len(words), size=rows)
         odds += picked - picked.mean()
         columns[name] = pd.Series([words[i] for i in picked], dtype="str")
+        columns[name][2::50] = [f"rare {i}" for i in range(2, rows, 50)]
     columns[schema.outcome] = (odds > 0).astype("float64")
     return pd.DataFrame(columns)
 
@@ -63,11 +64,6 @@ def train_model(
     """The model that training makes of the labelled rows of a frame with the schema's columns."""
     labelled = labelled_rows(frame, schema)
     return fit(TrainingData(labelled, subsample(labelled, schema), schema), policy).model
-
-
-def fitted(schema: Schema) -> Model:
-    """The model that training makes of such a table."""
-    return train_model(random_table(schema), schema)
 
 
 @cache

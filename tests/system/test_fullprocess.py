@@ -24,7 +24,7 @@ from servers import foreign, free_port, saying, serving
 from sklearn.metrics import f1_score
 
 from pipeline.data.frames import read_folder
-from pipeline.monitoring.batch_check import judge_batch
+from pipeline.monitoring.batch_check import Known, judge_batch
 from pipeline.monitoring.decisions import Decision
 from pipeline.monitoring.metrics import predict_rows
 from pipeline.registry.live_model import load_release
@@ -53,7 +53,9 @@ def live(world: Sandbox) -> Release:
 def decisions(world: Sandbox) -> list[Decision]:
     names = [field.name for field in fields(Decision)]
     rows = world.query(f"SELECT {', '.join(names)} FROM decisions ORDER BY id")
-    return [Decision(**dict(zip(names, row, strict=True))) for row in rows]
+    found = [Decision(**dict(zip(names, row, strict=True))) for row in rows]
+    # `test_what_was_compared_is_recorded` has these
+    return [replace(one, challenger=None, first_file=None, last_file=None) for one in found]
 
 
 def interval(decision: Decision) -> tuple[float, float]:
@@ -252,8 +254,8 @@ def test_the_log_goes_to_standard_error_alone(first_run: Run) -> None:
     log = first_run().err
 
     result = [re.sub(r"^\S+Z [A-Z]+ [\w.]+: ", "", line) for line in log.splitlines()]
-    expected = ["a.csv: 60 rows", "b.csv: 60 rows", "trained on", "F1 ", "release "]
-    expected += ["the latest versions are unknown", "ranked "]
+    expected = ["a.csv: 60 rows", "b.csv: 60 rows", "trained on", "the test data hold 26"]
+    expected += ["F1 ", "release ", "the latest versions are unknown", "ranked "]
     assert [line[: len(start)] for line, start in zip(result, expected, strict=True)] == expected
 
 
@@ -668,17 +670,18 @@ def found_by(world: Sandbox, name: str, release: Release, earlier: list[float]) 
         predict_rows(model, read_folder(folder, config.schema), config.schema)
         for folder in (world.root / "alone", config.test_data_path)
     )
-    found = judge_batch(
-        release, new, test.tested, earlier=earlier, policy=config.policy, schema=config.schema
-    )
+    none = predict_rows(model, new.frame[:0], config.schema)
+    known = Known(waiting=new, earlier=none, test=test.tested, f1s=earlier)
+    found = judge_batch(release, new, known, policy=config.policy, schema=config.schema)
     return Checked("", release.id, config.policy.drift_test, found.by_score, found.by_input)
 
 
 def checked(world: Sandbox) -> Checked | None:
-    """The check recorded last, but for the time."""
+    """The check recorded last, but for the time and what is news."""
     with History(world.config.history_path) as history:
         last = last_checked(history)
-    return last and replace(last, at="")
+    compared = tuple(replace(one, news=None, effect=None) for one in last.input) if last else ()
+    return last and replace(last, at="", input=compared)
 
 
 @pytest.mark.parametrize(("drift_test", "place"), [("parametric", 1), ("bootstrap", 3)])
@@ -692,7 +695,9 @@ def test_the_config_s_drift_test_decides(settled: Sandbox, drift_test: str, plac
 
     found = checked(settled)
     assert found == found_by(settled, "c.csv", release, EARLIER)
-    assert [one.verdict for one in found.scores] == ["drift", "no drift", "drift", "no drift"]
+    assert [one.verdict for one in found.scores] == [
+        *("drift", "no drift", "drift", "no drift", "no drift")
+    ]
     assert decisions(settled)[-1] == Decision(
         files='["c.csv"]',
         rows=60,
@@ -745,11 +750,31 @@ def test_input_drift_is_reported_and_recorded_and_by_default_asks_for_nothing(
     found = checked(settled)
     assert found == found_by(settled, "c.csv", release, [])
     assert [one.feature for one in found.input if one.verdict == "drift"] == ["lastyear_activity"]
-    assert ": input drift: lastyear_activity: PSI " in result.err
+    # it changes no risk
+    assert "input drift" not in result.err
     (decision,) = decisions(settled)[1:]
     assert (decision.verdict, decision.action) == ("not enough evidence", "kept")
     assert decision.reason == "new rows with a known outcome: 0, at least 5 are needed"
     assert production(settled) == before
+
+
+def test_what_is_new_of_the_input_is_told_once(settled: Sandbox) -> None:
+    def smaller(first: int) -> list[str]:
+        rows = [row.split(",") for row in client_rows(first, 300)]
+        return [",".join([*row[:3], str(1 + i % 9), ""]) for i, row in enumerate(rows)]
+
+    settled.write("sourcedata/c.csv", smaller(1_000))
+    first = settled.run("fullprocess")
+    assert re.findall(r"input drift: ([\w ]+): .+; new: unlike each recent batch", first.err) == [
+        "number_of_employees",
+        "predicted risk",
+    ]
+
+    settled.write("sourcedata/d.csv", smaller(2_000))
+    second = settled.run("fullprocess")
+    assert "input drift" not in second.err
+    news = settled.query("SELECT verdict, news FROM input_drift WHERE feature LIKE 'number%'")
+    assert news == [("drift", "told"), ("drift", "known")]
 
 
 def test_retraining_on_input_drift_challenges_the_live_model(settled: Sandbox) -> None:
@@ -964,6 +989,17 @@ def test_a_run_killed_between_deploying_and_recording_is_taken_up(settled: Sandb
 FORMER_HISTORY = """
     DROP TABLE waiting_files;
     ALTER TABLE master DROP COLUMN input_empty;
+    DROP INDEX files_held;
+    DROP INDEX decisions_compared;
+    DROP TABLE expected_scores;
+    ALTER TABLE files DROP COLUMN scored_at;
+    ALTER TABLE decisions DROP COLUMN first_file;
+    ALTER TABLE decisions DROP COLUMN last_file;
+    ALTER TABLE decisions DROP COLUMN challenger;
+    ALTER TABLE decisions DROP COLUMN compared;
+    ALTER TABLE files DROP COLUMN feed;
+    ALTER TABLE files DROP COLUMN held;
+    ALTER TABLE files DROP COLUMN accepted_at;
     ALTER TABLE files DROP COLUMN ctime_ns;
     ALTER TABLE files DROP COLUMN schema;
     ALTER TABLE files DROP COLUMN log_at;
@@ -1043,7 +1079,7 @@ def test_a_release_of_a_former_version_is_judged_by_its_scores(former: Sandbox) 
         (release.id, "no drift", "raw"),
     ]
     assert former.query("SELECT test FROM score_drift") == [
-        *(("raw",), ("parametric",), ("nonparametric",), ("bootstrap",))
+        *(("raw",), ("parametric",), ("nonparametric",), ("bootstrap",), ("ranking",))
     ]
     assert former.query("SELECT * FROM input_drift") == []
 
@@ -1073,7 +1109,11 @@ def test_a_batch_that_a_former_version_judged_is_an_earlier_one(
     settled.run("fullprocess")
 
     assert judged.new_f1 is not None
-    assert checked(settled) == found_by(settled, "d.csv", live(settled), [judged.new_f1])
+    found = found_by(settled, "d.csv", live(settled), [judged.new_f1])
+    last = checked(settled)
+    assert last
+    assert last.scores[:4] == found.scores[:4]
+    assert last.scores[4].numbers["earlier_rows"] == 120  # the test data, and c.csv
 
 
 def test_nothing_new_is_nothing_new_for_a_former_version_s_project(former: Sandbox) -> None:

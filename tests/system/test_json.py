@@ -23,7 +23,7 @@ from pipeline.web.api_client import call_api
 NUMBERS = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 INGESTED = ["files", "added", "total_rows", "path", "rejected_rows"]
 MANIFEST = ["sha256", "trained_at", "rows", "last_file", "schema", "versions", "self_check"]
-MANIFEST += ["recipe", "usual"]
+MANIFEST += ["recipe", "usual", "left", "data_until", "warnings"]
 SCORES = ["path", "rows", "f1", "accuracy", "precision", "recall", "roc_auc"]
 SCORES += ["average_precision", "log_loss", "brier"]
 RELEASE = ["path", "id", "deployed_at", "f1", "previous", "files", "model", "challenge"]
@@ -31,7 +31,17 @@ REPORT = ["release", "confusion_matrix", "client_risk", "clients", "movers", "mo
 REPORT += ["horizon_days"]
 DIAGNOSTICS = ["release", "predictions", "summary", "missing_percent", "drift", "seconds"]
 TICK = ["outcome", *INGESTED, "decision", "reports"]
-STATUS = ["release", "last_run", "last_active", "new", "pending", "rejected", "last_verdict"]
+STATUS = [
+    "release",
+    "last_run",
+    "last_active",
+    "new",
+    "pending",
+    "rejected",
+    "held",
+    "last_verdict",
+    "held_challenger",
+]
 
 # every call of a script that has a result, and the keys of its object
 KEYS = {
@@ -43,7 +53,7 @@ KEYS = {
     "deployment --list": ["live", "releases"],
     "deployment --rollback": RELEASE,
     "diagnostics": [*DIAGNOSTICS, "packages"],
-    "diagnostics --history": ["checks", "deployments", "missing", "timings", "refused"],
+    "diagnostics --history": ["checks", "deployments", "missing", "timings", "refused", "expected"],
     "reporting": REPORT,
     "apicalls": ["path", "answers"],
     "fullprocess": TICK,
@@ -90,7 +100,7 @@ def decision_on_record(world: Sandbox) -> dict[str, Any]:
         (row,) = history.query("SELECT * FROM decisions ORDER BY id DESC LIMIT 1")
     found = dict(row)
     del found["id"], found["at"]
-    return {**found, "files": json.loads(found["files"])}
+    return found | {key: json.loads(found[key]) for key in ("files", "compared")}
 
 
 # --- all of them ---
@@ -403,6 +413,8 @@ def test_the_status_tells_what_the_screen_tells(settled: Sandbox) -> None:
         "new": ["e.csv"],
         "pending": ["d.csv"],
         "rejected": [{"name": "c.csv", "reason": WHY_REJECTED}],
+        "held": [],
+        "held_challenger": None,
         "last_verdict": {
             "at": at,
             "verdict": "nothing deployed",

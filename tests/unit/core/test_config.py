@@ -52,6 +52,7 @@ def test_five_keys_are_enough(tmp_path: Path) -> None:
             "lastyear_activity": "last year's activity",
             "number_of_employees": "number of employees",
         },
+        reasons_from=DEFAULT_SCHEMA.features,
         policy=Policy(
             model="logistic",
             threshold=0.5,
@@ -356,6 +357,23 @@ def test_a_column_that_travels_has_a_label(tmp_path: Path) -> None:
     assert config.labels == {"c": "c", "kam": "account manager", "e_mail": "e mail"}
 
 
+@pytest.mark.parametrize(
+    ("named", "problem"),
+    [
+        (["c", "aeg"], 'names "aeg", which is no feature; known are c, age'),
+        (["b"], 'names "b", which is no feature; known are c, age'),
+        ([], "names no feature: leave it out to give reasons from all"),
+        ("c", 'must be a list of names, not "c"'),
+    ],
+)
+def test_reasons_are_from_some_of_the_features(tmp_path: Path, named: object, problem: str) -> None:
+    schema = {"client": "a", "outcome": "b", "numeric": ["c"], "categorical": ["age"]}
+    assert load_config(written(tmp_path, schema=schema, reasons_from=["c"])).reasons_from == ("c",)
+    assert problems_of(written(tmp_path, schema=schema, reasons_from=named)) == [
+        f'"reasons_from" {problem}'
+    ]
+
+
 @pytest.mark.parametrize(("name", "shown"), [("a\x01b", "a\\u0001b"), ("a\u2028b", "a\u2028b")])
 def test_a_column_is_one_that_can_be_shown(tmp_path: Path, name: str, shown: str) -> None:
     schema = {"client": "c", "outcome": "o", "numeric": [name, "a\u00a0b\u3000c"]}
@@ -416,6 +434,7 @@ def test_practice_has_places_of_its_own(tmp_path: Path) -> None:
         keep_releases=5,
         risk_bands=RiskBands(),
         labels=DEFAULT_LABELS,
+        reasons_from=DEFAULT_SCHEMA.features,
         policy=Policy(),
         api_url=None,
         heartbeat_url=None,

@@ -38,10 +38,13 @@ def test_every_key_is_heeded(tmp_path: Path) -> None:
         "drift_test": "bootstrap",
         "retrain_on": "input",
         "gate": "better",
+        "retrain_after_days": 30,
+        "learn_from": "180 days",
         "seed": 7,
     }
+    worth = Worth(1000.0, 20.0, 0.25)
     assert policy(tmp_path, **keys) == Policy(
-        "auto", "value", Worth(1000.0, 20.0, 0.25), "bootstrap", "input", "better", 7
+        *("auto", "value", worth, "bootstrap", "input", "better", 30, "180 days", 7)
     )
 
 
@@ -73,10 +76,14 @@ def test_a_clients_value_may_be_one_sum(tmp_path: Path) -> None:
         (
             "drift_test",
             "ks",
-            'must be one of "raw", "parametric", "nonparametric", "bootstrap", not "ks"',
+            'must be one of "raw", "parametric", "nonparametric", "bootstrap", "ranking", not "ks"',
         ),
         ("retrain_on", "drift", 'must be one of "score", "input", "new_data", not "drift"'),
-        ("gate", None, 'must be one of "not_worse", "better", "always", not null'),
+        (
+            "gate",
+            None,
+            'must be one of "not_worse", "better", "always", "evidence", "manual", not null',
+        ),
         ("seed", -1, "must be a whole number from 0 to 4294967295, not -1"),
         ("seed", 2**32, "must be a whole number from 0 to 4294967295, not 4294967296"),
         ("client_value", "exited", 'names no number column of the schema: "exited"'),

@@ -3,11 +3,12 @@ import pandas as pd
 import pytest
 from modelling import MIXED, random_table
 from scipy.special import expit
+from sklearn.isotonic import IsotonicRegression
 
 from pipeline.core.schema import Schema
 from pipeline.models.calibration import (
     MIN_CALIBRATED_ROWS,
-    MIN_ISOTONIC_ROWS,
+    MIN_ISOTONIC_LEAVERS,
     calibrate,
     cross_calibrated,
     fitted_calibrator,
@@ -39,7 +40,7 @@ def error(risk: np.ndarray, odds: np.ndarray) -> float:
 def test_scores_that_are_too_sure_are_calibrated(rows: int) -> None:
     folds, odds = table(rows)
     found = calibrate(folds, 3 * odds)
-    assert found.method == method_for(rows)
+    assert found.method == method_for(folds.outcomes)
     assert found.evidence[f"brier_{found.method}"] < found.evidence["brier"]
     assert error(found.risk, odds) < error(expit(3 * odds), odds) / 3
 
@@ -79,9 +80,30 @@ def test_the_risk_is_as_the_kept_curve_spreads_it() -> None:
     assert (found.risk == found.calibrator.predict(3 * odds)).all()
 
 
-def test_the_curve_depends_on_the_rows() -> None:
-    assert method_for(MIN_ISOTONIC_ROWS - 1) == "sigmoid"
-    assert method_for(MIN_ISOTONIC_ROWS) == "isotonic"
+def test_the_curve_depends_on_how_many_left() -> None:
+    outcomes = np.arange(10_000) < MIN_ISOTONIC_LEAVERS
+    assert method_for(outcomes) == "isotonic"
+    assert method_for(outcomes[1:]) == "sigmoid"
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
+def test_a_higher_score_is_a_higher_risk_also_beyond_all_scores(method: str) -> None:
+    folds, odds = table(3000)
+    sure = np.where(np.abs(odds) > 3, np.sign(odds) > 0, folds.outcomes)  # else no step at 0 or 1
+    curve = fitted_calibrator(method, odds, sure)
+    risks = curve.predict(np.array([-35, *np.unique(odds.round(6)), 35]))
+    assert (np.diff(risks) > 0).all()
+    assert 0 < risks[0] < risks[-1] < 1
+
+
+def test_between_its_steps_an_isotonic_curve_is_as_right_as_on_them() -> None:
+    gains = []
+    for seed in range(10):
+        folds, odds = table(3000, seed)
+        steps = IsotonicRegression(out_of_bounds="clip").fit(3 * odds, folds.outcomes)
+        curve = fitted_calibrator("isotonic", 3 * odds, folds.outcomes)
+        gains.append(error(steps.predict(3 * odds), odds) - error(curve.predict(3 * odds), odds))
+    assert np.mean(gains) > 0
 
 
 def test_few_rows_are_not_calibrated() -> None:

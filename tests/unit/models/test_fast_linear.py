@@ -25,21 +25,24 @@ def linear(model: Model) -> Linear:
     return found
 
 
+def with_words(of: Linear, **parts: Any) -> Linear:
+    """Other numbers for the first categorical column."""
+    return replace(of, categories=(of.categories[0]._replace(**parts), of.categories[1]))
+
+
 BROKEN = {
     "weight": lambda of: replace(of, weights=of.weights * [1, 1 + 1e-6]),
     "median": lambda of: replace(of, medians=of.medians + np.array([0.1, 0])),
     "mean": lambda of: replace(of, means=of.means + np.array([0, 0.1])),
     "scale": lambda of: replace(of, scales=of.scales * [1, 1.0001]),
     "intercept": lambda of: replace(of, intercept=of.intercept + 1e-6),
-    "category": lambda of: replace(
-        of, categories=({**of.categories[0], "south": 0.5}, of.categories[1])
-    ),
-    "missing category": lambda of: replace(
-        of, categories=({**of.categories[0], "": 0.5}, of.categories[1])
-    ),
-    "unknown category": lambda of: replace(
-        of, categories=(of.categories[0], {k: v for k, v in of.categories[1].items() if k != "a"})
-    ),
+    "lowest": lambda of: replace(of, lowest=of.lowest * [1, 1.1]),
+    "highest": lambda of: replace(of, highest=of.highest * [0.9, 1]),
+    "gap": lambda of: replace(of, gaps=of.gaps + np.array([0, 1e-6])),
+    "slope": lambda of: replace(of, slopes=of.slopes + np.array([[0, 1e-6], [0, 0]])),
+    "category": lambda of: with_words(of, weights={**of.categories[0].weights, "south": 0.5}),
+    "missing category": lambda of: with_words(of, weights={**of.categories[0].weights, "": 0.5}),
+    "unknown category": lambda of: with_words(of, unknown=0.1),
     "swapped columns": lambda of: replace(of, weights=of.weights[::-1]),
     "swapped categories": lambda of: replace(of, categories=of.categories[::-1]),
 }
@@ -57,7 +60,7 @@ def test_a_wrong_coefficient_is_noticed(what: str) -> None:
 
 def test_a_wrong_coefficient_is_noticed_where_every_risk_is_0_or_1() -> None:
     model: Any = fit_model("logistic", random_table(MIXED), MIXED)
-    model[1].coef_ *= 1e6
+    model[-1].coef_ *= 1e6
     right, estimator = linear(model), ByEstimator(model, MIXED)
     probes = probing_rows(manifest_of(model, MIXED))
 
@@ -74,7 +77,7 @@ def features_and_outcome(schema: Schema) -> tuple[object, object]:
 
 def without_means() -> Model:
     """A pipeline of the known shape and names, which does not subtract the means that it has."""
-    untrained = untrained_model("logistic", DEFAULT_SCHEMA)
+    untrained = untrained_model("logistic", random_table(DEFAULT_SCHEMA), DEFAULT_SCHEMA)
     untrained.set_params(columns__numbers__scale__with_mean=False)
     model: Model = untrained.fit(*features_and_outcome(DEFAULT_SCHEMA))
     return model
@@ -106,7 +109,7 @@ def test_a_model_of_ours_that_refuses_unknown_words_is_asked_itself(
 def test_numbers_that_would_lead_beyond_all_numbers_are_left_to_the_model() -> None:
     model: Any = fit_model("logistic", random_table(DEFAULT_SCHEMA), DEFAULT_SCHEMA)
     scaler: StandardScaler = model[0].named_transformers_["numbers"]["scale"]
-    scaler.scale_ = scaler.scale_ * 1e-250
+    scaler.scale_ = scaler.scale_ * 1e-307
 
     assert linear_of(model) is None
 
@@ -131,8 +134,9 @@ def test_a_row_has_the_same_log_odds_to_the_last_digit_whoever_is_asked_with_it(
     columns: int,
 ) -> None:
     draw = np.random.default_rng(columns)
-    part = [draw.normal(size=columns) for _ in range(4)]
-    core = Linear(part[0], part[1], np.abs(part[2]), part[3], (), 0.1)
+    part = [draw.normal(size=columns) for _ in range(6)]
+    limits, slopes = np.sort(part[:2], axis=0), draw.normal(size=(columns, columns))
+    core = Linear(part[2], *limits, part[3], np.abs(part[4]), *part[5:], part[0], slopes, (), 0.1)
     rows = Features(draw.normal(size=(1_000, columns)), ())
     rows.numbers[draw.random(rows.numbers.shape) < 0.05] = np.nan
 

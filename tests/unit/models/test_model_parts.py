@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modelling import MIXED, fitted, random_table
+from modelling import MIXED, core_of, random_table
 from scipy.special import expit
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.isotonic import IsotonicRegression
@@ -18,7 +18,7 @@ from pipeline.models.threshold import with_threshold
 
 TABLE = random_table(MIXED)
 FEATURES, OUTCOMES = TABLE[list(MIXED.features)], TABLE[MIXED.outcome].to_numpy()
-CORE: Any = fitted(MIXED)
+CORE: Any = core_of(MIXED, "logistic")
 CALIBRATOR: Any = fitted_calibrator("isotonic", CORE.decision_function(FEATURES), OUTCOMES)
 CURVED: Any = Calibration("isotonic", CALIBRATOR, np.empty(0), {}).apply(CORE)
 

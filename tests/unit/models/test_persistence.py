@@ -21,6 +21,7 @@ from modelling import MAKES, made, random_table, train_model
 from modelling import SCHEMAS as TABLES
 from sandbox import PROJECT
 from sklearn.dummy import DummyClassifier
+from sklearn.impute import MissingIndicator
 from sklearn.isotonic import IsotonicRegression
 from sklearn.preprocessing import FunctionTransformer
 
@@ -114,6 +115,7 @@ def test_a_model_is_saved_beside_its_manifest(
         ),
         recipe=RECIPE,
         usual=(frame["age"].median(), frame["spend"].median()),
+        left=17,
     )
 
 
@@ -394,8 +396,24 @@ PLANTED: dict[str, tuple[object, str]] = {
     "another estimator": (DummyClassifier(), "sklearn.dummy.DummyClassifier"),
     "an estimator of functions": (
         FunctionTransformer(os.system),
-        "sklearn.preprocessing._function_transformer.FunctionTransformer",
+        "posix.system",
     ),
+    "an estimator of functions, backwards": (
+        FunctionTransformer(np.clip, inverse_func=os.system),
+        "posix.system",
+    ),
+    "an estimator of functions that reads": (FunctionTransformer(np.load), "numpy.load"),
+    "an estimator of functions that runs what it is given": (
+        FunctionTransformer(np.apply_along_axis, kw_args={"func1d": os.system}),
+        "numpy.apply_along_axis",
+    ),
+    "numbers that are clipped by a command": (
+        Calls(np.clip, Calls(os.system, "x")),
+        "posix.system",
+    ),
+    "numbers that are taken by a command": (Calls(np.take, Calls(os.system, "x")), "posix.system"),
+    "a product of commands": (Calls(np.prod, Calls(os.system, "touch boom")), "posix.system"),
+    "gaps that run": (Calls(MissingIndicator, Calls(os.system, "touch boom")), "posix.system"),
     "a function with its arguments": (functools.partial(os.system, "x"), "functools.partial"),
     "random numbers": (np.random.default_rng(), "numpy.random"),
     "a curve that runs": (
@@ -437,6 +455,13 @@ def stack_global(module: str, name: str) -> bytes:
         ("sklearn", "pipeline.Pipeline"),  # all of it is allowed, put together in another way
         ("numpy._core", "multiarray.scalar"),
         ("numpy", "_core.numeric._frombuffer"),
+        ("numpy", "clip.__globals__"),
+        ("numpy", "take.__wrapped__"),
+        ("numpy", "prod._implementation.__globals__"),
+        ("numpy._core.fromnumeric", "clip"),
+        ("sklearn.impute._base", "MissingIndicator.fit"),
+        ("sklearn.preprocessing._function_transformer", "FunctionTransformer._transform"),
+        ("sklearn.preprocessing._function_transformer", "np"),
         ("numpy._core.numeric", "_frombuffer.__globals__"),
         ("sklearn.isotonic", "IsotonicRegression.predict"),
         ("sklearn.calibration", "_CalibratedClassifier.__init__.__globals__"),

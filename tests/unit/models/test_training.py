@@ -20,6 +20,7 @@ from pipeline.core.schema import DEFAULT_SCHEMA, Schema
 from pipeline.data.frames import frame_of_text
 from pipeline.models.cross_validation import TrainingData
 from pipeline.models.estimators import fit_model, predictions_of, risk_of
+from pipeline.models.manifest import Recipe
 from pipeline.models.training import Fitted, Selection, _log_losses, fit, fit_without, select
 from pipeline.sample_data import SEED, clients
 
@@ -35,18 +36,20 @@ def sample(rows: int = 4000) -> pd.DataFrame:
 def independent_risk(frame: pd.DataFrame) -> np.ndarray:
     """The same model by other means: numpy for the columns, a long lbfgs fit for the rest."""
     raw = frame[FEATURES].to_numpy()
-    filled = np.where(np.isnan(raw), np.nanmedian(raw, axis=0), raw)
-    scaled = (filled - filled.mean(axis=0)) / filled.std(axis=0)
+    gaps = np.isnan(raw).astype(float)
+    scaled = np.where(gaps == 1, np.nanmedian(raw, axis=0), raw)
+    scaled = (scaled - scaled.mean(axis=0)) / scaled.std(axis=0)
+    slopes = [gaps[:, [i]] * np.delete(scaled, i, axis=1) for i in range(3)]
+    columns = np.hstack([scaled, gaps, *slopes])
     lbfgs = LogisticRegression(C=100, solver="lbfgs", tol=1e-10, max_iter=100_000)
-    risk: np.ndarray = lbfgs.fit(scaled, frame["exited"]).predict_proba(scaled)[:, 1]
+    risk: np.ndarray = lbfgs.fit(columns, frame["exited"]).predict_proba(columns)[:, 1]
     return risk
 
 
 def test_the_fit_has_converged() -> None:
-    frame = sample()
-    assert frame[FEATURES].isna().sum().min() > 0
+    frame = sample(8000)
     risk = risk_of(fit_model("logistic", frame, DEFAULT_SCHEMA), frame)
-    assert np.abs(risk - independent_risk(frame)).max() < 1e-6
+    assert np.abs(risk - independent_risk(frame)).max() < 1e-5
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
@@ -57,14 +60,16 @@ def test_the_fit_converges_whatever_the_units(scale: float) -> None:
     assert np.abs(risk - same).max() < 1e-9
 
 
-def test_a_missing_number_stands_at_the_median_of_the_labelled_rows() -> None:
-    frame = sample()
-    frame.loc[:500, "exited"] = math.nan
-    model = train_model(frame)
-    median = frame.loc[501:, "number_of_employees"].median()
-    rows = frame[FEATURES]
-    gap, filled = (rows.assign(number_of_employees=value) for value in (math.nan, median))
-    assert np.array_equal(risk_of(model, gap), risk_of(model, filled))
+@pytest.mark.parametrize("kind", ["logistic", "boosting"])
+def test_clients_of_whom_a_number_is_missing_leave_as_often_as_their_risks_say(kind: str) -> None:
+    frame = sample(10_000)
+    risk = pd.Series(fit(TrainingData(frame, frame, DEFAULT_SCHEMA), Policy(kind)).risk)
+    for name in FEATURES:
+        gap = frame[name].isna()
+        highest = risk[gap].nlargest(30)
+        assert risk[gap].mean() == pytest.approx(frame["exited"][gap].mean(), abs=0.05)
+        assert highest.mean() < frame["exited"][highest.index].mean() + 0.3
+    assert frame["lastmonth_activity"][risk.nlargest(12).index].notna().all()
 
 
 def test_classes_that_can_be_distinguished_are_borne() -> None:
@@ -157,7 +162,7 @@ def test_with_dates_all_is_chosen_on_the_newest_rows() -> None:
     found = fit_year(frame, model="auto")
     assert (found.recipe.chosen_since, len(found.risk)) == ("2025-09-01", len(newest))
     # as calibrated risks are on the rows that they were calibrated on
-    assert found.risk.mean() == pytest.approx(newest["left"].mean())
+    assert found.risk.mean() == pytest.approx(newest["left"].mean(), abs=0.005)
     f1 = [f1_score(newest["left"], found.risk >= threshold) for threshold in np.linspace(0, 1, 101)]
     assert f1_score(newest["left"], found.risk >= found.recipe.threshold) >= max(f1)
 
@@ -199,36 +204,79 @@ def test_a_loss_is_finite_however_sure_and_wrong() -> None:
     assert _log_losses(np.array([0]), np.array([5000.0])).tolist() == [5000.0]
 
 
-def two(seed: int, rows: int = 400, gain: float = 0.0) -> Selection:
+KINDS = ("logistic", "boosting_7", "boosting")
+
+
+def three(seed: int, rows: int = 400, gains: tuple[float, float] = (0, 0)) -> Selection:
+    """A choice among three kinds whose log-odds are off by 1, less what the others gain."""
     random = np.random.default_rng(seed)
     odds = random.normal(0, 2, rows)
     outcomes = (random.random(rows) < expit(odds)).astype(int)
-    worse = odds + random.normal(0, 1, rows)
-    better = odds + random.normal(0, 1 - gain, rows)
-    return select(outcomes, np.arange(rows), worse, better)
+    scores = [odds + random.normal(0, 1 - gain, rows) for gain in (0.0, *gains)]
+    return select(outcomes, np.arange(rows), dict(zip(KINDS, scores, strict=True)))
 
 
-def test_boosting_is_taken_where_it_is_clearly_better() -> None:
-    found = two(0, gain=0.9)
-    assert found.logistic - found.boosting > found.standard_error
-    assert found.kind == "boosting"
+@pytest.mark.parametrize(
+    ("gains", "kind"),
+    [
+        ((0.9, 0.0), "boosting_7"),
+        ((0.0, 0.9), "boosting"),
+        ((0.5, 0.98), "boosting"),
+        ((0.9, 0.9), "boosting_7"),
+        ((-1.0, -1.0), "logistic"),
+    ],
+)
+def test_the_simplest_that_is_not_clearly_worse_is_taken(
+    gains: tuple[float, float], kind: str
+) -> None:
+    found = [three(seed, 2000, gains).kind for seed in range(5)]
+    assert max(set(found), key=found.count) == kind
 
 
-def test_where_neither_is_better_the_simpler_is_taken_but_for_one_time_in_six() -> None:
-    taken = [two(seed).kind == "boosting" for seed in range(300)]
-    assert 0.1 < np.mean(taken) < 0.23
+def test_where_none_is_better_the_simplest_is_taken_but_for_one_time_in_three() -> None:
+    taken = [three(seed).kind != "logistic" for seed in range(300)]
+    assert 0.15 < np.mean(taken) < 0.4
 
 
 def test_a_win_within_the_standard_error_is_none() -> None:
-    assert Selection(0.50, 0.49, 0.011).kind == "logistic"
-    assert Selection(0.50, 0.49, 0.009).kind == "boosting"
+    outcomes, clients = np.array([1, 1]), np.arange(2)
+    found = select(outcomes, clients, {"simple": np.array([0, 0]), "other": np.array([0, 1])})
+    (error,) = found.standard_errors.values()
+    assert found.losses["simple"] - found.losses["other"] == pytest.approx(error * 2**0.5)
+    assert found.kind == "other"
+    more = {"simple": np.array([0, 0]), "other": np.array([-0.9, 1])}
+    assert select(outcomes, clients, more).kind == "simple"
 
 
 def test_rows_of_one_client_count_as_one() -> None:
     random = np.random.default_rng(3)
     outcomes, first, second = random.integers(2, size=50), *random.normal(size=(2, 50))
-    once = select(outcomes, np.arange(50), first, second)
-    thrice = [np.repeat(values, 3) for values in (outcomes, np.arange(50), first, second)]
-    assert select(*thrice).standard_error == pytest.approx(once.standard_error)
-    alone = select(thrice[0], np.arange(150), thrice[2], thrice[3])
-    assert alone.standard_error == pytest.approx(once.standard_error / np.sqrt(3))
+    thrice = [np.repeat(values, 3) for values in (outcomes, first, second)]
+
+    def error(outcomes: np.ndarray, clients: np.ndarray, *scores: np.ndarray) -> float:
+        found = select(outcomes, clients, dict(zip(KINDS, scores, strict=False)))
+        return found.standard_errors["boosting_7"]
+
+    once = error(outcomes, np.arange(50), first, second)
+    assert error(thrice[0], np.repeat(np.arange(50), 3), *thrice[1:]) == pytest.approx(once)
+    alone = error(thrice[0], np.arange(150), *thrice[1:])
+    assert alone == pytest.approx(once / np.sqrt(3))
+
+
+# few rows
+
+
+@pytest.mark.parametrize(("rows", "left"), [(99, 40), (300, 19), (300, 281)])
+@pytest.mark.parametrize("policy", [Policy("auto", "f1"), Policy(threshold="f1")])
+def test_of_few_rows_nothing_is_chosen_or_tuned(rows: int, left: int, policy: Policy) -> None:
+    frame = sample(rows).assign(exited=np.arange(rows) < left)
+    recipe = fit(TrainingData(frame, frame, DEFAULT_SCHEMA), policy).recipe
+    assert recipe == Recipe("logistic", "none", 0.5, "f1", evidence={})
+
+
+@pytest.mark.parametrize("left", [20, 80])
+def test_of_enough_rows_they_are(left: int) -> None:
+    frame = sample(100).assign(exited=np.arange(100) < left)
+    found = fit(TrainingData(frame, frame, DEFAULT_SCHEMA), Policy("auto", "f1")).recipe
+    assert {*KINDS} <= {name.removeprefix("log_loss_") for name in found.evidence}
+    assert "brier_sigmoid" in found.evidence

@@ -13,14 +13,15 @@ from pipeline.core.errors import ReleaseError
 from pipeline.core.policy import DriftTest, Policy, RetrainOn
 from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.data.frames import read_folder
-from pipeline.data.reference import reference_from_json
-from pipeline.monitoring.batch_check import Judgement, judge_batch, read_reference
+from pipeline.data.reference import reference_from_json, reference_of
+from pipeline.monitoring import sentences
+from pipeline.monitoring.batch_check import Judgement, Known, judge_batch, read_reference, tell_news
 from pipeline.monitoring.bootstrap import Predictions
 from pipeline.monitoring.decisions import FeatureDrift, ScoreDrift
 from pipeline.monitoring.input_drift import compare_input
 from pipeline.monitoring.metrics import PredictedRows, predict_rows
 from pipeline.monitoring.score_drift import Evidence, check_scores
-from pipeline.registry.live_model import load_release
+from pipeline.registry.live_model import load_live, load_release
 from pipeline.registry.releases import Release, live_release
 
 # worse than the test data, but by no more than chance may do
@@ -55,14 +56,9 @@ def judged(
     policy: Policy = DEFAULT_POLICY,
 ) -> Judgement:
     frame = batch(world, rows) if isinstance(rows, list) else rows
-    return judge_batch(
-        release or live(world),
-        predicted(world, frame),
-        on_test_data(world),
-        earlier=earlier,
-        policy=policy,
-        schema=DEFAULT_SCHEMA,
-    )
+    new, test = predicted(world, frame), on_test_data(world)
+    known = Known(waiting=new, earlier=predicted(world, frame[:0]), test=test, f1s=earlier)
+    return judge_batch(release or live(world), new, known, policy=policy, schema=DEFAULT_SCHEMA)
 
 
 def test_a_judgement_holds_scores_and_every_verdict(deployed: Sandbox) -> None:
@@ -73,12 +69,14 @@ def test_a_judgement_holds_scores_and_every_verdict(deployed: Sandbox) -> None:
         deployed_f1=release.f1,
         earlier=[release.f1, *EARLIER],
         test=on_test_data(deployed),
+        before=on_test_data(deployed),
     )
     verdicts = check_scores(evidence, 3)
     reference = reference_from_json((release.path / "reference.json").read_bytes())
     assert judged(deployed, new.frame, EARLIER, policy=Policy(seed=3)) == Judgement(
         verdict=verdicts[0],
         labelled=60,
+        new_labelled=60,
         scores=new.tested.scores,
         by_score=verdicts,
         by_input=compare_input(reference, new.frame, new.risk, DEFAULT_SCHEMA),
@@ -104,7 +102,7 @@ def test_the_config_s_drift_test_decides(
 
 def test_the_score_of_the_deployment_is_the_first_of_the_earlier_ones(deployed: Sandbox) -> None:
     earlier = [v.numbers.get("earlier") for v in judged(deployed, NOISY).by_score]
-    assert earlier == [None, 1.0, 1.0, None]
+    assert earlier == [None, 1.0, 1.0, None, None]
     numbers = judged(deployed, NOISY, [0.5] * 4).by_score[1].numbers
     assert numbers["mean"] == pytest.approx((live(deployed).f1 + 4 * 0.5) / 5)
 
@@ -125,7 +123,7 @@ def test_without_any_known_outcome_the_input_alone_is_judged(deployed: Sandbox) 
         ("lastmonth_activity", "drift"),
         ("lastyear_activity", "drift"),
         ("number_of_employees", "no drift"),
-        ("risk", "drift"),
+        ("risk", "no drift"),  # it goes by the employees
     ]
 
 
@@ -136,15 +134,29 @@ def test_of_no_rows_nothing_is_said(deployed: Sandbox) -> None:
     assert result == {"not enough evidence"}
 
 
-def test_input_drift_is_logged(deployed: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    found = judged(deployed, SHIFTED)
-    result = [record.getMessage() for record in caplog.records if record.name == "fullprocess"]
-    assert result == [f"input drift: {one.name}: {one.reason}" for one in found.drifted]
-    assert [one.feature for one in found.drifted] == [
-        "lastmonth_activity",
-        "lastyear_activity",
-        "risk",
+@pytest.mark.parametrize("known", [False, True])
+def test_what_is_news_of_the_input_is_logged(
+    deployed: Sandbox, caplog: pytest.LogCaptureFixture, known: bool
+) -> None:
+    config = deployed.config
+    release = load_live(config.prod_deployment_path, DEFAULT_SCHEMA)
+    smaller = [
+        f"other{i},{10 + i % 40},{200 + (i * 29) % 300},{5 + i % 9},{i % 2}" for i in range(60)
     ]
+    new = predicted(deployed, batch(deployed, smaller))
+    # without recent batches, what is unlike the training data is new
+    recent = [reference_of(new.frame, new.risk, DEFAULT_SCHEMA, seed=1)] if known else []
+    found = tell_news(
+        *(judged(deployed, smaller), new, recent, release),
+        policy=config.policy,
+        schema=DEFAULT_SCHEMA,
+    )
+    names = ["number_of_employees", "risk"]
+    assert [one.feature for one in found.drifted] == names
+    told = [one for one in found.drifted if one.news == "told"]
+    assert bool(told) is not known
+    result = [record.getMessage() for record in caplog.records if record.name == "fullprocess"]
+    assert result == [f"input drift: {one.name}: {sentences.told(one)}" for one in told]
 
 
 # the reference
@@ -157,7 +169,7 @@ def test_without_a_reference_the_input_is_not_compared(
     files = {name: text for name, text in release.files.items() if name != "reference.json"}
     with caplog.at_level(logging.WARNING, "fullprocess"):
         found = judged(deployed, SHIFTED, release=replace(release, files=files))
-    assert (len(found.by_score), found.by_input) == (4, ())
+    assert (len(found.by_score), found.by_input) == (5, ())
     assert [record.getMessage() for record in caplog.records] == [
         f"release {release.id} has no reference.json: its input is not compared"
     ]
@@ -198,7 +210,7 @@ def judgement(verdict: str, labelled: int, *drifted: str) -> Judgement:
         )
         for name in names
     )
-    return Judgement(result, labelled, None, (result,), by_input)
+    return Judgement(result, labelled, labelled, None, (result,), by_input)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.policy import Gate
+from pipeline.core.policy import Gate, Worth
 from pipeline.core.schema import Schema
 from pipeline.models.estimators import Model
+from pipeline.monitoring import gate as gates
 from pipeline.monitoring import metrics
 from pipeline.monitoring.bootstrap import Difference, paired_difference
-from pipeline.monitoring.gate import Comparison, FitWithout, compare, out_of_fold
+from pipeline.monitoring.gate import Comparison, FitWithout, compare
 from pipeline.monitoring.metrics import predict_rows
+from pipeline.monitoring.risk_differences import RiskDifference
 
 # the client's number is a feature, so that a model can know its clients by heart
 SCHEMA = Schema("id", "left", ("number",))
@@ -63,6 +65,11 @@ class Fits:
     def __call__(self, frame: pd.DataFrame) -> Memory:
         self.frames.append(frame)
         return Memory(frame)
+
+
+def out_of_fold(fit_without: FitWithout, rows: pd.DataFrame, schema: Schema) -> np.ndarray:
+    found = predict_rows(Always(0), rows, schema)
+    return gates.out_of_fold(fit_without, found, schema).predicted
 
 
 def clients(numbers: list[int], left: list[float | None]) -> pd.DataFrame:
@@ -220,3 +227,100 @@ ALL = (WORSE, WORSE_BY_CHANCE, SAME, BETTER_BY_CHANCE, BETTER)
 )
 def test_a_gate_lets_pass_what_it_is_named_for(gate: Gate, goes_live: list[bool]) -> None:
     assert [replace(comparison, gate=gate).deploy for comparison in ALL] == goes_live
+
+
+# --- by evidence ---
+
+
+LOSS_LEVEL = Difference(0.0, -0.05, 0.05)
+
+
+def evidence(auc: Difference, loss: Difference = LOSS_LEVEL) -> RiskDifference:
+    return RiskDifference(0.75, 0.9, 0.75 - auc.value, 0.9 - loss.value, auc, loss)
+
+
+UP, LEVEL, DOWN = (Difference(v, v - 0.02, v + 0.02) for v in (0.03, 0.001, -0.03))
+LOSS_UP = Difference(0.06, 0.03, 0.09)
+MUCH_WORSE = Difference(-0.1, -0.15, -0.05)
+
+
+@pytest.mark.parametrize(
+    ("found", "old", "on_test", "evident"),
+    [
+        (evidence(UP), False, None, True),
+        (evidence(LEVEL), False, None, False),
+        (evidence(LEVEL), True, None, True),  # no worse, and the live model is old
+        (evidence(DOWN), True, None, False),
+        (evidence(UP, LOSS_UP), True, None, False),  # it ranks better, its risks are worse
+        (evidence(UP), False, MUCH_WORSE, False),  # twice the evidence is needed
+        (evidence(Difference(0.05, 0.03, 0.07)), False, MUCH_WORSE, True),
+        (evidence(LEVEL), True, MUCH_WORSE, False),
+        (evidence(UP), False, Difference(-0.04, -0.06, -0.02), True),  # not much worse
+        (evidence(UP), False, Difference(-0.1, -0.25, 0.05), True),  # that may be chance
+        (None, True, None, False),
+    ],
+)
+def test_the_evidence_of_the_newest_rows(
+    found: RiskDifference | None, old: bool, on_test: Difference | None, evident: bool
+) -> None:
+    comparison = replace(SAME, by_risk=found, old=old, on_test=on_test)
+    assert replace(comparison, gate=Gate.EVIDENCE).deploy == evident
+    assert not replace(comparison, gate=Gate.MANUAL).deploy
+    assert comparison.evident == evident
+
+
+def test_with_profit_the_profit_decides() -> None:
+    losing = replace(SAME, gate=Gate.EVIDENCE, by_risk=evidence(UP), profit=DOWN)
+    assert not losing.deploy
+    assert replace(losing, by_risk=evidence(DOWN), profit=UP).deploy
+
+
+class Risks(Memory):
+    """A model whose risk is the client's number, or that turned round."""
+
+    def __init__(self, *, turned: bool) -> None:
+        self.turned = turned
+
+    def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
+        risk = frame["number"].to_numpy()
+        risk = 1 - risk if self.turned else risk
+        return np.column_stack([1 - risk, risk])
+
+    def predict(self, frame: pd.DataFrame) -> np.ndarray:
+        return (self.predict_proba(frame)[:, 1] > 0.5).astype("int64")
+
+
+def by_evidence(champion: Model, refit: Model, worth: Worth | None = None) -> Comparison:
+    random = np.random.default_rng(1)
+    risk = random.uniform(size=400)
+    rows = clients([*range(400)], (random.uniform(size=400) < risk).astype(float).tolist())
+    new = predict_rows(champion, rows.assign(number=risk), SCHEMA)
+    return compare(
+        lambda _: refit,
+        champion=new.tested,
+        challenger=predict_rows(refit, rows.assign(number=risk), SCHEMA).tested,
+        new=new,
+        gate=Gate.EVIDENCE,
+        seed=3,
+        schema=SCHEMA,
+        worth=worth,
+    )
+
+
+def test_by_evidence_only_the_new_rows_are_compared_by_their_risks() -> None:
+    found = by_evidence(Risks(turned=True), Risks(turned=False))
+    assert (found.rows, found.deploy) == (400, True)
+    assert found.by_risk is not None
+    assert found.by_risk.auc == pytest.approx(1 - found.by_risk.auc_before)
+    assert found.by_risk.by_auc.low > 0.3
+    assert not by_evidence(Risks(turned=False), Risks(turned=True)).deploy
+    assert "the evidence is for it" in found.reason
+
+
+def test_profit_is_of_those_whom_it_pays_to_contact() -> None:
+    worth = Worth(client_value=100.0, contact_cost=10.0, save_rate=0.2)
+    found = by_evidence(Risks(turned=True), Risks(turned=False), worth)
+    assert found.profit is not None
+    # 20 saved where a leaver is contacted, 10 spent: worth it from a risk of a half on
+    assert found.profit.value == pytest.approx(5.0, abs=1.0)
+    assert found.profit.low > 0

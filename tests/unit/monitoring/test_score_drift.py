@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import expit
 
 from pipeline.core.policy import DriftTest
-from pipeline.monitoring.bootstrap import Predictions, difference_of_samples
+from pipeline.monitoring import metrics
+from pipeline.monitoring.bootstrap import difference_of_samples
 from pipeline.monitoring.decisions import ScoreDrift, Verdict
 from pipeline.monitoring.score_drift import (
     Evidence,
@@ -15,31 +17,35 @@ from pipeline.monitoring.score_drift import (
     check_scores,
     nonparametric,
     parametric,
+    ranking,
     raw,
 )
 
 
-def rows(right: int, wrong: int, missed: int, stayed: int) -> Predictions:
+def rows(right: int, wrong: int, missed: int, stayed: int) -> metrics.Tested:
     """Leavers that are found, others named wrongly, leavers missed, and all others."""
     outcomes = [1] * right + [0] * wrong + [1] * missed + [0] * stayed
     predicted = [1] * (right + wrong) + [0] * (missed + stayed)
-    return Predictions(np.array(outcomes), np.array(predicted), np.arange(len(outcomes)))
+    named = np.array(predicted)
+    return metrics.Tested(
+        np.array(outcomes), named, np.arange(len(outcomes)), risk=0.1 + 0.5 * named
+    )
 
 
 TEST = rows(320, 80, 180, 1420)  # F1 0.7111
 NEW = rows(16, 4, 9, 71)  # the same, a twentieth as large
 EARLIER = (0.70, 0.72, 0.71, 0.69, 0.73)
-EVIDENCE = Evidence(new=NEW, new_f1=0.7, deployed_f1=0.7, earlier=EARLIER, test=TEST)
+EVIDENCE = Evidence(new=NEW, new_f1=0.7, deployed_f1=0.7, earlier=EARLIER, test=TEST, before=TEST)
 
 
 def said(new_f1: float | None, **others: object) -> Evidence:
     return replace(EVIDENCE, new_f1=new_f1, **others)  # type: ignore[arg-type]
 
 
-def test_every_check_gives_the_verdict_of_all_four() -> None:
+def test_every_check_gives_the_verdict_of_all_five() -> None:
     verdicts = check_scores(EVIDENCE, seed=1)
     assert tuple(verdict.test for verdict in verdicts) == tuple(DriftTest)
-    assert [verdict.verdict for verdict in verdicts] == [Verdict.NO_DRIFT] * 4
+    assert [verdict.verdict for verdict in verdicts] == [Verdict.NO_DRIFT] * 5
 
 
 def test_a_check_repeats_under_the_same_seed() -> None:
@@ -227,7 +233,8 @@ def test_bootstrap_takes_the_same_fall_for_drift_only_where_rows_are_many() -> N
 
 def test_bootstrap_counts_clients_not_rows() -> None:
     few = rows(0, 0, 4, 6)
-    again = Predictions(*(np.repeat(v, 9) for v in (few.outcomes, few.predicted, few.clients)))
+    columns = (few.outcomes, few.predicted, few.clients)
+    again = metrics.Tested(*(np.repeat(v, 9) for v in columns), risk=np.repeat(few.risk, 9))
     verdict = bootstrap(said(0.0, new=again), seed=1)
     assert verdict.verdict == Verdict.NO_EVIDENCE
     assert verdict.reason == "clients who left in the new rows: 4, at least 5 are needed"
@@ -246,13 +253,13 @@ def reasons(evidence: Evidence) -> set[str]:
 
 def test_five_rows_are_enough_for_all_but_bootstrap() -> None:
     five = said(0.0, new=rows(0, 2, 2, 1))
-    assert verdicts(five) == [Verdict.DRIFT, Verdict.DRIFT, Verdict.DRIFT, Verdict.NO_EVIDENCE]
+    assert verdicts(five) == [Verdict.DRIFT] * 3 + [Verdict.NO_EVIDENCE] * 2
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])
 def test_of_few_rows_no_test_says_anything(count: int) -> None:
     few = said(0.0 if count else None, new=rows(0, 0, count // 2, count - count // 2))
-    assert verdicts(few) == [Verdict.NO_EVIDENCE] * 4
+    assert verdicts(few) == [Verdict.NO_EVIDENCE] * 5
     assert reasons(few) == {f"new rows with a known outcome: {count}, at least 5 are needed"}
 
 
@@ -263,6 +270,7 @@ def test_of_no_rows_the_numbers_are_what_there_is() -> None:
         {"rows": 0.0, "earlier": 5.0},
         {"rows": 0.0, "earlier": 5.0},
         {"rows": 0.0, "test_rows": 2000.0},
+        {"rows": 0.0, "earlier_rows": 2000.0},
     ]
 
 
@@ -275,15 +283,15 @@ def test_of_no_rows_the_numbers_are_what_there_is() -> None:
     ],
 )
 def test_rows_of_one_outcome_only_tell_nothing(
-    new: Predictions, f1: float | None, who: str
+    new: metrics.Tested, f1: float | None, who: str
 ) -> None:
     alike = said(f1, new=new)
-    assert verdicts(alike) == [Verdict.NO_EVIDENCE] * 4
+    assert verdicts(alike) == [Verdict.NO_EVIDENCE] * 5
     assert reasons(alike) == {f"all 1,500 new rows with a known outcome are of clients who {who}"}
 
 
 def test_without_an_f1_there_is_nothing_to_compare() -> None:
-    assert verdicts(said(None)) == [Verdict.NO_EVIDENCE] * 4
+    assert verdicts(said(None)) == [Verdict.NO_EVIDENCE] * 5
     assert reasons(said(None)) == {"the F1 on the new rows is undefined"}
 
 
@@ -307,3 +315,46 @@ def test_bootstrap_needs_leavers_in_the_test_data_too() -> None:
 def test_bootstrap_judges_five_leavers_on_either_side() -> None:
     five = said(0.0, new=rows(0, 3, 5, 8), test=rows(5, 0, 0, 5))
     assert bootstrap(five, seed=1).verdict == Verdict.DRIFT
+
+
+# --- ranking ---
+
+
+def sample(rows: int, *, intercept: float, slope: float = 1.0, seed: int) -> metrics.Tested:
+    """Rows as a model sees them whose risks have a slope of 1 and an intercept of -4."""
+    random = np.random.default_rng(seed)
+    odds = random.normal(scale=1.2, size=rows)
+    outcomes = (random.random(rows) < expit(slope * odds + intercept)).astype("int64")
+    risk = expit(odds - 4)
+    return metrics.Tested(outcomes, (risk > 0.1).astype("int64"), np.arange(rows), risk=risk)
+
+
+def ranked(new: metrics.Tested) -> ScoreDrift:
+    before = sample(8_000, intercept=-4, seed=1)
+    return ranking(said(new.scores.f1, new=new, before=before), seed=3)
+
+
+@pytest.mark.parametrize(("intercept", "left"), [(-4, 0.035), (-3.2, 0.07), (-4.8, 0.016)])
+def test_a_season_with_twice_or_half_the_leavers_is_no_drift(intercept: float, left: float) -> None:
+    new = sample(8_000, intercept=intercept, seed=2)
+    assert new.outcomes.mean() == pytest.approx(left, rel=0.15)
+    assert ranked(new).verdict == Verdict.NO_DRIFT
+
+
+@pytest.mark.parametrize("slope", [-1.0, 0.0, 0.5])
+def test_a_change_of_causes_is_drift_whatever_the_f1(slope: float) -> None:
+    new = sample(8_000, intercept=-3.6, slope=slope, seed=2)
+    found = ranked(new)
+    assert found.verdict == Verdict.DRIFT
+    assert found.numbers["auc"] < 0.7 < 0.75 < found.numbers["auc_before"]
+    assert found.numbers["auc_high"] < 0
+
+
+@pytest.mark.parametrize(
+    ("left", "verdict", "f1"), [(19, "not enough evidence", 0.0), (20, "drift", 0.0)]
+)
+def test_a_model_that_names_none_of_those_who_left_never_does_well(
+    left: int, verdict: str, f1: float
+) -> None:
+    zero = said(f1, new=rows(0, 0, left, 500), deployed_f1=0.0, earlier=[0.0] * 5)
+    assert [one.verdict for one in check_scores(zero, seed=1)[:3]] == [verdict] * 3

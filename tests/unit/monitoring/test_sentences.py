@@ -25,6 +25,15 @@ DRIFTED = FeatureDrift(
 
 
 @pytest.mark.parametrize(
+    ("effect", "how"),
+    [(0.234, "raises the mean risk by 23.4 %"), (-0.5, "lowers the mean risk by 50.0 %")],
+)
+def test_what_is_told_of_a_feature(effect: float, how: str) -> None:
+    found = replace(DRIFTED, reason="PSI 0.250 above its limit 0.200", effect=effect)
+    assert sentences.told(found) == f"{found.reason}; new: unlike each recent batch, and {how}"
+
+
+@pytest.mark.parametrize(
     ("causes", "reason"),
     [
         ((), "PSI 0.250, not above its limit 0.200"),

@@ -180,6 +180,14 @@ def test_the_rows_whose_outcomes_a_file_brought_are_its_rows_too(path: Path) -> 
     assert (frame["corporation"].tolist(), frame["exited"].tolist()) == (["b"], [1])
 
 
+def test_of_many_rows_that_files_brought_a_sample_is_evenly_spaced(path: Path) -> None:
+    found = written(path, ["a,1,2,3,"], [f"b{i},1,2,3,0" for i in range(6)], ["a,1,2,3,1"])
+    files = [pending(2, 1, 7), pending(3, 7, 7)]
+    clients = ["a", *(f"b{i}" for i in range(6))]
+    assert found.sample_of(files, 7)["corporation"].tolist() == clients
+    assert found.sample_of(files, 6)["corporation"].tolist() == clients[::2]
+
+
 # --- what is asked of the rows ---
 
 

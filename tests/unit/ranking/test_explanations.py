@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelling import MIXED, SCHEMAS, random_table, rows_of
 
+from pipeline.core.schema import Schema
 from pipeline.data.features import Features, Row, features_of, usual_row
 from pipeline.models.calibration import Calibration, fitted_calibrator
 from pipeline.models.estimators import fit_model
-from pipeline.models.fast_linear import Linear, linear_of
+from pipeline.models.fast_linear import Linear, Words, linear_of
 from pipeline.models.manifest import BOOSTING, LOGISTIC, SIGMOID, ModelManifest, SelfCheck
 from pipeline.models.scorer import ByEstimator, ByNumbers
 from pipeline.models.threshold import with_threshold
@@ -23,7 +24,7 @@ from pipeline.ranking.explanations import (
     baseline_row,
     contributions,
     exchanged_contributions,
-    linear_contributions,
+    explainer_of,
     number_text,
     reason,
     shown,
@@ -55,6 +56,7 @@ def alone(row: Row) -> Features:
 @given(st.data())
 def test_of_a_linear_model_they_add_up_to_the_log_odds(name: str, data: st.DataObject) -> None:
     scorer, rows = coefficients(name), data.draw(rows_of(SCHEMAS[name]))
+    rows = rows.at(np.flatnonzero(~np.isnan(rows.numbers).any(axis=1)))
 
     found = contributions(scorer, rows, USUAL[name])
 
@@ -67,10 +69,10 @@ def test_of_a_linear_model_they_add_up_to_the_log_odds(name: str, data: st.DataO
 @pytest.mark.parametrize("name", SCHEMAS)
 @settings(max_examples=100, deadline=None)
 @given(st.data())
-def test_a_linear_model_s_weights_give_what_asking_it_gives(name: str, data: st.DataObject) -> None:
+def test_of_a_linear_model_they_are_what_asking_it_gives(name: str, data: st.DataObject) -> None:
     scorer, rows = coefficients(name), data.draw(rows_of(SCHEMAS[name]))
 
-    quick = linear_contributions(scorer.core, rows, USUAL[name])
+    quick = contributions(scorer, rows, USUAL[name])
     asked = exchanged_contributions(scorer, rows, USUAL[name])
 
     size = 1 + np.abs(scorer.decision(rows))
@@ -153,10 +155,14 @@ def test_they_are_those_a_sort_gives(rows: list[list[float]]) -> None:
 
 BY_HAND = Linear(
     medians=np.array([41.0, 60.0]),
+    lowest=np.zeros(2),
+    highest=np.array([90.0, 1000.0]),
     means=np.array([50.0, 80.0]),
     scales=np.array([10.0, 20.0]),
     weights=np.array([-1.0, -0.5]),
-    categories=({"France": 0.0, "Germany": 0.7, "": 0.3},),
+    gaps=np.zeros(2),
+    slopes=np.zeros((2, 2)),
+    categories=(Words({"France": 0.0, "Germany": 0.7, "": 0.3}),),
     intercept=-1.0,
 )
 LABELS = ["last month's activity", "number of employees", "Geography"]
@@ -184,15 +190,33 @@ def test_reasons_are_reported_strongest_first_beside_what_is_usual() -> None:
     ]
 
 
-def test_a_missing_number_is_reported_where_it_raises_the_risk() -> None:
+@pytest.mark.parametrize("kind", [LOGISTIC, BOOSTING])
+def test_a_missing_number_is_reported_where_it_raises_the_risk(kind: str) -> None:
     table = random_table(MIXED)
     table["left"] = table["age"].isna().astype("float64")
-    scorer = ByEstimator(fit_model(BOOSTING, table, MIXED), MIXED)
+    scorer = ByEstimator(fit_model(kind, table, MIXED), MIXED)
     row = Row([math.nan, *USUAL["mixed"].numbers[1:]], USUAL["mixed"].texts)
 
     found = Explainer(scorer, USUAL["mixed"], ["age", "b", "p", "k"]).reasons(alone(row))
 
     assert found == [[f"age unknown, usual {USUAL['mixed'].numbers[0]:.3g}"]]
+
+
+def test_only_the_columns_that_may_be_reasons_are_some() -> None:
+    schema = Schema("client", "left", ("activity", "employees"), ("place",))
+    manifest = ModelManifest(
+        *("", "", 400, 1, schema, {}, SelfCheck(((1.0, 2.0, ""),), (0.5,))),
+        usual=(41.0, 60.0, "France"),
+    )
+    labels = dict(zip(schema.features, LABELS, strict=True))
+    rows = Features(np.array([[3.0, 50.0], [3.0, 60.0]]), (["Germany", "France"],))
+
+    explainer = explainer_of(ByNumbers(BY_HAND), manifest, labels, ["place", "employees"])
+
+    assert explainer.reasons(rows) == [
+        ["Geography Germany, usual France", "number of employees 50, usual 60"],
+        [],
+    ]
 
 
 def test_without_usual_values_there_are_no_reasons() -> None:

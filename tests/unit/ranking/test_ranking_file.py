@@ -18,7 +18,7 @@ from pipeline.core.formatting import escape_formula
 from pipeline.core.policy import Policy, Worth
 from pipeline.core.schema import DEFAULT_SCHEMA, canonical_text
 from pipeline.data.features import Features, Row
-from pipeline.models.fast_linear import Linear
+from pipeline.models.fast_linear import Linear, Words
 from pipeline.models.scorer import ByNumbers
 from pipeline.ranking.explanations import Explainer
 from pipeline.ranking.rank import Ranking, rank_clients
@@ -169,10 +169,14 @@ def test_the_file_is_byte_for_byte_what_pandas_makes_of_it(
 
 BY_HAND = Linear(
     medians=np.array([40.0]),
+    lowest=np.array([-np.inf]),
+    highest=np.array([np.inf]),
     means=np.array([40.0]),
     scales=np.array([10.0]),
     weights=np.array([-1.0]),
-    categories=({"": 0.0, '=1+1,"x"': 0.5, "Smith; @b": 0.6, "a\t=b": 0.7},),
+    gaps=np.zeros(1),
+    slopes=np.zeros((1, 1)),
+    categories=(Words({"": 0.0, '=1+1,"x"': 0.5, "Smith; @b": 0.6, "a\t=b": 0.7}),),
     intercept=0.0,
 )
 

@@ -142,8 +142,8 @@ def test_clients_are_counted_by_the_bands_of_their_ranking() -> None:
     assert count_risks(ranking, Policy()) == Risks(3, 2, 1)
 
 
-def feature(name: str, verdict: str = "drift") -> FeatureDrift:
-    return FeatureDrift(name, "number", 50, "ks", 0.0, 0.0, verdict=verdict)
+def feature(name: str, news: str = "told") -> FeatureDrift:
+    return FeatureDrift(name, "number", 50, "ks", 0.0, 0.0, verdict="drift", news=news)
 
 
 def checked(now: Status, *found: FeatureDrift, release: str | None = None) -> Checked:
@@ -152,20 +152,24 @@ def checked(now: Status, *found: FeatureDrift, release: str | None = None) -> Ch
     return Checked(RECENTLY, release or live.id, "raw", (), found)
 
 
-def test_input_that_drifted_is_a_doubt(well: Status) -> None:
-    check = checked(well, feature("a"), feature("b", "no drift"), feature("c"))
+def test_what_is_new_of_the_input_is_a_doubt(well: Status) -> None:
+    found = (feature("a"), feature("b", "known"), feature("c"), feature("d", "slight"))
+    check = checked(well, *found)
 
-    found = overall_health(well, RISKS, NOW, checked=check)
+    state = overall_health(well, RISKS, NOW, checked=check)
 
-    assert found.level == WARNING
-    assert found.sentence.startswith("the input of the last batch drifted: a, c; release 1,")
+    assert state.level == WARNING
+    assert state.sentence.startswith(
+        "the input of the last batch is unlike that of recent ones: a, c; release 1,"
+    )
 
 
 def test_of_many_features_that_drifted_some_are_named(well: Status) -> None:
     check = checked(well, *map(feature, "abcde"))
 
     assert (
-        "drifted: a, b, c and 2 more;" in overall_health(well, RISKS, NOW, checked=check).sentence
+        "recent ones: a, b, c and 2 more;"
+        in overall_health(well, RISKS, NOW, checked=check).sentence
     )
 
 

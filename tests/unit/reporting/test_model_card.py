@@ -153,7 +153,7 @@ def test_a_whole_card_whose_texts_stay_in_their_cells(logistic: Model) -> None:
 
 
 def test_what_is_not_known_is_said_to_be_so() -> None:
-    boosting = untrained_model("boosting", SCHEMA, seed=4)
+    boosting = untrained_model("boosting", rows_of_two_places(), SCHEMA, seed=4)
     manifest = replace(MANIFEST, usual=(), recipe=Recipe("boosting", seed=4))
     evaluation = replace(EVALUATION, segments=(), lift=None)
     release = replace(RELEASE, model=manifest, challenge=None)

@@ -18,6 +18,7 @@ def test_opening_makes_the_folder_and_all_tables(tmp_path: Path) -> None:
         "client_risk",
         "decisions",
         "deployments",
+        "expected_scores",
         "files",
         "input_drift",
         "master",

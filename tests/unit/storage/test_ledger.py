@@ -71,10 +71,14 @@ def test_what_was_taken_in_is_recorded_whole(history: History) -> None:
         "log_at": 16,
         "recorded_at": "now",
         "judged_at": None,
+        "scored_at": None,
         "reported_at": None,
         "current": 1,
         "ctime_ns": 6,
         "schema": None,
+        "feed": None,
+        "held": None,
+        "accepted_at": None,
     }
 
 
@@ -424,3 +428,31 @@ def test_a_known_content_under_another_name_is_new(history: History, folder: Pat
     record_as_found(history, folder / "a.csv")
     (folder / "a.csv").rename(folder / "b.csv")
     assert new_names(history, folder) == ["b.csv"]
+
+
+# --- recent batches ---
+
+
+def test_the_batches_judged_last_are_recent_small_ones_together(history: History) -> None:
+    assert ledger.recent_batches(history) == []
+    sizes = [(300,), (250,), (150, 150), (200,), (10,), (199,), (1_000,)]
+    for number, batch in enumerate(sizes):
+        names = [f"{number}{letter}.csv" for letter in "ab"[: len(batch)]]
+        spans = [{"start_row": 0, "end_row": rows} for rows in batch]
+        files = [replace(taken(name), **s) for name, s in zip(names, spans, strict=True)]
+        record(history, *files, REJECTED)
+        ledger.mark(history, ledger.unjudged(history), "judged")
+        # so that batches within a millisecond are told apart
+        for name in names:
+            history.query("UPDATE files SET judged_at = ? WHERE name = ?", f"0{number}", name)
+    record(history, taken("unjudged.csv"))
+
+    found = ledger.recent_batches(history)
+
+    assert [pending_names(files) for files in found] == [
+        ["6a.csv"],
+        ["5a.csv", "4a.csv"],
+        ["3a.csv"],
+        ["2b.csv", "2a.csv"],
+    ]
+    assert found[0][0].span == (0, 1_000)

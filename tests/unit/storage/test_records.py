@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipeline.data.loader import TakenFile
-from pipeline.monitoring.decisions import Cause, Decision, FeatureDrift, ScoreDrift
+from pipeline.monitoring.bootstrap import Interval
+from pipeline.monitoring.decisions import Cause, Decision, FeatureDrift, News, ScoreDrift
+from pipeline.monitoring.expected_scores import Expected, ExpectedOfBatch, ExpectedScore
 from pipeline.monitoring.packages import Package
 from pipeline.monitoring.scores import Scores
 from pipeline.storage import ledger
@@ -22,12 +24,14 @@ from pipeline.storage.records import (
     record_decision,
     record_deployment,
     record_drift,
+    record_expected,
     record_missing,
     record_packages,
     record_scores,
     record_timing,
     recorded_run,
 )
+from pipeline.storage.trends import ExpectedScores, last_expected
 
 SCORES = Scores(
     rows=10,
@@ -239,6 +243,8 @@ INPUT = (
         verdict="drift",
         reason="PSI 0.300 above its limit 0.100",
         causes=(Cause.PSI, Cause.UNSEEN),
+        news=News.TOLD,
+        effect=0.25,
     ),
     FeatureDrift("risk", "risk", 3, "ks", 0.0, 0.0, reason="too few rows"),
 )
@@ -272,6 +278,26 @@ def test_the_last_check_is_that_of_the_last_batch(history: History) -> None:
         scores=VERDICTS[:1],
         input=(),
     )
+
+
+def test_expected_scores_come_back_and_go_with_their_decision(history: History) -> None:
+    f1 = ExpectedScore(0.5, Interval(0.25, 0.75))
+    found = [
+        ExpectedOfBatch(False, 200, Expected(f1, None, None), None),
+        ExpectedOfBatch(True, 100, Expected(f1, f1, f1), SCORES),
+    ]
+    decision = decide(history, CHECK, OLD)
+    decide(history, CHECK, NEW)
+    record_expected(history, decision, found)
+    bounds, true = (0.5, 0.25, 0.75), (SCORES.f1, SCORES.average_precision, SCORES.roc_auc)
+    assert last_expected(history, 5) == (
+        ExpectedScores(OLD, "000001-x", 0, 200, *bounds, *[None] * 9),
+        ExpectedScores(OLD, "000001-x", 1, 100, *bounds, *bounds, *bounds, *true),
+    )
+    (last,) = last_expected(history, 1, "expected_scores.labelled = 0")
+    assert last.rows == 200
+    prune(history, 365)
+    assert last_expected(history, 5) == ()
 
 
 def test_a_decision_without_a_check_is_passed_over(history: History) -> None:

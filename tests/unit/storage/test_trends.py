@@ -74,13 +74,13 @@ def test_files_with_something_wrong_are_reported(lived: Sandbox) -> None:
 
 def test_only_the_last_are_reported(lived: Sandbox) -> None:
     found = trends_of(lived, 1)
-    assert [len(kind) for kind in vars(found).values()] == [1] * 5
+    assert [len(kind) for kind in vars(found).values()] == [1] * 6
     assert found.checks[0].verdict == "drift"
     assert found.refused[0].name == "e.csv"
 
 
 def test_nothing_recorded_is_nothing_reported(sandbox: Sandbox) -> None:
-    assert trends_of(sandbox) == Trends((), (), (), (), ())
+    assert trends_of(sandbox) == Trends((), (), (), (), (), ())
 
 
 Row = tuple[Any, ...]

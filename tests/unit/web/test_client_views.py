@@ -242,7 +242,8 @@ def table(rows: list[str], header: str = HEADER) -> bytes:
 
 
 def scored(world: Sandbox, content: bytes) -> list[ScoredRow]:
-    return score_file(content, live_of(world), world.config.schema, world.config.labels)
+    config = world.config
+    return score_file(content, live_of(world), config.schema, config.labels, config.reasons_from)
 
 
 def downloaded(rows: list[ScoredRow]) -> list[dict[str, str]]:

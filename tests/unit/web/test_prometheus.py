@@ -48,6 +48,8 @@ def test_the_last_drift_check_is_reported(settled: Sandbox) -> None:
     assert found["batch_f1", ""] == f1
     ((drifted,),) = settled.query("SELECT count(*) FROM input_drift WHERE verdict = 'drift'")
     assert found["input_drift_features", ""] == drifted
+    ((told,),) = settled.query("SELECT count(*) FROM input_drift WHERE news = 'told'")
+    assert found["input_drift_told", ""] == told
 
 
 def test_what_waits_is_reported(settled: Sandbox) -> None:
@@ -70,7 +72,7 @@ def test_a_failed_run_is_reported(settled: Sandbox) -> None:
 
 def test_before_anything_ran_there_is_little_to_tell(sandbox: Sandbox) -> None:
     assert set(scraped(sandbox)) == {
-        *(("files_new", ""), ("files_pending", ""), ("files_rejected", "")),
+        *((f"files_{kind}", "") for kind in ("new", "pending", "rejected", "held")),
     }
     assert not sandbox.config.history_path.exists()
 

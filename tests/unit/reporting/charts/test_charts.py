@@ -19,7 +19,7 @@ from sklearn import metrics as sklearn_metrics
 
 from pipeline.core.config import RiskBands
 from pipeline.monitoring import metrics
-from pipeline.monitoring.decisions import Cause, FeatureDrift
+from pipeline.monitoring.decisions import Cause, FeatureDrift, News
 from pipeline.reporting.charts.chart import Chart
 from pipeline.reporting.charts.model_charts import (
     calibration_chart,
@@ -95,10 +95,17 @@ def feature(name: str, **result: object) -> FeatureDrift:
 
 
 DRIFTED = [
-    feature("age", psi=0.6, verdict="drift", p_value=1e-9),
+    feature("age", psi=0.6, verdict="drift", p_value=1e-9, news=News.TOLD, effect=0.234),
     feature("balance"),
-    feature("land", kind="category", verdict="drift", unseen=0.2, causes=(Cause.UNSEEN,)),
-    feature("size", verdict="drift", missing=0.5, causes=(Cause.MISSING,)),
+    replace(
+        feature("land", kind="category", verdict="drift", unseen=0.2, causes=(Cause.UNSEEN,)),
+        news=News.KNOWN,
+    ),
+    replace(
+        feature("size", verdict="drift", missing=0.5, causes=(Cause.MISSING,)),
+        news=News.SLIGHT,
+        effect=-0.02,
+    ),
     feature("few", psi=None, psi_limit=None, p_value=None, verdict="not enough evidence"),
     feature("land2", kind="risk"),
 ]
@@ -465,8 +472,12 @@ def test_missing_values_are_reported_by_column_the_most_first() -> None:
 def test_input_drift_is_reported_of_every_feature() -> None:
     chart = input_chart(DRIFTED, "1")
 
-    assert chart.rows[0] == (*("age", "0.600", "0.200", "1e-09", "3.0 %", "2.0 %", "-", "drift"),)
-    assert chart.rows[2][-2:] == ("20.0 %", "drift")
+    assert chart.rows[0] == (
+        *("age", "0.600", "0.200", "1e-09", "3.0 %", "2.0 %", "-", "drift"),
+        "told: new, mean risk +23 %",
+    )
+    assert chart.rows[2][-3:] == ("20.0 %", "drift", "as in recent batches")
+    assert [row[-1] for row in chart.rows[3:]] == ["new, mean risk -2 %", "-", "-"]
     assert chart.rows[4][:4] == ("few", "-", "-", "-")
     assert [row[0] for row in chart.rows] == [
         *("age", "balance", "land", "size", "few", "predicted risk"),

@@ -1,0 +1,49 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.core.policy import Policy
+from pipeline.core.schema import Schema
+from pipeline.models.cross_validation import TrainingData
+from pipeline.models.recency import Learned, RowNumbers, choose, newest_holding
+
+SCHEMA = Schema("client", "left", ("a", "b"))
+
+
+@pytest.mark.parametrize(("leavers", "begin"), [(1, 5), (2, 3), (3, 0), (4, 0)])
+def test_the_newest_rows_hold_so_many_leavers(leavers: int, begin: int) -> None:
+    assert newest_holding(np.array([1, 0, 0, 1, 0, 1, 0.0]), leavers) == begin
+
+
+def chosen(rows: int, changed: int) -> Learned:
+    """What is learned from where the first rows have their leavers by `a`, the others by `b`."""
+    random = np.random.default_rng(2)
+    frame = pd.DataFrame({name: random.normal(size=rows) for name in "ab"})
+    cause = np.where(np.arange(rows) < changed, frame["a"], frame["b"])
+    frame["left"] = (random.uniform(size=rows) < 1 / (1 + np.exp(1 - 2 * cause))).astype(float)
+    frame["client"] = [f"c{i}" for i in range(rows)]
+    numbers = np.arange(rows)[::-1]  # by age they are in another order than in the table
+
+    def data_of(some: RowNumbers) -> TrainingData:
+        part = frame.iloc[rows - 1 - np.sort(some)]
+        return TrainingData(part, part, SCHEMA)
+
+    return choose(numbers, frame["left"].to_numpy(), data_of, Policy(seed=1))
+
+
+def test_after_a_change_of_causes_the_newest_rows_are_learned_from() -> None:
+    found = chosen(9_000, changed=5_000)
+    assert found.recent
+    assert 3_000 < len(found.rows) < 4_000  # of whom 1,200 left
+    assert found.rows[-1] == 0
+    assert found.evidence["log_loss_recent"] < found.evidence["log_loss_all"] - 0.05
+
+
+def test_without_one_all_rows_are() -> None:
+    found = chosen(9_000, changed=0)
+    assert (found.recent, len(found.rows)) == (False, 9_000)
+
+
+def test_of_few_leavers_there_is_nothing_to_choose() -> None:
+    found = chosen(3_000, changed=1_500)
+    assert (found.recent, len(found.rows), found.evidence) == (False, 3_000, {})
