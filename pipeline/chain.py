@@ -17,7 +17,7 @@ import pandas as pd
 
 from pipeline.core.config import Config
 from pipeline.core.formatting import Printer
-from pipeline.core.policy import DriftTest, Gate, Policy
+from pipeline.core.policy import DriftTest, Gate, Policy, changed_defaults
 from pipeline.data.frames import read_folder
 from pipeline.data.input_files import PendingFile
 from pipeline.data.outcomes import NO_DAY
@@ -46,7 +46,7 @@ from pipeline.monitoring.metrics import Evaluation, PredictedRows, evaluate, pre
 from pipeline.observations.master import Master, open_master
 from pipeline.pending import lacks_release, means_otherwise, nothing_new
 from pipeline.registry.live_model import Live, load_live
-from pipeline.registry.releases import live_id
+from pipeline.registry.releases import live_id, live_release
 from pipeline.stages import diagnostics, reporting
 from pipeline.stages.deployment import deploy, recover_interrupted
 from pipeline.stages.feeds import check_feeds
@@ -118,6 +118,7 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
     """
     with recorded_run(history, "fullprocess"):
         recover_interrupted(config, history)
+        _tell_of_defaults(config, history)
         ingestion = ingest(config, history)
         print_lines(ingestion_lines(config, ingestion))
         chain = _Chain(config, history)
@@ -134,6 +135,19 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
                 ledger.mark(history, pending, "reported")
         prune(history, config.keep_history_days)
     return Result(ingestion, decision, reports)
+
+
+def _tell_of_defaults(config: Config, history: History) -> None:
+    """Say once, where a model of an earlier version is live, what defaults are now."""
+    live = live_id(config.prod_deployment_path)
+    if not live or live_release(config.prod_deployment_path).model.left is not None:
+        return
+    if (changed := changed_defaults(config.policy)) and not ledger.told_of_defaults(history):
+        log.warning(
+            "the defaults of config.json have changed: %s; they apply from the next training on;"
+            " to keep a former one, set it",
+            changed,
+        )
 
 
 class _Chain:

@@ -11,7 +11,7 @@ import postgres
 import pytest
 from hypothesis import settings
 from keeping import made_once
-from sandbox import NOISE, Sandbox, client_rows
+from sandbox import NOISE, SIMPLE, Sandbox, client_rows
 
 from pipeline.storage.database import History
 
@@ -94,6 +94,7 @@ def sandbox(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Sandbox:
                 "prod_deployment_path": "production_deployment",
                 "api_url": None,
                 "report_formats": [],  # they take a second; their own tests ask for them
+                **SIMPLE,
             }
         ),
     )

@@ -1,5 +1,6 @@
 """What `config.json` decides: the model, the threshold, drift, redeployment."""
 
+import json
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -100,12 +101,12 @@ class Worth:
 class Policy:
     """The decisions left to the config, each with its default."""
 
-    model: str = "logistic"
-    threshold: float | str = 0.5
+    model: str = "auto"
+    threshold: float | str = "f1"
     worth: Worth = Worth()
-    drift_test: DriftTest = DriftTest.RAW
+    drift_test: DriftTest = DriftTest.RANKING
     retrain_on: RetrainOn = RetrainOn.SCORE
-    gate: Gate = Gate.NOT_WORSE
+    gate: Gate = Gate.EVIDENCE
     retrain_after_days: int = 90
     learn_from: str = "auto"
     seed: int = 0
@@ -124,6 +125,19 @@ class Policy:
 def enough_rows(rows: int, left: int) -> bool:
     """Whether so many labelled rows, of which so many left, are enough to choose or tune by."""
     return rows >= MIN_ROWS and MIN_OF_AN_OUTCOME <= left <= rows - MIN_OF_AN_OUTCOME
+
+
+FORMER_DEFAULTS = {"model": "logistic", "threshold": 0.5, "drift_test": "raw", "gate": "not_worse"}
+
+
+def changed_defaults(policy: Policy) -> str:
+    """The keys at a default that was another one in an earlier version, with both; or nothing."""
+    default = Policy()
+    return ", ".join(
+        f'"{key}": {json.dumps(getattr(default, key))} (it was {json.dumps(former)})'
+        for key, former in FORMER_DEFAULTS.items()
+        if getattr(policy, key) == getattr(default, key)
+    )
 
 
 def read_policy(reader: ObjectReader, numeric: tuple[str, ...]) -> Policy:

@@ -493,6 +493,14 @@ def rebuilding(history: History) -> bool:
     return bool(history.query("SELECT rebuilding FROM master")[0]["rebuilding"])
 
 
+def told_of_defaults(history: History) -> bool:
+    """Whether it was said that defaults are others than they were; from now on it was."""
+    told = bool(history.query("SELECT defaults_told FROM master")[0]["defaults_told"])
+    if not told:
+        history.query("UPDATE master SET defaults_told = 1")
+    return told
+
+
 def unsettled_since(history: History) -> str | None:
     """When the first run began that was killed or failed after the last complete chain.
 

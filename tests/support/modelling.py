@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from pipeline.core.policy import Policy
+from pipeline.core.policy import DriftTest, Gate, Policy
 from pipeline.core.schema import DEFAULT_SCHEMA, LARGEST_NUMBER, Schema
 from pipeline.data.features import Features
 from pipeline.models.calibration import Calibration, fitted_calibrator
@@ -24,7 +24,7 @@ from pipeline.models.training import fit
 
 MIXED = Schema("client", "left", ("age", "balance"), ("place", "kind"))
 WORDS = Schema("client", "left", (), ("place", "kind"))
-DEFAULT_POLICY = Policy()
+DEFAULT_POLICY = Policy("logistic", 0.5, drift_test=DriftTest.RAW, gate=Gate.NOT_WORSE)
 SCHEMAS = {"numbers": DEFAULT_SCHEMA, "mixed": MIXED, "words": WORDS}
 PLACES, KINDS = ["north", "south", "", "Zürich", "NA"], ["a", "b"]
 # what models may be made of: the kind, its calibration, its threshold

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pandas as pd
+from sandbox import SIMPLE
 
 import fullprocess
 from pipeline import sample_data
@@ -54,6 +55,7 @@ def made_world(root: Path) -> Config:
         "client_value": "lastyear_activity",
         "labels": {"lastmonth_activity": LABEL},
         "api_url": None,
+        **SIMPLE,
     }
     config = root / "config.json"
     (root / "sourcedata").mkdir()

@@ -25,6 +25,8 @@ needs_shared = pytest.mark.skipif(
 
 # the test data: small clients leave, but for one in ten, so that a good model has an F1 below 1
 NOISE = 10
+# what most tests do with, as it is quick and plain to follow
+SIMPLE = {"model": "logistic", "threshold": 0.5, "drift_test": "raw", "gate": "not_worse"}
 
 
 def client_rows(

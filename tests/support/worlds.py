@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-from sandbox import HEADER, NOISE, client_rows
+from sandbox import HEADER, NOISE, SIMPLE, client_rows
 from tracing import Call, follow, fork
 
 from pipeline.core.config import Config, load_config
@@ -164,6 +164,7 @@ class World:
             "prod_deployment_path": "production_deployment",
             "keep_releases": scenario.keep_releases,
             "api_url": None,
+            **SIMPLE,
             "report_formats": scenario.report_formats,
             "input": scenario.input,
         }
