@@ -60,7 +60,7 @@ class Comparison:
         if self.gate == Gate.BETTER:
             return self.difference.low > 0
         if self.gate == Gate.EVIDENCE:
-            return self.evident
+            return self.better or self.renews
         if self.gate == Gate.MANUAL:
             return False
         return self.gate == Gate.ALWAYS or self.challenger_f1 >= self.champion_f1
@@ -72,31 +72,39 @@ class Comparison:
         return found is not None and found.value < MUCH_WORSE and found.high < 0
 
     @property
-    def evident(self) -> bool:
-        """Whether the newest rows speak for the challenger."""
+    def better(self) -> bool:
+        """Whether the newest rows speak for the challenger beyond chance."""
         width = 2.0 if self.much_worse_on_test else 1.0
-        if self.by_risk is None:
-            return False
         if self.profit:
             gain = self.profit
-            better, no_worse = gain.value > width * (gain.value - gain.low) > 0, gain.value >= 0
-        else:
-            better, no_worse = self.by_risk.better(width), self.by_risk.no_worse()
-        return better or (self.old and no_worse and not self.much_worse_on_test)
+            return gain.value > width * (gain.value - gain.low) > 0
+        return self.by_risk is not None and self.by_risk.better(width)
+
+    @property
+    def renews(self) -> bool:
+        """Whether the champion is old, and the challenger no worse."""
+        if not self.old or self.by_risk is None or self.much_worse_on_test:
+            return False
+        return self.profit.value >= 0 if self.profit else self.by_risk.no_worse()
 
     @property
     def reason(self) -> str:
         """The comparison in words."""
-        interval = self.difference.low, self.difference.high
-        by_f1 = sentences.comparison(
-            self.challenger_f1, self.champion_f1, self.rows, interval, self.gate
-        )
+        f1 = self.challenger_f1, self.champion_f1
         if self.gate not in (Gate.EVIDENCE, Gate.MANUAL):
-            return by_f1
+            interval = self.difference.low, self.difference.high
+            return sentences.comparison(*f1, self.rows, interval, self.gate)
         if self.by_risk is None:
             return sentences.TOO_FEW_TO_COMPARE.format(needed=MIN_RANKED)
-        worse = self.on_test.value if self.on_test and self.much_worse_on_test else None
-        return sentences.evidence(self.by_risk, self.profit, by_f1, worse, self.evident)
+        return sentences.evidence(
+            self.by_risk,
+            self.profit,
+            f1=f1,
+            rows=self.rows,
+            on_test=self.on_test.value if self.on_test and self.much_worse_on_test else None,
+            better=self.better,
+            renews=self.renews,
+        )
 
     @property
     def numbers(self) -> dict[str, float]:

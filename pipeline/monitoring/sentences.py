@@ -75,19 +75,17 @@ def f1_difference(value: float, low: float, high: float) -> str:
 
 def ranking(found: "RiskDifference") -> str:
     """How a model ranks new rows, beside test data and earlier batches, with the intervals."""
-    return (
-        f"on the new rows {_differences(found, 'on test data and earlier batches')}:"
-        f" {'worse' if found.worse() else 'no worse'}"
-    )
+    how = "worse" if found.worse() else "no worse"
+    return f"on the new rows {_differences(found, 'before')}: {how}"
 
 
 def _differences(found: "RiskDifference", other: str) -> str:
     auc, loss = found.by_auc, found.by_log_loss
     return (
         f"ROC AUC is {found.auc:.3f}, {other} {found.auc_before:.3f} (95 % interval of the"
-        f" difference {auc.low:+.3f} to {auc.high:+.3f}), and log loss"
-        f" {found.log_loss:.3f} of what the share of leavers alone gives, {other}"
-        f" {found.log_loss_before:.3f} ({loss.low:+.3f} to {loss.high:+.3f})"
+        f" difference {auc.low:+.3f} to {auc.high:+.3f}), and relative log loss"
+        f" {found.log_loss:.3f}, {other} {found.log_loss_before:.3f} ({loss.low:+.3f} to"
+        f" {loss.high:+.3f})"
     )
 
 
@@ -169,12 +167,21 @@ def comparison(
 def evidence(
     found: "RiskDifference",
     profit: "Difference | None",
-    by_f1: str,
+    *,
+    f1: tuple[float, float],
+    rows: int,
     on_test: float | None,
-    evident: bool,
+    better: bool,
+    renews: bool,
 ) -> str:
-    """Both models on the newest rows; `on_test` is how much worse the challenger is there."""
-    parts = [f"on the newest rows the challenger's {_differences(found, MODELS_OWN)}"]
+    """Both models on the newest rows, the challenger first.
+
+    `on_test` is how much worse it is on the test data.
+    """
+    parts = [
+        f"on the newest {rows:,} rows the challenger's {_differences(found, MODELS_OWN)}, F1"
+        f" {f1[0]:.4f}, {MODELS_OWN} {f1[1]:.4f}"
+    ]
     if profit:
         parts.append(
             f"it earns {profit.value:+.2f} a row by whom it contacts ({profit.low:+.2f} to"
@@ -185,7 +192,8 @@ def evidence(
             f"its ROC AUC on the test data is lower by {-on_test:.3f}, so twice the evidence is"
             " needed"
         )
-    return "; ".join([*parts, by_f1, f"the evidence is {'' if evident else 'not '}for it"])
+    end = "no worse, and the deployed model is old" if renews else "not better beyond chance"
+    return f"{'; '.join(parts)}: {'better beyond chance' if better else end}"
 
 
 def challenged(

@@ -264,9 +264,12 @@ def test_the_evidence_of_the_newest_rows(
     found: RiskDifference | None, old: bool, on_test: Difference | None, evident: bool
 ) -> None:
     comparison = replace(SAME, by_risk=found, old=old, on_test=on_test)
-    assert replace(comparison, gate=Gate.EVIDENCE).deploy == evident
+    by_evidence = replace(comparison, gate=Gate.EVIDENCE)
+    assert by_evidence.deploy == evident
+    assert evident != by_evidence.reason.endswith(
+        ("not better beyond chance", "cannot be compared")
+    )
     assert not replace(comparison, gate=Gate.MANUAL).deploy
-    assert comparison.evident == evident
 
 
 def test_with_profit_the_profit_decides() -> None:
@@ -314,7 +317,7 @@ def test_by_evidence_only_the_new_rows_are_compared_by_their_risks() -> None:
     assert found.by_risk.auc == pytest.approx(1 - found.by_risk.auc_before)
     assert found.by_risk.by_auc.low > 0.3
     assert not by_evidence(Risks(turned=False), Risks(turned=True)).deploy
-    assert "the evidence is for it" in found.reason
+    assert found.reason.endswith(": better beyond chance")
 
 
 def test_profit_is_of_those_whom_it_pays_to_contact() -> None:
