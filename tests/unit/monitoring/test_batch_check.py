@@ -74,7 +74,7 @@ def test_a_judgement_holds_scores_and_every_verdict(deployed: Sandbox) -> None:
     verdicts = check_scores(evidence, 3)
     reference = reference_from_json((release.path / "reference.json").read_bytes())
     assert judged(deployed, new.frame, EARLIER, policy=Policy(seed=3)) == Judgement(
-        verdict=verdicts[0],
+        verdict=verdicts[-1],
         labelled=60,
         new_labelled=60,
         scores=new.tested.scores,
