@@ -988,6 +988,7 @@ def test_a_run_killed_between_deploying_and_recording_is_taken_up(settled: Sandb
 
 FORMER_HISTORY = """
     DROP TABLE waiting_files;
+    ALTER TABLE master DROP COLUMN defaults_told;
     ALTER TABLE master DROP COLUMN input_empty;
     DROP INDEX files_held;
     DROP INDEX decisions_compared;
@@ -1038,7 +1039,7 @@ def make_former(world: Sandbox) -> None:
         json.loads((release / "manifest.json").read_text()),
         json.loads(path.read_text()),
     )
-    for key in ("recipe", "usual"):
+    for key in ("recipe", "usual", "left", "data_until", "warnings"):
         del result["model"][key], model[key]
     del result["challenge"], result["files"]["reference.json"]
     (release / "manifest.json").write_text(json.dumps(result))
@@ -1118,6 +1119,22 @@ def test_a_batch_that_a_former_version_judged_is_an_earlier_one(
 
 def test_nothing_new_is_nothing_new_for_a_former_version_s_project(former: Sandbox) -> None:
     assert former.run("fullprocess").out == NOTHING_NEW
+
+
+def test_that_defaults_have_changed_is_said_once_where_a_former_version_s_model_is_live(
+    former: Sandbox,
+) -> None:
+    old = live(former)
+    former.configure(model=None, threshold=None, gate=None)
+    changed = "the defaults of config.json have changed:"
+
+    first, second = former.run("fullprocess"), former.run("fullprocess")
+
+    assert first.err.count(changed) == 1
+    assert '"model": "auto" (it was "logistic"), "threshold": "f1" (it was 0.5)' in first.err
+    assert "drift_test" not in first.err  # the config sets it
+    assert changed not in second.err
+    assert live(former) == old
 
 
 # --- what is refused ---
