@@ -387,7 +387,7 @@ def _check_history(soak: Soak) -> None:
                (SELECT count(*) FROM score_drift WHERE decision_id = id),
                (SELECT count(*) FROM input_drift WHERE decision_id = id)
         FROM decisions
-    """  # of a check, four verdicts on scores, and one on each of three features and the risk
-    assert set(world.query(result)) == {(0, 0, 0), (1, 4, 4)}
+    """  # of a check, five verdicts on scores, and one on each of three features and the risk
+    assert set(world.query(result)) == {(0, 0, 0), (1, 5, 4)}
     size = world.config.finaldata_path.stat().st_size
     assert world.query("SELECT bytes, rows FROM master") == [(size, expected.truth.rows)]
