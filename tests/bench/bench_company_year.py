@@ -174,14 +174,19 @@ def _measure(line: Line, config: Config, week: Week) -> None:
 
 def _broken_rows(config: Config, world: Year, until: int) -> int:
     """How many rows of broken feeds are among those to learn from."""
-    sent = [world.weeks[w].listed for w in world.events.broken if w <= until]
-    if not sent:
+    broken = [world.weeks[w] for w in world.events.broken if w <= until]
+    if not broken:
         return 0
     with open_history(config.history_path) as history:
         known = open_master(config.finaldata_path, config.schema, history).training_data().frame
-    # the noise is never broken, and tells the weeks of a client apart
-    keys = ["client", "noise"]
-    return len(known[keys].merge(pd.concat(sent)[keys].drop_duplicates()))
+    return sum(_learned(known, week, list(world.schema.numeric)) for week in broken)
+
+
+def _learned(known: pd.DataFrame, week: Week, numbers: list[str]) -> int:
+    """How many of the week's rows in which a number is not the true one are among the known."""
+    sent = week.sent[: len(week.listed)]
+    wrong = (sent[numbers].fillna(0) != week.listed[numbers].fillna(0)).any(axis=1)
+    return len(known.merge(sent.loc[wrong, ["client", *numbers]]))
 
 
 def _auc(reported: Sequence[pd.DataFrame], week: Week, world: Year) -> float:
