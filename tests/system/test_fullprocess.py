@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from sandbox import NOISE, PROJECT, SHARED, Result, Sandbox, client_rows, needs_shared
+from sandbox import NOISE, PROJECT, SHARED, SIMPLE, Result, Sandbox, client_rows, needs_shared
 from servers import foreign, free_port, saying, serving
 from sklearn.metrics import f1_score
 
@@ -1477,6 +1477,7 @@ def test_where_nothing_listens_at_api_url_a_server_is_started(source: Sandbox) -
 @needs_shared
 def test_the_original_batches_are_judged_as_they_should_be(sandbox: Sandbox) -> None:
     original = SHARED / "original"
+    sandbox.configure(**dict.fromkeys(SIMPLE))  # the defaults, which do not count for so few rows
     shutil.copytree(original / "practicedata", sandbox.root / "practicedata")
     shutil.copytree(original / "testdata", sandbox.root / "testdata", dirs_exist_ok=True)
     assert sandbox.run("fullprocess", "--practice").code == 0
