@@ -41,7 +41,7 @@ MAX_RISE = 2.0  # of the mean risk, and of the share to be contacted
 MIN_RISE_RISK, MIN_RISE_CONTACT = 0.02, 0.05
 MIN_Z = 5.0  # of the mean of what the clients' risks rise by
 MIN_OF_OUTCOME = 20  # rows, of either
-MIN_ASYMMETRY = 0.2  # between the usual shares of both: where they are alike, they cannot tell
+MIN_ASYMMETRY = 0.2  # between the usual shares of both: where they are alike, they hardly tell
 ALIKE_FACTOR = 1.25
 MORE_BATCHES, MIN_DAYS = 2, 14
 
@@ -299,10 +299,12 @@ def check_outcomes(
     if auc >= 0.5:
         return
     usual = usual_left()
-    turned = abs(share - (1 - usual)) < abs(share - usual)
-    if not turned or abs(usual - (1 - usual)) < MIN_ASYMMETRY:
+    if abs(share - (1 - usual)) >= abs(share - usual):
         return
     interval = score_intervals(tested, tested.risk, seed)["roc_auc"]
-    if interval and interval.high < 0.5:
+    # other causes, too, may turn a share near a half, but not the whole ranking
+    alike = abs(usual - (1 - usual)) < MIN_ASYMMETRY
+    as_turned = not alike or (interval and interval.low <= 1 - (usual_auc or 0))
+    if interval and interval.high < 0.5 and as_turned:
         numbers = len(tested.outcomes), share, usual, auc, usual_auc or 0, interval.high
         yield Finding(Sign.OUTCOMES, "", None, sentences.inverted(*numbers))

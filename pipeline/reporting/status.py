@@ -181,15 +181,8 @@ def status_lines(now: Status) -> list[str]:
         *([f"held back      {len(now.held)}"] if now.held else []),
         *[f"               {file.name}: {file.reason}" for file in now.held[:10]],
         f"last verdict   {_format_verdict(now.last_verdict)}",
-        *(
-            [f"challenger     waits for `python deployment.py --promote`: {now.held}"]
-            * bool(now.held)
-        ),
+        *["challenger     waits for `python deployment.py --promote`"] * bool(now.held_challenger),
     ]
-
-
-def _challenger(held: str | None) -> list[str]:
-    return [f"challenger     held for deployment.py --promote: {held}"] if held else []
 
 
 def _format_release(release: Release | PipelineError | None) -> str:

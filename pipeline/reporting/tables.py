@@ -172,7 +172,7 @@ def compared_grid(found: Compared) -> Grid:
     names, numbers = ("auc", "log_loss"), found.compared
     rows = [("F1", found.champion_f1, found.challenger_f1)]
     intervals = [(found.difference_low, found.difference_high)]
-    for name, title in zip(names, ("ROC AUC", "log loss, of the share's own"), strict=True):
+    for name, title in zip(names, ("ROC AUC", "relative log loss"), strict=True):
         if name in numbers:
             rows.append((title, numbers[f"{name}_before"], numbers[name]))
             intervals.append((numbers[f"{name}_low"], numbers[f"{name}_high"]))

@@ -82,6 +82,7 @@ def test_what_is_held_back_is_neither_learned_nor_ranked_by(broken: Sandbox) -> 
     assert broken.query("SELECT verdict, action FROM decisions")[-1] == ("held back", "kept")
     status = run(broken, "fullprocess", "--status").out
     assert f"held back      1\n               {HELD.replace(' is held back', '')}" in status
+    assert "\nchallenger " not in status  # no challenger waits
     found = json.loads(run(broken, "fullprocess", "--status", "--json").out)["held"]
     assert [each["name"] for each in found] == ["week2.csv"]
     # late outcomes of its rows teach nothing, and whoever left by them has left

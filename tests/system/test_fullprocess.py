@@ -984,6 +984,48 @@ def test_a_run_killed_between_deploying_and_recording_is_taken_up(settled: Sandb
     assert settled.run("fullprocess").out == NOTHING_NEW
 
 
+def test_a_challenger_that_the_gate_holds_goes_live_when_somebody_promotes_it(
+    settled: Sandbox,
+) -> None:
+    settled.configure(gate="manual", report_formats=["html"])
+    old = live(settled)
+    settled.write("sourcedata/c.csv", DRIFTED)
+
+    result = settled.run("fullprocess")
+
+    waits = "`python deployment.py --promote` puts the challenger live"
+    assert result.out.splitlines()[2].endswith(f": {old.id} stays live; {waits}")
+    assert live(settled) == old
+    assert "\nchallenger     waits for" in settled.run("fullprocess", "--status").out
+    report = (settled.root / "models/report.html").read_text()
+    assert "the challenger waits to be promoted" in report
+    assert "relative log loss" in report
+
+    result = settled.run("deployment", "--promote")
+
+    new = live(settled)
+    assert (result.code, new.previous) == (0, old.id)
+    assert new.challenge
+    assert (new.challenge.gate, new.challenge.champion) == ("manual", old.id)
+    assert "\nchallenger " not in settled.run("fullprocess", "--status").out
+    assert settled.run("deployment", "--promote").err.startswith("error: no challenger is held")
+
+
+def test_what_is_promoted_is_the_challenger_and_no_model_trained_since(settled: Sandbox) -> None:
+    settled.configure(gate="manual")
+    old = live(settled)
+    settled.write("sourcedata/c.csv", DRIFTED)
+    settled.run("fullprocess")
+    settled.configure(model="boosting")
+    settled.run("training")
+    settled.run("scoring")
+
+    result = settled.run("deployment", "--promote")
+
+    assert (result.code, live(settled)) == (1, old)
+    assert "another model was trained since" in result.err
+
+
 # --- what a former version made ---
 
 FORMER_HISTORY = """

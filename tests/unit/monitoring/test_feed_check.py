@@ -220,8 +220,14 @@ def test_other_causes_and_files_of_leavers_are_not_inverted() -> None:
     assert not inverted(labelled(1.0, 1))
     assert not inverted(labelled(0.9, 1))  # mostly leavers, whom the model knows
     assert not inverted(turned(labelled(0.04, 1, rows=200)))  # too few of one outcome
-    # where about half leave the share says nothing, and other causes look the same
-    assert not inverted(turned(labelled(0.48, 1)), usual=0.48)
+
+
+def test_where_about_half_leave_the_whole_ranking_must_be_turned_round() -> None:
+    assert inverted(turned(labelled(0.48, 1)), usual=0.48)
+    assert not inverted(labelled(0.48, -1), usual=0.48)  # the share is as ever
+    changed = labelled(0.52, -0.6)
+    assert (changed.scores.roc_auc or 1) < 0.4
+    assert not inverted(changed, usual=0.48)
 
 
 # --- for how long ---
