@@ -4,11 +4,13 @@ These tell where few clients leave, whatever the threshold. Clients are resample
 `pipeline.monitoring.bootstrap`, which has the sources of the method.
 
 Two samples of one model may differ in their share of leavers, by season, without any fault of the
-model. The AUC does not depend on the share. The log loss is that of risks whose log-odds are all
-shifted by one number, leavers and stayers weighted so that both samples have the share of the new
-one: what remains is how the model ranks and how far it spreads risks. Source: label shift, Saerens,
-Latinne and Decaestecker, Adjusting the Outputs of a Classifier to New a Priori Probabilities,
-Neural Computation 14, 2002.
+model. A season shifts the log-odds of all clients by one number. So earlier rows are weighted as if
+that had been so for them: a leaver or stayer by how much more often its like leaves or stays then.
+The log loss is that of risks shifted so, in both samples: what remains is how the model ranks and
+how far it spreads risks. Sources: importance weighting, Shimodaira, Improving Predictive Inference
+under Covariate Shift by Weighting the Log-Likelihood Function, Journal of Statistical Planning and
+Inference 90, 2000; shifted log-odds, Saerens, Latinne and Decaestecker, Adjusting the Outputs of a
+Classifier to New a Priori Probabilities, Neural Computation 14, 2002.
 """
 
 from dataclasses import dataclass
@@ -83,9 +85,10 @@ def of_samples(new: Tested, before: Tested, seed: int) -> RiskDifference:
     """
     share = float(new.outcomes.mean())
     randoms = np.random.default_rng(seed).spawn(2)
+    weighted = [(new, np.ones(len(new.outcomes))), (before, _as_if(before, share))]
     found = [
-        _scores(tested, [_losses_at(tested, share)], share, random)
-        for tested, random in zip((new, before), randoms, strict=True)
+        _scores(tested, [_losses_at(tested, share, weights)], share, random, weights=weights)
+        for (tested, weights), random in zip(weighted, randoms, strict=True)
     ]
     return _difference(found[0][:, 0], found[1][:, 0])
 
@@ -118,21 +121,38 @@ def _difference(now: np.ndarray, before: np.ndarray) -> RiskDifference:
 
 def _losses(tested: Tested, shift: float = 0.0) -> np.ndarray:
     """The log loss of each row, its log-odds shifted: shape (rows,)."""
-    odds = logit(np.clip(tested.risk, MIN_RISK, 1 - MIN_RISK)) + shift
+    odds = _odds(tested) + shift
     losses: np.ndarray = np.logaddexp(0, np.where(tested.outcomes == 1, -odds, odds))
     return losses
 
 
-def _losses_at(tested: Tested, share: float) -> np.ndarray:
-    """Those of the log-odds that are right on average where this share leaves."""
-    odds = logit(np.clip(tested.risk, MIN_RISK, 1 - MIN_RISK))
-    left = tested.outcomes == 1
+def _odds(tested: Tested) -> np.ndarray:
+    odds: np.ndarray = logit(np.clip(tested.risk, MIN_RISK, 1 - MIN_RISK))
+    return odds
+
+
+def _shift(odds: np.ndarray, weights: np.ndarray, share: float) -> float:
+    """By how much log-odds of rows are to be shifted for this share of them to leave."""
 
     def excess(shift: float) -> float:
-        risk = expit(odds + shift)
-        return float(share * risk[left].mean() + (1 - share) * risk[~left].mean() - share)
+        return float(weights @ expit(odds + shift) / weights.sum() - share)
 
-    return _losses(tested, float(brentq(excess, -FURTHEST, FURTHEST)))
+    return float(brentq(excess, -FURTHEST, FURTHEST))
+
+
+def _as_if(tested: Tested, share: float) -> np.ndarray:
+    """What rows count for where this share leaves, by a like shift of all log-odds: (rows,)."""
+    each, odds = np.ones(len(tested.outcomes)), _odds(tested)
+    was, now = (_shift(odds, each, part) for part in (float(tested.outcomes.mean()), share))
+    weights: np.ndarray = np.exp(_losses(tested, was) - _losses(tested, now))
+    return weights
+
+
+def _losses_at(tested: Tested, share: float, weights: np.ndarray) -> np.ndarray:
+    """Those of the log-odds that are right on average where this share leaves."""
+    left = tested.outcomes == 1
+    parts = np.where(left, share / (weights @ left), (1 - share) / (weights @ ~left))
+    return _losses(tested, _shift(_odds(tested), weights * parts, share))
 
 
 def _scores(
@@ -141,13 +161,15 @@ def _scores(
     share: float,
     random: np.random.Generator,
     models: list[Tested] | None = None,
+    weights: np.ndarray | float = 1.0,
 ) -> np.ndarray:
     """AUC and relative log loss of each model: (1 + resamples, models, 2), of the rows first."""
     ranked = [sorted_by_risk(tested.risk) for tested in models or [rows]]
     outcomes, base = rows.outcomes == 1, -share * np.log(share) - (1 - share) * np.log1p(-share)
     found = []
-    for weights in resampled_weights(rows.clients, random):
-        of_left, of_stayed = weights * outcomes, weights * ~outcomes
+    for drawn in resampled_weights(rows.clients, random):
+        counts = drawn * weights
+        of_left, of_stayed = counts * outcomes, counts * ~outcomes
         left, stayed = of_left.sum(), of_stayed.sum()
         if not left or not stayed:
             found.append([(np.nan, np.nan)] * len(ranked))
@@ -155,7 +177,7 @@ def _scores(
         found.append(
             [
                 (
-                    rank_scores(outcomes[order], weights[order], ends)[0],
+                    rank_scores(outcomes[order], counts[order], ends)[0],
                     (share * (loss @ of_left) / left + (1 - share) * (loss @ of_stayed) / stayed)
                     / base,
                 )

@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
+from sklearn.metrics import roc_auc_score
 
 from pipeline.core.policy import DriftTest
 from pipeline.monitoring import metrics
 from pipeline.monitoring.bootstrap import difference_of_samples
 from pipeline.monitoring.decisions import ScoreDrift, Verdict
+from pipeline.monitoring.risk_differences import of_samples
 from pipeline.monitoring.score_drift import (
     Evidence,
     bootstrap,
@@ -339,6 +341,23 @@ def test_a_season_with_twice_or_half_the_leavers_is_no_drift(intercept: float, l
     new = sample(8_000, intercept=intercept, seed=2)
     assert new.outcomes.mean() == pytest.approx(left, rel=0.15)
     assert ranked(new).verdict == Verdict.NO_DRIFT
+
+
+def test_earlier_rows_count_as_if_it_were_the_same_season() -> None:
+    random = np.random.default_rng(1)
+    odds = random.normal(scale=2.5, size=(2, 40_000))
+    outcomes = (random.random(odds.shape) < expit(odds + [[-5], [-2.5]])).astype("int64")
+    before, new = (
+        metrics.Tested(left, left, np.arange(40_000), risk=expit(row - 5))
+        for left, row in zip(outcomes, odds, strict=True)
+    )
+    # four times as many leave: among these, it is harder to rank as well
+    assert (
+        roc_auc_score(new.outcomes, new.risk) < roc_auc_score(before.outcomes, before.risk) - 0.02
+    )
+    found = of_samples(new, before, seed=3)
+    assert abs(found.by_auc.value) < 0.01
+    assert abs(found.by_log_loss.value) < 0.01
 
 
 @pytest.mark.parametrize("slope", [-1.0, 0.0, 0.5])
