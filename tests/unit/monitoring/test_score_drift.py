@@ -345,12 +345,13 @@ def test_a_season_with_twice_or_half_the_leavers_is_no_drift(intercept: float, l
 
 def test_earlier_rows_count_as_if_it_were_the_same_season() -> None:
     random = np.random.default_rng(1)
-    odds = random.normal(scale=2.5, size=(2, 40_000))
-    outcomes = (random.random(odds.shape) < expit(odds + [[-5], [-2.5]])).astype("int64")
-    before, new = (
-        metrics.Tested(left, left, np.arange(40_000), risk=expit(row - 5))
-        for left, row in zip(outcomes, odds, strict=True)
-    )
+
+    def season(intercept: float) -> metrics.Tested:
+        odds = random.normal(scale=2.5, size=40_000)
+        left = (random.random(40_000) < expit(odds + intercept)).astype("int64")
+        return metrics.Tested(left, left, np.arange(40_000), risk=expit(odds - 5))
+
+    before, new = season(-5), season(-2.5)
     # four times as many leave: among these, it is harder to rank as well
     assert (
         roc_auc_score(new.outcomes, new.risk) < roc_auc_score(before.outcomes, before.risk) - 0.02
