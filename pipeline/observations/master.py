@@ -19,15 +19,8 @@ from pipeline.observations.master_files import (
     is_earlier,
 )
 from pipeline.storage.database import History
-from pipeline.storage.ledger import (
-    LeftOut,
-    ListedFile,
-    MasterState,
-    held_contents,
-    left_out,
-    listed_files,
-    master_state,
-)
+from pipeline.storage.held_files import LeftOut, held_contents, left_out
+from pipeline.storage.ledger import ListedFile, MasterState, listed_files, master_state
 
 if TYPE_CHECKING:
     import numpy as np

@@ -32,7 +32,8 @@ from pipeline.observations.rules import (
     states_after_first,
 )
 from pipeline.observations.sightings import SightingsLog, keys_of, outcomes_of
-from pipeline.storage.ledger import LeftOut, MasterState
+from pipeline.storage.held_files import LeftOut
+from pipeline.storage.ledger import MasterState
 
 _MAGIC = int.from_bytes(b"states02", "little")
 _HEAD = np.dtype("<u8")

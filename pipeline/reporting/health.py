@@ -23,7 +23,7 @@ from pipeline.monitoring.sentences import HELD_BACK
 from pipeline.registry.releases import Release
 from pipeline.reporting.document import BAD, GOOD, WARNING, Fact, State
 from pipeline.reporting.status import Status
-from pipeline.storage.ledger import WITHDRAWN
+from pipeline.storage.held_files import WITHDRAWN
 from pipeline.storage.records import Checked
 
 # pages show no path of the server

@@ -11,14 +11,8 @@ from pipeline.core.formatting import format_horizon, format_names
 from pipeline.data.input_files import FoundFile, PendingFile, list_input
 from pipeline.registry.releases import Release, live_id, live_release
 from pipeline.storage.database import History
-from pipeline.storage.ledger import (
-    HeldFile,
-    held_files,
-    new_files,
-    rejected_files,
-    unjudged,
-    unreported,
-)
+from pipeline.storage.held_files import HeldFile, held_files
+from pipeline.storage.ledger import new_files, rejected_files, unjudged, unreported
 from pipeline.storage.records import held_challenger
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from pipeline.monitoring.metrics import Evaluation, predict_rows
 from pipeline.observations.master import Master
 from pipeline.observations.rules import content_of
 from pipeline.registry.live_model import Live
-from pipeline.storage import ledger
+from pipeline.storage import held_files, ledger
 from pipeline.storage.database import History
 
 log = logging.getLogger("fullprocess")
@@ -43,7 +43,7 @@ class Feeds:
     def record(self, history: History) -> None:
         """Record it, within the transaction that marks the batch as judged."""
         found = {number: json.dumps(asdict(feed)) for number, feed in self.found.items()}
-        ledger.record_feeds(history, found, self.held, self.accepted)
+        held_files.record_feeds(history, found, self.held, self.accepted)
 
 
 def check_feeds(
@@ -54,11 +54,11 @@ def check_feeds(
     A file that somebody has accepted is not checked. `on_test` is how the live model does on the
     test data.
     """
-    by_hand = ledger.accepted_contents(history)
-    records = ledger.feed_records(history)
+    by_hand = held_files.accepted_contents(history)
+    records = held_files.feed_records(history)
     files = [each.file for each in records]
     former = [(msgspec.json.decode(each.feed, type=Feed), each.held) for each in records]
-    held = set(ledger.held_contents(history))
+    held = set(held_files.held_contents(history))
     found: dict[int, Feed] = {}
     reasons: dict[int, str] = {}
     accepted: list[PendingFile] = []
@@ -67,7 +67,7 @@ def check_feeds(
     def counting(left_out: set[int]) -> Master:
         if left_out == rows.left_out.contents:
             return rows
-        return rows.without(ledger.left_out(history, left_out))
+        return rows.without(held_files.left_out(history, left_out))
 
     to_check = [file for file in batch if file.id not in by_hand]
     for at, file in enumerate(to_check):

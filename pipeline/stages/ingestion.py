@@ -33,7 +33,7 @@ from pipeline.observations.renewal import Gone, Renewal, rows_gone
 from pipeline.observations.rewriting import line_batches
 from pipeline.observations.row_keys import loaded_keys
 from pipeline.observations.sightings import SightingsLog
-from pipeline.storage import ledger
+from pipeline.storage import held_files, ledger
 from pipeline.storage.database import History
 from pipeline.storage.file_record import file_fault
 from pipeline.storage.input_checks import ready_files, warn_if_emptied
@@ -142,7 +142,7 @@ def _rebuild(
         if before is None:
             contents = ledger.last_contents(history)
         with Renewal(path, config.schema, contents, before, history.check_lock) as master:
-            withdrawn = ledger.withdrawn_files(history)
+            withdrawn = held_files.withdrawn_files(history)
             ready = [
                 file
                 for file in ready_files(history, found)
@@ -168,7 +168,7 @@ def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withd
     """
     path = config.finaldata_path
     state, contents = ledger.master_state(history), ledger.kept_contents(history)
-    held = next((file.id for file in ledger.held_files(history) if file.name == name), None)
+    held = next((file.id for file in held_files.held_files(history) if file.name == name), None)
     put_in_place(path, state)
     if state.rows:
         open_master(path, config.schema, history)
@@ -200,8 +200,8 @@ def accept(history: History, name: str) -> None:
 
     Raises `DataError` if it is not held back.
     """
-    if not ledger.accept(history, name):
-        held = [file.name for file in ledger.held_files(history)]
+    if not held_files.accept(history, name):
+        held = [file.name for file in held_files.held_files(history)]
         others = format_names(held, MAX_NAMED) or "none"
         raise DataError(f"{name} is not among the files that are held back: {others}")
 

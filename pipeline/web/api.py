@@ -25,8 +25,9 @@ from pipeline.registry.live_model import Live
 from pipeline.registry.releases import live_id
 from pipeline.reporting.overview import readable_release
 from pipeline.reporting.status import LastRun, last_active, last_run
+from pipeline.storage.held_files import held_contents
 from pipeline.storage.history import open_existing_history, recorded_history
-from pipeline.storage.ledger import held_contents, master_state
+from pipeline.storage.ledger import master_state
 from pipeline.storage.records import (
     Checked,
     last_checked,

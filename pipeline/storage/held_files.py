@@ -1,0 +1,133 @@
+"""What the ledger has of contents that look like a broken feed: held back, accepted, withdrawn."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.core.files import utc_now
+from pipeline.data.input_files import PendingFile
+from pipeline.storage.database import History
+
+HELD = "held IS NOT NULL AND accepted_at IS NULL AND status = 'ingested'"
+WITHDRAWN = "was held back, and withdrawn"
+
+
+@dataclass(frozen=True)
+class HeldFile:
+    """A file whose content is held back: the number of that, and why."""
+
+    id: int
+    name: str
+    reason: str
+
+
+def held_files(history: History) -> list[HeldFile]:
+    """The files whose current content is held back, oldest first."""
+    where = f"{HELD} AND current = 1"
+    rows = history.tuples(f"SELECT id, name, held FROM files WHERE {where} ORDER BY id")
+    return [HeldFile(*row) for row in rows]
+
+
+def held_contents(history: History) -> frozenset[int]:
+    """The contents that are held back, also of files that have another one now."""
+    return frozenset(number for (number,) in history.tuples(f"SELECT id FROM files WHERE {HELD}"))
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Contents whose lines do not count, and where later contents of their files are, which do.
+
+    What such a later one still holds counts by it.
+    """
+
+    contents: frozenset[int] = frozenset()
+    renewed: tuple[int, ...] = ()  # places in the file of sightings
+
+
+def left_out(history: History, contents: Collection[int]) -> LeftOut:
+    """What to leave out so that these contents do not count."""
+    if not contents:
+        return LeftOut()
+    # also former contents, of which no lines are on record any more
+    names, renewed = set(), []
+    for number, name, log_at in history.tuples("SELECT id, name, log_at FROM files ORDER BY id"):
+        if number in contents:
+            names.add(name)
+        elif name in names and log_at is not None:
+            renewed.append(log_at)
+    return LeftOut(frozenset(contents), tuple(renewed))
+
+
+@dataclass(frozen=True)
+class FeedRecord:
+    """What the check for a broken feed found in a content, and whether it is held back."""
+
+    file: PendingFile
+    feed: str  # a JSON object
+    held: bool
+
+
+def feed_records(history: History) -> list[FeedRecord]:
+    """Every content that was checked, from the last one before those held back on, oldest first."""
+    rows = history.tuples(
+        "SELECT id, name, recorded_at, start_row, end_row, feed,"
+        f" CASE WHEN {HELD} THEN 1 ELSE 0 END FROM files WHERE feed IS NOT NULL AND id >="
+        f" (SELECT min(id) FROM files WHERE {HELD}) ORDER BY id"
+    )
+    return [
+        FeedRecord(PendingFile(number, name, at, (start, end)), feed, bool(held))
+        for number, name, at, start, end, feed, held in rows
+    ]
+
+
+def record_feeds(
+    history: History,
+    found: Mapping[int, str],
+    held: Mapping[int, str],
+    accepted: Sequence[PendingFile],
+) -> None:
+    """Record what checks found in contents, which are held back and why, and which no longer are.
+
+    Those accepted count as taken in when the file was that had them accepted.
+    """
+    history.many(
+        "UPDATE files SET feed = ?, held = ? WHERE id = ?",
+        [(feed, held.get(number), number) for number, feed in found.items()],
+    )
+    history.many(
+        "UPDATE files SET accepted_at = ? WHERE id = ?",
+        [(file.recorded_at, file.id) for file in accepted],
+    )
+
+
+def accepted_contents(history: History) -> frozenset[int]:
+    """The contents that somebody has accepted and that are not judged yet."""
+    rows = history.tuples(
+        "SELECT id FROM files WHERE held IS NOT NULL AND accepted_at IS NOT NULL"
+        " AND reported_at IS NULL AND judged_at IS NULL"
+    )
+    return frozenset(number for (number,) in rows)
+
+
+def accept(history: History, name: str) -> bool:
+    """Let the content of a file count that is held back; false if there is none.
+
+    It waits to be judged and reported on then.
+    """
+    with history.transaction():
+        found = history.one(f"SELECT id FROM files WHERE name = ? AND current = 1 AND {HELD}", name)
+        if found:
+            history.query(
+                "UPDATE files SET accepted_at = ?, judged_at = NULL, reported_at = NULL"
+                " WHERE id = ?",
+                *(utc_now(), found["id"]),
+            )
+    return found is not None
+
+
+def withdrawn_files(history: History) -> set[tuple[str, str]]:
+    """The names and digests of what was held back and taken back while its file was there."""
+    rows = history.tuples(
+        "SELECT name, sha256 FROM files"
+        " WHERE held IS NOT NULL AND status = 'rejected' AND current = 1"
+    )
+    return {(name, sha256) for name, sha256 in rows}
