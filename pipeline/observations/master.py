@@ -1,9 +1,8 @@
 """`finaldata.csv`: unique rows in the order first seen; checked against the ledger, and read."""
 
-import csv
 import io
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import HistoryError
-from pipeline.core.schema import Schema, csv_line
+from pipeline.core.schema import Schema
 from pipeline.observations.master_files import (
     check_columns,
     check_rows,
@@ -36,18 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("ranking")
 
 NOTHING = LeftOut()
-MAX_CLIENT_ROWS = 100
-SEARCH_BLOCK = 1 << 18  # bytes; small enough for a processor's cache
-
-
-@dataclass(frozen=True)
-class ClientRows:
-    """A client's last rows, that of the latest sighting last, as texts of the columns."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    total: int  # of all its rows
-    left: bool  # whether it has left
 
 
 @dataclass(frozen=True)
@@ -115,10 +102,10 @@ class Master:
 
         Where contents are left out, `sighted` is 0 of those that are only reported.
         """
-        return self._all_states if self._heard is None else self._all_states[self._heard]
+        return self.all_states if self._heard is None else self.all_states[self._heard]
 
     @cached_property
-    def _all_states(self) -> "States":
+    def all_states(self) -> "States":
         """What is known of all rows on record."""
         from pipeline.observations.state_file import (
             places_at,
@@ -149,7 +136,7 @@ class Master:
         import numpy as np
 
         names = ("sighted", "left", "known")
-        return np.flatnonzero(np.any([self._all_states[name] > 0 for name in names], axis=0))
+        return np.flatnonzero(np.any([self.all_states[name] > 0 for name in names], axis=0))
 
     @property
     def _counts(self) -> "NDArray[np.bool_]":
@@ -183,7 +170,7 @@ class Master:
             lists = lists_by_date(self.frame[:rows], self.schema)
             if not held:
                 return lists
-            unheld = self._all_states["sighted"] > 0
+            unheld = self.all_states["sighted"] > 0
             return in_part(lists, self._counts, self._all_rows[self.schema.date][~unheld])
         files = [file for file in self.files if before is None or file.id < before]
         # like a file that was rejected: any client may be in it
@@ -360,32 +347,6 @@ class Master:
         labelled = labelled_rows(frame, self.schema)
         return TrainingData(labelled, subsample(labelled, self.schema), self.schema)
 
-    def client_rows(self, client: str, limit: int = MAX_CLIENT_ROWS) -> ClientRows:
-        """The rows of a client that were sighted last; the others are not parsed."""
-        found = dict(_lines_of(client, current_path(self.path, self.on_record), self.size))
-        rows = list(csv.reader(line.decode() for line in found.values()))
-        states = self._all_states[list(found)]
-        sighted, left = states["sighted"].tolist(), states["left"].tolist()
-        dates = [row[1] if self.schema.date else "" for row in rows]
-        if self.left_out.contents:  # what they said of rows is in the file
-            rows = [self._as_known(*each) for each in zip(rows, states, strict=True)]
-        every = sorted(zip(dates, sighted, rows, strict=True))
-        seen = [each for each in every if each[1]]
-        has_left = bool(seen) and max(zip(dates, left, strict=True)) >= seen[-1][:2]
-        last = tuple(tuple(row) for *_, row in seen[-limit:])
-        return ClientRows(self.schema.columns, last, len(seen), has_left)
-
-    def _as_known(self, row: list[str], state: "np.void") -> list[str]:
-        """The texts of a row with what is known of its outcome."""
-        from pipeline.observations.rules import OUTCOME_TEXTS
-
-        cells = dict(zip(self.schema.columns, row, strict=True))
-        cells[self.schema.outcome] = OUTCOME_TEXTS[state["outcome"]].decode()
-        if self.schema.left_on:
-            day = int(state["day"])
-            cells[self.schema.left_on] = date.fromordinal(day).isoformat() if day else ""
-        return list(cells.values())
-
 
 def open_master(path: Path, schema: Schema, history: History) -> Master:
     """The rows of `finaldata.csv` that are on record, without what is held back.
@@ -416,25 +377,3 @@ def read_test_data(folder: Path, path: Path, schema: Schema, history: History) -
     if not schema.horizon_days:
         return read_folder(folder, schema)
     return read_folder(folder, schema, open_master(path, schema, history).newest_day)
-
-
-def _lines_of(client: str, path: Path, size: int) -> Iterator[tuple[int, bytes]]:
-    """A client's lines in so many bytes of the file, those that begin with its cell; by row.
-
-    Rows are canonical, without line breaks. The file is read and not mapped: that takes as long,
-    and another run that truncates it causes no bus error.
-    """
-    begin = f"\n{csv_line((client,))},".encode(errors="surrogatepass")
-    with path.open("rb") as file:
-        left, row = size - len(file.readline()), 0
-        while left > 0 and (block := file.read(min(SEARCH_BLOCK, left))):
-            if not block.endswith(b"\n"):
-                block += file.readline()
-            left -= len(block)
-            block = b"\n" + block
-            at = block.find(begin)
-            while at >= 0:
-                end = block.index(b"\n", at + 1)
-                yield row + block.count(b"\n", 0, at), block[at + 1 : end]
-                at = block.find(begin, end)
-            row += block.count(b"\n") - 1

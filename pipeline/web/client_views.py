@@ -13,6 +13,7 @@ from pipeline.core.config import Config
 from pipeline.core.files import utc_now
 from pipeline.core.formatting import escape_formula, format_horizon, format_percent, pluralize
 from pipeline.core.schema import Schema, canonical_text, csv_line
+from pipeline.observations.client_lookup import rows_of_client
 from pipeline.observations.master import open_master
 from pipeline.ranking.explanations import Explainer, explainer_of
 from pipeline.ranking.ranking_file import (
@@ -162,7 +163,7 @@ def client_record(config: Config, release: Release | None, client: str) -> Clien
     with recorded_history(config.history_path) as history:
         points = risk_over_time(history, client)
         rows = open_master(config.finaldata_path, config.schema, history)
-    found = rows.client_rows(client)
+    found = rows_of_client(rows, client)
     if not (points or found.total):
         return None
     threshold = release.model.recipe.threshold if release else None

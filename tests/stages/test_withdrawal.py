@@ -9,6 +9,7 @@ from sandbox import HEADER, Sandbox, client_rows
 
 from pipeline.core.files import sha256_of
 from pipeline.data.input_files import PendingFile
+from pipeline.observations.client_lookup import rows_of_client
 from pipeline.observations.master import Master, open_master
 from pipeline.observations.master_files import log_path
 from pipeline.storage import ledger
@@ -161,11 +162,11 @@ def test_a_rebuild_is_equal_to_what_came_piece_by_piece(sandbox: Sandbox, seed: 
     ingest(sandbox)
     before = master(sandbox)
     text, rows, states = finaldata(sandbox), current(sandbox), before.states.tolist()
-    clients = {name: before.client_rows(name) for name in "abc"}
+    clients = {name: rows_of_client(before, name) for name in "abc"}
     ingest(sandbox, "--rebuild")
     after = master(sandbox)
     assert (finaldata(sandbox), current(sandbox)) == (text, rows)
-    assert {name: after.client_rows(name) for name in "abc"} == clients
+    assert {name: rows_of_client(after, name) for name in "abc"} == clients
     assert after.states.tolist() == states
 
 

@@ -14,7 +14,8 @@ from pipeline.core.schema import DEFAULT_SCHEMA, Schema, csv_line
 from pipeline.data.frames import frame_of
 from pipeline.data.input_files import PendingFile
 from pipeline.models.cross_validation import MAX_CHECKED
-from pipeline.observations.master import ClientRows, Master, open_master
+from pipeline.observations.client_lookup import RowsOfClient, rows_of_client
+from pipeline.observations.master import Master, open_master
 from pipeline.observations.master_files import check_rows, finish, log_path
 from pipeline.observations.master_writer import MasterWriter
 from pipeline.storage import ledger
@@ -235,24 +236,24 @@ def test_of_many_rows_a_sample_is_cross_validated(path: Path) -> None:
 
 
 def rows_of(path: Path, rows: list[str], client: str) -> list[tuple[str, ...]]:
-    return list(written(path, rows).client_rows(client).rows)
+    return list(rows_of_client(written(path, rows), client).rows)
 
 
 def test_the_rows_of_a_client_come_as_they_were_sighted_the_latest_last(path: Path) -> None:
     rows = ["a,1,2.5,3,0", "b,7,7,7,1", "a,,2.5,3,", "a,1,1e+20,3,1"]
-    found, again = written(path, rows).client_rows("a"), ("a", "1", "2.5", "3", "0")
+    found, again = rows_of_client(written(path, rows), "a"), ("a", "1", "2.5", "3", "0")
     others = (("a", "", "2.5", "3", ""), ("a", "1", "1e+20", "3", "1"))
-    assert found == ClientRows(tuple(HEADER.split(",")), (again, *others), total=3, left=True)
-    back = written(path, rows, ["a,1,2.5,3,0"]).client_rows("a")
+    assert found == RowsOfClient(tuple(HEADER.split(",")), (again, *others), total=3, left=True)
+    back = rows_of_client(written(path, rows, ["a,1,2.5,3,0"]), "a")
     assert back == replace(found, rows=(*others, again), left=False)
 
 
 def test_of_many_rows_the_last_are_returned_and_how_many_there_are(path: Path) -> None:
     found = written(path, [f"{'ab'[i % 2]},{i},2,3,0" for i in range(500)])
-    result = found.client_rows("b")
+    result = rows_of_client(found, "b")
     assert [row[1] for row in result.rows] == [str(i) for i in range(301, 500, 2)]
     assert result.total == 250
-    assert [row[1] for row in found.client_rows("a", limit=2).rows] == ["496", "498"]
+    assert [row[1] for row in rows_of_client(found, "a", limit=2).rows] == ["496", "498"]
 
 
 @pytest.mark.parametrize(
@@ -271,7 +272,7 @@ def test_a_name_is_not_taken_for_one_that_looks_like_it(path: Path, name: str) -
 
 def test_the_first_and_the_last_row_are_found_and_no_tail(path: Path) -> None:
     found = written(path, ["a,1,2,3,0", "b,1,2,3,0", "c,1,2,3,1"], tail="a,4,5,6,1\nd,1,2,3,0\na,1")
-    assert [found.client_rows(name).total for name in "abcd"] == [1, 1, 1, 0]
+    assert [rows_of_client(found, name).total for name in "abcd"] == [1, 1, 1, 0]
 
 
 @pytest.mark.parametrize("name", ["a\nb", "nobody\n", "", " a", "a ", "\udce9", "1"])
@@ -283,7 +284,7 @@ def test_a_name_that_no_client_can_have_is_not_found(path: Path, name: str) -> N
 def test_wherever_the_file_is_cut_into_blocks_every_row_is_found_once(
     path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
-    monkeypatch.setattr("pipeline.observations.master.SEARCH_BLOCK", block)
+    monkeypatch.setattr("pipeline.observations.client_lookup.SEARCH_BLOCK", block)
     rows = [f"{'abc'[i % 3]},{i},2,3,0" for i in range(60)]
-    found = written(path, rows, tail="a,60,2,3,0\n").client_rows("a")
+    found = rows_of_client(written(path, rows, tail="a,60,2,3,0\n"), "a")
     assert [row[1] for row in found.rows] == [str(i) for i in range(0, 60, 3)]
