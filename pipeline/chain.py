@@ -240,8 +240,9 @@ class _Chain:
             found = tell_news(found, new, self._recent(), self._live, policy=policy, schema=schema)
         if found.scores:
             record_scores(history, release.model.sha256, "new rows", found.scores)
-        decision = judged(batch, len(new.frame), release, found, waiting)
         today = newest_date(self._rows, history)
+        decision = judged(batch, len(new.frame), release, found, waiting)
+        decision = replace(decision, data_until=today.isoformat())
         why = found.why_retrain(policy.retrain_on)
         if not why and policy.drift_test == DriftTest.RANKING:
             why = self._why_due(known, policy, today, decision.reason)
@@ -270,10 +271,12 @@ class _Chain:
     def _why_due(self, known: Known, policy: Policy, today: date, reason: str) -> str | None:
         """Why the live model is to be challenged whatever the verdict; None if it is not."""
         release, outcome = self._live.release, self._config.schema.outcome
-        since = last_challenged(self._history, release.id)
+        since, day = last_challenged(self._history, release.id)
         rows = self._rows.brought_by([file for file in known.files if file.id > since])
         left = int((rows[outcome] == 1).sum())
-        return why_due(release.model, policy, today=today, leavers=left, reason=reason)
+        return why_due(
+            *(release.model, policy), today=today, challenged=day, leavers=left, reason=reason
+        )
 
     def _recent(self) -> list[Reference]:
         """The profiles of the batches judged last, as the live model predicts them."""

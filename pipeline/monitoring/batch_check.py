@@ -205,14 +205,21 @@ def held_back(batch: Sequence[PendingFile], release: Release, reason: str) -> De
 
 
 def why_due(
-    model: ModelManifest, policy: Policy, *, today: date, leavers: int, reason: str
+    model: ModelManifest,
+    policy: Policy,
+    *,
+    today: date,
+    challenged: str,
+    leavers: int,
+    reason: str,
 ) -> str | None:
     """Why a model is to be challenged whatever the verdict: it is old, or much is new.
 
-    `today` is the newest day of the data, `leavers` counts those since it was trained or challenged
-    last.
+    `today` is the newest day of the data, `challenged` that when it was challenged last, if it was;
+    `leavers` counts those since then, or since it was trained.
     """
-    if age(model, today) >= policy.retrain_after_days:
+    since = (today - date.fromisoformat(challenged)).days if challenged else age(model, today)
+    if since >= policy.retrain_after_days:
         return sentences.OLD_MODEL.format(reason=reason, days=policy.retrain_after_days)
     if model.left and leavers * 2 >= model.left:
         return sentences.NEW_LEAVERS.format(reason=reason, new=leavers, learned=model.left)

@@ -135,6 +135,7 @@ class Decision:
     compared: str = "{}"  # a JSON object of numbers by name, where the gate goes by evidence
     first_file: int | None = None  # of the contents whose rows the scores are of: the ids of the
     last_file: int | None = None  # first and the last
+    data_until: str | None = None  # the newest day of the data, or of files
 
 
 def decision_to_dict(decision: Decision) -> dict[str, Any]:

@@ -33,7 +33,7 @@ TOO_FEW_TO_COMPARE = (
     "fewer than {needed} clients who left, or who stayed, among the newest rows: the challenger"
     " cannot be compared"
 )
-NEW_LEAVERS = "{reason}; {new:,} more clients left than the {learned:,} it learned from"
+NEW_LEAVERS = "{reason}; {new:,} clients have left since, it learned from {learned:,}"
 _GATE_RULES = {
     Gate.NOT_WORSE: "",
     Gate.BETTER: ", which must be above zero",

@@ -241,11 +241,13 @@ MIGRATIONS = (
     -- 1: it was said that defaults are others than they were
     ALTER TABLE master ADD COLUMN defaults_told INTEGER NOT NULL DEFAULT 0;
     -- when a drift test came to a verdict on what a file brought; which contents the rows of a
-    -- decision are of, the challenger's SHA-256, and a JSON object of numbers it was compared by
+    -- decision are of, the newest day of the data, the challenger's SHA-256, and a JSON object of
+    -- numbers it was compared by
     ALTER TABLE files ADD COLUMN scored_at TEXT;
     UPDATE files SET scored_at = judged_at;
     ALTER TABLE decisions ADD COLUMN first_file INTEGER;
     ALTER TABLE decisions ADD COLUMN last_file INTEGER;
+    ALTER TABLE decisions ADD COLUMN data_until TEXT;
     ALTER TABLE decisions ADD COLUMN challenger TEXT;
     ALTER TABLE decisions ADD COLUMN compared TEXT NOT NULL DEFAULT '{}';
     CREATE INDEX decisions_compared ON decisions (id) WHERE difference_low IS NOT NULL;

@@ -77,13 +77,17 @@ def record_decision(history: History, decision: Decision) -> int:
     return history.insert("decisions", at=utc_now(), **asdict(decision))
 
 
-def last_challenged(history: History, release: str) -> int:
-    """The last content that was there when a release was challenged last; 0 if it never was."""
+def last_challenged(history: History, release: str) -> tuple[int, str]:
+    """What was there when a release was challenged last: the last content, and the newest day.
+
+    0 and nothing if it never was.
+    """
     row = history.one(
-        "SELECT max(last_file) AS file FROM decisions WHERE release = ? AND challenge IS NOT NULL",
+        "SELECT last_file, data_until FROM decisions WHERE release = ? AND challenge IS NOT NULL"
+        " AND last_file IS NOT NULL ORDER BY id DESC LIMIT 1",
         release,
     )
-    return row["file"] or 0 if row else 0
+    return (row["last_file"], row["data_until"] or "") if row else (0, "")
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,8 @@ def decisions(world: Sandbox) -> list[Decision]:
     rows = world.query(f"SELECT {', '.join(names)} FROM decisions ORDER BY id")
     found = [Decision(**dict(zip(names, row, strict=True))) for row in rows]
     # `test_what_was_compared_is_recorded` has these
-    return [replace(one, challenger=None, first_file=None, last_file=None) for one in found]
+    unset = {"challenger": None, "first_file": None, "last_file": None, "data_until": None}
+    return [replace(one, **unset) for one in found]
 
 
 def interval(decision: Decision) -> tuple[float, float]:
@@ -1038,6 +1039,7 @@ FORMER_HISTORY = """
     ALTER TABLE files DROP COLUMN scored_at;
     ALTER TABLE decisions DROP COLUMN first_file;
     ALTER TABLE decisions DROP COLUMN last_file;
+    ALTER TABLE decisions DROP COLUMN data_until;
     ALTER TABLE decisions DROP COLUMN challenger;
     ALTER TABLE decisions DROP COLUMN compared;
     ALTER TABLE files DROP COLUMN feed;

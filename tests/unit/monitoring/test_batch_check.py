@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 
 import pandas as pd
 import pytest
@@ -15,7 +16,14 @@ from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.data.frames import read_folder
 from pipeline.data.reference import reference_from_json, reference_of
 from pipeline.monitoring import sentences
-from pipeline.monitoring.batch_check import Judgement, Known, judge_batch, read_reference, tell_news
+from pipeline.monitoring.batch_check import (
+    Judgement,
+    Known,
+    judge_batch,
+    read_reference,
+    tell_news,
+    why_due,
+)
 from pipeline.monitoring.bootstrap import Predictions
 from pipeline.monitoring.decisions import FeatureDrift, ScoreDrift
 from pipeline.monitoring.input_drift import compare_input
@@ -240,3 +248,33 @@ def test_retrain_on_says_what_calls_for_a_challenger(
 ) -> None:
     result = [found.why_retrain(retrain_on) for retrain_on in RetrainOn]
     assert result == [score, input_, new_data]
+
+
+@pytest.mark.parametrize(
+    ("today", "challenged", "leavers", "why"),
+    [
+        ("2026-03-31", "", 49, None),
+        ("2026-04-01", "", 0, "no drift; the model has learned nothing newer than 90 days"),
+        ("2026-06-29", "2026-04-01", 49, None),  # a challenge was lost: it is let alone as long
+        (
+            "2026-06-30",
+            "2026-04-01",
+            0,
+            "no drift; the model has learned nothing newer than 90 days",
+        ),
+        ("2026-01-02", "", 50, "no drift; 50 clients have left since, it learned from 100"),
+        ("2026-01-02", "2026-01-01", 49, None),
+    ],
+)
+def test_a_model_is_due_when_it_is_old_or_half_as_many_left(
+    deployed: Sandbox, today: str, challenged: str, leavers: int, why: str | None
+) -> None:
+    model = replace(live(deployed).model, data_until="2026-01-01", left=100)
+    found = why_due(
+        *(model, Policy()),
+        today=date.fromisoformat(today),
+        challenged=challenged,
+        leavers=leavers,
+        reason="no drift",
+    )
+    assert found == why
