@@ -17,7 +17,7 @@ import pandas as pd
 
 from pipeline.core.config import Config
 from pipeline.core.formatting import Printer
-from pipeline.core.policy import DriftTest, Gate, Policy, changed_defaults
+from pipeline.core.policy import DriftTest, Gate, Policy, changed_defaults, enough_rows
 from pipeline.data.frames import read_folder
 from pipeline.data.input_files import PendingFile
 from pipeline.data.outcomes import NO_DAY
@@ -32,7 +32,6 @@ from pipeline.monitoring.batch_check import (
     Known,
     age,
     all_learned,
-    few_rows,
     first_release,
     held_back,
     judge_batch,
@@ -179,6 +178,17 @@ class _Chain:
         seed = self._live.release.model.recipe.seed
         return evaluate(self._live.model, self._test, self._config.schema, seed)
 
+    @property
+    def _outcomes(self) -> "pd.Series[float]":
+        """The outcomes that are known."""
+        return self._rows.learned[self._config.schema.outcome].dropna()
+
+    @property
+    def _enough_rows(self) -> bool:
+        """Whether there are enough labelled rows to tell more than an F1."""
+        outcomes = self._outcomes
+        return enough_rows(len(outcomes), int(outcomes.sum()))
+
     def judge(self) -> Decision:
         """Decide on the batch of all unjudged files, act on it and record it.
 
@@ -195,7 +205,8 @@ class _Chain:
             if feeds.batch:
                 decision, found = self._check(list(feeds.batch))
             else:
-                decision = held_back(batch, self._live.release, "; ".join(feeds.lines))
+                why = "; ".join(f"{file.name}: {feeds.held[file.id]}" for file in batch)
+                decision = held_back(batch, self._live.release, why)
             if feeds.batch and feeds.lines:
                 decision = replace(decision, reason="; ".join([*feeds.lines, decision.reason]))
         with history.transaction():
@@ -221,7 +232,7 @@ class _Chain:
         self._live = deploy(self._config, self._history, trained, evaluation)
         self._evaluation = evaluation
         rows = ledger.master_state(self._history).rows
-        return first_release(batch, rows, self._live.release)
+        return first_release(batch, rows, len(self._outcomes), self._live.release)
 
     def _check(self, batch: list[PendingFile]) -> tuple[Decision, Judgement | None]:
         """Judge the live model on the rows it has not learned from; on drift, challenge it."""
@@ -233,7 +244,7 @@ class _Chain:
         unscored = {*ledger.unscored(history), *fresh}  # what is accepted now is still held there
         waiting = sorted((f for f in unscored if not learned(f, release.model)), key=lambda f: f.id)
         known = self._known(waiting, new if waiting == fresh else None)
-        policy = config.policy.of_few_rows if few_rows(release.model) else config.policy
+        policy = config.policy if self._enough_rows else config.policy.of_few_rows
         found = judge_batch(release, new, known, policy=policy, schema=config.schema)
         if found.drifted:
             schema = config.schema
@@ -291,7 +302,7 @@ class _Chain:
         """Train anew, compare on the same rows, and deploy what the gate lets pass."""
         config, champion, on_test = self._config, self._live.release, self._evaluation.tested
         history, rows, schema = self._history, self._rows, config.schema
-        of = rows_to_learn_from(config, history, rows, challenge=not few_rows(champion.model))
+        of = rows_to_learn_from(config, history, rows, challenge=self._enough_rows)
         trained = train(config, history, rows, self._test, of)
         evaluation = score(config, history, trained, self._test)
         if trained.manifest.sha256 == champion.model.sha256:

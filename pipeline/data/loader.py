@@ -257,8 +257,8 @@ def _last_day(mtime_ns: int) -> str:
     return (datetime.fromtimestamp(mtime_ns / 1e9).date() + timedelta(days=1)).isoformat()
 
 
-def log_counts(file: TakenFile) -> None:
-    """Log what became of the rows of a file that was taken in."""
+def log_counts(file: TakenFile, *, was_held: bool = False) -> None:
+    """Log what became of the rows of a file that was taken in, in place of a held one or not."""
     if file.reason:
         return
     rows = f"{file.rows:,} rows: {file.added:,} new, {file.duplicates:,} already known"
@@ -270,7 +270,12 @@ def log_counts(file: TakenFile) -> None:
             "%s: outcomes of %s, such as %s, of whom no row is known: they wait for one",
             *(file.name, pluralize(len(file.unknown_clients), "client"), file.unknown_clients[0]),
         )
-    if file.missing:
+    if file.missing and was_held:
+        log.info(
+            "%s: %s of the rows held back are not in it any more: they count no more",
+            *(file.name, f"{file.missing:,}"),
+        )
+    elif file.missing:
         log.warning(
             "%s: %s of the rows it held before are not in it any more; they stay known"
             " (`python ingestion.py --withdraw` takes them back)",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from pipeline.core.errors import ReleaseError
-from pipeline.core.policy import Policy, RetrainOn, enough_rows
+from pipeline.core.policy import Policy, RetrainOn
 from pipeline.core.schema import Schema
 from pipeline.data.input_files import PendingFile
 from pipeline.data.reference import Reference, reference_from_json
@@ -153,8 +153,10 @@ def read_reference(release: Release) -> Reference | None:
         raise ReleaseError(f"release {release.id} is damaged: {REFERENCE}: {error}") from error
 
 
-def first_release(batch: Sequence[PendingFile], rows: int, release: Release) -> Decision:
-    """The first release, or the first of this meaning; `rows` are all there are."""
+def first_release(
+    batch: Sequence[PendingFile], rows: int, labelled: int, release: Release
+) -> Decision:
+    """The first release, or the first of this meaning; of all rows so many are labelled."""
     former = release.previous
     reason = sentences.FIRST_RELEASE.format(rows=release.model.rows, release=release.id)
     if former:
@@ -162,7 +164,7 @@ def first_release(batch: Sequence[PendingFile], rows: int, release: Release) -> 
     return Decision(
         files=_names(batch),
         rows=rows,
-        labelled=release.model.rows,
+        labelled=labelled,
         release=former,
         verdict=Verdict.NO_EVIDENCE if former else Verdict.NOTHING_DEPLOYED,
         action=Action.DEPLOYED,
@@ -229,11 +231,6 @@ def why_due(
 def age(model: ModelManifest, today: date) -> int:
     """How many days the newest data are newer than those it learned from."""
     return (today - date.fromisoformat((model.data_until or model.trained_at)[:10])).days
-
-
-def few_rows(model: ModelManifest) -> bool:
-    """Whether it learned from too few rows for more than an F1."""
-    return not enough_rows(model.rows, model.rows // 2 if model.left is None else model.left)
 
 
 def judged(

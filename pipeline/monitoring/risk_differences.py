@@ -19,6 +19,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
+from pipeline.models.calibration import fitted_calibrator
+from pipeline.models.manifest import SIGMOID
 from pipeline.monitoring.bootstrap import (
     MIN_RISK,
     Difference,
@@ -83,14 +85,22 @@ def of_samples(new: Tested, before: Tested, seed: int) -> RiskDifference:
 
     Both must have leavers and stayers.
     """
-    share = float(new.outcomes.mean())
-    randoms = np.random.default_rng(seed).spawn(2)
-    weighted = [(new, np.ones(len(new.outcomes))), (before, _as_if(before, share))]
-    found = [
-        _scores(tested, [_losses_at(tested, share, weights)], share, random, weights=weights)
-        for (tested, weights), random in zip(weighted, randoms, strict=True)
-    ]
-    return _difference(found[0][:, 0], found[1][:, 0])
+    share, each = float(new.outcomes.mean()), np.ones(len(before.outcomes))
+    now, *were = (
+        _scores(
+            *(tested, [_losses_at(tested, share, weights)], share),
+            np.random.default_rng([seed, tested is before]),
+            weights=weights,
+        )[:, 0]
+        for tested, weights in (
+            (new, np.ones(len(new.outcomes))),
+            (before, each),
+            (before, _as_if(before, share)),
+        )
+    )
+    # a share may differ by chance, too: what counts is the lower AUC, and the higher log loss
+    by_auc, by_loss = min(were, key=lambda one: one[0, 0]), max(were, key=lambda one: one[0, 1])
+    return _difference(now, np.column_stack([by_auc[:, 0], by_loss[:, 1]]))
 
 
 def of_models(challenger: Tested, champion: Tested, seed: int) -> RiskDifference:
@@ -141,10 +151,15 @@ def _shift(odds: np.ndarray, weights: np.ndarray, share: float) -> float:
 
 
 def _as_if(tested: Tested, share: float) -> np.ndarray:
-    """What rows count for where this share leaves, by a like shift of all log-odds: (rows,)."""
-    each, odds = np.ones(len(tested.outcomes)), _odds(tested)
-    was, now = (_shift(odds, each, part) for part in (float(tested.outcomes.mean()), share))
-    weights: np.ndarray = np.exp(_losses(tested, was) - _losses(tested, now))
+    """What rows count for where this share leaves, by a like shift of all log-odds: (rows,).
+
+    Of calibrated ones: of a model that is too sure of its risks, the shift would be far too large,
+    and its errors would weigh a hundred times as much.
+    """
+    curve = fitted_calibrator(SIGMOID, _odds(tested), tested.outcomes)
+    was = np.clip(curve.predict(_odds(tested)), MIN_RISK, 1 - MIN_RISK)
+    now = expit(logit(was) + _shift(logit(was), np.ones(len(was)), share))
+    weights: np.ndarray = np.where(tested.outcomes == 1, now / was, (1 - now) / (1 - was))
     return weights
 
 

@@ -28,11 +28,13 @@ ACCEPTED = (
 INPUT_DRIFT = "{reason}; input drift in {features}"
 NEW_OUTCOMES = "{reason}; {rows:,} new rows with a known outcome"
 NAMES_NOBODY = "F1 on the new rows is 0: of {left:,} clients who left none was named"
-OLD_MODEL = "{reason}; the model has learned nothing newer than {days} days"
+OLD_MODEL = "{reason}; the newest data are {days} days or more after those that were learned from"
 TOO_FEW_TO_COMPARE = (
     "fewer than {needed} clients who left, or who stayed, among the newest rows: the challenger"
     " cannot be compared"
 )
+WAITS = "{champion} stays live; `python deployment.py --promote` puts the challenger live"
+PROMOTED = "{reason}: promoted by hand"
 NEW_LEAVERS = "{reason}; {new:,} clients have left since, it learned from {learned:,}"
 _GATE_RULES = {
     Gate.NOT_WORSE: "",
@@ -202,5 +204,5 @@ def challenged(
     """Why the live model was challenged, the comparison, and how it ended."""
     outcome = f"deployed {deployed}" if deployed else f"{champion} stays live"
     if held:
-        outcome += "; `python deployment.py --promote` puts the challenger live"
+        outcome = WAITS.format(champion=champion)
     return f"{reason}; {compared}: {outcome}"

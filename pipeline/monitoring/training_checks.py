@@ -113,6 +113,6 @@ def _names_nobody(fitted: Fitted, test: pd.DataFrame | None) -> Iterator[str]:
     if highest < fitted.recipe.threshold:
         where = "training" if test is None else "test"
         yield (
-            f"the threshold {fitted.recipe.threshold:.3g} names nobody: the highest risk in the"
-            f" {where} data is {highest:.3g}"
+            f"the threshold {fitted.recipe.threshold:.6g} names nobody: the highest risk in the"
+            f" {where} data is {highest:.6g}"
         )

@@ -19,7 +19,6 @@ from pipeline.core.formatting import (
 )
 from pipeline.core.policy import Policy
 from pipeline.monitoring.decisions import ChallengeOutcome, News, Verdict
-from pipeline.monitoring.sentences import HELD_BACK
 from pipeline.registry.releases import Release
 from pipeline.reporting.document import BAD, GOOD, WARNING, Fact, State
 from pipeline.reporting.status import Status
@@ -105,7 +104,7 @@ def _doubts(status: Status, checked: Checked | None, now: datetime) -> list[str]
     if unreadable := [reason for _, reason in status.rejected if reason != WITHDRAWN]:
         files = pluralize(len(unreadable), "file")
         doubts.append(f"{files} in the input folder cannot be read")
-    doubts += [HELD_BACK.format(name=file.name, reason=file.reason) for file in status.held[-1:]]
+    doubts += [f"a file is held back: {file.name}: {file.reason}" for file in status.held[-1:]]
     if len(status.held) > 1:
         doubts.append(f"{pluralize(len(status.held), 'file')} are held back in all")
     release = status.release

@@ -10,6 +10,7 @@ from pipeline.core.errors import ModelError, ReleaseError
 from pipeline.data.reference import reference_from_json
 from pipeline.models.manifest import MODEL, RECORD, REFERENCE, SCORE, ModelManifest
 from pipeline.models.persistence import TrainedModel, load_trained
+from pipeline.monitoring import sentences
 from pipeline.monitoring.metrics import Evaluation, evaluate
 from pipeline.observations.master import read_test_data
 from pipeline.registry.live_model import Live, load_live_release, load_release
@@ -102,14 +103,13 @@ def promote(config: Config, history: History) -> Live:
     """
     held = held_challenger(history, live_id(config.prod_deployment_path))
     if held is None:
-        raise ModelError('no challenger is held: with "gate": "manual" the chain holds one')
+        raise ModelError(
+            'no challenger is held, or another model was trained or deployed since: with "gate":'
+            ' "manual" the next challenge holds one'
+        )
     trained, evaluation = trained_and_evaluated(config, history)
     if trained.manifest.sha256 != held.challenger:
-        raise ModelError(
-            f"{config.trainedmodel_path} is not the challenger held at {held.at}: another model was"
-            " trained since; the next challenge makes one again, `python deployment.py` deploys"
-            " what is there"
-        )
+        raise ModelError(f"{config.trainedmodel_path} is not the challenger held at {held.at}")
     won = Challenge(
         gate=held.gate,
         champion=held.release,
@@ -118,7 +118,9 @@ def promote(config: Config, history: History) -> Live:
         challenger_f1=held.challenger_f1,
         low=held.difference_low,
         high=held.difference_high,
-        reason=held.reason,
+        reason=sentences.PROMOTED.format(
+            reason=held.reason.removesuffix(f": {sentences.WAITS.format(champion=held.release)}")
+        ),
         numbers=held.compared,
     )
     return deploy(config, history, trained, evaluation, won)

@@ -258,13 +258,14 @@ def _take_all(
     """
     taken: list[TakenFile] = []
     number = ledger.last_file(history) + 1
+    held = {file.name for file in held_files.held_files(history)}
 
     def take(files: Sequence[FoundFile], *, again: bool = False) -> None:
         nonlocal number
         with progress("taking in", sum(file.size for file in files if file.regular)) as step:
             for file in sorted(files, key=lambda file: (file.mtime_ns, natural(file.name))):
                 if done := take_in(config.schema, file, number, master, step, again=again):
-                    log_counts(done)
+                    log_counts(done, was_held=done.name in held)
                     taken.append(done)
                     number += done.id == number
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from time import perf_counter
 
+import numpy as np
 import pandas as pd
 
 from pipeline.core.config import Config
@@ -36,9 +37,16 @@ def rows_to_learn_from(
         return choose(labelled, outcomes, rows.training_data, policy)
     count, what = policy.learn_from.split()
     if what == "rows":
-        return Learned(labelled[-int(count) :], recent=True)
-    days = rows.days(labelled, file_days(history))
-    return Learned(labelled[days > days.max(initial=0) - int(count)], recent=True)
+        newest = np.arange(len(labelled)) >= len(labelled) - int(count)
+    else:
+        days = rows.days(labelled, file_days(history))
+        newest = days > days.max(initial=0) - int(count)
+    if len(set(outcomes[newest])) < len(set(outcomes)):
+        log.warning(
+            "the newest %s have one outcome only: all rows are learned from", policy.learn_from
+        )
+        return None
+    return Learned(labelled[newest], recent=True)
 
 
 def newest_date(rows: Master, history: History) -> date:

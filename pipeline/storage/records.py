@@ -124,10 +124,19 @@ def last_compared(history: History) -> Compared | None:
 
 
 def held_challenger(history: History, live: str | None) -> Compared | None:
-    """The challenger that waits for somebody to promote it, in place of the live release."""
+    """The challenger that waits for somebody to promote it, in place of the live release.
+
+    None does once another model was trained, or any was deployed.
+    """
     last = last_compared(history)
-    waits = last and last.challenge == ChallengeOutcome.HELD and last.release == live
-    return last if waits else None
+    if not last or last.challenge != ChallengeOutcome.HELD or last.release != live:
+        return None
+    since = history.one(
+        "SELECT EXISTS (SELECT 1 FROM timings WHERE stage = 'training' AND at > ?)"
+        " OR EXISTS (SELECT 1 FROM deployments WHERE action = 'deploy' AND at > ?) AS another",
+        *(last.at, last.at),
+    )
+    return None if since and since["another"] else last
 
 
 def batch_scores(history: History, release: str) -> list[float]:

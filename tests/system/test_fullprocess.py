@@ -1009,7 +1009,10 @@ def test_a_challenger_that_the_gate_holds_goes_live_when_somebody_promotes_it(
     assert new.challenge
     assert (new.challenge.gate, new.challenge.champion) == ("manual", old.id)
     assert "\nchallenger " not in settled.run("fullprocess", "--status").out
+    assert new.challenge.reason.endswith(": better beyond chance: promoted by hand")
     assert settled.run("deployment", "--promote").err.startswith("error: no challenger is held")
+    settled.run("deployment", "--rollback")  # what was rolled back is not offered again
+    assert "\nchallenger " not in settled.run("fullprocess", "--status").out
 
 
 def test_what_is_promoted_is_the_challenger_and_no_model_trained_since(settled: Sandbox) -> None:
@@ -1024,7 +1027,8 @@ def test_what_is_promoted_is_the_challenger_and_no_model_trained_since(settled: 
     result = settled.run("deployment", "--promote")
 
     assert (result.code, live(settled)) == (1, old)
-    assert "another model was trained since" in result.err
+    assert "another model was trained or deployed since" in result.err
+    assert "\nchallenger " not in settled.run("fullprocess", "--status").out
 
 
 # --- what a former version made ---

@@ -254,13 +254,18 @@ def test_retrain_on_says_what_calls_for_a_challenger(
     ("today", "challenged", "leavers", "why"),
     [
         ("2026-03-31", "", 49, None),
-        ("2026-04-01", "", 0, "no drift; the model has learned nothing newer than 90 days"),
+        (
+            "2026-04-01",
+            "",
+            0,
+            "no drift; the newest data are 90 days or more after those that were learned from",
+        ),
         ("2026-06-29", "2026-04-01", 49, None),  # a challenge was lost: it is let alone as long
         (
             "2026-06-30",
             "2026-04-01",
             0,
-            "no drift; the model has learned nothing newer than 90 days",
+            "no drift; the newest data are 90 days or more after those that were learned from",
         ),
         ("2026-01-02", "", 50, "no drift; 50 clients have left since, it learned from 100"),
         ("2026-01-02", "2026-01-01", 49, None),
