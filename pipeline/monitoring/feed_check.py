@@ -299,7 +299,7 @@ def check_outcomes(
     if auc >= 0.5:
         return
     usual = usual_left()
-    if abs(share - (1 - usual)) >= abs(share - usual):
+    if abs(share - (1 - usual)) > abs(share - usual) - 1e-9:
         return
     interval = score_intervals(tested, tested.risk, seed)["roc_auc"]
     # other causes, too, may turn a share near a half, but not the whole ranking

@@ -1,7 +1,7 @@
 """Files of outcomes alone, columns that travel, and full lists, by the stage scripts."""
 
 import os
-import time
+from datetime import datetime
 
 import pytest
 from sandbox import Sandbox, client_rows
@@ -15,7 +15,8 @@ DATED = {
     **{"date": "day", "left_on": "until", "carry": ["manager"]},
 }
 DATED_HEADER = "corporation,day,activity,exited,until,manager\n"
-START = time.time() - 90 * 86400
+# a noon, so that an hour or two later is the same day
+START = datetime.now().replace(hour=12).timestamp() - 90 * 86400
 
 
 @pytest.fixture
