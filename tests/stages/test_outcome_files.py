@@ -1,6 +1,7 @@
 """Files of outcomes alone, columns that travel, and full lists, by the stage scripts."""
 
 import os
+import time
 from datetime import datetime
 
 import pytest
