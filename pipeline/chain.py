@@ -20,7 +20,7 @@ from pipeline.core.formatting import Printer
 from pipeline.core.policy import DriftTest, Gate, Policy, changed_defaults, enough_rows
 from pipeline.data.frames import read_folder
 from pipeline.data.input_files import PendingFile
-from pipeline.data.outcomes import NO_DAY
+from pipeline.data.outcomes import NO_DAY, matured
 from pipeline.data.reference import Reference, reference_of
 from pipeline.models.cross_validation import labelled_rows
 from pipeline.models.estimators import risk_of
@@ -294,8 +294,9 @@ class _Chain:
         config, model, found = self._config, self._live.model, []
         for files in ledger.recent_batches(self._history):
             rows = self._rows.sample_of(files, MAX_RECENT_ROWS)
-            risk = risk_of(model, rows)
-            found.append(reference_of(rows, risk, config.schema, config.policy.seed))
+            if len(rows):  # contents that were replaced have none
+                risk = risk_of(model, rows)
+                found.append(reference_of(rows, risk, config.schema, config.policy.seed))
         return found
 
     def _challenge(self, known: Known, found: Decision, policy: Policy, *, old: bool) -> Decision:
@@ -339,6 +340,8 @@ class _Chain:
         rows = pd.concat([known.earlier.frame, known.waiting.labelled])
         newest = rows.loc[self._rows.by_age(rows.index.to_numpy())]
         outcomes = newest[outcome].to_numpy("float64")
+        outcomes = outcomes[: matured(outcomes, self._config.schema)]
+        newest = newest[: len(outcomes)]
         return self._predict(newest.iloc[newest_holding(outcomes, RECENT_LEAVERS) :])
 
     def report(self, *, in_full: bool) -> Reports:

@@ -150,3 +150,14 @@ def _within_horizon(
     found = np.where(left, 1.0, np.where(stayed, 0.0, np.nan))
     found[left_out] = np.nan
     return found
+
+
+def matured(outcomes: NDArray[np.float64], schema: Schema) -> int:
+    """How many rows, oldest first, are no newer than the newest whose client stayed.
+
+    Within the horizon only leavers are known yet: newer rows would make them too many. Without a
+    horizon all rows are. `outcomes` has 0 or 1 for each row.
+    """
+    if not schema.horizon_days:
+        return len(outcomes)
+    return int(np.flatnonzero(outcomes == 0).max(initial=-1)) + 1

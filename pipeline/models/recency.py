@@ -59,9 +59,9 @@ def choose(
     if (outcomes[:recent] == 1).sum() < RECENT_LEAVERS / 2:
         return Learned(rows)
     parts = {"all": rows[:newest], "recent": rows[recent:newest]}
-    held_out = data_of(rows[newest:])
-    if not 0 < held_out.left < held_out.rows:
+    if any(len(set(part)) < 2 for part in (outcomes[recent:newest], outcomes[newest:])):
         return Learned(rows)
+    held_out = data_of(rows[newest:])
     odds = {}
     for name, part in parts.items():
         risk = risk_of(fit(data_of(part), policy).model, held_out.frame)

@@ -115,7 +115,8 @@ def judge_batch(
         by_score=by_score,
         by_input=compare_input(reference, new.frame, new.risk, schema) if reference else (),
         expected=expected_of_batch(
-            *(new.risk, new.tested.risk, scores, release.model.recipe.threshold, policy.seed)
+            *(new.risk, new.tested.risk, new.tested.scores if len(new.labelled) else None),
+            *(release.model.recipe.threshold, policy.seed),
         ),
     )
 

@@ -107,7 +107,9 @@ class Feed:
         )
 
     def contradicts(self, other: "Feed") -> bool:
-        """Whether it could have looked like a broken one, which it does not."""
+        """Whether it could have looked like a broken one, of which it has no sign."""
+        if self._signs.keys() & other._signs.keys():
+            return False
         by_outcomes = {Sign.OUTCOMES} == {found.sign for found in other.findings}
         return (Compared.OUTCOMES if by_outcomes else Compared.CLIENTS) in self.compared
 
@@ -299,6 +301,8 @@ def check_outcomes(
     if auc >= 0.5:
         return
     usual = usual_left()
+    if np.isnan(usual):  # nobody's outcome was known
+        return
     if abs(share - (1 - usual)) > abs(share - usual) - 1e-9:
         return
     interval = score_intervals(tested, tested.risk, seed)["roc_auc"]

@@ -148,6 +148,9 @@ def compare(
     by_champion, by_challenger = (
         np.concatenate([pair[i].predicted for pair in on_both]) for i in (0, 1)
     )
+    if not len(outcomes):
+        nothing = Difference(0.0, 0.0, 0.0)
+        return Comparison(gate, 0, champion_f1=0.0, challenger_f1=0.0, difference=nothing, old=old)
     found = Comparison(
         gate=gate,
         rows=len(outcomes),

@@ -114,6 +114,8 @@ def of_models(challenger: Tested, champion: Tested, seed: int) -> RiskDifference
 
 def _difference(now: np.ndarray, before: np.ndarray) -> RiskDifference:
     """Of AUC and log loss of shape (1 + resamples, 2), those observed first."""
+    both = min(len(now), len(before))  # of very many rows there are fewer resamples
+    now, before = now[:both], before[:both]
     whole = ~np.isnan(now[:, 0] + before[:, 0])  # a resample may have one outcome only
     difference = now - before
     by_auc, by_log_loss = (

@@ -61,6 +61,8 @@ def _auc_of_categories(left: np.ndarray, categories: pd.Series, learned: np.ndar
 
     `left` and `learned` are masks of shape (rows,).
     """
+    if not learned.any():
+        return 0.5
     shares = pd.Series(left[learned]).groupby(categories[learned].to_numpy()).mean()
     scores = categories[~learned].map(shares).fillna(left[learned].mean())
     return _auc(left[~learned], scores.to_numpy("float64"))

@@ -40,7 +40,8 @@ def rows_of_client(master: Master, client: str, limit: int = MAX_CLIENT_ROWS) ->
         rows = [_as_known(schema, *each) for each in zip(rows, states, strict=True)]
     every = sorted(zip(dates, sighted, rows, strict=True))
     seen = [each for each in every if each[1]]
-    has_left = bool(seen) and max(zip(dates, left, strict=True)) >= seen[-1][:2]
+    gone = [each for each in zip(dates, left, strict=True) if each[1]]
+    has_left = bool(seen and gone) and max(gone) >= seen[-1][:2]
     last = tuple(tuple(row) for *_, row in seen[-limit:])
     return RowsOfClient(schema.columns, last, len(seen), has_left)
 

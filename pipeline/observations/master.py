@@ -202,6 +202,8 @@ class Master:
         from pipeline.data.outcomes import learned_outcomes
         from pipeline.observations.lists import believed
 
+        if not files:
+            return np.zeros(len(self.frame), np.bool_)
         starts = [file.span[0] for file in files if file.span[1] > file.span[0]]
         (begin,) = self._places([min(starts, default=self.rows)])
         frame, order = self.frame[:begin], self.states["sighted"][:begin]
@@ -326,11 +328,17 @@ class Master:
         return np.array([files.get(content, 0) for content in contents.tolist()])[which]
 
     def labelled(self) -> "tuple[NDArray[np.int64], NDArray[np.float64]]":
-        """The numbers of the rows that teach an outcome, oldest first, and their outcomes."""
+        """The numbers of the rows that teach an outcome, oldest first, and their outcomes.
+
+        Of a horizon, without the newest ones, of which only leavers are known yet.
+        """
         import numpy as np
+
+        from pipeline.data.outcomes import matured
 
         outcomes = self.learned[self.schema.outcome].to_numpy("float64")
         rows = self.by_age(np.flatnonzero(~np.isnan(outcomes)))
+        rows = rows[: matured(outcomes[rows], self.schema)]
         return rows, outcomes[rows]
 
     def training_data(

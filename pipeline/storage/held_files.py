@@ -127,7 +127,7 @@ def accept(history: History, name: str) -> bool:
 def withdrawn_files(history: History) -> set[tuple[str, str]]:
     """The names and digests of what was held back and taken back while its file was there."""
     rows = history.tuples(
-        "SELECT name, sha256 FROM files"
-        " WHERE held IS NOT NULL AND status = 'rejected' AND current = 1"
+        "SELECT name, sha256 FROM files WHERE status = 'rejected' AND reason = ? AND current = 1",
+        WITHDRAWN,
     )
     return {(name, sha256) for name, sha256 in rows}

@@ -114,7 +114,10 @@ def renew_files(
                 "UPDATE files SET status = 'rejected', reason = ? WHERE id = ?",
                 *(WITHDRAWN, withdrawn),
             )
-        history.many("DELETE FROM files WHERE name = ?", [(name,) for name in gone])
+        history.many(  # what was withdrawn stays so, as long as its content is there
+            "DELETE FROM files WHERE name = ? AND coalesce(reason, '') <> ?",
+            [(name, WITHDRAWN) for name in gone],
+        )
         for file in taken:
             known = history.one(f"SELECT {', '.join(KEPT)} FROM files WHERE id = ?", file.id)
             history.query("DELETE FROM files WHERE id = ?", file.id)
@@ -270,7 +273,7 @@ def unreported(history: History) -> list[PendingFile]:
 
 def unscored(history: History) -> list[PendingFile]:
     """The files on which no drift test of scores has come to a verdict, oldest first."""
-    return _pending(history, f"scored_at IS NULL AND NOT ({HELD})")
+    return _pending(history, f"scored_at IS NULL AND status = 'ingested' AND NOT ({HELD})")
 
 
 def scored_since(history: History, time: str) -> list[PendingFile]:
@@ -401,9 +404,9 @@ def new_files(
     """
     rows = history.tuples(
         "SELECT name, size, mtime_ns, ctime_ns, sha256,"
-        " status = 'rejected' AND held IS NULL AND sha256 <> ? AND coalesce(schema, '') <> ?"
+        " status = 'rejected' AND reason <> ? AND sha256 <> ? AND coalesce(schema, '') <> ?"
         " FROM files WHERE current = 1",
-        *(UNREAD, schema.text),
+        *(WITHDRAWN, UNREAD, schema.text),
     )
     known = {row[0]: row for row in rows}
     new, touched = [], []

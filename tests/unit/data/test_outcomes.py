@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pipeline.core.schema import Schema
-from pipeline.data.outcomes import FullList, learned_outcomes
+from pipeline.data.outcomes import FullList, learned_outcomes, matured
 
 FLAG = Schema("client", "left", ("n",), date="day", horizon_days=30)
 ENDS = Schema(
@@ -121,3 +121,14 @@ def test_full_lists_tell_who_left(
 def test_an_empty_table_teaches_nothing() -> None:
     for schema in (FLAG, ENDS):
         assert taught([], schema) == []
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "horizon", "count"),
+    [([0, 1, 0, 1, 1], 28, 3), ([1, 1], 28, 0), ([], 28, 0), ([0, 1, 0, 1, 1], 0, 5)],
+)
+def test_rows_newer_than_the_newest_who_stayed_are_not_matured(
+    outcomes: list[int], horizon: int, count: int
+) -> None:
+    schema = Schema("client", "left", ("a",), (), date="day", horizon_days=horizon)
+    assert matured(np.array(outcomes, "float64"), schema) == count

@@ -44,6 +44,19 @@ def test_without_one_all_rows_are() -> None:
     assert (found.recent, len(found.rows)) == (False, 9_000)
 
 
+@pytest.mark.parametrize("one_outcome", [range(1_000, 2_000), range(2_000, 2_300)])
+def test_of_newest_rows_of_leavers_only_there_is_nothing_to_choose(one_outcome: range) -> None:
+    outcomes = np.zeros(2_300)
+    outcomes[:1_000:2] = 1
+    outcomes[one_outcome] = 1
+    outcomes[2_000::2] = 1
+
+    def data_of(_: RowNumbers) -> TrainingData:
+        raise AssertionError("nothing is fitted")
+
+    assert not choose(np.arange(2_300), outcomes, data_of, Policy()).recent
+
+
 def test_of_few_leavers_there_is_nothing_to_choose() -> None:
     found = chosen(3_000, changed=1_500)
     assert (found.recent, len(found.rows), found.evidence) == (False, 3_000, {})

@@ -1,6 +1,7 @@
 """What is taken for a broken feed, and what is not: on frames of made-up clients."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -222,6 +223,10 @@ def test_other_causes_and_files_of_leavers_are_not_inverted() -> None:
     assert not inverted(turned(labelled(0.04, 1, rows=200)))  # too few of one outcome
 
 
+def test_without_a_usual_share_nothing_is_inverted() -> None:
+    assert not inverted(turned(labelled(0.04, 1)), usual=float("nan"))
+
+
 def test_where_about_half_leave_the_whole_ranking_must_be_turned_round() -> None:
     assert inverted(turned(labelled(0.48, 1)), usual=0.48)
     assert not inverted(labelled(0.48, -1), usual=0.48)  # the share is as ever
@@ -238,6 +243,15 @@ def feed(day: int, factor: float | None = None, *, compared: bool = True) -> tup
     return Feed(day, (Compared.CLIENTS,) * compared, found), factor is not None
 
 
+TWICE_BROKEN = (
+    replace(
+        feed(14, 12.0)[0],
+        findings=(*feed(14, 12.0)[0].findings, Finding(Sign.EMPTY, "logins", None, "so")),
+    ),
+    True,
+)
+
+
 @pytest.mark.parametrize(
     ("former", "now", "accepted"),
     [
@@ -248,6 +262,8 @@ def feed(day: int, factor: float | None = None, *, compared: bool = True) -> tup
         ([feed(0, 12.0), feed(7), feed(14, 12.0)], feed(21, 12.0), []),
         ([feed(0, 12.0), feed(7, compared=False), feed(8, 12.0)], feed(21, 12.0), [0, 2]),
         ([feed(0, 12.0), feed(7, 1000.0)], feed(14, 12.0), []),
+        # broken in one more way is not whole
+        ([feed(0, 12.0), feed(7, 12.0), TWICE_BROKEN], feed(21, 12.0), [0, 1]),
     ],
 )
 def test_two_more_batches_and_fourteen_days_that_look_the_same_are_the_world(

@@ -327,3 +327,18 @@ def test_profit_is_of_those_whom_it_pays_to_contact() -> None:
     # 20 saved where a leaver is contacted, 10 spent: worth it from a risk of a half on
     assert found.profit.value == pytest.approx(5.0, abs=1.0)
     assert found.profit.low > 0
+
+
+def test_without_a_labelled_row_nothing_can_be_compared() -> None:
+    new = predict_rows(Risks(turned=False), clients([1], [float("nan")]).assign(number=0.5), SCHEMA)
+    found = compare(
+        lambda _: None,
+        champion=new.tested,
+        challenger=new.tested,
+        new=new,
+        gate=Gate.EVIDENCE,
+        seed=3,
+        schema=SCHEMA,
+    )
+    assert (found.rows, found.deploy) == (0, False)
+    assert "cannot be compared" in found.reason

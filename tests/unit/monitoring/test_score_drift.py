@@ -361,6 +361,13 @@ def test_earlier_rows_count_as_if_it_were_the_same_season() -> None:
     assert abs(found.by_log_loss.value) < 0.01
 
 
+def test_samples_of_which_one_is_too_large_for_all_resamples_are_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipeline.monitoring.bootstrap.ROWS_WEIGHTED", 8_000 * 150)
+    assert ranked(sample(2_000, intercept=-4, seed=2)).verdict == Verdict.NO_DRIFT
+
+
 @pytest.mark.parametrize("slope", [-1.0, 0.0, 0.5])
 def test_a_change_of_causes_is_drift_whatever_the_f1(slope: float) -> None:
     new = sample(8_000, intercept=-3.6, slope=slope, seed=2)

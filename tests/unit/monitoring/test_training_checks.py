@@ -55,6 +55,11 @@ def test_few_rows_tell_nothing_of_leaks(rows: int, share: float) -> None:
     assert not [text for text in told(leaking(rows, share)) if "leak" in text]
 
 
+@pytest.mark.parametrize("client", ["c1", "c2", "eve"])
+def test_of_one_client_s_rows_no_category_is_a_leak(client: str) -> None:
+    assert not any("exit_reason" in text for text in told(leaking(300).assign(client=client)))
+
+
 @pytest.mark.parametrize(
     ("days", "dates"),
     [
