@@ -84,13 +84,18 @@ class Visitor:
         self.windows.append(window)
         page = window.new_page()
         page.on("request", lambda request: self.asked.append(request.url))
-        page.on("requestfailed", lambda request: self.problems.append(f"failed: {request.url}"))
+        page.on("requestfailed", self._failed)
         page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
         page.on("dialog", lambda dialog: self.problems.append(f"dialog: {dialog.message}"))
         page.on("console", lambda said: self.problems.append(f"{said.type}: {said.text}"))
         answer = page.goto(f"{self.url}{path}")
         self.accepted = answer.request.all_headers()["accept"] if answer else ""
         return page
+
+    def _failed(self, request: Any) -> None:
+        # a page that is left before its script came did nothing wrong
+        if (request.resource_type, request.failure) != ("script", "net::ERR_ABORTED"):
+            self.problems.append(f"failed: {request.url}")
 
     def leave(self) -> None:
         """Close all windows."""
