@@ -4,10 +4,11 @@ These tell where few clients leave, whatever the threshold. Clients are resample
 `pipeline.monitoring.bootstrap`, which has the sources of the method.
 
 Two samples of one model may differ in their share of leavers, by season, without any fault of the
-model. A season shifts the log-odds of all clients by one number. So earlier rows are weighted as if
-that had been so for them: a leaver or stayer by how much more often its like leaves or stays then.
-The log loss is that of risks shifted so, in both samples: what remains is how the model ranks and
-how far it spreads risks. Sources: importance weighting, Shimodaira, Improving Predictive Inference
+model. A season shifts the log-odds of all clients by one number. So earlier rows also count
+weighted as if that had been so for them: a leaver or stayer by how much more often its like leaves
+or stays then. A share may differ by chance, too, so the more lenient of both counts. The log loss
+is that of risks shifted so: what remains is how the model ranks and how far it spreads risks.
+Sources: importance weighting, Shimodaira, Improving Predictive Inference
 under Covariate Shift by Weighting the Log-Likelihood Function, Journal of Statistical Planning and
 Inference 90, 2000; shifted log-odds, Saerens, Latinne and Decaestecker, Adjusting the Outputs of a
 Classifier to New a Priori Probabilities, Neural Computation 14, 2002.
