@@ -3,9 +3,11 @@
 import importlib
 import json
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,15 @@ class Sandbox:
     def stamps(self) -> dict[str, int]:
         """Every file and link below the root with its time of change in nanoseconds."""
         return {name: (self.root / name).lstat().st_mtime_ns for name in self.files()}
+
+
+def today() -> date:
+    """The day in UTC; one that is about to end is waited for, so that it lasts through a test."""
+    while (now := datetime.now(UTC)) + timedelta(seconds=20) > now.replace(
+        hour=23, minute=59, second=59
+    ):
+        time.sleep(1)
+    return now.date()
 
 
 @contextmanager

@@ -1,19 +1,18 @@
 """Where reports lie: the last one, the last of each day, and for how long."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from reportworlds import content_of, many_judged, ranking_of, set_aside
-from sandbox import Sandbox
+from sandbox import Sandbox, today
 
 from pipeline.reporting.document import ReportContent
 from pipeline.reporting.report_files import forget_reports, write_reports
 
-TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
-
-
+TODAY = today().isoformat()
+YESTERDAY = (today() - timedelta(days=1)).isoformat()
 BOTH = ("html", "pdf")
 
 
@@ -55,24 +54,22 @@ def test_within_a_day_it_is_replaced_and_the_next_day_not(
     settled: Sandbox, content: ReportContent
 ) -> None:
     models = settled.root / "models"
-    yesterday = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
-    for made_at in (f"{yesterday} 23:50", f"{TODAY} 00:00", f"{TODAY} 09:10"):
+    for made_at in (f"{YESTERDAY} 23:50", f"{TODAY} 00:00", f"{TODAY} 09:10"):
         write_reports(models, ["html"], replace(content, made_at=made_at))
 
     assert reports(settled) == [
         "report.html",
-        f"reports/{yesterday}.html",
+        f"reports/{YESTERDAY}.html",
         f"reports/{TODAY}.html",
     ]
-    assert f"{yesterday} 23:50" in (models / f"reports/{yesterday}.html").read_text()
+    assert f"{YESTERDAY} 23:50" in (models / f"reports/{YESTERDAY}.html").read_text()
     assert f"{TODAY} 09:10" in (models / f"reports/{TODAY}.html").read_text()
 
 
 def test_old_ones_are_deleted_and_other_files_stay(tmp_path: Path) -> None:
     folder = tmp_path / "reports"
     (folder / "2020-01-02.pdf").mkdir(parents=True)
-    kept = f"{datetime.now(UTC) - timedelta(days=30):%Y-%m-%d}"
-    old = f"{datetime.now(UTC) - timedelta(days=31):%Y-%m-%d}"
+    kept, old = today() - timedelta(days=30), today() - timedelta(days=31)
     others = ["2020-01-01.txt", "2020-01-01-mine.html", "notes.pdf", "2020-01-01.html.bak"]
     for name in (f"{kept}.pdf", f"{old}.pdf", f"{old}.html", "2020-01-01.html", *others):
         (folder / name).write_text("?")
