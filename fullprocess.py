@@ -53,14 +53,30 @@ def show_status(config: Config, args: argparse.Namespace) -> None:
     cli.print_result(config, args, status_to_dict(now), status_lines(now))
 
 
+def check_engine(config: Config, args: argparse.Namespace) -> None:
+    """Tell whether the cluster of the config fits."""
+    lines = ['"engine" is not set: one process does all, and needs nothing more']
+    if config.engine:
+        from pipeline.spark.check import check_engine as found
+
+        lines = found(config)
+    cli.print_result(config, args, {"engine": lines}, lines)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the chain from the command line."""
     parser = cli.result_parser(__doc__)
     parser.add_argument(
         "--status", action="store_true", help="show what is live, what ran last and what waits"
     )
+    parser.add_argument(
+        "--check-engine",
+        action="store_true",
+        help='tell whether the cluster under "engine" fits: Python, packages, shared folders',
+    )
     args = parser.parse_args(argv)
-    return cli.run(show_status if args.status else run, args)
+    command = show_status if args.status else check_engine if args.check_engine else run
+    return cli.run(command, args)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pipeline import cli
 from pipeline.core.config import Config
 from pipeline.monitoring.metrics import evaluate
-from pipeline.observations.master import open_master, read_test_data
+from pipeline.observations.rows import open_rows, read_test_data
 from pipeline.registry.live_model import load_live
 from pipeline.stages.reporting import report
 from pipeline.storage.database import History
@@ -24,7 +24,7 @@ def command(config: Config, history: History, args: argparse.Namespace) -> None:
     live = load_live(config.prod_deployment_path, config.schema)
     test = read_test_data(config.test_data_path, config.finaldata_path, config.schema, history)
     evaluation = evaluate(live.model, test, config.schema, live.release.model.recipe.seed)
-    rows = open_master(config.finaldata_path, config.schema, history)
+    rows = open_rows(config.finaldata_path, config.schema, history)
     done = report(config, history, live, evaluation, rows)
     lines = [
         f"{config.shown(done.confusion_matrix)}: of release {done.release}",

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pipeline import cli
 from pipeline.core.config import Config
 from pipeline.models.persistence import load_trained
-from pipeline.observations.master import read_test_data
+from pipeline.observations.rows import read_test_data
 from pipeline.stages.scoring import score, score_lines
 from pipeline.storage.database import History
 

@@ -16,14 +16,14 @@ from pipeline import cli
 from pipeline.core.config import Config
 from pipeline.core.errors import DataError
 from pipeline.models.manifest import HALF, UNCALIBRATED
-from pipeline.observations.master import open_master, read_test_data
+from pipeline.observations.rows import open_rows, read_test_data
 from pipeline.stages.training import train
 from pipeline.storage.database import History
 
 
 def command(config: Config, history: History, args: argparse.Namespace) -> None:
     """Train, and print what came of it."""
-    rows = open_master(config.finaldata_path, config.schema, history)
+    rows = open_rows(config.finaldata_path, config.schema, history)
     manifest = train(config, history, rows, _test_data(config, history)).manifest
     recipe, path = manifest.recipe, config.trainedmodel_path
     curve = "" if recipe.calibration == UNCALIBRATED else f", {recipe.calibration} calibration"

@@ -42,7 +42,8 @@ from pipeline.monitoring.batch_check import (
 )
 from pipeline.monitoring.decisions import Decision, Verdict, decision_to_dict
 from pipeline.monitoring.metrics import Evaluation, PredictedRows, evaluate, predict_rows
-from pipeline.observations.master import Master, open_master
+from pipeline.observations.master import Master
+from pipeline.observations.rows import open_rows
 from pipeline.pending import lacks_release, means_otherwise, nothing_new
 from pipeline.registry.live_model import Live, load_live
 from pipeline.registry.releases import live_id, live_release
@@ -165,7 +166,7 @@ class _Chain:
     @cached_property
     def _rows(self) -> Master:
         """All client rows."""
-        return open_master(self._config.finaldata_path, self._config.schema, self._history)
+        return open_rows(self._config.finaldata_path, self._config.schema, self._history)
 
     @cached_property
     def _live(self) -> Live:

@@ -24,7 +24,12 @@ def has_work(config: Config, history: History) -> bool:
     So it is where nobody can tell: the run then fails for the same reason, and is on record.
     """
     try:
-        check_rows(config.finaldata_path, history)
+        if config.engine:
+            from pipeline.observations.tables import open_tables
+
+            open_tables(config.finaldata_path, master_state(history))
+        else:
+            check_rows(config.finaldata_path, history)
         found = list_input(config.input_folder_path)
         warn_if_emptied(history, config.input_folder_path, found)
         return (

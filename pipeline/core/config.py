@@ -19,6 +19,7 @@ from pipeline.core.config_reader import (
     read_object,
     whole_number,
 )
+from pipeline.core.engine import Engine, read_engine
 from pipeline.core.errors import ConfigError
 from pipeline.core.policy import POLICY_KEYS, Policy, read_policy
 from pipeline.core.schema import (
@@ -56,6 +57,7 @@ OPTIONAL_KEYS = (
     "risk_bands",
     "api_url",
     "heartbeat_url",
+    "engine",
     "practice",
 )
 REPORT_FORMATS = ("html", "pdf")
@@ -66,8 +68,6 @@ URL = optional(
         "an http:// or https:// address or null",
     )
 )
-# keys of earlier versions, and what to do now
-REMOVED_KEYS = {"engine": "is gone: rows are kept in finaldata.csv, by one process; remove it"}
 PRACTICE_KEYS = (*PATH_KEYS, "history_path", "api_url", "heartbeat_url")
 UNNAMED_OUTCOME = "has_left"  # the column of the outcome where the config names none
 # what no column may be called that travels to the ranking, the API and the page: they have it
@@ -122,14 +122,19 @@ class Config:
     policy: Policy
     api_url: str | None
     heartbeat_url: str | None
+    engine: Engine | None = None  # None: one process does all
 
     @property
     def root(self) -> Path:
         """The folder that the config is in, to which its paths are relative."""
         return self.path.parent
 
-    # all unique client rows; the names of the files they are from; rows set aside, and why
-    finaldata_path = FileIn("output_folder_path", "finaldata.csv")
+    @property
+    def finaldata_path(self) -> Path:
+        """All unique client rows: a CSV file, or a folder of Parquet files that Spark keeps."""
+        return self.output_folder_path / f"finaldata.{'parquet' if self.engine else 'csv'}"
+
+    # the names of the files that they are from; rows set aside, and why
     ingestedfiles_path = FileIn("output_folder_path", "ingestedfiles.txt")
     rejectedrows_path = FileIn("output_folder_path", "rejectedrows.csv")
     # the model trained last, and its F1; clients at risk, and those whose risk changed most
@@ -162,9 +167,6 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
     path = Path(path).absolute()
     values = read_object(path)
     reader = ObjectReader(values, [])
-    for key, advice in REMOVED_KEYS.items():
-        if values.pop(key, None) is not None:
-            reader.problem(key, advice)
     reader.check_keys((*PATH_KEYS, *OPTIONAL_KEYS))
     production = _paths(reader, path.parent)
     trial = _practice(reader, path.parent)
@@ -180,6 +182,7 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
         labels=_labels(reader, schema),
         reasons_from=_reasons_from(reader, schema),
         policy=read_policy(reader, schema.numeric),
+        engine=read_engine(reader),
         **{**production, **trial} if practice else production,
     )
     _check_places(reader, production, trial)

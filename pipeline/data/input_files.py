@@ -5,6 +5,7 @@ import io
 import os
 import re
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -70,6 +71,11 @@ def natural(name: str) -> list[tuple[int, str]]:
     """A key that sorts names as people count: `_9` before `_10`."""
     parts = re.split("([0-9]+)", name)
     return [(int(part) if part.isdecimal() else -1, part) for part in parts]
+
+
+def in_order(files: Iterable[FoundFile]) -> list[FoundFile]:
+    """Files in the order in which their lines count."""
+    return sorted(files, key=lambda file: (file.mtime_ns, natural(file.name)))
 
 
 def _is_table(name: str) -> bool:

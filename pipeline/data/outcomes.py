@@ -25,12 +25,14 @@ _SPAN, _FIRST = 1 << 32, 1 << 31  # more than there are days; as many lie before
 class FullList:
     """One whole list of clients: its day, and the rows that were on it.
 
-    As many of its lines are `unread`, in which any client may be.
+    As many of its lines are `unread`, in which any client may be. `of` are the numbers of the
+    contents it is made of, or, where rows have dates, the days.
     """
 
     day: int
     rows: Index
     unread: int = 0
+    of: tuple[int, ...] = ()
 
 
 def days_of(texts: "pd.Series[str]") -> Days:

@@ -101,11 +101,12 @@ def save_model(
     last_file: int,
     data_until: str = "",
     warned: tuple[str, ...] = (),
+    drawn_from: int = 0,
 ) -> TrainedModel:
     """Write a model, its manifest and its reference into a folder.
 
     `data` are the rows it was fitted on; `risk`, of any length, the risks of such rows; `warned`
-    is what the training warns of.
+    is what the training warns of; `drawn_from` is how many rows there are, if they are of a sample.
     """
     content = pickled(model)
     usual = usual_row(data.frame, data.schema)
@@ -123,6 +124,7 @@ def save_model(
         left=data.left,
         data_until=data_until,
         warnings=warned,
+        drawn_from=drawn_from,
     )
     reference = to_builtins(reference_of(data.frame, risk, data.schema, recipe.seed))
     write_atomic(folder / MODEL, content)

@@ -1,21 +1,17 @@
 """A client's rows in `finaldata.csv`, found by its name: the others are not parsed."""
 
 import csv
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.core.schema import Schema, csv_line
+from pipeline.core.schema import Schema
 from pipeline.observations.master import Master
-from pipeline.observations.master_files import current_path
 
 if TYPE_CHECKING:
     import numpy as np
 
 MAX_CLIENT_ROWS = 100
-SEARCH_BLOCK = 1 << 18  # bytes; small enough for a processor's cache
 
 
 @dataclass(frozen=True)
@@ -31,9 +27,8 @@ class RowsOfClient:
 def rows_of_client(master: Master, client: str, limit: int = MAX_CLIENT_ROWS) -> RowsOfClient:
     """The rows of a client that were sighted last; the others are not parsed."""
     schema = master.schema
-    found = dict(_lines_of(client, current_path(master.path, master.on_record), master.size))
-    rows = list(csv.reader(line.decode() for line in found.values()))
-    states = master.all_states[list(found)]
+    lines, states = master.of_client(client)
+    rows = list(csv.reader(line.decode() for line in lines))
     sighted, left = states["sighted"].tolist(), states["left"].tolist()
     dates = [row[1] if schema.date else "" for row in rows]
     if master.left_out.contents:  # what they said of rows is in the file
@@ -56,25 +51,3 @@ def _as_known(schema: Schema, row: list[str], state: "np.void") -> list[str]:
         day = int(state["day"])
         cells[schema.left_on] = date.fromordinal(day).isoformat() if day else ""
     return list(cells.values())
-
-
-def _lines_of(client: str, path: Path, size: int) -> Iterator[tuple[int, bytes]]:
-    """A client's lines in so many bytes of the file, those that begin with its cell; by row.
-
-    Rows are canonical, without line breaks. The file is read and not mapped: that takes as long,
-    and another run that truncates it causes no bus error.
-    """
-    begin = f"\n{csv_line((client,))},".encode(errors="surrogatepass")
-    with path.open("rb") as file:
-        left, row = size - len(file.readline()), 0
-        while left > 0 and (block := file.read(min(SEARCH_BLOCK, left))):
-            if not block.endswith(b"\n"):
-                block += file.readline()
-            left -= len(block)
-            block = b"\n" + block
-            at = block.find(begin)
-            while at >= 0:
-                end = block.index(b"\n", at + 1)
-                yield row + block.count(b"\n", 0, at), block[at + 1 : end]
-                at = block.find(begin, end)
-            row += block.count(b"\n") - 1

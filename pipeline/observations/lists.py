@@ -1,6 +1,6 @@
 """Full lists of clients: which files make one, and which is believed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -24,36 +24,55 @@ def lists_by_date(frame: pd.DataFrame, schema: Schema) -> list[FullList]:
     order = np.argsort(days, kind="stable")
     found, begins = np.unique(days[order], return_index=True)
     parts = np.split(order, begins[1:]) if len(order) else []
-    return [FullList(int(day), rows) for day, rows in zip(found, parts, strict=True)]
+    days = found.tolist()
+    return [FullList(day, rows, of=(day,)) for day, rows in zip(days, parts, strict=True)]
 
 
 def lists_by_file(
-    contents: Sequence[ListedFile], sightings: SightingsLog, keys: RowKeys
+    contents: Sequence[ListedFile], rows_of: Callable[[ListedFile], NDArray[np.int64] | None]
 ) -> list[FullList]:
     """The files of each day as one list; a file that is written again begins the next one.
 
-    What it held before on that day is then no longer on it.
+    What it held before on that day is then no longer on it, unless what it holds now is rejected or
+    held back, so that any client may be on it. `rows_of` gives the rows that a content
+    has, None if it has outcomes alone.
     """
-    low = keys_of(keys.low_words())
-    order, found = np.argsort(low), []
+    found = []
     by_day = sorted(contents, key=lambda content: (content.day, content.id))
     for day, files in groupby(by_day, key=lambda content: content.day):
         listed: dict[str, FullList] = {}
         for file in files:
             if file.log_at is None:
-                listed[file.name] = FullList(day, order[:0], REJECTED)
+                # what it held before on that day may still be true
+                before = listed.get(file.name, FullList(day, np.zeros(0, np.int64)))
+                listed[file.name] = replace(before, unread=REJECTED)
                 continue
-            content = sightings.content(file.log_at)
-            if content.reports:
+            if (rows := rows_of(file)) is None:
                 continue
             if file.name in listed:
                 found.append(_joined(listed))
-            codes = keys_of(content.codes[content.codes != BAD])
-            rows = order[np.searchsorted(low, codes, sorter=order)]
-            listed[file.name] = FullList(day, rows, file.set_aside)
+            listed[file.name] = FullList(day, rows, file.set_aside, (file.id,))
         if any(len(each.rows) for each in listed.values()):
             found.append(_joined(listed))
     return found
+
+
+def rows_by_key(
+    sightings: SightingsLog, keys: RowKeys
+) -> Callable[[ListedFile], NDArray[np.int64] | None]:
+    """What gives the rows of `finaldata.csv` that a content has, by the keys in its lines."""
+    low = keys_of(keys.low_words())
+    order = np.argsort(low)
+
+    def rows_of(file: ListedFile) -> NDArray[np.int64] | None:
+        assert file.log_at is not None
+        content = sightings.content(file.log_at)
+        if content.reports:
+            return None
+        codes = keys_of(content.codes[content.codes != BAD])
+        return order[np.searchsorted(low, codes, sorter=order)]
+
+    return rows_of
 
 
 def renumbered(lists: Sequence[FullList], rows: NDArray[np.int64]) -> list[FullList]:
@@ -77,14 +96,15 @@ def in_part(
         rows = each.rows[counts[each.rows]]
         if len(rows):
             more = REJECTED if each.day in days else each.unread
-            found.append(FullList(each.day, rows, more))
+            found.append(replace(each, rows=rows, unread=more))
     return found
 
 
 def _joined(parts: dict[str, FullList]) -> FullList:
     lists = list(parts.values())
     rows = np.concatenate([each.rows for each in lists])
-    return FullList(lists[0].day, rows, sum(each.unread for each in lists))
+    of = tuple(number for each in lists for number in each.of)
+    return FullList(lists[0].day, rows, sum(each.unread for each in lists), of)
 
 
 @dataclass(frozen=True)
@@ -112,7 +132,8 @@ def believed(lists: Sequence[FullList], clients: "pd.Series[str]") -> Believed:
         lacking = last & ~listed
         if 0 < lacking.sum() <= each.unread:
             before = kept[-1].rows
-            each = replace(each, rows=np.append(each.rows, before[lacking[codes[before]]]))
+            rows = np.append(each.rows, before[lacking[codes[before]]])
+            each = replace(each, rows=rows, of=(*each.of, *kept[-1].of))
             listed |= lacking
         if _is_part(last, listed) or (doubted is not None and _is_part(doubted, listed)):
             kept.append(each)

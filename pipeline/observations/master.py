@@ -59,6 +59,11 @@ class Master:
         return other
 
     @property
+    def drawn_from(self) -> int:
+        """How many rows there are, if these are a sample of them; else 0."""
+        return 0
+
+    @property
     def rows(self) -> int:
         """How many there are."""
         return self.on_record.rows
@@ -144,12 +149,12 @@ class Master:
         counts: NDArray[np.bool_] = self.states["sighted"] > 0
         return counts
 
-    def _places(self, rows: Sequence[int]) -> list[int]:
-        """Where rows on record, or the ends of spans of them, are in `frame`."""
+    def _span(self, file: "PendingFile") -> tuple[int, int]:
+        """Where the rows that a file brought are in `frame`."""
         if self._heard is None:
-            return list(rows)
-        found: list[int] = self._heard.searchsorted(rows).tolist()
-        return found
+            return file.span
+        begin, end = self._heard.searchsorted(file.span).tolist()
+        return begin, end
 
     @cached_property
     def lists(self) -> "Believed":
@@ -162,8 +167,7 @@ class Master:
 
     def _all_lists(self, rows: int, before: int | None = None) -> "list[FullList]":
         """The lists of the first rows, and of the contents numbered below `before`."""
-        from pipeline.observations.lists import in_part, lists_by_date, lists_by_file, renumbered
-        from pipeline.observations.state_file import recorded_lines
+        from pipeline.observations.lists import in_part, lists_by_date, renumbered
 
         held = self.left_out.contents
         if self.schema.date:
@@ -175,9 +179,16 @@ class Master:
         files = [file for file in self.files if before is None or file.id < before]
         # like a file that was rejected: any client may be in it
         files = [replace(file, log_at=None) if file.id in held else file for file in files]
-        with recorded_lines(self.path, self.schema, self.on_record) as lines:
-            lists = lists_by_file(files, *lines)
+        lists = self._lists_of(files)
         return lists if self._heard is None else renumbered(lists, self._heard)
+
+    def _lists_of(self, files: "Sequence[ListedFile]") -> "list[FullList]":
+        """The lists that files make, of all rows on record."""
+        from pipeline.observations.lists import lists_by_file, rows_by_key
+        from pipeline.observations.state_file import recorded_lines
+
+        with recorded_lines(self.path, self.schema, self.on_record) as lines:
+            return lists_by_file(files, rows_by_key(*lines))
 
     @cached_property
     def learned(self) -> "pd.DataFrame":
@@ -204,8 +215,8 @@ class Master:
 
         if not files:
             return np.zeros(len(self.frame), np.bool_)
-        starts = [file.span[0] for file in files if file.span[1] > file.span[0]]
-        (begin,) = self._places([min(starts, default=self.rows)])
+        spans = [self._span(file) for file in files if file.span[1] > file.span[0]]
+        begin = min((begin for begin, _ in spans), default=len(self.frame))
         frame, order = self.frame[:begin], self.states["sighted"][:begin]
         found = self._all_lists(begin, min(file.id for file in files)) if self.lists.lists else []
         lists = believed(found, frame[self.schema.client]).lists
@@ -227,9 +238,13 @@ class Master:
 
         Warns where the newest list is not believed.
         """
+        self.tell_doubt()
+        return self.present
+
+    def tell_doubt(self) -> None:
+        """Warn where the newest list is not believed."""
         if self.lists.doubt:
             log.warning(self.lists.doubt)
-        return self.present
 
     @cached_property
     def present(self) -> "pd.DataFrame":
@@ -278,7 +293,7 @@ class Master:
 
         found: NDArray[np.bool_] = np.isin(self.states["known"], [file.id for file in files])
         for file in files:
-            found[slice(*self._places(file.span))] = True
+            found[slice(*self._span(file))] = True
         return found & self._counts
 
     def _parsed(self, rows: "NDArray[np.intp]") -> "pd.DataFrame":
@@ -293,6 +308,14 @@ class Master:
         content = b"".join([f"{self.schema.header}\n".encode(), *lines])
         frame = frame_of(io.BytesIO(content), self.schema, self.schema.columns)
         return frame.set_axis(rows.astype("int64"), axis="index")
+
+    def of_client(self, client: str) -> "tuple[list[bytes], States]":
+        """The lines of a client's rows, which alone are read, and what is known of each."""
+        from pipeline.observations.rewriting import lines_of_client
+
+        current = current_path(self.path, self.on_record)
+        found = dict(lines_of_client(client, current, self.size))
+        return [*found.values()], self.all_states[list(found)]
 
     def by_age(self, rows: "NDArray[np.int64]") -> "NDArray[np.int64]":
         """The numbers of some rows, oldest first: by their dates, if any, and latest sighting."""
@@ -373,15 +396,3 @@ def open_master(path: Path, schema: Schema, history: History) -> Master:
     check_columns(current_path(path, state), schema, state)
     files = listed_files(history) if schema.snapshots and not schema.date else []
     return Master(path, schema, state, tuple(files), left_out(history, held_contents(history)))
-
-
-def read_test_data(folder: Path, path: Path, schema: Schema, history: History) -> "pd.DataFrame":
-    """The test data, with the outcomes that they teach by the newest day of `finaldata.csv`.
-
-    Raises what `read_folder` and `open_master` do.
-    """
-    from pipeline.data.frames import read_folder
-
-    if not schema.horizon_days:
-        return read_folder(folder, schema)
-    return read_folder(folder, schema, open_master(path, schema, history).newest_day)

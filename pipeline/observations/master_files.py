@@ -124,13 +124,18 @@ def check_files(path: Path, state: MasterState, *, longer: bool) -> None:
 
 def check_columns(path: Path, schema: Schema, on_record: MasterState) -> None:
     """Raise `HistoryError` unless `finaldata.csv` has the columns of the schema, and its names."""
-    if not has_columns(path, schema):
+    check_form(path, _header(path), on_record.client_names, schema)
+
+
+def check_form(path: Path, header: str, client_names: str, schema: Schema) -> None:
+    """Raise `HistoryError` unless rows have the columns of the schema, and its names."""
+    if header != schema.header:
         raise HistoryError(
-            f"{path} has the columns {_header(path)}; config.json says {schema.header}; {REBUILD}"
+            f"{path} has the columns {header}; config.json says {schema.header}; {REBUILD}"
         )
-    if on_record.client_names != schema.client_names:
+    if client_names != schema.client_names:
         raise HistoryError(
-            f'{path} was made with "client_names": "{on_record.client_names}"; config.json says'
+            f'{path} was made with "client_names": "{client_names}"; config.json says'
             f' "{schema.client_names}"; {REBUILD}'
         )
 

@@ -10,6 +10,7 @@ from secrets import randbits
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.errors import PipelineError
 from pipeline.core.files import sync_folder
 from pipeline.core.formatting import pluralize
 from pipeline.core.schema import Schema
@@ -225,7 +226,7 @@ class Renewal(RowWriter):
             self._settle()
         dead = np.flatnonzero(~alive).astype("<u4")
         gone = (line[:-1] for line in lines_at(self.path, size, dead[:MAX_LOOKED_AT]))
-        return Gone(len(dead), tuple(dict.fromkeys(map(_client, gone)))[:MAX_NAMED])
+        return Gone(len(dead), tuple(dict.fromkeys(map(client_of, gone)))[:MAX_NAMED])
 
     def holds(self, lines: Sequence[bytes]) -> NDArray[np.bool_]:
         """Of which of these lines the observations are among its rows."""
@@ -309,6 +310,13 @@ class Renewal(RowWriter):
         return spans | {n: Span(0, 0, at) for n, at in self._log_at.items() if n not in spans}
 
 
+class RowsWouldGo(PipelineError):
+    """Rows would be lost, which nobody has agreed to."""
+
+    def __init__(self, option: str, gone: "Gone") -> None:
+        super().__init__(f"{option} would take away {gone.text}; nothing is done without --yes")
+
+
 @dataclass(frozen=True)
 class Gone:
     """Observations that are no longer in a file made anew: how many, and whose."""
@@ -337,12 +345,13 @@ def rows_gone(renewal: Renewal, schema: Schema, size: int, rows: int) -> Gone:
             held = renewal.holds(lines) if same else renewal.knows(map(client_cell, lines))
             gone = list(compress(lines, (~held).tolist()))
             count += len(gone)
-            clients |= dict.fromkeys(map(_client, gone[:MAX_LOOKED_AT]))
+            clients |= dict.fromkeys(map(client_of, gone[:MAX_LOOKED_AT]))
         fewer = 0 if same else rows - renewal.rows
     except FileNotFoundError:
         pass
     return Gone(max(count, fewer), tuple(clients)[:MAX_NAMED])
 
 
-def _client(line: bytes) -> str:
+def client_of(line: bytes) -> str:
+    """The client's name in a line, or in its first cell alone."""
     return next(csv.reader([line.decode(errors="replace")]))[0]

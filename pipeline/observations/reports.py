@@ -1,6 +1,6 @@
 """Outcomes alone: which observation a report of an outcome is about."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -38,27 +38,22 @@ class Resolved:
 
 
 class ClientRows:
-    """Whose the rows of a file are: it is read once, and what is appended later."""
+    """Whose rows are, and of which day."""
 
-    def __init__(self, path: Path, schema: Schema, seed: int) -> None:
-        self._path, self._schema, self.seed = path, schema, seed
-        self._read = 0
+    def __init__(self, schema: Schema, seed: int) -> None:
+        self._schema, self.seed = schema, seed
         self.clients, self.dates = np.zeros(0, np.uint64), np.zeros(0, np.uint32)
 
-    def extend(self, size: int) -> None:
-        """Read up to this byte."""
-        if not self._read:
-            with self._path.open("rb") as file:
-                self._read = len(file.readline())
+    def add(self, batches: Iterable[Sequence[bytes]]) -> None:
+        """Add rows by their canonical lines."""
         clients, dates = [self.clients], [self.dates]
-        for lines in line_batches(self._path, self._read, size):
+        for lines in batches:
             cells = [client_cell(line) for line in lines]
             clients.append(text_hashes(cells, self.seed))
             if self._schema.date:
                 begins = [len(cell) + 1 for cell in cells]
                 pairs = zip(begins, lines, strict=True)
                 dates.append(days_of([line[at : at + _DATE] for at, line in pairs]))
-        self._read = size
         self.clients, self.dates = np.concatenate(clients), np.concatenate(dates)
 
     def latest(self, clients: Hashes, dates: Days, sighted: Places) -> Index:
@@ -75,6 +70,22 @@ class ClientRows:
                 rows = rows[asked if asked.any() else days == days.max()]
             found[i] = rows[np.argmax(sighted[rows])]
         return found
+
+
+class RowsOfFile(ClientRows):
+    """Those of a file: it is read once, and what is appended later."""
+
+    def __init__(self, path: Path, schema: Schema, seed: int) -> None:
+        super().__init__(schema, seed)
+        self._path, self._read = path, 0
+
+    def extend(self, size: int) -> None:
+        """Read up to this byte."""
+        if not self._read:
+            with self._path.open("rb") as file:
+                self._read = len(file.readline())
+        self.add(line_batches(self._path, self._read, size))
+        self._read = size
 
 
 def resolved(

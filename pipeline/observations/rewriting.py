@@ -9,9 +9,11 @@ from typing import BinaryIO
 import numpy as np
 
 from pipeline.core.files import errors_with_path
+from pipeline.core.schema import csv_line
 from pipeline.observations.rules import Rows
 
 BLOCK = 16 << 20
+SEARCH_BLOCK = 1 << 18  # bytes; small enough for a processor's cache
 _LINE_END = 10
 
 
@@ -85,6 +87,28 @@ def lines_at(source: Path, size: int, rows: Rows) -> Iterator[bytes]:
                 for i in range(at, upto):
                     yield lines[int(rows[i]) - row] + b"\n"
             row, at = row + count, upto
+
+
+def lines_of_client(client: str, path: Path, size: int) -> Iterator[tuple[int, bytes]]:
+    """A client's lines in so many bytes of the file, those that begin with its cell; by row.
+
+    Rows are canonical, without line breaks. The file is read and not mapped: that takes as long,
+    and another run that truncates it causes no bus error.
+    """
+    begin = f"\n{csv_line((client,))},".encode(errors="surrogatepass")
+    with path.open("rb") as file:
+        left, row = size - len(file.readline()), 0
+        while left > 0 and (block := file.read(min(SEARCH_BLOCK, left))):
+            if not block.endswith(b"\n"):
+                block += file.readline()
+            left -= len(block)
+            block = b"\n" + block
+            at = block.find(begin)
+            while at >= 0:
+                end = block.index(b"\n", at + 1)
+                yield row + block.count(b"\n", 0, at), block[at + 1 : end]
+                at = block.find(begin, end)
+            row += block.count(b"\n") - 1
 
 
 def sync(file: BinaryIO) -> None:

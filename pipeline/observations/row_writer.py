@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.core.file_lock import open_alone
 from pipeline.core.files import errors_with_path
 from pipeline.core.schema import Schema
-from pipeline.observations.reports import ClientRows, Resolved, resolved
+from pipeline.observations.reports import Resolved, RowsOfFile, resolved
 from pipeline.observations.row_keys import Found, RowKeys
 from pipeline.observations.rules import OUTCOME_TEXTS, Rows, States, more_of
 from pipeline.observations.sightings import BAD, NOBODY, Words, codes_of
@@ -31,7 +31,7 @@ class RowWriter:
         self._found: list[Found] = []
         self._split: list[Split] = []
         self._reports: list[bytes] | None = None
-        self._clients: ClientRows | None = None  # once there are reports
+        self._clients: RowsOfFile | None = None  # once there are reports
         path.parent.mkdir(parents=True, exist_ok=True)
         self._opened = ExitStack()
         self._file: BinaryIO = self._opened.enter_context(open_alone(path))
@@ -98,9 +98,9 @@ class RowWriter:
         assert self._reports is not None
         return resolved(self._reports, self._schema, self._client_rows(), states["sighted"])
 
-    def _client_rows(self) -> ClientRows:
+    def _client_rows(self) -> RowsOfFile:
         if self._clients is None:
-            self._clients = ClientRows(self._table, self._schema, self._keys.seed)
+            self._clients = RowsOfFile(self._table, self._schema, self._keys.seed)
         self._file.flush()
         self._clients.extend(self.size)
         return self._clients

@@ -119,6 +119,39 @@ def states_after(lines: Lines, before: Callable[[Rows], States]) -> tuple[Rows, 
     return rows, states
 
 
+@dataclass(frozen=True)
+class Changed:
+    """Rows that became others: in their outcomes or days of leaving, and in what travels."""
+
+    outcomes: Rows
+    carried: Rows
+
+
+def first_lines(lines: Lines, known: int) -> NDArray[np.bool_]:
+    """Which lines are the first of new observations, which are numbered from `known` on, in order.
+
+    Shape (lines,).
+    """
+    highest = np.maximum.accumulate(np.append(known - 1, lines.rows.astype(np.int64)))
+    first: NDArray[np.bool_] = lines.rows > highest[:-1]
+    return first
+
+
+def take_in(lines: Lines, states: States) -> Changed:
+    """Change states by lines of known observations that follow all others."""
+    if not len(lines):
+        return Changed(lines.rows, lines.rows)
+    rows, after = states_after(lines, states.__getitem__)
+    before = states[rows]
+    outcome = after["outcome"] != before["outcome"]
+    carried = np.zeros(len(rows), np.bool_)
+    if states.dtype == WIDE_STATE:
+        outcome |= after["day"] != before["day"]
+        carried = after["carried"] != before["carried"]
+    states[rows] = after
+    return Changed(rows[outcome], rows[carried])
+
+
 def _renew(
     states: States,
     name: str,

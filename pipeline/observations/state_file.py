@@ -7,7 +7,7 @@ is their head, which is written last.
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +22,16 @@ from pipeline.observations.rules import (
     UNKNOWN,
     UNSAID,
     WIDE_STATE,
+    Changed,
     Lines,
     Places,
-    Rows,
     States,
     content_of,
+    first_lines,
     parts_of,
     states_after,
     states_after_first,
+    take_in,
 )
 from pipeline.observations.sightings import SightingsLog, keys_of, outcomes_of
 from pipeline.storage.held_files import LeftOut
@@ -39,14 +41,6 @@ _MAGIC = int.from_bytes(b"states02", "little")
 _HEAD = np.dtype("<u8")
 _WORDS = 4  # of the head: magic, id and size of the sightings they are made of, rows
 _AT_ONCE = 100_000  # states worked out at a time: of all of them there would be two
-
-
-@dataclass(frozen=True)
-class Changed:
-    """Rows that became others: in their outcomes or days of leaving, and in what travels."""
-
-    outcomes: Rows
-    carried: Rows
 
 
 class StateFile:
@@ -84,31 +78,18 @@ class StateFile:
         """Close the file."""
         self._file.close()
 
-    def add(self, lines: Lines) -> "Changed":
+    def add(self, lines: Lines) -> Changed:
         """Take in lines that follow all others; returns which observations became others by them.
 
         The first lines of new observations give them their numbers, in order.
         """
-        highest = np.maximum.accumulate(np.append(self._rows - 1, lines.rows.astype(np.int64)))
-        first = lines.rows > highest[:-1]
+        first = first_lines(lines, self._rows)
         with errors_with_path(self._path):
             self._file.seek(0, os.SEEK_END)
             self._file.write(states_after_first(lines.at(first)).tobytes())
             self._file.flush()
         self._rows += int(first.sum())
-        again = lines.at(~first)
-        if not len(again):
-            return Changed(again.rows, again.rows)
-        states = self.states()
-        rows, after = states_after(again, states.__getitem__)
-        before = states[rows]
-        outcome = after["outcome"] != before["outcome"]
-        carried = np.zeros(len(rows), np.bool_)
-        if self._dtype == WIDE_STATE:
-            outcome |= after["day"] != before["day"]
-            carried = after["carried"] != before["carried"]
-        states[rows] = after
-        return Changed(rows[outcome], rows[carried])
+        return take_in(lines.at(~first), self.states())
 
     def states(self) -> States:
         """The states, to be changed in place."""

@@ -10,6 +10,7 @@ from pipeline.core.cache import KeyedCache
 from pipeline.core.errors import NotRecordedError
 from pipeline.ranking.movers import Movers, movers_on_record
 from pipeline.ranking.ranking_file import read_ranking
+from pipeline.ranking.risk_files import NOTE, read_note, risk_folder
 from pipeline.storage.history import open_existing_history, recorded_history
 
 if TYPE_CHECKING:
@@ -39,12 +40,20 @@ def history_stamp(place: "Path | DatabaseUrl") -> Hashable:
 
 
 class CurrentRanking:
-    """The ranking in a file, with the columns of `carry`, and the movers in a history."""
+    """The ranking in a file, with the columns of `carry`, and the movers in a history.
+
+    On Spark, the movers are beside each client's risk.
+    """
 
     def __init__(
-        self, path: Path, history_path: "Path | DatabaseUrl", carry: Sequence[str] = ()
+        self,
+        path: Path,
+        history_path: "Path | DatabaseUrl",
+        carry: Sequence[str] = (),
+        *,
+        on_spark: bool = False,
     ) -> None:
-        self._path, self._carry = path, carry
+        self._path, self._carry, self._on_spark = path, carry, on_spark
         self._history_path = history_path
         self._ranking = KeyedCache[pd.DataFrame]()
         self._movers = KeyedCache[Movers]()
@@ -57,9 +66,13 @@ class CurrentRanking:
 
     def movers(self) -> Movers:
         """The movers; raises `NotRecordedError` before the first ranking."""
-        return self._movers.get(history_stamp(self._history_path), self._read_movers)
+        note = risk_folder(self._path) / NOTE
+        key = file_stamp(note) if self._on_spark else history_stamp(self._history_path)
+        return self._movers.get(key, self._read_movers)
 
     def _read_movers(self) -> Movers:
+        if self._on_spark and (found := read_note(risk_folder(self._path)).movers):
+            return found
         with recorded_history(self._history_path) as history:
             if movers := movers_on_record(history):
                 return movers

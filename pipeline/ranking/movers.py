@@ -50,11 +50,16 @@ def update_movers(
     risks = dict(zip(ranking.clients, percents, strict=True))
     changed = record_risks(history, release, risks)
     movers = movers_on_record(history) or Movers(None, release)
+    return movers, write_movers(path, movers, changed=changed)
+
+
+def write_movers(path: Path, movers: Movers, *, changed: bool) -> str:
+    """Write who moved, if the ranking has `changed` any risk; returns a summary."""
     text = _csv(movers)
     if not changed and path.is_file() and path.read_bytes() == text.encode():
-        return movers, "as before, no risk has changed"
+        return "as before, no risk has changed"
     write_if_changed(path, text)
-    return movers, _summary(movers)
+    return _summary(movers)
 
 
 def whole_percents(risk: np.ndarray) -> np.ndarray:
@@ -82,10 +87,10 @@ def movers_on_record(history: History) -> Movers | None:
     ]
     rose, fell = ([m for m in moved if m.change > 0], [m for m in moved if m.change < 0])
     releases = changes.release_before, changes.release
-    return Movers(*releases, _largest(rose), _largest(fell), len(rose), len(fell))
+    return Movers(*releases, largest(rose), largest(fell), len(rose), len(fell))
 
 
-def _largest(movers: list[Mover]) -> tuple[Mover, ...]:
+def largest(movers: list[Mover]) -> tuple[Mover, ...]:
     """Those who moved most, of equal ones the first by name."""
     return tuple(sorted(movers, key=lambda m: (-abs(m.change), m.client))[:MAX_MOVERS])
 

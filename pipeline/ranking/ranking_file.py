@@ -19,6 +19,7 @@ COLUMNS = ("rank", "client", "risk", "band", "release", "contact", "reasons")
 LOSS_COLUMNS = ("expected_loss", "loss_rank")  # where the config says what clients are worth
 BANDS = ("high", "medium", "low")
 CONTACT = ("yes", "no")
+FIRST = 1_000  # clients, of a ranking that is read in short
 
 
 def ranking_table(
@@ -49,7 +50,12 @@ def ranking_table(
 
 
 def write_ranking(path: Path, ranking: pd.DataFrame) -> None:
-    """Write a ranking as canonical CSV, in which no text is a formula."""
+    """Write a ranking as canonical CSV."""
+    write_atomic(path, "\n".join(ranking_lines(ranking)) + "\n")
+
+
+def ranking_lines(ranking: pd.DataFrame) -> Iterator[str]:
+    """A ranking as canonical CSV, in which no text is a formula; the first line is the header."""
     columns = [
         ranking["rank"].astype("str"),
         map(escape_formula, ranking["client"]),
@@ -62,20 +68,19 @@ def write_ranking(path: Path, ranking: pd.DataFrame) -> None:
             _numbers(ranking["loss_rank"], ".0f"),
         ]
     columns += [map(escape_formula, ranking[name]) for name in carried_columns(ranking)]
-    header = csv_line([escape_formula(name) for name in ranking.columns])
-    lines = [header, *map(csv_line, zip(*columns, strict=True))]
-    write_atomic(path, "\n".join(lines) + "\n")
+    yield csv_line([escape_formula(name) for name in ranking.columns])
+    yield from map(csv_line, zip(*columns, strict=True))
 
 
 def _numbers(values: "pd.Series[float]", form: str) -> Iterator[str]:
     return ("" if np.isnan(value) else format(value, form) for value in values)
 
 
-def read_ranking(path: Path, carry: Sequence[str] = ()) -> pd.DataFrame:
+def read_ranking(path: Path, carry: Sequence[str] = (), most: int | None = None) -> pd.DataFrame:
     """The ranking with the columns of its file; raises `HistoryError` if it has another form.
 
     Its last columns are those of `carry`, empty where the file was written before the config named
-    them.
+    them. At most so many rows are read, if that is given.
     """
     texts = ("client", "release", "contact", "reasons", *map(escape_formula, carry))
     try:
@@ -83,6 +88,7 @@ def read_ranking(path: Path, carry: Sequence[str] = ()) -> pd.DataFrame:
             path,
             dtype=dict.fromkeys(texts, "str"),
             keep_default_na=False,
+            nrows=most,
             na_values={column: [""] for column in LOSS_COLUMNS},
         )
         ranking.columns = pd.Index(map(unescape_formula, ranking.columns))
@@ -99,6 +105,16 @@ def read_ranking(path: Path, carry: Sequence[str] = ()) -> pd.DataFrame:
     except (ValueError, KeyError) as error:  # people open this file, and may have saved it
         raise HistoryError(f"{path} is no ranking of ours: {error!r}") from error
     return ranking[[*own, *carry]]
+
+
+def read_in_short(path: Path, carry: Sequence[str] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Of a ranking of very many clients the first of all, and of all what is counted."""
+    whole = pd.read_csv(
+        path,
+        usecols=["risk", "band", "release", "contact"],
+        dtype={"risk": "float64", **dict.fromkeys(("band", "release", "contact"), "category")},
+    )
+    return read_ranking(path, carry, most=FIRST), whole
 
 
 def has_losses(ranking: pd.DataFrame) -> bool:

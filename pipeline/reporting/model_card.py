@@ -92,6 +92,8 @@ def release_grid(release: Release) -> Grid:
     horizon = format_horizon(release.horizon_days)
     which = "the newest " if recipe.recent else ""
     learned = f"{which}{manifest.rows:,} rows with a known outcome"
+    if manifest.drawn_from:
+        learned += f" of a sample, by client, of all {manifest.drawn_from:,} rows"
     learned += f", {format_day(manifest.trained_at)}"
     by_time = f"by time: on rows from {recipe.chosen_since} on, by models of older rows"
     rows = (

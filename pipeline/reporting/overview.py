@@ -41,12 +41,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunResults:
-    """What a run found, for its report; the ranking as its file has it."""
+    """What a run found, for its report; the ranking as its file has it.
+
+    Where that has only what is counted, `first` has the first clients whole.
+    """
 
     release: Release
     evaluation: Evaluation  # on the test data
     ranking: pd.DataFrame
     movers: Movers
+    first: pd.DataFrame | None = None
 
 
 def report_content(config: Config, history: History, results: RunResults) -> ReportContent:
@@ -58,7 +62,7 @@ def report_content(config: Config, history: History, results: RunResults) -> Rep
         release=release.id,
         state=overall_health(_status(config, history), risks, checked=checked, within_run=True),
         sections=(
-            top_section(ranking, release.horizon_days),
+            top_section(ranking if results.first is None else results.first, release.horizon_days),
             _risks_section(config, ranking, results.movers, release),
             score_section(history, None),
             model_section(results.evaluation),

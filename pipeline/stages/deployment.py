@@ -12,7 +12,7 @@ from pipeline.models.manifest import MODEL, RECORD, REFERENCE, SCORE, ModelManif
 from pipeline.models.persistence import TrainedModel, load_trained
 from pipeline.monitoring import sentences
 from pipeline.monitoring.metrics import Evaluation, evaluate
-from pipeline.observations.master import read_test_data
+from pipeline.observations.rows import read_test_data
 from pipeline.registry.live_model import Live, load_live_release, load_release
 from pipeline.registry.release_store import (
     clear,

@@ -12,7 +12,8 @@ from pipeline.core.formatting import Printer
 from pipeline.data.frames import read_folder
 from pipeline.models.estimators import predictions_of
 from pipeline.monitoring.packages import UNKNOWN, Package, outdated_packages
-from pipeline.observations.master import Master, open_master
+from pipeline.observations.master import Master
+from pipeline.observations.rows import open_rows
 from pipeline.registry.live_model import Live, load_live
 from pipeline.reporting.text_tables import drift_lines
 from pipeline.stages.ingestion import ingest
@@ -67,7 +68,9 @@ def model_predictions(live: Live, frame: pd.DataFrame) -> list[int]:
 
 def execution_time(config: Config) -> Timings:
     """Seconds of ingesting the whole input folder and of training on it, in a temporary place."""
-    with TemporaryDirectory() as folder:
+    # executors see it there, too
+    shared = config.output_folder_path if config.engine else None
+    with TemporaryDirectory(dir=shared) as folder:
         place = Path(folder)
         trial = replace(
             config,
@@ -77,7 +80,7 @@ def execution_time(config: Config) -> Timings:
         )
         with open_history(trial.history_path) as history:
             ingest(trial, history)
-            rows = open_master(trial.finaldata_path, trial.schema, history)
+            rows = open_rows(trial.finaldata_path, trial.schema, history)
             train(trial, history, rows)
             return Timings(**last_timings(history))
 
@@ -95,7 +98,7 @@ def diagnose(config: Config, history: History, print_lines: Printer) -> Diagnost
     predicted = model_predictions(live, read_folder(config.test_data_path, config.schema))
     predictions = Predicted(len(predicted), predicted.count(1), predicted.count(0))
     print_lines(_prediction_lines(live.release.id, predictions))
-    rows = open_master(config.finaldata_path, config.schema, history)
+    rows = open_rows(config.finaldata_path, config.schema, history)
     table = rows.summary()
     print_lines([f"summary of {config.shown(config.finaldata_path)}", _summary_table(table)])
     record(history, rows)

@@ -9,16 +9,15 @@ from time import perf_counter
 from typing import Any
 
 from pipeline.core.config import Config
-from pipeline.core.errors import DataError, PipelineError, RejectedError
+from pipeline.core.errors import DataError, RejectedError
 from pipeline.core.files import write_if_changed
 from pipeline.core.formatting import escape_formula, format_names, pluralize
 from pipeline.core.schema import csv_line
-from pipeline.data.input_files import FoundFile, digest, list_input, natural
+from pipeline.data.input_files import FoundFile, digest, in_order, list_input
 from pipeline.data.loader import Sink, TakenFile, log_counts, take_in
 from pipeline.data.progress import progress
 from pipeline.observations.alike_names import warn_of_alike
 from pipeline.observations.earlier_names import renamed
-from pipeline.observations.master import open_master
 from pipeline.observations.master_files import (
     check_columns,
     check_rows,
@@ -29,9 +28,10 @@ from pipeline.observations.master_files import (
     put_in_place,
 )
 from pipeline.observations.master_writer import NOTHING, MasterWriter
-from pipeline.observations.renewal import Gone, Renewal, rows_gone
+from pipeline.observations.renewal import Gone, Renewal, RowsWouldGo, rows_gone
 from pipeline.observations.rewriting import line_batches
 from pipeline.observations.row_keys import loaded_keys
+from pipeline.observations.rows import open_rows
 from pipeline.observations.sightings import SightingsLog
 from pipeline.storage import held_files, ledger
 from pipeline.storage.database import History
@@ -43,13 +43,6 @@ from pipeline.storage.records import record_timing
 log = logging.getLogger("ingestion")
 
 MAX_NAMED = 3  # files, in one message
-
-
-class RowsWouldGo(PipelineError):
-    """Rows would be lost, which nobody has agreed to."""
-
-    def __init__(self, option: str, gone: Gone) -> None:
-        super().__init__(f"{option} would take away {gone.text}; nothing is done without --yes")
 
 
 @dataclass(frozen=True)
@@ -88,10 +81,12 @@ def ingest(
     started = perf_counter()
     found = list_input(config.input_folder_path)
     warn_if_emptied(history, config.input_folder_path, found)
-    put_in_place(config.finaldata_path, ledger.master_state(history))
-    if rebuild or ledger.rebuilding(history):
+    if config.engine:
+        taken, rows = _on_spark(config, history, found, rebuild=rebuild, yes=yes)
+    elif rebuild or ledger.rebuilding(history):
         taken, rows = _rebuild(config, history, found, yes=yes or not rebuild)
     else:
+        put_in_place(config.finaldata_path, ledger.master_state(history))
         if is_earlier(history):
             _take_over(config, history)
         new = ledger.new_files(history, found, config.schema)
@@ -101,6 +96,17 @@ def ingest(
         record_timing(history, "ingestion", seconds, sum(file.rows for file in taken))
     _write_records(config, history)
     return Ingestion(tuple(taken), rows, seconds)
+
+
+def _on_spark(
+    config: Config, history: History, found: list[FoundFile], *, rebuild: bool, yes: bool
+) -> tuple[list[TakenFile], int]:
+    from pipeline.spark import ingestion as spark  # what needs Spark, only where it is asked for
+
+    if rebuild:
+        return spark.rebuild(config, history, _to_rebuild(history, found), yes=yes)
+    new = ready_files(history, ledger.new_files(history, found, config.schema))
+    return spark.append(config, history, new, found)
 
 
 def _append(
@@ -133,21 +139,14 @@ def _rebuild(
     config: Config, history: History, found: list[FoundFile], *, yes: bool
 ) -> tuple[list[TakenFile], int]:
     """Make finaldata.csv again from the input folder, then put it in the place of the old one."""
-    known = set(ledger.ingested_names(history))
-    for name in sorted(known - {file.name for file in found}):
-        log.warning("%s is no longer in the input folder: its rows are left out", name)
+    known, ready = set(ledger.ingested_names(history)), _to_rebuild(history, found)
     path, state = config.finaldata_path, ledger.master_state(history)
+    put_in_place(path, state)
     contents = ledger.kept_contents(history)
     with _sightings(path, state) as before:
         if before is None:
             contents = ledger.last_contents(history)
         with Renewal(path, config.schema, contents, before, history.check_lock) as master:
-            withdrawn = held_files.withdrawn_files(history)
-            ready = [
-                file
-                for file in ready_files(history, found)
-                if not withdrawn or (file.name, digest(file)) not in withdrawn
-            ]
             taken = _take_all(config, history, ready, master)
             lost = rows_gone(master, config.schema, state.bytes, state.rows)
             if lost.rows and not yes:
@@ -157,6 +156,18 @@ def _rebuild(
             ledger.renew_files(history, taken, gone, spans, state)
             finish(path, state)
     return taken, state.rows
+
+
+def _to_rebuild(history: History, found: list[FoundFile]) -> list[FoundFile]:
+    """The files to make everything of again; what was withdrawn stays so."""
+    for name in sorted(set(ledger.ingested_names(history)) - {file.name for file in found}):
+        log.warning("%s is no longer in the input folder: its rows are left out", name)
+    withdrawn = held_files.withdrawn_files(history)
+    return [
+        file
+        for file in ready_files(history, found)
+        if not withdrawn or (file.name, digest(file)) not in withdrawn
+    ]
 
 
 def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withdrawal:
@@ -169,15 +180,22 @@ def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withd
     path = config.finaldata_path
     state, contents = ledger.master_state(history), ledger.kept_contents(history)
     held = next((file.id for file in held_files.held_files(history) if file.name == name), None)
-    put_in_place(path, state)
+    if not config.engine:
+        put_in_place(path, state)
     if state.rows:
-        open_master(path, config.schema, history)
+        open_rows(config.finaldata_path, config.schema, history)
     if name not in contents:
         raise DataError(
             f"{name} is not among the files that were taken in; they are named in"
             f" {config.shown(config.ingestedfiles_path)}"
         )
     present = any(file.name == name for file in list_input(config.input_folder_path))
+    if config.engine:
+        from pipeline.spark import ingestion as spark
+
+        gone, rows = spark.withdraw(config, history, name, present=present, held=held, yes=yes)
+        _write_records(config, history)
+        return Withdrawal(name, present and held is None, held is not None, gone, rows)
     with (
         _sightings(path, state) as before,
         Renewal(path, config.schema, contents, before, history.check_lock) as master,
@@ -263,7 +281,7 @@ def _take_all(
     def take(files: Sequence[FoundFile], *, again: bool = False) -> None:
         nonlocal number
         with progress("taking in", sum(file.size for file in files if file.regular)) as step:
-            for file in sorted(files, key=lambda file: (file.mtime_ns, natural(file.name))):
+            for file in in_order(files):
                 if done := take_in(config.schema, file, number, master, step, again=again):
                     log_counts(done, was_held=done.name in held)
                     taken.append(done)

@@ -11,10 +11,11 @@ from pipeline.core.files import write_atomic
 from pipeline.core.formatting import format_horizon
 from pipeline.monitoring.metrics import Evaluation
 from pipeline.observations.master import Master
+from pipeline.observations.rows import SampledMaster
 from pipeline.ranking.explanations import explainer_of
 from pipeline.ranking.movers import Movers, update_movers
 from pipeline.ranking.rank import rank_clients
-from pipeline.ranking.ranking_file import ranking_table, write_ranking
+from pipeline.ranking.ranking_file import ranking_table, read_in_short, write_ranking
 from pipeline.registry.live_model import Live
 from pipeline.reporting.charts.model_charts import confusion_matrix_png
 from pipeline.reporting.overview import RunResults, report_content
@@ -46,11 +47,15 @@ class Report:
 
 @dataclass(frozen=True)
 class Ranked:
-    """The ranking as its file has it, and who moved since the ranking before."""
+    """The ranking as its file has it, and who moved since the ranking before.
+
+    `first` has the first clients; of all others `table` may have only what is counted.
+    """
 
     table: pd.DataFrame
     movers: Movers
     moved: str  # a summary of the movers
+    first: pd.DataFrame
 
 
 def report(
@@ -68,7 +73,7 @@ def report(
     ranked = update_ranking(config, history, live, rows)
     clients = len(ranked.table)
     log.info("ranked %s clients by release %s: %s", f"{clients:,}", release.id, ranked.moved)
-    results = RunResults(release, evaluation, ranked.table, ranked.movers)
+    results = RunResults(release, evaluation, ranked.table, ranked.movers, ranked.first)
     return Report(
         release=release.id,
         confusion_matrix=matrix_path,
@@ -84,12 +89,18 @@ def report(
 def update_ranking(config: Config, history: History, live: Live, rows: Master) -> Ranked:
     """Rank all clients, record whose risk changed, and write clientrisk.csv and movers.csv."""
     release = live.release
+    if isinstance(rows, SampledMaster):
+        from pipeline.spark import ranking as spark  # what needs Spark, only where it is asked for
+
+        movers, moved = spark.update_ranking(config, live, rows)
+        first, whole = read_in_short(config.clientrisk_path, config.schema.carry)
+        return Ranked(whole, movers, moved, first)
     explainer = explainer_of(live.scorer, release.model, config.labels, config.reasons_from)
     ranking = rank_clients(live.scorer, rows.current(), config.schema, config.policy)
     table = ranking_table(ranking, explainer, config.risk_bands, release.id)
     movers, moved = update_movers(history, config.movers_path, ranking, release.id)
     write_ranking(config.clientrisk_path, table)
-    return Ranked(table, movers, moved)
+    return Ranked(table, movers, moved, table)
 
 
 def write_report(config: Config, history: History, results: RunResults) -> tuple[Path, ...]:

@@ -87,11 +87,17 @@ def train(
         last_file=last_file(history),
         data_until=newest_date(rows, history).isoformat(),
         warned=warned,
+        drawn_from=rows.drawn_from,
     )
     seconds = perf_counter() - started
     record_timing(history, "training", seconds, data.rows)
     which = "the newest " if recipe.recent else ""
     log.info("trained on %s%s labelled rows in %.2f s", which, f"{data.rows:,}", seconds)
+    if rows.drawn_from:
+        log.info(
+            "these are of the sample of %s of %s rows, by client, which is also judged on",
+            *(f"{len(rows.frame):,}", f"{rows.drawn_from:,}"),
+        )
     if since := recipe.chosen_since:
         log.info("chosen on rows from %s on, by models of older ones", since)
     elif config.schema.date:

@@ -17,7 +17,7 @@ from pipeline.data.input_files import list_input
 from pipeline.monitoring.metrics import scores_on_test_data
 from pipeline.monitoring.packages import Package
 from pipeline.monitoring.scores import Scores
-from pipeline.observations.master import open_master, read_test_data
+from pipeline.observations.rows import open_rows, read_test_data
 from pipeline.ranking.current_ranking import file_stamp
 from pipeline.ranking.explanations import MAX_REASONS
 from pipeline.ranking.ranking_file import by_loss, has_losses, ranking_to_dicts, with_values
@@ -259,7 +259,7 @@ def summarystats() -> dict[str, Summary]:
     with recorded_history(config.history_path) as history:
         return state.summary.get(
             (master_state(history), held_contents(history), file_stamp(config.finaldata_path)),
-            lambda: _summary(open_master(config.finaldata_path, config.schema, history).summary()),
+            lambda: _summary(open_rows(config.finaldata_path, config.schema, history).summary()),
         )
 
 

@@ -14,7 +14,7 @@ from pipeline.core.files import utc_now
 from pipeline.core.formatting import escape_formula, format_horizon, format_percent, pluralize
 from pipeline.core.schema import Schema, canonical_text, csv_line
 from pipeline.observations.client_lookup import rows_of_client
-from pipeline.observations.master import open_master
+from pipeline.observations.rows import open_rows
 from pipeline.ranking.explanations import Explainer, explainer_of
 from pipeline.ranking.ranking_file import (
     BANDS,
@@ -23,6 +23,7 @@ from pipeline.ranking.ranking_file import (
     ranking_to_dicts,
     with_values,
 )
+from pipeline.ranking.risk_files import risk_folder, risk_points
 from pipeline.registry.live_model import Live
 from pipeline.registry.releases import Release
 from pipeline.reporting.charts.time_charts import client_chart
@@ -161,8 +162,11 @@ def client_record(config: Config, release: Release | None, client: str) -> Clien
     Raises `NotRecordedError` if nothing has been recorded yet.
     """
     with recorded_history(config.history_path) as history:
-        points = risk_over_time(history, client)
-        rows = open_master(config.finaldata_path, config.schema, history)
+        rows = open_rows(config.finaldata_path, config.schema, history)
+        if config.engine:
+            points = risk_points(risk_folder(config.clientrisk_path), client)
+        else:
+            points = risk_over_time(history, client)
     found = rows_of_client(rows, client)
     if not (points or found.total):
         return None

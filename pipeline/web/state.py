@@ -42,7 +42,10 @@ def new_state(config: Config) -> ServerState:
     return ServerState(
         config,
         LiveModel(config.prod_deployment_path, config.schema),
-        CurrentRanking(config.clientrisk_path, config.history_path, config.schema.carry),
+        CurrentRanking(
+            *(config.clientrisk_path, config.history_path, config.schema.carry),
+            on_spark=config.engine is not None,
+        ),
         ClientFiles((config.test_data_path, config.input_folder_path), config.root),
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.core.config import OPTIONAL_KEYS, PRACTICE_KEYS, Config, RiskBands, load_config
+from pipeline.core.engine import Engine
 from pipeline.core.errors import ConfigError
 from pipeline.core.policy import Policy, Worth
 from pipeline.core.schema import DEFAULT_LABELS, DEFAULT_SCHEMA, ClientNames, Schema
@@ -411,10 +412,41 @@ def test_what_is_kept_beyond_all_dates_is_refused(tmp_path: Path) -> None:
     ]
 
 
-def test_a_key_of_an_earlier_version_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
-    assert problems_of(written(tmp_path, engine={"kind": "pool"})) == [
-        '"engine" is gone: rows are kept in finaldata.csv, by one process; remove it'
-    ]
+@pytest.mark.parametrize(
+    ("engine", "problem"),
+    [
+        ({"kind": "pool"}, '"engine.kind" must be one of "spark", not "pool"'),
+        ({}, '"engine.kind" must be one of "spark", not ""'),
+        (
+            {"kind": "spark", "master": "local", "connect": "sc://host"},
+            '"engine.connect" is given beside master: keep one of both',
+        ),
+        (
+            {"kind": "spark", "connect": "host:1"},
+            '"engine.connect" must be an address sc://HOST:PORT, not "host:1"',
+        ),
+        (
+            {"kind": "spark", "conf": {"spark.cores.max": 4}},
+            '"engine.conf" must be an object of texts, not {"spark.cores.max": 4}',
+        ),
+        (
+            {"kind": "spark", "workers": 2},
+            '"engine.workers" is not a known key; known are kind, master, connect, conf',
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_engine_is_told(
+    tmp_path: Path, engine: dict[str, object], problem: str
+) -> None:
+    assert problems_of(written(tmp_path, engine=engine)) == [problem]
+
+
+def test_an_engine_keeps_rows_in_a_folder(tmp_path: Path) -> None:
+    conf = {"spark.executor.memory": "4g"}
+    config = load_config(written(tmp_path, engine={"kind": "spark", "conf": conf}))
+    assert config.engine == Engine("local[*]", "", (*conf.items(),))
+    assert config.finaldata_path.name == "finaldata.parquet"
+    assert load_config(written(tmp_path)).finaldata_path.name == "finaldata.csv"
 
 
 def test_practice_has_places_of_its_own(tmp_path: Path) -> None:

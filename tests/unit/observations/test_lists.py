@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from pipeline.data.outcomes import FullList
-from pipeline.observations.lists import believed
+from pipeline.observations.lists import REJECTED, believed, lists_by_file
+from pipeline.storage.ledger import ListedFile
 
 CLIENTS = pd.Series(list("abcdefgh"), dtype="str")
 
@@ -40,3 +41,18 @@ def test_why_the_newest_is_not_believed_is_told_in_numbers() -> None:
     found = believed([FullList(0, np.arange(8)), FullList(1, np.arange(3))], CLIENTS)
     assert found.doubt
     assert found.doubt.startswith("the newest list lacks 5 of 8 clients, more than half")
+
+
+def test_a_file_that_is_rejected_or_held_back_leaves_what_it_held_before_on_that_day() -> None:
+    rows = {1: np.array([0, 1, 2]), 3: np.array([0, 1]), 4: np.array([4])}
+    files = [
+        ListedFile(1, "a.csv", 5, 16, 1),
+        ListedFile(2, "a.csv", 5, None, 0),
+        ListedFile(3, "a.csv", 6, 16, 0),
+        ListedFile(4, "b.csv", 6, 16, 2),
+    ]
+    found = [
+        (each.day, each.rows.tolist(), each.unread, each.of)
+        for each in lists_by_file(files, lambda file: rows[file.id])
+    ]
+    assert found == [(5, [0, 1, 2], REJECTED, (1,)), (6, [0, 1, 4], 2, (3, 4))]

@@ -284,7 +284,7 @@ def test_a_name_that_no_client_can_have_is_not_found(path: Path, name: str) -> N
 def test_wherever_the_file_is_cut_into_blocks_every_row_is_found_once(
     path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
-    monkeypatch.setattr("pipeline.observations.client_lookup.SEARCH_BLOCK", block)
+    monkeypatch.setattr("pipeline.observations.rewriting.SEARCH_BLOCK", block)
     rows = [f"{'abc'[i % 3]},{i},2,3,0" for i in range(60)]
     found = rows_of_client(written(path, rows, tail="a,60,2,3,0\n"), "a")
     assert [row[1] for row in found.rows] == [str(i) for i in range(0, 60, 3)]

@@ -1,0 +1,98 @@
+"""The lines of `clientrisk.csv` for some of the clients, but for their places among all."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.config import RiskBands
+from pipeline.core.formatting import escape_formula
+from pipeline.core.policy import Policy
+from pipeline.core.schema import Schema, csv_line
+from pipeline.data.outcomes import days_of
+from pipeline.observations.part import Part, for_arrow, remade
+from pipeline.observations.renewal import client_of
+from pipeline.observations.rules import present_rows
+from pipeline.ranking.explanations import Explainer
+from pipeline.ranking.movers import whole_percents
+from pipeline.ranking.rank import rank_clients
+from pipeline.ranking.ranking_file import has_losses, ranking_lines, ranking_table
+from pipeline.storage.held_files import LeftOut
+
+NOTHING = LeftOut()
+RANKED = (
+    "client string, risk double, decision double, loss double, percent double, line string"
+    ", rest string"
+)
+
+
+@dataclass(frozen=True)
+class PartRanker:
+    """What it takes to rank some clients by a release."""
+
+    explainer: Explainer
+    schema: Schema
+    policy: Policy
+    bands: RiskBands
+    release: str
+    left_out: LeftOut = NOTHING
+    days: tuple[int, ...] = ()  # the dates of rows that are on the newest full list, if by date
+
+    @property
+    def header(self) -> str:
+        """The first line of the file."""
+        none = {name: pd.Series(dtype="float64") for name in self.schema.numeric}
+        texts = {name: pd.Series(dtype="str") for name in self.schema.columns if name not in none}
+        ranking = rank_clients(
+            self.explainer.scorer, pd.DataFrame(none | texts), self.schema, self.policy
+        )
+        table = ranking_table(ranking, self.explainer, self.bands, self.release)
+        return next(ranking_lines(table))
+
+    def bucket(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of `rank` for the clients of a bucket, and one of counts, as `RANKED` has them.
+
+        `frame` has their observations or, if contents are left out, all their lines. Where full
+        lists are files, the column `listed` has a value for those on the newest.
+        """
+        schema, names = self.schema, None
+        part = remade(frame, schema, self.left_out) if self.left_out.contents else None
+        part = part or Part.of(frame, schema)
+        table = part.table()
+        dates = days_of(table[schema.date]) if schema.date else None
+        at, left = present_rows(table[schema.client], part.states, dates)
+        present = table.iloc[at[~left]]
+        if self.days and dates is not None:
+            names = table[schema.client][np.isin(dates, self.days) & (part.states["sighted"] > 0)]
+        elif "listed" in frame:
+            listed = frame["client"][frame["listed"].notna()].unique()
+            names = pd.Series([client_of(cell.encode()) for cell in listed], dtype="str")
+        if names is not None:
+            present = present[present[schema.client].isin(names)]
+        counts = json.dumps({"seen": len(frame), "clients": len(present)})
+        told = pd.DataFrame({"line": [counts]})
+        return for_arrow(pd.concat([self.rank(present), told]), RANKED)
+
+    def rank(self, clients: pd.DataFrame) -> pd.DataFrame:
+        """A row for each of these clients, one a row, with what orders it among all.
+
+        `line` and `rest` are its line, without its rank and, between them, its place by loss.
+        """
+        ranking = rank_clients(self.explainer.scorer, clients, self.schema, self.policy)
+        table = ranking_table(ranking, self.explainer, self.bands, self.release)
+        rest = [""] * len(table)
+        if has_losses(table):
+            cells = [map(escape_formula, table.pop(name)) for name in self.schema.carry]
+            rest = [f",{csv_line(each)}" for each in zip(*cells, strict=True)] or rest
+            table["loss_rank"] = np.nan
+        columns = {
+            "client": np.array(ranking.clients, object),
+            "risk": ranking.risk,
+            "decision": ranking.decision,
+            "loss": np.nan if ranking.loss is None else ranking.loss,
+            "percent": whole_percents(ranking.risk),
+            "line": [line.partition(",")[2] for line in ranking_lines(table)][1:],
+            "rest": rest,
+        }
+        return pd.DataFrame(columns)

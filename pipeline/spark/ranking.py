@@ -1,0 +1,164 @@
+"""Ranking on Spark, and each client's risk over time."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.core.config import Config
+from pipeline.core.files import atomic_writer, utc_now
+from pipeline.observations.rows import SampledMaster
+from pipeline.observations.tables import BUCKET_ROWS, new_folder, remove_folders
+from pipeline.ranking.explanations import explainer_of
+from pipeline.ranking.movers import MAX_MOVERS, Mover, Movers, write_movers
+from pipeline.ranking.part_ranking import RANKED, PartRanker
+from pipeline.ranking.risk_files import RiskNote, read_note, risk_folder, write_note
+from pipeline.registry.live_model import Live
+from pipeline.spark.session import check_count, in_buckets, read, write
+from pipeline.spark.store import Store
+
+_POINTS = "client string, ranking long, risk double"
+
+
+def update_ranking(config: Config, live: Live, rows: SampledMaster) -> tuple[Movers, str]:
+    """Rank all clients, write clientrisk.csv and movers.csv, and record whose risk changed.
+
+    Returns who moved since the ranking before, and that in words.
+    """
+    release, place = live.release.id, risk_folder(config.clientrisk_path)
+    place.mkdir(parents=True, exist_ok=True)
+    explainer = explainer_of(live.scorer, live.release.model, config.labels, config.reasons_from)
+    rows.tell_doubt()
+    newest = rows.lists.lists[-1].of if rows.lists.lists else ()
+    by_date = newest if config.schema.date else ()
+    ranker = PartRanker(
+        *(explainer, config.schema, config.policy, config.risk_bands, release),
+        *(rows.left_out, by_date),
+    )
+    store, staged = Store(config, rows.tables), new_folder(place, "ranked")
+    frame, expected = _to_rank(store, rows, () if config.schema.date else newest)
+    by_bucket = in_buckets(frame, rows.tables.buckets).groupBy("bucket")
+
+    def rank(frame: pd.DataFrame) -> pd.DataFrame:
+        return ranker.bucket(frame)
+
+    write(by_bucket.applyInPandas(rank, RANKED), staged)
+    ranked = read(store.spark, [staged])
+    counts = [json.loads(row.line) for row in ranked.where("client IS NULL").collect()]
+    check_count("rows to rank", sum(each["seen"] for each in counts), expected)
+    ranked, clients = ranked.where("client IS NOT NULL"), sum(each["clients"] for each in counts)
+    note, changed = _record(config, store.spark, ranked, clients, release)
+    assert note.movers
+    moved = write_movers(config.movers_path, note.movers, changed=changed)
+    order = [F.desc("risk"), F.desc("decision"), F.asc("client")]
+    if config.policy.worth.client_value is not None:
+        ranked = _with_loss_rank(store, ranked, order, new_folder(place, "losses"))
+    ordered = new_folder(place, "ordered")
+    ranked.orderBy(*order).select(F.concat("line", "rest")).write.text(f"file://{ordered}")
+    _join(ranker.header, ordered, config.clientrisk_path, clients)
+    remove_folders(place, {note.folder})
+    return note.movers, moved
+
+
+def _to_rank(store: Store, rows: SampledMaster, newest: tuple[int, ...]) -> tuple[DataFrame, int]:
+    """The observations, or, where contents are left out, all lines; and how many there are.
+
+    `newest` are the contents that the newest list is made of, if any.
+    """
+    frame, expected = store.table("observations"), rows.tables.rows
+    if rows.left_out.contents:
+        frame = store.table("sightings")
+        renewed = store.table("contents").where(F.col("content").isin(list(rows.left_out.renewed)))
+        renewed = renewed.select("place", F.lit(True).alias("renewed")).distinct()
+        frame, expected = frame.join(renewed, "place", "left"), frame.count()
+    if newest:
+        listed = store.lines_of(newest).select("client").distinct()
+        frame = frame.join(listed.withColumn("listed", F.lit(True)), "client", "left")
+    return frame, expected
+
+
+def _with_loss_rank(
+    store: Store, ranked: DataFrame, order: list[Column], folder: Path
+) -> DataFrame:
+    """The same rows, with the place of each client by expected loss in its line."""
+    # rows are numbered in order within each part, and parts are in order
+    at = F.monotonically_increasing_id() % (1 << 33)
+    valued = ranked.where(~F.isnan("loss")).orderBy(F.desc("loss"), *order)
+    write(valued.select("client", F.spark_partition_id().alias("part"), at.alias("at")), folder)
+    numbered, before, begins = read(store.spark, [folder]), 0, []
+    for row in numbered.groupBy("part").count().orderBy("part").collect():
+        begins.append((row["part"], before + 1))
+        before += row["count"]
+    starts = store.small(begins, "part int, start long")
+    place = (F.col("start") + F.col("at")).cast("string")
+    places = numbered.join(starts, "part").select("client", place.alias("place"))
+    rest = F.concat(F.coalesce("place", F.lit("")), "rest")
+    return ranked.join(places, "client", "left").withColumn("rest", rest)
+
+
+def _join(header: str, folder: Path, target: Path, clients: int) -> None:
+    """Put the parts that Spark has sorted one after the other, each line with its rank."""
+    number = 0
+    with atomic_writer(target) as file:
+        file.write(f"{header}\n".encode())
+        for part in sorted(folder.glob("part-*")):
+            with part.open("rb") as lines:
+                for line in lines:
+                    number += 1
+                    file.write(b"%d,%b" % (number, line))
+        check_count("clients in order", number, clients)
+
+
+def _record(
+    config: Config, spark: SparkSession, ranked: DataFrame, clients: int, release: str
+) -> tuple[RiskNote, bool]:
+    """Record whose risk changed, in whole percents; returns what is on record, and if any did."""
+    place = risk_folder(config.clientrisk_path)
+    note, folders = read_note(place), (new_folder(place, "changed"), new_folder(place, "points"))
+    last = max(note.rankings, default=0)
+    points = read(spark, [place / note.folder] if note.folder else [], _POINTS).drop("bucket")
+    before = points.groupBy("client").agg(
+        F.max_by("risk", "ranking").alias("before"), F.lit(True).alias("known")
+    )
+    both = before.join(ranked.select("client", "percent"), "client", "full")
+    same = F.col("before").eqNullSafe(F.col("percent")) & F.col("known").isNotNull()
+    write(both.where(~same), folders[0])
+    changed = read(spark, folders[:1])
+    new = changed.count()
+    if note.movers and not new:
+        return note, False
+    change = F.round(F.col("percent") - F.col("before"), 2)
+    moved = changed.where("before IS NOT NULL AND percent IS NOT NULL").select(
+        "client", "before", F.col("percent").alias("risk"), change.alias("change")
+    )
+    sides = []
+    for side in (moved.where("change > 0"), moved.where("change < 0")):
+        first = side.orderBy(F.desc(F.abs("change")), "client").limit(MAX_MOVERS).collect()
+        sides.append((tuple(Mover(*row) for row in first), side.count()))
+    (rose, all_rose), (fell, all_fell) = sides
+    former = note.rankings[last][1] if last else None
+    movers = Movers(former, release, rose, fell, all_rose, all_fell)
+    past = datetime.now(UTC) - timedelta(days=config.keep_history_days)
+    old = [n for n, (at, _) in note.rankings.items() if at < f"{past:%Y-%m-%dT%H:%M:%S}"]
+    kept = _kept(points, max((number for number in old if number < last), default=0))
+    number, risk = F.lit(last + 1).cast("long").alias("ranking"), F.col("percent").alias("risk")
+    added = changed.select("client", number, risk)
+    buckets = max(1, -(-clients // BUCKET_ROWS))
+    every = in_buckets(kept.unionByName(added), buckets).repartition("bucket")
+    write(every.sortWithinPartitions("bucket", "client", "ranking"), folders[1], "bucket")
+    count = read(spark, folders[1:], _POINTS).count()
+    check_count("points of risks", count, kept.count() + new)
+    rankings = {**note.rankings, last + 1: (utc_now(), release)}
+    note = RiskNote(folders[1].name, buckets, count, rankings, movers)
+    write_note(place, note)
+    return note, True
+
+
+def _kept(points: DataFrame, oldest: int) -> DataFrame:
+    """The points but those that others took the place of up to that ranking."""
+    held = points.where(F.col("ranking") <= oldest).groupBy("client")
+    points = points.join(held.agg(F.max("ranking").alias("held")), "client", "left")
+    return points.where("held IS NULL OR ranking >= held").drop("held")
