@@ -99,6 +99,7 @@ def test_the_manifest_tells_what_the_model_is_made_of(source: Sandbox) -> None:
             "the test data hold 26 rows of clients who left: scores on fewer than 30 are largely"
             " chance"
         ],
+        "drawn_from": 0,
     }
 
 

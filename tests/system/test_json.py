@@ -23,7 +23,7 @@ from pipeline.web.api_client import call_api
 NUMBERS = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 INGESTED = ["files", "added", "total_rows", "path", "rejected_rows"]
 MANIFEST = ["sha256", "trained_at", "rows", "last_file", "schema", "versions", "self_check"]
-MANIFEST += ["recipe", "usual", "left", "data_until", "warnings"]
+MANIFEST += ["recipe", "usual", "left", "data_until", "warnings", "drawn_from"]
 SCORES = ["path", "rows", "f1", "accuracy", "precision", "recall", "roc_auc"]
 SCORES += ["average_precision", "log_loss", "brier"]
 RELEASE = ["path", "id", "deployed_at", "f1", "previous", "files", "model", "challenge"]
