@@ -31,7 +31,7 @@ _CONF = Kind(
 
 def read_engine(reader: ObjectReader) -> Engine | None:
     """What the config says under `engine`; None: one process does all."""
-    if "engine" not in reader.values:
+    if reader.values.get("engine") is None:
         return None
     part = reader.part("engine", ("kind", "master", "connect", "conf"))
     part.get("kind", "", _KIND)

@@ -130,7 +130,7 @@ def believed(lists: Sequence[FullList], clients: "pd.Series[str]") -> Believed:
         listed = np.zeros(len(names), np.bool_)
         listed[codes[each.rows]] = True
         lacking = last & ~listed
-        if 0 < lacking.sum() <= each.unread:
+        if kept and each.unread and lacking.sum() <= each.unread:
             before = kept[-1].rows
             rows = np.append(each.rows, before[lacking[codes[before]]])
             each = replace(each, rows=rows, of=(*each.of, *kept[-1].of))

@@ -98,7 +98,8 @@ class Part:
         found = [self.rows.setdefault(text, len(self.rows)) for text in cut.observations]
         lines = Lines(np.array(found, np.uint32), cut.outcomes, places, cut.more)
         first = first_lines(lines, known)
-        self.states = np.concatenate([self.states, states_after_first(lines.at(first))])
+        if first.any():  # of none the states would lack what the schema has more
+            self.states = np.concatenate([self.states, states_after_first(lines.at(first))])
         self.first = np.concatenate([self.first, places[first]])
         changed = take_in(lines.at(~first), self.states)
         self.carried += [b""] * (len(self.rows) - known)
@@ -229,14 +230,14 @@ def remade(lines: pd.DataFrame, schema: Schema, left_out: LeftOut = NOTHING) -> 
     every = lines_of(lines, part)
     part.states = states_by(every, schema, len(part.rows))
     part.carried = [b""] * len(part.rows)
-    if left_out.contents:
-        renewed = lines["place"][lines["renewed"].notna()].to_numpy(np.uint64)
-        part.states = states_without(every, part.states["late"] == 1, left_out, renewed, schema)
-    if schema.carry:
+    if schema.carry:  # also what contents say that are left out
         sighted = lines[~lines["report"].to_numpy(np.bool_)].sort_values("place")
         cut = split([text.encode() for text in sighted["text"]], schema)
         rows = [part.rows[text] for text in cut.observations]
         part._carry(rows, sighted["place"].to_numpy(np.uint64), cut.carried)
+    if left_out.contents:
+        renewed = lines["place"][lines["renewed"].notna()].to_numpy(np.uint64)
+        part.states = states_without(every, part.states["late"] == 1, left_out, renewed, schema)
     return part
 
 

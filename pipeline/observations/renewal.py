@@ -327,9 +327,9 @@ class Gone:
     @property
     def text(self) -> str:
         """How many rows, and whose, for a person."""
-        names = ", ".join(self.clients)
+        names = f", of {', '.join(self.clients)}" if self.clients else ""
         others = " and others" if len(self.clients) == MAX_NAMED else ""
-        return f"{pluralize(self.rows, 'row')} of finaldata.csv, of {names}{others}"
+        return f"{pluralize(self.rows, 'row')} of finaldata.csv{names}{others}"
 
 
 def rows_gone(renewal: Renewal, schema: Schema, size: int, rows: int) -> Gone:
@@ -348,7 +348,7 @@ def rows_gone(renewal: Renewal, schema: Schema, size: int, rows: int) -> Gone:
             clients |= dict.fromkeys(map(client_of, gone[:MAX_LOOKED_AT]))
         fewer = 0 if same else rows - renewal.rows
     except FileNotFoundError:
-        pass
+        fewer = rows - renewal.rows
     return Gone(max(count, fewer), tuple(clients)[:MAX_NAMED])
 
 

@@ -3,7 +3,8 @@
 Whichever engine keeps them, `open_rows` opens them; it asks nothing of Spark.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from pipeline.core.errors import HistoryError
 from pipeline.core.schema import Schema, csv_line
-from pipeline.data.frames import read_folder
 from pipeline.observations.master import Master, open_master
 from pipeline.observations.tables import Tables, open_tables
 from pipeline.storage.database import History
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 NOTHING = Tables()
+REPLACED = "the client rows are being replaced by a run: ask again"
 
 
 def is_on_spark(path: Path) -> bool:
@@ -58,9 +59,19 @@ def read_test_data(folder: Path, path: Path, schema: Schema, history: History) -
 
     Raises what `read_folder` and `open_rows` do.
     """
+    from pipeline.data.frames import read_folder
+
     if not schema.horizon_days:
         return read_folder(folder, schema)
     return read_folder(folder, schema, open_rows(path, schema, history).newest_day)
+
+
+@contextmanager
+def _still_there() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise HistoryError(REPLACED) from None
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,8 @@ class SampledMaster(Master):
     def _read(self, what: str) -> "pd.DataFrame":
         import pandas as pd
 
-        return pd.read_parquet(self.path / self.tables.sample / what)
+        with _still_there():
+            return pd.read_parquet(self.path / self.tables.sample / what)
 
     @cached_property
     def _all_rows(self) -> "pd.DataFrame":
@@ -133,12 +145,16 @@ class SampledMaster(Master):
 
         from pipeline.observations.lists import lists_by_file
 
-        lines, places = self._lines, self._places_of([file.id for file in files])
-        reports = np.zeros(len(lines), np.bool_) if lines.reports is None else lines.reports
+        lines, every = self._lines, self._read("lines")
+        reports = every["place"][every["report"]].to_numpy(np.uint64)
+        among = every["place"].to_numpy(np.uint64)
+        places = self._places_of([file.id for file in files], among)
 
         def rows_of(file: "ListedFile") -> "NDArray[np.int64] | None":
-            at = np.searchsorted(lines.places, places.get(file.id, lines.places[:0]))
-            return None if reports[at].any() else lines.rows[at].astype(np.int64)
+            held = places.get(file.id, lines.places[:0])
+            if np.isin(held, reports).any():
+                return None
+            return lines.rows[np.searchsorted(lines.places, held)].astype(np.int64)
 
         return lists_by_file(files, rows_of)
 
@@ -151,6 +167,8 @@ class SampledMaster(Master):
         cell, tables = csv_line((client,)), self.tables
         bucket = self.path / tables.observations / f"bucket={bucket_of(cell, tables.buckets)}"
         asked = [("client", "=", cell)]
+        if not bucket.parent.is_dir():
+            raise HistoryError(REPLACED)
         if not self.left_out.contents:
             found = pd.read_parquet(bucket, filters=asked) if bucket.is_dir() else None
             part = Part.none(self.schema) if found is None else Part.of(found, self.schema)

@@ -4,13 +4,12 @@ A run writes folders of new names beside those that count, then a small file tha
 count from now on; the ledger has the name and digest of that file. The rest is deleted.
 """
 
+import os
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from secrets import token_hex
-
-import msgspec
 
 from pipeline.core.errors import HistoryError
 from pipeline.core.files import sync_folder, write_atomic
@@ -63,7 +62,15 @@ def save_tables(path: Path, tables: Tables, client_names: str) -> MasterState:
         for file in sorted((path / folder).rglob("*.parquet"))
     }
     tables = replace(tables, files=files)
+    for file in files:  # durable before anything says that they count
+        descriptor = os.open(path / file, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+    for folder in {(path / file).parent for file in files}:
+        sync_folder(folder)
     name = token_hex(8)
+    import msgspec  # ingestion by one process does without
+
     write_atomic(_note(path, name), msgspec.json.encode(tables))
     sync_folder(path)
     record = LogFile(name, file_record(_note(path, name)))
@@ -78,7 +85,16 @@ def open_tables(path: Path, state: MasterState, schema: Schema | None = None) ->
     the schema, if one is given, and its names.
     """
     if not state.log:
+        if state.bytes:
+            raise HistoryError(f"{path}: the rows on record are of an earlier version; {REBUILD}")
+        if any(path.glob("*.json")):
+            raise HistoryError(
+                f"{path} has rows that the history knows nothing of: put back the one that belongs"
+                f" to them, or {REBUILD}"
+            )
         return Tables()
+    import msgspec
+
     note = _note(path, state.log.id)
     fault = file_fault(note, state.log.record)
     if not fault:

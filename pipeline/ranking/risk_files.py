@@ -48,6 +48,8 @@ def risk_points(folder: Path, client: str) -> tuple[RiskPoint, ...]:
     import pandas as pd
 
     note = read_note(folder)
+    if note.folder and not (folder / note.folder).is_dir():  # a run has just replaced it
+        note = read_note(folder)
     bucket = folder / note.folder / f"bucket={bucket_of(client, note.buckets)}"
     if not (note.folder and bucket.is_dir()):
         return ()

@@ -146,7 +146,8 @@ def rebuild(
             of = totals(read.turns[file.id], sums)
             taken.append(file if file.reason else _counted(file, of))
             log_counts(taken[-1])
-        gone = _gone(store, old)
+        fewer = Gone(max(0, state.rows - store.tables.rows), ())
+        gone = _gone(store, old) if old.folders else fewer
         if gone.rows and not yes:
             raise RowsWouldGo("--rebuild", gone)
         state = _save(config, history, store, taken)
@@ -161,19 +162,16 @@ def _renewed(
 ) -> tuple[DataFrame, DataFrame]:
     """The lines that files hold now and, as far as they hold them, what they have said before.
 
-    With them, the places that the contents have now; unless the tables are `alike`, lines are those
-    of before where they are as many lines below the header of the same content.
+    With them, the places that the contents have now. Lines of a content that is on record keep
+    theirs, those of others only where the tables are `alike`.
     """
     lines, old = read.lines.withColumnRenamed("file", "turn"), store.table("sightings")
-    if alike:
-        lines = store.placed(lines, read.formers)
-    else:
-        known = store.table("contents").withColumnRenamed("place", "before")
-        place = F.coalesce("before", F.col("content") * PLACE + F.col("line"))
-        lines = lines.join(known, ["content", "line"], "left").withColumn("place", place)
-        lines = lines.join(old.select("place", "about"), "place", "left")
-    if "about" not in lines.columns:
-        lines = lines.withColumn("about", F.lit(None).cast("string"))
+    formers = read.formers if alike else []
+    lines = store.placed(lines, formers).drop("about")
+    known = store.table("contents").withColumnRenamed("place", "before")
+    lines = lines.join(known, ["content", "line"], "left")
+    lines = lines.withColumn("place", F.coalesce("before", "place"))
+    lines = lines.join(old.select("place", "about"), "place", "left")
     columns = ["content", "place", "client", *LINE, "about", "turn"]
     owners = [
         (former.id, file.id)

@@ -86,7 +86,7 @@ def _with_loss_rank(
     """The same rows, with the place of each client by expected loss in its line."""
     # rows are numbered in order within each part, and parts are in order
     at = F.monotonically_increasing_id() % (1 << 33)
-    valued = ranked.where(~F.isnan("loss")).orderBy(F.desc("loss"), *order)
+    valued = ranked.where("loss IS NOT NULL AND NOT isnan(loss)").orderBy(F.desc("loss"), *order)
     write(valued.select("client", F.spark_partition_id().alias("part"), at.alias("at")), folder)
     numbered, before, begins = read(store.spark, [folder]), 0, []
     for row in numbered.groupBy("part").count().orderBy("part").collect():
@@ -143,7 +143,7 @@ def _record(
     movers = Movers(former, release, rose, fell, all_rose, all_fell)
     past = datetime.now(UTC) - timedelta(days=config.keep_history_days)
     old = [n for n, (at, _) in note.rankings.items() if at < f"{past:%Y-%m-%dT%H:%M:%S}"]
-    kept = _kept(points, max((number for number in old if number < last), default=0))
+    kept = _kept(points, max(old, default=0))
     number, risk = F.lit(last + 1).cast("long").alias("ranking"), F.col("percent").alias("risk")
     added = changed.select("client", number, risk)
     buckets = max(1, -(-clients // BUCKET_ROWS))

@@ -166,7 +166,7 @@ class Store:
             both = in_buckets(known, buckets).groupBy("bucket").cogroup(by_bucket)
             worked = both.applyInPandas(grown, WORKED)
         write(worked, folder, "kind", "bucket")
-        counts = read(self.spark, [folder / "kind=counts"]).select("observation").collect()
+        counts = read(self.spark, [*folder.glob("kind=counts")], WORKED).collect()
         sums = [json.loads(row.observation) for row in counts]
         rows = sum(each["rows"] for each in sums)
         self.tables = replace(

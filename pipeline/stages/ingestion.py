@@ -103,7 +103,7 @@ def _on_spark(
 ) -> tuple[list[TakenFile], int]:
     from pipeline.spark import ingestion as spark  # what needs Spark, only where it is asked for
 
-    if rebuild:
+    if rebuild or ledger.rebuilding(history):
         return spark.rebuild(config, history, _to_rebuild(history, found), yes=yes)
     new = ready_files(history, ledger.new_files(history, found, config.schema))
     return spark.append(config, history, new, found)

@@ -1,5 +1,6 @@
 """What only Spark has: the sample, rows that are counted on their way, the check of a cluster."""
 
+import json
 import re
 
 import pytest
@@ -96,3 +97,24 @@ def test_where_all_have_left_nobody_is_ranked(worlds: Worlds) -> None:
     for world in worlds:
         put(world, "week3.csv", table(3, range(100), known=False), 14)
     live(worlds)
+
+
+def test_rows_that_the_history_does_not_know_stay_and_what_a_switch_would_lose_is_asked(
+    worlds: Worlds,
+) -> None:
+    world = worlds[1]
+    engine = json.loads((world.root / "config.json").read_text())["engine"]
+    world.configure(engine=None)
+    for name, clients in (("a.csv", range(200)), ("b.csv", range(150, 300))):
+        put(world, name, table(1, clients, known=True), 0)
+    assert world.run("ingestion").code == 0
+    world.configure(engine=engine)
+    assert "--rebuild" in world.run("ingestion").err
+    (world.root / "sourcedata/b.csv").unlink()
+    asked = world.run("ingestion", "--rebuild")
+    assert (asked.code, "150 rows of finaldata.csv; nothing is done" in asked.err) == (1, True)
+    assert world.run("ingestion", "--rebuild", "--yes").code == 0
+    (world.root / "history.db").unlink()
+    unknown = world.run("ingestion")
+    assert (unknown.code, "knows nothing of" in unknown.err) == (1, True)
+    assert [*(world.root / "ingesteddata/finaldata.parquet").glob("observations-*")]

@@ -42,6 +42,9 @@ def test_three_weeks(worlds: Worlds) -> None:
         rows = [*table(3, range(400, 1000), known=True), "nobody,5,6,7,a,,m1"]
         put(world, "week3.csv", rows, 14)
     live(worlds)
+    for world in worlds:  # nothing that is not known
+        put(world, "again.csv", table(2, range(150, 950), known=False), 15)
+    live(worlds)
 
 
 def test_withdrawn_and_rebuilt(worlds: Worlds) -> None:
@@ -76,7 +79,8 @@ def test_a_broken_feed_is_held_back_accepted_and_answered_for(
     paths = ("/risk?limit=500", "/movers", "/summarystats", "/risk/client0002")
     for world in worlds:
         world.configure(client_value="number_of_employees", contact_cost=1, save_rate=0.2)
-        put(world, "week1.csv", table(1, range(600), known=True), 0)
+        rows = [*table(1, range(600), known=True), "of no value,5,6,,a,0,m1"]
+        put(world, "week1.csv", rows, 0)
     live(worlds)
     for world in worlds:
         rows = table(1, range(600), known=True)

@@ -339,6 +339,7 @@ def main(argv: list[str]) -> None:
         return
     ours = (PROJECT / "pipeline").rglob("*.py")
     modules = [".".join(path.relative_to(PROJECT).with_suffix("").parts) for path in ours]
+    modules = [name for name in modules if not name.startswith("pipeline.spark")]
     for module in (*modules, *SCRIPTS, *BEYOND):  # else every child would import them anew
         importlib.import_module(module.removesuffix(".__init__"))
     gc.collect()
