@@ -105,14 +105,15 @@ def test_rows_that_the_history_does_not_know_stay_and_what_a_switch_would_lose_i
     world = worlds[1]
     engine = json.loads((world.root / "config.json").read_text())["engine"]
     world.configure(engine=None)
-    for name, clients in (("a.csv", range(200)), ("b.csv", range(150, 300))):
+    for name, clients in (("a.csv", range(200)), ("b.csv", range(200, 300))):
         put(world, name, table(1, clients, known=True), 0)
     assert world.run("ingestion").code == 0
     world.configure(engine=engine)
     assert "--rebuild" in world.run("ingestion").err
     (world.root / "sourcedata/b.csv").unlink()
     asked = world.run("ingestion", "--rebuild")
-    assert (asked.code, "150 rows of finaldata.csv; nothing is done" in asked.err) == (1, True)
+    assert asked.code == 1
+    assert "100 rows of finaldata.csv; nothing is done" in asked.err
     assert world.run("ingestion", "--rebuild", "--yes").code == 0
     (world.root / "history.db").unlink()
     unknown = world.run("ingestion")
