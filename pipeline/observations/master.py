@@ -18,7 +18,7 @@ from pipeline.observations.master_files import (
     is_earlier,
 )
 from pipeline.storage.database import History
-from pipeline.storage.held_files import LeftOut, held_contents, left_out
+from pipeline.storage.held_files import NOTHING_LEFT_OUT, LeftOut, held_contents, left_out
 from pipeline.storage.ledger import ListedFile, MasterState, listed_files, master_state
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ranking")
 
-NOTHING = LeftOut()
-
 
 @dataclass(frozen=True)
 class Master:
@@ -49,7 +47,7 @@ class Master:
     schema: Schema
     on_record: MasterState
     files: tuple[ListedFile, ...] = ()  # those that full lists are made of
-    left_out: LeftOut = NOTHING
+    left_out: LeftOut = NOTHING_LEFT_OUT
 
     def without(self, others: LeftOut) -> "Master":
         """The same rows, where other contents are left out than here."""

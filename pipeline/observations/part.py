@@ -6,7 +6,7 @@ They are those of one process, by the rules of `pipeline/observations/rules.py`.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -28,10 +28,9 @@ from pipeline.observations.rules import (
 )
 from pipeline.observations.state_file import state_type, states_by, states_without
 from pipeline.observations.tails import client_cell, joined, reports, split
-from pipeline.storage.held_files import LeftOut
+from pipeline.storage.held_files import NOTHING_LEFT_OUT, LeftOut
 
 PLACE = 1 << int(LINE_BITS)  # places of a content's lines begin at its number times this
-NOTHING = LeftOut()
 LATE = 1 << 31  # added to places of lines that count after all others
 NOBODY = ""  # the observation of a report that is about none for good; null: it waits for one
 
@@ -129,9 +128,9 @@ class Part:
         return about, found.cells
 
 
-def _texts(values: object) -> "pd.Series[str]":
+def _texts(values: Iterable[bytes]) -> "pd.Series[str]":
     """Texts as Arrow takes them from pandas."""
-    return pd.Series([value.decode() for value in values], dtype=object)  # type: ignore[attr-defined]
+    return pd.Series([value.decode() for value in values], dtype=object)
 
 
 def report_lines(
@@ -172,7 +171,7 @@ def grow(part: Part, lines: pd.DataFrame) -> Taken:
     for number, of_one in lines.groupby(lines["place"] // PLACE):
         texts = [text.encode() for text in of_one["text"]]
         places = of_one["place"].to_numpy(np.uint64)
-        before, content = len(part.rows), int(str(number))
+        before, content = len(part.rows), int(cast("int", number))
         if of_one["report"].iloc[0]:
             about, cells = part.look_up(texts, part.states["sighted"])
             changed = take_in(report_lines(part, texts, about, places), part.states)
@@ -221,7 +220,7 @@ def lines_of(lines: pd.DataFrame, part: Part) -> Lines:
     return joint.at(np.argsort(joint.places))
 
 
-def remade(lines: pd.DataFrame, schema: Schema, left_out: LeftOut = NOTHING) -> Part:
+def remade(lines: pd.DataFrame, schema: Schema, left_out: LeftOut = NOTHING_LEFT_OUT) -> Part:
     """The observations of some clients by all lines on record, without those of some contents.
 
     Those count all the same that the column `renewed` has a value for.
@@ -308,11 +307,11 @@ def _worked(
     part: Part, taken: Taken, reports: pd.DataFrame, counts: dict[str, Any], bucket: int
 ) -> pd.DataFrame:
     counts |= {name: getattr(taken, name) for name in ("added", "changed", "unknown")}
-    told = json.dumps({**counts, "rows": len(part.rows)})
+    summary = json.dumps({**counts, "rows": len(part.rows)})
     every = [
         part.frame().assign(kind="observation"),
         reports.assign(kind="report"),
-        pd.DataFrame({"observation": [told], "kind": "counts"}),
+        pd.DataFrame({"observation": [summary], "kind": "counts"}),
     ]
     return for_arrow(pd.concat(every).assign(bucket=bucket), WORKED)
 

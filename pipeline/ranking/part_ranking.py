@@ -18,9 +18,8 @@ from pipeline.ranking.explanations import Explainer
 from pipeline.ranking.movers import whole_percents
 from pipeline.ranking.rank import rank_clients
 from pipeline.ranking.ranking_file import has_losses, ranking_lines, ranking_table
-from pipeline.storage.held_files import LeftOut
+from pipeline.storage.held_files import NOTHING_LEFT_OUT, LeftOut
 
-NOTHING = LeftOut()
 RANKED = (
     "client string, risk double, decision double, loss double, percent double, line string"
     ", rest string"
@@ -36,7 +35,7 @@ class PartRanker:
     policy: Policy
     bands: RiskBands
     release: str
-    left_out: LeftOut = NOTHING
+    left_out: LeftOut = NOTHING_LEFT_OUT
     days: tuple[int, ...] = ()  # the dates of rows that are on the newest full list, if by date
 
     @property
@@ -71,8 +70,7 @@ class PartRanker:
         if names is not None:
             present = present[present[schema.client].isin(names)]
         counts = json.dumps({"seen": len(frame), "clients": len(present)})
-        told = pd.DataFrame({"line": [counts]})
-        return for_arrow(pd.concat([self.rank(present), told]), RANKED)
+        return for_arrow(pd.concat([self.rank(present), pd.DataFrame({"line": [counts]})]), RANKED)
 
     def rank(self, clients: pd.DataFrame) -> pd.DataFrame:
         """A row for each of these clients, one a row, with what orders it among all.

@@ -17,6 +17,7 @@ from pipeline.observations.part import PLACE, totals
 from pipeline.observations.renewal import MAX_LOOKED_AT, MAX_NAMED, Gone, RowsWouldGo, client_of
 from pipeline.observations.tables import Tables, open_tables, remove_others, save_tables
 from pipeline.spark.reading import read_files
+from pipeline.spark.session import check_count
 from pipeline.spark.store import LINE, Store
 from pipeline.storage import held_files, ledger
 from pipeline.storage.database import History
@@ -141,6 +142,7 @@ def rebuild(
         lines, places = _renewed(store, read, kept, alike=old.header == store.schema.header)
         numbers = [last, *(file.id for file in read.taken)]
         sums = store.remake(lines, places, max(numbers))
+        check_count("lines of files", store.table("contents").count(), read.good)
         spans, taken = _spans(store), []
         for file in read.taken:
             of = totals(read.turns[file.id], sums)

@@ -48,8 +48,10 @@ def _reader(schema: Schema) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.Da
                     clients = [client_cell(text).decode() for text in texts]
                     columns = {"line": numbers, "client": clients, "text": _decoded(texts)}
                     yield _frame(columns, number, report=lines.reports)
-                told = _decoded([msgspec.json.encode(result)])
-                yield _frame({"line": [-1], "client": [""], "text": told}, number, report=False)
+                result_text = _decoded([msgspec.json.encode(result)])
+                yield _frame(
+                    {"line": [-1], "client": [""], "text": result_text}, number, report=False
+                )
 
     return read_all
 

@@ -114,11 +114,13 @@ class Store:
         fresh = fresh.join(about, "place", "left").drop("moved")
         self._add("sightings", fresh, new)
         self._add("contents", placed.select("content", "line", "place"), expected)
-        counted = self.table("contents").groupBy("content").count().collect()
-        held = {row["content"]: row["count"] for row in counted}
+        formers = [row.former for row in tally.values() if row.former]
+        held = self.table("contents").where(F.col("content").isin(formers))
+        counted = held.groupBy("content").count().collect() if formers else []
+        lines = {row["content"]: row["count"] for row in counted}
         return {
             number: totals(number, sums)
-            | {"missing": held[row.former] - row.found if row.former else 0}
+            | {"missing": lines[row.former] - row.found if row.former else 0}
             for number, row in tally.items()
         }
 

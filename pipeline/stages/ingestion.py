@@ -104,7 +104,8 @@ def _on_spark(
     from pipeline.spark import ingestion as spark  # what needs Spark, only where it is asked for
 
     if rebuild or ledger.rebuilding(history):
-        return spark.rebuild(config, history, _to_rebuild(history, found), yes=yes)
+        ready = _to_rebuild(history, found)
+        return spark.rebuild(config, history, ready, yes=yes or not rebuild)
     new = ready_files(history, ledger.new_files(history, found, config.schema))
     return spark.append(config, history, new, found)
 

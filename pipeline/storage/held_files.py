@@ -43,6 +43,9 @@ class LeftOut:
     renewed: tuple[int, ...] = ()  # places in the file of sightings
 
 
+NOTHING_LEFT_OUT = LeftOut()
+
+
 def left_out(history: History, contents: Collection[int]) -> LeftOut:
     """What to leave out so that these contents do not count."""
     if not contents:

@@ -90,8 +90,8 @@ def assert_alike(worlds: Worlds) -> None:
         assert texts[1] == texts[0], name
 
 
-def told(log: str) -> str:
-    """What was warned of."""
+def warnings_in(log: str) -> str:
+    """The texts of its warnings."""
     return "".join(re.findall(r"(?<= WARNING ).*\n", log))
 
 
@@ -99,7 +99,7 @@ def live(worlds: Worlds, *args: str, code: int = 0) -> str:
     """Run the chain in both worlds; what it says is the same."""
     results = [world.run("fullprocess", *args) for world in worlds]
     assert [result.code for result in results] == [code, code], results
-    texts = [plain(result.out + told(result.err)) for result in results]
+    texts = [plain(result.out + warnings_in(result.err)) for result in results]
     assert [re.sub(" +", " ", text) for text in texts][1:] == [re.sub(" +", " ", texts[0])]
     assert_alike(worlds)
     return texts[0]

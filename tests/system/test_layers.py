@@ -82,6 +82,15 @@ def test_no_imports_go_in_circles() -> None:
     TopologicalSorter(graph).prepare()  # raises `CycleError`, which names the circle
 
 
+def test_one_package_alone_imports_spark() -> None:
+    found = {
+        name.split(".")[1]
+        for name, imported in IMPORTS.items()
+        if any(other.split(".")[0] in ("pyspark", "py4j") for other in imported)
+    }
+    assert found == {"spark"}
+
+
 def test_the_library_imports_no_script() -> None:
     assert [name for name, found in IMPORTS.items() if found & SCRIPTS] == []
 
