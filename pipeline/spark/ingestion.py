@@ -140,8 +140,7 @@ def rebuild(
         last = ledger.last_file(history)
         read = _read(store, in_order(files), kept, last + 1, anew=True)
         lines, places = _renewed(store, read, kept, alike=old.header == store.schema.header)
-        numbers = [last, *(file.id for file in read.taken)]
-        sums = store.remake(lines, places, max(numbers))
+        sums = store.remake(lines, places, max([last, *(file.id for file in read.taken)]))
         check_count("lines of files", store.table("contents").count(), read.good)
         spans, taken = _spans(store), []
         for file in read.taken:
@@ -182,7 +181,7 @@ def _renewed(
         for former in kept.get(file.name, ())
     ]
     places, now = lines.select("content", "line", "place"), lines.select(*columns)
-    return now.unionByName(_still_said(store, owners, now)), places
+    return now.unionByName(_still_said(store, owners, now), allowMissingColumns=True), places
 
 
 def _still_said(store: Store, owners: Sequence[tuple[int, int]], now: DataFrame) -> DataFrame:
@@ -193,8 +192,7 @@ def _still_said(store: Store, owners: Sequence[tuple[int, int]], now: DataFrame)
     said = store.table("sightings").withColumnRenamed("content", "before")
     said = said.join(store.small(owners, "before long, content long"), "before").drop("before")
     said = said.join(now.select("content", *LINE).distinct(), ["content", *LINE], "left_semi")
-    said = said.join(now.select("place"), "place", "left_anti")
-    return said.withColumn("turn", F.lit(None).cast("int"))
+    return said.join(now.select("place"), "place", "left_anti")
 
 
 def withdraw(
@@ -217,10 +215,9 @@ def withdraw(
         places = store.table("contents").where(stays | (F.col("content") == last))
         lines = lines.withColumn("turn", F.lit(None).cast("int"))
         if last:
-            now = store.lines_of([last]).select(*lines.columns[:-1])
-            now = now.withColumn("turn", F.lit(None).cast("int"))
+            now = store.lines_of([last]).select(*columns)
             said = _still_said(store, [(number, last) for number in out], now)
-            lines = lines.unionByName(now).unionByName(said)
+            lines = lines.unionByName(now.unionByName(said), allowMissingColumns=True)
         store.remake(lines, places, ledger.last_file(history))
         gone = _gone(store, old)
         if gone.rows and not yes:

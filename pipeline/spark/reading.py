@@ -48,10 +48,8 @@ def _reader(schema: Schema) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.Da
                     clients = [client_cell(text).decode() for text in texts]
                     columns = {"line": numbers, "client": clients, "text": _decoded(texts)}
                     yield _frame(columns, number, report=lines.reports)
-                result_text = _decoded([msgspec.json.encode(result)])
-                yield _frame(
-                    {"line": [-1], "client": [""], "text": result_text}, number, report=False
-                )
+                text = _decoded([msgspec.json.encode(result)])
+                yield _frame({"line": [-1], "client": [""], "text": text}, number, report=False)
 
     return read_all
 
