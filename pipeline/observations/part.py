@@ -240,13 +240,15 @@ def remade(lines: pd.DataFrame, schema: Schema, left_out: LeftOut = NOTHING_LEFT
     return part
 
 
-def renew(lines: pd.DataFrame, schema: Schema, last: int) -> tuple[Part, Taken, pd.DataFrame]:
+def renew(
+    lines: pd.DataFrame, schema: Schema, late: Mapping[int, int]
+) -> tuple[Part, Taken, pd.DataFrame]:
     """The observations of some clients by all lines there are, whose contents count anew.
 
     Reports that wait are looked up where they have a `turn`: by the files before theirs, then by
-    all, which moves them behind the lines of content `last`. What is taken is by turns. Returns
-    also the reports that are about others than before: `first` and `sighted` have their places
-    before and now.
+    all, which moves them to `late`: the place of the first, by turn. What is taken is by turns.
+    Returns also the reports that are about others than before: `first` and `sighted` have their
+    places before and now.
     """
     taken = Taken()
     lines = lines.sort_values("place", ignore_index=True)
@@ -266,7 +268,7 @@ def renew(lines: pd.DataFrame, schema: Schema, last: int) -> tuple[Part, Taken, 
                 taken.unknown[int(turn)] = _unknown(found, cells, place[now])
             else:
                 moved = now & about.notna()
-                place[moved] = last * PLACE + LATE + lines["place"][moved] % PLACE
+                place[moved] = lines["turn"][moved].map(late) + lines["place"][moved] % PLACE
     whole = remade(lines[seen], schema)
     cut = split([text.encode() for text in lines["text"][seen]], schema)
     turns = lines["turn"][seen].groupby([whole.rows[text] for text in cut.observations]).min()
@@ -297,9 +299,9 @@ def grown_bucket(seen: pd.DataFrame, lines: pd.DataFrame, schema: Schema) -> pd.
     return _worked(part, taken, taken.reports, counts, bucket)
 
 
-def renewed_bucket(lines: pd.DataFrame, schema: Schema, last: int) -> pd.DataFrame:
+def renewed_bucket(lines: pd.DataFrame, schema: Schema, late: Mapping[int, int]) -> pd.DataFrame:
     """What all lines of a bucket of clients come to, as `WORKED` has it."""
-    part, taken, reports = renew(lines, schema, last)
+    part, taken, reports = renew(lines, schema, late)
     return _worked(part, taken, reports, {"lines": len(lines)}, lines["bucket"].iloc[0])
 
 

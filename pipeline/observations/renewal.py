@@ -155,6 +155,7 @@ class Renewal(RowWriter):
         """Add the reports; those about observations that are gone are about none from now on."""
         low, base = keys_of(self._keys.low_words()), None
         last = max((*self._log_at, *(content.number for content in self._kept_reports)), default=0)
+        late = fresh_places(last, 1) + _LATE  # none has the place of another
         for content in self._kept_reports:
             codes, at = content.codes, np.flatnonzero(content.identities != BAD)
             codes[is_about(codes) & ~np.isin(keys_of(codes), low)] = BAD
@@ -163,7 +164,8 @@ class Renewal(RowWriter):
                 words = self._report_words(self._resolved(self._states()), [])
                 known = (codes[at] == NOBODY) & is_about(words[:, 1])
                 content.words[at[known]] = words[known]
-                content.places[at[known]] = fresh_places(last, 1) + _LATE + at[known].astype("<u8")
+                content.places[at[known]] = late + at[known].astype("<u8")
+            late += np.uint64(len(content.words))
             self._log_at[content.number] = base = self._log.append(content, base)
 
     def _renewed(self, number: int, words: Words, name: str, *, reports: bool = False) -> Content:

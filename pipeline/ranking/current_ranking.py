@@ -10,7 +10,7 @@ from pipeline.core.cache import KeyedCache
 from pipeline.core.errors import NotRecordedError
 from pipeline.ranking.movers import Movers, movers_on_record
 from pipeline.ranking.ranking_file import read_ranking
-from pipeline.ranking.risk_files import NOTE, read_note, risk_folder
+from pipeline.ranking.risk_files import NOTE, line_of, read_note, risk_folder
 from pipeline.storage.history import open_existing_history, recorded_history
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def history_stamp(place: "Path | DatabaseUrl") -> Hashable:
 class CurrentRanking:
     """The ranking in a file, with the columns of `carry`, and the movers in a history.
 
-    On Spark, the movers are beside each client's risk.
+    On Spark, the movers are beside each client's risk, and it is noted where each client's line is.
     """
 
     def __init__(
@@ -63,6 +63,14 @@ class CurrentRanking:
         if not (key := file_stamp(self._path)):
             raise NotRecordedError("no ranking has been written yet")
         return self._ranking.get(key, lambda: read_ranking(self._path, self._carry))
+
+    def client(self, name: str) -> tuple[pd.DataFrame, int]:
+        """The client's row, if it has one, and how many all have; raises what `ranking` does."""
+        if self._on_spark and file_stamp(self._path) and (found := line_of(self._path, name)):
+            line, total = found
+            return read_ranking(self._path, self._carry, part=line), total
+        ranking = self.ranking()
+        return ranking[ranking["client"] == name], len(ranking)
 
     def movers(self) -> Movers:
         """The movers; raises `NotRecordedError` before the first ranking."""

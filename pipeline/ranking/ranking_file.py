@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -76,16 +76,18 @@ def _numbers(values: "pd.Series[float]", form: str) -> Iterator[str]:
     return ("" if np.isnan(value) else format(value, form) for value in values)
 
 
-def read_ranking(path: Path, carry: Sequence[str] = (), most: int | None = None) -> pd.DataFrame:
+def read_ranking(
+    path: Path, carry: Sequence[str] = (), most: int | None = None, part: IO[str] | None = None
+) -> pd.DataFrame:
     """The ranking with the columns of its file; raises `HistoryError` if it has another form.
 
     Its last columns are those of `carry`, empty where the file was written before the config named
-    them. At most so many rows are read, if that is given.
+    them. At most so many rows are read, if that is given; of `part`, if that is: some of its lines.
     """
     texts = ("client", "release", "contact", "reasons", *map(escape_formula, carry))
     try:
         ranking = pd.read_csv(
-            path,
+            path if part is None else part,
             dtype=dict.fromkeys(texts, "str"),
             keep_default_na=False,
             nrows=most,

@@ -1,17 +1,26 @@
-"""Each client's risk over time where Spark keeps it: Parquet files by bucket of the client."""
+"""Each client's risk where Spark ranks: over time, by bucket, and its line in `clientrisk.csv`."""
 
-from collections.abc import Mapping
+import os
+import re
+from array import array
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 
 import msgspec
+import numpy as np
+from xxhash import xxh3_64_intdigest
 
-from pipeline.core.files import write_atomic
+from pipeline.core.files import atomic_writer, write_atomic
+from pipeline.core.formatting import escape_formula
+from pipeline.core.schema import csv_line
 from pipeline.observations.part import bucket_of
 from pipeline.ranking.movers import Movers
 from pipeline.storage.risk_history import RiskPoint
 
 NOTE = "risks.json"
+_CELL = re.compile(rb'"(?:[^"]|"")*"|[^,]*')
 
 
 @dataclass(frozen=True)
@@ -58,3 +67,60 @@ def risk_points(folder: Path, client: str) -> tuple[RiskPoint, ...]:
     return tuple(
         RiskPoint(*note.rankings[number], None if pd.isna(risk) else risk) for number, risk in pairs
     )
+
+
+def join_lines(header: str, parts: Path, target: Path, check: Callable[[int], None]) -> None:
+    """Write a ranking of the lines in files, in their order, each with its rank.
+
+    How many they are is checked before they count. Beside each client's risk it is noted where in
+    the file its line begins.
+    """
+    hashes, begins = array("Q"), array("Q")
+    with atomic_writer(target) as file:
+        begin = file.write(f"{header}\n".encode())
+        for part in sorted(parts.glob("part-*")):
+            with part.open("rb") as lines:
+                for line in lines:
+                    hashes.append(_hash_of(line))
+                    begins.append(begin)
+                    begin += file.write(b"%d,%b" % (len(begins), line))
+        check(len(begins))
+        file.flush()
+        noted = _noted(target, os.fstat(file.fileno()))
+        order = np.argsort(np.array(hashes, np.uint64))
+        np.save(noted, np.array([hashes, begins], np.uint64)[:, order])
+    for other in noted.parent.glob("*.npy"):
+        if other != noted:
+            other.unlink()
+
+
+def _hash_of(line: bytes) -> int:
+    cell = _CELL.match(line)
+    assert cell  # of any text
+    return xxh3_64_intdigest(cell.group())
+
+
+def _noted(ranking: Path, stat: os.stat_result) -> Path:
+    """Where it is noted at which byte each client's line begins; none of another file's."""
+    return risk_folder(ranking) / f"lines-{stat.st_size}-{stat.st_mtime_ns}.npy"
+
+
+def line_of(ranking: Path, client: str) -> tuple[StringIO, int] | None:
+    """The header and the client's line, if it has one, and how many there are of all.
+
+    None where that is not noted of the file as it is now.
+    """
+    cell = csv_line((escape_formula(client),)).encode()
+    with ranking.open("rb") as file:
+        try:
+            hashes, begins = np.load(_noted(ranking, os.fstat(file.fileno())), mmap_mode="r")
+        except FileNotFoundError:
+            return None
+        found = file.readline()
+        wanted = np.uint64(_hash_of(cell))
+        for begin in begins[hashes.searchsorted(wanted) : hashes.searchsorted(wanted, "right")]:
+            file.seek(int(begin))
+            line = file.readline()
+            if line.partition(b",")[2].startswith(cell + b","):
+                found += line
+    return StringIO(found.decode()), len(begins)

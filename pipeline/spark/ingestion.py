@@ -13,7 +13,7 @@ from pipeline.core.config import Config
 from pipeline.core.errors import HistoryError
 from pipeline.data.input_files import FoundFile, in_order
 from pipeline.data.loader import TakenFile, log_counts
-from pipeline.observations.part import PLACE, totals
+from pipeline.observations.part import LATE, PLACE, totals
 from pipeline.observations.renewal import MAX_LOOKED_AT, MAX_NAMED, Gone, RowsWouldGo, client_of
 from pipeline.observations.tables import Tables, open_tables, remove_others, save_tables
 from pipeline.spark.reading import read_files
@@ -140,7 +140,11 @@ def rebuild(
         last = ledger.last_file(history)
         read = _read(store, in_order(files), kept, last + 1, anew=True)
         lines, places = _renewed(store, read, kept, alike=old.header == store.schema.header)
-        sums = store.remake(lines, places, max([last, *(file.id for file in read.taken)]))
+        late, place = {}, max([last, *(file.id for file in read.taken)]) * PLACE + LATE
+        for file in read.taken:
+            late[read.turns[file.id]] = place
+            place += file.rows if file.reports and not file.reason else 0
+        sums = store.remake(lines, places, late)
         check_count("lines of files", store.table("contents").count(), read.good)
         spans, taken = _spans(store), []
         for file in read.taken:
@@ -218,7 +222,7 @@ def withdraw(
             now = store.lines_of([last]).select(*columns)
             said = _still_said(store, [(number, last) for number in out], now)
             lines = lines.unionByName(now.unionByName(said), allowMissingColumns=True)
-        store.remake(lines, places, ledger.last_file(history))
+        store.remake(lines, places, {})
         gone = _gone(store, old)
         if gone.rows and not yes:
             raise RowsWouldGo("--withdraw", gone)

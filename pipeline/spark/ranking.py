@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -9,13 +10,13 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.core.config import Config
-from pipeline.core.files import atomic_writer, utc_now
+from pipeline.core.files import utc_now
 from pipeline.observations.rows import SampledMaster
 from pipeline.observations.tables import BUCKET_ROWS, new_folder, remove_folders
 from pipeline.ranking.explanations import explainer_of
 from pipeline.ranking.movers import MAX_MOVERS, Mover, Movers, write_movers
 from pipeline.ranking.part_ranking import RANKED, PartRanker
-from pipeline.ranking.risk_files import RiskNote, read_note, risk_folder, write_note
+from pipeline.ranking.risk_files import RiskNote, join_lines, read_note, risk_folder, write_note
 from pipeline.registry.live_model import Live
 from pipeline.spark.session import check_count, in_buckets, read, write
 from pipeline.spark.store import Store
@@ -58,7 +59,8 @@ def update_ranking(config: Config, live: Live, rows: SampledMaster) -> tuple[Mov
         ranked = _with_loss_rank(store, ranked, order, new_folder(place, "losses"))
     ordered = new_folder(place, "ordered")
     ranked.orderBy(*order).select(F.concat("line", "rest")).write.text(f"file://{ordered}")
-    _join(ranker.header, ordered, config.clientrisk_path, clients)
+    check = partial(check_count, "clients in order", expected=clients)
+    join_lines(ranker.header, ordered, config.clientrisk_path, check)
     remove_folders(place, {note.folder})
     return note.movers, moved
 
@@ -97,19 +99,6 @@ def _with_loss_rank(
     places = numbered.join(starts, "part").select("client", place.alias("place"))
     rest = F.concat(F.coalesce("place", F.lit("")), "rest")
     return ranked.join(places, "client", "left").withColumn("rest", rest)
-
-
-def _join(header: str, folder: Path, target: Path, clients: int) -> None:
-    """Put the parts that Spark has sorted one after the other, each line with its rank."""
-    number = 0
-    with atomic_writer(target) as file:
-        file.write(f"{header}\n".encode())
-        for part in sorted(folder.glob("part-*")):
-            with part.open("rb") as lines:
-                for line in lines:
-                    number += 1
-                    file.write(b"%d,%b" % (number, line))
-        check_count("clients in order", number, clients)
 
 
 def _record(

@@ -124,15 +124,18 @@ class Store:
             for number, row in tally.items()
         }
 
-    def remake(self, lines: DataFrame, contents: DataFrame, last: int) -> list[dict[str, Any]]:
+    def remake(
+        self, lines: DataFrame, contents: DataFrame, late: dict[int, int]
+    ) -> list[dict[str, Any]]:
         """Make the tables anew of lines that count, and the places that contents have.
 
-        Reports that are about none yet are looked up where they have a `turn`, that of their file.
+        Reports that are about none yet are looked up where they have a `turn`, that of their file,
+        which has a place in `late` where they begin that are found by all files alone.
         """
         lines, contents = self.staged(lines, "lines"), self.staged(contents, "places")
         count, total = lines.count(), contents.count()
         self.tables = Tables()
-        sums, about = self._work(count, None, lines, last)
+        sums, about = self._work(count, None, lines, late)
         check_count("lines", sum(each["lines"] for each in sums), count)
         about = self.staged(about, "about")
         place = F.coalesce("moved", "place").alias("place")
@@ -145,7 +148,11 @@ class Store:
         return sums
 
     def _work(
-        self, rows: int, known: DataFrame | None, lines: DataFrame, last: int = 0
+        self,
+        rows: int,
+        known: DataFrame | None,
+        lines: DataFrame,
+        late: dict[int, int] | None = None,
     ) -> tuple[list[dict[str, Any]], DataFrame]:
         """Make the table of observations anew; what each bucket came to, and reports with places.
 
@@ -157,7 +164,7 @@ class Store:
         schema = self.schema
 
         def renewed(lines: pd.DataFrame) -> pd.DataFrame:
-            return renewed_bucket(lines, schema, last)
+            return renewed_bucket(lines, schema, late or {})
 
         def grown(seen: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
             return grown_bucket(seen, lines, schema)

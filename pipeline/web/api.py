@@ -308,8 +308,8 @@ def risk() -> RankedClients:
 def client_risk(client: str) -> FoundClient:
     """One client of the ranking."""
     state = get_state()
-    ranking, name = state.ranking.ranking(), state.config.schema.asked_client(client)
-    if found := ranked_clients(ranking[ranking["client"] == name]):
+    row, _ = state.ranking.client(state.config.schema.asked_client(client))
+    if found := ranked_clients(row):
         return {**found[0], "horizon_days": _horizon()}
     raise RequestError(404, "no client of that name is in the ranking")
 

@@ -122,8 +122,7 @@ def client() -> Response:
     """One client."""
     state = get_state()
     name = state.config.schema.asked_client(request.args.get("name", ""))
-    ranking = state.ranking.ranking()
-    found = ranking[ranking["client"] == name]
+    found, total = state.ranking.client(name)
     release = readable_release(state.config)
     if not (record := client_record(state.config, release, name)):
         raise RequestError(404, "no client of that name is on record")
@@ -131,7 +130,7 @@ def client() -> Response:
         "client.html",
         name=name,
         row=None if found.empty else ranking_to_dicts(found)[0],
-        total=len(ranking),
+        total=total,
         record=record,
         **_about_risk(state.config, release),
     )

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from sandbox import Sandbox
@@ -9,6 +10,7 @@ from sparkworlds import Worlds, assert_alike, live, put, table
 
 from pipeline.observations.master import Master
 from pipeline.observations.rows import open_rows
+from pipeline.ranking.risk_files import read_note, risk_points, write_note
 from pipeline.storage.history import open_history
 
 pytestmark = [
@@ -119,3 +121,38 @@ def test_rows_that_the_history_does_not_know_stay_and_what_a_switch_would_lose_i
     unknown = world.run("ingestion")
     assert (unknown.code, "knows nothing of" in unknown.err) == (1, True)
     assert [*(world.root / "ingesteddata/finaldata.parquet").glob("observations-*")]
+
+
+def test_what_a_switch_back_to_one_process_would_lose_is_asked(worlds: Worlds) -> None:
+    world = worlds[1]
+    for name, clients in (("a.csv", range(200)), ("b.csv", range(200, 300))):
+        put(world, name, table(1, clients, known=True), 0)
+    assert world.run("ingestion").code == 0
+    world.configure(engine=None)
+    (world.root / "sourcedata/b.csv").unlink()
+    asked = world.run("ingestion", "--rebuild")
+    assert (asked.code, "nothing is done without --yes" in asked.err) == (1, True)
+    assert world.run("ingestion", "--rebuild", "--yes").code == 0
+    assert world.run("ingestion").code == 0
+
+
+def test_of_risks_that_are_long_past_the_one_that_still_held_is_kept(worlds: Worlds) -> None:
+    world = worlds[1]
+    folder = world.root / "models/clientrisk.parquet"
+
+    def batch(week: int, clients: range) -> None:
+        put(world, f"week{week}.csv", table(week, clients, known=True), 7 * week)
+        assert world.run("fullprocess").code == 0
+
+    batch(1, range(300))
+    batch(2, range(300))
+    before = risk_points(folder, "client0007")
+    note = read_note(folder)
+    assert [*note.rankings] == [1, 2]
+    past = {number: ("2020-01-01T00:00:00Z", of) for number, (_, of) in note.rankings.items()}
+    write_note(folder, replace(note, rankings=past))
+    batch(3, range(300))
+    after = risk_points(folder, "client0007")
+    assert len(before) == 2
+    assert [point.risk for point in after][:1] == [before[-1].risk]
+    assert len(after) == 2

@@ -4,6 +4,7 @@ import re
 import time
 
 import pytest
+from sandbox import Sandbox
 from sparkworlds import (
     DAY,
     HEADER,
@@ -19,10 +20,21 @@ from sparkworlds import (
     table,
 )
 
+from pipeline.observations.rows import open_rows
+from pipeline.storage.history import open_history
+
 pytestmark = [
     pytest.mark.spark,
     pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning"),
 ]
+
+
+def gone_clients(world: Sandbox) -> set[str]:
+    """The clients that are known to have left."""
+    config = world.config
+    with open_history(config.history_path) as history:
+        frame = open_rows(config.finaldata_path, config.schema, history).frame
+    return {*frame["corporation"][frame["exited"] == 1]}
 
 
 def test_three_weeks(worlds: Worlds) -> None:
@@ -66,11 +78,19 @@ def test_withdrawn_and_rebuilt(worlds: Worlds) -> None:
     for world in worlds:
         (world.root / "sourcedata/b.csv").unlink()
         put(world, "d.csv", table(4, range(940, 960), known=False), 0.5)
-        put(world, "r.csv", [*reports, "client0945,1"], 5, "corporation,exited")
+        put(world, "e.csv", table(4, range(970, 980), known=False), 7)
+        more = [*reports, "client0945,1"]  # and those that wait for it, of the same line
+        put(world, "r.csv", [*more, "client0975,1"], 5, "corporation,exited")
+        put(world, "late.csv", [*more, "client0976,1"], 6, "corporation,exited")
     assert "nothing is done without --yes" in both(worlds, "ingestion", "--rebuild", code=1)
     both(worlds, "ingestion", "--rebuild", "--yes")
+    left = gone_clients(worlds[1])
+    assert {"client0975", "client0976"} <= left
     both(worlds, "ingestion", "--withdraw", "r.csv", "--yes")
+    assert gone_clients(worlds[1]) == left - {"client0975"}
     both(worlds, "ingestion", "--rebuild", "--yes")
+    for name in ("a.csv", "c.csv", "d.csv", "e.csv", "late.csv"):
+        both(worlds, "ingestion", "--withdraw", name, "--yes")
 
 
 def test_a_broken_feed_is_held_back_accepted_and_answered_for(
