@@ -12,13 +12,14 @@ import pytest
 from sandbox import PROJECT
 from servers import wait_until
 
+from pipeline.crontab import crontab_line
 from pipeline.registry.releases import live_release
 
 PID_FILE = Path("/var/run/crond.pid")
 
 
 def readme_command() -> str:
-    """The README's line that adds cronjob.txt to the crontab."""
+    """The README's line that adds ours to the crontab."""
     (line,) = [
         line
         for line in (PROJECT / "README.md").read_text().splitlines()
@@ -70,7 +71,7 @@ def daemon_runs() -> bool:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """The project in a folder of its own, with its environment, and nothing run yet."""
-    place = tmp_path / "a project"
+    place = tmp_path / 'it\'s 100% "R&D" | $HOME\\\\ü'
     place.mkdir()
     for name in ("pipeline", "sourcedata", "testdata", "practicedata"):
         shutil.copytree(PROJECT / name, place / name)
@@ -84,15 +85,15 @@ def checkout(tmp_path: Path) -> Path:
 def test_cron_deploys_at_the_first_tick_and_then_finds_nothing_new(
     checkout: Path, own_crontab: str
 ) -> None:
-    every_minute = r"s|^\*/10 \* \* \* \* |* * * * * |"
-    subprocess.run(["sed", "-i", every_minute, "cronjob.txt"], cwd=checkout, check=True)
+    every_minute = readme_command().replace("--crontab", "--crontab | sed 's,^[*]/10,*,'")
+    path = {"PATH": f"{checkout}/.venv/bin:{os.environ['PATH']}"}
     log, lock = checkout / "fullprocess.log", checkout / "history.db.run/lock"
 
-    subprocess.run(["bash", "-c", readme_command()], cwd=checkout, check=True)
-    line = f'* * * * * cd "{checkout}" && .venv/bin/python fullprocess.py >> fullprocess.log 2>&1'
+    subprocess.run(["bash", "-c", every_minute], cwd=checkout, check=True, env=os.environ | path)
+    line = crontab_line(checkout, (), f"{checkout}/.venv/bin/python").replace("*/10", "*", 1)
     installed = crontab_text()
     assert installed.startswith(own_crontab)
-    assert [x for x in installed[len(own_crontab) :].splitlines() if x[0] != "#"] == [line]
+    assert installed[len(own_crontab) :].splitlines()[-1] == line
     try:
         with daemon():
             wait_until(lambda: log.exists() and "nothing new in sourcedata\n" in log.read_text())
