@@ -1,9 +1,10 @@
 """The chain that cron runs: take in what is new, check for drift, and only then retrain.
 
-Nothing new: it says so and ends. Otherwise it ingests, scores the deployed model on the rows no
-drift check has seen, compares them with the training data, and, where the config's drift test
-finds drift, trains a challenger, which goes live only if the gate lets it pass: as a rule, if it
-is at least as good on the same rows. Reports follow each judged batch.
+Databases that the config names are asked first. Nothing new: it says so and ends. Otherwise it
+ingests, scores the deployed model on the rows no drift check has seen, compares them with the
+training data, and, where the config's drift test finds drift, trains a challenger, which goes live
+only if the gate lets it pass: as a rule, if it is at least as good on the same rows. Reports follow
+each judged batch.
 """
 
 import argparse
@@ -24,6 +25,10 @@ def run(config: Config, args: argparse.Namespace) -> None:
     Raises `LockHeldError` if another one is at work, `RejectedError` if every new file is rejected.
     """
     print_lines = cli.printer_for(args)
+    if config.queries:
+        from pipeline.data.queries import ask_due  # before the lock: an answer may take long
+
+        ask_due(config.queries, config.input_folder_path, config.root, config.schema.format)
     with (
         run_lock(config.lock_path),
         heartbeat(config.heartbeat_url),
@@ -49,7 +54,7 @@ def show_status(config: Config, args: argparse.Namespace) -> None:
 
     with open_existing_history(config.history_path) or nullcontext() as history:
         paths = config.input_folder_path, config.prod_deployment_path, config.lock_path
-        now = read_status(*paths, history, config.schema)
+        now = read_status(*paths, history, config.schema, subfolders=config.subfolders)
     cli.print_result(config, args, status_to_dict(now), status_lines(now))
 
 
@@ -63,20 +68,31 @@ def check_engine(config: Config, args: argparse.Namespace) -> None:
     cli.print_result(config, args, {"engine": lines}, lines)
 
 
+def show_crontab(config: Config, args: argparse.Namespace) -> None:
+    """Show the line for a crontab."""
+    from pipeline.crontab import crontab_line
+
+    words = ["--config", str(config.path)] if config.path != cli.CONFIG else []
+    line = crontab_line(cli.CONFIG.parent, words + ["--practice"] * config.practice)
+    cli.print_result(config, args, {"crontab": line}, [line])
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the chain from the command line."""
     parser = cli.result_parser(__doc__)
-    parser.add_argument(
-        "--status", action="store_true", help="show what is live, what ran last and what waits"
-    )
-    parser.add_argument(
-        "--check-engine",
-        action="store_true",
-        help='tell whether the cluster under "engine" fits: Python, packages, shared folders',
-    )
+    parser.set_defaults(command=run)
+    for option, command, what in (
+        ("--status", show_status, "show what is live, what ran last and what waits"),
+        (
+            "--check-engine",
+            check_engine,
+            'tell whether the cluster under "engine" fits: Python, packages, shared folders',
+        ),
+        ("--crontab", show_crontab, "print the line for cron that runs this in this folder"),
+    ):
+        parser.add_argument(option, dest="command", action="store_const", const=command, help=what)
     args = parser.parse_args(argv)
-    command = show_status if args.status else check_engine if args.check_engine else run
-    return cli.run(command, args)
+    return cli.run(args.command, args)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 """Take in new client files: merge, check, keep each observation of a client once.
 
-Every .csv file of input_folder_path that is new, by name or content, is read into finaldata.csv.
-Rows that fail a check are set aside in rejectedrows.csv; a file that cannot be read as a client
-table, or of which more than a tenth is bad, is rejected whole. The files themselves stay where they
-are. Nothing that was taken in is taken back, unless --withdraw or --rebuild is given. --accept lets
-a file count that is held back."""
+Every table of input_folder_path (CSV of any kind, workbooks, packed ones) that is new, by name or
+content, is read into finaldata.csv. Rows that fail a check are set aside in rejectedrows.csv; a
+file that cannot be read as a client table, or of which more than a tenth is bad, is rejected whole.
+The files themselves stay where they are. Nothing that was taken in is taken back, unless --withdraw
+or --rebuild is given. --accept lets a file count that is held back. --check looks at files before
+any of that, and --split makes test data of one."""
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from pipeline import cli
 from pipeline.core.config import Config
@@ -48,6 +50,26 @@ def command(config: Config, history: History, args: argparse.Namespace) -> None:
     check_accepted(config, ingestion)
 
 
+def check(config: Config, args: argparse.Namespace) -> None:
+    """Print what files look like, without the run lock: nothing is changed."""
+    from pipeline.data.table_check import check_files, check_lines, checks_to_dict
+
+    found = [*check_files(args.check, config.schema, subfolders=config.subfolders)]
+    cli.print_result(config, args, checks_to_dict(found), check_lines(found))
+
+
+def split(config: Config, args: argparse.Namespace) -> None:
+    """Divide a file into test data and others, and print how many rows each has."""
+    from pipeline.data.table_check import split_file
+
+    folders = config.test_data_path, config.input_folder_path
+    counts = split_file(args.split, config.schema, *folders)
+    result = {"test_rows": counts[0], "rows": counts[1]}
+    pairs = zip(folders, counts, strict=True)
+    lines = [f"{config.shown(folder)}: {count:,} rows" for folder, count in pairs]
+    cli.print_result(config, args, result, lines)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage from the command line."""
     parser = cli.result_parser(__doc__)
@@ -66,8 +88,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="FILE",
         help="take this file as it is, though it is held back: it counts from the next run on",
     )
+    how.add_argument(
+        "--check",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="look at files or folders and take nothing in: how they read, a schema for them",
+    )
+    how.add_argument(
+        "--split",
+        type=Path,
+        metavar="FILE",
+        help="put the rows of a fifth of its clients into the test data, those of the others into"
+        " the input folder",
+    )
     parser.add_argument("--yes", action="store_true", help="do so although rows are lost by it")
-    return cli.run_stage("ingestion", command, parser.parse_args(argv))
+    args = parser.parse_args(argv)
+    alone = check if args.check else split if args.split else None
+    return cli.run(alone, args) if alone else cli.run_stage("ingestion", command, args)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,10 @@ from typing import Any
 
 from pipeline.core.config import Config
 from pipeline.core.errors import PipelineError
-from pipeline.data.input_files import list_input
 from pipeline.observations.master_files import check_rows, is_earlier
 from pipeline.registry.releases import live_id, live_release
 from pipeline.storage.database import History
-from pipeline.storage.input_checks import warn_if_emptied
+from pipeline.storage.input_checks import list_and_tell
 from pipeline.storage.ledger import (
     master_state,
     new_files,
@@ -30,8 +29,7 @@ def has_work(config: Config, history: History) -> bool:
             open_tables(config.finaldata_path, master_state(history))
         else:
             check_rows(config.finaldata_path, history)
-        found = list_input(config.input_folder_path)
-        warn_if_emptied(history, config.input_folder_path, found)
+        found = list_and_tell(history, config.input_folder_path, subfolders=config.subfolders)
         return (
             rebuilding(history)
             or is_earlier(history)

@@ -2,7 +2,7 @@
 
 import os.path
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -22,11 +22,14 @@ from pipeline.core.config_reader import (
 from pipeline.core.engine import Engine, read_engine
 from pipeline.core.errors import ConfigError
 from pipeline.core.policy import POLICY_KEYS, Policy, read_policy
+from pipeline.core.queries import Query, read_queries
 from pipeline.core.schema import (
     DEFAULT_LABELS,
     DEFAULT_SCHEMA,
     UNTELLABLE,
     ClientNames,
+    Format,
+    Rule,
     Schema,
 )
 
@@ -44,6 +47,9 @@ OPTIONAL_KEYS = (
     "schema",
     "client_names",
     "format",
+    "outcomes",
+    "subfolders",
+    "queries",
     "horizon_days",
     "input",
     "absent",
@@ -73,7 +79,8 @@ UNNAMED_OUTCOME = "has_left"  # the column of the outcome where the config names
 # what no column may be called that travels to the ranking, the API and the page: they have it
 RANKING_NAMES = (
     *("rank", "client", "risk", "band", "release", "contact", "reasons"),
-    *("expected_loss", "loss_rank", "horizon_days", "limit", "sort", "q", "page"),
+    *("expected_loss", "loss_rank", "horizon_days"),
+    *("limit", "offset", "sort", "format", "q", "page"),
 )
 DEFAULT_API_URL = "http://127.0.0.1:8000"
 
@@ -122,7 +129,9 @@ class Config:
     policy: Policy
     api_url: str | None
     heartbeat_url: str | None
+    subfolders: bool = False  # whether client files lie in folders of the input folder, too
     engine: Engine | None = None  # None: one process does all
+    queries: tuple[Query, ...] = ()  # what databases are asked for client files
 
     @property
     def root(self) -> Path:
@@ -169,8 +178,10 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
     reader = ObjectReader(values, [])
     reader.check_keys((*PATH_KEYS, *OPTIONAL_KEYS))
     production = _paths(reader, path.parent)
-    trial = _practice(reader, path.parent)
+    part = reader.part("practice", PRACTICE_KEYS)
+    trial = _practice(part, path.parent)
     schema = _schema(reader)
+    queries = read_queries(reader)
     config = Config(
         path=path,
         practice=practice,
@@ -182,10 +193,12 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
         labels=_labels(reader, schema),
         reasons_from=_reasons_from(reader, schema),
         policy=read_policy(reader, schema.numeric),
+        subfolders=reader.get("subfolders", False, _BOOL),
         engine=read_engine(reader),
+        queries=() if practice else queries,  # which are about true clients
         **{**production, **trial} if practice else production,
     )
-    _check_places(reader, production, trial)
+    _check_places(reader, production, trial, PRACTICE_KEYS if practice else part.values)
     if reader.problems:
         raise ConfigError("\n".join(f"{path}: {problem}" for problem in reader.problems))
     return config
@@ -199,9 +212,8 @@ def _paths(reader: ObjectReader, root: Path) -> dict[str, Any]:
     return paths
 
 
-def _practice(reader: ObjectReader, root: Path) -> dict[str, Any]:
+def _practice(part: ObjectReader, root: Path) -> dict[str, Any]:
     """The overrides for `--practice`; those not given are below the folder of practice models."""
-    part = reader.part("practice", PRACTICE_KEYS)
     models = part.text("output_model_path", "practicemodels")
     defaults = {
         "input_folder_path": "practicedata",
@@ -258,6 +270,7 @@ def _schema(reader: ObjectReader) -> Schema:
         has_outcome="outcome" in part.values,
         **meaning,
     )
+    schema = replace(schema, rules=_rules(part, schema))
     named = [column for column in schema.columns if column]  # a missing one is noted already
     for column in sorted({c for c in named if named.count(c) > 1}):
         reader.problem("schema", f'names the column "{column}" twice')
@@ -276,11 +289,56 @@ def _meaning(reader: ObjectReader) -> dict[str, Any]:
     """What the rows of a table mean, beside its columns."""
     days = "horizon_days" in reader.values
     return {
-        "date_format": reader.part("format", ("date",)).get("date", "", _DATE_FORMAT),
+        "format": _format(reader.part("format", _FORMAT_KEYS)),
+        "outcomes": _outcomes(reader),
         "horizon_days": reader.get("horizon_days", 0, whole_number(1, 3_660)) if days else 0,
         "snapshots": reader.get("input", "increments", _INPUTS) == "snapshots",
         "absent_left": reader.get("absent", "unknown", _ABSENT) == "left",
     }
+
+
+def _format(part: ObjectReader) -> Format:
+    """How files are written; what is left out is found out of each."""
+    found = Format(
+        encoding=part.get("encoding", "", _ENCODING),
+        delimiter=part.get("delimiter", "", _DELIMITER),
+        decimal=part.get("decimal", "", one_of("", ".", ",")),
+        thousands=part.get("thousands", "", one_of("", ".", ",", " ", "'")),
+        date=part.get("date", "", _DATE_FORMAT),
+        missing=tuple(word.lower() for word in part.names("missing", ())),
+    )
+    if found.decimal and found.decimal == found.thousands:
+        part.problem("thousands", f'is the same as "{part.within}decimal": "{found.decimal}"')
+    return found
+
+
+def _outcomes(reader: ObjectReader) -> tuple[tuple[str, str], ...]:
+    """Words for outcomes, in small letters, and 1, 0 or nothing for each."""
+    given = reader.get("outcomes", {}, _OUTCOMES)
+    if len({word.strip().lower() for word in given}) < len(given):
+        reader.problem("outcomes", "has a word twice, for its case does not matter")
+    return tuple(
+        (word.strip().lower(), "" if value is None else str(value)) for word, value in given.items()
+    )
+
+
+def _rules(part: ObjectReader, schema: Schema) -> tuple[Rule, ...]:
+    """What values of columns may be."""
+    rules, found = part.part("rules", schema.features), []
+    words: tuple[str, ...] = ()
+    for column in (name for name in schema.features if name in rules.values):
+        rule = rules.part(column, ("min", "max", "one_of"))
+        least, most = (rule.get(key, None, _LIMIT) for key in ("min", "max"))
+        try:
+            words = tuple(schema.canonical(column)(str(w)) for w in rule.get("one_of", [], _WORDS))
+        except ValueError:
+            rule.problem("one_of", "names what is no number, as the column is")
+        if (least, most) != (None, None) and column not in schema.numeric:
+            rules.problem(column, 'has "min" or "max" and is no number: give "one_of"')
+        if least is not None and most is not None and least > most:
+            rules.problem(column, f"has min ({least:g}) above max ({most:g})")
+        found.append(Rule(column, least, most, words))
+    return tuple(sorted(found, key=lambda rule: rule.column))
 
 
 def _check_meaning(reader: ObjectReader, schema: Schema) -> None:
@@ -290,6 +348,14 @@ def _check_meaning(reader: ObjectReader, schema: Schema) -> None:
         )
     if schema.absent_left and not schema.snapshots:
         reader.problem("absent", 'is "left" only for full lists: set "input": "snapshots"')
+
+
+def _is_encoding(name: str) -> bool:
+    """Whether it names an encoding of texts."""
+    try:
+        return isinstance("".encode(name), bytes)
+    except (LookupError, ValueError):
+        return False
 
 
 def _is_date_format(value: Any) -> bool:
@@ -304,9 +370,33 @@ def _is_date_format(value: Any) -> bool:
 _DATE_FORMAT = Kind(
     lambda value: value == "" or _is_date_format(value), "a form of a date such as %d.%m.%Y"
 )
+_FORMAT_KEYS = ("encoding", "delimiter", "decimal", "thousands", "date", "missing")
+_ENCODING = Kind(
+    lambda value: value == "" or (isinstance(value, str) and _is_encoding(value)),
+    "the name of an encoding such as utf-8, cp1252 or utf-16",
+)
+_DELIMITER = Kind(
+    lambda value: isinstance(value, str) and len(value) < 2 and value not in ('"', "\n", "\r"),
+    "one character",
+)
+_OUTCOMES = Kind(
+    lambda value: (
+        isinstance(value, dict)
+        and all(each is None or (type(each) is int and each in (0, 1)) for each in value.values())
+    ),
+    "an object of words, each with 1 (left), 0 (stayed) or null (not known)",
+)
+_WORDS = Kind(
+    lambda value: (
+        isinstance(value, list) and all(type(each) in (str, int, float) for each in value)
+    ),
+    "a list of values",
+)
+_BOOL = Kind(lambda value: isinstance(value, bool), "true or false")
+_LIMIT = optional(number(lambda value: value == value, "a number"))
 _INPUTS = one_of("increments", "snapshots")
 _ABSENT = one_of("unknown", "left")
-_SCHEMA_KEYS = ("client", "outcome", "numeric", "categorical", "date", "left_on", "carry")
+_SCHEMA_KEYS = ("client", "outcome", "numeric", "categorical", "date", "left_on", "carry", "rules")
 
 
 def _labels(reader: ObjectReader, schema: Schema) -> dict[str, str]:
@@ -350,19 +440,25 @@ def _report_formats(reader: ObjectReader) -> tuple[str, ...]:
 
 
 def _check_places(
-    reader: ObjectReader, production: Mapping[str, Any], trial: Mapping[str, Any]
+    reader: ObjectReader,
+    production: Mapping[str, Any],
+    trial: Mapping[str, Any],
+    checked: Collection[str],
 ) -> None:
-    """Outputs must not be in folders of input, nor those of practice in those of production."""
+    """Outputs must not be in folders of input, nor those of practice in those of production.
+
+    `checked` are the keys of practice that count: its defaults matter only to who practises.
+    """
     lacking = [key for key in PATH_KEYS if not isinstance(reader.values.get(key), str)]
     known = {key: place for key, place in production.items() if key not in lacking}
     practice = {**known, **trial}
-    for where, places in (("", known), ("practice.", practice)):
+    for where, places, keys in (("", known, known), ("practice.", practice, checked)):
         for key, other in _APART:
-            if key in places and places[key] == places.get(other):
+            if key in keys and places[key] == places.get(other):
                 reader.problems.append(f'"{where}{key}" is the same folder as "{where}{other}"')
     for key in _MADE:
         for other in ("input_folder_path", *_MADE):
-            if trial[key] == known.get(other):
+            if key in checked and trial[key] == known.get(other):
                 reader.problems.append(
                     f'"practice.{key}" is the same as "{other}": it would touch production'
                 )

@@ -27,7 +27,7 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
-    except OSError:
+    except BaseException:
         temporary.unlink(missing_ok=True)  # on a full disk, what it takes is needed
         raise
     sync_folder(path.parent)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from unicodedata import category, normalize
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
 _HUGE = 1e12
@@ -77,6 +78,28 @@ def format_names(names: Sequence[str], most: int) -> str:
     """The first names of a list, and how many more there are: `a, b and 3 more`."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def format_columns(names: Sequence[str]) -> str:
+    """The first of some column names on one line, each cut, and quoted where it needs to be."""
+    cut = [truncate(name, 41) for name in names]
+    return format_names([name if name.isprintable() else repr(name) for name in cut], 12)
+
+
+def told_apart(ours: Sequence[str], theirs: Sequence[str]) -> tuple[str, str]:
+    """Two lists of column names; those that look alike but are not with their letters' numbers."""
+    if not any(_look_alike(one, other) for one in ours for other in theirs if one != other):
+        return format_columns(ours), format_columns(theirs)
+    lists = ([ascii(name)[1:-1] for name in names] for names in (ours, theirs))
+    return format_columns(next(lists)), format_columns(next(lists))
+
+
+def _look_alike(one: str, other: str) -> bool:
+    """Whether two names differ only in what shows nothing, or in letters beyond ASCII."""
+    seen = [[c for c in normalize("NFC", name) if category(c) != "Cf"] for name in (one, other)]
+    return len(seen[0]) == len(seen[1]) and all(
+        a == b or not (a.isascii() and b.isascii()) for a, b in zip(*seen, strict=True)
+    )
 
 
 def format_amount(value: float) -> str:

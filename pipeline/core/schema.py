@@ -6,17 +6,28 @@ return its canonical text, or raise `ValueError` with what is wrong with it.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, partial
 from unicodedata import normalize
 
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
-NO_CLIENT = MISSING | {"#n/a", "-", "?"}
+# words for what is missing, in small letters; `format.missing` adds to them
+MISSING = frozenset(
+    {
+        *("", "na", "n/a", "n.a.", "nan", "<na>", "null", "(null)", "\\n", "none"),
+        *("#nv", "#wert!", "#bezug!", "#zahl!", "#n/d", "#valeur!", "#nom?", "#nombre!"),
+        *("#n/a", "#na", "#null!", "#value!", "#ref!", "#div/0!", "#num!", "#name?"),
+        *("?", "-", "--", "unknown", "(unknown)", "missing", "(blank)"),
+    }
+)
 LARGEST_NUMBER = 1e100  # beyond it, sums of squares overflow
-OUTCOMES = {"0": "0", "1": "1", "no": "0", "yes": "1", "false": "0", "true": "1"}
+STAYED = ("0", "no", "n", "false", "f", "nein", "falsch", "non", "faux", "falso", "nee")
+LEFT = ("1", "yes", "y", "true", "t", "ja", "j", "wahr", "oui", "vrai", "verdadero", "vero", "si")
+OUTCOMES = dict.fromkeys(STAYED, "0") | dict.fromkeys((*LEFT, "sí", "sì"), "1")
+
+_OUTCOMES = OUTCOMES | dict.fromkeys(MISSING, "")
 
 # of a name or text that has to be shown on one line
 UNTELLABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -33,10 +44,47 @@ _FORMULA = re.compile(r'\s*="(.*)"\s*', re.DOTALL)  # by which a spreadsheet kee
 _DIGITS = re.compile(r"0*([1-9][0-9]*|0)(?:\.0+)?")
 _INTEGER = re.compile(r"([+-]?\d{1,18})(?:\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+# of no more digits than a double holds, so that it is the shortest text of the same number
+SHORTEST = r"-?(?:[1-9][0-9]{0,8}\.[0-9]{0,5}[1-9]|0\.(?!0000)[0-9]{0,13}[1-9])"
+_SHORTEST = re.compile(SHORTEST)
 _LINE_BREAKS = re.compile(r"[\r\n]+")
+_ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d.*")  # which is one whatever the others are
 _YEARS = range(1900, 2200)
 _NEVER = 9999  # the year of what a database calls never
 _INTEGERS = 10**18  # those below have no more digits than `_INTEGER` takes
+
+
+@dataclass(frozen=True)
+class Format:
+    """How files are written, as far as the config says; what is empty is found out of each."""
+
+    encoding: str = ""
+    delimiter: str = ""
+    decimal: str = ""
+    thousands: str = ""
+    date: str = ""  # of strptime; empty: ISO
+    missing: tuple[str, ...] = ()  # words for it beside `MISSING`, in small letters
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What values of a column may be; what is missing may be so."""
+
+    column: str
+    least: float | None = None
+    most: float | None = None
+    one_of: tuple[str, ...] = ()
+
+    def check(self, value: str) -> None:
+        """Raise `ValueError` if this canonical text is not what may be."""
+        if not value:
+            return
+        if self.one_of and value not in self.one_of:
+            raise ValueError(f"is none of {', '.join(self.one_of)}")
+        if self.least is not None and float(value) < self.least:
+            raise ValueError(f"is below {self.least:g}")
+        if self.most is not None and float(value) > self.most:
+            raise ValueError(f"is above {self.most:g}")
 
 
 class ClientNames(StrEnum):
@@ -58,7 +106,9 @@ class Schema:
     date: str = ""  # of the day on which a row was true; empty if there is no such column
     left_on: str = ""  # of the day on which a client left; empty if there is none
     carry: tuple[str, ...] = ()  # those that no model sees
-    date_format: str = ""  # of strptime; empty: ISO
+    format: Format = Format()
+    outcomes: tuple[tuple[str, str], ...] = ()  # words beside `OUTCOMES`, in small letters
+    rules: tuple[Rule, ...] = ()
     has_outcome: bool = True  # whether client files have the column of the outcome
     horizon_days: int = 0  # within which a client leaves who is about to; 0: not said
     snapshots: bool = False  # whether the client files of a day are the list of all clients
@@ -87,8 +137,7 @@ class Schema:
     @property
     def optional(self) -> tuple[str, ...]:
         """The columns that a client file may lack."""
-        needed = self.has_outcome and not self.absent_left
-        return self.carry if needed else (self.outcome, *self.carry)
+        return (self.outcome, *self.carry)
 
     @property
     def derives(self) -> bool:
@@ -110,17 +159,35 @@ class Schema:
         """The first line of `finaldata.csv`, without its line end."""
         return csv_line(self.columns)
 
+    @cached_property
+    def missing(self) -> frozenset[str]:
+        """The words for what is missing, in small letters."""
+        return MISSING | {*self.format.missing}
+
     def canonical(self, column: str) -> Callable[[str], str]:
         """The function that turns a text of this column into its canonical text."""
+        function = self._canonical(column)
+        if rules := [rule for rule in self.rules if rule.column == column]:
+            return partial(_by_rules, function=function, rules=rules)
+        return function
+
+    def _canonical(self, column: str) -> Callable[[str], str]:
         if column == self.client:
             exact = self.client_names is ClientNames.EXACT
-            return canonical_client if exact else canonical_digits
+            return partial(canonical_client if exact else canonical_digits, missing=self.missing)
         if column == self.outcome:
-            return canonical_outcome
+            outcomes = OUTCOMES | dict.fromkeys(self.missing, "") | dict(self.outcomes)
+            return partial(canonical_outcome, outcomes=outcomes)
         if column and column in (self.date, self.left_on):
-            function = canonical_date if column == self.date else canonical_end
-            return partial(function, date_format=self.date_format)
-        return canonical_number if column in self.numeric else canonical_text
+            form = self.format.date
+            if column == self.date:
+                return partial(canonical_date, date_format=form)
+            return partial(canonical_end, date_format=form, missing=self.missing)
+        if column in self.numeric:
+            return partial(canonical_number, missing=self.missing)
+        if column in self.categorical:
+            return partial(canonical_category, missing=self.missing)
+        return canonical_text
 
     def asked_client(self, text: str) -> str:
         """The name under which a client is known that is asked for by this text."""
@@ -138,40 +205,58 @@ DEFAULT_LABELS = {  # what people call its features
 }
 
 
+def _by_rules(text: str, function: Callable[[str], str], rules: Sequence[Rule]) -> str:
+    value = function(text)
+    for rule in rules:
+        rule.check(value)
+    return value
+
+
 def canonical_text(text: str) -> str:
-    """A name or category: no spaces around it, no line break in it; empty while unknown."""
+    """A text: no spaces around it, no line break in it; empty while unknown."""
     return _LINE_BREAKS.sub(" ", text.strip())
 
 
-def canonical_client(text: str) -> str:
+def canonical_category(text: str, missing: Collection[str] = MISSING) -> str:
+    """A category: a text; empty for a word for what is missing."""
+    value = canonical_text(text)
+    return "" if value.lower() in missing else value
+
+
+def canonical_client(text: str, missing: Collection[str] = MISSING) -> str:
     """A client's name in NFC on one line: single spaces, nothing invisible, not `="in a formula"`.
 
     Raises `ValueError` where that is empty, or a word for a missing value.
     """
-    text = _INVISIBLE.sub("", text)
-    while match := _FORMULA.fullmatch(text):
-        text = match[1].replace('""', '"')
-    name = " ".join(normalize("NFC", text).split())
+    if text.isascii() and text.isprintable() and "=" not in text:  # as most are
+        name = " ".join(text.split()) if " " in text else text
+    else:
+        text = _INVISIBLE.sub("", text)
+        while match := _FORMULA.fullmatch(text):
+            text = match[1].replace('""', '"')
+        name = " ".join(normalize("NFC", text).split())
     if not name:
         raise ValueError("is empty; expected a name")
-    if name.lower() in NO_CLIENT:
+    if name.lower() in missing:
         raise ValueError("is no client but a word for a missing one; expected a name")
     return name
 
 
-def canonical_digits(text: str) -> str:
+def canonical_digits(text: str, missing: Collection[str] = MISSING) -> str:
     """A client's name; one of digits without leading zeros and a trailing `.0`."""
-    name = canonical_client(text)
+    name = canonical_client(text, missing)
     match = _DIGITS.fullmatch(name)
     return match[1] if match else name
 
 
-def canonical_number(text: str) -> str:
+def canonical_number(text: str, missing: Collection[str] = MISSING) -> str:
     """The shortest text of the same number; empty where it is missing."""
     text = text.strip()
     if match := _INTEGER.fullmatch(text):
         return str(int(match[1]))
-    if text.lower() in MISSING:
+    if _SHORTEST.fullmatch(text):
+        return text
+    if text.lower() in missing:
         return ""
     if not _NUMBER.fullmatch(text):
         raise ValueError("is not a number")
@@ -181,40 +266,74 @@ def canonical_number(text: str) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < _INTEGERS else repr(value)
 
 
-def canonical_outcome(text: str) -> str:
+def canonical_outcome(text: str, outcomes: Mapping[str, str] = _OUTCOMES) -> str:
     """`0`, `1`, or empty while the outcome is not known yet."""
     word = text.strip().lower()
-    if word in OUTCOMES:
-        return OUTCOMES[word]
-    if word in MISSING:
-        return ""
-    if _NUMBER.fullmatch(word) and float(word) in (0, 1):  # pandas writes 1.0 beside missing ones
-        return str(int(float(word)))
+    if word not in outcomes and _NUMBER.fullmatch(number := word.replace(",", ".")):
+        # pandas writes 1.0 beside missing ones
+        word = str(int(float(number))) if float(number) in (0, 1) else word
+    if word in outcomes:
+        return outcomes[word]
     raise ValueError("is not an outcome (0, 1 or empty)")
+
+
+# what words and names of columns are about, and what turns them
+_LEAVING = re.compile(
+    r"churn|\bleft\b|\bleav|lost|cancel|\bclos|gone|exit|attrit|terminat|gek(?:u|ue|\xfc)ndigt|delet"
+    r"|suspend|laps|r[e\xe9]sili|\bbaja|\bina[ck]tiv|\bformer|\bpast\b|ended|expired|\bex-"
+)
+_STAYING = re.compile(
+    r"\bstay|retain|retention|remain|renew|\ba[ck]tiv|\bactif|current|\bopen|member|bleib|present"
+    r"|still|survived|\bcustomer\b|\bclient\b"
+)
+_NOT = re.compile(r"\b(?:not?|non|never|nicht|kein|no longer|un)(?:\b|(?=renew))")
+
+
+def probably_left(text: str) -> bool | None:
+    """Whether a word for an outcome, or the name of its column, is of leaving; None: unclear."""
+    text = text.replace("_", " ").lower()
+    left, stayed = bool(_LEAVING.search(text)), bool(_STAYING.search(text))
+    if not (left or stayed):
+        return None
+    return left != bool(_NOT.search(text))
+
+
+def probable_outcomes(words: Iterable[str]) -> dict[str, int | None]:
+    """What words for outcomes probably mean: 1, 0, or None where that is not clear."""
+    meant = {word: probably_left(word) for word in words}
+    if len(meant) == 2 and None in meant.values() and set(meant.values()) != {None}:
+        known = next(each for each in meant.values() if each is not None)
+        meant = {word: not known if each is None else each for word, each in meant.items()}
+    if len({each for each in meant.values() if each is not None}) < 2:
+        return dict.fromkeys(meant)  # as of words that all mean the same
+    return {word: None if each is None else int(each) for word, each in meant.items()}
 
 
 def canonical_date(text: str, date_format: str = "") -> str:
     """A day in ISO's form, by a form of `strptime`, or as ISO writes a day or time."""
-    day = _day(text, date_format)
+    day = day_of(text, date_format)
     if day.year not in _YEARS:
         raise ValueError(f"is a date outside the years {_YEARS[0]} to {_YEARS[-1]}")
     return day.isoformat()
 
 
-def canonical_end(text: str, date_format: str = "") -> str:
+def canonical_end(text: str, date_format: str = "", missing: Collection[str] = MISSING) -> str:
     """A day in ISO's form; empty if it is none, or in the year 9999."""
-    if text.strip().lower() in MISSING or _day(text, date_format).year == _NEVER:
+    if text.strip().lower() in missing or day_of(text, date_format).year == _NEVER:
         return ""
     return canonical_date(text, date_format)
 
 
-def _day(text: str, date_format: str) -> date:
+def day_of(text: str, date_format: str = "") -> date:
+    """The day that a text in this form says; raises `ValueError`."""
     text = text.strip()
     if not text:
         raise ValueError("is empty; expected a date")
     try:
         day = datetime.strptime(text, date_format) if date_format else datetime.fromisoformat(text)
     except ValueError:
+        if date_format and _ISO_DAY.fullmatch(text):
+            return day_of(text)
         expected = f"one as {date_format}" if date_format else "YYYY-MM-DD"
         raise ValueError(f"is not a date; expected {expected}") from None
     return day.date()

@@ -56,7 +56,9 @@ class LinesApart:
         return ()
 
     def take_back(self) -> None:
-        """Nothing: what is not accepted is not handed on."""
+        """Undo what was added."""
+        self.file.seek(0)
+        self.file.truncate()
 
     def batches(self) -> Iterator[tuple[NDArray[np.int64], list[bytes]]]:
         """The lines that count, and the number that each has among all rows of the file."""

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.core.errors import DataError
 from pipeline.core.schema import Schema, csv_line
-from pipeline.data.csv_reader import BadRow, GoodRows, Table, too_many_bad
+from pipeline.data.csv_reader import BadRow, GoodRows, Table, too_many_bad, with_table
 from pipeline.data.input_files import list_input, open_plain
 from pipeline.data.outcomes import NO_DAY, learned_outcomes
 
@@ -42,23 +42,21 @@ def read_table(
 
     Raises `DataError` where the table as a whole is refused.
     """
-    texts: list[str] = []
-    bad: list[BadRow] = []
-    rows = 0
+
+    def rows_of(table: Table) -> tuple[list[str], list[BadRow], str | None]:
+        blocks = [*table.blocks()]
+        texts = [block.text for block in blocks if isinstance(block, GoodRows)]
+        bad = [block for block in blocks if isinstance(block, BadRow)]
+        if why := too_many_bad(bad, sum(text.count("\n") for text in texts) + len(bad)):
+            raise DataError(why + table.bad_outcomes)
+        return texts, bad, table.warning
+
     try:
-        table = Table(stream, schema, columns)
-        for block in table.blocks():
-            if isinstance(block, GoodRows):
-                rows += block.text.count("\n")
-                texts.append(block.text)
-            else:
-                bad.append(block)
-        if why := too_many_bad(bad, rows + len(bad)):
-            raise DataError(why)
+        texts, bad, warning = with_table(stream, schema, columns, rows_of)
     except DataError as error:
         raise DataError(f"{name} {error}") from None
-    if table.warning:
-        log.warning("%s %s", name, table.warning)
+    if warning:
+        log.warning("%s %s", name, warning)
     for row in bad:
         log.warning("%s: line %d is left out: %s", name, row.line, row.reason)
     return frame_of_text("".join(texts), schema, columns)
@@ -85,7 +83,7 @@ def read_folder(folder: Path, schema: Schema, newest: int = NO_DAY) -> pd.DataFr
         with stream:
             frames.append(read_table(stream, schema, schema.columns, str(path)))
     if not frames:
-        raise DataError(f"{folder}: holds no .csv file")
+        raise DataError(f"{folder}: holds no table, such as a .csv file")
     frame = pd.concat(frames, ignore_index=True)
     if not schema.derives:
         return frame

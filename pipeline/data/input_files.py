@@ -15,19 +15,27 @@ from pipeline.core.errors import DataError
 UNREAD = ""  # instead of the digest of a file that could not be read
 CLOCK_TOLERANCE = 60  # seconds that a time stamp may be ahead of this machine's clock
 
+# of names of tables; what a file holds is told from its content
+ENDINGS = (
+    *(".csv", ".txt", ".tsv", ".csv.gz", ".txt.gz", ".tsv.gz", ".zip", ".parquet"),
+    *(".xlsx", ".xls", ".xlsm", ".xlsb", ".ods"),
+)
+A_FOLDER = 'is a folder: set "subfolders": true in config.json to have its files taken in'
+NO_TABLE = f"is no table by its name: known are {', '.join(ENDINGS)}"
 _BREAKS_LINES = "[\x00-\x1f\x7f-\x9f\u2028\u2029]"
 _LATEST = 2**63 - 1  # the largest integer of SQLite; a broken clock may be ahead of it
 
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A `.csv` file as it was listed."""
+    """A file of a table as it was listed."""
 
     path: Path
     size: int
     mtime_ns: int
     ctime_ns: int  # of the inode: no program can set it
     regular: bool = True  # not a link, pipe or device
+    within: str = ""  # the path of its subfolder, with a slash behind it
 
     @cached_property
     def name(self) -> str:
@@ -35,11 +43,7 @@ class FoundFile:
 
         What is not UTF-8 or a control character is escaped, and so is the backslash.
         """
-        name = self.path.name
-        if name.isascii() and name.isprintable() and "\\" not in name:  # as almost all are
-            return name
-        text = os.fsencode(name).replace(b"\\", rb"\\").decode(errors="backslashreplace")
-        return re.sub(_BREAKS_LINES, lambda found: f"\\u{ord(found[0]):04x}", text)
+        return on_one_line(self.within + self.path.name)
 
 
 @dataclass(frozen=True)
@@ -52,19 +56,61 @@ class PendingFile:
     span: tuple[int, int]  # where its new rows begin and end in finaldata.csv
 
 
-def list_input(folder: Path) -> list[FoundFile]:
-    """The files of a folder whose names end in `.csv`, in order of name; nothing hidden.
+def on_one_line(name: str) -> str:
+    """A name as messages and the ledger have it."""
+    if name.isascii() and name.isprintable() and "\\" not in name:  # as almost all are
+        return name
+    text = os.fsencode(name).replace(b"\\", rb"\\").decode(errors="backslashreplace")
+    return re.sub(_BREAKS_LINES, lambda found: f"\\u{ord(found[0]):04x}", text)
 
+
+def list_input(
+    folder: Path, *, subfolders: bool = False, passed: dict[str, str] | None = None
+) -> list[FoundFile]:
+    """The files of a folder that are tables by their names, in order of name; nothing hidden.
+
+    `passed` gets what else there is, by name, and why it is passed over.
     Raises `DataError` if there is no such folder.
     """
+    found: list[FoundFile] = []
     try:
-        with os.scandir(folder) as entries:
-            found = [_found(entry) for entry in entries if _is_table(entry.name)]
+        _list(folder, "", found, {} if passed is None else passed, subfolders=subfolders)
     except FileNotFoundError:
         raise DataError(f"{folder}: there is no such folder to take client files from") from None
     except NotADirectoryError:
         raise DataError(f"{folder}: is a file; expected a folder of client files") from None
-    return sorted((file for file in found if file), key=lambda file: file.name)
+    return sorted(found, key=lambda file: file.name)
+
+
+def _list(
+    folder: Path, within: str, found: list[FoundFile], passed: dict[str, str], *, subfolders: bool
+) -> None:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:  # gone since it was listed
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                if subfolders:
+                    inner = f"{within}{entry.name}/"
+                    try:
+                        _list(Path(entry.path), inner, found, passed, subfolders=True)
+                    except FileNotFoundError:  # gone since it was listed
+                        continue
+                    except PermissionError:
+                        name = on_one_line(within + entry.name)
+                        passed[name] = "cannot be read: this user has no permission"
+                else:
+                    passed[on_one_line(within + entry.name)] = A_FOLDER
+            elif entry.name.lower().endswith(ENDINGS):
+                regular, ctime_ns = stat.S_ISREG(status.st_mode), min(status.st_ctime_ns, _LATEST)
+                mtime_ns, path = mtime_of(status), Path(entry.path)
+                found.append(FoundFile(path, status.st_size, mtime_ns, ctime_ns, regular, within))
+            else:
+                passed[on_one_line(within + entry.name)] = NO_TABLE
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -76,21 +122,6 @@ def natural(name: str) -> list[tuple[int, str]]:
 def in_order(files: Iterable[FoundFile]) -> list[FoundFile]:
     """Files in the order in which their lines count."""
     return sorted(files, key=lambda file: (file.mtime_ns, natural(file.name)))
-
-
-def _is_table(name: str) -> bool:
-    return not name.startswith(".") and name.lower().endswith(".csv")
-
-
-def _found(entry: os.DirEntry[str]) -> FoundFile | None:
-    try:
-        status = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:  # gone since it was listed
-        return None
-    if stat.S_ISDIR(status.st_mode):
-        return None
-    regular, ctime_ns = stat.S_ISREG(status.st_mode), min(status.st_ctime_ns, _LATEST)
-    return FoundFile(Path(entry.path), status.st_size, mtime_of(status), ctime_ns, regular)
 
 
 def mtime_of(status: os.stat_result) -> int:

@@ -1,19 +1,20 @@
 """Taking in one client file: read, checked, and undone if it is rejected."""
 
+import errno
 import hashlib
 import io
 import logging
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from time import time
 from typing import Any, Protocol
 
 from pipeline.core.errors import DataError
-from pipeline.core.formatting import pluralize
-from pipeline.core.schema import Schema
-from pipeline.data.csv_reader import BadRow, Table, format_names, too_many_bad
+from pipeline.core.formatting import format_columns, pluralize
+from pipeline.core.schema import Schema, probably_left
+from pipeline.data.csv_reader import BadRow, Table, too_many_bad, with_table
 from pipeline.data.input_files import CLOCK_TOLERANCE, UNREAD, FoundFile, mtime_of, plain
 from pipeline.data.progress import Step, no_progress
 
@@ -97,8 +98,11 @@ def take_in(
     step: Step = no_progress,
     *,
     again: bool = False,
+    tell: Callable[[str, str], None] = lambda name, why: log.warning("%s %s", name, why),
 ) -> TakenFile | None:
     """Read one file into the master; None if it has to wait, or brings nothing when read `again`.
+
+    Why it waits, `tell` gets with its name.
 
     It is digested as it is read, so that the ledger has the digest of exactly what went in.
     """
@@ -122,7 +126,7 @@ def take_in(
     if waits or reading.reason:
         master.take_back()
     if waits:
-        log.warning("%s %s: left for the next run", file.name, waits)
+        tell(file.name, f"{waits}: left for the next run")
         return None
     if reading.reason:
         return reading.result(file, sha256, None)
@@ -141,8 +145,21 @@ class ListedFile(io.FileIO):
 
     def __init__(self, file: FoundFile, step: Step) -> None:
         super().__init__(file.path, opener=plain)
-        self._left, self._step, self._sha256 = file.size, step, hashlib.sha256()
+        self._size, self._step = file.size, step
+        self._begin()
+
+    def _begin(self) -> None:
+        self._left, self._sha256 = self._size, hashlib.sha256()
         self.last_byte = b""  # of what was read so far
+
+    def seek(self, place: int, whence: int = 0, /) -> int:
+        """Begin again, digest and all, or say where reading is."""
+        found = super().seek(place, whence)
+        if (place, whence) == (0, 0):
+            self._begin()
+        elif found != self._size - self._left:
+            raise OSError(errno.ESPIPE, "It is read from its beginning")
+        return found
 
     def readinto(self, buffer: Any) -> int:
         """Fill the buffer from the file; 0 at the end."""
@@ -197,46 +214,66 @@ class _Reading:
     reports: bool = False
 
     def read(self, file: FoundFile, stream: io.BufferedReader, master: Sink) -> None:
+        """Hand its rows on; or note why it is rejected."""
         try:
-            table = Table(
+            with_table(
                 stream,
                 self.schema,
                 self.schema.columns,
+                lambda table: self._read(file, table, master),
                 last_day=_last_day(file.mtime_ns),
                 may_report=True,
             )
-            lacking = [name for name in self.schema.carry if name not in table.header]
-            if lacking and not table.reports:
-                log.warning(
-                    "%s lacks the column %s, which travels: it is empty",
-                    *(file.name, format_names(lacking)),
-                )
-            self.reports = table.reports
-            append = master.report if self.reports else master.append
-            if table.extra_columns:
-                log.info("%s: left out columns: %s", file.name, format_names(table.extra_columns))
-            lines: list[bytes] = []
-            size = 0
-            for block in table.blocks():
-                if isinstance(block, BadRow):
-                    self.bad.append(block)
-                    self.bad_at.append(self.rows)
-                    self.rows += 1
-                    continue
-                text = block.text.encode()
-                read = len(lines)
-                lines += text.split(b"\n")[:-1]
-                self.rows += len(lines) - read
-                size += len(text)
-                if len(lines) >= BATCH_ROWS or size >= BATCH_BYTES:
-                    append(lines)
-                    lines, size = [], 0
-            append(lines)
-            self.reason = too_many_bad(self.bad, self.rows)
-            if table.warning and not self.reason:
-                log.warning("%s %s", file.name, table.warning)
         except DataError as error:
             self.reason = str(error)
+
+    def _read(self, file: FoundFile, table: Table, master: Sink) -> None:
+        if self.rows:  # anew
+            master.take_back()
+            self.rows, self.bad, self.bad_at = 0, [], []
+        self.reports = table.reports
+        append = master.report if self.reports else master.append
+        lines: list[bytes] = []
+        size = 0
+        for block in table.blocks():
+            if isinstance(block, BadRow):
+                self.bad.append(block)
+                self.bad_at.append(self.rows)
+                self.rows += 1
+                continue
+            text = block.text.encode()
+            read = len(lines)
+            lines += text.split(b"\n")[:-1]
+            self.rows += len(lines) - read
+            size += len(text)
+            if len(lines) >= BATCH_ROWS or size >= BATCH_BYTES:
+                append(lines)
+                lines, size = [], 0
+        append(lines)
+        if reason := too_many_bad(self.bad, self.rows):
+            self.reason = reason + table.bad_outcomes
+        self._tell(file.name, table)
+
+    def _tell(self, name: str, table: Table) -> None:
+        """Log what is to be known of how a file was read."""
+        carried = [column for column in self.schema.carry if column not in table.header]
+        if carried and not table.reports:
+            log.warning(
+                "%s lacks the column %s, which travels: it is empty",
+                *(name, format_columns(carried)),
+            )
+        if table.lacks_outcome and self.schema.has_outcome and not table.reports:
+            level = (
+                logging.WARNING if any(map(probably_left, table.extra_columns)) else logging.INFO
+            )
+            text = "%s lacks the column %s: no outcome of its rows is known"
+            log.log(level, text, name, self.schema.outcome)
+        if left_out := [column for column in table.extra_columns if column]:
+            log.info("%s: left out columns: %s", name, format_columns(left_out))
+        for note in table.notes:
+            log.info("%s: %s", name, note)
+        if table.warning and not self.reason:
+            log.warning("%s %s", name, table.warning)
 
     def result(self, file: FoundFile, sha256: str, counts: Counts | None) -> TakenFile:
         known = TakenFile(

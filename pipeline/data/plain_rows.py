@@ -4,19 +4,15 @@ Most rows are. The CSV reader, with one check a field, takes ten times as long a
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from pipeline.core.schema import ClientNames, Schema
+from pipeline.core.schema import SHORTEST, ClientNames, Schema
 
 MAX_COLUMNS = 200  # of a table: a pattern of more takes seconds to make
 MAX_CHARACTERS = 10_000  # of a field
 _SPECIAL = r'",\r\n\x00'  # characters that a plain field cannot have
-# no more digits than a double holds, so that its shortest text is the same; no exponent. With `.0`,
-# pandas writes the integers of a column in which some are missing
-_NUMBER = (
-    r"(?:(?:-?[1-9][0-9]{0,17}+|0)(?:\.0)?+"
-    r"|-?(?:[1-9][0-9]{0,8}\.[0-9]{0,5}[1-9]|0\.(?!0000)[0-9]{0,13}[1-9]))?"
-)
+# without an exponent; with `.0`, pandas writes the integers of a column in which some are missing
+_NUMBER = rf"(?:(?:-?[1-9][0-9]{{0,17}}+|0)(?:\.0)?+|{SHORTEST})?"
 # of these centuries; the 29th of February is not among them
 _DAY = (
     r"(?:19|20|21)[0-9]{2}-(?:(?:0[13-9]|1[0-2])-(?:0[1-9]|[12][0-9]|30)"
@@ -32,10 +28,25 @@ _NFC_LETTERS = (
     r"\U0001bca4-\U0001d172\U0001d17b-\U000dffff\U000e1000-\U0010ffff"
 )
 _WORDS = 20  # of a client's name, each of no more than a twentieth of a field's characters
-# names that are not plain: all words for missing, and all in scientific notation (and a few others,
-# for a simple pattern); for `ClientNames.DIGITS` those that it shortens
-_ODD = (r"[nN#?\-][aelnou/AELNOU]{0,3}+", r"[1-9][.eE][0-9eE+]++")
+# names that are not plain: those in scientific notation; for `ClientNames.DIGITS` those that it
+# shortens
+_ODD = (r"[1-9][.eE][0-9eE+]++",)
 _ODD_DIGITS = (r"0[0-9]++(?:\.0+)?", r"[1-9][0-9]*+\.0+", r"0\.0+")
+# what a row of totals has in place of a client
+TOTALS = (
+    *("total", "totals", "grand total", "subtotal", "sub-total", "sub total", "sum", "overall"),
+    *("summe", "gesamt", "gesamtsumme", "insgesamt", "endsumme", "zwischensumme"),
+    *("total général", "total general", "totale", "totaal", "suma", "somma", "soma", "razem"),
+    *("average", "mean", "count", "durchschnitt", "mittelwert", "anzahl", "moyenne"),
+)
+_TOTAL = re.compile(
+    rf"(?:{'|'.join(TOTALS)})(?:\s?[:=(][\d\s.,()]*+|[\w ]*+[:=]\s?[\d.,]++)?", re.IGNORECASE
+)
+
+
+def is_total(text: str) -> bool:
+    """Whether a text is a word for a total, perhaps with a number."""
+    return bool(_TOTAL.fullmatch(text.strip()))
 
 
 class PlainRows:
@@ -112,15 +123,25 @@ class PlainRows:
 def _field(column: str, schema: Schema, longest: int, last_day: str) -> str:
     """A pattern for texts of a column, of up to so many characters, that are canonical."""
     if column in (schema.date, schema.left_on):
-        if schema.date_format:
+        if schema.format.date:
             return "(?!)"
         day = _upto(last_day) + _DAY
         return day if column == schema.date else f"(?:{day})?+"
     if column == schema.outcome:
+        if any(word in ("0", "1") for word, _ in schema.outcomes):  # which may be turned
+            return "(?!)"
         return r"(?:[01](?:\.0)?+)?+"
     if column in schema.numeric:
         return _NUMBER
-    return rf"(?:[^\s{_SPECIAL}][^{_SPECIAL}]{{0,{longest}}}+(?<!\s))?"
+    none = _not_one_of(schema.missing) if column in schema.categorical else ""
+    return rf"(?:{none}[^\s{_SPECIAL}][^{_SPECIAL}]{{0,{longest}}}+(?<!\s))?"
+
+
+def _not_one_of(words: Iterable[str], end: str = "") -> str:
+    """A look ahead for a field that is none of these words, in any case."""
+    words = sorted(filter(None, words))
+    first = "".join(sorted({re.escape(f) for w in words for f in (w[0], w[0].upper())}))
+    return rf"(?!(?=[{first}])(?i:{'|'.join(map(re.escape, words))}){end}[,\r\n])"
 
 
 def _upto(last_day: str) -> str:
@@ -136,5 +157,6 @@ def _client(schema: Schema, letters: str, longest: int) -> str:
     """A pattern for names of clients, made of these letters, that are canonical."""
     odd = _ODD if schema.client_names is ClientNames.EXACT else (*_ODD, *_ODD_DIGITS)
     none = "".join(rf"(?!{names}[,\r\n])" for names in odd)
+    none += _not_one_of(schema.missing) + _not_one_of(TOTALS, r"(?:[\s:=(][^,\r\n]*)?")
     word = f"[{letters}]{{1,{max(1, longest // _WORDS)}}}+"
     return rf"{none}{word}(?: {word}){{0,{_WORDS - 1}}}+"

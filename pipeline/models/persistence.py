@@ -24,6 +24,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 
 from pipeline.core.errors import ModelError
 from pipeline.core.files import utc_now, write_atomic
+from pipeline.core.formatting import told_apart
 from pipeline.core.schema import Schema
 from pipeline.data.features import usual_row
 from pipeline.data.reference import reference_of
@@ -172,9 +173,9 @@ def load_model(path: Path, manifest: ModelManifest, schema: Schema) -> Model:
     if sha256(content).hexdigest() != manifest.sha256:
         raise ModelError(f"{path} is not the model that its manifest describes: train again")
     if manifest.schema.features != schema.features:
+        found, expected = told_apart(manifest.schema.features, schema.features)
         raise ModelError(
-            f"{path} was trained on {', '.join(manifest.schema.features)};"
-            f" config.json names {', '.join(schema.features)}: train again"
+            f"{path} was trained on {found}; config.json names {expected}: train again"
         )
     if changed := set(manifest.schema.numeric) ^ set(schema.numeric):
         raise ModelError(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.core.errors import HistoryError
 from pipeline.core.files import sync_folder, write_atomic
+from pipeline.core.formatting import told_apart
 from pipeline.core.schema import Schema
 from pipeline.storage.database import History
 from pipeline.storage.file_record import file_fault
@@ -130,8 +131,9 @@ def check_columns(path: Path, schema: Schema, on_record: MasterState) -> None:
 def check_form(path: Path, header: str, client_names: str, schema: Schema) -> None:
     """Raise `HistoryError` unless rows have the columns of the schema, and its names."""
     if header != schema.header:
+        found, expected = told_apart(header.split(","), schema.columns)
         raise HistoryError(
-            f"{path} has the columns {header}; config.json says {schema.header}; {REBUILD}"
+            f"{path} has the columns {found}; config.json says {expected}; {REBUILD}"
         )
     if client_names != schema.client_names:
         raise HistoryError(

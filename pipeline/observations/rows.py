@@ -121,6 +121,7 @@ class SampledMaster(Master):
 
         return lines_of(self._read("lines"), Part.none(self.schema))
 
+    @_still_there()
     def _places_of(
         self, contents: Collection[int], among: "NDArray[np.uint64] | None" = None
     ) -> "dict[int, NDArray[np.uint64]]":
@@ -158,6 +159,7 @@ class SampledMaster(Master):
 
         return lists_by_file(files, rows_of)
 
+    @_still_there()
     def of_client(self, client: str) -> "tuple[list[bytes], States]":
         """The lines of a client's rows, and what is known of each: of any client."""
         import pandas as pd

@@ -57,12 +57,15 @@ def risk_points(folder: Path, client: str) -> tuple[RiskPoint, ...]:
     import pandas as pd
 
     note = read_note(folder)
-    if note.folder and not (folder / note.folder).is_dir():  # a run has just replaced it
-        note = read_note(folder)
     bucket = folder / note.folder / f"bucket={bucket_of(client, note.buckets)}"
-    if not (note.folder and bucket.is_dir()):
+    if not note.folder or ((folder / note.folder).is_dir() and not bucket.is_dir()):
         return ()
-    found = pd.read_parquet(bucket, filters=[("client", "=", client)]).sort_values("ranking")
+    try:
+        found = pd.read_parquet(bucket, filters=[("client", "=", client)]).sort_values("ranking")
+    except FileNotFoundError:
+        if read_note(folder) == note:
+            raise
+        return risk_points(folder, client)  # a run has just replaced it
     pairs = zip(found["ranking"].tolist(), found["risk"].tolist(), strict=True)
     return tuple(
         RiskPoint(*note.rankings[number], None if pd.isna(risk) else risk) for number, risk in pairs

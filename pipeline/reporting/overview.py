@@ -76,7 +76,7 @@ def report_content(config: Config, history: History, results: RunResults) -> Rep
 
 def _status(config: Config, history: History | None) -> Status:
     paths = config.input_folder_path, config.prod_deployment_path, config.lock_path
-    return read_status(*paths, history, config.schema)
+    return read_status(*paths, history, config.schema, subfolders=config.subfolders)
 
 
 def page_health(config: Config, current: CurrentRanking, live: LiveModel) -> State:

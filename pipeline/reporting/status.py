@@ -85,9 +85,11 @@ def read_status(
     lock: "Path | DatabaseUrl",
     history: History | None,
     schema: "Schema",
+    *,
+    subfolders: bool = False,
 ) -> Status:
     """The state now; raises `HistoryError` if the history cannot be read."""
-    found = _or_error(lambda: list_input(input_folder))
+    found = _or_error(lambda: list_input(input_folder, subfolders=subfolders))
     release = _or_error(lambda: live_release(production) if live_id(production) else None)
     active = last_active(lock, history)
     if history is None:

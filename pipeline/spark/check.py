@@ -12,7 +12,7 @@ import pandas as pd
 from pipeline.core.config import Config
 from pipeline.spark.session import EngineError, spark_session
 
-PACKAGES = ("numpy", "pandas", "pyarrow", "scikit-learn", "xxhash", "msgspec")
+PACKAGES = ("numpy", "pandas", "pyarrow", "scikit-learn", "xxhash", "msgspec", "python-calamine")
 FOLDERS = ("input_folder_path", "output_folder_path", "output_model_path")
 TASKS = 16  # so many that each executor gets one, as a rule
 

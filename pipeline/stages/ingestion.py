@@ -36,7 +36,7 @@ from pipeline.observations.sightings import SightingsLog
 from pipeline.storage import held_files, ledger
 from pipeline.storage.database import History
 from pipeline.storage.file_record import file_fault
-from pipeline.storage.input_checks import ready_files, warn_if_emptied
+from pipeline.storage.input_checks import list_and_tell, ready_files, tell_once
 from pipeline.storage.ledger import MasterState
 from pipeline.storage.records import record_timing
 
@@ -79,8 +79,7 @@ def ingest(
     ledger says, and `RowsWouldGo` if a rebuild would lose rows and `yes` is false.
     """
     started = perf_counter()
-    found = list_input(config.input_folder_path)
-    warn_if_emptied(history, config.input_folder_path, found)
+    found = list_and_tell(history, config.input_folder_path, subfolders=config.subfolders)
     if config.engine:
         taken, rows = _on_spark(config, history, found, rebuild=rebuild, yes=yes)
     elif rebuild or ledger.rebuilding(history):
@@ -190,7 +189,8 @@ def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withd
             f"{name} is not among the files that were taken in; they are named in"
             f" {config.shown(config.ingestedfiles_path)}"
         )
-    present = any(file.name == name for file in list_input(config.input_folder_path))
+    found = list_input(config.input_folder_path, subfolders=config.subfolders)
+    present = any(file.name == name for file in found)
     if config.engine:
         from pipeline.spark import ingestion as spark
 
@@ -278,12 +278,16 @@ def _take_all(
     taken: list[TakenFile] = []
     number = ledger.last_file(history) + 1
     held = {file.name for file in held_files.held_files(history)}
+    waits: dict[str, str] = {}
 
     def take(files: Sequence[FoundFile], *, again: bool = False) -> None:
         nonlocal number
         with progress("taking in", sum(file.size for file in files if file.regular)) as step:
             for file in in_order(files):
-                if done := take_in(config.schema, file, number, master, step, again=again):
+                done = take_in(
+                    config.schema, file, number, master, step, again=again, tell=waits.__setitem__
+                )
+                if done:
                     log_counts(done, was_held=done.name in held)
                     taken.append(done)
                     number += done.id == number
@@ -293,6 +297,7 @@ def _take_all(
         waiting = master.waiting()
         if again := [file for file in found if file.name in waiting]:
             take(again, again=True)
+    tell_once(history, waits, "waits")
     return taken
 
 

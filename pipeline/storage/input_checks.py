@@ -1,14 +1,17 @@
-"""What is noticed about the input folder: files from the future, and that it has become empty."""
+"""What is noticed about the input folder: what is passed over, files from the future, no files."""
 
 import logging
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.data.input_files import CLOCK_TOLERANCE, UNREAD, FoundFile, digest
+from pipeline.data.input_files import CLOCK_TOLERANCE, UNREAD, FoundFile, digest, list_input
 from pipeline.storage.database import History
 
 log = logging.getLogger(__name__)
+
+MAX_TOLD = 20  # names in the log of a run
 
 
 def ready_files(history: History, files: list[FoundFile]) -> list[FoundFile]:
@@ -39,7 +42,35 @@ def ready_files(history: History, files: list[FoundFile]) -> list[FoundFile]:
     return [file for file in files if file.name not in waiting]
 
 
-def warn_if_emptied(history: History, folder: Path, found: list[FoundFile]) -> None:
+def tell_once(history: History, found: Mapping[str, str], kind: str) -> None:
+    """Say what is the matter with names in the input folder, unless it was said before."""
+    said = dict(history.tuples("SELECT name, what FROM told WHERE kind = ?", kind))
+    if found == said:
+        return
+    new = [name for name in sorted(found) if said.get(name) != found[name]]
+    for name in new[:MAX_TOLD]:
+        log.warning("%s %s", name, found[name])
+    if len(new) > MAX_TOLD:
+        log.warning("and %s more", f"{len(new) - MAX_TOLD:,}")
+    with history.transaction():
+        history.query("DELETE FROM told WHERE kind = ?", kind)
+        rows = [(kind, *each) for each in found.items()]
+        history.many("INSERT INTO told (kind, name, what) VALUES (?, ?, ?)", rows)
+
+
+def list_and_tell(history: History, folder: Path, *, subfolders: bool) -> list[FoundFile]:
+    """The files of the input folder; says once what is passed over, and that it has become empty.
+
+    Raises `DataError` if there is no such folder.
+    """
+    passed: dict[str, str] = {}
+    found = list_input(folder, subfolders=subfolders, passed=passed)
+    tell_once(history, passed, "passed over")
+    _warn_if_emptied(history, folder, found)
+    return found
+
+
+def _warn_if_emptied(history: History, folder: Path, found: list[FoundFile]) -> None:
     """Say once that a folder of which files are on record has none; anew after it had some."""
     ((said,),) = history.tuples("SELECT input_empty FROM master")
     emptied = not found and bool(history.tuples("SELECT 1 FROM files LIMIT 1"))

@@ -275,4 +275,12 @@ MIGRATIONS = (
     ALTER TABLE files ADD COLUMN accepted_at TEXT;
     CREATE INDEX files_held ON files (id) WHERE held IS NOT NULL;
     """,
+    """
+    CREATE TABLE told (           -- what was said once of names in the input folder
+        kind TEXT NOT NULL,       -- 'passed over', 'waits'
+        name TEXT NOT NULL,
+        what TEXT NOT NULL,
+        PRIMARY KEY (kind, name)
+    );
+    """,
 )

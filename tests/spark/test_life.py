@@ -86,11 +86,19 @@ def test_withdrawn_and_rebuilt(worlds: Worlds) -> None:
     both(worlds, "ingestion", "--rebuild", "--yes")
     left = gone_clients(worlds[1])
     assert {"client0975", "client0976"} <= left
+    for world in worlds:
+        (world.root / "sourcedata/r.csv").unlink()
     both(worlds, "ingestion", "--withdraw", "r.csv", "--yes")
     assert gone_clients(worlds[1]) == left - {"client0975"}
     both(worlds, "ingestion", "--rebuild", "--yes")
-    for name in ("a.csv", "c.csv", "d.csv", "e.csv", "late.csv"):
+    for name in ("a.csv", "c.csv", "d.csv", "late.csv"):
+        for world in worlds:
+            (world.root / "sourcedata" / name).unlink()
         both(worlds, "ingestion", "--withdraw", name, "--yes")
+    for world in worlds:  # and nothing is left
+        (world.root / "sourcedata/e.csv").unlink()
+        assert ": 0 rows" in world.run("ingestion", "--withdraw", "e.csv", "--yes").out
+        assert world.run("fullprocess").code == 0
 
 
 def test_a_broken_feed_is_held_back_accepted_and_answered_for(

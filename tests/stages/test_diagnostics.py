@@ -18,8 +18,18 @@ from pipeline.registry.releases import live_release
 from pipeline.stages.diagnostics import execution_time, outdated_packages
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
-REQUIRED = ["pandas", "numpy", "xxhash", "tqdm", "scikit-learn", "scipy", "threadpoolctl"]
-REQUIRED += ["flask", "jinja2", "msgspec", "prometheus_client", "requests", "matplotlib"]
+REQUIRED = ["pandas", "numpy", "xxhash", "tqdm", "scikit-learn"]
+REQUIRED += [
+    "python-calamine",
+    "scipy",
+    "threadpoolctl",
+    "flask",
+    "jinja2",
+    "msgspec",
+    "prometheus_client",
+    "requests",
+    "matplotlib",
+]
 REQUIRED += ["seaborn", "fpdf2", "pytest", "gunicorn"]
 
 
@@ -110,7 +120,7 @@ def test_an_empty_category_is_missing(sandbox: Sandbox) -> None:
     sandbox.write("sourcedata/a.csv", ["1,north,0", "2,,1", "3, ,0", "4,NA,1"], "id,place,left")
     assert sandbox.run("ingestion").code == 0
 
-    assert missing_data(sandbox.config) == {"id": 0.0, "place": 50.0, "left": 0.0}
+    assert missing_data(sandbox.config) == {"id": 0.0, "place": 75.0, "left": 0.0}
     assert dataframe_summary(sandbox.config).empty
 
 

@@ -264,6 +264,6 @@ def test_columns_that_become_others_take_no_rows_away_unasked(listed: Sandbox) -
 
 
 def test_a_file_whose_features_are_written_otherwise_has_no_outcomes_alone(dated: Sandbox) -> None:
-    put(dated, "a.csv", "corporation,day,Activity,exited,until,manager\na,2026-01-01,1,1,,\n", 1)
+    put(dated, "a.csv", "corporation,day,Act-ivity,exited,until,manager\na,2026-01-01,1,1,,\n", 1)
     result = dated.run("ingestion")
     assert (result.code, "a.csv: rejected: it lacks the column activity" in result.out) == (1, True)

@@ -67,7 +67,7 @@ def test_all_scores_are_recorded_with_the_model(trained: Sandbox) -> None:
 
 def test_every_csv_of_the_test_folder_counts(trained: Sandbox) -> None:
     trained.write("testdata/more.csv", client_rows(95_000, 30, noise=NOISE))
-    trained.write("testdata/notes.txt", "no table")
+    trained.write("testdata/notes.md", "no table")
     trained.write("testdata/.hidden.csv", "no table")
     assert " on 90 rows\n" in trained.run("scoring").out
 
@@ -108,7 +108,7 @@ def test_before_training_there_is_nothing_to_score(source: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (None, ": holds no .csv file"),
+        (None, ": holds no table, such as a .csv file"),
         ("", "/testdata.csv is empty; expected a header line and rows"),
         ([], "/testdata.csv has a header and no rows below it"),
     ],

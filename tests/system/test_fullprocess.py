@@ -40,8 +40,8 @@ TOO_FEW_TO_LEARN = client_rows(300, 60, flipped=True)
 BATCHES = {"stable": STABLE, "drifted": DRIFTED, "too few to learn": TOO_FEW_TO_LEARN}
 REJECTED = "corporation,lastmonth_activity\nAcme,1\n"
 WHY_REJECTED = (
-    "rejected: it lacks the column lastyear_activity, number_of_employees, exited;"
-    " it has corporation, lastmonth_activity"
+    "rejected: it lacks the column lastyear_activity, number_of_employees;"
+    " it has corporation, lastmonth_activity; python ingestion.py --check FILE proposes a schema"
 )
 BAD_ROW = "Bad Ltd,many,300,50,0"
 
@@ -340,13 +340,17 @@ def test_an_empty_input_folder_is_nothing_new(sandbox: Sandbox) -> None:
 
 def test_stray_files_are_never_new(settled: Sandbox) -> None:
     settled.write("sourcedata/.hidden.csv", STABLE)
-    settled.write("sourcedata/notes.txt", "to whom it may concern\n")
+    settled.write("sourcedata/notes.md", "to whom it may concern\n")
     settled.write("sourcedata/c.csv.part", STABLE)
     settled.write("sourcedata/x.csv/inside.csv", STABLE)
 
     result = settled.run("fullprocess")
 
-    assert (result.code, result.out, result.err) == (0, NOTHING_NEW, "")
+    assert (result.code, result.out) == (0, NOTHING_NEW)
+    told = [line.partition("input_checks: ")[2].split(" is ")[0] for line in result.err.split("\n")]
+    assert told == ["c.csv.part", "notes.md", "x.csv", ""]
+    again = settled.run("fullprocess")
+    assert (again.code, again.out, again.err) == (0, NOTHING_NEW, "")
 
 
 def test_a_touched_file_with_the_same_content_is_not_new(settled: Sandbox) -> None:
@@ -1064,6 +1068,7 @@ FORMER_HISTORY = """
     ALTER TABLE master DROP COLUMN last_file;
     ALTER TABLE master DROP COLUMN buckets;
     DROP TABLE client_risk;
+    DROP TABLE told;
     DROP TABLE ranked_clients;
     DROP TABLE rankings;
     DROP TABLE score_drift;

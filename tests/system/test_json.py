@@ -63,8 +63,8 @@ SERVERS = {"app", "wsgi"}  # which have no result
 
 REJECTED = "corporation,lastmonth_activity\nAcme,1\n"
 WHY_REJECTED = (
-    "lacks the column lastyear_activity, number_of_employees, exited;"
-    " it has corporation, lastmonth_activity"
+    "lacks the column lastyear_activity, number_of_employees;"
+    " it has corporation, lastmonth_activity; python ingestion.py --check FILE proposes a schema"
 )
 
 

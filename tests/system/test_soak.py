@@ -43,7 +43,7 @@ ODD_NAMES = [
     "-Minus Ltd",
     "Ünïcode & Søn",
     "'=a",
-    "<NA>",
+    "<N&A>",
 ]
 
 Rows = list[list[str]]
@@ -115,9 +115,9 @@ class Person:
             lambda: frame.to_csv(index=False, header=False).encode(),
             lambda: frame.drop(columns="number_of_employees").to_csv(index=False).encode(),
             lambda: frame.to_csv(index=False).encode("utf-16") + b"\n",
-            lambda: gzip.compress(good, mtime=0) + b"\n",
+            lambda: gzip.compress(good, mtime=0)[:-6] + b"\n",
             lambda: frame.head(0).to_csv(index=False).encode(),
-            lambda: good + b'client,1,2,3,"0\n',
+            lambda: good + "Köln,1,2,3,0\n".encode() + b"K\xf6ln,1,2,3,0\n",
             lambda: good.replace(b"\n", b"\n\0", 1),
             lambda: b"\n",
         ]

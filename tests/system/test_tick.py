@@ -78,8 +78,9 @@ def unchanged(settled: Sandbox) -> Sandbox:
     settled.write("sourcedata/with \\ and \n in it, ü.csv", "no table\n")
     assert settled.run("fullprocess").code == 1
     settled.write("sourcedata/.hidden.csv", "x")
-    settled.write("sourcedata/notes.txt", "x")
+    settled.write("sourcedata/notes.md", "x")
     settled.write("sourcedata/folder.csv/inside.csv", "x")
+    assert settled.run("fullprocess").code == 0  # which says what it passes over
     return settled
 
 
@@ -94,6 +95,19 @@ def test_it_imports_the_standard_library_and_this_project_only(
     assert "pipeline.data.input_files" in ours
     theirs = {name.partition(".")[0] for name in seen.imported.keys() - ours}
     assert theirs - sys.stdlib_module_names == set()
+
+
+def test_it_asks_no_database_before_its_time(settled: Sandbox) -> None:
+    place, select = "postgresql://u@127.0.0.1:1/d", "SELECT 1"
+    fresh = {"name": "a", "url": place, "select": select, "every_hours": 24}  # as a.csv is
+    settled.configure(queries=[fresh])
+
+    seen = watched(settled)
+
+    assert seen.out == "nothing new in sourcedata\n"
+    assert "pipeline.data.queries" in seen.imported
+    theirs = {name.partition(".")[0] for name in seen.imported} - sys.stdlib_module_names
+    assert theirs == {"pipeline"}
 
 
 def test_it_lists_the_input_folder_once_and_opens_no_client_file(unchanged: Sandbox) -> None:

@@ -9,6 +9,7 @@ from pipeline.core.config import OPTIONAL_KEYS, PRACTICE_KEYS, Config, RiskBands
 from pipeline.core.engine import Engine
 from pipeline.core.errors import ConfigError
 from pipeline.core.policy import Policy, Worth
+from pipeline.core.queries import Query
 from pipeline.core.schema import DEFAULT_LABELS, DEFAULT_SCHEMA, ClientNames, Schema
 from pipeline.ranking.ranking_file import COLUMNS, LOSS_COLUMNS
 
@@ -309,7 +310,7 @@ def test_the_columns_of_time_and_what_travels_are_part_of_the_schema(tmp_path: P
     assert found.columns == ("id", "as of", "age", "plan", "has_left", "until", "who", "mail")
     assert found.report_columns == ("id", "as of", "has_left", "until")
     assert found.optional == ("has_left", "who", "mail")
-    assert (found.date_format, found.horizon_days) == ("%d.%m.%Y", 30)
+    assert (found.format.date, found.horizon_days) == ("%d.%m.%Y", 30)
     assert (found.snapshots, found.absent_left, found.derives) == (True, True, True)
 
 
@@ -518,6 +519,15 @@ def test_practice_may_not_touch_production(
     assert result == [f'"practice.{key}" is the same as "{key}": it would touch production']
 
 
+def test_where_practice_would_go_matters_to_who_practises_only(tmp_path: Path) -> None:
+    path = written(tmp_path, input_folder_path="practicedata", output_model_path="practicemodels")
+
+    assert load_config(path).output_model_path == tmp_path / "practicemodels"
+    assert problems_of(path, practice=True) == [
+        '"practice.output_model_path" is the same as "output_model_path": it would touch production'
+    ]
+
+
 @pytest.mark.parametrize("key", ["output_folder_path", "output_model_path", "prod_deployment_path"])
 @pytest.mark.parametrize("source", ["input_folder_path", "test_data_path"])
 def test_what_is_made_may_not_lie_where_input_is_read(
@@ -554,3 +564,49 @@ def test_practice_may_not_write_into_any_folder_of_production(
     tmp_path: Path, key: str, place: str
 ) -> None:
     assert problems_of(written(tmp_path, practice={key: place}))
+
+
+# --- queries ---
+
+QUERY = {"name": "crm", "url": "sqlite:///crm.db", "select": "SELECT 1", "every_hours": 24}
+
+
+def test_queries_are_read_and_practice_has_none(tmp_path: Path) -> None:
+    other = {
+        **QUERY,
+        "name": "b-2",
+        "select": " with x as (select 1)\nselect * from x ",
+        "seconds": 9,
+    }
+    path = written(tmp_path, queries=[QUERY, other])
+    assert load_config(path).queries == (
+        Query("crm", "sqlite:///crm.db", "SELECT 1", 24, 300),
+        Query("b-2", "sqlite:///crm.db", "with x as (select 1)\nselect * from x", 24, 9),
+    )
+    assert load_config(path, practice=True).queries == ()
+
+
+@pytest.mark.parametrize("wrong", [QUERY, "postgresql://u:secret@h/d", [QUERY, "secret"], None])
+def test_queries_are_a_list_of_objects(wrong: Any, tmp_path: Path) -> None:
+    assert problems_of(written(tmp_path, queries=wrong)) == [
+        '"queries" must be a list of objects in braces'
+    ]
+
+
+def test_all_that_is_wrong_with_queries_is_told_and_no_url(tmp_path: Path) -> None:
+    wrong = {"name": "a.csv", "uri": "x://u:secret@h", "select": "DELETE FROM t", "every_hours": 0}
+    again = {**QUERY, "name": "CRM", "url": ["secret"], "seconds": 0}
+    assert problems_of(written(tmp_path, queries=[QUERY, wrong, again, {"every_hours": "1"}])) == [
+        '"queries[1].uri" is not a known key; did you mean "url"?',
+        '"queries[1].url" is missing',
+        '"queries[1].name" must be of letters, digits, - and _: the file is NAME.csv',
+        '"queries[1].select" must be one statement that begins with SELECT or WITH',
+        '"queries[1].every_hours" must be a number of hours above 0, not 0',
+        '"queries[2].url" must be a text in quotes',
+        '"queries[2].name" is "CRM" a second time: each makes a file of its own',
+        '"queries[2].seconds" must be a number of seconds, at most 86,400, not 0',
+        '"queries[3].name" is missing',
+        '"queries[3].url" is missing',
+        '"queries[3].select" is missing',
+        '"queries[3].every_hours" must be a number of hours above 0, not "1"',
+    ]

@@ -122,7 +122,7 @@ def test_what_is_no_table_is_refused_by_name() -> None:
 def test_a_folder_is_read_file_by_file_in_order_of_name(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text(f"{HEADER}\nthree,1,2,3,0\none,1,2,3,0\n")
     (tmp_path / "a.csv").write_text(f"{HEADER}\none,1,2,3,0\ntwo,1,2,3,0\n")
-    (tmp_path / "notes.txt").write_text("no table")
+    (tmp_path / "notes.md").write_text("no table")
     (tmp_path / ".hidden.csv").write_text("no table")
     frame = read_folder(tmp_path, DEFAULT_SCHEMA)
     assert frame["corporation"].tolist() == ["one", "two", "three", "one"]
@@ -132,7 +132,7 @@ def test_a_folder_is_read_file_by_file_in_order_of_name(tmp_path: Path) -> None:
 def test_a_folder_without_tables_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_folder(tmp_path, DEFAULT_SCHEMA)
-    assert str(caught.value) == f"{tmp_path}: holds no .csv file"
+    assert str(caught.value) == f"{tmp_path}: holds no table, such as a .csv file"
 
 
 @pytest.mark.parametrize("text", ["corporation,x\na,1\n", f'{HEADER}\n"a"b,1,2,3,0\n'])

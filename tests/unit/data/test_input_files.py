@@ -30,9 +30,24 @@ def test_a_found_file_has_its_size_and_time(folder: Path) -> None:
 def test_stray_things_are_not_found(folder: Path) -> None:
     (folder / "x.csv").mkdir()
     (folder / "x.csv/inner.csv").write_text("x")
-    for name in (".hidden.csv", ".~lock.a.csv#", "notes.txt", "a.csv.part", "a.csv~", "csv"):
+    for name in (".hidden.csv", ".~lock.a.csv#", "notes.md", "a.csv.part", "a.csv~", "csv"):
         (folder / name).write_text("x")
     assert input_files.list_input(folder) == []
+
+
+def test_files_in_folders_are_named_by_their_path(folder: Path) -> None:
+    (folder / "2026/ä\n").mkdir(parents=True)
+    (folder / "2026/.hidden").mkdir()
+    for name in ("b.csv", "2026/a.xlsx", "2026/ä\n/a.csv", "2026/.hidden/a.csv", "2026/x.pdf"):
+        (folder / name).write_text("x")
+    passed: dict[str, str] = {}
+    found = input_files.list_input(folder, subfolders=True, passed=passed)
+    assert [file.name for file in found] == ["2026/a.xlsx", r"2026/ä\u000a/a.csv", "b.csv"]
+    assert found[0].path == folder / "2026/a.xlsx"
+    assert passed == {"2026/x.pdf": input_files.NO_TABLE}
+    passed.clear()
+    assert len(input_files.list_input(folder, passed=passed)) == 1
+    assert passed == {"2026": input_files.A_FOLDER}
 
 
 def test_links_and_pipes_are_found_as_what_they_are(folder: Path) -> None:

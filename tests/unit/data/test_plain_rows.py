@@ -10,7 +10,7 @@ from tables import RowTable
 
 from pipeline.core.errors import DataError
 from pipeline.core.schema import DEFAULT_SCHEMA, ClientNames, Schema, canonical_client
-from pipeline.data.csv_reader import MAX_ROW, GoodRows
+from pipeline.data.csv_reader import MAX_ROW, GoodRows, OddNumbersError
 from pipeline.data.plain_rows import PlainRows
 
 
@@ -81,12 +81,14 @@ def read_by(
 ) -> list[object] | str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.data.plain_rows.MAX_COLUMNS", max_columns)
-        patch.setattr("pipeline.data.csv_reader.BLOCK", 40)
+        patch.setattr("pipeline.data.text_lines.BLOCK", 40)
         try:
             table = RowTable(stream(text), schema, columns, last_day=last_day)
             return [*table, table.warning]
         except DataError as error:
             return str(error)
+        except OddNumbersError:
+            return "odd numbers"
 
 
 @settings(max_examples=120, deadline=None)

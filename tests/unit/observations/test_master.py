@@ -133,7 +133,8 @@ def test_a_master_with_other_columns_is_not_read(history: History, path: Path) -
     with pytest.raises(HistoryError) as caught:
         open_master(path, Schema("id", "left", ("age",)), history)
     assert str(caught.value) == (
-        f"{path} has the columns {HEADER}; config.json says id,age,left; {REBUILD}"
+        f"{path} has the columns {HEADER.replace(',', ', ')}; config.json says id, age, left;"
+        f" {REBUILD}"
     )
 
 

@@ -80,7 +80,6 @@ def test_names_of_all_kinds_come_through_the_file(sandbox: Sandbox) -> None:
         "Müller & Söhne",
         'The "Best", Inc.',
         "007",
-        "<NA>",
         "株式会社",
         "a;b",
         "1e5",

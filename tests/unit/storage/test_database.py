@@ -32,6 +32,7 @@ def test_opening_makes_the_folder_and_all_tables(tmp_path: Path) -> None:
         "scores",
         "sqlite_sequence",
         "timings",
+        "told",
         "waiting_files",
     ]
     assert version == [(len(MIGRATIONS),)]

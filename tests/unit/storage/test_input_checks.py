@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.data.input_files import list_input
 from pipeline.storage.database import History
-from pipeline.storage.input_checks import ready_files
+from pipeline.storage.input_checks import MAX_TOLD, list_and_tell, ready_files, tell_once
 
 
 def ready(history: History, folder: Path) -> list[str]:
@@ -16,6 +16,38 @@ def ready(history: History, folder: Path) -> list[str]:
 def put(path: Path, text: str, seconds_ahead: float) -> None:
     path.write_text(text)
     os.utime(path, (0, time.time() + seconds_ahead))
+
+
+def test_what_is_passed_over_is_said_once_and_anew_after_it_was_gone(
+    history: History, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def told() -> list[str]:
+        caplog.clear()
+        list_and_tell(history, folder, subfolders=False)
+        return [message.split(" ")[0] for message in caplog.messages]
+
+    folder = tmp_path / "in"
+    (folder / "folder").mkdir(parents=True)
+    (folder / "x.pdf").touch()
+    assert (told(), told()) == (["folder", "x.pdf"], [])
+    (folder / "x.pdf").unlink()
+    (folder / "y.pdf").touch()
+    assert (told(), told()) == (["y.pdf"], [])
+    (folder / "x.pdf").touch()
+    assert told() == ["x.pdf"]
+
+
+def test_kinds_do_not_mix_and_of_many_names_some_are_said(
+    history: History, caplog: pytest.LogCaptureFixture
+) -> None:
+    tell_once(history, {"a.csv": "waits"}, "waits")
+    names = ["a.csv", *(f"{i:02}.pdf" for i in range(MAX_TOLD + 2))]
+    tell_once(history, dict.fromkeys(names, "is no table"), "passed over")
+    assert len(caplog.messages) == 1 + MAX_TOLD + 1
+    assert caplog.messages[-1] == "and 3 more"
+    caplog.clear()
+    tell_once(history, {"a.csv": "waits"}, "waits")
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(("ahead", "names"), [(-60, ["a.csv"]), (30, ["a.csv"]), (90, [])])

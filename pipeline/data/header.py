@@ -1,0 +1,190 @@
+"""The header of a table: the first line that has the schema's columns, whatever separates them."""
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from unicodedata import normalize
+
+from pipeline.core.errors import DataError
+from pipeline.core.formatting import format_columns, told_apart, truncate
+from pipeline.core.schema import Schema
+from pipeline.data.text_lines import Lines
+
+DELIMITERS = ",;\t|"
+MAX_ABOVE = 50  # lines of titles
+_MAX_LINES = 100  # of a header, if names have line breaks
+_LETTERS = re.compile(r"[\W_]+")  # what is none: names are compared without
+_SPACES = re.compile(r"[\s_]+")
+_NOTHING = f'{DELIMITERS}" \r\n'  # what a line of empty fields has
+_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+CHECK = "python ingestion.py --check FILE proposes a schema"
+
+
+@dataclass(frozen=True)
+class Header:
+    """Names of columns, as the schema writes them where it has them, and how they were found."""
+
+    names: list[str]
+    written: list[str]  # as the file has them
+    delimiter: str
+    line: int
+    above: tuple[str, ...] = ()  # the lines before it
+    reports: bool = False  # whether the file has outcomes alone
+
+    @property
+    def note(self) -> str:
+        """What is not usual about it, in words; empty if nothing is."""
+        parts = []
+        if self.delimiter != ",":
+            parts.append(f"separated by {self.delimiter!r}")
+        if self.line > 1:
+            parts.append(f"the header is line {self.line}")
+        pairs = zip(self.written, self.names, strict=True)
+        if others := [f"{old} is {new}" for old, new in pairs if old != new]:
+            parts.append(f"columns: {format_columns(others)}")
+        return "; ".join(parts)
+
+
+def name_key(name: str) -> str:
+    """What names of columns are compared by: not case, spaces or underscores, forms of Unicode."""
+    return _SPACES.sub(" ", normalize("NFKC", normalize("NFKC", name).casefold())).strip()
+
+
+def find_header(
+    lines: Lines,
+    schema: Schema,
+    columns: Sequence[str],
+    *,
+    may_report: bool = False,
+    quote_values: bool = True,
+) -> Header:
+    """Take the lines up to the header, and it; raises `DataError` where there is none.
+
+    Columns that the schema does not need may be missing.
+    """
+    given = schema.format.delimiter
+    above: list[str] = []
+    needed = [column for column in columns if column not in schema.optional]
+    best: tuple[int, Header] | None = None
+    while len(above) < MAX_ABOVE and (line := lines.line()):
+        above.append(line)
+        if len(above) == 1 and (match := _SEPARATOR.fullmatch(line.strip())):
+            given = given or match[1]
+            continue
+        if not line.strip(_NOTHING):
+            continue
+        for text in _with_next(line, lines):
+            for delimiter in given or DELIMITERS:
+                found = _header(text, delimiter, above, schema)
+                have = sum(column in found.names for column in needed)
+                if may_report and have < len(needed) and _is_report(found.names, schema):
+                    return _checked_once(replace(found, reports=True), schema.report_columns)
+                if have == len(needed):
+                    _check_outcome(found, schema, columns)
+                    return _checked_once(found, columns)
+                if any(found.names) and (best is None or have > best[0]):
+                    best = have, found
+    if best is None:
+        raise DataError("is empty; expected a header line and rows")
+    raise _no_header(*best, needed, quote_values=quote_values)
+
+
+def _with_next(line: str, lines: Lines) -> Iterator[str]:
+    """A line, and, where a quote does not close in it, that with the next ones up to where it does.
+
+    These are put back for whoever asks for more.
+    """
+    yield line
+    more: list[str] = []
+    while ("".join([line, *more]).count('"') % 2) and len(more) < _MAX_LINES:
+        if not (following := lines.line()):
+            break
+        more.append(following)
+    if more:
+        yield "".join([line, *more])
+        lines.put_back("".join(more), len(more))
+
+
+def _header(text: str, delimiter: str, lines: Sequence[str], schema: Schema) -> Header:
+    """The header that a text would be: columns have the names of the schema that are alike."""
+    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
+    try:
+        written = [name.strip() for name in next(reader, [])]
+    except csv.Error:  # a field beyond the limit of the reader
+        written = [truncate(text, MAX_ABOVE)]
+    exact = {*written}
+    known: dict[str, list[str]] = {}
+    for column in schema.columns:
+        known.setdefault(name_key(column), []).append(column)
+    names = []
+    for name in written:
+        alike = known.get(name_key(name), [])
+        taken = name in schema.columns or len(alike) != 1 or alike[0] in exact
+        names.append(name if taken else alike[0])
+    return Header(names, written, delimiter, len(lines), tuple(lines[:-1]))
+
+
+def _is_report(header: Sequence[str], schema: Schema) -> bool:
+    """Whether a file with this header has outcomes alone: a client, what became of it, no more."""
+    names = {*header}
+    outcomes = {*schema.report_columns} - {schema.client, schema.date}
+    # a feature that is written otherwise makes it a client file that lacks a column
+    spelt = {_LETTERS.sub("", name).casefold() for name in names}
+    features = {_LETTERS.sub("", name).casefold() for name in schema.features}
+    others = names - {*schema.report_columns}  # as many as a client file has make it one
+    return (
+        schema.client in names
+        and bool(outcomes & names)
+        and not features & spelt
+        and len(others) < max(2, len(schema.features))
+    )
+
+
+def _check_outcome(header: Header, schema: Schema, columns: Sequence[str]) -> None:
+    """Raise `DataError` where the outcome is missing and another name is hardly another."""
+    if schema.outcome not in columns or schema.outcome in header.names:
+        return
+    others = {name_key(name): name for name in header.names if name not in schema.columns}
+    outcome = name_key(schema.outcome)
+    near = [*get_close_matches(outcome, others, n=1, cutoff=0.8)]
+    near += [name for name in others if outcome in name or (len(name) > 3 and name in outcome)]
+    if near:
+        expected, found = told_apart([schema.outcome], [others[near[0]]])
+        raise DataError(
+            f"lacks the column {expected} and has {found}: if that is the outcome, name it so"
+        )
+
+
+def _checked_once(header: Header, columns: Sequence[str]) -> Header:
+    if twice := [column for column in columns if header.names.count(column) > 1]:
+        written = [
+            old
+            for old, new in zip(header.written, header.names, strict=True)
+            if new in twice and old != new
+        ]
+        also = f", also written {format_columns(written)}" if written else ""
+        raise DataError(f"has the column {', '.join(twice)} more than once{also}")
+    return header
+
+
+def _no_header(
+    have: int, header: Header, needed: Sequence[str], *, quote_values: bool
+) -> DataError:
+    """What is wrong with what comes nearest to a header."""
+    missing = [column for column in needed if column not in header.names]
+    if not have:  # the first line may be a client's row
+        helps = CHECK
+        first = header.names[0]
+        others = len(header.names) == 1 and not any(mark in first for mark in DELIMITERS)
+        if others and all(name in first for name in needed):
+            helps = (
+                "its columns are there: say what separates them with"
+                ' "format": {"delimiter": "…"} in config.json'
+            )
+        found = f"; found {format_columns(header.names)}; {helps}" if quote_values else ""
+        return DataError(f"has no header line: expected {', '.join(needed)}{found}")
+    expected, found = told_apart(missing, header.names)
+    helps = f"; {CHECK}" if quote_values else ""
+    return DataError(f"lacks the column {expected}; it has {found}{helps}")

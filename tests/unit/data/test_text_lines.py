@@ -1,0 +1,133 @@
+"""The lines of a text, in any encoding."""
+
+import io
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.core.errors import DataError
+from pipeline.data import text_lines as module
+from pipeline.data.text_lines import Lines
+
+NEVER, SMALL = re.compile(r"(?!)"), re.compile(r"(?:[a-z]*+\n)*+")
+
+
+def lines_of(content: bytes) -> Lines:
+    return Lines(io.BufferedReader(io.BytesIO(content)))
+
+
+def all_lines(content: bytes, pattern: re.Pattern[str] = NEVER) -> list[str]:
+    text, found = lines_of(content), []
+    while True:
+        run = text.run(pattern, pattern)
+        found += re.findall(r"[^\n]*\n", run)
+        if not (line := text.line()):
+            assert text.taken == len(found)
+            return found
+        found.append(line)
+
+
+@pytest.fixture(params=[1, 2, 3, 7, 1 << 20])
+def _any_block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK", request.param)
+
+
+@pytest.mark.usefixtures("_any_block")
+@pytest.mark.parametrize("pattern", [NEVER, SMALL])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "a", "a\n", "a\nb", "\n\n", "a\r\nb\r\n", "a\rb\r", "a\r\n\rb\n\r\n", "\r"),
+        *("größe\n🙂\n", "a\x85b\u2028c\n", "a\n\nB\nc\n" * 5),
+    ],
+)
+def test_a_text_is_taken_as_python_reads_it(text: str, pattern: re.Pattern[str]) -> None:
+    assert all_lines(text.encode(), pattern) == list(io.StringIO(text, newline=""))
+    assert all_lines(b"\xef\xbb\xbf" + text.encode(), pattern) == all_lines(text.encode(), NEVER)
+
+
+@given(st.text(alphabet="ab\r\n\x85é🙂", max_size=30), st.integers(1, 5))
+def test_any_text_is_taken_as_python_reads_it(text: str, block: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "BLOCK", block)
+        for pattern in (NEVER, SMALL):
+            assert all_lines(text.encode(), pattern) == list(io.StringIO(text, newline=""))
+
+
+@pytest.mark.usefixtures("_any_block")
+@pytest.mark.parametrize(
+    ("content", "whole", "byte", "line"),
+    [
+        (b"\xef\xbb\xbfabc\n\x80", 1, "80", 2),
+        ("é\n".encode() * 9 + b"\xc3(\n", 9, "c3", 10),
+    ],
+)
+def test_the_first_wrong_byte_is_reported_after_the_lines_before_it(
+    content: bytes, whole: int, byte: str, line: int
+) -> None:
+    text = lines_of(content)
+    for _ in range(whole):
+        assert text.line().endswith("\n")
+    with pytest.raises(DataError) as caught:
+        text.line()
+    assert str(caught.value).startswith(f"is not UTF-8: byte 0x{byte} in line {line};")
+
+
+@pytest.mark.usefixtures("_any_block")
+@pytest.mark.parametrize(
+    ("content", "text", "line"),
+    [
+        (b"\xff", "\xff", 1),
+        (b"abc\ndef\nx\xe9y\n", "abc\ndef\nx\xe9y\n", 3),
+        (b"a\r\n\x80\r\n\xe9", "a\r\n\u20ac\r\n\xe9", 2),
+        (b"Nescaf\xe9\xae\nCaf\xe9\x92s\n", "Nescaf\xe9\xae\nCaf\xe9\u2019s\n", 1),
+    ],
+)
+def test_what_is_ascii_up_to_the_first_other_byte_is_windows_1252(
+    content: bytes, text: str, line: int
+) -> None:
+    lines = lines_of(content)
+    found = []
+    while each := lines.line():
+        found.append(each)
+    assert "".join(found) == text
+    assert lines.note == f"read as Windows-1252, for it is not UTF-8 in line {line}"
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "text"),
+    [
+        (b"\xef\xbb\xbfa\xc3\xa9", "latin-1", "a\xe9"),
+        (b"\xff\xfea\0", "utf-8", "a"),
+        (b"a\0\xe9\0", "utf-16", "a\xe9"),
+        (b"\xa4", "iso8859-15", "\u20ac"),
+    ],
+)
+def test_a_mark_says_more_than_the_config(content: bytes, encoding: str, text: str) -> None:
+    assert Lines(io.BufferedReader(io.BytesIO(content)), encoding).line() == text
+
+
+def test_lines_are_taken_in_batches_and_put_back() -> None:
+    text = lines_of(b"a\r\nbc\r\nd\r\ne")
+    assert (text.batch(6), text.taken) == ("a\n", 1)
+    text.put_back("a\n", 1)
+    assert (text.batch(99), text.taken) == ("a\nbc\nd\n", 3)
+    assert (text.batch(99), text.line(), text.line()) == ("", "e", "")
+
+
+def test_a_run_ends_where_the_pattern_does() -> None:
+    text = lines_of(b"a\nb\nC\nd\n")
+    assert text.run(SMALL, SMALL) == "a\nb\n"
+    assert text.run(SMALL, SMALL) == ""
+    assert (text.line(), text.taken) == ("C\n", 3)
+    assert (text.run(SMALL, SMALL), text.taken) == ("d\n", 4)
+    assert text.run(SMALL, SMALL) == text.line() == ""
+
+
+def test_a_line_without_end_is_given_up() -> None:
+    with pytest.raises(
+        DataError, match=r"^has a row of more than 1,000,000 characters, which begins"
+    ):
+        lines_of(b"x" * 5_000_000).line()
