@@ -51,7 +51,12 @@ def ranking_table(
 
 def write_ranking(path: Path, ranking: pd.DataFrame) -> None:
     """Write a ranking as canonical CSV."""
-    write_atomic(path, "\n".join(ranking_lines(ranking)) + "\n")
+    write_atomic(path, ranking_text(ranking))
+
+
+def ranking_text(ranking: pd.DataFrame) -> str:
+    """A ranking, or a part of one, as the text of its file."""
+    return "\n".join(ranking_lines(ranking)) + "\n"
 
 
 def ranking_lines(ranking: pd.DataFrame) -> Iterator[str]:
@@ -134,11 +139,6 @@ def with_values(ranking: pd.DataFrame, values: Mapping[str, str]) -> pd.DataFram
     for name, text in values.items():
         ranking = ranking[ranking[name] == text]
     return ranking
-
-
-def by_loss(ranking: pd.DataFrame) -> pd.DataFrame:
-    """The ranking in order of expected loss, highest first; clients without one come last."""
-    return ranking.sort_values("loss_rank", kind="stable")
 
 
 def reasons_of(cell: str) -> list[str]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import wraps
 from typing import Annotated, Any, Literal, TypedDict, TypeVar, cast
 
@@ -12,7 +12,7 @@ import pandas as pd
 from flask import Blueprint, Request, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from pipeline.core.schema import Schema, canonical_text
+from pipeline.core.schema import Schema
 from pipeline.data.input_files import list_input
 from pipeline.monitoring.metrics import scores_on_test_data
 from pipeline.monitoring.packages import Package
@@ -20,7 +20,13 @@ from pipeline.monitoring.scores import Scores
 from pipeline.observations.rows import open_rows, read_test_data
 from pipeline.ranking.current_ranking import file_stamp
 from pipeline.ranking.explanations import MAX_REASONS
-from pipeline.ranking.ranking_file import by_loss, has_losses, ranking_to_dicts, with_values
+from pipeline.ranking.ranking_file import (
+    BANDS,
+    CONTACT,
+    has_losses,
+    ranking_text,
+    ranking_to_dicts,
+)
 from pipeline.registry.live_model import Live
 from pipeline.registry.releases import live_id
 from pipeline.reporting.overview import readable_release
@@ -36,9 +42,18 @@ from pipeline.storage.records import (
     last_timings,
 )
 from pipeline.storage.trends import DEFAULT_TRENDS, MAX_TRENDS, Trends, trends
-from pipeline.web.openapi import OPTIONAL, Described, Operation, Parameter, description
+from pipeline.web.auth import api_token
+from pipeline.web.client_views import CSV, find_clients, query_of
+from pipeline.web.openapi import OPTIONAL, CsvText, Described, Operation, Parameter, description
 from pipeline.web.prometheus import metrics_text
-from pipeline.web.request_rows import ClientRows, RequestError, rows_of_body, rows_of_csv
+from pipeline.web.request_rows import (
+    NAME_KEYS,
+    NAME_ONE,
+    ClientRows,
+    RequestError,
+    rows_of_named,
+    rows_of_request,
+)
 from pipeline.web.state import Summary, get_state
 
 DECIMALS = 6  # of a probability
@@ -165,14 +180,20 @@ class Ready:
     release: str
 
 
-FILENAME = Parameter("filename", {"type": "string"}, example="testdata.csv")
-FILEPATH = Parameter("filepath", {"type": "string"})
+FILENAME, FILEPATH = (Parameter(name, {"type": "string"}) for name in NAME_KEYS)
+EXAMPLE = replace(FILENAME, example="testdata.csv")
 CLIENT = Parameter("client", {"type": "string"}, where="path", example="CLIENT")
-LIMIT = {"type": "integer", "minimum": 1}
-RISK_LIMIT = Parameter("limit", {**LIMIT, "maximum": 999_999_999, "default": 50})
-TRENDS_LIMIT = Parameter("limit", {**LIMIT, "maximum": MAX_TRENDS, "default": DEFAULT_TRENDS})
-ORDERS = ["risk", "expected_loss"]
-SORT = Parameter("sort", {"type": "string", "enum": ORDERS, "default": "risk"})
+NUMBER = {"type": "integer", "minimum": 1, "maximum": 999_999_999}
+RISK_LIMIT = Parameter("limit", {**NUMBER, "default": 50})
+OFFSET = Parameter("offset", {**NUMBER, "minimum": 0, "default": 0})
+TRENDS_LIMIT = Parameter("limit", {**NUMBER, "maximum": MAX_TRENDS, "default": DEFAULT_TRENDS})
+SORT = Parameter("sort", {"type": "string", "enum": ["risk", "expected_loss"], "default": "risk"})
+FILTERS = (
+    Parameter("band", {"type": "string", "enum": [*BANDS]}),
+    Parameter("contact", {"type": "string", "enum": [*CONTACT]}),
+    Parameter("q", {"type": "string"}),
+)
+FORMAT = Parameter("format", {"type": "string", "enum": ["json", "csv"]})
 
 api = Blueprint("api", __name__)
 OPERATIONS: list[Operation] = []
@@ -183,20 +204,40 @@ def _route(method: str, rule: str, *errors: int, **described: Any) -> Callable[[
     """Answer a request by what a function returns, and describe both."""
 
     def register(view: View) -> View:
+        operation = Operation(method, rule, view, tuple(sorted({400, *errors})), **described)
+
         @wraps(view)
         def answer(**values: str) -> Response:
+            if request.args:
+                _check_parameters(operation)
             return _response(view(**values))
 
         api.add_url_rule(rule, view_func=answer, methods=[method])
-        OPERATIONS.append(Operation(method, rule, view, tuple(sorted(errors)), **described))
+        OPERATIONS.append(operation)
         return view
 
     return register
 
 
+def _check_parameters(operation: Operation) -> None:
+    """Refuse what is no parameter, but for the name of a client file: older clients send one.
+
+    Who needs no token here does not learn by it which files there are.
+    """
+    state = get_state()
+    known = [one.name for one in operation.asked(state.config.schema) if one.where == "query"]
+    unknown = {text for name, text in request.args.items(multi=True) if name not in known}
+    if not unknown or (
+        unknown <= state.files.names().keys() and (operation.needs_token or not api_token())
+    ):
+        return
+    raise RequestError(400, f"unknown parameter; known are {', '.join(known) or 'none'}")
+
+
 def _response(answer: object) -> Response:
     if isinstance(answer, str):
-        return Response(answer, content_type=CONTENT_TYPE_LATEST)
+        kind = CSV if isinstance(answer, CsvText) else CONTENT_TYPE_LATEST
+        return Response(answer, content_type=kind)
     if is_dataclass(answer):
         values = ((one, getattr(answer, one.name)) for one in fields(answer))
         answer = {one.name: value for one, value in values if value or not one.metadata}
@@ -205,22 +246,27 @@ def _response(answer: object) -> Response:
     return Response(content, content_type="application/json")
 
 
-@_route("GET", "/prediction", 400, 401, 404, 413, 422, 503, parameters=(FILENAME, FILEPATH))
+@_route("GET", "/prediction", 401, 404, 413, 422, 503, parameters=(EXAMPLE, FILEPATH))
 def predict_file() -> Prediction:
     """Predict the clients of a file by its name."""
     state = get_state()
     live = state.live.get()
-    name = request.args.get("filename", request.args.get("filepath"))
-    return _prediction(live, rows_of_csv(state.files.read(name), state.config.schema))
+    if rows := rows_of_named(state.files, state.config.schema, request.args):
+        return _prediction(live, rows)
+    raise RequestError(400, NAME_ONE)
 
 
-@_route("POST", "/prediction", 400, 401, 404, 413, 415, 422, 503, takes_rows=True)
+@_route(
+    *("POST", "/prediction", 401, 404, 413, 415, 422, 503),
+    parameters=(FILENAME, FILEPATH),
+    takes_rows=True,
+)
 def predict_rows() -> Prediction:
     """Predict clients."""
     state = get_state()
     live = state.live.get()  # first: without a release no row is read
     asked: Request = request._get_current_object()  # type: ignore[attr-defined]
-    return _prediction(live, rows_of_body(asked, state.files, state.config.schema))
+    return _prediction(live, rows_of_request(asked, state.files, state.config.schema))
 
 
 def _prediction(live: Live, rows: ClientRows) -> Prediction:
@@ -282,10 +328,10 @@ def diagnostics() -> Diagnostics:
         )
 
 
-@_route("GET", "/history", 400, 401, 503, parameters=(TRENDS_LIMIT,))
+@_route("GET", "/history", 401, 503, parameters=(TRENDS_LIMIT,))
 def history() -> Trends:
     """What happened, over time."""
-    limit = _limit(TRENDS_LIMIT)
+    limit = _number(TRENDS_LIMIT)
     with recorded_history(get_state().config.history_path) as records:
         return trends(records, limit)
 
@@ -296,12 +342,27 @@ def metrics() -> str:
     return metrics_text(get_state().config)
 
 
-@_route("GET", "/risk", 400, 401, 503, parameters=(RISK_LIMIT, SORT), by_carried=True)
-def risk() -> RankedClients:
+@_route(
+    *("GET", "/risk", 401, 503),
+    parameters=(RISK_LIMIT, OFFSET, SORT, *FILTERS, FORMAT),
+    by_carried=True,
+)
+def risk() -> RankedClients | CsvText:
     """The clients at risk, highest first."""
-    limit, carried = _limit(RISK_LIMIT), _carried(RISK_LIMIT, SORT)
-    ranking = with_values(_sorted(get_state().ranking.ranking()), carried)
-    return RankedClients(len(ranking), ranked_clients(ranking.head(limit)), _horizon())
+    state = get_state()
+    first, limit = _number(OFFSET), _number(RISK_LIMIT)
+    order = _choice(SORT, "risk")
+    liked = request.accept_mimetypes.best_match(["application/json", "text/csv"])
+    form = _choice(FORMAT, "csv" if liked == "text/csv" else "json")
+    query = query_of(request.args.to_dict(), state.config.schema)
+    ranking = state.ranking.ranking()
+    if order == "expected_loss" and not has_losses(ranking):
+        raise RequestError(400, "there is no expected_loss: config.json names no client_value")
+    found = find_clients(ranking, query)
+    part = found.iloc[first : first + limit]
+    if form == "csv":
+        return CsvText(ranking_text(part))
+    return RankedClients(len(found), ranked_clients(part), _horizon())
 
 
 @_route("GET", "/risk/<text:client>", 401, 404, 503, parameters=(CLIENT,))
@@ -364,32 +425,21 @@ def api_description(schema: Schema) -> Described:
     return description(schema, OPERATIONS)
 
 
-def _limit(parameter: Parameter) -> int:
-    """How many a request asks for; raises `RequestError`."""
-    limit = request.args.get("limit", str(parameter.schema["default"]))
-    if not (limit.isascii() and limit.isdigit() and len(limit) < 10 and int(limit) > 0):
-        raise RequestError(400, "limit must be a whole number of at least 1")
-    if int(limit) > parameter.schema["maximum"]:
-        raise RequestError(400, f"limit must not be above {parameter.schema['maximum']:,}")
-    return int(limit)
+def _number(parameter: Parameter) -> int:
+    """The number that a request gives, or the default; raises `RequestError`."""
+    name, asked = parameter.name, parameter.schema
+    text = request.args.get(name, str(asked["default"]))
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+    if number < asked["minimum"]:
+        raise RequestError(400, f"{name} must be a whole number of at least {asked['minimum']}")
+    if number > asked["maximum"]:
+        raise RequestError(400, f"{name} must not be above {asked['maximum']:,}")
+    return number
 
 
-def _carried(*others: Parameter) -> dict[str, str]:
-    """The values that a request asks for of columns that no model sees; raises `RequestError`."""
-    carry, asked = get_state().config.schema.carry, request.args.to_dict()
-    known = [*(other.name for other in others), *carry]
-    if not asked.keys() <= {*known}:
-        raise RequestError(400, f"unknown parameter; known are {', '.join(known)}")
-    return {name: canonical_text(asked[name]) for name in carry if name in asked}
-
-
-def _sorted(ranking: pd.DataFrame) -> pd.DataFrame:
-    """The ranking in the order that a request asks for; raises `RequestError`."""
-    order = request.args.get("sort", "risk")
-    if order not in ORDERS:
-        raise RequestError(400, f"sort must be {' or '.join(ORDERS)}")
-    if order == "risk":
-        return ranking
-    if not has_losses(ranking):
-        raise RequestError(400, "there is no expected_loss: config.json names no client_value")
-    return by_loss(ranking)
+def _choice(parameter: Parameter, default: str) -> str:
+    """The one of some values that a request gives, or the default; raises `RequestError`."""
+    choices, choice = parameter.schema["enum"], request.args.get(parameter.name, default)
+    if choice not in choices:
+        raise RequestError(400, f"{parameter.name} must be {' or '.join(choices)}")
+    return choice

@@ -21,6 +21,8 @@ def example(path: str, operation: Described, content_type: str = "") -> str:
     if content_type == "application/json":
         clients = json.dumps(content[content_type]["example"], ensure_ascii=False)
         return f"{send} -d {quote(clients)} {address}"
+    if content_type == "application/x-www-form-urlencoded":
+        return f"curl -d {quote(urlencode(content[content_type]['example']))} {address}"
     table = content["text/csv"]["example"]
     lines = "printf '%s\\n' " + " ".join(map(quote, table.splitlines()))
     if content_type == "multipart/form-data":

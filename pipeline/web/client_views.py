@@ -18,6 +18,7 @@ from pipeline.observations.rows import open_rows
 from pipeline.ranking.explanations import Explainer, explainer_of
 from pipeline.ranking.ranking_file import (
     BANDS,
+    CONTACT,
     carried_columns,
     has_losses,
     ranking_to_dicts,
@@ -33,7 +34,8 @@ from pipeline.storage.risk_history import risk_over_time
 from pipeline.web.request_rows import ClientRows, RequestError, rows_of_csv
 
 PAGE = 25  # clients
-ORDERS = {"risk": "rank", "client": "client", "expected_loss": "loss_rank"}
+CSV = "text/csv; charset=utf-8"
+ORDERS = ("risk", "client", "expected_loss")
 _MAX_TEXT = 200  # characters that are searched for
 _MAX_CHOICES = 50  # values of a column to choose from
 SCORED_COLUMNS = ("line", "client", "risk", "predicted", "reasons", "problem")
@@ -46,7 +48,7 @@ class Query:
 
     text: str = ""
     band: str = ""
-    contact: bool = False
+    contact: str = ""  # yes or no
     sort: str = "risk"
     page: int = 1
     carried: tuple[tuple[str, str], ...] = ()  # columns that no model sees, and the texts asked for
@@ -59,7 +61,7 @@ class Query:
         values = {
             "q": asked.text,
             "band": asked.band,
-            "contact": "yes" if asked.contact else "",
+            "contact": asked.contact,
             **dict(asked.carried),
             "sort": asked.sort if asked.sort != "risk" else "",
             "page": str(asked.page) if asked.page > 1 else "",
@@ -82,17 +84,19 @@ class Listing:
 
 def query_of(asked: dict[str, str], schema: Schema) -> Query:
     """The query that the arguments of a request make; raises `RequestError`."""
-    band, sort, page = asked.get("band", ""), asked.get("sort", "risk"), asked.get("page", "1")
+    band, contact = asked.get("band", ""), asked.get("contact", "")
+    sort, page = asked.get("sort", "risk"), asked.get("page", "1")
     if band not in ("", *BANDS):
         raise RequestError(400, f"band must be one of {', '.join(BANDS)}")
+    if contact not in ("", *CONTACT):
+        raise RequestError(400, f"contact must be one of {', '.join(CONTACT)}")
     if sort not in ORDERS:
         raise RequestError(400, f"sort must be one of {', '.join(ORDERS)}")
     if not (page.isascii() and page.isdigit() and len(page) < 8 and int(page) > 0):
         raise RequestError(400, "page must be a whole number of at least 1")
     text = " ".join(schema.asked_client(asked.get("q", "")).split())[:_MAX_TEXT]
-    values = [(name, canonical_text(asked.get(name, ""))) for name in schema.carry]
-    carried = tuple((name, value) for name, value in values if value)
-    return Query(text, band, asked.get("contact", "") == "yes", sort, int(page), carried)
+    carried = [(name, canonical_text(asked[name])) for name in schema.carry if name in asked]
+    return Query(text, band, contact, sort, int(page), tuple(carried))
 
 
 def listing(ranking: pd.DataFrame, query: Query) -> Listing:
@@ -100,11 +104,9 @@ def listing(ranking: pd.DataFrame, query: Query) -> Listing:
     valued = has_losses(ranking)
     if query.sort == "expected_loss" and not valued:
         query = replace(query, sort="risk")
-    found = _found(ranking, query)
+    found = find_clients(ranking, query)
     pages = max(1, -(-len(found) // PAGE))
     query = replace(query, page=min(query.page, pages))
-    if query.sort != "risk":
-        found = _sorted(found, query.sort)
     start = (query.page - 1) * PAGE
     rows = ranking_to_dicts(found.iloc[start : start + PAGE])
     choices = _choices(ranking, dict(query.carried))
@@ -122,23 +124,23 @@ def _choices(ranking: pd.DataFrame, asked: Mapping[str, str]) -> dict[str, list[
     return choices
 
 
-def _found(ranking: pd.DataFrame, query: Query) -> pd.DataFrame:
+def find_clients(ranking: pd.DataFrame, query: Query) -> pd.DataFrame:
+    """All clients that a query finds, in its order; by risk where there are no expected losses."""
     found = with_values(ranking, dict(query.carried))
     if query.band:
         found = found[found["band"] == query.band]
     if query.contact:
-        found = found[found["contact"] == "yes"]
+        found = found[found["contact"] == query.contact]
     if query.text:
         text = _plain(query.text)
-        found = found[[text in _plain(client) for client in found["client"]]]
-    return found
-
-
-def _sorted(found: pd.DataFrame, order: str) -> pd.DataFrame:
-    if order == "client":
+        # `loc`, as an empty list would else be one of columns
+        found = found.loc[[text in _plain(client) for client in found["client"]]]
+    if query.sort == "client":
         names = [_plain(name) for name in found["client"]]
         return found.iloc[sorted(range(len(names)), key=names.__getitem__)]
-    return found.sort_values(ORDERS[order], kind="stable")
+    if query.sort == "expected_loss" and has_losses(found):
+        return found.sort_values("loss_rank", kind="stable")  # those without one come last
+    return found
 
 
 def _plain(name: str) -> str:

@@ -23,15 +23,25 @@ from pipeline.web.request_rows import MAX_COLUMNS, MAX_ROWS
 
 Described = dict[str, Any]
 
+
+class CsvText(str):
+    """An answer in CSV."""
+
+
 OPTIONAL = {"optional": True}  # metadata of a field that is left out of an answer where it is empty
 KINDS: dict[type, Described] = {
     bool: {"type": "boolean"},
     int: {"type": "integer", "minimum": 0},  # all those of our answers are counts and places
     float: {"type": "number"},
     str: {"type": "string"},
+    CsvText: {"type": "string"},
     object: {},
 }
 FEATURE = Annotated[float | None, {"minimum": -LARGEST_NUMBER, "maximum": LARGEST_NUMBER}]
+BODY = (
+    "Client rows, in JSON by rows or by columns, or the name of a client file under any key. An"
+    " upload may be in any field. JSON is also taken without its content type."
+)
 ERRORS = {
     400: "the request is malformed",
     401: "the token is missing or wrong",
@@ -84,18 +94,21 @@ class Operation:
         """The address, with the names of its parameters in braces."""
         return re.sub(r"<\w+:(\w+)>", r"{\1}", self.rule)
 
+    def asked(self, schema: Schema) -> list[Parameter]:
+        """All its parameters, for tables of a schema."""
+        carried = schema.carry if self.by_carried else ()
+        return [*self.parameters, *(Parameter(name, KINDS[str]) for name in carried)]
+
     def description(self, schema: Schema) -> Described:
         """The operation as OpenAPI describes it, for tables of a schema."""
         answer = get_type_hints(self.view)["return"]
-        kind = "text/plain" if answer is str else "application/json"
-        responses = {"200": _response("done", kind, answer, schema.carry)}
+        kinds = get_args(answer) if get_origin(answer) is UnionType else (answer,)
+        responses = {"200": _response("done", kinds, schema.carry)}
         for status in self.errors:
-            responses[str(status)] = _response(ERRORS[status], "application/json", Error)
+            responses[str(status)] = _response(ERRORS[status], [Error])
         summary = (self.view.__doc__ or "").partition("\n")[0].rstrip(".")
         described: Described = {"summary": summary, "responses": responses}
-        carried = schema.carry if self.by_carried else ()
-        parameters = [*self.parameters, *(Parameter(name, KINDS[str]) for name in carried)]
-        if parameters:
+        if parameters := self.asked(schema):
             described["parameters"] = [one.description() for one in parameters]
         if self.takes_rows:
             described["requestBody"] = _client_rows(schema)
@@ -162,8 +175,11 @@ def _object(properties: Described, required: Iterable[str]) -> Described:
     return {"type": "object", "properties": properties, "required": list(required)}
 
 
-def _response(meaning: str, content_type: str, answer: Any, carry: Sequence[str] = ()) -> Described:
-    content = {content_type: {"schema": schema_of(answer, carry)}}
+def _response(meaning: str, answers: Sequence[Any], carry: Sequence[str] = ()) -> Described:
+    types = {str: "text/plain", CsvText: "text/csv"}
+    content = {
+        types.get(kind, "application/json"): {"schema": schema_of(kind, carry)} for kind in answers
+    }
     return {"description": meaning, "content": content}
 
 
@@ -172,20 +188,36 @@ def _client_rows(schema: Schema) -> Described:
     columns = dict.fromkeys(schema.numeric, schema_of(FEATURE))
     columns |= dict.fromkeys(schema.categorical, schema_of(str | None))
     client = {**_object(columns, columns), "maxProperties": MAX_COLUMNS}
-    clients = {"type": "array", "items": client, "minItems": 1, "maxItems": MAX_ROWS}
-    forms = {"filepath": schema_of(str), "filename": schema_of(str), "clients": clients}
+    some = {"type": "array", "minItems": 1, "maxItems": MAX_ROWS}
+    forms = {
+        "filepath": schema_of(str),
+        "filename": schema_of(str),
+        "clients": some | {"items": client},
+    }
+    lists = {name: some | {"items": value} for name, value in columns.items()}
+    named = {**schema_of(dict[str, str]), "minProperties": 1}
     binary = {"file": {"type": "string", "format": "binary"}}
     example = dict.fromkeys(schema.numeric, 1) | dict.fromkeys(schema.categorical, "a")
     table = StringIO()
     csv.writer(table, lineterminator="\n").writerows([example, example.values()])
     return {
-        "required": True,
+        "description": BODY,
         "content": {
             "application/json": {
-                "schema": {"anyOf": [_object({key: form}, [key]) for key, form in forms.items()]},
+                "schema": {
+                    "anyOf": [
+                        *(_object({key: form}, [key]) for key, form in forms.items()),
+                        _object(lists, lists),
+                        named,
+                    ]
+                },
                 "example": {"clients": [example]},
             },
             "text/csv": {"schema": schema_of(str), "example": table.getvalue()},
-            "multipart/form-data": {"schema": _object(binary, binary)},
+            "multipart/form-data": {"schema": {"anyOf": [_object(binary, binary), named]}},
+            "application/x-www-form-urlencoded": {
+                "schema": named,
+                "example": {"filename": "testdata.csv"},
+            },
         },
     }

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from pipeline.core.config import REPORT_FORMATS, Config
 from pipeline.core.errors import HistoryError, NotRecordedError
 from pipeline.ranking.current_ranking import file_stamp, history_stamp
-from pipeline.ranking.ranking_file import BANDS, ranking_to_dicts
+from pipeline.ranking.ranking_file import BANDS, ranking_text, ranking_to_dicts
 from pipeline.registry.releases import Release
 from pipeline.reporting.document import Section
 from pipeline.reporting.html import rendered, static
@@ -18,7 +18,10 @@ from pipeline.reporting.overview import page_health, page_sections, readable_rel
 from pipeline.web.api import api_description
 from pipeline.web.api_docs import example, shape
 from pipeline.web.client_views import (
+    CSV,
+    Query,
     client_record,
+    find_clients,
     listing,
     query_of,
     score_file,
@@ -45,7 +48,6 @@ PAGES = (  # asked for by people
     *("/", "/client", "/clients", "/score", "/docs"),
     *("/ranking.csv", "/report", "/report.pdf"),
 )
-CSV = "text/csv; charset=utf-8"
 TYPES = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
 
 
@@ -85,7 +87,7 @@ def _rendered_sections(state: ServerState) -> tuple[tuple[Section, ...], str]:
 
 def _listed(state: ServerState) -> dict[str, object]:
     """The part of the ranking that is asked for, or why there is none."""
-    query = query_of(request.args.to_dict(), state.config.schema)
+    query = _query(state)
     try:
         return {"listing": listing(state.ranking.ranking(), query), "unlisted": ""}
     except NotRecordedError:
@@ -96,14 +98,19 @@ def _listed(state: ServerState) -> dict[str, object]:
     return {"listing": None, "unlisted": why}
 
 
+def _query(state: ServerState) -> Query:
+    """The part of the ranking that is asked for; what is left empty in a form asks for nothing."""
+    given = {name: text for name, text in request.args.items() if text}
+    return query_of(given, state.config.schema)
+
+
 @pages.get("/clients")
 def clients() -> Response:
     """The list of clients alone."""
     state = get_state()
-    query = query_of(request.args.to_dict(), state.config.schema)
     return page(
         "clients.html",
-        listing=listing(state.ranking.ranking(), query),
+        listing=listing(state.ranking.ranking(), _query(state)),
         **_about_risk(state.config, readable_release(state.config)),
     )
 
@@ -154,9 +161,12 @@ def score() -> Response:
 
 @pages.get("/ranking.csv")
 def ranking_csv() -> Response:
-    """The ranking, as a download."""
-    path = get_state().config.clientrisk_path
-    return _file(path, CSV, "clientrisk.csv")
+    """The ranking, or the part of it that is asked for, as a download."""
+    state = get_state()
+    if not request.args:
+        return _file(state.config.clientrisk_path, CSV, "clientrisk.csv")
+    found = find_clients(state.ranking.ranking(), _query(state))
+    return _answer(ranking_text(found), CSV, "clientrisk.csv")
 
 
 @pages.get("/report")

@@ -44,7 +44,7 @@ class _Collector(Collector):
         history = open_existing_history(config.history_path)
         with history or nullcontext():
             paths = config.input_folder_path, config.prod_deployment_path, config.lock_path
-            now = read_status(*paths, history, config.schema)
+            now = read_status(*paths, history, config.schema, subfolders=config.subfolders)
             gauges = _state(now) + (_records(history) if history else [])
         for name, about, value in gauges:
             label, values = value if isinstance(value, tuple) else (None, {"": value})

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,85 @@ def test_a_name_with_spaces_and_accents_is_found(deployed: Sandbox, client: Flas
     assert answer.get_json() == said_of_file(deployed, name)
 
 
+URLENCODED = "application/x-www-form-urlencoded"
+NAMING = json.dumps({"dataset": TEST_DATA})
+AS_JSON = "application/json"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"json": {"dataset": TEST_DATA, "user": "Bo", "rows": 5}},
+        {"json": {"dataset": TEST_DATA, "file": "testdata.csv"}},
+        {"data": {"dataset": TEST_DATA}},
+        {"data": {"dataset": TEST_DATA}, "content_type": "multipart/form-data"},
+        {"query_string": {"filepath": TEST_DATA}},
+        {"query_string": {"dataset": TEST_DATA}},
+        {"query_string": {"dataset": TEST_DATA}, "content_type": AS_JSON},
+        {"query_string": {"dataset": TEST_DATA}, "json": {}},
+        *(
+            {"data": NAMING, "content_type": kind}
+            for kind in (None, "application/octet-stream", "text/plain", URLENCODED)
+        ),
+    ],
+)
+def test_a_file_may_be_named_under_any_key_and_without_the_right_content_type(
+    deployed: Sandbox, client: FlaskClient, asked: dict[str, Any]
+) -> None:
+    answer = client.post("/prediction", **asked)
+
+    assert (answer.status_code, answer.get_json()) == (200, said_of_file(deployed, TEST_DATA))
+
+
+@pytest.mark.parametrize("name", [f"/{TEST_DATA}", "/testdata.csv", f"ROOT/{TEST_DATA}"])
+def test_a_name_may_begin_with_a_slash_or_be_the_whole_path(
+    deployed: Sandbox, client: FlaskClient, name: str
+) -> None:
+    name = name.replace("ROOT", str(deployed.root))
+
+    for answer in (
+        ask(client, filepath=name),
+        client.get("/prediction", query_string={"dataset": name}),
+    ):
+        assert (answer.status_code, answer.get_json()) == (200, said_of_file(deployed, TEST_DATA))
+
+
+SEND = "send JSON, text/csv, a CSV file as an upload, or name a client file, as in"
+EXPECTED = (
+    'expected an object with "clients", a list for each feature, or the name of a client file'
+)
+TWO = {"one": TEST_DATA, "other": "a.csv"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "message"),
+    [
+        ({"json": TWO}, 400, "2 client files are named: name one"),
+        ({"data": TWO}, 400, "2 client files are named: name one"),
+        ({"json": {"dataset": "nosuch.csv"}}, 422, EXPECTED),
+        ({"data": "[]"}, 422, EXPECTED),
+        ({"data": {"dataset": "nosuch.csv"}}, 415, f"{SEND} filename=testdata.csv"),
+        ({"data": {"filename": "nosuch.csv"}}, 404, "no such client file in the test data or"),
+        ({"query_string": {"filename": "nosuch.csv"}}, 404, "no such client file in the test"),
+        ({"data": f"dataset={TEST_DATA}&x={'x' * 2**16}", "content_type": URLENCODED}, 415, SEND),
+        ({"data": {"a": (io.BytesIO(), "a"), "b": (io.BytesIO(), "b")}}, 400, "send one file, not"),
+    ],
+)
+def test_what_names_no_file_or_several_is_refused(
+    client: FlaskClient, asked: dict[str, Any], status: int, message: str
+) -> None:
+    assert error_of(client.post("/prediction", **asked), status).startswith(message)
+
+
+def test_rows_count_before_a_file_that_is_named_beside_them(client: FlaskClient) -> None:
+    for asked in (
+        {"json": {"clients": [CLIENT], "dataset": TEST_DATA}},
+        {"json": {"clients": [CLIENT]}, "query_string": {"filename": TEST_DATA}},
+    ):
+        answer = client.post("/prediction", **asked)
+        assert len(answer.get_json()["predictions"]) == 1
+
+
 # --- predictions of rows in JSON ---
 
 
@@ -125,6 +205,14 @@ def test_rows_in_json_are_predicted_in_order(deployed: Sandbox, client: FlaskCli
     assert answer.get_json() == said_of_file(deployed, TEST_DATA)
 
 
+def test_json_by_columns_is_predicted_in_order(deployed: Sandbox, client: FlaskClient) -> None:
+    frame = pd.read_csv(deployed.root / TEST_DATA)
+
+    answer = ask(client, **frame.to_dict(orient="list"))
+
+    assert (answer.status_code, answer.get_json()) == (200, said_of_file(deployed, TEST_DATA))
+
+
 # --- predictions of CSV ---
 
 
@@ -134,11 +222,14 @@ def test_csv_is_predicted_in_order_as_a_body_and_as_an_upload(
     content = (deployed.root / TEST_DATA).read_bytes()
 
     body = post_csv(client, content)
-    upload = client.post("/prediction", data={"file": (io.BytesIO(content), "mine.csv")})
+    uploads = [
+        client.post("/prediction", data={field: (io.BytesIO(content), "mine.csv")})
+        for field in ("file", "dataset")
+    ]
 
     expected = said_of_file(deployed, TEST_DATA)
-    assert (body.status_code, body.get_json()) == (200, expected)
-    assert (upload.status_code, upload.get_json()) == (200, expected)
+    for answer in (body, *uploads):
+        assert (answer.status_code, answer.get_json()) == (200, expected)
 
 
 def test_a_bad_row_among_many_is_null_in_its_place(deployed: Sandbox, client: FlaskClient) -> None:
@@ -332,13 +423,20 @@ def test_risk_gives_the_fifty_clients_most_at_risk(deployed: Sandbox, client: Fl
     assert (first["contact"], first["expected_loss"], first["loss_rank"]) == (True, None, None)
 
 
+CARRYING = client_rows(0, 120, noise=NOISE)
+
+
+def by_ada(row: dict[str, Any]) -> bool:
+    return row["Account manager"] == "Ada" and not row["contact"]
+
+
 @pytest.fixture
 def carrying(sandbox: Sandbox) -> Sandbox:
     """A project whose clients have a manager, whom no model sees."""
     schema = {**schema_keys(DEFAULT_SCHEMA), "carry": ["Account manager"]}
     sandbox.configure(schema=schema, labels={"Account manager": "manager"})
     for name in ("sourcedata/a.csv", "testdata/testdata.csv"):
-        rows = [f"{row},{('Ada', 'Bo')[i % 2]}" for i, row in enumerate(client_rows(0, 120))]
+        rows = [f"{row},{('Ada', 'Bo')[i % 2]}" for i, row in enumerate(CARRYING)]
         sandbox.write(name, rows, f"{COLUMNS},Account manager")
     assert sandbox.run("fullprocess").code == 0
     return sandbox
@@ -357,11 +455,12 @@ def test_columns_that_no_model_sees_are_answered_and_filtered_by(carrying: Sandb
     assert client.get(f"/risk/{of_bo[0]['client']}").get_json()["Account manager"] == "Bo"
     (listed,) = re.findall("<tbody>.*</tbody>", client.get("/?Account manager=Bo").text, re.DOTALL)
     assert (listed.count(">Bo<"), listed.count(">Ada<")) == (25, 0)
+    assert "No client was found." not in client.get("/clients?Account manager=").text
     assert "<li>manager: Bo</li>" in client.get(f"/client?name={of_bo[0]['client']}").text
 
 
 def test_a_text_that_alone_is_new_is_answered_after_the_next_run(carrying: Sandbox) -> None:
-    rows = [f"{row},Cy" for row in client_rows(0, 120)]
+    rows = [f"{row},Cy" for row in CARRYING]
     carrying.write("sourcedata/b.csv", rows, f"{COLUMNS},Account manager")
 
     assert carrying.run("fullprocess").code == 0
@@ -370,10 +469,77 @@ def test_a_text_that_alone_is_new_is_answered_after_the_next_run(carrying: Sandb
     assert {row["Account manager"] for row in found} == {"Cy"}
 
 
-def test_an_unknown_parameter_is_refused(carrying: Sandbox) -> None:
-    answer = create_app(carrying.config).test_client().get("/risk?manager=Bo")
+@pytest.mark.parametrize(
+    ("query", "kept"),
+    [
+        ({"band": "low"}, lambda row: row["band"] == "low"),
+        ({"contact": "yes"}, lambda row: row["contact"]),
+        ({"contact": "no"}, lambda row: not row["contact"]),
+        ({"q": " LIENT0001"}, lambda row: "client0001" in row["client"]),
+        ({"Account manager": "Ada", "contact": "no", "band": ""}, by_ada),
+    ],
+)
+def test_the_ranking_is_filtered_and_comes_in_parts(
+    carrying: Sandbox, query: dict[str, str], kept: Callable[[dict[str, Any]], bool]
+) -> None:
+    client = create_app(carrying.config).test_client()
+    everyone = ranking(carrying)
+    expected = [row for row in everyone if kept(row)]
 
-    assert error_of(answer, 400) == "unknown parameter; known are limit, sort, Account manager"
+    whole = client.get("/risk", query_string=query | {"limit": 1000}).get_json()
+    part = client.get("/risk", query_string=query | {"offset": 2, "limit": 3}).get_json()
+
+    assert 0 < len(expected) < len(everyone)
+    assert (whole["total"], whole["clients"]) == (len(expected), expected)
+    assert (part["total"], part["clients"]) == (len(expected), expected[2:5])
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("band=High", "band must be one of high, medium, low"),
+        ("contact=1", "contact must be one of yes, no"),
+        ("format=xml", "format must be json or csv"),
+        ("offset=-1", "offset must be a whole number of at least 0"),
+    ],
+)
+def test_what_no_client_can_be_is_refused(client: FlaskClient, query: str, message: str) -> None:
+    assert error_of(client.get(f"/risk?{query}"), 400) == message
+
+
+def test_the_ranking_comes_as_csv_where_that_is_asked_for(carrying: Sandbox) -> None:
+    client = create_app(carrying.config).test_client()
+    file = carrying.config.clientrisk_path.read_text(encoding="utf-8").splitlines(keepends=True)
+
+    for answer in (
+        client.get("/risk?limit=3&format=csv"),
+        client.get("/risk?limit=3", headers={"Accept": "text/csv, */*;q=0.5"}),
+    ):
+        assert (answer.status_code, answer.content_type) == (200, "text/csv; charset=utf-8")
+        assert answer.text == "".join(file[:4])
+    by_bo = client.get("/risk", query_string={"format": "csv", "Account manager": "Bo"}).text
+    assert by_bo == "".join(line for line in file if line.endswith((",Bo\n", "manager\n")))
+    for headers in ({}, {"Accept": "*/*"}, {"Accept": "text/html, */*;q=0.8"}):
+        assert client.get("/risk", headers=headers).mimetype == "application/json"
+    assert client.get("/risk?format=json", headers={"Accept": "text/csv"}).is_json
+
+
+def test_a_name_that_looks_like_a_formula_is_marked_in_csv_only(sandbox: Sandbox) -> None:
+    names = ["+49 30 901820", "-dash", "@home", "=1+1", "'+49"]
+    sandbox.write("sourcedata/a.csv", client_rows(0, 60) + [f"{name},9,300,5," for name in names])
+    for stage in ("ingestion", "training", "scoring", "deployment", "reporting"):
+        assert sandbox.run(stage).code == 0
+    client = create_app(sandbox.config).test_client()
+    marked = {f"'{name}" for name in names}
+
+    listed = {row["client"] for row in client.get("/risk?limit=100").get_json()["clients"]}
+    assert {*names} <= listed
+    assert marked & listed == set()
+    assert [client.get(f"/risk/{name}").get_json()["client"] for name in names] == names
+    file = pd.read_csv(sandbox.config.clientrisk_path)
+    for table in (file, pd.read_csv(io.StringIO(client.get("/risk?format=csv").text))):
+        assert marked <= {*table["client"]}
+        assert {*names} & {*table["client"]} == set()
 
 
 @pytest.fixture
@@ -444,7 +610,7 @@ def test_one_client_s_risk_is_its_line_of_the_ranking(
 
 NAMES = [
     *("Müller & Söhne", "Smith / Jones", "a/b/c", "50% Off?", "O'Neill #2", "株式会社", "007"),
-    *("=1+1", "-dash", "@home", "'quoted", "<NA>", "nil", "Über Ltd.", 'The "Best", Inc.'),
+    *("=1+1", "-dash", "@home", "'quoted", "<N&A>", "nil", "Über Ltd.", 'The "Best", Inc.'),
     *("C:\\Corp", "1e5", "True", "ends/", "x//y", "/x", "//"),
 ]
 
@@ -525,6 +691,36 @@ def test_movers_are_those_since_the_ranking_before(deployed: Sandbox, client: Fl
         "rose": [mover(last)],
         "fell": [mover(first)],
     }
+
+
+# --- parameters ---
+
+PARAMETERS = {
+    "/prediction": "filename, filepath",
+    "/risk": "limit, offset, sort, band, contact, q, format, Account manager",
+    "/history": "limit",
+    **dict.fromkeys(
+        [
+            *["/scoring", "/summarystats", "/diagnostics", "/metrics", "/risk/client00001"],
+            *["/movers", "/health", "/ready", "/openapi.json"],
+        ],
+        "none",
+    ),
+}
+
+
+def test_an_unknown_parameter_is_refused_but_for_the_name_of_a_client_file(
+    carrying: Sandbox,
+) -> None:
+    client = create_app(carrying.config).test_client()
+
+    for path, known in PARAMETERS.items():
+        for query in ("limt=2", "a=testdata.csv&a=nosuch.csv", "a=&b=testdata.csv"):
+            said = error_of(client.get(f"{path}?{query}"), 400)
+            assert said == f"unknown parameter; known are {known}"
+        answer, plain = client.get(f"{path}?dataset=/{TEST_DATA}"), client.get(path)
+        assert answer.status_code == (200 if path == "/prediction" else plain.status_code)
+    assert error_of(client.post("/prediction?limt=2", json={"clients": []}), 400)
 
 
 # --- health, and what is live ---

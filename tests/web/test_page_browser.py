@@ -286,12 +286,14 @@ def test_the_list_follows_as_one_types(site: Site, visit: Visit) -> None:
     page.get_by_label("Name", exact=True).press_sequentially("meTals")
     expect_found(page, names)
     assert query_of(page) == "q=meTals"
+    these = page.get_by_role("link", name="Download these as CSV")
+    expect(these).to_have_attribute("href", "./ranking.csv?q=meTals")
     page.get_by_label("Name", exact=True).press_sequentially("zzz")
     expect_found(page, [])
     assert page.locator("table.clients").count() == 0
     page.get_by_label("Name", exact=True).fill("")
     expect_found(page, list(site.ranking["client"]))
-    assert query_of(page) == ""
+    assert (query_of(page), these.count()) == ("", 0)
 
 
 def test_an_answer_that_comes_late_is_not_shown(site: Site, visit: Visit) -> None:

@@ -38,7 +38,7 @@ async function show(query) {
 function replace(found) {
   const focused = document.activeElement;
   const within = focused.closest(".scroll, .pages") && clients.contains(focused);
-  for (const name of [".found", ".scroll", ".pages"]) {
+  for (const name of [".found", ".these", ".scroll", ".pages"]) {
     const [before, now] = [clients.querySelector(name), found.querySelector(name)];
     if (before && now) before.replaceChildren(...now.childNodes);
     else if (before) before.remove();

@@ -199,8 +199,18 @@ def test_what_only_looks_like_health_asks_too(client: FlaskClient) -> None:
 def test_health_asks_for_none(client: FlaskClient) -> None:
     assert client.get("/health").status_code == 200
     assert client.head("/health").status_code == 200
-    assert client.get("/health?x=y").status_code == 200
+    assert client.get("/health?x=y").status_code == 400
     assert client.post("/health").status_code == 405
+
+
+def test_health_tells_nobody_without_a_token_which_files_there_are(
+    deployed: Sandbox, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("testdata.csv", "nosuch.csv"):
+        assert client.get(f"/health?x={name}").status_code == 400
+    monkeypatch.delenv(TOKEN_VARIABLE)
+    free = create_app(deployed.config).test_client()
+    assert free.get("/health?x=testdata.csv").status_code == 200
 
 
 def test_with_the_token_an_address_answers_as_without_one(

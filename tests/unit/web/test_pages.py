@@ -159,6 +159,22 @@ def test_the_ranking_is_downloaded_as_it_lies_there(settled: Sandbox, client: Fl
     assert answer.data == settled.config.clientrisk_path.read_bytes()
 
 
+def test_those_found_are_downloaded_beside_all(settled: Sandbox, client: FlaskClient) -> None:
+    header, *lines = settled.config.clientrisk_path.read_text().splitlines(keepends=True)
+    link = "./ranking.csv?q=client0001&contact=yes"
+    expected = [line for line in lines if ",client0001" in line and ",yes," in line]
+
+    assert link in page(client.get("/clients?q=client0001&band=&contact=yes&page=1")).links
+    answer = client.get(link[1:])
+
+    assert 0 < len(expected) < len(lines)
+    assert (answer.content_type, answer.text) == (
+        "text/csv; charset=utf-8",
+        header + "".join(expected),
+    )
+    assert [one for one in page(client.get("/clients?band=")).links if "csv?" in one] == []
+
+
 def test_the_docs_tell_all_that_can_be_asked(settled: Sandbox, client: FlaskClient) -> None:
     words = re.sub(r"\s+", " ", page(client.get("/docs")).words)
 
@@ -200,6 +216,7 @@ def test_examples_have_the_columns_of_the_schema() -> None:
         f"curl -H 'Content-Type: application/json' -d {clients} {sent}",
         f"{typed}curl -H 'Content-Type: text/csv' --data-binary @- {sent}",
         f"{typed}curl -F 'file=@-;filename=clients.csv' {sent}",
+        f"curl -d filename=testdata.csv {sent}",
     ]
 
 

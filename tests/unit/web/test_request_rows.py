@@ -17,6 +17,7 @@ from pipeline.web.request_rows import (
     ClientFiles,
     RequestError,
     parse_json,
+    rows_of_columns,
     rows_of_csv,
     rows_of_json,
 )
@@ -24,6 +25,7 @@ from pipeline.web.request_rows import (
 CLIENT = dict.fromkeys(DEFAULT_SCHEMA.features, 20)
 GOOD = json.dumps({"clients": [CLIENT, CLIENT]})
 HEADER = ",".join(DEFAULT_SCHEMA.features)
+ONE_LENGTH = "each feature must be a list, all of one length and none empty"
 
 
 def refused(read: Callable[..., Any], *arguments: Any) -> tuple[int, str]:
@@ -130,6 +132,27 @@ def test_a_category_that_is_no_text_is_refused() -> None:
     assert refused(rows_of_json, [client], MIXED) == expected
 
 
+@pytest.mark.parametrize(
+    ("columns", "status", "message"),
+    [
+        ({"age": [1], "kind": ["a"]}, 422, "the columns lack balance, place"),
+        *(
+            ({key: [1] for key in MIXED.features} | {"place": wrong}, 422, ONE_LENGTH)
+            for wrong in ("a", None, [], ["a", "b"], {"0": "a"})
+        ),
+        ({key: [] for key in MIXED.features}, 422, ONE_LENGTH),
+        ({key: [1, 2] for key in MIXED.features}, 422, "client 1: place must be a text or null"),
+        ({key: [None] * (MAX_ROWS + 1) for key in MIXED.features}, 413, "at most"),
+    ],
+)
+def test_columns_that_are_no_rows_are_refused(
+    columns: dict[str, Any], status: int, message: str
+) -> None:
+    found, said = refused(rows_of_columns, columns, MIXED)
+
+    assert (found, said[: len(message)]) == (status, message)
+
+
 # --- CSV ---
 
 
@@ -191,18 +214,26 @@ def files(tmp_path: Path) -> ClientFiles:
         ("both.csv", "first/both.csv"),
         ("second/both.csv", "second/both.csv"),
         ("./second/both.csv", "second/both.csv"),
+        ("/both.csv", "first/both.csv"),
+        ("/second/both.csv", "second/both.csv"),
+        ("ROOT/second/both.csv", "second/both.csv"),
         ("März 2024, Ü.CSV", "second/März 2024, Ü.CSV"),
     ],
 )
-def test_a_file_is_named_bare_or_with_its_folder(
+def test_a_file_is_named_bare_with_its_folder_or_by_its_whole_path(
     files: ClientFiles, name: str, content: str
 ) -> None:
-    assert files.read(name).decode() == content
+    assert files.read(name.replace("ROOT", str(files.root))).decode() == content
 
 
 def test_a_name_of_no_file_is_not_found(files: ClientFiles) -> None:
     expected = (404, "no such client file in the test data or the input folder")
-    for name in ("nosuch.csv", str(files.root / "first/both.csv"), "first/../second/both.csv"):
+    for name in (
+        "nosuch.csv",
+        "//both.csv",
+        str(files.root / "both.csv"),
+        "first/../second/both.csv",
+    ):
         assert refused(files.read, name) == expected
 
 
