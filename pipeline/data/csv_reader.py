@@ -6,6 +6,7 @@ raises `DataError`; a fault of one row is a `BadRow`, and the rest of the table 
 
 import csv
 import io
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,9 +16,8 @@ from functools import partial
 from itertools import compress
 from typing import Any, TypeVar
 
-from pipeline.core.config_reader import as_json
 from pipeline.core.errors import DataError
-from pipeline.core.formatting import truncate
+from pipeline.core.formatting import format_names, truncate
 from pipeline.core.schema import Format, Schema, csv_line, probable_outcomes
 from pipeline.data.header import find_header
 from pipeline.data.number_forms import SHAPES, NumberForm, Survey, is_odd, notes_of, settled_decimal
@@ -198,15 +198,15 @@ class Table:
         """What to do about texts in the column of the outcome that are none; empty if all were."""
         if not (self._outcomes and self._quote_values):
             return ""
-        words = [*self._outcomes][:10]
+        words = [*self._outcomes]
         given = {word: int(value) if value else None for word, value in self._schema.outcomes}
-        meant = ", ".join(
-            f"{as_json(word)}: {as_json(each)}"
-            for word, each in (given | probable_outcomes(words)).items()
-        )
+        plain = all(map(str.isprintable, words))
+        meant = json.dumps(given | probable_outcomes(words), ensure_ascii=not plain)
+        found = format_names([repr(word) for word in words], 10)
         return (
-            f"; {self._schema.outcome} has {', '.join(map(repr, words))}: say in config.json which"
-            f' means leaving (1), staying (0) or nothing (null), as in "outcomes": {{{meant}}}'
+            f"; {self._schema.outcome} has {found}: say in config.json which means leaving (1),"
+            " staying (0) or nothing (null), as in"
+            f' "outcomes": {meant if len(words) < 5 else "{…}"}'
         )
 
     def survey(self) -> Forms:

@@ -50,13 +50,13 @@ def grow(config: Config, files: int, runs: int) -> None:
             history.query("DELETE FROM files WHERE name = ?", name)
         for i in range(len(known), files):
             (config.input_folder_path / f"clients-{i:05d}.csv").write_text(f"{i}\n")
+        found = [file for file in list_input(config.input_folder_path) if file.name not in known]
         taken = [
             TakenFile(
-                *(file.name, file.size, file.mtime_ns, sha256_of(file.path), None),
+                *(number, file.name, file.size, file.mtime_ns, sha256_of(file.path), None),
                 ctime_ns=file.ctime_ns,
             )
-            for file in list_input(config.input_folder_path)
-            if file.name not in known
+            for number, file in enumerate(found, start=ledger.last_file(history) + 1)
         ]
         ledger.record_files(history, taken, ledger.master_state(history))
         with history.transaction():

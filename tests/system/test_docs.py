@@ -132,10 +132,13 @@ def test_the_five_steps_rank_the_clients_of_a_public_table(checkout: Path, tmp_p
     config = json.loads((place / "config.json").read_text())
     config |= json.loads("{" + blocks(section, "json")[0] + "}")
     (place / "config.json").write_text(json.dumps(config))
-    for command in blocks(section, "sh")[:2]:
-        subprocess.run(["bash", "-euc", command], cwd=place, check=True)
-    said = run(place, shell_lines(section, "python ")[0])
-    assert "clients.csv: 8,000 new of 8,001 rows, 1 set aside\n" in said
+    look, split, chain = shell_lines(section, "python ")[:3]
+    assert "clients.csv: 10,001 rows, 1 would be set aside\n" in run(place, look)
+    (remove,) = shell_lines(section, "rm ")
+    subprocess.run(["bash", "-euc", remove], cwd=place, check=True)
+    assert "testdata: 2,009 rows\n" in run(place, split)
+    said = run(place, chain)
+    assert "clients.csv: 7,991 new of 7,991 rows\n" in said
     (shown,) = re.findall(r"an F1 of (\S+):", section)
     assert f", F1 {shown}" in said
 
