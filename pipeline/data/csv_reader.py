@@ -18,9 +18,10 @@ from typing import Any, TypeVar
 
 from pipeline.core.errors import DataError
 from pipeline.core.formatting import format_names, truncate
-from pipeline.core.schema import Format, Schema, csv_line, probable_outcomes
+from pipeline.core.schema import Format, Schema, csv_line
 from pipeline.data.header import find_header
 from pipeline.data.number_forms import SHAPES, NumberForm, Survey, is_odd, notes_of, settled_decimal
+from pipeline.data.outcome_words import probable_outcomes
 from pipeline.data.plain_rows import PlainRows, is_total
 from pipeline.data.text_lines import MAX_ROW, Lines
 from pipeline.data.unpacking import unpacked

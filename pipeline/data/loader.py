@@ -13,9 +13,10 @@ from typing import Any, Protocol
 
 from pipeline.core.errors import DataError
 from pipeline.core.formatting import format_columns, pluralize
-from pipeline.core.schema import Schema, probably_left
+from pipeline.core.schema import Schema
 from pipeline.data.csv_reader import BadRow, Table, too_many_bad, with_table
 from pipeline.data.input_files import CLOCK_TOLERANCE, UNREAD, FoundFile, mtime_of, plain
+from pipeline.data.outcome_words import probably_left
 from pipeline.data.progress import Step, no_progress
 
 log = logging.getLogger(__name__)

@@ -26,13 +26,12 @@ from pipeline.core.schema import (
     Schema,
     canonical_digits,
     day_of,
-    probable_outcomes,
-    probably_left,
 )
 from pipeline.data.csv_reader import BadRow, Table, too_many_bad, with_table
 from pipeline.data.header import DELIMITERS, MAX_ABOVE
 from pipeline.data.input_files import list_input, open_plain
 from pipeline.data.number_forms import is_number
+from pipeline.data.outcome_words import probable_outcomes, probably_left
 from pipeline.data.plain_rows import is_total
 from pipeline.data.text_lines import Lines
 from pipeline.data.unpacking import unpacked
@@ -177,7 +176,9 @@ def _odd_columns(columns: Sequence[ColumnCheck]) -> Iterator[str]:
         if column.role == "numeric" and any(map(_CODE.fullmatch, column.examples)):
             yield f"{column.name} has leading zeros: if it is a code, name it under categorical"
     if left := [c.name for c in columns if not c.role and c.kind in ("identifier", "text")]:
-        yield (f"left out: {format_columns(left)}; name under carry what people need beside a risk")
+        yield f"left out: {format_columns(left)}; name under carry what people need beside a risk"
+    if days := [c.name for c in columns if not c.role and c.kind == "date"]:
+        yield f"left out: {format_columns(days)}; name under date the day on which a row was true"
 
 
 def _odd_clients(clients: Counter[str], schema: Schema) -> Iterator[str]:

@@ -49,7 +49,7 @@ def unpacked(
     most: int | None = None,
     fits: Callable[[io.BufferedReader], bool] = lambda _: False,
 ) -> Unpacked:
-    """What a file holds; of a workbook the sheet that `fits`, or the first that has rows.
+    """What a file holds; of a workbook the sheet that `fits`, or that with most rows.
 
     Raises `DataError` if there is no one table in it, it is damaged, or, if `most` is given, it
     has more bytes than that; 0: it may not be packed.
@@ -153,10 +153,11 @@ def _is_table(entry: ZipInfo) -> bool:
 
 
 def _workbook(content: IO[bytes], most: int | None, fits: Fits) -> Unpacked:
-    """The sheet of a workbook that fits; if none does, the first that has rows."""
+    """The sheet of a workbook that fits; if none does, the one with most rows."""
     import python_calamine as calamine  # for who has workbooks alone
 
     texts: dict[str, io.BufferedReader] = {}
+    sizes: dict[str, int] = {}
     try:
         book = calamine.CalamineWorkbook.from_filelike(content)
         for sheet in book.sheets_metadata:
@@ -165,12 +166,13 @@ def _workbook(content: IO[bytes], most: int | None, fits: Fits) -> Unpacked:
                 rows = book.get_sheet_by_name(sheet.name).to_python(skip_empty_area=False)
                 if rows:
                     texts[sheet.name] = _kept(_csv_lines(rows), most)
+                    sizes[sheet.name] = len(rows)
         found = [name for name, text in texts.items() if fits(text)]
         if len(found) > 1:
             raise DataError(f"has clients in several sheets ({', '.join(found)}): leave one in it")
         if not texts:
             raise DataError("is a workbook without a row")
-        name = found[0] if found else next(iter(texts))
+        name = found[0] if found else max(texts, key=sizes.__getitem__)
         of = f" of {', '.join(texts)}" if len(texts) > 1 else ""
         texts[name].seek(0)
         return Unpacked(texts.pop(name), f"sheet {name!r}{of} in a workbook", typed=True)

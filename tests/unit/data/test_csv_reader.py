@@ -12,8 +12,9 @@ from sandbox import HEADER
 from tables import GoodRow, RowTable, read
 
 from pipeline.core.errors import DataError
-from pipeline.core.schema import DEFAULT_SCHEMA, Format, Rule, Schema, probable_outcomes
+from pipeline.core.schema import DEFAULT_SCHEMA, Format, Rule, Schema
 from pipeline.data.csv_reader import BadRow, too_many_bad
+from pipeline.data.outcome_words import probable_outcomes
 
 BANK = Schema("id", "left", ("age",), ("land",))
 PLAIN = f"{HEADER}\nacme,1,2,3,0\n"

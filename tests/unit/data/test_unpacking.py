@@ -96,6 +96,9 @@ def test_the_sheet_with_the_columns_is_read_and_two_are_refused() -> None:
     found = read(workbook(cover=cover, data=[header, [1, 2, "a", 0]], notes=cover), SCHEMA)
     assert found.good == ["1,2,a,0"]
     assert found.notes == ["sheet 'data' of cover, data, notes in a workbook"]
+    unknown = Schema("no", "gone", ("nothing",))
+    with pytest.raises(DataError, match=r"; found a, b; "):
+        read(workbook(cover=[["x"]], data=[["a", "b"], [1, 2]]), unknown)
     with pytest.raises(DataError, match=r"^has clients in several sheets \(y1, y2\): leave one"):
         read(workbook(y1=[header, [1, 2, "a", 0]], y2=[header, [3, 2, "a", 0]]), SCHEMA)
 
