@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,11 +36,16 @@ class Cluster:
         return [pid for pid, command in _processes() if "CoarseGrainedExecutorBackend" in command]
 
     def kill_executors(self) -> int:
-        """Kill them all, with SIGKILL; how many there were."""
-        found = self.executors()
-        for pid in found:
-            os.kill(pid, signal.SIGKILL)
-        return len(found)
+        """Kill them all, with SIGKILL, once there are any; how many there were, after 20 s none."""
+        until = time.monotonic() + 20
+        killed = 0
+        while not killed and time.monotonic() < until:
+            for pid in self.executors():
+                with suppress(ProcessLookupError):  # it ended by itself
+                    os.kill(pid, signal.SIGKILL)
+                    killed += 1
+            time.sleep(0.02)
+        return killed
 
 
 def _processes() -> Iterator[tuple[int, str]]:
