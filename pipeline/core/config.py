@@ -3,7 +3,7 @@
 import os.path
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from pipeline.core.config_reader import (
     read_object,
     whole_number,
 )
+from pipeline.core.contact_rules import CONTACT_KEYS, ContactRules, read_contact_rules
 from pipeline.core.engine import Engine, read_engine
 from pipeline.core.errors import ConfigError
 from pipeline.core.policy import POLICY_KEYS, Policy, read_policy
@@ -56,6 +57,8 @@ OPTIONAL_KEYS = (
     "labels",
     "reasons_from",
     *POLICY_KEYS,
+    *CONTACT_KEYS,
+    "contacts_path",
     "history_path",
     "keep_history_days",
     "report_formats",
@@ -79,7 +82,7 @@ UNNAMED_OUTCOME = "has_left"  # the column of the outcome where the config names
 # what no column may be called that travels to the ranking, the API and the page: they have it
 RANKING_NAMES = (
     *("rank", "client", "risk", "band", "release", "contact", "reasons"),
-    *("expected_loss", "loss_rank", "horizon_days"),
+    *("expected_loss", "loss_rank", "horizon_days", "contact_status", "contacted_on"),
     *("limit", "offset", "sort", "format", "q", "page"),
 )
 DEFAULT_API_URL = "http://127.0.0.1:8000"
@@ -132,6 +135,8 @@ class Config:
     subfolders: bool = False  # whether client files lie in folders of the input folder, too
     engine: Engine | None = None  # None: one process does all
     queries: tuple[Query, ...] = ()  # what databases are asked for client files
+    contact_rules: ContactRules = field(default_factory=ContactRules)
+    contacts_path: Path | None = None  # the folder of CSV files that say who was contacted
 
     @property
     def root(self) -> Path:
@@ -182,6 +187,8 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
     trial = _practice(part, path.parent)
     schema = _schema(reader)
     queries = read_queries(reader)
+    named = "contacts_path" in reader.values
+    contacts = _below(path.parent, reader.text("contacts_path")) if named else None
     config = Config(
         path=path,
         practice=practice,
@@ -196,6 +203,8 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
         subfolders=reader.get("subfolders", False, _BOOL),
         engine=read_engine(reader),
         queries=() if practice else queries,  # which are about true clients
+        contact_rules=read_contact_rules(reader),
+        contacts_path=None if practice else contacts,  # as these
         **{**production, **trial} if practice else production,
     )
     _check_places(reader, production, trial, PRACTICE_KEYS if practice else part.values)

@@ -85,6 +85,7 @@ class Worth:
     client_value: float | str | None = None  # a sum, or the number column that holds each client's
     contact_cost: float | None = None
     save_rate: float | None = None  # the share of leaving clients whom a contact keeps
+    measured: bool = False  # whether that is what a control group shows, as soon as it shows it
 
     @property
     def of_all(self) -> float | None:

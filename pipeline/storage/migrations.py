@@ -283,4 +283,73 @@ MIGRATIONS = (
         PRIMARY KEY (kind, name)
     );
     """,
+    """
+    CREATE TABLE contacts (       -- who was contacted
+        id INTEGER PRIMARY KEY,
+        client TEXT NOT NULL,
+        day TEXT NOT NULL,        -- YYYY-MM-DD
+        channel TEXT NOT NULL DEFAULT '',
+        note TEXT NOT NULL DEFAULT '',
+        result TEXT NOT NULL DEFAULT '',
+        by_whom TEXT NOT NULL DEFAULT '',
+        source TEXT NOT NULL,     -- 'page', 'api', or 'file NAME'
+        recorded_at TEXT NOT NULL
+    );
+    CREATE INDEX contacts_client ON contacts (client, day);
+    CREATE INDEX contacts_source ON contacts (source);
+    CREATE TABLE contact_files (  -- files of contacts, as they were taken in last
+        name TEXT PRIMARY KEY,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        sha256 TEXT NOT NULL
+    );
+    CREATE TABLE assignments (    -- who was to be contacted, or left alone, in a campaign
+        client TEXT NOT NULL,
+        campaign TEXT NOT NULL,   -- the day on which it began
+        day TEXT NOT NULL,        -- on which the client first was to be contacted, or left alone
+        control INTEGER NOT NULL, -- 1: left alone
+        share REAL NOT NULL,      -- of the control group, then
+        band TEXT NOT NULL,
+        risk REAL NOT NULL,
+        PRIMARY KEY (client, campaign)
+    );
+    CREATE TABLE requests (       -- what people asked for on the page, for the next run to do
+        id INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        action TEXT NOT NULL,     -- 'accept', 'forget', 'promote'
+        what TEXT NOT NULL,       -- the file, or the release
+        by_whom TEXT NOT NULL DEFAULT '',
+        done_at TEXT,             -- null: it waits
+        outcome TEXT
+    );
+    -- the day on which the ranking was last looked at for what contacts and campaigns change in it
+    ALTER TABLE master ADD COLUMN contacts_day TEXT NOT NULL DEFAULT '';
+    """,
+    """
+    CREATE TABLE alerts (         -- what was to be told, each once
+        id INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        event TEXT NOT NULL,
+        about TEXT NOT NULL,      -- what makes it this one of its kind
+        title TEXT NOT NULL,
+        body TEXT NOT NULL,
+        UNIQUE (event, about)
+    );
+    CREATE TABLE deliveries (     -- to which targets, by a hash of their address
+        alert_id INTEGER NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
+        target TEXT NOT NULL,
+        sent_at TEXT,             -- null: it waits
+        tries INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (alert_id, target)
+    );
+    """,
+    """
+    CREATE TABLE erasures (       -- on which days a client was erased; not which
+        id INTEGER PRIMARY KEY,
+        day TEXT NOT NULL
+    );
+    CREATE TABLE kept_out (       -- keyed hashes of names that are never to be taken in
+        hash TEXT PRIMARY KEY
+    );
+    """,
 )
