@@ -7,6 +7,7 @@ raises `DataError`; a fault of one row is a `BadRow`, and the rest of the table 
 import csv
 import io
 import json
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,16 +23,17 @@ from pipeline.core.schema import Format, Schema, csv_line
 from pipeline.data.header import find_header
 from pipeline.data.number_forms import SHAPES, NumberForm, Survey, is_odd, notes_of, settled_decimal
 from pipeline.data.outcome_words import probable_outcomes
-from pipeline.data.plain_rows import PlainRows, is_total
+from pipeline.data.plain_columns import is_total, plain_column
 from pipeline.data.text_lines import MAX_ROW, Lines
 from pipeline.data.unpacking import unpacked
+
+log = logging.getLogger(__name__)
 
 MAX_BAD_SHARE = 0.1  # of a table's rows; with more, the whole table is refused
 MAX_BAD_ROWS = 100_000  # of a table of any size: they are held in memory
 MAX_KEPT = 1_000  # characters of a bad row
 MAX_RECORD = 1_000  # lines that one row may have
 BATCH = 1 << 16  # characters of rows that are read together
-FIRST_BATCH = 1 << 8  # where plain rows are expected again
 LOOKED_AT = 5  # lines within quotes, each of which may be a row of its own
 
 A_TOTAL = "is a total, and no client"
@@ -116,6 +118,31 @@ def with_table(
         return use(table(table({}).survey()))
 
 
+def good_rows(
+    stream: io.BufferedReader, schema: Schema, columns: Sequence[str], name: str
+) -> tuple[str, list[BadRow]]:
+    """The canonical lines of a table, and its bad rows; columns cut short are warned of.
+
+    Raises `DataError` where the table as a whole is refused.
+    """
+
+    def read(table: Table) -> tuple[str, list[BadRow], str | None]:
+        blocks = [*table.blocks()]
+        text = "".join([block.text for block in blocks if isinstance(block, GoodRows)])
+        bad = [block for block in blocks if isinstance(block, BadRow)]
+        if why := too_many_bad(bad, text.count("\n") + len(bad)):
+            raise DataError(why + table.bad_outcomes)
+        return text, bad, table.warning
+
+    try:
+        text, bad, warning = with_table(stream, schema, columns, read)
+    except DataError as error:
+        raise DataError(f"{name} {error}") from None
+    if warning:
+        log.warning("%s %s", name, warning)
+    return text, bad
+
+
 class Table:
     """The rows of one CSV text; iterate its `blocks` once.
 
@@ -163,9 +190,7 @@ class Table:
         self.lacks_outcome = schema.outcome in columns and schema.outcome not in self.header
         if self._has_client and any(map(self._is_row, found.above)):
             raise DataError(f"has rows above its header, which is line {found.line}")
-        self._plain: PlainRows | None = None
-        if not forms and not schema.rules:
-            self._plain = PlainRows(self.header, columns, schema, MAX_ROW, last_day)
+        self._plain = {} if forms else {c: plain_column(c, schema) for c in columns}
 
     def _reader(self, column: str) -> Callable[[str], str]:
         """What makes the canonical text of a column's text; raises `ValueError`."""
@@ -266,24 +291,12 @@ class Table:
     def _blocks(self) -> Iterator[GoodRows | BadRow]:
         """Rows in order.
 
-        Those that are canonical already, as most are, are matched by the thousand; others are read
-        by the column, as many at a time as follow each other, and what cannot be so, one by one.
+        They are read by the column, as many at a time as follow each other, and what cannot be so,
+        one by one.
         """
-        commas = self._delimiter == ","
-        size = FIRST_BATCH if self._plain and commas else BATCH
         while True:
             line = self._lines.taken + 1
-            if (
-                self._plain
-                and commas
-                and (run := self._lines.run(self._plain.run, self._plain.any_run))
-            ):
-                self._rows += self._lines.taken + 1 - line
-                size = FIRST_BATCH
-                yield GoodRows(line, self._plain.canonical(run))
-                line = self._lines.taken + 1
-            if text := self._lines.batch(size):
-                size = min(2 * size, BATCH)
+            if text := self._lines.batch(BATCH):
                 yield from self._batch(line, text)
             elif not (found := self._one()):
                 break
@@ -312,13 +325,15 @@ class Table:
 
     def _batch(self, line: int, text: str) -> Iterator[GoodRows | BadRow]:
         """The rows of lines, the first of which has this number, read by the column."""
-        if self._delimiter != "," and self._plain and "," not in text:
-            plain = text.replace(self._delimiter, ",")
-            if (match := self._plain.any_run.match(plain)) and match.end() == len(plain):
-                self._rows += plain.count("\n")
-                yield GoodRows(line, self._plain.canonical(plain))
+        rows, mark = text.split("\n")[:-1], self._delimiter
+        simple = not ('"' in text or "\0" in text or len(text) > csv.field_size_limit())
+        if simple and {row.count(mark) for row in rows} == {self.width - 1}:
+            flat = mark.join(rows).split(mark)
+            columns: list[Sequence[str]] = [flat[i :: self.width] for i in range(self.width)]
+            read = [self._column(columns, *pick) for pick in self._picks]
+            if not any(None in column for column in read):
+                yield self._good(line, [*map(",".join, zip(*read, strict=True))])
                 return
-        rows = text.split("\n")[:-1]
         fields = self._split(rows)
         if fields is None or "\0" in text:
             self._lines.put_back(text, len(rows))
@@ -360,6 +375,10 @@ class Table:
         if place is None:
             return [""] * len(columns[0])
         texts = columns[place]
+        late = self._last_day and name in self._days and max(texts) > self._last_day
+        plain = self._plain.get(name)
+        if plain and not late and plain.fullmatch("\n".join(texts) + "\n"):
+            return [*texts]
         cells: dict[str, str | None] = {}
         for text in {*texts}:
             value: str | None = None

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.core.errors import DataError
 from pipeline.core.schema import Schema, csv_line
-from pipeline.data.csv_reader import BadRow, GoodRows, Table, too_many_bad, with_table
+from pipeline.data.csv_reader import good_rows
 from pipeline.data.input_files import list_input, open_plain
 from pipeline.data.outcomes import NO_DAY, learned_outcomes
 
@@ -42,24 +42,10 @@ def read_table(
 
     Raises `DataError` where the table as a whole is refused.
     """
-
-    def rows_of(table: Table) -> tuple[list[str], list[BadRow], str | None]:
-        blocks = [*table.blocks()]
-        texts = [block.text for block in blocks if isinstance(block, GoodRows)]
-        bad = [block for block in blocks if isinstance(block, BadRow)]
-        if why := too_many_bad(bad, sum(text.count("\n") for text in texts) + len(bad)):
-            raise DataError(why + table.bad_outcomes)
-        return texts, bad, table.warning
-
-    try:
-        texts, bad, warning = with_table(stream, schema, columns, rows_of)
-    except DataError as error:
-        raise DataError(f"{name} {error}") from None
-    if warning:
-        log.warning("%s %s", name, warning)
+    text, bad = good_rows(stream, schema, columns, name)
     for row in bad:
         log.warning("%s: line %d is left out: %s", name, row.line, row.reason)
-    return frame_of_text("".join(texts), schema, columns)
+    return frame_of_text(text, schema, columns)
 
 
 def frame_of_text(text: str, schema: Schema, columns: Sequence[str]) -> pd.DataFrame:
@@ -87,4 +73,4 @@ def read_folder(folder: Path, schema: Schema, newest: int = NO_DAY) -> pd.DataFr
     frame = pd.concat(frames, ignore_index=True)
     if not schema.derives:
         return frame
-    return frame.assign(**{schema.outcome: learned_outcomes(frame, schema, newest=newest)})
+    return frame.assign(**{schema.outcome: learned_outcomes(frame, schema, newest=newest)[0]})

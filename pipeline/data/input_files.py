@@ -76,9 +76,9 @@ def list_input(
     try:
         _list(folder, "", found, {} if passed is None else passed, subfolders=subfolders)
     except FileNotFoundError:
-        raise DataError(f"{folder}: there is no such folder to take client files from") from None
+        raise DataError(f"{folder}: there is no such folder to take files from") from None
     except NotADirectoryError:
-        raise DataError(f"{folder}: is a file; expected a folder of client files") from None
+        raise DataError(f"{folder}: is a file; expected a folder of files") from None
     return sorted(found, key=lambda file: file.name)
 
 

@@ -5,17 +5,23 @@ import hashlib
 import io
 import logging
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from tempfile import TemporaryFile
 from time import time
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.core.errors import DataError
 from pipeline.core.formatting import format_columns, pluralize
 from pipeline.core.schema import Schema
 from pipeline.data.csv_reader import BadRow, Table, too_many_bad, with_table
 from pipeline.data.input_files import CLOCK_TOLERANCE, UNREAD, FoundFile, mtime_of, plain
+from pipeline.data.kept_out import KEPT_OUT, NOBODY, KeptOut
 from pipeline.data.outcome_words import probably_left
 from pipeline.data.progress import Step, no_progress
 
@@ -25,6 +31,7 @@ COPYING_SECONDS = 60  # a file that changed less long ago may still be being cop
 # rows are added in batches, whose keys are looked up together
 BATCH_ROWS = 1 << 18
 BATCH_BYTES = 16 << 20
+_BLOCK = 16 << 20  # of lines that are read back
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,7 @@ class TakenFile:
     unknown_clients: tuple[str, ...] = ()
     reports: bool = False  # whether it has outcomes alone
     bad_rows: tuple[BadRow, ...] = ()
+    kept_out: int = 0  # of the bad rows those of clients that are kept out
     ctime_ns: int | None = None  # None: not known
     schema: str | None = None  # `Schema.text`, if it was rejected
 
@@ -99,6 +107,7 @@ def take_in(
     step: Step = no_progress,
     *,
     again: bool = False,
+    kept_out: KeptOut = NOBODY,
     tell: Callable[[str, str], None] = lambda name, why: log.warning("%s %s", name, why),
 ) -> TakenFile | None:
     """Read one file into the master; None if it has to wait, or brings nothing when read `again`.
@@ -107,7 +116,7 @@ def take_in(
 
     It is digested as it is read, so that the ledger has the digest of exactly what went in.
     """
-    reading = _Reading(number, schema)
+    reading = _Reading(number, schema, kept_out)
     if not file.regular:
         reading.reason = "is a link or a special file; expected the file itself"
         return reading.result(file, UNREAD, None)
@@ -208,6 +217,7 @@ class _Reading:
 
     number: int
     schema: Schema
+    kept_out: KeptOut
     rows: int = 0
     bad: list[BadRow] = field(default_factory=list)
     bad_at: list[int] = field(default_factory=list)
@@ -238,22 +248,40 @@ class _Reading:
         size = 0
         for block in table.blocks():
             if isinstance(block, BadRow):
-                self.bad.append(block)
-                self.bad_at.append(self.rows)
-                self.rows += 1
+                of_one = self.kept_out.has_any(block.row, self.schema)
+                self._set_aside(BadRow(block.line, KEPT_OUT, "") if of_one else block)
                 continue
             text = block.text.encode()
-            read = len(lines)
-            lines += text.split(b"\n")[:-1]
-            self.rows += len(lines) - read
+            found = text.split(b"\n")[:-1]
+            lines += self._let_in(block.line, found)
             size += len(text)
             if len(lines) >= BATCH_ROWS or size >= BATCH_BYTES:
                 append(lines)
                 lines, size = [], 0
         append(lines)
-        if reason := too_many_bad(self.bad, self.rows):
+        bad = [row for row in self.bad if row.reason != KEPT_OUT]
+        if reason := too_many_bad(bad, self.rows):
             self.reason = reason + table.bad_outcomes
         self._tell(file.name, table)
+
+    def _let_in(self, first: int, lines: list[bytes]) -> list[bytes]:
+        """Those of some good lines, the first with this number, whose clients are not kept out."""
+        if not self.kept_out.hashes:
+            self.rows += len(lines)
+            return lines
+        good = []
+        for number, line in enumerate(lines, first):
+            if self.kept_out.has_first(line.decode()):
+                self._set_aside(BadRow(number, KEPT_OUT, ""))
+            else:
+                good.append(line)
+                self.rows += 1
+        return good
+
+    def _set_aside(self, row: BadRow) -> None:
+        self.bad.append(row)
+        self.bad_at.append(self.rows)
+        self.rows += 1
 
     def _tell(self, name: str, table: Table) -> None:
         """Log what is to be known of how a file was read."""
@@ -286,7 +314,8 @@ class _Reading:
             return replace(known, schema=self.schema.text)
         bad = tuple(self.bad)
         duplicates = 0 if self.reports else self.rows - counts.added - len(bad)
-        known = replace(known, reports=self.reports)
+        kept_out = sum(row.reason == KEPT_OUT for row in bad)
+        known = replace(known, reports=self.reports, kept_out=kept_out)
         return replace(known, **vars(counts), duplicates=duplicates, bad_rows=bad)
 
 
@@ -319,3 +348,85 @@ def log_counts(file: TakenFile, *, was_held: bool = False) -> None:
             " (`python ingestion.py --withdraw` takes them back)",
             *(file.name, f"{file.missing:,}"),
         )
+
+
+# --- apart from those who put rows together, as executors of Spark read ---
+
+
+@dataclass(frozen=True)
+class Read:
+    """What came of one file: None if it has to wait; and what was logged: names, levels, texts."""
+
+    file: TakenFile | None
+    logged: list[tuple[str, int, str]]
+
+
+@dataclass
+class LinesApart:
+    """A sink that keeps the lines of one file until it is known whether they count."""
+
+    file: IO[bytes]
+    reports: bool = False  # whether they are of outcomes alone
+    accepted: bool = False
+    bad_at: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def append(self, lines: Sequence[bytes]) -> None:
+        """Add canonical lines of a file, without their line ends."""
+        self.file.write(b"".join([line + b"\n" for line in lines]))
+
+    def report(self, lines: Sequence[bytes]) -> None:
+        """Add canonical lines of a file of outcomes alone, without their line ends."""
+        self.reports = True
+        self.append(lines)
+
+    def accept(
+        self, number: int, name: str, sha256: str, bad_at: Sequence[int], *, again: bool = False
+    ) -> Counts:
+        """End a file; nothing of it is counted yet."""
+        del name, sha256, again
+        self.accepted, self.bad_at = True, np.array(bad_at, np.int64)
+        return Counts(number, 0, 0, 0, 0, 0, number)
+
+    def waiting(self) -> tuple[str, ...]:
+        """No files."""
+        return ()
+
+    def take_back(self) -> None:
+        """Undo what was added."""
+        self.file.seek(0)
+        self.file.truncate()
+
+    def batches(self) -> Iterator[tuple[NDArray[np.int64], list[bytes]]]:
+        """The lines that count, and the number that each has among all rows of the file."""
+        self.file.seek(0)
+        shift, done = self.bad_at - np.arange(len(self.bad_at)), 0
+        while self.accepted and (block := self.file.read(_BLOCK)):
+            lines = (block + self.file.readline()).split(b"\n")[:-1]
+            at = np.arange(done, done + len(lines))
+            done += len(lines)
+            yield at + np.searchsorted(shift, at, "right"), lines
+
+
+@contextmanager
+def read_apart(file: FoundFile, schema: Schema) -> Iterator[tuple[Read, LinesApart]]:
+    """What came of a file, and its lines, for as long as the context lasts."""
+    logger, collector = logging.getLogger("pipeline"), _Collector()
+    logger.addHandler(collector)
+    logger.setLevel(logging.INFO)
+    try:
+        with TemporaryFile() as kept:
+            lines = LinesApart(kept)
+            yield Read(take_in(schema, file, 0, lines), collector.found), lines
+    finally:
+        logger.removeHandler(collector)
+
+
+class _Collector(logging.Handler):
+    """Collects what is logged, for the process that asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, int, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.found.append((record.name, record.levelno, record.getMessage()))

@@ -53,9 +53,10 @@ def learned_outcomes(
     newest: int = NO_DAY,
     order: "NDArray[np.uint64] | None" = None,
     lists: Sequence[FullList] = (),
-) -> NDArray[np.float64]:
-    """The outcome that each row teaches, 0 or 1: (rows,), NaN where it teaches none.
+) -> tuple[NDArray[np.float64], Days]:
+    """The outcome that each row teaches, 0 or 1, NaN where it teaches none, and since which day.
 
+    Both are of shape (rows,); there are days where a horizon begins on them, else `NO_DAY`.
     `newest` is the newest day that is known of, if it is beyond the frame; `order` orders rows of
     one date; `lists` are the full lists that are believed, oldest first.
     """
@@ -65,6 +66,7 @@ def learned_outcomes(
         left_on = days_of(frame[schema.left_on])
     gone = (outcome == 1) | (left_on != NO_DAY)
     clients = pd.factorize(frame[schema.client])[0]
+    since = np.full(len(frame), NO_DAY)
     if schema.horizon_days and (schema.date or lists):
         rows = np.arange(len(frame))
         if schema.date:
@@ -82,18 +84,19 @@ def learned_outcomes(
         found = _within_horizon(sorted_rows, schema, clients, lists, newest)
         learned, known = np.full(len(frame), np.nan), ~np.isnan(found)
         learned[rows[known]] = found[known]  # of several the last one stays: that of the last day
-        return learned
+        since[rows[known]] = days[known]
+        return learned, since
     if schema.left_on:
         outcome = np.where(gone, 1.0, np.where(np.isnan(outcome), 0.0, outcome))
     if schema.absent_left:
         outcome = outcome.copy()
-        for now, then in _pairs(lists):
+        for now, then in pairs_of(lists):
             outcome[now.rows] = ~np.isin(clients[now.rows], clients[then.rows])
         outcome[gone] = 1
-    return outcome
+    return outcome, since
 
 
-def _pairs(lists: Sequence[FullList]) -> Iterator[tuple[FullList, FullList]]:
+def pairs_of(lists: Sequence[FullList]) -> Iterator[tuple[FullList, FullList]]:
     """Each list with the next one; of those of one day the last, for it may have come in parts."""
     last = {each.day: each for each in lists}
     for now, then in pairwise(lists):
@@ -137,7 +140,7 @@ def _within_horizon(
     for each in lists:
         seen[clients[each.rows]] = np.maximum(seen[clients[each.rows]], each.day)
     if schema.absent_left:
-        for now, then in _pairs(lists):
+        for now, then in pairs_of(lists):
             absent = np.setdiff1d(clients[now.rows], clients[then.rows])
             leavers.append(absent)
             leaving_days.append(np.full(len(absent), then.day))

@@ -5,15 +5,14 @@ import csv
 import logging
 import os
 import re
-import signal
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from datetime import date
 from decimal import Decimal
 from math import ceil
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote
 
 from pipeline.core.errors import DataError, PipelineError
@@ -21,6 +20,7 @@ from pipeline.core.file_lock import file_lock
 from pipeline.core.files import atomic_writer
 from pipeline.core.queries import Query
 from pipeline.core.schema import Format
+from pipeline.core.time_limit import time_limit
 from pipeline.data.number_forms import settled_decimal
 
 log = logging.getLogger(__name__)
@@ -49,28 +49,13 @@ def ask_due(queries: Iterable[Query], folder: Path, root: Path, form: Format) ->
             wait = query.every_hours * 3600 - SLACK
             if path.exists() and abs(now - path.stat().st_mtime) < wait:
                 continue
-            with file_lock(path.with_name(f".{path.name}.lock")), _time_limit(query.seconds):
+            late = DataError(TOO_LONG.format(query.seconds))
+            with file_lock(path.with_name(f".{path.name}.lock")), time_limit(query.seconds, late):
                 rows = _write(path, _answer(query, root), form, now)
             log.info('query "%s": %s rows', query.name, f"{rows:,}")
         except (PipelineError, OSError, ImportError, ValueError) as error:
             why = " ".join(str(error).split())
             log.warning('query "%s" failed, and is asked again next time: %s', query.name, why)
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise `DataError` in what takes longer, whatever it waits for; in the main thread only."""
-
-    def stop(*_: object) -> NoReturn:
-        raise DataError(TOO_LONG.format(seconds))
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def _write(path: Path, answer: Answer, form: Format, now: float) -> int:

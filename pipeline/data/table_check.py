@@ -27,12 +27,12 @@ from pipeline.core.schema import (
     canonical_digits,
     day_of,
 )
-from pipeline.data.csv_reader import BadRow, Table, too_many_bad, with_table
+from pipeline.data.csv_reader import BadRow, Table, good_rows, too_many_bad, with_table
 from pipeline.data.header import DELIMITERS, MAX_ABOVE
 from pipeline.data.input_files import list_input, open_plain
 from pipeline.data.number_forms import is_number
 from pipeline.data.outcome_words import probable_outcomes, probably_left
-from pipeline.data.plain_rows import is_total
+from pipeline.data.plain_columns import is_total
 from pipeline.data.text_lines import Lines
 from pipeline.data.unpacking import unpacked
 
@@ -204,35 +204,18 @@ def split_file(path: Path, schema: Schema, test_data: Path, others: Path) -> tup
     for target in targets:
         if target.exists():
             raise DataError(f"{target} is there already: move it away, or rename {path}")
-    rows: tuple[list[str], list[str]] = ([], [])
-    bad: list[BadRow] = []
-
-    def divide(table: Table) -> None:
-        for each in rows:
-            each.clear()
-        bad.clear()
-        for block in table.blocks():
-            if isinstance(block, BadRow):
-                bad.append(block)
-                continue
-            lines = block.text.split("\n")[:-1]
-            for line, cells in zip(lines, csv.reader(lines), strict=True):
-                rows[xxh64_intdigest(cells[0].encode()) % 5 > 0].append(line)
-        if why := too_many_bad(bad, len(rows[0]) + len(rows[1]) + len(bad)):
-            raise DataError(why + table.bad_outcomes)
-
-    try:
-        stream: io.BufferedReader = io.BufferedReader(open_plain(path))
-        with stream:
-            with_table(stream, schema, schema.columns, divide)
-    except DataError as error:
-        raise DataError(f"{path} {error}") from None
+    stream: io.BufferedReader = io.BufferedReader(open_plain(path))
+    with stream:
+        text, bad = good_rows(stream, schema, schema.columns, str(path))
+    lines, rows = text.split("\n")[:-1], (list[str](), list[str]())
+    for line, cells in zip(lines, csv.reader(lines), strict=True):
+        rows[xxh64_intdigest(cells[0].encode()) % 5 > 0].append(line)
     for row in bad[:SHOWN]:
         log.warning("%s: line %d is left out: %s", path, row.line, row.reason)
     if len(bad) > SHOWN:
         log.warning("%s: %s more are left out", path, pluralize(len(bad) - SHOWN, "row"))
-    for target, lines in zip(targets, rows, strict=True):
-        write_atomic(target, "\n".join([schema.header, *lines, ""]))
+    for target, part in zip(targets, rows, strict=True):
+        write_atomic(target, "\n".join([schema.header, *part, ""]))
     return len(rows[0]), len(rows[1])
 
 

@@ -3,7 +3,6 @@
 import codecs
 import io
 import re
-from unicodedata import is_normalized
 
 from pipeline.core.errors import DataError
 
@@ -66,23 +65,9 @@ class Lines:
             self.note = f"read as {self.encoding.upper()}"
         self._decoder = codecs.getincrementaldecoder(self.encoding)()
         self._text, self._at = "", 0
-        self._is_nfc = self._is_ascii = True  # and with it each part of the text
+        self._is_ascii = True  # so far
         self._ended = False
         self._wrong = ""
-
-    def run(self, rows: re.Pattern[str], any_rows: re.Pattern[str]) -> str:
-        """Take whole lines from here on for as long as the pattern matches; perhaps none.
-
-        The second pattern is for a text that is not in NFC.
-        """
-        if self._at == len(self._text):
-            self._read()
-        pattern = rows if self._is_nfc else any_rows
-        if not (match := pattern.match(self._text, self._at)):
-            return ""
-        self._at = match.end()
-        self.taken += match[0].count("\n")
-        return match[0]
 
     def batch(self, size: int) -> str:
         r"""Take whole lines of up to so many characters, with their ends as `\n`; perhaps none."""
@@ -147,7 +132,6 @@ class Lines:
             text = self._without_wrong_byte(error)
         self._text, self._at = self._text[self._at :] + text, 0
         self._is_ascii = self._is_ascii and text.isascii()
-        self._is_nfc = is_normalized("NFC", self._text)
         return True
 
     def _without_wrong_byte(self, error: UnicodeDecodeError) -> str:

@@ -15,11 +15,11 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import brier_score_loss
 from sklearn.pipeline import Pipeline
 
-from pipeline.models.cross_validation import Folds
+from pipeline.models.cross_validation import Folds, first_times
 from pipeline.models.estimators import Model
 from pipeline.models.manifest import ISOTONIC, SIGMOID, UNCALIBRATED
-from pipeline.models.model_parts import MAX_LOG_ODDS
 
+MAX_LOG_ODDS = 700  # beyond it a risk is 0 or 1 to the last digit, and exp overflows
 MIN_CALIBRATED_ROWS = 100  # labelled; fewer cannot show whether calibration helps
 MIN_ISOTONIC_LEAVERS = 500  # on fewer, a curve of free shape fits the noise
 
@@ -58,7 +58,7 @@ def calibrate(folds: Folds, scores: np.ndarray) -> Calibration:
     risk: np.ndarray = expit(scores)
     if len(scores) < MIN_CALIBRATED_ROWS:
         return Calibration(UNCALIBRATED, None, risk, {})
-    method = method_for(folds.outcomes)
+    method = method_for(folds.outcomes[first_times(folds.frame)])
     curved = cross_calibrated(folds, scores, method)
     evidence = {
         "brier": float(brier_score_loss(folds.outcomes, risk)),

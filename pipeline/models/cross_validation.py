@@ -22,7 +22,9 @@ class TrainingData:
     """Labelled rows.
 
     `frame` holds the features and outcomes of all of them; `sample`, which may be the same frame,
-    those of at most about `MAX_CHECKED` with the columns of the client and of the date, if any.
+    those of at most about `MAX_CHECKED` with the columns of the client and of the date, if any. A
+    row that counts more is there several times, with one number in the index: whatever is done by
+    client then is right for it.
     """
 
     frame: pd.DataFrame
@@ -31,13 +33,24 @@ class TrainingData:
 
     @property
     def rows(self) -> int:
-        """The number of rows."""
-        return len(self.frame)
+        """The number of rows, each once."""
+        return int(first_times(self.frame).sum())
 
     @property
     def left(self) -> int:
-        """The number of rows whose outcome is 1."""
-        return int(self.frame[self.schema.outcome].sum())
+        """The number of rows whose outcome is 1, each once."""
+        return int(self.frame[self.schema.outcome][first_times(self.frame)].sum())
+
+
+def repeated(frame: pd.DataFrame, times: np.ndarray) -> pd.DataFrame:
+    """The rows of a frame, each as often as `times` says, of shape (rows,)."""
+    return frame.iloc[np.repeat(np.arange(len(frame)), times)]
+
+
+def first_times(frame: pd.DataFrame) -> np.ndarray:
+    """Which rows are no repetitions: shape (rows,)."""
+    first: np.ndarray = ~frame.index.duplicated()
+    return first
 
 
 def labelled_rows(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:

@@ -233,7 +233,7 @@ def risk_of(model: Model, frame: pd.DataFrame) -> np.ndarray:
     if frame.empty:
         return np.empty(0)
     with threads_for(len(frame)):
-        risk: np.ndarray = model.predict_proba(_padded(model, frame))[: len(frame), 1]
+        risk: np.ndarray = model.predict_proba(padded(model, frame))[: len(frame), 1]
     return risk
 
 
@@ -242,10 +242,10 @@ def predictions_of(model: Model, frame: pd.DataFrame) -> np.ndarray:
     if frame.empty:
         return np.empty(0, dtype="int64")
     with threads_for(len(frame)):
-        return model.predict(_padded(model, frame))[: len(frame)]
+        return model.predict(padded(model, frame))[: len(frame)]
 
 
-def _padded(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
+def padded(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
     """The features of the rows, the last one repeated until their number is a whole block.
 
     BLAS rounds the rows left over from its blocks differently from those within. Padding makes a

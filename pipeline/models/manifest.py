@@ -70,6 +70,7 @@ class ModelManifest:
     data_until: str = ""  # the newest day of data or files when it was trained
     warnings: tuple[str, ...] = ()
     drawn_from: int = 0  # all rows, where a sample of them was learned from and judged on
+    contacts: tuple[str, ...] = ()  # sentences on what contacts have to do with its rows
 
     def __post_init__(self) -> None:
         """Raise `ValueError` if the values do not fit each other, or a text cannot be shown."""

@@ -103,11 +103,13 @@ def save_model(
     data_until: str = "",
     warned: tuple[str, ...] = (),
     drawn_from: int = 0,
+    contacts: tuple[str, ...] = (),
 ) -> TrainedModel:
     """Write a model, its manifest and its reference into a folder.
 
     `data` are the rows it was fitted on; `risk`, of any length, the risks of such rows; `warned`
-    is what the training warns of; `drawn_from` is how many rows there are, if they are of a sample.
+    is what the training warns of; `drawn_from` is how many rows there are, if they are of a sample;
+    `contacts` is what these have to do with them.
     """
     content = pickled(model)
     usual = usual_row(data.frame, data.schema)
@@ -126,6 +128,7 @@ def save_model(
         data_until=data_until,
         warnings=warned,
         drawn_from=drawn_from,
+        contacts=contacts,
     )
     reference = to_builtins(reference_of(data.frame, risk, data.schema, recipe.seed))
     write_atomic(folder / MODEL, content)

@@ -49,6 +49,8 @@ def value_threshold(worth: Worth, frame: pd.DataFrame) -> ValueThreshold:
         raise ModelError('the threshold "value" needs contact_cost, client_value and save_rate')
     values = np.array([worth.of_all]) if worth.of_all else frame[str(worth.column)].to_numpy()
     pays = values[values * rate > cost]
+    if not len(pays) and worth.measured:  # what is measured may say so, which is no mistake
+        return ValueThreshold(1.0, f"nobody's: at a save rate of {rate:g} no contact pays")
     if not len(pays):
         whose = f'the "{worth.column}" of any labelled row' if worth.column else f"{worth.of_all:g}"
         raise ModelError(

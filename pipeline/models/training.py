@@ -13,7 +13,7 @@ from pipeline.core.policy import Policy, enough_rows
 from pipeline.core.schema import Schema
 from pipeline.core.threads import threads_for
 from pipeline.models.calibration import calibrate
-from pipeline.models.cross_validation import Split, TrainingData, split_of
+from pipeline.models.cross_validation import Split, TrainingData, first_times, split_of
 from pipeline.models.estimators import Model, fit_model, risk_of
 from pipeline.models.manifest import AUTO, BOOSTING, BOOSTING_7, HALF, LOGISTIC, Recipe
 from pipeline.models.threshold import f1_threshold, value_threshold, with_threshold
@@ -43,7 +43,7 @@ def fit(data: TrainingData, policy: Policy) -> Fitted:
     `ModelError` unless both outcomes occur.
     """
     _check_outcomes(data)
-    outcomes = data.sample[data.schema.outcome]
+    outcomes = data.sample[data.schema.outcome][first_times(data.sample)]
     enough = enough_rows(len(outcomes), int(outcomes.sum()))
     split = split_of(data.sample, data.schema, policy.seed) if enough else None
     if split is None:

@@ -84,6 +84,7 @@ class Known:
     test: Tested
     f1s: Sequence[float]
     files: tuple[PendingFile, ...] = ()  # that brought these rows
+    contacted: bool = False  # whether rows are left out whose outcome a contact may have changed
 
 
 def judge_batch(
@@ -102,6 +103,7 @@ def judge_batch(
         earlier=[release.f1, *known.f1s],
         test=known.test,
         before=known.test.with_others(known.earlier.tested),
+        contacted=known.contacted,
     )
     by_score = check_scores(evidence, policy.seed)
     reference = read_reference(release)
@@ -109,7 +111,7 @@ def judge_batch(
         log.warning("%s", sentences.NO_REFERENCE.format(release=release.id, name=REFERENCE))
     return Judgement(
         verdict=next(found for found in by_score if found.test == policy.drift_test),
-        labelled=len(waiting.labelled),
+        labelled=waiting.tested.rows,
         new_labelled=len(new.labelled),
         scores=scores,
         by_score=by_score,

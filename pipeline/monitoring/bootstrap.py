@@ -37,12 +37,18 @@ class Predictions:
     """A model's predictions for rows with a known outcome.
 
     `outcomes` and `predicted` are 0 or 1, `clients` names the client of each row: each of shape
-    (rows,).
+    (rows,). A row that counts more is there several times; so many are `repetitions`.
     """
 
     outcomes: np.ndarray
     predicted: np.ndarray
     clients: np.ndarray
+    repetitions: int = 0
+
+    @property
+    def rows(self) -> int:
+        """The number of rows, each once."""
+        return len(self.outcomes) - self.repetitions
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ def compare(
         return Comparison(gate, 0, champion_f1=0.0, challenger_f1=0.0, difference=nothing, old=old)
     found = Comparison(
         gate=gate,
-        rows=len(outcomes),
+        rows=sum(tested.rows for tested, _ in on_both),
         champion_f1=_f1(outcomes, by_champion),
         challenger_f1=_f1(outcomes, by_challenger),
         difference=paired_difference(outcomes, by_champion, by_challenger, clients, seed),

@@ -1,7 +1,7 @@
 """The scores of a model on labelled rows, for all of them and for parts."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from sklearn import metrics
 
 from pipeline.core.errors import DataError
 from pipeline.core.schema import Schema
+from pipeline.models.cross_validation import repeated
 from pipeline.models.estimators import Model, predictions_of, risk_of
 from pipeline.monitoring.bootstrap import Interval, Predictions, confusion_of, score_intervals
 from pipeline.monitoring.scores import Scores
@@ -17,6 +18,7 @@ from pipeline.monitoring.scores import Scores
 BINS = 10  # of equal width, for the calibration
 DECILE = 0.1
 MAX_SEGMENTS = 50  # of a column, the largest
+ARRAYS = ("outcomes", "predicted", "clients", "risk")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +32,15 @@ class Tested(Predictions):
         return Tested(
             **{
                 name: np.concatenate([getattr(self, name), getattr(others, name)])
-                for name in ("outcomes", "predicted", "clients", "risk")
-            }
+                for name in ARRAYS
+            },
+            repetitions=self.repetitions + others.repetitions,
         )
+
+    def repeated(self, times: np.ndarray) -> "Tested":
+        """Each row as often as `times` says, of shape (rows,)."""
+        arrays = {name: np.repeat(getattr(self, name), times) for name in ARRAYS}
+        return Tested(**arrays, repetitions=int(times.sum()) - self.rows)
 
     @property
     def both(self) -> bool:
@@ -47,7 +55,8 @@ class Tested(Predictions):
     @property
     def scores(self) -> Scores:
         """All scores; raises `DataError` if there is no row."""
-        return score_predictions(self.outcomes, self.predicted, self.risk)
+        found = score_predictions(self.outcomes, self.predicted, self.risk)
+        return replace(found, rows=self.rows)
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,11 @@ class PredictedRows:
     risk: np.ndarray
     labelled: pd.DataFrame
     tested: Tested
+
+    def weighed(self, times: np.ndarray) -> "PredictedRows":
+        """With each labelled row as often as `times` says, of shape (labelled rows,)."""
+        labelled = repeated(self.labelled, times)
+        return replace(self, labelled=labelled, tested=self.tested.repeated(times))
 
 
 def predict_rows(model: Model, frame: pd.DataFrame, schema: Schema) -> PredictedRows:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -24,6 +25,18 @@ class Package:
     package: str
     installed: str
     latest: str
+
+
+@cache
+@cache
+def project_version() -> str:
+    """The commit that this process began with and its day; unknown where git knows none."""
+    ask = ["git", "-C", str(REQUIREMENTS.parent), "log", "-1", "--format=%h of %cs"]
+    try:
+        answer = subprocess.run(ask, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return UNKNOWN
+    return answer.stdout.strip()
 
 
 def outdated_packages(requirements: Path = REQUIREMENTS) -> list[Package]:

@@ -15,7 +15,7 @@ Every check gives the verdicts of all five:
 Raw ignores chance. Parametric and nonparametric estimate the scatter from earlier scores, provided
 that their batches were about as large as this one; smaller batches scatter further. Bootstrap
 and ranking estimate it from the rows themselves. An F1 of 0 is no good result, whatever test there
-is: of many leavers it is drift, of few no evidence.
+is: of many leavers it is drift, of few no evidence; unless those named were contacted.
 
 `python -m tests.bench.bench_drift` measures how often each test is wrong; the minimum numbers below
 are derived from it.
@@ -67,6 +67,7 @@ class Evidence:
     earlier: Sequence[float]
     test: Predictions
     before: Tested
+    contacted: bool = False  # whether rows are left out whose outcome a contact may have changed
 
 
 def check_scores(evidence: Evidence, seed: int) -> tuple[ScoreDrift, ...]:
@@ -79,7 +80,8 @@ def check_scores(evidence: Evidence, seed: int) -> tuple[ScoreDrift, ...]:
         ranking(evidence, seed),
     )
     left = len(set(evidence.new.clients[evidence.new.outcomes == 1]))
-    if evidence.new_f1 != 0 or not left:
+    # those whom the model names are contacted, and then not among the rows
+    if evidence.new_f1 != 0 or not left or evidence.contacted:
         return found
     verdict = Verdict.DRIFT if left >= MIN_RANKED else Verdict.NO_EVIDENCE
     reason = sentences.NAMES_NOBODY.format(left=left)
@@ -132,7 +134,7 @@ def nonparametric(evidence: Evidence) -> ScoreDrift:
 
 def bootstrap(evidence: Evidence, seed: int) -> ScoreDrift:
     """Drift if the 95 % interval of F1 on the new rows minus F1 on the test data is below zero."""
-    numbers = {"test_rows": float(len(evidence.test.outcomes))}
+    numbers = {"test_rows": float(evidence.test.rows)}
     if lack := _lack_of_rows(evidence) or _lack_of_leavers(evidence):
         return _found(DriftTest.BOOTSTRAP, Verdict.NO_EVIDENCE, lack, evidence, numbers)
     found = difference_of_samples(evidence.new, evidence.test, seed)
@@ -147,7 +149,7 @@ def ranking(evidence: Evidence, seed: int) -> ScoreDrift:
 
     Each finds a change in 2.5 % of unchanged batches, both together in at most 5 %.
     """
-    numbers = {"earlier_rows": float(len(evidence.before.outcomes))}
+    numbers = {"earlier_rows": float(evidence.before.rows)}
     if lack := _lack_of_rows(evidence) or _lack_of_ranked(evidence):
         return _found(DriftTest.RANKING, Verdict.NO_EVIDENCE, lack, evidence, numbers)
     found = of_samples(evidence.new, evidence.before, seed)
@@ -169,7 +171,7 @@ def _against(
 def _found(
     test: DriftTest, verdict: Verdict, reason: str, evidence: Evidence, numbers: dict[str, float]
 ) -> ScoreDrift:
-    used = {"rows": float(len(evidence.new.outcomes))}
+    used = {"rows": float(evidence.new.rows)}
     if evidence.new_f1 is not None:
         used["new_f1"] = evidence.new_f1
     return ScoreDrift(test, verdict, reason, used | numbers)
@@ -177,10 +179,10 @@ def _found(
 
 def _lack_of_rows(evidence: Evidence) -> str:
     outcomes = evidence.new.outcomes
-    if len(outcomes) < MIN_ROWS:
-        return sentences.too_few("new rows with a known outcome", len(outcomes), MIN_ROWS)
+    if evidence.new.rows < MIN_ROWS:
+        return sentences.too_few("new rows with a known outcome", evidence.new.rows, MIN_ROWS)
     if not 0 < np.count_nonzero(outcomes) < len(outcomes):
-        return sentences.one_outcome(len(outcomes), left=bool(outcomes[0]))
+        return sentences.one_outcome(evidence.new.rows, left=bool(outcomes[0]))
     return "the F1 on the new rows is undefined" if evidence.new_f1 is None else ""
 
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from pipeline.core.formatting import pluralize
 from pipeline.core.policy import Gate
 from pipeline.monitoring.decisions import Cause, FeatureDrift
 
@@ -206,3 +207,20 @@ def challenged(
     if held:
         outcome = WAITS.format(champion=champion)
     return f"{reason}; {compared}: {outcome}"
+
+
+def contact_lines(left_out: int, control: int, counted: int) -> list[str]:
+    """What contacts have to do with the rows that a model learned from, as `Master.contacted`."""
+    lines = []
+    if left_out or control:
+        lines.append(
+            f"{pluralize(left_out, 'labelled row')} whose outcome a contact may have changed"
+            f" left out; {pluralize(control, 'row')} of the control group, each counted as"
+            " often as its share of the proposed asks, in their place"
+        )
+    if counted:
+        lines.append(
+            f"{pluralize(counted, 'labelled row')} whose outcome a contact may have changed"
+            " counted as they are, as no control group (control_share) can stand for them"
+        )
+    return lines

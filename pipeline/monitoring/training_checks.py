@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from pipeline.core.formatting import pluralize
 from pipeline.core.policy import enough_rows
 from pipeline.core.schema import Schema, canonical_date
-from pipeline.models.cross_validation import TrainingData
+from pipeline.models.cross_validation import TrainingData, first_times
 from pipeline.models.estimators import Model, risk_of
 from pipeline.models.training import Fitted
 
@@ -31,7 +31,8 @@ def training_warnings(
     `data`, all with their clients, were learned from; `test` has the schema's columns. Without test
     data, the threshold is held against the risks that came with the model.
     """
-    found = [*_leaks(data.sample, data.schema), *_dates(data.sample, data.schema)]
+    rows = data.sample[first_times(data.sample)]
+    found = [*_leaks(rows, data.schema), *_dates(rows, data.schema)]
     if test is not None:
         found += _of_test_data(data.frame, test, data.schema)
     return (*found, *_names_nobody(fitted, test))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.schema import Schema
 from pipeline.data.outcomes import FullList, days_of
-from pipeline.observations.row_keys import RowKeys
+from pipeline.observations.row_keys import Words
 from pipeline.observations.sightings import BAD, SightingsLog, keys_of
 from pipeline.storage.ledger import ListedFile
 
@@ -58,10 +58,10 @@ def lists_by_file(
 
 
 def rows_by_key(
-    sightings: SightingsLog, keys: RowKeys
+    sightings: SightingsLog, words: Words
 ) -> Callable[[ListedFile], NDArray[np.int64] | None]:
     """What gives the rows of `finaldata.csv` that a content has, by the keys in its lines."""
-    low = keys_of(keys.low_words())
+    low = keys_of(words)
     order = np.argsort(low)
 
     def rows_of(file: ListedFile) -> NDArray[np.int64] | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.core.errors import HistoryError
 from pipeline.core.schema import Schema
+from pipeline.observations.contacted import Marks, read_marks
 from pipeline.observations.master_files import (
     check_columns,
     check_rows,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pipeline.data.input_files import PendingFile
     from pipeline.data.outcomes import FullList
     from pipeline.models.cross_validation import TrainingData
+    from pipeline.observations.contacted import Marked
     from pipeline.observations.lists import Believed
     from pipeline.observations.rules import Lines, States
 
@@ -48,6 +50,7 @@ class Master:
     on_record: MasterState
     files: tuple[ListedFile, ...] = ()  # those that full lists are made of
     left_out: LeftOut = NOTHING_LEFT_OUT
+    marks: Marks | None = None  # if anybody was contacted
 
     def without(self, others: LeftOut) -> "Master":
         """The same rows, where other contents are left out than here."""
@@ -191,18 +194,63 @@ class Master:
     @cached_property
     def learned(self) -> "pd.DataFrame":
         """All rows with the outcomes that they teach: NaN where they teach none."""
-        held = bool(self.left_out.contents)
-        if not self.schema.derives and not held:
+        if not self.schema.derives and not self.left_out.contents and not self.marked:
             return self.frame
-        from pipeline.data.outcomes import learned_outcomes
+        outcomes = self._taught[0].copy()
+        if self.marked:
+            outcomes[self.marked.replaced] = float("nan")
+        return self.frame.assign(**{self.schema.outcome: outcomes})
+
+    @cached_property
+    def _taught(self) -> "tuple[NDArray[np.float64], NDArray[np.int64]]":
+        """What each row would teach if nobody had been contacted, and since which day, if any."""
+        import numpy as np
+
+        from pipeline.data.outcomes import NO_DAY, learned_outcomes
 
         outcomes = self.frame[self.schema.outcome].to_numpy("float64", copy=True)
+        since = np.full(len(outcomes), NO_DAY)
         if self.schema.derives:
             order, lists = self.states["sighted"], self.lists.lists
-            outcomes = learned_outcomes(self.frame, self.schema, order=order, lists=lists)
-        if held:
+            outcomes, since = learned_outcomes(self.frame, self.schema, order=order, lists=lists)
+        if self.left_out.contents:
             outcomes[~self._counts] = float("nan")
-        return self.frame.assign(**{self.schema.outcome: outcomes})
+        return outcomes, since
+
+    @cached_property
+    def marked(self) -> "Marked | None":
+        """What contacts may have changed, and how often rows count; None if there are none."""
+        if not self.marks:
+            return None
+        import numpy as np
+
+        from pipeline.observations.contacted import mark
+
+        schema, states, files = self.schema, self.states, self.marks.files
+        begins = self._taught[1]
+        ends = begins + schema.horizon_days
+        if not schema.horizon_days:
+            begins = self.days(np.arange(len(states)), files)
+            heard = np.where(states["late"] == 1, _days_of_contents(states["known"], files), begins)
+            ends = np.maximum(begins, heard) + 1  # a late outcome formed until then
+            if schema.derives:  # it may become another at any time
+                ends = np.full(len(begins), np.iinfo(np.int64).max)
+        days = schema.horizon_days or self.marks.campaign_days
+        return mark(self.marks, self.frame[schema.client], begins, ends, days)
+
+    @property
+    def contacted(self) -> tuple[int, int, int]:
+        """How many labelled rows contacts leave out, and of the control group count for them.
+
+        And how many a contact may have changed that count for want of a control group.
+        """
+        if not (marked := self.marked):
+            return 0, 0, 0
+        known = self._taught[0] >= 0
+        left_out, control, counted = (
+            int((known & kind).sum()) for kind in (marked.replaced, marked.times > 1, marked.others)
+        )
+        return left_out, control, counted
 
     def _taught_by(self, files: "Sequence[PendingFile]") -> "NDArray[np.bool_]":
         """The rows that teach something since these files, the last ones: shape (rows,)."""
@@ -220,7 +268,7 @@ class Master:
         lists = believed(found, frame[self.schema.client]).lists
         now = self.learned[self.schema.outcome].to_numpy()
         before = np.full(len(now), np.nan)
-        before[:begin] = learned_outcomes(frame, self.schema, order=order, lists=lists)
+        before[:begin], _ = learned_outcomes(frame, self.schema, order=order, lists=lists)
         taught: NDArray[np.bool_] = ~np.isnan(now) & (now != before)
         return taught
 
@@ -272,7 +320,7 @@ class Master:
         found = self._brought(files)
         if but:
             found &= ~self._brought(but)
-        if self.schema.derives or self.left_out.contents:
+        if self.schema.derives or self.left_out.contents or self.marks:
             return self.learned[found]
         return self._parsed(found.nonzero()[0])
 
@@ -338,15 +386,12 @@ class Master:
 
     def days(self, rows: "NDArray[np.int64]", files: dict[int, int]) -> "NDArray[np.int64]":
         """The day of each of some rows: its date, if any, or that of the file that sighted it."""
-        import numpy as np
-
         from pipeline.data.outcomes import days_of
         from pipeline.observations.rules import content_of
 
         if self.schema.date:
             return days_of(self.frame[self.schema.date].iloc[rows])
-        contents, which = np.unique(content_of(self.states["sighted"][rows]), return_inverse=True)
-        return np.array([files.get(content, 0) for content in contents.tolist()])[which]
+        return _days_of_contents(content_of(self.states["sighted"][rows]), files)
 
     def labelled(self) -> "tuple[NDArray[np.int64], NDArray[np.float64]]":
         """The numbers of the rows that teach an outcome, oldest first, and their outcomes.
@@ -365,21 +410,43 @@ class Master:
     def training_data(
         self, of: "NDArray[np.int64] | None" = None, without: Collection[str] = ()
     ) -> "TrainingData":
-        """The rows whose outcome is known, of some rows, but for those of some clients."""
+        """The rows whose outcome is known, of some rows, but for those of some clients.
+
+        Each is there as often as it counts.
+        """
         import numpy as np
 
-        from pipeline.models.cross_validation import TrainingData, labelled_rows, subsample
+        from pipeline.models.cross_validation import (
+            TrainingData,
+            labelled_rows,
+            repeated,
+            subsample,
+        )
 
         frame = self.learned if of is None else self.learned.iloc[np.sort(of)]
         if without:
             frame = frame[~frame[self.schema.client].isin(list(without))]
         labelled = labelled_rows(frame, self.schema)
-        return TrainingData(labelled, subsample(labelled, self.schema), self.schema)
+        sample = subsample(labelled, self.schema)
+        if self.marked:
+            times = self.marked.times
+            labelled, sample = (repeated(each, times[each.index]) for each in (labelled, sample))
+        return TrainingData(labelled, sample, self.schema)
 
 
-def open_master(path: Path, schema: Schema, history: History) -> Master:
+def _days_of_contents(contents: "NDArray[np.uint32]", files: dict[int, int]) -> "NDArray[np.int64]":
+    import numpy as np
+
+    numbers, which = np.unique(contents, return_inverse=True)
+    return np.array([files.get(number, 0) for number in numbers.tolist()], np.int64)[which]
+
+
+def open_master(
+    path: Path, schema: Schema, history: History, campaign_days: int | None = None
+) -> Master:
     """The rows of `finaldata.csv` that are on record, without what is held back.
 
+    With the length of a campaign they are marked by contacts, as they must be to learn from them.
     Raises `HistoryError` if the file is not what the ledger says, or has no rows yet.
     """
     state = master_state(history)
@@ -393,4 +460,5 @@ def open_master(path: Path, schema: Schema, history: History) -> Master:
     check_rows(path, history)
     check_columns(current_path(path, state), schema, state)
     files = listed_files(history) if schema.snapshots and not schema.date else []
-    return Master(path, schema, state, tuple(files), left_out(history, held_contents(history)))
+    out, marks = left_out(history, held_contents(history)), read_marks(history, campaign_days)
+    return Master(path, schema, state, tuple(files), out, marks)

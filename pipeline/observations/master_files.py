@@ -17,13 +17,8 @@ from pipeline.storage.ledger import MasterState, master_state, rebuilding
 REBUILD = "run `python ingestion.py --rebuild` to rebuild it from the input folder"
 
 
-def key_path(path: Path) -> Path:
-    """The file of the keys of its rows."""
-    return path.with_name(f".{path.name}.keys")
-
-
 def state_path(path: Path) -> Path:
-    """The file of the states of its rows."""
+    """The file of the keys and states of its rows."""
     return path.with_name(f".{path.name}.states")
 
 
@@ -68,6 +63,7 @@ def finish(path: Path, on_record: MasterState) -> None:
     put_in_place(path, on_record)
     log = on_record.log and log_path(path, on_record.log.id)
     left = [next_path(path), mark_path(path), *path.parent.glob(f".{path.name}.*.sightings")]
+    left.append(path.with_name(f".{path.name}.keys"))  # of an earlier version
     left += path.parent.glob(f"*.{path.name}.*.tmp")
     for other in left:
         if other != log:

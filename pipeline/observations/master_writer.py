@@ -15,9 +15,19 @@ from pipeline.core.schema import Schema
 from pipeline.data.loader import Counts
 from pipeline.observations import master_files as files
 from pipeline.observations.rewriting import write_changed
-from pipeline.observations.row_keys import loaded_keys
+from pipeline.observations.row_keys import RowKeys, keep_rows, kept_rows, loaded_keys
 from pipeline.observations.row_writer import RowWriter, renewer
-from pipeline.observations.rules import Lines, More, Rows, parts_of
+from pipeline.observations.rules import (
+    Changed,
+    Lines,
+    More,
+    Rows,
+    States,
+    first_lines,
+    parts_of,
+    states_after_first,
+    take_in,
+)
 from pipeline.observations.sightings import (
     BAD,
     NOBODY,
@@ -27,7 +37,7 @@ from pipeline.observations.sightings import (
     matched,
     outcomes_of,
 )
-from pipeline.observations.state_file import StateFile, lines_of, states_by
+from pipeline.observations.state_file import lines_of, states_by
 from pipeline.storage.file_record import file_record
 from pipeline.storage.ledger import Former, LogFile, MasterState
 
@@ -82,15 +92,32 @@ class MasterWriter(RowWriter):
         for former in nlargest(LOOKED_AT, self._former.values(), key=lambda content: content.id):
             self._last.setdefault(self._log.has_reports(former.log_at), former)
         schema = self._schema
-        self._keys = loaded_keys(self.path, schema, self._on_record, self._log.seed)
-        states, found = files.state_path(self.path), None
-        if size:
-            found = StateFile.opened(states, schema, self._log_name, size, self.rows)
-        if found is None:
-            lines = lines_of(self._log, self._keys)
-            found = StateFile(states, states_by(lines, schema, self.rows))
-        self._states = found
-        self._opened.callback(found.close)
+        if known := kept_rows(self.path, schema, self._on_record):
+            words, self._all_states = known[0], np.array(known[1])
+        else:
+            words = loaded_keys(self.path, schema, self._on_record, self._log.seed)
+            self._all_states = states_by(lines_of(self._log, words), schema, self.rows)
+        self._known = self.rows  # of which there are states
+        self._keys = RowKeys(self._log.seed, words)
+
+    @property
+    def _states(self) -> States:
+        """The states of all rows, to be changed in place."""
+        return self._all_states[: self._known]
+
+    def _learn(self, lines: Lines) -> Changed:
+        """Take in lines that follow all others; returns which observations became others by them.
+
+        The first lines of new observations give them their numbers, in order.
+        """
+        first = first_lines(lines, self._known)
+        begin, self._known = self._known, self._known + int(first.sum())
+        if self._known > len(self._all_states):
+            room = np.zeros(self._known, self._all_states.dtype)  # for as many again
+            self._all_states = np.concatenate([self._all_states, room])
+        if begin < self._known:
+            self._all_states[begin : self._known] = states_after_first(lines.at(first))
+        return take_in(lines.at(~first), self._states)
 
     def accept(
         self, number: int, name: str, sha256: str, bad_at: Sequence[int], *, again: bool = False
@@ -103,7 +130,7 @@ class MasterWriter(RowWriter):
         if self._reports is None:
             rows, words = self._words(bad_at)
         else:
-            of_report = self._resolved(self._states.states())
+            of_report = self._resolved(self._states)
             rows, words = of_report.rows.astype(np.uint32), self._report_words(of_report, bad_at)
         content = Content(
             number, words, fresh_places(number, len(words)), reports=of_report is not None
@@ -122,7 +149,7 @@ class MasterWriter(RowWriter):
         log_at = self._append_to_log(content, former, self.rows - start)
         said = content.said()
         lines = Lines(rows[new], outcomes_of(said.codes), said.places, said.more)
-        changed = self._states.add(replace(lines, reports=said.reports) if of_report else lines)
+        changed = self._learn(replace(lines, reports=said.reports) if of_report else lines)
         if len(changed.carried):
             self._note_carried(rows[new], said.more, np.flatnonzero(new), changed.carried)
         self._changed += [changed.outcomes, changed.carried]
@@ -148,7 +175,7 @@ class MasterWriter(RowWriter):
     def _note_carried(self, rows: Rows, more: More, at: NDArray[np.int64], changed: Rows) -> None:
         """Keep the texts that some rows carry now; `at` has the places of the lines in the file."""
         carried = [text for part in self._split for text in part.carried]
-        now = self._states.states()["carried"]
+        now = self._states["carried"]
         hashes = parts_of(more)[1]
         for i in np.flatnonzero(np.isin(rows, changed) & (hashes == now[rows])).tolist():
             self._carried[int(rows[i])] = carried[int(at[i])]
@@ -164,17 +191,16 @@ class MasterWriter(RowWriter):
         changed, path, before = np.unique(np.concatenate(self._changed)), self.path, None
         if len(changed):
             path = files.next_path(path)
-            renewed = renewer(self._schema, changed, self._states.states(), self._carried)
+            renewed = renewer(self._schema, changed, self._states, self._carried)
             write_changed(self.path, path, changed, renewed)
         else:
             before = self._on_record.record
         sync_folder(path.parent)
         recorded = self._on_record.log.record if self._on_record.log else None
         log = LogFile(self._log_name, file_record(self._log.path, recorded))
-        self._states.save(self._log_name, log.record.size)
-        keys = self._keys.save(files.key_path(self.path))
+        keep_rows(self.path, log, self._keys.words(), self._states)
         record = file_record(path, before)
-        return MasterState(*(self.rows, record.size, keys, record, log, self._schema.client_names))
+        return MasterState(*(self.rows, record.size, record, log, self._schema.client_names))
 
 
 def _keep(content: Content, before: Content) -> int:

@@ -13,7 +13,6 @@ import pandas as pd
 
 from pipeline.core.schema import Schema
 from pipeline.data.frames import frame_of_text
-from pipeline.observations.reports import ClientRows, resolved
 from pipeline.observations.rules import (
     LINE_BITS,
     OUTCOME_TEXTS,
@@ -23,11 +22,12 @@ from pipeline.observations.rules import (
     States,
     first_lines,
     more_of,
+    state_type,
     states_after_first,
     take_in,
 )
-from pipeline.observations.state_file import state_type, states_by, states_without
-from pipeline.observations.tails import client_cell, joined, reports, split
+from pipeline.observations.state_file import states_by, states_without
+from pipeline.observations.tails import ClientRows, client_cell, joined, reports, resolved, split
 from pipeline.storage.held_files import NOTHING_LEFT_OUT, LeftOut
 
 PLACE = 1 << int(LINE_BITS)  # places of a content's lines begin at its number times this

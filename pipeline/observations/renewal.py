@@ -1,7 +1,7 @@
 """`finaldata.csv` made anew: from the input folder, without some lines, or from an earlier form."""
 
 import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, islice
 from pathlib import Path
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import sync_folder
 from pipeline.core.formatting import pluralize
-from pipeline.core.schema import Schema
+from pipeline.core.schema import Schema, csv_line
 from pipeline.data.loader import Counts
 from pipeline.observations import master_files as files
 from pipeline.observations.rewriting import line_batches, lines_at, write_changed, write_ordered
-from pipeline.observations.row_keys import RowKeys
+from pipeline.observations.row_keys import RowKeys, keep_rows
 from pipeline.observations.row_writer import RowWriter, renewer
 from pipeline.observations.rules import (
     Lines,
@@ -40,7 +40,7 @@ from pipeline.observations.sightings import (
     keys_of,
     matched,
 )
-from pipeline.observations.state_file import StateFile, firsts, lines_of, states_by
+from pipeline.observations.state_file import firsts, lines_of, states_by
 from pipeline.observations.tails import client_cell, split, text_hashes
 from pipeline.storage.file_record import file_record
 from pipeline.storage.ledger import Former, LogFile, MasterState, Span
@@ -133,7 +133,7 @@ class Renewal(RowWriter):
         )
 
     def _lines(self) -> Lines:
-        return lines_of(self._log, self._keys)
+        return lines_of(self._log, self._keys.words())
 
     def _states(self) -> States:
         """By the lines so far."""
@@ -153,7 +153,7 @@ class Renewal(RowWriter):
 
     def _keep_reports(self) -> None:
         """Add the reports; those about observations that are gone are about none from now on."""
-        low, base = keys_of(self._keys.low_words()), None
+        low, base = keys_of(self._keys.words()), None
         last = max((*self._log_at, *(content.number for content in self._kept_reports)), default=0)
         late = fresh_places(last, 1) + _LATE  # none has the place of another
         for content in self._kept_reports:
@@ -199,7 +199,7 @@ class Renewal(RowWriter):
         return replace(content, more_words=more[still], more_places=more_places[still])
 
     def leave_out(
-        self, name: str, old: RowKeys, *, present: bool, held: int | None = None
+        self, name: str, old: Words, *, present: bool, held: int | None = None
     ) -> NDArray[np.bool_]:
         """Keep all contents on record but those of a file, of which the last counts if `present`.
 
@@ -217,7 +217,17 @@ class Renewal(RowWriter):
             last = self._before.content(self._history[name][-1].log_at)
             self.keep(self._renewed(last.number, last.words.copy(), name, reports=last.reports))
         said = self._log.said()
-        return np.isin(keys_of(old.low_words()), keys_of(said.codes[~said.reports]))
+        return np.isin(keys_of(old), keys_of(said.codes[~said.reports]))
+
+    def leave_out_rows(self, alive: NDArray[np.bool_], old: Words) -> None:
+        """Keep all contents on record, without the lines about old rows that are not alive."""
+        assert self._before
+        dead = keys_of(old[~alive])
+        for content in self._before.contents():
+            content.words[np.isin(keys_of(content.codes), dead)] = BAD
+            more = ~np.isin(keys_of(content.more_words[:, int(content.reports)]), dead)
+            more_words, more_places = content.more_words[more], content.more_places[more]
+            self.keep(replace(content, more_words=more_words, more_places=more_places))
 
     def copy_rows(self, alive: NDArray[np.bool_], size: int) -> "Gone":
         """Add those of the rows on record, in so many bytes, that are alive; returns the others."""
@@ -280,13 +290,10 @@ class Renewal(RowWriter):
             self._replace(lambda old, new: write_changed(old, new, changed, renewed))
         sync_folder(path.parent)
         log = LogFile(self._log_name, file_record(self._log.path))
-        state_file = StateFile(files.state_path(self.path), states)
-        state_file.save(log.id, log.record.size)
-        state_file.close()
-        keys = self._keys.save(files.key_path(self.path))
+        keep_rows(self.path, log, self._keys.words(), states)
         record = file_record(path)
         self._saved = True
-        state = MasterState(self.rows, record.size, keys, record, log, self._schema.client_names)
+        state = MasterState(self.rows, record.size, record, log, self._schema.client_names)
         return state, self._spans(np.sort(lines.places[np.sort(first)]))
 
     def _replace(self, write: Callable[[Path, Path], None]) -> None:
@@ -352,6 +359,24 @@ def rows_gone(renewal: Renewal, schema: Schema, size: int, rows: int) -> Gone:
     except FileNotFoundError:
         fewer = rows - renewal.rows
     return Gone(max(count, fewer), tuple(clients)[:MAX_NAMED])
+
+
+def rows_but_of(
+    path: Path, size: int, clients: Collection[str]
+) -> tuple[NDArray[np.bool_], set[str]]:
+    """Which rows, in so many bytes of a file, are not of these clients, and which clients have any.
+
+    The first has the shape (rows,).
+    """
+    cells = {csv_line((name,)).encode(errors="surrogatepass"): name for name in clients}
+    others, found = [np.zeros(0, np.bool_)], set[bytes]()
+    with path.open("rb") as file:
+        start = len(file.readline())
+    for lines in line_batches(path, start, size):
+        of = [client_cell(line) for line in lines]
+        others.append(np.array([cell not in cells for cell in of], np.bool_))
+        found |= cells.keys() & {*of}
+    return np.concatenate(others), {cells[cell] for cell in found}
 
 
 def client_of(line: bytes) -> str:

@@ -13,11 +13,10 @@ import numpy as np
 from pipeline.core.file_lock import open_alone
 from pipeline.core.files import errors_with_path
 from pipeline.core.schema import Schema
-from pipeline.observations.reports import Resolved, RowsOfFile, resolved
 from pipeline.observations.row_keys import Found, RowKeys
 from pipeline.observations.rules import OUTCOME_TEXTS, Rows, States, more_of
 from pipeline.observations.sightings import BAD, NOBODY, Words, codes_of
-from pipeline.observations.tails import Split, joined, split
+from pipeline.observations.tails import Resolved, RowsOfFile, Split, joined, resolved, split
 
 
 class RowWriter:
@@ -87,7 +86,7 @@ class RowWriter:
         found = [*self._found, self._keys.add([])]
         cut = [*self._split, split([], self._schema)]
         rows = np.concatenate([part.rows for part in found])
-        low = np.concatenate([part.low for part in found])
+        low = np.concatenate([part.keys for part in found])
         codes = codes_of(low, np.concatenate([part.outcomes for part in cut]))
         more = np.concatenate([part.more for part in cut])
         words = np.column_stack([codes, more]) if len(self._schema.tail) > 1 else codes[:, None]
@@ -107,7 +106,7 @@ class RowWriter:
 
     def _report_words(self, found: Resolved, bad_at: Sequence[int]) -> Words:
         """The words of the lines of a file of outcomes alone."""
-        low = self._keys.low_words()
+        low = self._keys.words()
         codes = np.where(found.says, NOBODY, BAD)
         known = found.rows >= 0
         codes[known] = codes_of(low[found.rows[known]], found.outcomes[known])

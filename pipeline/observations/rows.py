@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.core.errors import HistoryError
 from pipeline.core.schema import Schema, csv_line
+from pipeline.observations.contacted import read_marks
 from pipeline.observations.master import Master, open_master
 from pipeline.observations.tables import Tables, open_tables
 from pipeline.storage.database import History
@@ -38,20 +39,24 @@ def is_on_spark(path: Path) -> bool:
     return path.suffix == ".parquet"
 
 
-def open_rows(path: Path, schema: Schema, history: History) -> Master:
+def open_rows(
+    path: Path, schema: Schema, history: History, campaign_days: int | None = None
+) -> Master:
     """The rows on record, without what is held back.
 
+    With the length of a campaign they are marked by contacts, as they must be to learn from them.
     Raises `HistoryError` if the files are not what the ledger says, or have no rows yet.
     """
     if not is_on_spark(path):
-        return open_master(path, schema, history)
+        return open_master(path, schema, history, campaign_days)
     state = master_state(history)
     tables = open_tables(path, state, schema)
     if not state.rows:
         raise HistoryError(f"{path} has no rows yet: run `python ingestion.py`")
     files = listed_files(history) if schema.snapshots and not schema.date else []
     out = left_out(history, held_contents(history))
-    return SampledMaster(path, schema, state, tuple(files), out, tables)
+    marks = read_marks(history, campaign_days)
+    return SampledMaster(path, schema, state, tuple(files), out, marks, tables)
 
 
 def read_test_data(folder: Path, path: Path, schema: Schema, history: History) -> "pd.DataFrame":

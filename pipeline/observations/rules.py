@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.schema import Schema
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -33,6 +35,11 @@ STATE = np.dtype(
 # where the schema has more at the end of a row: the day of leaving, and the hash of the others
 WIDE_STATE = np.dtype([*STATE.descr, ("day", "<u4"), ("carried", "<u4")])
 States = NDArray[np.void]
+
+
+def state_type(schema: Schema) -> "np.dtype[np.void]":
+    """The form of the states."""
+    return WIDE_STATE if len(schema.tail) > 1 else STATE
 
 
 @dataclass(frozen=True)

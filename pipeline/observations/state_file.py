@@ -1,10 +1,5 @@
-"""The states of all observations, beside `finaldata.csv`: made anew from the sightings if need be.
+"""The states of all observations: as they are kept, or made anew from the sightings."""
 
-They are changed in place, which is quick where there are millions. What says that they are whole
-is their head, which is written last.
-"""
-
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -13,133 +8,34 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.files import errors_with_path
 from pipeline.core.schema import Schema
-from pipeline.observations.master_files import current_path, log_path, state_path
-from pipeline.observations.row_keys import RowKeys, loaded_keys
+from pipeline.observations.master_files import log_path
+from pipeline.observations.row_keys import Words, kept_rows, loaded_keys
 from pipeline.observations.rules import (
-    STATE,
     UNKNOWN,
     UNSAID,
-    WIDE_STATE,
-    Changed,
     Lines,
     Places,
     States,
     content_of,
-    first_lines,
     parts_of,
+    state_type,
     states_after,
     states_after_first,
-    take_in,
 )
 from pipeline.observations.sightings import SightingsLog, keys_of, outcomes_of
 from pipeline.storage.held_files import LeftOut
 from pipeline.storage.ledger import MasterState
 
-_MAGIC = int.from_bytes(b"states02", "little")
-_HEAD = np.dtype("<u8")
-_WORDS = 4  # of the head: magic, id and size of the sightings they are made of, rows
 _AT_ONCE = 100_000  # states worked out at a time: of all of them there would be two
-
-
-class StateFile:
-    """The file, open for changing."""
-
-    def __init__(self, path: Path, states: States) -> None:
-        self._path, self._dtype = path, states.dtype
-        path.unlink(missing_ok=True)
-        self._file = path.open("w+b")
-        self._file.write(bytes(_WORDS * _HEAD.itemsize))
-        self._file.write(states.view(np.uint8).data)
-        self._rows = len(states)
-
-    @classmethod
-    def opened(
-        cls, path: Path, schema: Schema, log: str, size: int, rows: int
-    ) -> "StateFile | None":
-        """The states of so many rows by these sightings; None if the file has others."""
-        found = cls.__new__(cls)
-        try:
-            found._file = path.open("r+b")
-        except FileNotFoundError:
-            return None
-        found._path, found._rows, found._dtype = path, rows, state_type(schema)
-        if found._head() != head_of(log, size, rows):
-            found.close()
-            return None
-        found._write_head(bytes(_WORDS * _HEAD.itemsize))  # until they are saved
-        return found
-
-    def __len__(self) -> int:
-        return self._rows
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def add(self, lines: Lines) -> Changed:
-        """Take in lines that follow all others; returns which observations became others by them.
-
-        The first lines of new observations give them their numbers, in order.
-        """
-        first = first_lines(lines, self._rows)
-        with errors_with_path(self._path):
-            self._file.seek(0, os.SEEK_END)
-            self._file.write(states_after_first(lines.at(first)).tobytes())
-            self._file.flush()
-        self._rows += int(first.sum())
-        return take_in(lines.at(~first), self.states())
-
-    def states(self) -> States:
-        """The states, to be changed in place."""
-        offset = _WORDS * _HEAD.itemsize
-        if not self._rows:  # which cannot be mapped
-            return np.zeros(0, self._dtype)
-        self._file.flush()
-        return np.memmap(self._file, self._dtype, "r+", offset, shape=(self._rows,))
-
-    def save(self, log: str, size: int) -> None:
-        """Note that these are the states by so many bytes of these sightings."""
-        with errors_with_path(self._path):
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._write_head(head_of(log, size, self._rows))
-
-    def _head(self) -> bytes:
-        self._file.seek(0)
-        return self._file.read(_WORDS * _HEAD.itemsize)
-
-    def _write_head(self, head: bytes) -> None:
-        self._file.seek(0)
-        self._file.write(head)
-        self._file.flush()
-
-
-def head_of(log: str, size: int, rows: int) -> bytes:
-    """The head of a file with the states of so many rows by these sightings."""
-    return np.array([_MAGIC, int(log, 16), size, rows], _HEAD).tobytes()
-
-
-def state_type(schema: Schema) -> "np.dtype[np.void]":
-    """The form of the states."""
-    return WIDE_STATE if len(schema.tail) > 1 else STATE
 
 
 def recorded_states(path: Path, schema: Schema, on_record: MasterState) -> States:
     """The states of the rows of `finaldata.csv`, for those who read them."""
-    log, rows = on_record.log, on_record.rows
-    assert log
-    try:
-        with state_path(path).open("rb") as file:
-            head = file.read(_WORDS * _HEAD.itemsize)
-            if head == head_of(log.id, log.record.size, rows):
-                return np.memmap(file, state_type(schema), "r", len(head), shape=(rows,))
-    except FileNotFoundError:
-        pass
-    # a run is changing them, or was killed
-    with recorded_lines(path, schema, on_record) as (sightings, keys):
-        return states_by(lines_of(sightings, keys), schema, rows)
+    if known := kept_rows(path, schema, on_record):
+        return known[1]
+    with recorded_lines(path, schema, on_record) as (sightings, words):
+        return states_by(lines_of(sightings, words), schema, on_record.rows)
 
 
 def states_without(
@@ -171,16 +67,13 @@ def states_without(
 @contextmanager
 def recorded_lines(
     path: Path, schema: Schema, on_record: MasterState
-) -> Iterator[tuple[SightingsLog, RowKeys]]:
+) -> Iterator[tuple[SightingsLog, Words]]:
     """The lines on record, and the keys of the rows of `finaldata.csv`."""
     log = on_record.log
     assert log
     sightings = SightingsLog(log_path(path, log.id), log.record.size, read_only=True)
     with closing(sightings):
-        yield (
-            sightings,
-            loaded_keys(current_path(path, on_record), schema, on_record, sightings.seed),
-        )
+        yield sightings, loaded_keys(path, schema, on_record, sightings.seed)
 
 
 def places_at(path: Path, on_record: MasterState, contents: Sequence[int]) -> Places:
@@ -195,12 +88,12 @@ def places_at(path: Path, on_record: MasterState, contents: Sequence[int]) -> Pl
     return np.concatenate(found)
 
 
-def lines_of(log: SightingsLog, keys: RowKeys) -> Lines:
+def lines_of(log: SightingsLog, words: Words) -> Lines:
     """All sightings and reports, in their order, with their observations' rows.
 
-    Reports about observations that there are no more are left out.
+    `words` has the key of each row. Reports about observations that there are no more are left out.
     """
-    low = keys_of(keys.low_words())
+    low = keys_of(words)
     order, said = np.argsort(low), log.said()
     asked = keys_of(said.codes)
     at, by = np.empty(len(asked), np.int64), np.argsort(asked)

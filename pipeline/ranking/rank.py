@@ -51,7 +51,7 @@ def rank_clients(
     rows = features_of(frame, schema)
     predicted, risk = scorer.scores(rows)
     clients = frame[schema.client].to_numpy(dtype=object)
-    decision = scorer.decision(rows)
+    decision = scorer.decision(frame)
     keys = pd.DataFrame({"risk": -risk, "decision": -decision, "client": clients})
     order = keys.sort_values(["risk", "decision", "client"]).index.to_numpy()
     rows, risk = rows.at(order), risk[order]

@@ -11,7 +11,7 @@ from pipeline.core.schema import Schema
 from pipeline.models.estimators import Model
 from pipeline.models.manifest import MODEL, RECORD, SCORE
 from pipeline.models.persistence import load_model
-from pipeline.models.scorer import Scorer, scorer_of
+from pipeline.models.scorer import Scorer
 from pipeline.registry.releases import Release, live_id, live_release, read_release
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def load_live(production: Path, schema: Schema) -> Live:
 def load_live_release(release: Release, schema: Schema) -> Live:
     """A release, verified, with its model; raises as `load_release`."""
     model = load_release(release, schema)
-    return Live(release, model, scorer_of(model, release.model))
+    return Live(release, model, Scorer(model, release.model.schema))
 
 
 class LiveModel:

@@ -10,8 +10,8 @@ import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.core.schema import Schema
-from pipeline.data.apart import Read, read_apart
 from pipeline.data.input_files import FoundFile
+from pipeline.data.loader import Read, read_apart
 from pipeline.observations.part import for_arrow
 from pipeline.observations.tails import client_cell
 from pipeline.spark.session import check_count, read, write

@@ -45,7 +45,7 @@ def nights(place: Path, args: argparse.Namespace, *, one_name: bool) -> list[str
         seconds.append(process_time() - began)
     first, last = median(seconds[:ENDS]), median(seconds[-ENDS:])
     sizes = {path.suffix: path.stat().st_size for path in config.output_folder_path.iterdir()}
-    beside = sum(sizes[suffix] for suffix in (".keys", ".states", ".sightings"))
+    beside = sum(sizes[suffix] for suffix in (".states", ".sightings"))
     return [
         "written over" if one_name else "a name each night",
         *(f"{first:.3f}", f"{last:.3f}", f"{last / first:.2f}"),

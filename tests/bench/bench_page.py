@@ -46,6 +46,8 @@ def pages(config: Config, repeat: int) -> Iterator[tuple[str, tuple[float, float
     shown = {
         "/": "/",
         "/clients?q=…": "/clients?q=12",
+        "/model": "/model",
+        "/operations": "/operations",
         "/client?name=…": f"/client?name={quote(name)}",
         "/docs": "/docs",
     }

@@ -20,7 +20,7 @@ import pandas as pd
 
 from pipeline.core.config import Config
 from pipeline.models.persistence import TrainedModel
-from pipeline.models.scorer import scorer_of
+from pipeline.models.scorer import Scorer
 from pipeline.observations.master import open_master
 from pipeline.ranking.explanations import Explainer, baseline_row, contributions
 from pipeline.ranking.movers import update_movers
@@ -45,7 +45,7 @@ def live_of(trained: TrainedModel, *, number: int = 1, reasons: bool = True) -> 
     """A trained model as if it were live; without reasons, as one of an older version."""
     manifest = trained.manifest if reasons else replace(trained.manifest, usual=())
     release = Release(f"{number:06}-20261122T090000Z", Path(), "", 0.7, None, {}, manifest)
-    return Live(release, trained.model, scorer_of(trained.model, manifest))
+    return Live(release, trained.model, Scorer(trained.model, manifest.schema))
 
 
 def rank(config: Config, live: Live) -> None:

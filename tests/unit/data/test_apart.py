@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.core.schema import Schema
 from pipeline.data import loader
-from pipeline.data.apart import read_apart
 from pipeline.data.input_files import list_input
+from pipeline.data.loader import read_apart
 
 SCHEMA = Schema("id", "left", ("n",))
 

@@ -80,16 +80,14 @@ def test_a_name_that_is_not_utf8_is_escaped(folder: Path) -> None:
 def test_a_folder_that_is_not_there_is_reported(folder: Path) -> None:
     with pytest.raises(DataError) as caught:
         input_files.list_input(folder / "none")
-    assert str(caught.value) == (
-        f"{folder / 'none'}: there is no such folder to take client files from"
-    )
+    assert str(caught.value) == (f"{folder / 'none'}: there is no such folder to take files from")
 
 
 def test_a_file_in_place_of_the_folder_is_reported(folder: Path) -> None:
     (folder / "file").write_text("x")
     with pytest.raises(DataError) as caught:
         input_files.list_input(folder / "file")
-    assert str(caught.value) == f"{folder / 'file'}: is a file; expected a folder of client files"
+    assert str(caught.value) == f"{folder / 'file'}: is a file; expected a folder of files"
 
 
 def test_numbers_in_names_sort_as_people_count() -> None:

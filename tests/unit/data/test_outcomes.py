@@ -21,7 +21,7 @@ def taught(rows: list[Row], schema: Schema, newest: str = "1970-01-01") -> list[
     else:
         frame = frame.assign(left=pd.to_numeric(frame["said"]))
     day = int(np.datetime64(newest, "D").astype(int))
-    found = learned_outcomes(frame, schema, newest=day)
+    found = learned_outcomes(frame, schema, newest=day)[0]
     return [None if np.isnan(value) else value for value in found]
 
 
@@ -86,7 +86,7 @@ def test_outcomes_by_days_of_leaving(
 def test_without_a_horizon_a_day_of_leaving_is_the_outcome() -> None:
     schema = Schema("client", "left", ("n",), left_on="until", has_outcome=False)
     frame = pd.DataFrame({"client": ["a", "b"], "left": np.nan, "until": ["2026-01-01", ""]})
-    assert learned_outcomes(frame, schema).tolist() == [1, 0]
+    assert learned_outcomes(frame, schema)[0].tolist() == [1, 0]
 
 
 LISTS = [FullList(day, np.array(rows)) for day, rows in ((0, [0, 1, 2]), (1, [0, 1]), (40, [0, 3]))]
@@ -114,7 +114,7 @@ def test_full_lists_tell_who_left(
         **{"horizon_days": horizon, "snapshots": True, "absent_left": absent_left},
     )
     frame = pd.DataFrame({"client": ["a", "b", "c", "d"], "left": sent})
-    found = learned_outcomes(frame, schema, lists=LISTS)
+    found = learned_outcomes(frame, schema, lists=LISTS)[0]
     assert [None if np.isnan(value) else value for value in found] == expected
 
 

@@ -1,7 +1,6 @@
 """The lines of a text, in any encoding."""
 
 import io
-import re
 
 import pytest
 from hypothesis import given
@@ -11,22 +10,16 @@ from pipeline.core.errors import DataError
 from pipeline.data import text_lines as module
 from pipeline.data.text_lines import Lines
 
-NEVER, SMALL = re.compile(r"(?!)"), re.compile(r"(?:[a-z]*+\n)*+")
-
 
 def lines_of(content: bytes) -> Lines:
     return Lines(io.BufferedReader(io.BytesIO(content)))
 
 
-def all_lines(content: bytes, pattern: re.Pattern[str] = NEVER) -> list[str]:
-    text, found = lines_of(content), []
-    while True:
-        run = text.run(pattern, pattern)
-        found += re.findall(r"[^\n]*\n", run)
-        if not (line := text.line()):
-            assert text.taken == len(found)
-            return found
-        found.append(line)
+def all_lines(content: bytes) -> list[str]:
+    text = lines_of(content)
+    found = [*iter(text.line, "")]
+    assert text.taken == len(found)
+    return found
 
 
 @pytest.fixture(params=[1, 2, 3, 7, 1 << 20])
@@ -35,7 +28,6 @@ def _any_block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("_any_block")
-@pytest.mark.parametrize("pattern", [NEVER, SMALL])
 @pytest.mark.parametrize(
     "text",
     [
@@ -43,17 +35,16 @@ def _any_block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         *("größe\n🙂\n", "a\x85b\u2028c\n", "a\n\nB\nc\n" * 5),
     ],
 )
-def test_a_text_is_taken_as_python_reads_it(text: str, pattern: re.Pattern[str]) -> None:
-    assert all_lines(text.encode(), pattern) == list(io.StringIO(text, newline=""))
-    assert all_lines(b"\xef\xbb\xbf" + text.encode(), pattern) == all_lines(text.encode(), NEVER)
+def test_a_text_is_taken_as_python_reads_it(text: str) -> None:
+    assert all_lines(text.encode()) == list(io.StringIO(text, newline=""))
+    assert all_lines(b"\xef\xbb\xbf" + text.encode()) == all_lines(text.encode())
 
 
 @given(st.text(alphabet="ab\r\n\x85é🙂", max_size=30), st.integers(1, 5))
 def test_any_text_is_taken_as_python_reads_it(text: str, block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK", block)
-        for pattern in (NEVER, SMALL):
-            assert all_lines(text.encode(), pattern) == list(io.StringIO(text, newline=""))
+        assert all_lines(text.encode()) == list(io.StringIO(text, newline=""))
 
 
 @pytest.mark.usefixtures("_any_block")
@@ -115,15 +106,6 @@ def test_lines_are_taken_in_batches_and_put_back() -> None:
     text.put_back("a\n", 1)
     assert (text.batch(99), text.taken) == ("a\nbc\nd\n", 3)
     assert (text.batch(99), text.line(), text.line()) == ("", "e", "")
-
-
-def test_a_run_ends_where_the_pattern_does() -> None:
-    text = lines_of(b"a\nb\nC\nd\n")
-    assert text.run(SMALL, SMALL) == "a\nb\n"
-    assert text.run(SMALL, SMALL) == ""
-    assert (text.line(), text.taken) == ("C\n", 3)
-    assert (text.run(SMALL, SMALL), text.taken) == ("d\n", 4)
-    assert text.run(SMALL, SMALL) == text.line() == ""
 
 
 def test_a_line_without_end_is_given_up() -> None:

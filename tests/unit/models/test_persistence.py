@@ -32,8 +32,8 @@ from pipeline.models import persistence
 from pipeline.models.cross_validation import TrainingData
 from pipeline.models.estimators import Model, fit_model, predictions_of, risk_of
 from pipeline.models.manifest import ModelManifest, Recipe, SelfCheck, to_json
-from pipeline.models.model_parts import unwrap_model
 from pipeline.models.persistence import ALLOWED, TrainedModel, load_trained, save_model, unpickle
+from pipeline.models.scorer import unwrap_model
 
 SCHEMA = Schema("id", "left", ("age", "spend"))
 RECIPE = Recipe(kind="boosting", threshold=0.25, rule="f1", evidence={"brier": 0.1})

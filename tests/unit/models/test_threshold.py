@@ -71,6 +71,11 @@ def test_a_contact_that_never_pays_is_reported(balance: list[float]) -> None:
     )
 
 
+def test_by_a_measured_save_rate_it_may_be_that_no_contact_pays() -> None:
+    found = found_for(Worth(100.0, 10.0, 0.05, measured=True), FRAME)
+    assert found == ValueThreshold(1.0, "nobody's: at a save rate of 0.05 no contact pays")
+
+
 @pytest.mark.parametrize("kind", ["logistic", "boosting"])
 def test_predict_goes_by_the_threshold(kind: str) -> None:
     frame = random_table(MIXED)

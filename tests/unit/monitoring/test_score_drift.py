@@ -55,6 +55,14 @@ def test_a_check_repeats_under_the_same_seed() -> None:
     assert check_scores(EVIDENCE, seed=1) != check_scores(EVIDENCE, seed=2)
 
 
+def test_an_f1_of_0_decides_nothing_where_those_named_were_contacted() -> None:
+    named_nobody = said(0.0, new=rows(0, 0, 25, 75), test=rows(0, 0, 500, 1500))
+    named_nobody = replace(named_nobody, before=named_nobody.test)
+    for contacted, verdict in ((False, Verdict.DRIFT), (True, Verdict.NO_DRIFT)):
+        found = check_scores(replace(named_nobody, contacted=contacted), seed=1)
+        assert [one.verdict for one in found if one.test == DriftTest.RANKING] == [verdict]
+
+
 # --- raw ---
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from itertools import count, pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
 from sandbox import HEADER, PROJECT, client_rows
 
@@ -16,13 +15,12 @@ from pipeline.data.loader import Counts
 from pipeline.observations.master_files import (
     current_path,
     finish,
-    key_path,
     mark_path,
     state_path,
 )
 from pipeline.observations.master_writer import NOTHING, MasterWriter
 from pipeline.observations.state_file import recorded_states
-from pipeline.storage.ledger import Former, KeyFile, MasterState
+from pipeline.storage.ledger import Former, MasterState
 
 REBUILD = "run `python ingestion.py --rebuild` to rebuild it from the input folder"
 A, B, C = "a,1,2,3,0", "b,1,2,3,1", "c,,,,"
@@ -98,37 +96,27 @@ def test_a_row_of_an_earlier_run_is_known(path: Path) -> None:
     assert path.read_text() == text(A, B, C)
 
 
-def damaged(path: Path, how: str, on_record: MasterState) -> MasterState:
-    """Damage the file of row keys, or what is on record of it."""
-    keys = key_path(path)
-    if how == "gone":
-        keys.unlink()
-    elif how == "cut off":
-        os.truncate(keys, keys.stat().st_size - 8)
-    elif how == "of another state":
-        saved(path.with_name("other.csv"), *client_rows(0, on_record.rows))
-        key_path(path.with_name("other.csv")).replace(keys)
-    elif how == "of fewer rows":
-        return replace(on_record, keys=KeyFile(on_record.keys.id, 24))
-    elif how == "not on record":
-        return replace(on_record, keys=None)
-    elif how == "no keys at all":
-        keys.write_bytes(b"x" * on_record.keys.bytes)
-    return on_record
-
-
-DAMAGES = [
-    *("gone", "cut off", "of another state", "of fewer rows", "not on record"),
-    "no keys at all",
-]
+DAMAGES = ["gone", "cut off", "of another state", "none of ours"]
 
 
 @pytest.mark.parametrize("how", DAMAGES)
-def test_keys_that_do_not_fit_are_made_again_from_the_rows(path: Path, how: str) -> None:
-    state = saved(path, A, B)
-    with opened(path, damaged(path, how, state)) as master:
+def test_keys_and_states_that_do_not_fit_are_made_again(path: Path, how: str) -> None:
+    state = saved(path, "a,1,2,3,", B)
+    expected = recorded_states(path, DEFAULT_SCHEMA, state).tolist()
+    kept = state_path(path)
+    if how == "gone":
+        kept.unlink()
+    elif how == "cut off":
+        os.truncate(kept, kept.stat().st_size - 8)
+    elif how == "of another state":
+        saved(path.with_name("other.csv"), *client_rows(0, 2))
+        state_path(path.with_name("other.csv")).replace(kept)
+    else:
+        kept.write_bytes(b"x" * kept.stat().st_size)
+    assert recorded_states(path, DEFAULT_SCHEMA, state).tolist() == expected
+    with opened(path, state) as master:
         assert append(master, B, C, A) == 1
-        state = master.save()
+        finish(path, state := master.save())
     with opened(path, state) as master:
         assert append(master, A, B, C) == 0
     assert path.read_text() == text(A, B, C)
@@ -143,8 +131,6 @@ def test_keys_beyond_those_on_record_do_not_count(path: Path) -> None:
         assert append(master, A) == 1
         assert append(master, B) == 1
         state = master.save()
-    assert state.keys is not None
-    assert key_path(path).stat().st_size == state.keys.bytes
     assert path.read_text() == text(*client_rows(0, 10), A, B)
     with opened(path, state) as master:
         assert append(master, A, B) == 0
@@ -152,16 +138,14 @@ def test_keys_beyond_those_on_record_do_not_count(path: Path) -> None:
 
 def test_many_small_appends_are_known(path: Path) -> None:
     state, rows = saved(path, A), client_rows(0, 100)
-    for row in rows:  # each in a run of its own: now and then they are merged
+    for row in rows:
         with opened(path, state) as master:
             assert append(master, row) == 1
             state = master.save()
     with opened(path, state) as master:
         assert append(master, *reversed(rows), A) == 0
     assert path.read_text() == text(A, *rows)
-    assert state.keys is not None
-    assert key_path(path).stat().st_size == state.keys.bytes
-    assert len(rows) * 16 < state.keys.bytes < len(rows) * 32
+    assert state_path(path).stat().st_size < 101 * 40
 
 
 def test_a_torn_tail_is_cut_off(path: Path) -> None:
@@ -230,25 +214,10 @@ def test_an_outcome_that_is_known_later_is_written_into_its_line_once_it_is_on_r
     finish(path, state)
     assert path.read_text() == text(A, B, C)
     assert sorted(file.name for file in path.parent.iterdir()) == [
-        *(".finaldata.csv." + what for what in (f"{state.log.id}.sightings", "keys", "states")),
+        f".finaldata.csv.{state.log.id}.sightings",
+        ".finaldata.csv.states",
         "finaldata.csv",
     ]
-
-
-def test_states_that_do_not_fit_are_made_again_from_the_sightings(path: Path) -> None:
-    with opened(path) as master:
-        take(master, 1, "a.csv", "a,1,2,3,", B)
-        state = master.save()
-    found = np.array(recorded_states(path, DEFAULT_SCHEMA, state))
-    state_path(path).unlink()
-    assert recorded_states(path, DEFAULT_SCHEMA, state).tolist() == found.tolist()
-    with opened(path, state) as master:
-        take(master, 2, "b.csv", A, B)
-        state = master.save()
-        finish(path, state)
-    found = np.array(recorded_states(path, DEFAULT_SCHEMA, state))
-    state_path(path).write_bytes(b"x" * state_path(path).stat().st_size)
-    assert recorded_states(path, DEFAULT_SCHEMA, state).tolist() == found.tolist()
 
 
 def test_lines_that_a_file_holds_no_more_are_counted(path: Path) -> None:
@@ -284,7 +253,7 @@ def test_a_master_with_other_rows_than_on_record_is_reported(path: Path) -> None
 def test_a_long_name_of_any_characters_is_one_row(path: Path) -> None:
     rows = [f"line{c}break {'x' * 5000},1,2,3,0" for c in "\u2028\u2029\x85\x0b\x0c\x1c\t"]
     state = saved(path, *rows)
-    key_path(path).unlink()  # they are made again from the lines of the file
+    state_path(path).unlink()  # they are made again from the lines of the file
     with opened(path, state) as master:
         assert master.rows == len(rows)
         assert append(master, *rows) == 0

@@ -1,7 +1,7 @@
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
-from unicodedata import is_normalized
 
 import pytest
 from hypothesis import given, settings
@@ -10,8 +10,8 @@ from tables import RowTable
 
 from pipeline.core.errors import DataError
 from pipeline.core.schema import DEFAULT_SCHEMA, ClientNames, Schema, canonical_client
-from pipeline.data.csv_reader import MAX_ROW, GoodRows, OddNumbersError
-from pipeline.data.plain_rows import PlainRows
+from pipeline.data.csv_reader import OddNumbersError
+from pipeline.data.plain_columns import plain_column
 
 
 def stream(content: str | bytes) -> io.BufferedReader:
@@ -19,7 +19,7 @@ def stream(content: str | bytes) -> io.BufferedReader:
     return io.BufferedReader(io.BytesIO(raw))
 
 
-# rows that are canonical as they stand are read without the CSV reader: it must not show
+# columns that are canonical as they stand are told by a pattern: it must not show
 
 CELLS = st.one_of(
     st.sampled_from(["", "a", "0", "1", "7", "12", "-3", "0.5", "a b", "größe", "x" * 20]),
@@ -73,15 +73,13 @@ def client_tables(draw: st.DrawFn) -> str:
 
 
 def read_by(
-    text: str,
-    columns: tuple[str, ...],
-    max_columns: int,
-    schema: Schema = SCHEMA,
-    last_day: str = "",
+    text: str, columns: Sequence[str], schema: Schema, last_day: str = "", *, patterns: bool
 ) -> list[object] | str:
+    """What is read of a text, with the patterns or by the rules for each value."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.data.plain_rows.MAX_COLUMNS", max_columns)
         patch.setattr("pipeline.data.text_lines.BLOCK", 40)
+        if not patterns:
+            patch.setattr("pipeline.data.csv_reader.plain_column", lambda *_: None)
         try:
             table = RowTable(stream(text), schema, columns, last_day=last_day)
             return [*table, table.warning]
@@ -91,28 +89,14 @@ def read_by(
             return "odd numbers"
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(client_tables(), st.booleans(), st.sampled_from(ClientNames))
-def test_a_table_is_read_as_if_the_csv_reader_had_every_row(
+def test_a_table_is_read_as_if_each_value_was_looked_at(
     text: str, whole: bool, names: ClientNames
 ) -> None:
     columns, schema = SCHEMA.columns if whole else SCHEMA.features, SCHEMAS[names]
-    assert read_by(text, columns, 200, schema) == read_by(text, columns, 0, schema)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(CELLS, min_size=1, max_size=9),
-    st.sampled_from(["\n", "\r\n"]),
-    st.sampled_from(ClientNames),
-)
-def test_a_single_column_is_read_as_if_the_csv_reader_had_every_row(
-    cells: list[str], end: str, names: ClientNames
-) -> None:
-    schema = SCHEMAS[names]
-    for name in SCHEMA.columns:
-        text = end.join([name, *cells, ""])
-        assert read_by(text, (name,), 200, schema) == read_by(text, (name,), 0, schema)
+    found, expected = (read_by(text, columns, schema, patterns=each) for each in (True, False))
+    assert found == expected
 
 
 DATED = Schema("id", "left", ("n",), date="as of", left_on="left on", carry=("who",))
@@ -130,15 +114,17 @@ DATES = st.one_of(
     st.sampled_from(["", "2026-11-30", "2027-01-01", "2030-10-10"]),
     st.booleans(),
 )
-def test_dates_are_read_as_if_the_csv_reader_had_every_row(
+def test_dates_are_read_as_if_each_value_was_looked_at(
     rows: list[tuple[str, str, str]], last_day: str, without: bool
 ) -> None:
     schema = replace(DATED, has_outcome=not without)
     lines = [f"a,{day},1,{'' if without else '0,'}{left},{who}" for day, left, who in rows]
     header = schema.header.replace("left,", "") if without else schema.header
     text = "\n".join([header, *lines, ""])
-    found = [read_by(text, schema.columns, most, schema, last_day) for most in (200, 0)]
-    assert found[0] == found[1]
+    found, expected = (
+        read_by(text, schema.columns, schema, last_day, patterns=each) for each in (True, False)
+    )
+    assert found == expected
 
 
 ODD_NAMES = [
@@ -151,51 +137,19 @@ SHOWN = ["Nell", "Nona", "12e4", "1.5", "0", "0x", "N/A Ltd", "éα", "10", "x" 
 
 @pytest.mark.parametrize("name", [*ODD_NAMES, *ODD_DIGITS, *SHOWN], ids=lambda name: name[:9])
 @pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
-@pytest.mark.parametrize("before", ["a", "e\u0301"])
-def test_a_name_among_others_is_read_as_the_csv_reader_does(
-    name: str, schema: Schema, before: str
-) -> None:
-    names = [before, *[f"C{i}" for i in range(12)], name, "b"]
+def test_a_name_among_others_is_read_as_if_it_was_alone(name: str, schema: Schema) -> None:
+    names = ["a", *[f"C{i}" for i in range(12)], name, "b"]
     text = "\n".join([schema.header, *[f"{name},1,2,x,0" for name in names], ""])
-    assert read_by(text, schema.columns, 200, schema) == read_by(text, schema.columns, 0, schema)
-
-
-def test_a_plain_name_has_every_character_that_its_canonical_form_keeps() -> None:
-    columns = DEFAULT_SCHEMA.columns
-    plain = PlainRows(columns, columns, DEFAULT_SCHEMA, MAX_ROW)
-    # all that are odd, and those beside them
-    odd = (
-        (0, 0x3200),
-        (0xF000, 0x10400),
-        (0x1BC00, 0x1BD00),
-        (0x1D100, 0x1D200),
-        (0xDFF00, 0xE1100),
+    found, expected = (
+        read_by(text, schema.columns, schema, patterns=each) for each in (True, False)
     )
-    every = [c for span in odd for c in map(chr, range(*span)) if is_normalized("NFC", c)]
-    kept = [c for c in every if c not in ',"' and canonical_client(f"本{c}本") == f"本{c}本"]
-    assert [c for c in every if plain.run.fullmatch(f"本{c}本,,,,\n")] == kept
-    assert [c for c in every if plain.any_run.fullmatch(f"x{c}x,,,,\n")] == [
-        c for c in kept if c < "\u0300"
+    assert found == expected
+
+
+def test_a_plain_name_has_only_characters_that_its_canonical_form_keeps() -> None:
+    plain = plain_column("corporation", DEFAULT_SCHEMA)
+    assert plain
+    every = [chr(i) for i in range(0x300) if chr(i) not in ',"\n']
+    assert [c for c in every if plain.fullmatch(f"x{c}x\n")] == [
+        c for c in every if canonical_client(f"x{c}x") == f"x{c}x"
     ]
-
-
-@pytest.mark.parametrize(
-    "name", ["größe", "Noel N.", "Ελλάς", "Юлия", "مثال", "हिन्दी", "株式会社 🙂", "00.0"]
-)
-def test_most_rows_are_taken_in_one_block(name: str) -> None:
-    rows = [f"{name} {i},{i},-{i}.25,,{i % 2}" for i in range(1, 5000)]
-    text = "\n".join([DEFAULT_SCHEMA.header, *rows, ""])
-    (block,) = RowTable(stream(text), DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns).blocks()
-    assert isinstance(block, GoodRows)
-    assert block.text == "\n".join([*rows, ""])
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_rows_of_other_columns_are_taken_in_one_block_too(end: str) -> None:
-    header = "no,exited,number_of_employees,corporation,lastmonth_activity,note,lastyear_activity"
-    rows = [f"{i},1,{i},client {i},{i}.5,some note,7" for i in range(1, 5000)]
-    (block,) = RowTable(
-        stream(end.join([header, *rows, ""])), DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns
-    ).blocks()
-    assert isinstance(block, GoodRows)
-    assert block.text == "".join(f"client {i},{i}.5,7,{i},1\n" for i in range(1, 5000))
