@@ -1,6 +1,7 @@
 """Whom to contact, as the config says: how often, how many, and whom to leave alone to compare."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from datetime import date
 
 from pipeline.core.config_reader import ObjectReader, number, optional, whole_number
 
@@ -16,6 +17,10 @@ class ContactRules:
     capacity: int | None = None  # how many clients can be contacted in a week
     control_share: float = 0.0  # of those who would be proposed, the share that is left alone
     campaign_days: int = 90  # for how long the same ones are
+
+    def mark(self, day: date) -> str:
+        """What is noted when the ranking was last looked at: the day, and these rules."""
+        return f"{day} {astuple(self)}"
 
 
 def read_contact_rules(reader: ObjectReader) -> ContactRules:

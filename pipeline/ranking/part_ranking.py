@@ -17,7 +17,12 @@ from pipeline.observations.rules import present_rows
 from pipeline.ranking.explanations import Explainer
 from pipeline.ranking.movers import whole_percents
 from pipeline.ranking.rank import rank_clients
-from pipeline.ranking.ranking_file import has_losses, ranking_lines, ranking_table
+from pipeline.ranking.ranking_file import (
+    STATUS_COLUMNS,
+    has_losses,
+    ranking_lines,
+    ranking_table,
+)
 from pipeline.storage.held_files import NOTHING_LEFT_OUT, LeftOut
 
 RANKED = (
@@ -81,8 +86,9 @@ class PartRanker:
         table = ranking_table(ranking, self.explainer, self.bands, self.release)
         rest = [""] * len(table)
         if has_losses(table):
-            cells = [map(escape_formula, table.pop(name)) for name in self.schema.carry]
-            rest = [f",{csv_line(each)}" for each in zip(*cells, strict=True)] or rest
+            last = (*self.schema.carry, *STATUS_COLUMNS)
+            cells = [map(escape_formula, table.pop(name)) for name in last]
+            rest = [f",{csv_line(each)}" for each in zip(*cells, strict=True)]
             table["loss_rank"] = np.nan
         columns = {
             "client": np.array(ranking.clients, object),

@@ -1,6 +1,7 @@
 """The ranking as a table, and as `clientrisk.csv`: written for people, read back for the API."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,9 +18,20 @@ from pipeline.ranking.rank import RISK_DECIMALS, Ranking
 
 COLUMNS = ("rank", "client", "risk", "band", "release", "contact", "reasons")
 LOSS_COLUMNS = ("expected_loss", "loss_rank")  # where the config says what clients are worth
+STATUS_COLUMNS = ("contact_status", "contacted_on")  # the last ones
 BANDS = ("high", "medium", "low")
 CONTACT = ("yes", "no")
 FIRST = 1_000  # clients, of a ranking that is read in short
+
+
+class Status(StrEnum):
+    """Why a client is to be contacted, or is not: the column `contact_status`."""
+
+    PROPOSED = "proposed"  # to be contacted
+    CONTROL = "control"  # left alone, to compare with
+    COOLING_DOWN = "cooling_down"  # contacted a short time ago
+    BEYOND_CAPACITY = "beyond_capacity"  # others come first
+    BELOW_THRESHOLD = "below_threshold"  # the risk does not say that a contact is due
 
 
 def ranking_table(
@@ -28,7 +40,8 @@ def ranking_table(
     """The ranking with the columns of its file, as `read_ranking` returns it.
 
     `reasons` is one text, in which no reason is a formula. `expected_loss` and `loss_rank` are NaN
-    for clients without a value. The columns that no model sees come last.
+    for clients without a value. The columns that no model sees follow, and those of the status,
+    which here goes by the risk alone.
     """
     columns = {
         "rank": np.arange(1, len(ranking.clients) + 1),
@@ -45,8 +58,10 @@ def ranking_table(
     if ranking.loss is not None:
         places = np.where(ranking.loss_rank > 0, ranking.loss_rank, np.nan)
         columns |= {"expected_loss": ranking.loss, "loss_rank": places}
-    texts = ("client", "band", "release", "contact", "reasons", *ranking.carried)
-    return pd.DataFrame(columns | ranking.carried).astype(dict.fromkeys(texts, "str"))
+    due = np.where(ranking.contact, Status.PROPOSED, Status.BELOW_THRESHOLD)
+    status = dict(zip(STATUS_COLUMNS, (due, ""), strict=True))
+    texts = ("client", "band", "release", "contact", "reasons", *ranking.carried, *status)
+    return pd.DataFrame(columns | ranking.carried | status).astype(dict.fromkeys(texts, "str"))
 
 
 def write_ranking(path: Path, ranking: pd.DataFrame) -> None:
@@ -73,6 +88,7 @@ def ranking_lines(ranking: pd.DataFrame) -> Iterator[str]:
             _numbers(ranking["loss_rank"], ".0f"),
         ]
     columns += [map(escape_formula, ranking[name]) for name in carried_columns(ranking)]
+    columns += [ranking[name] for name in STATUS_COLUMNS if name in ranking]
     yield csv_line([escape_formula(name) for name in ranking.columns])
     yield from map(csv_line, zip(*columns, strict=True))
 
@@ -86,10 +102,18 @@ def read_ranking(
 ) -> pd.DataFrame:
     """The ranking with the columns of its file; raises `HistoryError` if it has another form.
 
-    Its last columns are those of `carry`, empty where the file was written before the config named
-    them. At most so many rows are read, if that is given; of `part`, if that is: some of its lines.
+    The columns of `carry` are empty where the file was written before the config named them, and
+    those of the status go by `contact` where it was written before there were any. At most so many
+    rows are read, if that is given; of `part`, if that is: some of its lines.
     """
-    texts = ("client", "release", "contact", "reasons", *map(escape_formula, carry))
+    texts = (
+        "client",
+        "release",
+        "contact",
+        "reasons",
+        *map(escape_formula, carry),
+        *STATUS_COLUMNS,
+    )
     try:
         ranking = pd.read_csv(
             path if part is None else part,
@@ -107,11 +131,16 @@ def read_ranking(
             ranking = ranking.astype(dict.fromkeys(LOSS_COLUMNS, "float64"))
         if not ranking["risk"].between(0, 1).all() or not ranking["contact"].isin(CONTACT).all():
             raise ValueError("a risk is not between 0 and 1, or a contact neither yes nor no")
+        if STATUS_COLUMNS[0] not in ranking:
+            due = np.where(ranking["contact"] == "yes", Status.PROPOSED, Status.BELOW_THRESHOLD)
+            ranking["contact_status"], ranking["contacted_on"] = due, ""
+        if not ranking["contact_status"].isin([*Status]).all():
+            raise ValueError("a contact_status is none of ours")
         for name in ("client", *carry):
             ranking[name] = [unescape_formula(t) for t in ranking[name]] if name in ranking else ""
     except (ValueError, KeyError) as error:  # people open this file, and may have saved it
         raise HistoryError(f"{path} is no ranking of ours: {error!r}") from error
-    return ranking[[*own, *carry]]
+    return ranking[[*own, *carry, *STATUS_COLUMNS]]
 
 
 def read_in_short(path: Path, carry: Sequence[str] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -131,7 +160,8 @@ def has_losses(ranking: pd.DataFrame) -> bool:
 
 def carried_columns(ranking: pd.DataFrame) -> list[str]:
     """Those of its columns that no model sees."""
-    return [name for name in ranking.columns if name not in (*COLUMNS, *LOSS_COLUMNS)]
+    own = (*COLUMNS, *LOSS_COLUMNS, *STATUS_COLUMNS)
+    return [name for name in ranking.columns if name not in own]
 
 
 def with_values(ranking: pd.DataFrame, values: Mapping[str, str]) -> pd.DataFrame:
@@ -147,9 +177,9 @@ def reasons_of(cell: str) -> list[str]:
 
 
 def ranking_to_dicts(ranking: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of a ranking as the API returns them; null where there is no expected loss.
+    """Rows of a ranking as the API returns them; null where there is no expected loss or contact.
 
-    The columns that no model sees come last.
+    The columns that no model sees come last but for those of the status.
     """
     return [_to_dict(row) for row in ranking.to_dict(orient="records")]
 
@@ -162,4 +192,5 @@ def _to_dict(row: dict[Any, Any]) -> dict[str, Any]:
         "expected_loss": None if np.isnan(loss) else loss,
         "loss_rank": None if np.isnan(place) else int(place),
     }
-    return {**own, **{name: text for name, text in row.items() if name not in own}}
+    more = {name: text for name, text in row.items() if name not in own}
+    return {**own, **more, "contacted_on": row["contacted_on"] or None}

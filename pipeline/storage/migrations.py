@@ -301,7 +301,8 @@ MIGRATIONS = (
         name TEXT PRIMARY KEY,
         size INTEGER NOT NULL,
         mtime_ns INTEGER NOT NULL,
-        sha256 TEXT NOT NULL
+        sha256 TEXT NOT NULL,
+        problem TEXT NOT NULL     -- what is wrong with it, if anything
     );
     CREATE TABLE assignments (    -- who was to be contacted, or left alone, in a campaign
         client TEXT NOT NULL,
@@ -335,12 +336,17 @@ MIGRATIONS = (
         body TEXT NOT NULL,
         UNIQUE (event, about)
     );
-    CREATE TABLE deliveries (     -- to which targets, by a hash of their address
+    CREATE TABLE deliveries (     -- to which targets, by their names in the config
         alert_id INTEGER NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
         target TEXT NOT NULL,
         sent_at TEXT,             -- null: it waits
-        tries INTEGER NOT NULL DEFAULT 0,
+        tries INTEGER NOT NULL DEFAULT 0,  -- that failed
         PRIMARY KEY (alert_id, target)
+    );
+    CREATE INDEX deliveries_waiting ON deliveries (alert_id) WHERE sent_at IS NULL;
+    CREATE TABLE alert_marks (    -- up to which record events were looked for; none: alerts are off
+        what TEXT PRIMARY KEY,    -- a table, or a kind of digest
+        number INTEGER NOT NULL   -- the last id, or the day on which the last period began
     );
     """,
     """
@@ -350,6 +356,11 @@ MIGRATIONS = (
     );
     CREATE TABLE kept_out (       -- keyed hashes of names that are never to be taken in
         hash TEXT PRIMARY KEY
+    );
+    ALTER TABLE master ADD COLUMN kept_out_key TEXT;
+    CREATE TABLE backups (        -- where backups were written, each recorded before it is
+        path TEXT PRIMARY KEY,
+        at TEXT NOT NULL
     );
     """,
 )

@@ -13,7 +13,7 @@ from sandbox import Sandbox, client_rows
 
 from pipeline.core.policy import Policy, Worth
 from pipeline.core.schema import DEFAULT_SCHEMA
-from pipeline.models.scorer import ByEstimator
+from pipeline.models.scorer import Scorer
 from pipeline.ranking.rank import Ranking, rank_clients
 from pipeline.registry.releases import Release, live_release
 
@@ -28,8 +28,8 @@ def model_of(world: Sandbox) -> Any:
     return pickle.loads((world.root / "production_deployment/trainedmodel.pkl").read_bytes())
 
 
-def scorer_of(world: Sandbox) -> ByEstimator:
-    return ByEstimator(model_of(world), DEFAULT_SCHEMA)
+def scorer_of(world: Sandbox) -> Scorer:
+    return Scorer(model_of(world), DEFAULT_SCHEMA)
 
 
 def ranked(world: Sandbox) -> pd.DataFrame:
@@ -61,7 +61,8 @@ def test_the_ranking_equals_one_computed_by_pandas_and_pickle(deployed: Sandbox)
     assert found["rank"].tolist() == list(range(1, len(expected) + 1))
     assert set(found["release"]) == {live(deployed).id}
     assert found.columns.tolist() == [
-        *["rank", "client", "risk", "band", "release", "contact", "reasons"]
+        *["rank", "client", "risk", "band", "release", "contact", "reasons"],
+        *["contact_status", "contacted_on"],
     ]
     predicted = model_of(deployed).predict(expected[FEATURES])
     assert found["contact"].tolist() == ["yes" if leaves else "no" for leaves in predicted]

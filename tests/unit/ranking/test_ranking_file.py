@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,18 +12,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from modelling import GIVEN_RISK, client_frame
 from sandbox import Sandbox, client_rows
+from scipy.special import expit
 
 from pipeline.core.config import RiskBands
 from pipeline.core.errors import HistoryError
 from pipeline.core.formatting import escape_formula
 from pipeline.core.policy import Policy, Worth
-from pipeline.core.schema import DEFAULT_SCHEMA, canonical_text
+from pipeline.core.schema import DEFAULT_SCHEMA, Schema, canonical_text
 from pipeline.data.features import Features, Row
-from pipeline.models.fast_linear import Linear, Words
-from pipeline.models.scorer import ByNumbers
+from pipeline.models.scorer import Scorer
 from pipeline.ranking.explanations import Explainer
 from pipeline.ranking.rank import Ranking, rank_clients
 from pipeline.ranking.ranking_file import (
+    STATUS_COLUMNS,
     ranking_table,
     ranking_to_dicts,
     read_ranking,
@@ -33,6 +35,7 @@ FEATURES = list(DEFAULT_SCHEMA.features)
 BANDS = RiskBands()
 RELEASE = "000001-20261122T090000Z"
 HEADER = "rank,client,risk,band,release,contact,reasons\n"
+STATUSES = ",contact_status,contacted_on\n"
 LOSS_HEADER = HEADER.replace("reasons", "reasons,expected_loss,loss_rank")
 OWN = Worth("number_of_employees", contact_cost=10, save_rate=0.5)
 SILENT = Explainer(GIVEN_RISK, None, ())
@@ -115,6 +118,9 @@ def plain_text(frame: pd.DataFrame, bands: RiskBands, worth: Worth) -> str:
         places = ranking["loss"].rank(ascending=False, method="first")
         table["expected_loss"] = ["" if pd.isna(v) else f"{v + 0:.2f}" for v in ranking["loss"]]
         table["loss_rank"] = ["" if pd.isna(place) else f"{place:.0f}" for place in places]
+    due = table["contact"] == "yes"
+    table["contact_status"] = ["proposed" if yes else "below_threshold" for yes in due]
+    table["contacted_on"] = ""
     text: str = table.to_csv(index=False, float_format="%.6f")
     return text
 
@@ -166,25 +172,25 @@ def test_the_file_is_byte_for_byte_what_pandas_makes_of_it(
     pd.testing.assert_frame_equal(read_ranking(path), table, check_dtype=False)
 
 
-BY_HAND = Linear(
-    medians=np.array([40.0]),
-    lowest=np.array([-np.inf]),
-    highest=np.array([np.inf]),
-    means=np.array([40.0]),
-    scales=np.array([10.0]),
-    weights=np.array([-1.0]),
-    gaps=np.zeros(1),
-    slopes=np.zeros((1, 1)),
-    categories=(Words({"": 0.0, '=1+1,"x"': 0.5, "Smith; @b": 0.6, "a\t=b": 0.7}),),
-    intercept=0.0,
-)
+class ByHand:
+    """A model whose weights are known."""
+
+    feature_names_in_ = ("activity", "place")
+
+    def decision_function(self, frame: pd.DataFrame) -> np.ndarray:
+        places = frame["place"].map({'=1+1,"x"': 0.5, "Smith; @b": 0.6, "a\t=b": 0.7}).fillna(0)
+        return (places - (frame["activity"] - 40) / 10).to_numpy()
+
+
+BY_HAND: Any = ByHand()
+PLACED = Schema("client", "left", ("activity",), ("place",))
 
 
 def written(path: Path, values: Sequence[tuple[float, str]], labels: tuple[str, str]) -> Path:
     """The file of clients with a number and a category each, that the model above ranks."""
-    scorer = ByNumbers(BY_HAND)
+    scorer = Scorer(BY_HAND, PLACED)
     rows = Features(np.array([[n] for n, _ in values]), ([text for _, text in values],))
-    risk = scorer.scores(rows).risk
+    risk = expit(scorer.decision(rows.frame(PLACED)))
     clients = [f"c{i}" for i in range(len(values))]
     ranking = Ranking(clients, risk, risk > 0.5, rows)
     explainer = Explainer(scorer, Row([40.0], [""]), labels)
@@ -197,9 +203,10 @@ def test_reasons_are_one_cell(tmp_path: Path) -> None:
     path = written(tmp_path, values, ("last month's activity", "place"))
 
     assert path.read_text(encoding="utf-8") == (
-        f'{HEADER}1,c0,0.975873,high,{RELEASE},yes,"last month\'s activity 3, usual 40"\n'
-        f'2,c1,0.645656,high,{RELEASE},yes,"place Smith, @b, usual unknown"\n'
-        f"3,c2,0.006693,low,{RELEASE},no,\n"
+        f"{HEADER[:-1]}{STATUSES}"
+        f'1,c0,0.975873,high,{RELEASE},yes,"last month\'s activity 3, usual 40",proposed,\n'
+        f'2,c1,0.645656,high,{RELEASE},yes,"place Smith, @b, usual unknown",proposed,\n'
+        f"3,c2,0.006693,low,{RELEASE},no,,below_threshold,\n"
     )
 
 
@@ -258,11 +265,13 @@ def with_carried(path: Path, *, valued: bool) -> pd.DataFrame:
 def test_they_are_the_last_of_the_file_and_no_text_of_them_is_a_formula(tmp_path: Path) -> None:
     with_carried(tmp_path / "clientrisk.csv", valued=True)
 
-    header = LOSS_HEADER.replace("loss_rank", 'loss_rank,Manager,"\'=E, mail"')
+    header = LOSS_HEADER.replace(
+        "loss_rank", 'loss_rank,Manager,"\'=E, mail",contact_status,contacted_on'
+    )
     assert (tmp_path / "clientrisk.csv").read_text() == (
-        f"{header}1,c0,0.900000,high,{RELEASE},yes,,9.00,1,Bo Quist,a@b\n"
-        f'2,c1,0.500000,medium,{RELEASE},no,,,,"\'=1+1,""x""",\'@b\n'
-        f"3,c2,0.100000,low,{RELEASE},no,,1.00,2,,'-1\n"
+        f"{header}1,c0,0.900000,high,{RELEASE},yes,,9.00,1,Bo Quist,a@b,proposed,\n"
+        f'2,c1,0.500000,medium,{RELEASE},no,,,,"\'=1+1,""x""",\'@b,below_threshold,\n'
+        f"3,c2,0.100000,low,{RELEASE},no,,1.00,2,,'-1,below_threshold,\n"
     )
 
 
@@ -273,9 +282,10 @@ def test_they_are_read_back_and_come_last_for_programs(tmp_path: Path, valued: b
     found = read_ranking(tmp_path / "clientrisk.csv", tuple(CARRIED))
 
     pd.testing.assert_frame_equal(found, table, check_dtype=False)
-    assert list(ranking_to_dicts(found)[1].items())[-4:] == [
+    assert list(ranking_to_dicts(found)[1].items())[-6:] == [
         *[("expected_loss", None), ("loss_rank", None)],
         *[("Manager", '=1+1,"x"'), ("=E, mail", "@b")],
+        *[("contact_status", "below_threshold"), ("contacted_on", None)],
     ]
 
 
@@ -284,7 +294,7 @@ def test_a_file_of_before_they_were_named_is_read_without_them(tmp_path: Path) -
 
     found = read_ranking(tmp_path / "clientrisk.csv", ("Phone", "Manager"))
 
-    assert found.columns[7:].tolist() == ["Phone", "Manager"]
+    assert found.columns[7:].tolist() == ["Phone", "Manager", *STATUS_COLUMNS]
     assert found["Phone"].tolist() == ["", "", ""]
     assert found["Manager"].tolist() == CARRIED["Manager"]
 
@@ -302,6 +312,7 @@ def test_a_file_of_before_they_were_named_is_read_without_them(tmp_path: Path) -
         f"{HEADER}1,a,99%,low,1-a,yes,\n",
         f"{HEADER}1,a,1.5,low,1-a,yes,\n",
         f"{HEADER}1,a,0.5,low,1-a,YES,\n",
+        f"{HEADER[:-1]}{STATUSES}1,a,0.5,low,1-a,yes,,maybe,\n",
         f"{HEADER}1,a,0.5,low,1-a,yes,\nnote by Ann,,,,,,\n",
         f'{LOSS_HEADER}1,a,0.5,low,1-a,yes,,"1,189.79",1\n',
     ],

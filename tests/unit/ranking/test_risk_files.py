@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.action.current_ranking import CurrentRanking
 from pipeline.core.formatting import escape_formula
 from pipeline.core.schema import csv_line
-from pipeline.ranking.current_ranking import CurrentRanking
 from pipeline.ranking.ranking_file import COLUMNS, read_ranking
 from pipeline.ranking.risk_files import join_lines, line_of, risk_folder
 

@@ -1,22 +1,27 @@
-"""The current ranking and its movers, read again only when they have changed."""
+"""The current ranking and its movers, worked out again only when something has changed."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from pipeline.action.proposals import contact_state, with_contacts
 from pipeline.core.cache import KeyedCache
+from pipeline.core.contact_rules import ContactRules
 from pipeline.core.errors import NotRecordedError
 from pipeline.ranking.movers import Movers, movers_on_record
 from pipeline.ranking.ranking_file import read_ranking
 from pipeline.ranking.risk_files import NOTE, line_of, read_note, risk_folder
 from pipeline.storage.history import open_existing_history, recorded_history
+from pipeline.storage.risk_history import RiskChange, last_changes
 
 if TYPE_CHECKING:
     from pipeline.core.database_url import DatabaseUrl
 
 Stamp = tuple[int, int, int]
+DEFAULT_RULES = ContactRules()
 
 
 def file_stamp(path: Path) -> Stamp | None:
@@ -39,10 +44,22 @@ def history_stamp(place: "Path | DatabaseUrl") -> Hashable:
         return history.tuples("SELECT CAST(pg_current_snapshot() AS text)")[0]
 
 
+def risks_stamp(place: "Path | DatabaseUrl") -> Hashable:
+    """A value that changes with the risks on record, and not with contacts.
+
+    Raises `NotRecordedError` if there is no history.
+    """
+    with recorded_history(place) as history:
+        return history.tuples(
+            "SELECT max(id), max(at), (SELECT count(*) FROM erasures) FROM rankings"
+        )[0]
+
+
 class CurrentRanking:
     """The ranking in a file, with the columns of `carry`, and the movers in a history.
 
-    On Spark, the movers are beside each client's risk, and it is noted where each client's line is.
+    Whom to contact is as of now. On Spark it is as in the file, the movers are beside each client's
+    risk, and it is noted where each client's line is.
     """
 
     def __init__(
@@ -50,19 +67,34 @@ class CurrentRanking:
         path: Path,
         history_path: "Path | DatabaseUrl",
         carry: Sequence[str] = (),
+        rules: ContactRules = DEFAULT_RULES,
         *,
         on_spark: bool = False,
     ) -> None:
         self._path, self._carry, self._on_spark = path, carry, on_spark
-        self._history_path = history_path
+        self._history_path, self._rules = history_path, rules
+        self._in_file = KeyedCache[pd.DataFrame]()
         self._ranking = KeyedCache[pd.DataFrame]()
         self._movers = KeyedCache[Movers]()
+        self._changes = KeyedCache[Mapping[str, RiskChange]]()
 
     def ranking(self) -> pd.DataFrame:
         """The ranking; raises `NotRecordedError` before the first."""
         if not (key := file_stamp(self._path)):
             raise NotRecordedError("no ranking has been written yet")
-        return self._ranking.get(key, lambda: read_ranking(self._path, self._carry))
+        ranking = self._in_file.get(key, lambda: read_ranking(self._path, self._carry))
+        if self._on_spark:
+            return ranking
+        today = date.today()
+        now = (key, history_stamp(self._history_path), today)
+        return self._ranking.get(now, lambda: self._as_of(ranking, today))
+
+    def _as_of(self, ranking: pd.DataFrame, today: date) -> pd.DataFrame:
+        history = open_existing_history(self._history_path)
+        if history is None:
+            return ranking
+        with history:
+            return with_contacts(ranking, self._rules, contact_state(history, self._rules, today))
 
     def client(self, name: str) -> tuple[pd.DataFrame, int]:
         """The client's row, if it has one, and how many all have; raises what `ranking` does."""
@@ -75,8 +107,23 @@ class CurrentRanking:
     def movers(self) -> Movers:
         """The movers; raises `NotRecordedError` before the first ranking."""
         note = risk_folder(self._path) / NOTE
-        key = file_stamp(note) if self._on_spark else history_stamp(self._history_path)
+        key = file_stamp(note) if self._on_spark else risks_stamp(self._history_path)
         return self._movers.get(key, self._read_movers)
+
+    def changes(self) -> Mapping[str, RiskChange]:
+        """By client what the last ranking changed; on Spark, of those alone who moved most.
+
+        Nothing of the first ranking. Raises what `movers` does.
+        """
+        if self._on_spark:
+            movers = self.movers()
+            return {m.client: RiskChange(*m[:3]) for m in (*movers.rose, *movers.fell)}
+        return self._changes.get(risks_stamp(self._history_path), self._read_changes)
+
+    def _read_changes(self) -> Mapping[str, RiskChange]:
+        with recorded_history(self._history_path) as history:
+            found = last_changes(history)
+        return {each.client: each for each in found.risks} if found and found.release_before else {}
 
     def _read_movers(self) -> Movers:
         if self._on_spark and (found := read_note(risk_folder(self._path)).movers):

@@ -1,0 +1,1 @@
+"""From the ranking to action, and back: contacts, control group, effect, alerts."""
