@@ -2,7 +2,8 @@
 
 It prints the state now, with what the last drift check found by score and by input. The timings are
 of a real ingestion and a real training, done in a temporary place; live files are never touched.
-With --history it prints scores, verdicts, missing data, timings and rejected files over time."""
+With --history it prints scores, verdicts, missing data, timings and rejected files over time; with
+--effect whether contacting clients helped."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,12 +11,14 @@ from collections.abc import Sequence
 from pipeline import cli
 from pipeline.core.config import Config
 from pipeline.core.errors import HistoryError
+from pipeline.reporting.effect import effect_lines
+from pipeline.reporting.overview import read_effect
 from pipeline.reporting.text_tables import trend_lines
 from pipeline.stages.diagnostics import (
     diagnose,
 )
 from pipeline.storage.database import History
-from pipeline.storage.history import open_existing_history
+from pipeline.storage.history import open_existing_history, recorded_history
 from pipeline.storage.trends import DEFAULT_TRENDS, trends
 
 
@@ -36,6 +39,13 @@ def show_trends(config: Config, args: argparse.Namespace) -> None:
     cli.print_result(config, args, found, trend_lines(found))
 
 
+def show_effect(config: Config, args: argparse.Namespace) -> None:
+    """Print whether contacting helped."""
+    with recorded_history(config.history_path) as history:
+        found = read_effect(config, history)
+    cli.print_result(config, args, found, effect_lines(found))
+
+
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 10**9):
         raise argparse.ArgumentTypeError("expected a whole number of at least 1")
@@ -53,7 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="N",
         help="with --history: so many of each",
     )
+    parser.add_argument("--effect", action="store_true", help="show whether contacting helped")
     args = parser.parse_args(argv)
+    if args.effect:
+        return cli.run(show_effect, args)
     if args.history:
         return cli.run(show_trends, args)
     if args.last != DEFAULT_TRENDS:

@@ -23,7 +23,8 @@ from pipeline.storage.database import History
 
 def command(config: Config, history: History, args: argparse.Namespace) -> None:
     """Train, and print what came of it."""
-    rows = open_rows(config.finaldata_path, config.schema, history)
+    days = config.contact_rules.campaign_days
+    rows = open_rows(config.finaldata_path, config.schema, history, days)
     manifest = train(config, history, rows, _test_data(config, history)).manifest
     recipe, path = manifest.recipe, config.trainedmodel_path
     curve = "" if recipe.calibration == UNCALIBRATED else f", {recipe.calibration} calibration"

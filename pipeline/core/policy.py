@@ -48,7 +48,14 @@ _LEARN_FROM = re.compile(r"auto|all|[1-9][0-9]{0,8} (days|rows)")
 MAX_AMOUNT = 1e15  # of a sum of money
 MAX_SEED = 2**32 - 1  # that scikit-learn takes
 AMOUNT = optional(number(lambda value: 0 < value < MAX_AMOUNT, "a number above 0"))
-RATE = optional(number(lambda value: 0 < value <= 1, "a number above 0, up to 1"))
+ASSUMED_SAVE_RATE = 0.1  # where none is given, or none is measured yet
+MEASURED = "measured"
+RATE = optional(
+    Kind(
+        lambda value: value == MEASURED or (type(value) in (int, float) and 0 < value <= 1),
+        f'a number above 0, up to 1, or "{MEASURED}"',
+    )
+)
 CHOICES = {
     "model": one_of("logistic", "boosting", "auto"),
     "threshold": Kind(
@@ -84,7 +91,8 @@ class Worth:
 
     client_value: float | str | None = None  # a sum, or the number column that holds each client's
     contact_cost: float | None = None
-    save_rate: float | None = None  # the share of leaving clients whom a contact keeps
+    # the share of leaving clients whom a contact keeps; None until a measured one is looked up
+    save_rate: float | None = None
     measured: bool = False  # whether that is what a control group shows, as soon as it shows it
 
     @property
@@ -159,9 +167,10 @@ def _worth(reader: ObjectReader, numeric: tuple[str, ...]) -> Worth:
             reader.problem("client_value", f'names no number column of the schema: "{value}"')
     else:
         value = reader.get("client_value", None, AMOUNT)
-    return Worth(
-        value, reader.get("contact_cost", None, AMOUNT), reader.get("save_rate", None, RATE)
-    )
+    rate = reader.get("save_rate", None, RATE)
+    measured = rate == MEASURED
+    cost = reader.get("contact_cost", None, AMOUNT)
+    return Worth(value, cost, None if measured else rate, measured)
 
 
 def _check_worth(reader: ObjectReader, worth: Worth) -> None:

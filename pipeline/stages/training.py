@@ -13,8 +13,10 @@ from pipeline.data.outcomes import NO_DAY
 from pipeline.models.persistence import TrainedModel, save_model
 from pipeline.models.recency import Learned, choose
 from pipeline.models.training import fit
+from pipeline.monitoring.sentences import contact_lines
 from pipeline.monitoring.training_checks import training_warnings
 from pipeline.observations.master import Master
+from pipeline.stages.effect import with_save_rate
 from pipeline.storage.database import History
 from pipeline.storage.ledger import file_days, last_file
 from pipeline.storage.records import record_timing
@@ -69,7 +71,7 @@ def train(
     What it warns of is logged, and kept in the manifest. `test` are the test data, if there are.
     Raises `ModelError` if it cannot be done.
     """
-    started = perf_counter()
+    started, config = perf_counter(), with_save_rate(config, history, rows)
     learned = learned or rows_to_learn_from(config, history, rows)
     data = rows.training_data(learned.rows if learned else None)
     fitted = fit(data, config.policy)
@@ -78,6 +80,7 @@ def train(
         evidence = recipe.evidence | learned.evidence
         recipe = replace(recipe, recent=learned.recent, evidence=evidence)
     warned = training_warnings(data, fitted, test)
+    contacts = tuple(contact_lines(*rows.contacted))
     trained = save_model(
         fitted.model,
         config.output_model_path,
@@ -88,6 +91,7 @@ def train(
         data_until=newest_date(rows, history).isoformat(),
         warned=warned,
         drawn_from=rows.drawn_from,
+        contacts=contacts,
     )
     seconds = perf_counter() - started
     record_timing(history, "training", seconds, data.rows)
@@ -98,6 +102,8 @@ def train(
             "these are of the sample of %s of %s rows, by client, which is also judged on",
             *(f"{len(rows.frame):,}", f"{rows.drawn_from:,}"),
         )
+    for text in contacts:
+        log.info("%s", text)
     if since := recipe.chosen_since:
         log.info("chosen on rows from %s on, by models of older ones", since)
     elif config.schema.date:
