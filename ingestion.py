@@ -3,9 +3,9 @@
 Every table of input_folder_path (CSV of any kind, workbooks, packed ones) that is new, by name or
 content, is read into finaldata.csv. Rows that fail a check are set aside in rejectedrows.csv; a
 file that cannot be read as a client table, or of which more than a tenth is bad, is rejected whole.
-The files themselves stay where they are. Nothing that was taken in is taken back, unless --withdraw
-or --rebuild is given. --accept lets a file count that is held back. --check looks at files before
-any of that, and --split makes test data of one."""
+The files themselves stay where they are. Nothing that was taken in is taken back, unless
+--withdraw, --rebuild or --erase is given, which forgets a client. --accept lets a file count that
+is held back. --check looks at files before any of that, and --split makes test data of one."""
 
 import argparse
 from collections.abc import Sequence
@@ -29,9 +29,9 @@ ACCEPTED_NEXT = "the next run of fullprocess.py judges it, and ranks by it"
 
 
 def command(config: Config, history: History, args: argparse.Namespace) -> None:
-    """Ingest, withdraw or accept, and print what came of it.
+    """Ingest, withdraw, accept or erase, and print what came of it.
 
-    Raises `RejectedError` if every new file is rejected.
+    Raises `RejectedError` if every new file is rejected, `DataError` for names of no client.
     """
     if args.accept is not None:
         accept(history, args.accept)
@@ -43,6 +43,15 @@ def command(config: Config, history: History, args: argparse.Namespace) -> None:
         cli.print_result(
             config, args, withdrawal_to_dict(config, done), withdrawal_lines(config, done)
         )
+        return
+    if args.erase or args.erase_file:
+        from pipeline.stages import erasure  # with pandas
+
+        names = erasure.read_names(args.erase_file) if args.erase_file else args.erase
+        erased = erasure.erase(config, history, names, keep_out=args.keep_out)
+        result = erasure.erasure_to_dict(erased)
+        cli.print_result(config, args, result, erasure.erasure_lines(config, erased))
+        erasure.check_known(erased)
         return
     ingestion = ingest(config, history, rebuild=args.rebuild, yes=args.yes)
     result, lines = ingestion_to_dict(config, ingestion), ingestion_lines(config, ingestion)
@@ -89,6 +98,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="take this file as it is, though it is held back: it counts from the next run on",
     )
     how.add_argument(
+        "--erase",
+        action="append",
+        metavar="CLIENT",
+        help="forget this client: rows, risks, contacts, reports, backups; may be given again",
+    )
+    how.add_argument(
+        "--erase-file",
+        type=Path,
+        metavar="FILE",
+        help="forget the clients in a file, a name a line",
+    )
+    how.add_argument(
         "--check",
         nargs="+",
         type=Path,
@@ -103,7 +124,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         " the input folder",
     )
     parser.add_argument("--yes", action="store_true", help="do so although rows are lost by it")
+    parser.add_argument(
+        "--keep-out",
+        action="store_true",
+        help="with --erase or --erase-file: take nothing in of these clients any more",
+    )
     args = parser.parse_args(argv)
+    if args.keep_out and not (args.erase or args.erase_file):
+        parser.error("--keep-out needs --erase or --erase-file")
     alone = check if args.check else split if args.split else None
     return cli.run(alone, args) if alone else cli.run_stage("ingestion", command, args)
 

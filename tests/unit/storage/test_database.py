@@ -15,8 +15,10 @@ def test_opening_makes_the_folder_and_all_tables(tmp_path: Path) -> None:
         tables = history.tuples("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
         version = history.tuples("PRAGMA user_version")
     assert [name for (name,) in tables] == [
+        "alert_marks",
         "alerts",
         "assignments",
+        "backups",
         "client_risk",
         "contact_files",
         "contacts",

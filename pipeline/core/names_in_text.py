@@ -1,0 +1,61 @@
+"""Finding the names of clients in texts, however these write them."""
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection
+from unicodedata import normalize
+
+from pipeline.core.formatting import truncate
+
+ERASED = "(erased)"
+_WORD = re.compile(r"\w+")
+_CUT = 41  # the letters to which messages cut what they quote
+
+
+class NamesInText:
+    """Names to look for as whole words, all at once: thousands take hardly longer than one."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self.names = frozenset(names)
+        forms = {form: name for name in names for form in _forms(name)}
+        words = {form: {*_WORD.findall(form)} for form in forms}
+        count = Counter(word for of_form in words.values() for word in of_form)
+        # a form is looked for only in texts that have the rarest of its words
+        self._by_word: dict[str, list[tuple[re.Pattern[str], str]]] = defaultdict(list)
+        for form, name in forms.items():
+            rarest = min(words[form], key=lambda word: (count[word], word), default="")
+            self._by_word[rarest].append((_whole(form), name))
+
+    def found(self, text: str) -> set[str]:
+        """The names in a text, whatever its spaces."""
+        text = normalize("NFC", " ".join(text.split()))
+        return {name for form, name in self._candidates(text) if form.search(text)}
+
+    def without(self, text: str) -> str:
+        """The text with `ERASED` in place of each name."""
+        for form, _ in self._candidates(text):
+            text = form.sub(ERASED, text)
+        return ERASED if self.found(text) else text
+
+    def _candidates(self, text: str) -> list[tuple[re.Pattern[str], str]]:
+        words = {*_WORD.findall(text), ""} & self._by_word.keys()
+        return [each for word in sorted(words) for each in self._by_word[word]]
+
+
+def _forms(name: str) -> set[str]:
+    """How a name is written in plain texts, JSON, CSV and messages."""
+    return {
+        form
+        for text in (name, truncate(name, _CUT))
+        for form in (
+            *(text, repr(text)[1:-1], text.replace('"', '""')),
+            *(json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]),
+        )
+    }
+
+
+def _whole(form: str) -> re.Pattern[str]:
+    """The form, where it is no part of a longer word."""
+    begin, end = (r"\b" if _WORD.match(letter) else "" for letter in (form[0], form[-1]))
+    return re.compile(begin + re.escape(form) + end)
