@@ -10,12 +10,20 @@ each judged batch.
 import argparse
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 
 from pipeline import cli
+from pipeline.alerting import alerting, try_targets
 from pipeline.core.config import Config
+from pipeline.core.errors import PipelineError
 from pipeline.heartbeat import heartbeat
-from pipeline.pending import has_work, nothing_new
-from pipeline.storage.history import open_existing_history, open_history, run_lock
+from pipeline.pending import contacts_due, has_work, nothing_new
+from pipeline.storage.history import (
+    open_existing_history,
+    open_history,
+    recorded_history,
+    run_lock,
+)
 from pipeline.storage.ledger import master_state
 
 
@@ -30,10 +38,16 @@ def run(config: Config, args: argparse.Namespace) -> None:
 
         ask_due(config.queries, config.input_folder_path, config.root, config.schema.format)
     with (
+        alerting(config) as noticing,
         run_lock(config.lock_path),
         heartbeat(config.heartbeat_url),
         open_history(config.history_path) as history,
+        noticing(history),
     ):
+        if config.contacts_path:
+            from pipeline.action.contacts import take_contact_files
+
+            take_contact_files(history, config.contacts_path, config.schema)
         if has_work(config, history):
             from pipeline import chain  # pandas and scikit-learn: only where there is work
             from pipeline.stages.ingestion import check_accepted
@@ -46,6 +60,11 @@ def run(config: Config, args: argparse.Namespace) -> None:
             print_lines([f"nothing new in {config.shown(config.input_folder_path)}"])
             if args.json:
                 cli.print_json(config, nothing_new(config, master_state(history).rows))
+        if contacts_due(config, history):
+            from pipeline.stages.reporting import renew_contacts  # once a day, or by new rules
+
+            if renewed := renew_contacts(config, history):
+                print_lines([f"{config.shown(config.clientrisk_path)}: {renewed}"])
 
 
 def show_status(config: Config, args: argparse.Namespace) -> None:
@@ -58,6 +77,29 @@ def show_status(config: Config, args: argparse.Namespace) -> None:
     cli.print_result(config, args, status_to_dict(now), status_lines(now))
 
 
+def back_up(config: Config, args: argparse.Namespace) -> None:
+    """Write a backup."""
+    from pipeline.stages import backup
+
+    with run_lock(config.lock_path), recorded_history(config.history_path) as history:
+        made = backup.back_up(config, history, args.backup)
+    cli.print_result(config, args, made, [f"{args.backup}: {backup.summary(made)}"])
+
+
+def restore(args: argparse.Namespace) -> None:
+    """Put a backup back, which brings its own config where there is none."""
+    from pipeline.stages import backup
+
+    config, made = backup.restore(args.restore, args.config, practice=args.practice)
+    paths = (config.input_folder_path, config.test_data_path, config.contacts_path)
+    folders = [config.shown(path) for path in paths if path]
+    lines = [
+        f"restored from {args.restore}: {backup.summary(made)}",
+        f"your own files are in no backup: put those of before back into {', '.join(folders)}",
+    ]
+    cli.print_result(config, args, made, lines)
+
+
 def check_engine(config: Config, args: argparse.Namespace) -> None:
     """Tell whether the cluster of the config fits."""
     lines = ['"engine" is not set: one process does all, and needs nothing more']
@@ -66,6 +108,15 @@ def check_engine(config: Config, args: argparse.Namespace) -> None:
 
         lines = found(config)
     cli.print_result(config, args, {"engine": lines}, lines)
+
+
+def try_alerts(config: Config, args: argparse.Namespace) -> None:
+    """Send a message to every target of alerts; raises `PipelineError` if one fails."""
+    found = try_targets(config)
+    lines = [f"{name}: {why or 'told'}" for name, why in found.items()]
+    cli.print_result(config, args, found, lines or ['the config has no "alerts"'])
+    if failed := [name for name, why in found.items() if why]:
+        raise PipelineError(f"these targets of alerts failed: {', '.join(failed)}")
 
 
 def show_crontab(config: Config, args: argparse.Namespace) -> None:
@@ -81,6 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the chain from the command line."""
     parser = cli.result_parser(__doc__)
     parser.set_defaults(command=run)
+    instead = parser.add_mutually_exclusive_group()
     for option, command, what in (
         ("--status", show_status, "show what is live, what ran last and what waits"),
         (
@@ -88,11 +140,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             check_engine,
             'tell whether the cluster under "engine" fits: Python, packages, shared folders',
         ),
+        ("--test-alerts", try_alerts, "send a message to every target of alerts"),
         ("--crontab", show_crontab, "print the line for cron that runs this in this folder"),
     ):
-        parser.add_argument(option, dest="command", action="store_const", const=command, help=what)
+        instead.add_argument(option, dest="command", action="store_const", const=command, help=what)
+    for option, what in (
+        ("--backup", "write all that cannot be made again into one archive, a new file"),
+        ("--restore", "put what such an archive holds into an empty place"),
+    ):
+        instead.add_argument(option, type=Path, metavar="FILE", help=what)
     args = parser.parse_args(argv)
-    return cli.run(args.command, args)
+    if args.restore:
+        return cli.run_without_config(restore, args)
+    return cli.run(back_up if args.backup else args.command, args)
 
 
 if __name__ == "__main__":

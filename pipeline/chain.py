@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.action.alerts import forget as forget_alerts
 from pipeline.core.config import Config
 from pipeline.core.formatting import Printer
 from pipeline.core.policy import DriftTest, Gate, Policy, changed_defaults, enough_rows
@@ -49,11 +50,13 @@ from pipeline.registry.live_model import Live, load_live
 from pipeline.registry.releases import live_id, live_release
 from pipeline.stages import diagnostics, reporting
 from pipeline.stages.deployment import deploy, recover_interrupted
+from pipeline.stages.effect import with_save_rate
 from pipeline.stages.feeds import check_feeds
 from pipeline.stages.ingestion import Ingestion, ingest, ingestion_lines, ingestion_to_dict
 from pipeline.stages.reporting import Report
 from pipeline.stages.scoring import score
 from pipeline.stages.training import newest_date, rows_to_learn_from, train
+from pipeline.stages.work_requests import carry_out
 from pipeline.storage import ledger
 from pipeline.storage.database import History
 from pipeline.storage.records import (
@@ -112,13 +115,15 @@ class Result:
 
 
 def run(config: Config, history: History, print_lines: Printer) -> Result:
-    """Ingest, judge what no drift check has seen, report, and forget what is long past.
+    """Do what was asked for, ingest, judge what is new, report, and forget what is long past.
 
     `print_lines` gets what was done as soon as it is. The run is recorded in the history.
     """
     with recorded_run(history, "fullprocess"):
         recover_interrupted(config, history)
         _tell_of_defaults(config, history)
+        if done := carry_out(config, history):
+            print_lines(done)
         ingestion = ingest(config, history)
         print_lines(ingestion_lines(config, ingestion))
         chain = _Chain(config, history)
@@ -127,13 +132,15 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
             decision = chain.judge()
             print_lines([f"{decision.verdict}: {decision.reason}"])
         pending = ledger.unreported(history)
-        if pending or decision:
+        if pending or decision or (done and live_id(config.prod_deployment_path)):
             calm = decision and decision.verdict == Verdict.NO_DRIFT and not decision.gate
             reports = chain.report(in_full=not calm)
             print_lines(report_lines(config, reports))
             with history.transaction():
                 ledger.mark(history, pending, "reported")
         prune(history, config.keep_history_days)
+        if not config.alerts.targets:
+            forget_alerts(history)
     return Result(ingestion, decision, reports)
 
 
@@ -166,7 +173,14 @@ class _Chain:
     @cached_property
     def _rows(self) -> Master:
         """All client rows."""
-        return open_rows(self._config.finaldata_path, self._config.schema, self._history)
+        config = self._config
+        days = config.contact_rules.campaign_days
+        return open_rows(config.finaldata_path, config.schema, self._history, days)
+
+    @cached_property
+    def _valued(self) -> Config:
+        """The config with the save rate that is measured, if it is to be."""
+        return with_save_rate(self._config, self._history, self._rows)
 
     @cached_property
     def _live(self) -> Live:
@@ -228,7 +242,7 @@ class _Chain:
 
         What is live is no champion: it answers another question.
         """
-        trained = train(self._config, self._history, self._rows, self._test)
+        trained = train(self._valued, self._history, self._rows, self._test)
         evaluation = score(self._config, self._history, trained, self._test)
         self._live = deploy(self._config, self._history, trained, evaluation)
         self._evaluation = evaluation
@@ -237,7 +251,7 @@ class _Chain:
 
     def _check(self, batch: list[PendingFile]) -> tuple[Decision, Judgement | None]:
         """Judge the live model on the rows it has not learned from; on drift, challenge it."""
-        config, history, release = self._config, self._history, self._live.release
+        config, history, release = self._valued, self._history, self._live.release
         fresh = [file for file in batch if not learned(file, release.model)]
         if not fresh:
             return all_learned(batch, release), None
@@ -266,18 +280,25 @@ class _Chain:
     def _predict(self, rows: pd.DataFrame) -> PredictedRows:
         return predict_rows(self._live.model, rows, self._config.schema)
 
+    def _weighed(self, rows: PredictedRows) -> PredictedRows:
+        """Each labelled row as often as it counts."""
+        marked = self._rows.marked
+        return rows.weighed(marked.times[rows.labelled.index]) if marked else rows
+
     def _known(self, waiting: list[PendingFile], predicted: PredictedRows | None) -> Known:
         """What is known of the rows of these files and of those before, none learned from."""
         history, release = self._history, self._live.release
         scored = ledger.scored_since(history, release.model.trained_at)
         earlier = [file for file in scored if not learned(file, release.model)]
         before = self._rows.brought_by([*earlier, *waiting], but=waiting)
+        marked = self._rows.marked
         return Known(
-            waiting=predicted or self._predict(self._rows.brought_by(waiting)),
-            earlier=self._predict(labelled_rows(before, self._config.schema)),
+            waiting=self._weighed(predicted or self._predict(self._rows.brought_by(waiting))),
+            earlier=self._weighed(self._predict(labelled_rows(before, self._config.schema))),
             test=self._evaluation.tested,
             f1s=batch_scores(history, release.id),
             files=(*earlier, *waiting),
+            contacted=bool(marked and marked.replaced.any()),
         )
 
     def _why_due(self, known: Known, policy: Policy, today: date, reason: str) -> str | None:
@@ -302,7 +323,7 @@ class _Chain:
 
     def _challenge(self, known: Known, found: Decision, policy: Policy, *, old: bool) -> Decision:
         """Train anew, compare on the same rows, and deploy what the gate lets pass."""
-        config, champion, on_test = self._config, self._live.release, self._evaluation.tested
+        config, champion, on_test = self._valued, self._live.release, self._evaluation.tested
         history, rows, schema = self._history, self._rows, config.schema
         of = rows_to_learn_from(config, history, rows, challenge=self._enough_rows)
         trained = train(config, history, rows, self._test, of)
@@ -337,17 +358,18 @@ class _Chain:
 
     def _newest(self, known: Known) -> PredictedRows:
         """Of the rows that the live model has not learned from, the newest with known outcomes."""
-        outcome = self._config.schema.outcome
-        rows = pd.concat([known.earlier.frame, known.waiting.labelled])
+        outcome, waiting = self._config.schema.outcome, known.waiting.frame
+        rows = pd.concat([known.earlier.frame, labelled_rows(waiting, self._config.schema)])
         newest = rows.loc[self._rows.by_age(rows.index.to_numpy())]
         outcomes = newest[outcome].to_numpy("float64")
         outcomes = outcomes[: matured(outcomes, self._config.schema)]
         newest = newest[: len(outcomes)]
-        return self._predict(newest.iloc[newest_holding(outcomes, RECENT_LEAVERS) :])
+        newest = newest.iloc[newest_holding(outcomes, RECENT_LEAVERS) :]
+        return self._weighed(self._predict(newest))
 
     def report(self, *, in_full: bool) -> Reports:
         """Write the reports; in full, ask the API and pip as well."""
-        config, history = self._config, self._history
+        config, history = self._valued, self._history
         diagnostics.record(history, self._rows, packages=in_full)  # the report shows them
         done = reporting.report(
             config, history, self._live, self._evaluation, self._rows, "confusionmatrix2.png"

@@ -107,11 +107,20 @@ def run(command: Command, args: argparse.Namespace) -> int:
 
     An expected failure is one line on standard error; a bug keeps its traceback.
     """
-    set_up_logging(args.verbose)
-    try:
+
+    def configured(args: argparse.Namespace) -> None:
         config = load_config(args.config, practice=args.practice)
         log.debug("%s%s: %s", config.path, " (practice)" if config.practice else "", config)
         command(config, args)
+
+    return run_without_config(configured, args)
+
+
+def run_without_config(command: Callable[[argparse.Namespace], None], args: Any) -> int:
+    """`run`, of a command that needs no config."""
+    set_up_logging(args.verbose)
+    try:
+        command(args)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -1,5 +1,6 @@
 """Is there work? What every tick asks: no pandas, numpy or scikit-learn."""
 
+from datetime import date
 from typing import Any
 
 from pipeline.core.config import Config
@@ -15,6 +16,7 @@ from pipeline.storage.ledger import (
     unreported,
     unsettled_since,
 )
+from pipeline.storage.work_requests import requests_wait
 
 
 def has_work(config: Config, history: History) -> bool:
@@ -37,9 +39,30 @@ def has_work(config: Config, history: History) -> bool:
             or bool(unreported(history))
             or lacks_release(config, history)
             or unsettled_since(history) is not None
+            or requests_wait(history)
         )
     except PipelineError:
         return True
+
+
+def contacts_due(config: Config, history: History) -> bool:
+    """Whether contacts may change something in a ranking: on a new day, or by new rules.
+
+    The run that writes a ranking has looked at them.
+    """
+    ((looked,),) = history.tuples("SELECT contacts_day FROM master")
+    rules = config.contact_rules
+    return (
+        looked != rules.mark(date.today())
+        and not config.engine
+        and config.clientrisk_path.is_file()
+        and bool(
+            rules.capacity
+            or rules.control_share
+            or history.tuples("SELECT 1 FROM contacts LIMIT 1")
+            or history.tuples("SELECT 1 FROM assignments LIMIT 1")
+        )
+    )
 
 
 def lacks_release(config: Config, history: History) -> bool:

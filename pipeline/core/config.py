@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.core.alert_targets import ALERT_KEYS, AlertRules, read_alert_rules
 from pipeline.core.config_reader import (
     Kind,
     ObjectReader,
@@ -66,6 +67,7 @@ OPTIONAL_KEYS = (
     "risk_bands",
     "api_url",
     "heartbeat_url",
+    *ALERT_KEYS,
     "engine",
     "practice",
 )
@@ -137,6 +139,7 @@ class Config:
     queries: tuple[Query, ...] = ()  # what databases are asked for client files
     contact_rules: ContactRules = field(default_factory=ContactRules)
     contacts_path: Path | None = None  # the folder of CSV files that say who was contacted
+    alerts: AlertRules = field(default_factory=AlertRules)  # who is told of what
 
     @property
     def root(self) -> Path:
@@ -187,6 +190,7 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
     trial = _practice(part, path.parent)
     schema = _schema(reader)
     queries = read_queries(reader)
+    alerts = read_alert_rules(reader)
     named = "contacts_path" in reader.values
     contacts = _below(path.parent, reader.text("contacts_path")) if named else None
     config = Config(
@@ -205,8 +209,12 @@ def load_config(path: Path | str, *, practice: bool = False) -> Config:
         queries=() if practice else queries,  # which are about true clients
         contact_rules=read_contact_rules(reader),
         contacts_path=None if practice else contacts,  # as these
+        alerts=AlertRules() if practice else alerts,
         **{**production, **trial} if practice else production,
     )
+    if config.engine:
+        for key in sorted({"contacts_path", "contact_capacity", "control_share"} & {*values}):
+            reader.problem(key, 'is not there with "engine": one process keeps contacts')
     _check_places(reader, production, trial, PRACTICE_KEYS if practice else part.values)
     if reader.problems:
         raise ConfigError("\n".join(f"{path}: {problem}" for problem in reader.problems))

@@ -27,6 +27,10 @@ class ReleaseError(PipelineError):
     """A release cannot be made, found or gone back to."""
 
 
+class BackupError(PipelineError):
+    """A backup cannot be written there, is none of ours, or its place is not empty."""
+
+
 class HistoryError(PipelineError):
     """The history database cannot be used, or does not match the files it describes."""
 

@@ -14,15 +14,26 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
+def temporary_path(path: Path) -> Path:
+    """Where a file is written until it is complete.
+
+    One name for each target, so that what a killed run leaves is overwritten by the next.
+    """
+    return path.with_name(f".{path.name}.tmp")
+
+
 @contextmanager
-def atomic_writer(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which replaces the old one when it is complete and durable."""
+def atomic_writer(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """A file to write, which replaces the old one when it is complete and durable.
+
+    `mode` are the permissions of a new file, less those that the process gives to none.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # one name for each target, so that what a killed run leaves is overwritten by the next
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = temporary_path(path)
     try:
         with errors_with_path(path):
-            with temporary.open("wb") as file:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            with os.fdopen(os.open(temporary, flags, mode), "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

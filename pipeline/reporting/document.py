@@ -24,6 +24,7 @@ class Grid:
     longest: tuple[int, ...] = ()  # letters of a cell on paper, by column; else MAX_LETTERS
     on_paper: int = 8  # rows; the others are in report.html
     narrow: bool = False  # fits next to a chart
+    folded: bool = False  # shown where it is asked for
 
     @property
     def paper_rows(self) -> list[Row]:
@@ -55,6 +56,7 @@ class State:
     word: str  # the level for people, many of whom see no colours
     sentence: str
     facts: tuple[Fact, ...]
+    problems: tuple[str, ...] = ()  # what is wrong or in doubt, each a part of the sentence
 
 
 @dataclass(frozen=True)

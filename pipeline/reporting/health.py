@@ -73,6 +73,7 @@ def overall_health(
         word=_WORDS[level],
         sentence=f"{'; '.join(filter(None, parts))}.",
         facts=tuple(_facts(status, risks, now)),
+        problems=(*wrong, *doubts),
     )
 
 
@@ -100,7 +101,7 @@ def _doubts(status: Status, checked: Checked | None, now: datetime) -> list[str]
     if last and last.verdict == Verdict.DRIFT and last.challenge in NOT_REPLACED:
         doubts.append("the last batch drifted, and no better model was found")
     if status.held_challenger:
-        doubts.append("a challenger waits for python deployment.py --promote")
+        doubts.append("a challenger waits to be promoted")
     if unreadable := [reason for _, reason in status.rejected if reason != WITHDRAWN]:
         files = pluralize(len(unreadable), "file")
         doubts.append(f"{files} in the input folder cannot be read")
@@ -141,10 +142,7 @@ def _facts(status: Status, risks: Risks | None, now: datetime) -> Iterator[Fact]
         rows = f"{release.model.rows:,} rows learned"
         yield Fact("F1 on the test data", format_score(release.f1), rows)
     if risks:
-        horizon = format_horizon(release.horizon_days) if isinstance(release, Release) else ""
-        name = f"At high risk{horizon and f' of leaving{horizon}'}"
-        yield Fact(name, f"{risks.high:,}", f"of {pluralize(risks.clients, 'client')}")
-        yield Fact("To be contacted", f"{risks.contact:,}", risks.why)
+        yield from risk_facts(risks, release.horizon_days if isinstance(release, Release) else None)
     if run:
         note = f"{format_age(run.started_at, now)}, {format_minute(run.started_at)} UTC"
         yield Fact("Last run with work", run.outcome or "running", note)
@@ -153,6 +151,14 @@ def _facts(status: Status, risks: Risks | None, now: datetime) -> Iterator[Fact]
     else:
         note = f"{status.unjudged:,} not judged yet, {len(status.rejected):,} rejected"
         yield Fact("New files", f"{len(status.new):,}", note)
+
+
+def risk_facts(risks: Risks, horizon_days: int | None) -> Iterator[Fact]:
+    """How many clients are at high risk, and how many are to be contacted."""
+    horizon = format_horizon(horizon_days)
+    name = f"At high risk{horizon and f' of leaving{horizon}'}"
+    yield Fact("To be contacted", f"{risks.contact:,}", risks.why)
+    yield Fact(name, f"{risks.high:,}", f"of {pluralize(risks.clients, 'client')}")
 
 
 def count_risks(ranking: pd.DataFrame, policy: Policy) -> Risks:

@@ -1,5 +1,6 @@
 """HTML of the page and the report: one set of templates, in which every text is escaped."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,17 @@ from markupsafe import Markup
 
 from pipeline.core.formatting import (
     format_horizon,
+    format_minute,
     format_percent,
     format_release_number,
     pluralize,
+    truncate,
 )
 from pipeline.reporting.document import TITLE, ReportContent
 
 HERE = Path(__file__).resolve().parent
 STATIC = HERE / "static"
+MAX_PROBLEM = 110  # characters of one that is named in a line
 
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(HERE / "templates"),
@@ -27,6 +31,8 @@ _ENVIRONMENT = Environment(
 _ENVIRONMENT.filters.update(
     svg=lambda chart: Markup(chart.svg()),  # matplotlib and `Chart` escape all texts
     percent=format_percent,
+    minute=format_minute,
+    shorten=partial(truncate, most=MAX_PROBLEM),
     counted=pluralize,
     horizon=format_horizon,
     release_number=format_release_number,

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pipeline.core.formatting import format_day, format_horizon, format_percent, format_score
 from pipeline.models.estimators import Model
 from pipeline.models.manifest import ModelManifest
-from pipeline.models.model_parts import unwrap_model
+from pipeline.models.scorer import unwrap_model
 from pipeline.monitoring.metrics import Evaluation, Segment
-from pipeline.monitoring.scores import SCORE_NAMES
+from pipeline.monitoring.scores import SCORE_NAMES, Scores
 from pipeline.registry.releases import Release
 from pipeline.reporting.document import Grid
 from pipeline.reporting.tables import calibration_grid, checks_grid, score_grid
@@ -45,10 +45,10 @@ EVIDENCE = {
 NOT_FOR = (
     "Choosing whom to contact for the greatest effect: a high risk says who is likely to leave, not"
     " who would stay if asked (Ascarza, Journal of Marketing Research 55(1), 2018). To learn that,"
-    " leave a random control group alone and compare.",
+    " leave a random control group alone and compare (control_share).",
     "Prices, credit, contracts or other decisions about a client: it was not checked for them.",
     "Explaining why clients leave: reasons are what moves this model, not what moves clients.",
-    "Clients unlike those it learned from: the input drift in `python diagnostics.py` shows them.",
+    "Clients unlike those it learned from: the input drift shows them.",
 )
 _SEGMENT_SCORES = ("f1", "precision", "recall", "roc_auc")
 
@@ -106,6 +106,7 @@ def release_grid(release: Release) -> Grid:
         ("calibration", CURVES.get(recipe.calibration, recipe.calibration)),
         ("threshold", f"{recipe.threshold:.3g}: {RULES.get(recipe.rule, recipe.rule)}"),
         *([("chosen", by_time)] if recipe.chosen_since else []),
+        *(("contacts", text) for text in manifest.contacts),
         *(("warning", text) for text in manifest.warnings),
         ("SHA-256 of the model", manifest.sha256),
     )
@@ -116,6 +117,26 @@ def release_grid(release: Release) -> Grid:
         widths=(2, 8),
         longest=(40, 1000),
         on_paper=len(rows),
+    )
+
+
+def releases_grid(
+    releases: Sequence[Release], scores: Sequence[Scores | None], live: str | None
+) -> Grid:
+    """Releases side by side: what they are, how they were made, and what they reached.
+
+    `scores` has what each reached on the test data.
+    """
+    columns = []
+    for release, reached in zip(releases, scores, strict=True):
+        values = vars(reached) if reached else {}
+        scored = {name: format_score(values.get(key)) for key, name in SCORE_NAMES.items()}
+        columns.append(scored | {row[0]: row[1] for row in release_grid(release).rows[1:-1]})
+    names = dict.fromkeys(name for column in columns for name in column)
+    return Grid(
+        "Releases side by side, with their scores on the test data",
+        ("what", *(f"{each.id}{' (live)' * (each.id == live)}" for each in releases)),
+        tuple((name, *(column.get(name, "-") for column in columns)) for name in names),
     )
 
 

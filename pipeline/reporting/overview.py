@@ -1,35 +1,50 @@
-"""Which sections the page and the report have, and the overall health that they begin with.
+"""Which sections pages and report have, and the overall health that they begin with.
 
 What they are made of is gathered here, by the config; all else in this package takes what it needs.
 """
 
 import logging
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from pipeline.action.current_ranking import CurrentRanking
+from pipeline.action.effect import Effect, measure_effect
 from pipeline.core.config import Config
-from pipeline.core.errors import HistoryError, NotRecordedError, PipelineError
+from pipeline.core.errors import HistoryError, NotRecordedError, PipelineError, ReleaseError
 from pipeline.core.files import utc_now
 from pipeline.core.formatting import format_minute, format_release_number
 from pipeline.models.manifest import CARD
 from pipeline.monitoring.metrics import Evaluation
-from pipeline.ranking.current_ranking import CurrentRanking
+from pipeline.observations.master import Master
+from pipeline.observations.rows import open_rows
 from pipeline.ranking.movers import Movers
 from pipeline.registry.live_model import LiveModel
-from pipeline.registry.releases import Release, live_id, live_release
+from pipeline.registry.releases import (
+    Release,
+    live_id,
+    live_release,
+    read_release,
+    release_ids,
+)
 from pipeline.reporting.document import ReportContent, Section, State
+from pipeline.reporting.effect import effect_section
 from pipeline.reporting.health import Risks, count_risks, overall_health
 from pipeline.reporting.sections import (
+    alerts_section,
     card_section,
     data_section,
     drift_section,
+    files_section,
     model_section,
+    releases_section,
     risks_section,
     runs_section,
     score_section,
     top_section,
+    versions_section,
 )
 from pipeline.reporting.status import Status, read_status
 from pipeline.storage.database import History
@@ -37,6 +52,8 @@ from pipeline.storage.history import open_existing_history
 from pipeline.storage.records import last_checked, last_compared, last_scores
 
 log = logging.getLogger(__name__)
+
+MAX_RELEASES = 3  # side by side
 
 
 @dataclass(frozen=True)
@@ -51,6 +68,7 @@ class RunResults:
     ranking: pd.DataFrame
     movers: Movers
     first: pd.DataFrame | None = None
+    effect: Effect | None = None  # of contacts
 
 
 def report_content(config: Config, history: History, results: RunResults) -> ReportContent:
@@ -64,7 +82,8 @@ def report_content(config: Config, history: History, results: RunResults) -> Rep
         sections=(
             top_section(ranking if results.first is None else results.first, release.horizon_days),
             _risks_section(config, ranking, results.movers, release),
-            score_section(history, None),
+            *filter(None, [effect_section(results.effect)]),
+            score_section(history),
             model_section(results.evaluation),
             drift_section(checked, last_compared(history)),
             data_section(history, config.schema.outcome),
@@ -79,15 +98,17 @@ def _status(config: Config, history: History | None) -> Status:
     return read_status(*paths, history, config.schema, subfolders=config.subfolders)
 
 
-def page_health(config: Config, current: CurrentRanking, live: LiveModel) -> State:
-    """The overall health; `live` is what the server predicts with."""
+def page_health(
+    config: Config, current: CurrentRanking, live: LiveModel
+) -> tuple[State, Risks | None]:
+    """The overall health, and what the ranking counts; `live` is what the server predicts with."""
     history = open_existing_history(config.history_path)
     with history or nullcontext():
         status = _status(config, history)
         checked = last_checked(history) if history else None
     risks, doubts = _current_risks(config, current, status.release)
     wrong = _unserved(status.release, live)
-    return overall_health(status, risks, checked=checked, wrong=wrong, doubts=doubts)
+    return overall_health(status, risks, checked=checked, wrong=wrong, doubts=doubts), risks
 
 
 def _unserved(release: object, live: LiveModel) -> list[str]:
@@ -115,31 +136,74 @@ def _current_risks(
         return None, ["no ranking is written: run python reporting.py"] * missing
     except HistoryError:
         return None, ["the ranking is not as it was written: run python reporting.py"]
-    ranked_by = set(ranking["release"])
+    ranked_by = set(ranking["release"].unique())
     stale = isinstance(release, Release) and bool(ranked_by - {release.id})
     number = format_release_number(max(ranked_by, default=None))
     doubt = f"the ranking is by release {number}: run python reporting.py"
     return count_risks(ranking, config.policy), [doubt] * stale
 
 
-def page_sections(config: Config, current: CurrentRanking) -> tuple[Section, ...]:
-    """What the page has below the list of clients."""
-    release = readable_release(config)
-    sections = []
+def model_sections(
+    config: Config, current: CurrentRanking, effect: Callable[[History], Effect]
+) -> tuple[Section, ...]:
+    """What the page of the model has: scores, drift, risks, releases side by side."""
+    if not (history := open_existing_history(config.history_path)):
+        return ()
+    live = readable_release(config)
+    releases = _last_releases(config, live)
+    with history:
+        scored = score_section(history)
+        drift = drift_section(last_checked(history), last_compared(history))
+        scores = [last_scores(history, each.model.sha256) for each in releases]
+        helped = None
+        with suppress(HistoryError):  # the health says so
+            helped = effect_section(effect(history))
+        made = releases_section(history, releases, scores, live.id if live else None)
+    grids = tuple(each for each in scored.grids if not each.narrow)  # releases are below
     with suppress(HistoryError):  # the health says so
-        sections.append(_risks_section(config, current.ranking(), _movers(current), release))
-    if history := open_existing_history(config.history_path):
-        with history:
-            scores = last_scores(history, release.model.sha256) if release else None
-            sections += [
-                score_section(history, scores),
-                drift_section(last_checked(history), last_compared(history)),
-                data_section(history, config.schema.outcome),
-                runs_section(history),
-            ]
-    if release:
-        sections.append(card_section(release))
-    return tuple(sections)
+        risks = _risks_section(config, current.ranking(), None, live)
+        scored = replace(scored, charts=(*scored.charts, *risks.charts))
+    found = [
+        replace(scored, title="Scores", grids=grids),
+        drift,
+        helped,
+        made if releases else None,
+    ]
+    return tuple(filter(None, found))
+
+
+def _last_releases(config: Config, live: Release | None) -> list[Release]:
+    """The live release, then the newest others, that can be read."""
+    production = config.prod_deployment_path
+    found = [live] if live else []
+    for name in reversed(release_ids(production)):
+        if len(found) < MAX_RELEASES and name not in [each.id for each in found]:
+            with suppress(ReleaseError):
+                found.append(read_release(production, name))
+    return found
+
+
+def operations_sections(config: Config) -> tuple[Section, ...]:
+    """What the page of operations has below what waits for a decision."""
+    if not (history := open_existing_history(config.history_path)):
+        return ()
+    with history:
+        return (
+            files_section(history, config.schema.outcome),
+            runs_section(history),
+            alerts_section(history),
+            versions_section(history),
+        )
+
+
+def read_effect(config: Config, history: History, rows: Master | None = None) -> Effect:
+    """What contacts have changed.
+
+    `rows` are all client rows, if they are open. Raises what `open_rows` does.
+    """
+    rows = rows or open_rows(config.finaldata_path, config.schema, history)
+    worth = config.policy.worth
+    return measure_effect(history, rows, None if worth.measured else worth.save_rate)
 
 
 def readable_release(config: Config) -> Release | None:
@@ -157,9 +221,3 @@ def _risks_section(
     threshold = release.model.recipe.threshold if release and ranked_by_it else None
     horizon_days = release.horizon_days if release else None
     return risks_section(ranking, movers, config.risk_bands, threshold, horizon_days)
-
-
-def _movers(current: CurrentRanking) -> Movers | None:
-    with suppress(HistoryError):
-        return current.movers()
-    return None

@@ -100,6 +100,10 @@ class Paper(FPDF):
         """A chart below its title."""
         self.set_type(TEXT, bold=True)
         self.lines(chart.title, LINE)
+        if chart.nothing:
+            self.set_type(TEXT, colour=MUTED)
+            self.lines(chart.nothing, LINE)
+            return
         if self._trial:
             self.ln(self.epw * HEIGHT / WIDTH)
             return

@@ -1,4 +1,8 @@
-"""The sections of page, report and PDF."""
+"""The sections of pages, report and PDF."""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -10,6 +14,7 @@ from pipeline.core.formatting import (
     pluralize,
 )
 from pipeline.monitoring.metrics import Evaluation
+from pipeline.monitoring.packages import project_version
 from pipeline.monitoring.scores import Scores
 from pipeline.ranking.movers import Movers
 from pipeline.registry.releases import Release
@@ -17,16 +22,19 @@ from pipeline.reporting.charts.model_charts import model_charts
 from pipeline.reporting.charts.risk_charts import distribution_chart, input_chart
 from pipeline.reporting.charts.time_charts import missing_chart, score_chart, timing_chart
 from pipeline.reporting.document import Section
-from pipeline.reporting.model_card import NOT_FOR, release_grid
+from pipeline.reporting.model_card import NOT_FOR, release_grid, releases_grid
 from pipeline.reporting.tables import (
     MAX_EVENTS,
     MAX_REFUSED,
     TOP_CLIENTS,
+    alerts_grid,
     checks_grid,
     compared_grid,
     deployments_grid,
     expected_grid,
+    files_grid,
     mover_grids,
+    packages_grid,
     refused_grid,
     runs_grid,
     score_grid,
@@ -35,7 +43,7 @@ from pipeline.reporting.tables import (
     verdicts_grid,
 )
 from pipeline.storage.database import History
-from pipeline.storage.records import Checked, Compared
+from pipeline.storage.records import Checked, Compared, last_packages
 from pipeline.storage.trends import (
     MAX_POINTS,
     last_checks,
@@ -54,8 +62,8 @@ CANNOT_SEE = (
 )
 
 
-def score_section(history: History, scores: Scores | None) -> Section:
-    """The score over time, the decisions, and what the live model reached on the test data."""
+def score_section(history: History) -> Section:
+    """The score over time, and the decisions."""
     releases = last_deployments(history, MAX_POINTS)
     checks = checks_grid(last_checks(history, MAX_EVENTS))
     deployments = deployments_grid(releases[-MAX_EVENTS:])
@@ -64,10 +72,7 @@ def score_section(history: History, scores: Scores | None) -> Section:
         title="Score over time",
         lead="The live model predicts every batch with known outcomes; the score says how well.",
         charts=(score_chart(score_bins(history), releases),),
-        grids=(
-            *((score_grid(scores, None),) if scores else ()),
-            *(checks, deployments, expected_grid(last_expected(history, MAX_EVENTS))),
-        ),
+        grids=(checks, deployments, expected_grid(last_expected(history, MAX_EVENTS))),
         notes=(CANNOT_SEE,),
     )
 
@@ -157,6 +162,39 @@ def runs_section(history: History) -> Section:
         lead="Runs that found nothing new leave no record.",
         charts=(timing_chart(bins),),
         grids=(runs_grid(history),),
+    )
+
+
+def files_section(history: History, outcome: str) -> Section:
+    """The last files, what was refused of files, and what is missing in them."""
+    section = data_section(history, outcome)
+    return replace(section, title="Files", grids=(files_grid(history), *section.grids))
+
+
+def alerts_section(history: History) -> Section:
+    """What was told last."""
+    return Section("alerts", "Alerts", grids=(alerts_grid(history),))
+
+
+def versions_section(history: History) -> Section:
+    """The versions of the project, of Python and of the packages."""
+    lead = f"Commit {project_version()} of this project, on Python {platform.python_version()}."
+    return Section("versions", "Versions", lead, grids=(packages_grid(last_packages(history)),))
+
+
+def releases_section(
+    history: History,
+    releases: Sequence[Release],
+    scores: Sequence[Scores | None],
+    live: str | None,
+) -> Section:
+    """The live release beside those before it, and what no model must be used for."""
+    went_live = replace(deployments_grid(last_deployments(history, MAX_EVENTS)), folded=True)
+    return Section(
+        "releases",
+        "Releases",
+        grids=(releases_grid(releases, scores, live), went_live),
+        notes=("A model must not be used for:", *NOT_FOR),
     )
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipeline.action.alerts import count_waiting
 from pipeline.core.errors import PipelineError
 from pipeline.core.formatting import format_horizon, format_names
 from pipeline.data.input_files import FoundFile, PendingFile, list_input
@@ -54,6 +55,7 @@ class Status:
     unjudged: int = 0  # of the pending files, those that no drift check has seen
     held: tuple[HeldFile, ...] = ()
     held_challenger: str | None = None  # why: it waits to be promoted
+    alerts_waiting: int = 0  # messages that are not sent yet
     live_since: str | None = None  # by deployment or rollback; None if that is not on record
 
 
@@ -119,6 +121,7 @@ def read_status(
         unjudged=len(unjudged(history)),
         held=tuple(held_files(history)),
         held_challenger=waits.reason if waits else None,
+        alerts_waiting=count_waiting(history),
         live_since=deployed["at"] if deployed and by_it else None,
     )
 
@@ -151,6 +154,7 @@ def status_to_dict(now: Status) -> dict[str, Any]:
         "held": [{"name": file.name, "reason": file.reason} for file in now.held],
         "last_verdict": asdict(now.last_verdict) if now.last_verdict else None,
         "held_challenger": now.held_challenger,
+        "alerts_waiting": now.alerts_waiting,
         "errors": {k: str(e) for k, e in readings.items() if isinstance(e, PipelineError)},
     }
 
@@ -178,6 +182,7 @@ def status_lines(now: Status) -> list[str]:
         *[f"               {file.name}: {file.reason}" for file in now.held[:10]],
         f"last verdict   {_format_verdict(now.last_verdict)}",
         *["challenger     waits for `python deployment.py --promote`"] * bool(now.held_challenger),
+        *[f"alerts         {now.alerts_waiting:,} wait to be sent"] * bool(now.alerts_waiting),
     ]
 
 

@@ -17,11 +17,13 @@ from pipeline.core.formatting import (
 from pipeline.monitoring.bootstrap import Interval
 from pipeline.monitoring.decisions import ChallengeOutcome, FeatureDrift, News
 from pipeline.monitoring.metrics import CalibrationBin
+from pipeline.monitoring.packages import UNKNOWN, Package
 from pipeline.monitoring.scores import EXPECTED_SCORES, SCORE_NAMES, Scores
 from pipeline.ranking.movers import Movers
 from pipeline.ranking.ranking_file import has_losses, reasons_of
 from pipeline.reporting.document import Grid
 from pipeline.storage.database import History
+from pipeline.storage.held_files import HELD
 from pipeline.storage.records import Checked, Compared
 from pipeline.storage.trends import (
     Check,
@@ -94,7 +96,7 @@ def checks_grid(checks: Sequence[Check]) -> Grid:
             for one in reversed(checks)
         ),
         numbers=(1, 2, 3, 4, 5, 6),
-        widths=(5, 3, 2, 4, 4, 2, 4, 5, 4),
+        widths=(5, 3, 3, 4, 4, 2, 4, 5, 4),
     )
 
 
@@ -254,6 +256,49 @@ def timings_grid(timings: Sequence[Timing]) -> Grid:
         ),
         numbers=(2, 3),
     )
+
+
+def files_grid(history: History) -> Grid:
+    """The last files that were looked at, as they are now, the latest first."""
+    rows = history.tuples(
+        "SELECT name, recorded_at, rows, CASE WHEN status = 'rejected' THEN 'rejected'"
+        f" WHEN {HELD} THEN 'held back' WHEN judged_at IS NULL THEN 'waits for the next run'"
+        " ELSE 'ingested' END FROM files WHERE current = 1 ORDER BY id DESC LIMIT ?",
+        MAX_EVENTS,
+    )
+    return Grid(
+        "The last files",
+        ("file", "when (UTC)", "rows", "now"),
+        tuple((name, format_minute(at), f"{count:,}", now) for name, at, count, now in rows),
+        numbers=(2,),
+        narrow=True,
+    )
+
+
+def alerts_grid(history: History) -> Grid:
+    """The last alerts, the latest first, and to how many of their targets they went."""
+    rows = history.tuples(
+        "SELECT at, event, title, count(sent_at), count(target) FROM"
+        " (SELECT * FROM alerts ORDER BY id DESC LIMIT ?) AS last"
+        " LEFT JOIN deliveries ON alert_id = id GROUP BY id, at, event, title ORDER BY id DESC",
+        MAX_EVENTS,
+    )
+    return Grid(
+        "The last alerts",
+        ("when (UTC)", "event", "alert", "sent to"),
+        tuple(
+            (format_minute(at), event.replace("_", " "), title, f"{sent:,} of {targets:,}")
+            for at, event, title, sent, targets in rows
+        ),
+    )
+
+
+def packages_grid(packages: Sequence[Package]) -> Grid:
+    """The packages that this stands on, as recorded last."""
+    old = sum(one.latest not in (one.installed, UNKNOWN) for one in packages)
+    rows = tuple((one.package, one.installed, one.latest) for one in packages)
+    caption = f"The packages, {old:,} of {len(rows):,} with a newer version"
+    return Grid(caption, ("package", "installed", "latest"), rows, folded=True)
 
 
 def refused_grid(refused: Sequence[Refused]) -> Grid:

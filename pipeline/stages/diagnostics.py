@@ -16,6 +16,7 @@ from pipeline.observations.master import Master
 from pipeline.observations.rows import open_rows
 from pipeline.registry.live_model import Live, load_live
 from pipeline.reporting.text_tables import drift_lines
+from pipeline.stages.effect import with_save_rate
 from pipeline.stages.ingestion import ingest
 from pipeline.stages.training import train
 from pipeline.storage.database import History
@@ -106,7 +107,7 @@ def diagnose(config: Config, history: History, print_lines: Printer) -> Diagnost
     print_lines(_missing_lines(missing))
     if checked := last_checked(history):
         print_lines(["", *drift_lines(checked)])
-    timings = execution_time(config)
+    timings = execution_time(with_save_rate(config, history, rows))
     print_lines(_timing_lines(timings))
     print_lines(_package_lines(packages))
     return Diagnostics(

@@ -35,6 +35,7 @@ from pipeline.observations.rows import open_rows
 from pipeline.observations.sightings import SightingsLog
 from pipeline.storage import held_files, ledger
 from pipeline.storage.database import History
+from pipeline.storage.erasures import erasures, kept_out
 from pipeline.storage.file_record import file_fault
 from pipeline.storage.input_checks import list_and_tell, ready_files, tell_once
 from pipeline.storage.ledger import MasterState
@@ -93,13 +94,15 @@ def ingest(
     seconds = perf_counter() - started
     if taken:
         record_timing(history, "ingestion", seconds, sum(file.rows for file in taken))
-    _write_records(config, history)
+    write_records(config, history)
     return Ingestion(tuple(taken), rows, seconds)
 
 
 def _on_spark(
     config: Config, history: History, found: list[FoundFile], *, rebuild: bool, yes: bool
 ) -> tuple[list[TakenFile], int]:
+    if kept_out(history).hashes:
+        raise DataError('clients are kept out, which "engine": "spark" cannot: remove the key')
     from pipeline.spark import ingestion as spark  # what needs Spark, only where it is asked for
 
     if rebuild or ledger.rebuilding(history):
@@ -140,10 +143,16 @@ def _rebuild(
 ) -> tuple[list[TakenFile], int]:
     """Make finaldata.csv again from the input folder, then put it in the place of the old one."""
     known, ready = set(ledger.ingested_names(history)), _to_rebuild(history, found)
+    if (erased := erasures(history))[0]:
+        log.warning(
+            "%s erased, the last on %s: a file that still has lines of one brings it back, unless"
+            " it is kept out",
+            *(pluralize(erased[0], "client was", "clients were"), erased[1]),
+        )
     path, state = config.finaldata_path, ledger.master_state(history)
     put_in_place(path, state)
     contents = ledger.kept_contents(history)
-    with _sightings(path, state) as before:
+    with sightings_on_record(path, state) as before:
         if before is None:
             contents = ledger.last_contents(history)
         with Renewal(path, config.schema, contents, before, history.check_lock) as master:
@@ -195,10 +204,10 @@ def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withd
         from pipeline.spark import ingestion as spark
 
         gone, rows = spark.withdraw(config, history, name, present=present, held=held, yes=yes)
-        _write_records(config, history)
+        write_records(config, history)
         return Withdrawal(name, present and held is None, held is not None, gone, rows)
     with (
-        _sightings(path, state) as before,
+        sightings_on_record(path, state) as before,
         Renewal(path, config.schema, contents, before, history.check_lock) as master,
     ):
         keys = loaded_keys(path, config.schema, state, master.seed)
@@ -210,7 +219,7 @@ def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withd
         gone_names = [] if present else [name]
         ledger.renew_files(history, [], gone_names, spans, state, withdrawn=held)
         finish(path, state)
-    _write_records(config, history)
+    write_records(config, history)
     return Withdrawal(name, present and held is None, held is not None, gone, state.rows)
 
 
@@ -252,7 +261,7 @@ def _take_over(config: Config, history: History) -> None:
 
 
 @contextmanager
-def _sightings(path: Path, state: MasterState) -> Iterator[SightingsLog | None]:
+def sightings_on_record(path: Path, state: MasterState) -> Iterator[SightingsLog | None]:
     """The lines on record; None where there are none, or their file is damaged."""
     if not state.log or file_fault(log_path(path, state.log.id), state.log.record, longer=True):
         yield None
@@ -278,6 +287,7 @@ def _take_all(
     taken: list[TakenFile] = []
     number = ledger.last_file(history) + 1
     held = {file.name for file in held_files.held_files(history)}
+    refused = kept_out(history)
     waits: dict[str, str] = {}
 
     def take(files: Sequence[FoundFile], *, again: bool = False) -> None:
@@ -285,7 +295,10 @@ def _take_all(
         with progress("taking in", sum(file.size for file in files if file.regular)) as step:
             for file in in_order(files):
                 done = take_in(
-                    config.schema, file, number, master, step, again=again, tell=waits.__setitem__
+                    *(config.schema, file, number, master, step),
+                    again=again,
+                    kept_out=refused,
+                    tell=waits.__setitem__,
                 )
                 if done:
                     log_counts(done, was_held=done.name in held)
@@ -301,7 +314,7 @@ def _take_all(
     return taken
 
 
-def _write_records(config: Config, history: History) -> None:
+def write_records(config: Config, history: History) -> None:
     """Write what the ledger says into the files that people and programs read."""
     if ledger.ingested_names(history) or config.ingestedfiles_path.exists():
         write_if_changed(config.ingestedfiles_path, ledger.ingestedfiles_text(history))

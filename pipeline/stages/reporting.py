@@ -2,24 +2,35 @@
 
 import logging
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
 
+from pipeline.action.proposals import contact_state, new_assignments, with_contacts
 from pipeline.core.config import Config
+from pipeline.core.contact_rules import ContactRules
+from pipeline.core.errors import HistoryError
 from pipeline.core.files import write_atomic
-from pipeline.core.formatting import format_horizon
+from pipeline.core.formatting import format_horizon, pluralize
 from pipeline.monitoring.metrics import Evaluation
 from pipeline.observations.master import Master
 from pipeline.observations.rows import SampledMaster
 from pipeline.ranking.explanations import explainer_of
 from pipeline.ranking.movers import Movers, update_movers
 from pipeline.ranking.rank import rank_clients
-from pipeline.ranking.ranking_file import ranking_table, read_in_short, write_ranking
+from pipeline.ranking.ranking_file import (
+    ranking_table,
+    read_in_short,
+    read_ranking,
+    write_ranking,
+)
 from pipeline.registry.live_model import Live
 from pipeline.reporting.charts.model_charts import confusion_matrix_png
-from pipeline.reporting.overview import RunResults, report_content
+from pipeline.reporting.overview import RunResults, read_effect, report_content
 from pipeline.reporting.report_files import forget_reports, write_reports
+from pipeline.stages.effect import with_save_rate
+from pipeline.storage.contacts import record_assignments
 from pipeline.storage.database import History
 
 log = logging.getLogger("reporting")
@@ -73,7 +84,8 @@ def report(
     ranked = update_ranking(config, history, live, rows)
     clients = len(ranked.table)
     log.info("ranked %s clients by release %s: %s", f"{clients:,}", release.id, ranked.moved)
-    results = RunResults(release, evaluation, ranked.table, ranked.movers, ranked.first)
+    effect = read_effect(config, history, rows)
+    results = RunResults(release, evaluation, ranked.table, ranked.movers, ranked.first, effect)
     return Report(
         release=release.id,
         confusion_matrix=matrix_path,
@@ -88,7 +100,7 @@ def report(
 
 def update_ranking(config: Config, history: History, live: Live, rows: Master) -> Ranked:
     """Rank all clients, record whose risk changed, and write clientrisk.csv and movers.csv."""
-    release = live.release
+    release, config = live.release, with_save_rate(config, history, rows)
     if isinstance(rows, SampledMaster):
         from pipeline.spark import ranking as spark  # what needs Spark, only where it is asked for
 
@@ -98,9 +110,48 @@ def update_ranking(config: Config, history: History, live: Live, rows: Master) -
     explainer = explainer_of(live.scorer, release.model, config.labels, config.reasons_from)
     ranking = rank_clients(live.scorer, rows.current(), config.schema, config.policy)
     table = ranking_table(ranking, explainer, config.risk_bands, release.id)
+    today = date.today()
+    table = as_of(today, table, config.contact_rules, history)
     movers, moved = update_movers(history, config.movers_path, ranking, release.id)
     write_ranking(config.clientrisk_path, table)
+    _record_look(history, config.contact_rules.mark(today))
     return Ranked(table, movers, moved, table)
+
+
+def as_of(
+    today: date, ranking: pd.DataFrame, rules: ContactRules, history: History
+) -> pd.DataFrame:
+    """A ranking with whom to contact on a day; who is proposed, or left alone, is recorded."""
+    state = contact_state(history, rules, today)
+    ranking = with_contacts(ranking, rules, state)
+    with history.transaction():
+        record_assignments(history, new_assignments(ranking, rules, state))
+    return ranking
+
+
+def _record_look(history: History, mark: str) -> None:
+    """Record of which day the file is: once it is, so that a run killed before is made good."""
+    history.query("UPDATE master SET contacts_day = ?", mark)
+
+
+def renew_contacts(config: Config, history: History) -> str:
+    """Write clientrisk.csv anew if contacts or the day change whom to contact; says what became.
+
+    To be called once a day, unless a ranking was made on it by the same rules.
+    """
+    path, today, renewed = config.clientrisk_path, date.today(), ""
+    try:
+        before = read_ranking(path, config.schema.carry)
+    except HistoryError as error:
+        log.warning("whom to contact was not worked out: %s; run python reporting.py", error)
+    else:
+        ranking = as_of(today, before, config.contact_rules, history)
+        if not ranking.equals(before):
+            write_ranking(path, ranking)
+            due = int((ranking["contact"] == "yes").sum())
+            renewed = f"{pluralize(due, 'client')} to be contacted today"
+    _record_look(history, config.contact_rules.mark(today))
+    return renewed
 
 
 def write_report(config: Config, history: History, results: RunResults) -> tuple[Path, ...]:

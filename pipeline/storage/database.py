@@ -25,6 +25,7 @@ class History:
     connection: Any  # of sqlite3 or psycopg
     migrations = MIGRATIONS
     _begin = "BEGIN IMMEDIATE"
+    _compact = "VACUUM"
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,6 +78,9 @@ class History:
         That of a file is held as long as the process lives.
         """
 
+    def lock_table(self, name: str) -> None:
+        """Let nobody else write into a table until the transaction ends: in a file nobody can."""
+
     def query(self, sql: str, *values: Any) -> list[Row]:
         """All rows of a query, by the names of their columns."""
         with self._translate_errors():
@@ -110,6 +114,11 @@ class History:
     def fill(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
         """Add many rows, quicker than `many` does where the history is on a server."""
         self.many(insertion(table, columns), rows)
+
+    def compact(self) -> None:
+        """Write the database anew: nothing of what was deleted is left in its files."""
+        with self._translate_errors():
+            self.connection.execute(self._compact)
 
     def _roll_back(self) -> None:
         if self.connection.in_transaction:  # a full disk makes SQLite roll back by itself

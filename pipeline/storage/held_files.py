@@ -18,12 +18,15 @@ class HeldFile:
     id: int
     name: str
     reason: str
+    recorded_at: str = ""  # when this content was taken in
 
 
 def held_files(history: History) -> list[HeldFile]:
     """The files whose current content is held back, oldest first."""
     where = f"{HELD} AND current = 1"
-    rows = history.tuples(f"SELECT id, name, held FROM files WHERE {where} ORDER BY id")
+    rows = history.tuples(
+        f"SELECT id, name, held, recorded_at FROM files WHERE {where} ORDER BY id"
+    )
     return [HeldFile(*row) for row in rows]
 
 

@@ -47,3 +47,15 @@ def recorded_history(place: "Path | DatabaseUrl") -> History:
     if history := open_existing_history(place):
         return history
     raise NotRecordedError("nothing has been recorded yet")
+
+
+def sending_lock(place: "Path | DatabaseUrl", history: History) -> AbstractContextManager[None]:
+    """Hold the lock of who sends alerts, beside the run lock, or raise `LockHeldError` at once.
+
+    It lasts no longer than the history is open; a killed holder leaves it free.
+    """
+    if isinstance(place, Path):
+        return file_lock(place.with_name("alerts"))
+    from pipeline.storage.server_lock import session_lock
+
+    return session_lock(history, "alerts")

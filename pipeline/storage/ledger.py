@@ -1,7 +1,7 @@
 """The ledger of ingested files: what was taken in, what is pending, how much data counts."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import groupby
@@ -38,14 +38,6 @@ class Period:
 
 
 @dataclass(frozen=True)
-class KeyFile:
-    """The file of row keys beside `finaldata.csv`: its id, and how many of its bytes count."""
-
-    id: str
-    bytes: int
-
-
-@dataclass(frozen=True)
 class LogFile:
     """The file of sightings beside `finaldata.csv`: its id, and what is on record of it."""
 
@@ -59,7 +51,6 @@ class MasterState:
 
     rows: int
     bytes: int  # the header included; 0 before the first ingestion
-    keys: KeyFile | None = None
     # None in what an earlier version recorded
     record: FileRecord | None = None
     log: LogFile | None = None
@@ -100,13 +91,14 @@ def renew_files(
     master: MasterState,
     *,
     withdrawn: int | None = None,
+    also: Callable[[], None] = lambda: None,
 ) -> None:
     """Commit a `finaldata.csv` made anew, in place of all that was taken in before.
 
     `taken` are contents that were read again or are new; all of the files `gone` is forgotten;
     `spans` says of every content that counts, by its id, where its rows are now. What was judged
     stays judged, and what is held back stays so; the one of them that is `withdrawn` counts as
-    rejected from now on, though its file is still there.
+    rejected from now on, though its file is still there. `also` writes more in one transaction.
     """
     with history.transaction():
         if withdrawn is not None:
@@ -129,15 +121,14 @@ def renew_files(
         )
         _record_master(history, master)
         history.query("UPDATE master SET rebuilding = 0, buckets = NULL")
+        also()
 
 
 def _record_master(history: History, master: MasterState) -> None:
-    keys, record, log = master.keys, master.record, master.log
+    record, log = master.record, master.log
     values = {
         "rows": master.rows,
         "bytes": master.bytes,
-        "key_file": keys and keys.id,
-        "key_bytes": keys.bytes if keys else 0,
         "mtime_ns": record and record.mtime_ns,
         "digest": record and record.digest,
         "log_file": log and log.id,
@@ -153,10 +144,10 @@ def _record_file(history: History, file: "TakenFile", **times: Any) -> None:
     now = utc_now()
     settled = now if file.reason else None  # there is nothing to judge in a rejected file
     history.query("UPDATE files SET current = 0 WHERE name = ? AND current = 1", file.name)
-    left_out = ("bad_rows", "changed", "missing", "unknown_clients", "reports")
+    left_out = ("bad_rows", "changed", "missing", "unknown_clients", "reports", "kept_out")
     columns = {name: value for name, value in vars(file).items() if name not in left_out} | {
         "status": "rejected" if file.reason else "ingested",
-        "rejected": len(file.bad_rows),
+        "rejected": len(file.bad_rows) - file.kept_out,  # of whom it is known who they are
         "recorded_at": now,
         "judged_at": settled,
         "scored_at": settled,
@@ -173,14 +164,12 @@ def _record_file(history: History, file: "TakenFile", **times: Any) -> None:
 def master_state(history: History) -> MasterState:
     """How much of `finaldata.csv` counts."""
     row = history.query("SELECT * FROM master")[0]
-    keys = KeyFile(row["key_file"], row["key_bytes"]) if row["key_file"] else None
     if not row["log_file"]:
-        return MasterState(row["rows"], row["bytes"], keys)
+        return MasterState(row["rows"], row["bytes"])
     log = FileRecord(row["log_bytes"], row["log_mtime_ns"], row["log_digest"])
     return MasterState(
         rows=row["rows"],
         bytes=row["bytes"],
-        keys=keys,
         record=FileRecord(row["bytes"], row["mtime_ns"], row["digest"]),
         log=LogFile(row["log_file"], log),
         client_names=row["client_names"],

@@ -42,6 +42,7 @@ class ServerHistory(History):
 
     place: DatabaseUrl
     _begin = "BEGIN"
+    _compact = "VACUUM FULL"
 
     def __init__(self, url: DatabaseUrl, *, make: bool = True) -> None:
         self.place = url
@@ -64,6 +65,10 @@ class ServerHistory(History):
         """Raise `HistoryError` where this process held the run lock and has lost it."""
         if check := guards.get(self.place):
             check(self)
+
+    def lock_table(self, name: str) -> None:
+        """Let nobody else write into a table until the transaction ends."""
+        self.query(f"LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE")
 
     def query(self, sql: str, *values: Any) -> list[Row]:
         """All rows of a query, by the names of their columns."""
@@ -191,8 +196,14 @@ def _error_text(error: "psycopg.Error") -> str:
 
 
 def _storable(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Values without the one character that PostgreSQL's texts cannot hold."""
-    return tuple(v.replace("\0", "\ufffd") if isinstance(v, str) else v for v in values)
+    """Values as SQLite stores them, without the one character that PostgreSQL's texts cannot hold.
+
+    To that, `True` is 1.
+    """
+    return tuple(
+        v.replace("\0", "\ufffd") if isinstance(v, str) else int(v) if isinstance(v, bool) else v
+        for v in values
+    )
 
 
 # --- SQL that is written for SQLite, as PostgreSQL takes it ---

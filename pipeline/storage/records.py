@@ -292,6 +292,8 @@ _PRUNED = {
     "timings": ("at", "id IN (SELECT max(id) FROM timings GROUP BY stage)"),
     "missing": ("at", "at = (SELECT max(at) FROM missing)"),
     "packages": ("at", "at = (SELECT max(at) FROM packages)"),
+    "alerts": ("at", "event IN ('failed', 'recovered', 'overdue', 'promotion_waits')"),
+    "requests": ("done_at", "done_at IS NULL"),
     "rejected_rows": (
         "(SELECT recorded_at FROM files WHERE id = file_id)",
         "file_id IN (SELECT id FROM files WHERE current = 1)",

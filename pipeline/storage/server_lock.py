@@ -47,7 +47,7 @@ def server_lock(url: DatabaseUrl) -> Iterator[None]:
     """
     with ServerHistory(url) as session:
         session.query(_SETTINGS)
-        lock, gate = _keys(session)
+        lock, gate = _keys(session, "run", "gate")
         _acquire(session, lock)
         session.query("SELECT pg_advisory_xact_lock(?, ?)", *gate)
         session.tuples(*_active_now())
@@ -63,11 +63,22 @@ def server_lock(url: DatabaseUrl) -> Iterator[None]:
         _release(session, lock)
 
 
-def _keys(session: History) -> tuple[Key, Key]:
-    """The keys of the run lock and of the gate: of the schema that the tables are in."""
+@contextmanager
+def session_lock(session: History, what: str) -> Iterator[None]:
+    """Hold another lock of a database by a session of its own, or raise `LockHeldError` at once."""
+    (lock,) = _keys(session, what)
+    if session.tuples("SELECT pg_try_advisory_lock(?, ?)", *lock) != [(True,)]:
+        raise LockHeldError(f"another process holds the lock of {what}; {session.place}")
+    try:
+        yield
+    finally:
+        session.query("SELECT pg_advisory_unlock(?, ?)", *lock)
+
+
+def _keys(session: History, *what: str) -> Iterator[Key]:
+    """The keys of locks: of the schema that the tables are in."""
     ((schema,),) = session.tuples("SELECT current_schema()")
-    lock, gate = (crc32(f"{what} {schema}".encode()) & 0x7FFFFFFF for what in ("run", "gate"))
-    return (CONSTANT, lock), (CONSTANT, gate)
+    return ((CONSTANT, crc32(f"{each} {schema}".encode()) & 0x7FFFFFFF) for each in what)
 
 
 def _acquire(session: History, lock: Key) -> None:

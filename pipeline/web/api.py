@@ -12,17 +12,20 @@ import pandas as pd
 from flask import Blueprint, Request, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from pipeline.action.contacts import COLUMNS, MAX_TEXT
+from pipeline.action.current_ranking import file_stamp
+from pipeline.action.effect import Effect
 from pipeline.core.schema import Schema
 from pipeline.data.input_files import list_input
 from pipeline.monitoring.metrics import scores_on_test_data
 from pipeline.monitoring.packages import Package
 from pipeline.monitoring.scores import Scores
 from pipeline.observations.rows import open_rows, read_test_data
-from pipeline.ranking.current_ranking import file_stamp
 from pipeline.ranking.explanations import MAX_REASONS
 from pipeline.ranking.ranking_file import (
     BANDS,
     CONTACT,
+    Status,
     has_losses,
     ranking_text,
     ranking_to_dicts,
@@ -44,6 +47,13 @@ from pipeline.storage.records import (
 from pipeline.storage.trends import DEFAULT_TRENDS, MAX_TRENDS, Trends, trends
 from pipeline.web.auth import api_token
 from pipeline.web.client_views import CSV, find_clients, query_of
+from pipeline.web.contact_views import (
+    MAX_CONTACTS,
+    RecordedContact,
+    as_recorded,
+    contacts_of,
+    contacts_of_request,
+)
 from pipeline.web.openapi import OPTIONAL, CsvText, Described, Operation, Parameter, description
 from pipeline.web.prometheus import metrics_text
 from pipeline.web.request_rows import (
@@ -125,6 +135,8 @@ class RankedClient(TypedDict):
     ]
     expected_loss: Annotated[float | None, {"description": f"risk times client_value; {NO_LOSS}"}]
     loss_rank: Annotated[int | None, {"minimum": 1, "description": NO_LOSS}]
+    contact_status: Annotated[str, {"enum": [*Status]}]
+    contacted_on: Annotated[str | None, {"format": "date", "description": "null: never"}]
 
 
 @dataclass(frozen=True)
@@ -140,6 +152,14 @@ class FoundClient(RankedClient):
     """A client of the ranking that was asked for."""
 
     horizon_days: Horizon
+
+
+@dataclass(frozen=True)
+class Contacts:
+    """Some contacts, newest first, and how many there are in all."""
+
+    total: int
+    contacts: list[RecordedContact]
 
 
 @dataclass(frozen=True)
@@ -193,6 +213,15 @@ FILTERS = (
     Parameter("contact", {"type": "string", "enum": [*CONTACT]}),
     Parameter("q", {"type": "string"}),
 )
+CLIENT_NAMED = Parameter("client", {"type": "string"})
+_CONTACT_BODY: Described = {
+    "type": "object",
+    "properties": {name: {"type": "string", "maxLength": MAX_TEXT} for name in COLUMNS},
+    "required": ["client"],
+    "additionalProperties": False,
+}
+_SOME = {"type": "array", "items": _CONTACT_BODY, "minItems": 1, "maxItems": MAX_CONTACTS}
+CONTACTS_BODY: Described = {"anyOf": [_CONTACT_BODY, _SOME]}
 FORMAT = Parameter("format", {"type": "string", "enum": ["json", "csv"]})
 
 api = Blueprint("api", __name__)
@@ -336,6 +365,14 @@ def history() -> Trends:
         return trends(records, limit)
 
 
+@_route("GET", "/effect", 401, 503)
+def effect() -> Effect:
+    """Whether contacting helped, by the control groups of all campaigns."""
+    state = get_state()
+    with recorded_history(state.config.history_path) as records:
+        return state.current_effect(records)
+
+
 @_route("GET", "/metrics", 401, 503)
 def metrics() -> str:
     """The state in the text form of Prometheus."""
@@ -383,6 +420,21 @@ def ranked_clients(ranking: pd.DataFrame) -> list[RankedClient]:
 def _horizon() -> int | None:
     release = readable_release(get_state().config)
     return release.horizon_days if release else None
+
+
+@_route("GET", "/contacts", 401, 503, parameters=(CLIENT_NAMED, RISK_LIMIT, OFFSET))
+def contacts() -> Contacts:
+    """Who was contacted."""
+    first, limit = _number(OFFSET), _number(RISK_LIMIT)
+    found = contacts_of(request.args.get(CLIENT_NAMED.name))
+    return Contacts(len(found), [*map(as_recorded, found[first : first + limit])])
+
+
+@_route("POST", "/contacts", 401, 403, 404, 413, 422, 503, body=CONTACTS_BODY)
+def record_contacts() -> Contacts:
+    """Record contacts."""
+    found = contacts_of_request()
+    return Contacts(len(found), [*map(as_recorded, found)])
 
 
 @_route("GET", "/movers", 401, 503)

@@ -15,9 +15,11 @@ from pipeline.core.config import Config
 from pipeline.core.errors import DataError, HistoryError, NotRecordedError, PipelineError
 from pipeline.web.api import api
 from pipeline.web.auth import HEADERS, api_token, authorized
+from pipeline.web.contact_views import contact_forms
 from pipeline.web.pages import PAGES, page, pages
 from pipeline.web.request_rows import MAX_BYTES, RequestError
 from pipeline.web.state import KEY, new_state
+from pipeline.web.writes import check_host
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -48,8 +50,11 @@ def create_app(config: Config) -> Flask:
     app.extensions[KEY] = new_state(config)
     app.register_blueprint(api)
     app.register_blueprint(pages)
+    app.register_blueprint(contact_forms)
     if token := api_token():
         _ask_for_token(app, token)
+    else:
+        app.before_request(check_host)
     app.wsgi_app = _with_headers(app.wsgi_app)  # type: ignore[assignment, method-assign]
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(ParseException, _body_error)

@@ -1,7 +1,8 @@
 """What pages show of clients: the ranking, searched and paged; one client; a scored file."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 from unicodedata import normalize
 from urllib.parse import urlencode
@@ -30,12 +31,26 @@ from pipeline.registry.releases import Release
 from pipeline.reporting.charts.time_charts import client_chart
 from pipeline.reporting.document import Grid, Section
 from pipeline.storage.history import recorded_history
-from pipeline.storage.risk_history import risk_over_time
+from pipeline.storage.risk_history import RiskChange, risk_over_time
 from pipeline.web.request_rows import ClientRows, RequestError, rows_of_csv
 
 PAGE = 25  # clients
 CSV = "text/csv; charset=utf-8"
 ORDERS = ("risk", "client", "expected_loss")
+SHOWN = {  # the choices of whom to list
+    "yes": "to be contacted",
+    "no": "not to be contacted",
+    "contacted": "contacted",
+    "all": "all",
+}
+STATUSES = {  # why a client is to be contacted, or not
+    "proposed": "to be contacted",
+    "control": "left alone, to compare",
+    "cooling_down": "contacted lately",
+    "beyond_capacity": "beyond what can be contacted this week",
+    "below_threshold": "below the threshold",
+}
+MIN_POINTS = 5  # in whole percents, of a change that the list shows
 _MAX_TEXT = 200  # characters that are searched for
 _MAX_CHOICES = 50  # values of a column to choose from
 SCORED_COLUMNS = ("line", "client", "risk", "predicted", "reasons", "problem")
@@ -48,7 +63,7 @@ class Query:
 
     text: str = ""
     band: str = ""
-    contact: str = ""  # yes or no
+    contact: str = ""  # a key of SHOWN; empty is all
     sort: str = "risk"
     page: int = 1
     carried: tuple[tuple[str, str], ...] = ()  # columns that no model sees, and the texts asked for
@@ -76,20 +91,25 @@ class Listing:
     query: Query
     found: int
     pages: int
+    total: int  # of all in the ranking
     valued: bool  # whether the config says what clients are worth
     choices: dict[str, list[str]]  # the texts to choose from of columns that no model sees
     first: int  # the place of the first row shown, from 1
     rows: tuple[dict[str, Any], ...]  # as `ranking_to_dicts` makes them
+    changes: dict[str, str]  # what the last ranking changed, by client: `new`, or `+12 points`
 
 
-def query_of(asked: dict[str, str], schema: Schema) -> Query:
-    """The query that the arguments of a request make; raises `RequestError`."""
+def query_of(asked: dict[str, str], schema: Schema, contacts: Collection[str] = CONTACT) -> Query:
+    """The query that the arguments of a request make; raises `RequestError`.
+
+    `contacts` are the choices of whom to list.
+    """
     band, contact = asked.get("band", ""), asked.get("contact", "")
     sort, page = asked.get("sort", "risk"), asked.get("page", "1")
     if band not in ("", *BANDS):
         raise RequestError(400, f"band must be one of {', '.join(BANDS)}")
-    if contact not in ("", *CONTACT):
-        raise RequestError(400, f"contact must be one of {', '.join(CONTACT)}")
+    if contact not in ("", *contacts):
+        raise RequestError(400, f"contact must be one of {', '.join(contacts)}")
     if sort not in ORDERS:
         raise RequestError(400, f"sort must be one of {', '.join(ORDERS)}")
     if not (page.isascii() and page.isdigit() and len(page) < 8 and int(page) > 0):
@@ -99,7 +119,9 @@ def query_of(asked: dict[str, str], schema: Schema) -> Query:
     return Query(text, band, contact, sort, int(page), tuple(carried))
 
 
-def listing(ranking: pd.DataFrame, query: Query) -> Listing:
+def listing(
+    ranking: pd.DataFrame, query: Query, changes: Mapping[str, RiskChange] = MappingProxyType({})
+) -> Listing:
     """What a query finds; a page beyond the last is the last."""
     valued = has_losses(ranking)
     if query.sort == "expected_loss" and not valued:
@@ -109,8 +131,27 @@ def listing(ranking: pd.DataFrame, query: Query) -> Listing:
     query = replace(query, page=min(query.page, pages))
     start = (query.page - 1) * PAGE
     rows = ranking_to_dicts(found.iloc[start : start + PAGE])
-    choices = _choices(ranking, dict(query.carried))
-    return Listing(query, len(found), pages, valued, choices, start + 1, tuple(rows))
+    return Listing(
+        *(query, len(found), pages, len(ranking), valued),
+        *(_choices(ranking, dict(query.carried)), start + 1, tuple(rows)),
+        {row["client"]: change_of(changes.get(row["client"])) for row in rows},
+    )
+
+
+def change_of(change: RiskChange | None) -> str:
+    """What the last ranking changed of a client's risk; empty if nothing much."""
+    if change is None or change.risk is None:
+        return ""
+    if change.before is None:
+        return "new"
+    points = round(100 * (change.risk - change.before))
+    return f"{points:+d} points" if abs(points) >= MIN_POINTS else ""
+
+
+def newly_high(changes: Mapping[str, RiskChange], high: float) -> list[RiskChange]:
+    """Who was not at high risk before the last ranking, the highest risk first."""
+    found = [each for each in changes.values() if (each.before or 0) < high <= (each.risk or 0)]
+    return sorted(found, key=lambda each: (-(each.risk or 0), each.client))
 
 
 def _choices(ranking: pd.DataFrame, asked: Mapping[str, str]) -> dict[str, list[str]]:
@@ -129,8 +170,10 @@ def find_clients(ranking: pd.DataFrame, query: Query) -> pd.DataFrame:
     found = with_values(ranking, dict(query.carried))
     if query.band:
         found = found[found["band"] == query.band]
-    if query.contact:
+    if query.contact in CONTACT:
         found = found[found["contact"] == query.contact]
+    elif query.contact == "contacted":
+        found = found[found["contacted_on"] != ""]
     if query.text:
         text = _plain(query.text)
         # `loc`, as an empty list would else be one of columns
@@ -186,6 +229,17 @@ def client_record(config: Config, release: Release | None, client: str) -> Clien
         Section("rows", "What the client files say", grids=(shown,)),
         left=found.left,
     )
+
+
+def latest_row(config: Config, client: str) -> dict[str, str]:
+    """The client's latest row, texts by column; empty if there is none that counts.
+
+    Raises `NotRecordedError` if nothing has been recorded yet.
+    """
+    with recorded_history(config.history_path) as history:
+        rows = open_rows(config.finaldata_path, config.schema, history)
+    found = rows_of_client(rows, client)
+    return dict(zip(found.columns, found.rows[-1], strict=True)) if found.rows else {}
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ BODY = (
 ERRORS = {
     400: "the request is malformed",
     401: "the token is missing or wrong",
+    403: "a page of another site sent the request",
     404: "there is no such thing",
     413: "too large",
     415: "a content type that is not taken",
@@ -86,6 +87,7 @@ class Operation:
     errors: tuple[int, ...]
     parameters: tuple[Parameter, ...] = ()
     takes_rows: bool = False
+    body: Described | None = None  # the JSON Schema of what is sent, if that is not client rows
     by_carried: bool = False  # whether the columns that no model sees are parameters, too
     needs_token: bool = True
 
@@ -112,6 +114,9 @@ class Operation:
             described["parameters"] = [one.description() for one in parameters]
         if self.takes_rows:
             described["requestBody"] = _client_rows(schema)
+        if self.body:
+            content = {"application/json": {"schema": self.body, "example": {"client": "CLIENT"}}}
+            described["requestBody"] = {"required": True, "content": content}
         return described if self.needs_token else {**described, "security": []}
 
 

@@ -1,38 +1,67 @@
-"""The pages for people: the overview at `/`, one client, a scored file, the docs of the API."""
+"""The pages for people: clients at `/`, the model, operations, one client, the docs of the API."""
 
 import logging
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, redirect, request
 from markupsafe import Markup
+from werkzeug.wrappers import Response as AnyResponse
 
+from pipeline.action.current_ranking import file_stamp, history_stamp
 from pipeline.core.config import REPORT_FORMATS, Config
-from pipeline.core.errors import HistoryError, NotRecordedError
-from pipeline.ranking.current_ranking import file_stamp, history_stamp
+from pipeline.core.errors import HistoryError, NotRecordedError, PipelineError, ReleaseError
+from pipeline.models.manifest import CARD
+from pipeline.ranking.movers import Movers
 from pipeline.ranking.ranking_file import BANDS, ranking_text, ranking_to_dicts
-from pipeline.registry.releases import Release
-from pipeline.reporting.document import Section
+from pipeline.registry.releases import Release, live_id
+from pipeline.reporting.document import Fact, Section
+from pipeline.reporting.health import risk_facts
 from pipeline.reporting.html import rendered, static
-from pipeline.reporting.overview import page_health, page_sections, readable_release
+from pipeline.reporting.overview import (
+    model_sections,
+    operations_sections,
+    page_health,
+    readable_release,
+)
+from pipeline.reporting.tables import MAX_MOVERS
+from pipeline.storage.database import History
+from pipeline.storage.held_files import held_files
+from pipeline.storage.history import open_existing_history, recorded_history
+from pipeline.storage.records import Compared, held_challenger
+from pipeline.storage.risk_history import RiskChange
+from pipeline.storage.work_requests import Action, ask, last_requests, undo, waiting_requests
 from pipeline.web.api import api_description
 from pipeline.web.api_docs import example, shape
 from pipeline.web.client_views import (
     CSV,
+    SHOWN,
+    STATUSES,
     Query,
     client_record,
     find_clients,
+    latest_row,
     listing,
+    newly_high,
     query_of,
     score_file,
     scored_csv,
     scored_grids,
     scored_sentence,
 )
+from pipeline.web.contact_views import about_contacts, about_marks
 from pipeline.web.request_rows import MAX_BYTES, RequestError
 from pipeline.web.state import ServerState, get_state
+from pipeline.web.what_if import what_if
+from pipeline.web.writes import check_write
 
 log = logging.getLogger(__name__)
+
+MAX_REQUESTS = 5  # that were carried out
+MAX_USER = 200  # characters
+SINCE = "since the previous ranking"
 
 # of pages: only what this server gives, and nothing inline
 POLICY = (
@@ -45,7 +74,8 @@ REPORT_POLICY = (
     " form-action 'none'; frame-ancestors 'none'"
 )
 PAGES = (  # asked for by people
-    *("/", "/client", "/clients", "/score", "/docs"),
+    *("/", "/model", "/operations", "/operations/requests"),
+    *("/client", "/client/contact", "/client/undo", "/clients", "/score", "/docs"),
     *("/ranking.csv", "/report", "/report.pdf"),
 )
 TYPES = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
@@ -55,41 +85,58 @@ pages = Blueprint("pages", __name__)
 
 
 @pages.get("/")
-def overview() -> Response:
-    """The state of the system, the list of clients, and what led to it."""
+def todays_list() -> Response:
+    """Whom to contact, who is new and who moved."""
     state = get_state()
     config = state.config
     release = readable_release(config)
-    ranking, history = file_stamp(config.clientrisk_path), history_stamp(config.history_path)
-    sections, html = state.sections.get(
-        (release and release.id, ranking, history), lambda: _rendered_sections(state)
-    )
+    health, risks = page_health(config, state.ranking, state.live)
+    listed = _listed(state)
+    shown: dict[str, object] = {}
+    if listed["listing"] and risks:
+        high, changes = config.risk_bands.high, _changes(state)
+        new, movers = newly_high(changes, high), _movers(state)
+        shown = {
+            "facts": [
+                *risk_facts(risks, release.horizon_days if release else None),
+                *([Fact("New at high risk", f"{len(new):,}", SINCE)] if changes else []),
+            ],
+            "moved": (
+                ("New at high risk", new[:MAX_MOVERS], len(new)),
+                ("Largest increases", movers.rose[:MAX_MOVERS], movers.all_rose),
+                ("Largest decreases", movers.fell[:MAX_MOVERS], movers.all_fell),
+            )
+            if changes and movers
+            else (),
+        }
     return page(
         "index.html",
-        state=page_health(config, state.ranking, state.live),
-        **_listed(state),
+        state=health,
+        **listed,
         **_about_risk(config, release),
-        contents=[(section.key, section.title) for section in sections],
-        sections=Markup(html),
-        reports=[
-            kind
-            for kind in REPORT_FORMATS
-            if (config.output_model_path / f"report.{kind}").is_file()
-        ],
-        features=", ".join(config.schema.features),
+        **shown,
     )
 
 
-def _rendered_sections(state: ServerState) -> tuple[tuple[Section, ...], str]:
-    sections = page_sections(state.config, state.ranking)
-    return sections, rendered("sections.html", sections=sections)
+def _changes(state: ServerState) -> Mapping[str, RiskChange]:
+    with suppress(HistoryError):
+        return state.ranking.changes()
+    return {}
+
+
+def _movers(state: ServerState) -> Movers | None:
+    with suppress(HistoryError):
+        return state.ranking.movers()
+    return None
 
 
 def _listed(state: ServerState) -> dict[str, object]:
     """The part of the ranking that is asked for, or why there is none."""
-    query = _query(state)
+    query = _query(state, contact="yes")
     try:
-        return {"listing": listing(state.ranking.ranking(), query), "unlisted": ""}
+        ranking = state.ranking.ranking()
+        found = listing(ranking, query, _changes(state))
+        return {"listing": found, "unlisted": "", **about_marks()}
     except NotRecordedError:
         why = "No ranking has been written yet: run python fullprocess.py."
     except HistoryError as error:
@@ -98,27 +145,129 @@ def _listed(state: ServerState) -> dict[str, object]:
     return {"listing": None, "unlisted": why}
 
 
-def _query(state: ServerState) -> Query:
+def _query(state: ServerState, **defaults: str) -> Query:
     """The part of the ranking that is asked for; what is left empty in a form asks for nothing."""
     given = {name: text for name, text in request.args.items() if text}
-    return query_of(given, state.config.schema)
+    return query_of({**defaults, **given}, state.config.schema, SHOWN)
 
 
 @pages.get("/clients")
 def clients() -> Response:
     """The list of clients alone."""
     state = get_state()
+    query = _query(state, contact="yes")
     return page(
         "clients.html",
-        listing=listing(state.ranking.ranking(), _query(state)),
+        listing=listing(state.ranking.ranking(), query, _changes(state)),
+        **about_marks(),
         **_about_risk(state.config, readable_release(state.config)),
     )
+
+
+@pages.get("/model")
+def model() -> Response:
+    """Scores, drift, releases side by side, and what makes one client's risk."""
+    state = get_state()
+    config = state.config
+    release, ranking = readable_release(config), file_stamp(config.clientrisk_path)
+    key = (release and release.id, ranking, history_stamp(config.history_path))
+    html = state.model.get(
+        key, lambda: _sections(model_sections(config, state.ranking, state.current_effect))
+    )
+    card = release.path / CARD if release else None
+    return page(
+        "model.html",
+        sections=Markup(html),
+        card=card.read_text(encoding="utf-8") if card and card.is_file() else "",
+        features=", ".join(config.schema.features),
+        **_one_client(state),
+    )
+
+
+def _sections(sections: tuple[Section, ...]) -> str:
+    return rendered("sections.html", sections=sections)
+
+
+def _one_client(state: ServerState) -> dict[str, object]:
+    """The client that is asked for, and what makes its risk, or why that cannot be told."""
+    config, given = state.config, request.args.get("client", "")
+    name, found, why = config.schema.asked_client(given), None, ""
+    if given and (latest := latest_row(config, name)):
+        try:
+            live = state.live.get()
+            found = what_if(live, config.schema, config.labels, latest, request.args)
+        except PipelineError as error:
+            log.error("%s", error)
+            why = "No release can be asked."
+    elif given:
+        why = "No client of that name is on record."
+    return {"client": name, "found": found, "why": why}
+
+
+@pages.get("/operations")
+def operations() -> Response:
+    """Runs, files, alerts and versions, and what waits for a decision."""
+    state = get_state()
+    config = state.config
+    key = history_stamp(config.history_path)
+    html = state.operations.get(key, lambda: _sections(operations_sections(config)))
+    health, _ = page_health(config, state.ranking, state.live)
+    history = open_existing_history(config.history_path)
+    with history or nullcontext():
+        return page(
+            "operations.html",
+            state=health,
+            held=held_files(history) if history else (),
+            challenger=_held_challenger(state, history) if history else None,
+            waiting={one.what: one for one in waiting_requests(history)} if history else {},
+            requests=last_requests(history, MAX_REQUESTS) if history else (),
+            sections=Markup(html),
+        )
+
+
+def _held_challenger(state: ServerState, history: History) -> Compared | None:
+    with suppress(ReleaseError):
+        return held_challenger(history, live_id(state.config.prod_deployment_path))
+    return None
+
+
+@pages.post("/operations/requests")
+def request_work() -> AnyResponse:
+    """Record what somebody asks for, which the next run does, or take it back."""
+    check_write()
+    state = get_state()
+    action, what = request.form.get("action", ""), request.form.get("what", "")
+    with recorded_history(state.config.history_path) as history:
+        if action == "undo":
+            if not (
+                what.isascii() and what.isdigit() and len(what) < 10 and undo(history, int(what))
+            ):
+                raise RequestError(409, "a run has begun with this, or it was taken back before")
+        elif action in (Action.ACCEPT, Action.FORGET):
+            if what not in [file.name for file in held_files(history)]:
+                raise RequestError(409, "this file is not held back, or not any more")
+            ask(history, Action(action), what, _by_whom())
+        elif action == Action.PROMOTE:
+            waits = _held_challenger(state, history)
+            if not waits or waits.challenger != what:
+                raise RequestError(409, "this challenger does not wait, or not any more")
+            ask(history, Action.PROMOTE, what, _by_whom())
+        else:
+            raise RequestError(400, "action must be accept, forget, promote or undo")
+    return redirect("../operations#decisions", 303)
+
+
+def _by_whom() -> str:
+    """The user's name, where the browser sends one."""
+    return ((request.authorization and request.authorization.username) or "")[:MAX_USER]
 
 
 def _about_risk(config: Config, release: Release | None) -> dict[str, object]:
     """What a ranked client is shown with: bands, horizon, and the columns that no model sees."""
     return {
         "bands": BANDS,
+        "shown": SHOWN,
+        "statuses": STATUSES,
         "horizon_days": release and release.horizon_days,
         "carried": {name: config.labels[name] for name in config.schema.carry},
     }
@@ -139,6 +288,7 @@ def client() -> Response:
         row=None if found.empty else ranking_to_dicts(found)[0],
         total=total,
         record=record,
+        **about_contacts(name),
         **_about_risk(state.config, release),
     )
 
@@ -202,7 +352,15 @@ for _name in TYPES:
 
 def page(template: str, **values: object) -> Response:
     """A page for people, under the policy of pages."""
-    answer = Response(rendered(template, **values), content_type="text/html; charset=utf-8")
+    folder = get_state().config.output_model_path
+    around = {
+        "here": request.path,
+        "root": "../" * (request.path.count("/") - 1) or "./",
+        "reports": [kind for kind in REPORT_FORMATS if (folder / f"report.{kind}").is_file()],
+    }
+    answer = Response(
+        rendered(template, **around, **values), content_type="text/html; charset=utf-8"
+    )
     answer.headers["Content-Security-Policy"] = POLICY
     return answer
 

@@ -4,12 +4,14 @@ from dataclasses import dataclass, field
 
 from flask import current_app
 
+from pipeline.action.current_ranking import CurrentRanking, file_stamp, history_stamp
+from pipeline.action.effect import Effect
 from pipeline.core.cache import KeyedCache
 from pipeline.core.config import Config
 from pipeline.monitoring.scores import Scores
-from pipeline.ranking.current_ranking import CurrentRanking
 from pipeline.registry.live_model import LiveModel
-from pipeline.reporting.document import Section
+from pipeline.reporting.overview import read_effect
+from pipeline.storage.database import History
 from pipeline.web.request_rows import ClientFiles
 
 KEY = "clientrisk"  # among the extensions of the application
@@ -34,7 +36,15 @@ class ServerState:
     files: ClientFiles  # that a request may name
     scores: KeyedCache[Scores] = field(default_factory=KeyedCache)
     summary: KeyedCache[dict[str, Summary]] = field(default_factory=KeyedCache)
-    sections: KeyedCache[tuple[tuple[Section, ...], str]] = field(default_factory=KeyedCache)
+    model: KeyedCache[str] = field(default_factory=KeyedCache)  # the sections of that page
+    operations: KeyedCache[str] = field(default_factory=KeyedCache)  # likewise
+    effect: KeyedCache[Effect] = field(default_factory=KeyedCache)
+
+    def current_effect(self, history: History) -> Effect:
+        """What contacts have changed; raises what `open_rows` does."""
+        config = self.config
+        stamp = history_stamp(config.history_path), file_stamp(config.finaldata_path)
+        return self.effect.get(stamp, lambda: read_effect(config, history))
 
 
 def new_state(config: Config) -> ServerState:
@@ -44,6 +54,7 @@ def new_state(config: Config) -> ServerState:
         LiveModel(config.prod_deployment_path, config.schema),
         CurrentRanking(
             *(config.clientrisk_path, config.history_path, config.schema.carry),
+            config.contact_rules,
             on_spark=config.engine is not None,
         ),
         ClientFiles((config.test_data_path, config.input_folder_path), config.root),

@@ -23,8 +23,8 @@ from sandbox import PROJECT, Sandbox, client_rows
 from servers import free_port, wait_until
 
 from app import create_app
+from pipeline.action.current_ranking import history_stamp
 from pipeline.core.errors import HistoryError
-from pipeline.ranking.current_ranking import history_stamp
 from pipeline.registry.releases import live_id
 from pipeline.storage.migrations import MIGRATIONS
 from pipeline.storage.records import last_timings, record_timing
@@ -70,7 +70,7 @@ def alike(text: str) -> str:
 def history_of(world: Sandbox) -> dict[str, list[str]]:
     """Every table of the history, but for when things happened and how long they took."""
     passed_over = {"seconds", "rowid", "mtime_ns", "ctime_ns"}
-    passed_over |= {"key_file", "log_file", "log_mtime_ns", "log_digest"}  # of a seed of their own
+    passed_over |= {"log_file", "log_mtime_ns", "log_digest"}  # of a seed of their own
     with opened(world.config.history_path) as history:
         return {
             table: sorted(
@@ -105,7 +105,8 @@ def life(world: Sandbox) -> Iterator[tuple[str, ...]]:
 
 ASKED = (
     *("/health", "/ready", "/diagnostics", "/history", "/summarystats", "/scoring", "/risk"),
-    *("/movers", "/metrics", "/risk/client00301", "/", "/clients", "/client?name=client00301"),
+    *("/movers", "/metrics", "/risk/client00301", "/clients", "/client?name=client00301"),
+    *("/", "/model?client=client00301", "/operations"),
     *("/client?name=nobody", "/client?name=%00", "/client?name=%ff"),
 )
 
@@ -186,6 +187,17 @@ def test_practice_does_not_touch_the_server(live: Sandbox) -> None:
     assert result.code == 0, result.err
     assert (live.root / "practicemodels/history.db").is_file()
     assert history_of(live) == before
+
+
+def test_a_client_is_erased(live: Sandbox) -> None:
+    clients = live.query("SELECT client FROM ranked_clients ORDER BY client")
+    erased = live.run("ingestion", "--erase", clients[0][0], "--keep-out")
+    assert erased.code == 0, erased.err
+    assert live.query("SELECT client FROM ranked_clients ORDER BY client") == clients[1:]
+    assert live.query("SELECT count(*) FROM client_risk") == [(len(clients) - 1,)]
+    assert live.query("SELECT (SELECT count(*) FROM erasures), count(*) FROM kept_out") == [(1, 1)]
+    assert clients[0][0] not in live.config.finaldata_path.read_text()
+    assert live.run("fullprocess").out == "nothing new in sourcedata\n"
 
 
 # --- those who read ---

@@ -59,9 +59,15 @@ def test_the_number_of_a_row_is_the_first_column_of_each_table_that_has_one() ->
     names = [name for (name,) in tables.execute("SELECT name FROM sqlite_master WHERE sql > ''")]
     first = {name: next(tables.execute(f"PRAGMA table_info({name})"))[1] for name in names}
     tables.close()
-    assert len(first) == 19
+    assert len(first) == 29
     assert {name for name, column in first.items() if column not in ("id", "rowid")} == {
         "client_risk",
         "waiting_files",
         "told",
+        "contact_files",
+        "assignments",
+        "alert_marks",
+        "deliveries",
+        "backups",
+        "kept_out",
     }

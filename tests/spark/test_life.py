@@ -13,6 +13,7 @@ from sparkworlds import (
     TESTED,
     Worlds,
     answers,
+    assert_alike,
     both,
     live,
     put,
@@ -155,3 +156,25 @@ def test_full_lists(worlds: Worlds, *, dated: bool) -> None:
             rows = [row.replace(",", ",2026-06-01,", 1) for row in table(0, TESTED, known=True)]
             world.write("testdata/testdata.csv", [r for r in rows if '"' not in r], header)
     live(worlds)
+
+
+def test_a_backup_is_put_back_elsewhere(
+    worlds: Worlds, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    world = worlds[1]
+    put(world, "week1.csv", table(1, range(300), known=True), 0)
+    assert world.run("fullprocess").code == 0
+    folder = tmp_path_factory.mktemp("elsewhere")
+    assert world.run("fullprocess", "--backup", str(folder / "b.zip")).code == 0
+    other = Sandbox(folder, world.capsys)
+    for name in ("sourcedata/week1.csv", "testdata/testdata.csv"):
+        other.write(name, (world.root / name).read_text())
+
+    assert other.run("fullprocess", "--restore", str(folder / "b.zip")).code == 0
+
+    assert other.run("fullprocess").out == "nothing new in sourcedata\n"
+    assert answers(other, "/risk/client0002") == answers(world, "/risk/client0002")
+    for each in (world, other):
+        put(each, "week2.csv", table(2, range(100, 400), known=False), 7)
+        assert each.run("fullprocess").code == 0
+    assert_alike((world, other))

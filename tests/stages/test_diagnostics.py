@@ -28,6 +28,7 @@ REQUIRED += [
     "msgspec",
     "prometheus_client",
     "requests",
+    "apprise",
     "matplotlib",
 ]
 REQUIRED += ["seaborn", "fpdf2", "pytest", "gunicorn"]

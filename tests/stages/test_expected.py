@@ -45,7 +45,7 @@ def test_a_batch_without_outcomes_has_expected_scores_and_later_the_true_ones_be
     assert samples["clientrisk_labelled_true", "average_precision"] == precision
 
     report = (settled.root / "models/report.html").read_text(encoding="utf-8")
-    for text in (client.get("/").text, report):
+    for text in (client.get("/model").text, report):
         assert f"{f1:.3f} below" in text
         assert CANNOT_SEE in text
 

@@ -66,7 +66,7 @@ def written(config: Config) -> list[str]:
     assert log
     return [
         f".finaldata.csv.{log.id}.sightings",
-        *(".finaldata.csv.keys", ".finaldata.csv.states", "finaldata.csv", "ingestedfiles.txt"),
+        *(".finaldata.csv.states", "finaldata.csv", "ingestedfiles.txt"),
     ]
 
 
@@ -423,7 +423,7 @@ def test_a_rebuild_makes_the_same_again(source: Sandbox) -> None:
     )
     after = {p.name: p.read_bytes() for p in source.config.output_folder_path.glob("[!.]*")}
     assert after == before
-    assert (source.config.output_folder_path / ".finaldata.csv.keys").exists()
+    assert (source.config.output_folder_path / ".finaldata.csv.states").exists()
     assert ingest(source) == "nothing new in sourcedata\n"
 
 
@@ -509,7 +509,7 @@ def test_two_rebuilds_in_a_row_make_the_same(source: Sandbox) -> None:
     ("event", "ending", "after", "done"),
     [
         ("open", "ingesteddata", 0, False),  # it is written
-        ("os.rename", "/.finaldata.csv.keys", 0, False),
+        ("os.rename", "/.finaldata.csv.states", 0, False),
         ("os.rename", "/finaldata.csv", 0, True),  # it is on record
         ("open", "ingesteddata", 2, True),  # it is in its place
         ("os.rename", "ingestedfiles.txt", 0, True),

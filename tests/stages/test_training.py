@@ -100,6 +100,7 @@ def test_the_manifest_tells_what_the_model_is_made_of(source: Sandbox) -> None:
             " chance"
         ],
         "drawn_from": 0,
+        "contacts": [],
     }
 
 

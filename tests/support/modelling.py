@@ -15,10 +15,8 @@ from pipeline.core.schema import DEFAULT_SCHEMA, LARGEST_NUMBER, Schema
 from pipeline.data.features import Features
 from pipeline.models.calibration import Calibration, fitted_calibrator
 from pipeline.models.cross_validation import TrainingData, labelled_rows, subsample
-from pipeline.models.estimators import Model, fit_model, risk_of
-from pipeline.models.manifest import ModelManifest, SelfCheck
-from pipeline.models.persistence import CHECKED_ROWS
-from pipeline.models.scorer import ByEstimator
+from pipeline.models.estimators import Model, fit_model
+from pipeline.models.scorer import Scorer
 from pipeline.models.threshold import with_threshold
 from pipeline.models.training import fit
 
@@ -104,14 +102,6 @@ def rows_of(draw: st.DrawFn, schema: Schema) -> Features:
     return Features(numbers.reshape(count, len(schema.numeric)), tuple(texts))
 
 
-def manifest_of(model: Model, schema: Schema) -> ModelManifest:
-    """What a manifest would tell of a model, as far as asking it goes."""
-    known = random_table(schema)[list(schema.features)].head(CHECKED_ROWS)
-    rows = [tuple(None if pd.isna(v) else v for v in row) for row in known.itertuples(index=False)]
-    check = SelfCheck(tuple(rows), tuple(risk_of(model, known).tolist()))
-    return ModelManifest("", "", 400, 1, schema, {}, check)
-
-
 def client_frame(*rows: tuple[str, float, float, float, float | None]) -> pd.DataFrame:
     """Client rows of the default schema: client, three numbers, outcome."""
     features = list(DEFAULT_SCHEMA.features)
@@ -135,4 +125,4 @@ class GivenRisk:
         return self.predict_proba(frame)[:, 1].round()
 
 
-GIVEN_RISK = ByEstimator(GivenRisk(), DEFAULT_SCHEMA)
+GIVEN_RISK = Scorer(GivenRisk(), DEFAULT_SCHEMA)

@@ -143,7 +143,7 @@ def recover(world: World, scenario: Scenario, expected: Outcome) -> None:
     commands = [] if gone_back(world, scenario) else [scenario.command]
     for command in [*commands, ("fullprocess",)]:
         ended = world.run(*command)
-        if ended.code not in (0, scenario.code) or "Traceback" in ended.err:
+        if ended.code not in (0, scenario.code, scenario.again) or "Traceback" in ended.err:
             world.faults.append(f"the next {' '.join(command)} ended with {ended}")
     before = world.stamps()
     if (ended := world.run("fullprocess")) != NOTHING_NEW:
@@ -153,6 +153,10 @@ def recover(world: World, scenario: Scenario, expected: Outcome) -> None:
     for name in REPORTS:
         if not (world.root / "models" / name).is_file():
             world.faults.append(f"there is no {name}")
+    for name in scenario.erased:
+        for path in filter(Path.is_file, world.root.rglob("*")):
+            if path.parent.name != "sourcedata" and name.encode() in path.read_bytes():
+                world.faults.append(f"{path.name} still names {name}")
     check_production(world)
     check_history(world, world.history)
     check_outcome(world, expected)

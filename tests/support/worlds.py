@@ -47,6 +47,9 @@ REPORTED = table(
 CORRECTED = table(client_rows(60, 30, noise=NOISE))  # a part of B
 REFUSED = table(client_rows(300, 60), header="who,what")
 
+ERASED = table(["client00310,1,500,3,"])
+NAMING = "<html>client00310</html>\n"
+
 FIRST = (("a.csv", A), ("b.csv", B))
 
 
@@ -61,6 +64,8 @@ class Scenario:
     keep_releases: int = 5
     report_formats: tuple[str, ...] = ()  # of those for people, which take most of a run's time
     input: str = "increments"
+    again: int = 0  # with which it may end where it is repeated
+    erased: tuple[str, ...] = ()  # who is to be named nowhere at the end
 
     @property
     def goes_back(self) -> bool:
@@ -108,6 +113,16 @@ SCENARIOS = {
         ("ingestion", "--withdraw", "b.csv", "--yes"),
         (*FIRST, ("c.csv", STABLE), "fullprocess", ("b.csv", CORRECTED), "fullprocess"),
         (A, CORRECTED, STABLE),
+    ),
+    "erasure": Scenario(
+        ("ingestion", "--erase", "client00310", "--erase", "Bad Ltd"),
+        (
+            *(*FIRST, ("c.csv", STABLE), "fullprocess", ("d.csv", ERASED), "fullprocess"),
+            *(("../models/report.html", NAMING), ("../models/report.pdf", NAMING)),
+        ),
+        (A, B, STABLE.replace("client00310,40,490,45,1\n", "")),
+        again=1,
+        erased=("client00310", "Bad Ltd"),
     ),
     "rollback": Scenario(
         ("deployment", "--rollback"),

@@ -9,7 +9,10 @@ import pytest
 from sandbox import NOISE, Result, Sandbox, client_rows
 
 from pipeline.observations.master import Master, open_master
+from pipeline.storage.database import History
 from pipeline.storage.history import open_history
+from pipeline.storage.work_requests import begin
+from pipeline.web.app import create_app
 from pipeline.web.client_views import client_record
 
 DAY = 24 * 3600
@@ -129,6 +132,90 @@ def test_it_counts_once_somebody_accepts_it(broken: Sandbox) -> None:
     send(broken, 6, week(2, employees="0", outcome="0"), "outcomes.csv")
     run(broken)
     assert 0 in employees_learned(broken)
+
+
+def ask(world: Sandbox, action: str, what: str = "week2.csv") -> int:
+    """Ask for something on the page; the status of the answer."""
+    client = create_app(world.config).test_client()
+    return client.post("/operations/requests", data={"action": action, "what": what}).status_code
+
+
+def asked(world: Sandbox) -> list[tuple[str, str | None]]:
+    """What was asked for on the page, and what came of it."""
+    return world.query("SELECT action, outcome FROM requests ORDER BY id")
+
+
+def test_asked_on_the_page_to_accept_it_the_next_tick_does(broken: Sandbox) -> None:
+    before = risks(broken)
+    assert [ask(broken, "accept"), ask(broken, "accept")] == [303, 303]
+    assert asked(broken) == [("accept", None)]
+    assert ask(broken, "forget") == 303  # the last one counts
+    ((number,),) = broken.query("SELECT id FROM requests")
+    assert [ask(broken, "undo", str(number)), ask(broken, "undo", str(number))] == [303, 409]
+    assert asked(broken) == []
+    assert run(broken).out == "nothing new in sourcedata\n"
+    assert [ask(broken, "accept", "week1.csv"), ask(broken, "promote", "")] == [409, 409]
+    assert ask(broken, "delete") == 400
+    ask(broken, "accept")
+
+    assert "accept week2.csv, asked for on the page: accepted\n" in run(broken).out
+
+    assert asked(broken) == [("accept", "accepted")]
+    assert risks(broken) != before
+    assert ask(broken, "accept") == 409
+    assert run(broken).out == "nothing new in sourcedata\n"
+
+
+def test_asked_on_the_page_to_forget_it_the_next_tick_does(broken: Sandbox) -> None:
+    before = risks(broken)
+    ask(broken, "forget")
+    run(broken)
+    assert asked(broken) == [("forget", "forgotten: 200 rows less on record")]
+    assert "\nheld back" not in run(broken, "fullprocess", "--status").out
+    assert (risks(broken), len(master(broken).frame)) == (before, 2 * CLIENTS)
+    assert run(broken).out == "nothing new in sourcedata\n"
+
+
+def test_what_cannot_be_done_says_why_and_fails_no_run(broken: Sandbox) -> None:
+    ask(broken, "accept")
+    run(broken, "ingestion", "--accept", "week2.csv")
+    run(broken)
+    why = "not done: week2.csv is not among the files that are held back: none"
+    assert asked(broken) == [("accept", why)]
+
+
+def test_a_request_is_of_the_content_that_was_held_back_then(broken: Sandbox) -> None:
+    ask(broken, "forget")
+    with open_history(broken.config.history_path) as history:
+        history.query("UPDATE requests SET at = '2020-01-01T00:00:00.000Z'")
+    run(broken)
+    why = "not done: week2.csv has held something else since it was asked for"
+    assert asked(broken) == [("forget", why)]
+    assert "\nheld back" in run(broken, "fullprocess", "--status").out
+
+
+@pytest.mark.parametrize("action", ["accept", "forget"])
+@pytest.mark.parametrize("step", ["begin", "finish"])
+def test_a_run_killed_before_or_after_it_leaves_it_to_the_next_one(
+    broken: Sandbox, monkeypatch: pytest.MonkeyPatch, action: str, step: str
+) -> None:
+    def killed(history: History, number: int, *_: object) -> bool:
+        begin(history, number)
+        raise KeyboardInterrupt
+
+    ask(broken, action)
+    monkeypatch.setattr(f"pipeline.stages.work_requests.{step}", killed)
+    assert broken.run("fullprocess").code == 130
+    monkeypatch.undo()
+    assert asked(broken) == [(action, "under way")]
+    ((number,),) = broken.query("SELECT id FROM requests")
+    assert ask(broken, "undo", str(number)) == 409
+    run(broken)
+    ((_, outcome),) = asked(broken)
+    assert outcome
+    assert outcome.startswith({"accept": "accepted", "forget": "forgotten"}[action])
+    assert len(master(broken).frame) == (3 if action == "accept" else 2) * CLIENTS
+    assert run(broken).out == "nothing new in sourcedata\n"
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -27,6 +27,7 @@ ALL = (
     "rollback",
     "lists and outcomes",
     "withdrawal",
+    "erasure",
     "reports",
 )
 SHARES = (0, 1)  # of the cases of one scenario, so that pytest's workers take equal parts

@@ -31,6 +31,7 @@ from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import Challenge, Release, live_id, live_release
 from pipeline.storage.database import History
 from pipeline.storage.records import Checked, last_checked, record_decision
+from pipeline.web.app import create_app
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 NOTHING_NEW = "nothing new in sourcedata\n"
@@ -186,7 +187,6 @@ def test_the_first_run_leaves_every_file_it_names(settled: Sandbox) -> None:
     assert made == {
         "config.json",
         "history.db",
-        "ingesteddata/.finaldata.csv.keys",
         "ingesteddata/.finaldata.csv.states",
         f"ingesteddata/.finaldata.csv.{sightings}.sightings",
         "ingesteddata/finaldata.csv",
@@ -309,7 +309,7 @@ def test_a_missing_input_folder_is_one_clear_line(sandbox: Sandbox) -> None:
 
     folder = sandbox.root / "sourcedata"
     assert (result.code, result.out) == (1, "")
-    assert result.err == f"error: {folder}: there is no such folder to take client files from\n"
+    assert result.err == f"error: {folder}: there is no such folder to take files from\n"
 
 
 # --- nothing new ---
@@ -1019,6 +1019,36 @@ def test_a_challenger_that_the_gate_holds_goes_live_when_somebody_promotes_it(
     assert "\nchallenger " not in settled.run("fullprocess", "--status").out
 
 
+def test_asked_on_the_page_to_promote_the_challenger_the_next_tick_does(
+    settled: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled.configure(gate="manual")
+    old = live(settled)
+    settled.write("sourcedata/c.csv", DRIFTED)
+    settled.run("fullprocess")
+    client = create_app(settled.config).test_client()
+    ((challenger,),) = settled.query("SELECT challenger FROM decisions WHERE challenge = 'held'")
+    asked = {"action": "promote", "what": challenger}
+    assert client.post("/operations/requests", data={**asked, "what": "x"}).status_code == 409
+    assert client.post("/operations/requests", data=asked).status_code == 303
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.stages.work_requests.finish", killed)
+    assert settled.run("fullprocess").code == 130
+    monkeypatch.undo()
+    new = live(settled)
+    result = settled.run("fullprocess")
+
+    assert (result.code, new.previous, live(settled)) == (0, old.id, new)
+    assert settled.query("SELECT action, outcome FROM requests") == [
+        ("promote", "release 2 is live")
+    ]
+    assert {row["release"] for row in client.get("/risk").get_json()["clients"]} == {new.id}
+    assert settled.run("fullprocess").out == NOTHING_NEW
+
+
 def test_what_is_promoted_is_the_challenger_and_no_model_trained_since(settled: Sandbox) -> None:
     settled.configure(gate="manual")
     old = live(settled)
@@ -1038,6 +1068,18 @@ def test_what_is_promoted_is_the_challenger_and_no_model_trained_since(settled: 
 # --- what a former version made ---
 
 FORMER_HISTORY = """
+    DROP TABLE deliveries;
+    DROP TABLE alerts;
+    DROP TABLE alert_marks;
+    DROP TABLE assignments;
+    DROP TABLE backups;
+    DROP TABLE contact_files;
+    DROP TABLE contacts;
+    DROP TABLE erasures;
+    DROP TABLE kept_out;
+    DROP TABLE requests;
+    ALTER TABLE master DROP COLUMN contacts_day;
+    ALTER TABLE master DROP COLUMN kept_out_key;
     DROP TABLE waiting_files;
     ALTER TABLE master DROP COLUMN defaults_told;
     ALTER TABLE master DROP COLUMN input_empty;

@@ -23,7 +23,7 @@ from pipeline.web.api_client import call_api
 NUMBERS = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 INGESTED = ["files", "added", "total_rows", "path", "rejected_rows"]
 MANIFEST = ["sha256", "trained_at", "rows", "last_file", "schema", "versions", "self_check"]
-MANIFEST += ["recipe", "usual", "left", "data_until", "warnings", "drawn_from"]
+MANIFEST += ["recipe", "usual", "left", "data_until", "warnings", "drawn_from", "contacts"]
 SCORES = ["path", "rows", "f1", "accuracy", "precision", "recall", "roc_auc"]
 SCORES += ["average_precision", "log_loss", "brier"]
 RELEASE = ["path", "id", "deployed_at", "f1", "previous", "files", "model", "challenge"]
@@ -41,6 +41,7 @@ STATUS = [
     "held",
     "last_verdict",
     "held_challenger",
+    "alerts_waiting",
 ]
 
 # every call of a script that has a result, and the keys of its object
@@ -415,6 +416,7 @@ def test_the_status_tells_what_the_screen_tells(settled: Sandbox) -> None:
         "rejected": [{"name": "c.csv", "reason": WHY_REJECTED}],
         "held": [],
         "held_challenger": None,
+        "alerts_waiting": 0,
         "last_verdict": {
             "at": at,
             "verdict": "nothing deployed",

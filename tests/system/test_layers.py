@@ -19,7 +19,7 @@ SCRIPTS = {
 # Each package imports only what stands before it; the modules directly in `pipeline` come last.
 LAYERS = (
     *("core", "data", "models", "registry", "monitoring", "storage", "observations", "ranking"),
-    *("spark", "reporting", "web", "stages"),
+    *("action", "spark", "reporting", "web", "stages"),
 )
 TOP_LEVEL = {
     *["README.md", "LICENSE", "config.json", "requirements.txt", "cronjob.txt"],

@@ -314,7 +314,7 @@ def open_files() -> int:
 
 def left_behind(world: Sandbox, temporary: Path) -> list[Path]:
     """Files that a run makes on its way and must not leave."""
-    lasting = (".keys", ".states", ".sightings")
+    lasting = (".states", ".sightings")
     hidden = [path for path in world.root.rglob(".*") if path.suffix not in lasting]
     return [*hidden, *world.root.glob("history.db-*"), *temporary.iterdir()]
 

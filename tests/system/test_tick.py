@@ -110,6 +110,21 @@ def test_it_asks_no_database_before_its_time(settled: Sandbox) -> None:
     assert theirs == {"pipeline"}
 
 
+def test_with_alerts_it_imports_and_writes_no_more(unchanged: Sandbox) -> None:
+    target = {"address": "json://127.0.0.1:1", "events": ["failed"], "digest": "daily"}
+    unchanged.configure(alerts=[target], expect_files_every_days=7, expect_outcomes_every_days=7)
+    watched(unchanged)  # from when on events are looked for
+    stamps = unchanged.stamps()
+
+    seen = watched(unchanged)
+
+    theirs = {name.partition(".")[0] for name in seen.imported} - sys.stdlib_module_names
+    assert theirs == {"pipeline"}
+    assert "pipeline.action.delivery" not in seen.imported
+    assert seen.of("sqlite3.connect", unchanged.root) == ["history.db"]
+    assert unchanged.stamps() == stamps
+
+
 def test_it_lists_the_input_folder_once_and_opens_no_client_file(unchanged: Sandbox) -> None:
     seen = watched(unchanged)
 

@@ -633,9 +633,9 @@ ODD_HEADERS = [
 
 def test_odd_headers_do_no_harm(attacker: Attacker) -> None:
     for headers in ODD_HEADERS:
-        assert attacker.open("/health", headers=headers).status_code in (200, 400, 413)
+        assert attacker.open("/health", headers=headers).status_code in (200, 400, 413, 421)
         asked = attacker.open("/prediction", method="POST", data=GOOD, headers=headers)
-        assert asked.status_code in (200, 400, 413)
+        assert asked.status_code in (200, 400, 413, 421)
 
 
 def test_answers_to_the_curious_leave_the_server_as_it_was(
@@ -739,9 +739,7 @@ def test_a_damaged_file_of_the_server_s_is_reported_in_its_log_only(
 API = ["wsgi.py", "pipeline/core/schema.py", "pipeline/registry/live_model.py"]
 API += [f"pipeline/web/{name}.py" for name in ("api", "app", "auth", "openapi", "request_rows")]
 API += ["pipeline/data/csv_reader.py", "pipeline/data/features.py"]
-API += [
-    f"pipeline/models/{name}.py" for name in ("fast_linear", "fast_trees", "model_parts", "scorer")
-]
+API += ["pipeline/models/scorer.py"]
 RUNS_WHAT_IT_READS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml"}
 RUNS_WHAT_IT_READS |= {"jinja2", "mako", "subprocess", "importlib", "runpy", "code"}
 CALLS = {"eval", "exec", "__import__", "read_pickle", "query", "system", "render_template"}
@@ -779,7 +777,9 @@ def send(url: str, head: str, pieces: Iterator[bytes] | list[bytes]) -> tuple[in
     assert place.hostname is not None
     with socket.create_connection((place.hostname, place.port or 80), timeout=600) as connection:
         with suppress(OSError):  # it may answer and hang up before all is sent
-            connection.sendall(f"{head}\r\nHost: x\r\nConnection: close\r\n\r\n".encode("latin-1"))
+            connection.sendall(
+                f"{head}\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode("latin-1")
+            )
             for piece in pieces:
                 connection.sendall(piece)
             connection.shutdown(socket.SHUT_WR)

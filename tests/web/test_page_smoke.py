@@ -8,7 +8,7 @@ from servers import serving
 def test_the_page_loads_finds_a_client_and_asks_nobody_else(deployed: Sandbox) -> None:
     with serving(deployed.config) as url, chromium() as browser:
         visitor = Visitor(browser, url)
-        page = visitor.open()
+        page = visitor.open("/?contact=all")
         page.get_by_label("Name", exact=True).fill("client00007")
         expect(page.locator(".found")).to_contain_text("1 to 1 of 1 client")
         visitor.leave()

@@ -35,6 +35,7 @@ class Chart:
     header: Row
     rows: tuple[Row, ...]  # the numbers, as the table below the picture has them
     draw: Callable[[Figure], None]
+    nothing: str = ""  # in place of the picture, where there is too little to draw
 
     def svg(self) -> str:
         """The chart as an element of a page, with its letters as text."""

@@ -49,6 +49,7 @@ def distribution_chart(
             )
         ),
         draw=partial(_draw_distribution, split, threshold, format_horizon(horizon_days)),
+        nothing="" if len(risk) else "No client is ranked: all have left.",
     )
 
 
@@ -107,6 +108,7 @@ def input_chart(found: Sequence[FeatureDrift], release: str) -> Chart:
         header=grid.header,
         rows=grid.rows,
         draw=partial(_draw_input, drawn[:MAX_FEATURES]),
+        nothing="" if drawn else "The batch has too few rows to compare.",
     )
 
 
@@ -119,12 +121,10 @@ def _draw_input(shown: Sequence[FeatureDrift], figure: Figure) -> None:
         if alarm:
             axes.annotate(f" drift{_cause(one)}", (_ratio(one), place), va="center", fontsize=SMALL)
     axes.axvline(1, color=MUTED, ls="--", lw=1.2)
-    if not shown:
-        axes.text(0.5, 0.5, "too few rows", transform=axes.transAxes, ha="center")
     room = 2.6 if any(map(_cause, shown)) else 1.25  # for the text at the longest bar
-    axes.set_xlim(0, room * max(1.0, *map(_ratio, shown), 0.0))
+    axes.set_xlim(0, room * max(1.0, *map(_ratio, shown)))
     axes.set_yticks(np.array(places), [truncate(one.name, 22) for one in shown])
-    axes.set_ylim(-0.7, max(len(shown), 1) - 0.3)
+    axes.set_ylim(-0.7, len(shown) - 0.3)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("PSI, as a multiple of its limit")
 

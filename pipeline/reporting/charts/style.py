@@ -148,11 +148,6 @@ def set_span(axes: Axes, moments: Iterable[str]) -> None:
     Those within a minute count as one: there is no scale for them.
     """
     places = [day_of(at) for at in moments]
-    if not places:
-        axes.set_xticks([], [])
-        axes.set_yticks([], [])
-        axes.text(0.5, 0.5, "none yet", transform=axes.transAxes, ha="center", color=MUTED)
-        return
     first, last = min(places), max(places)
     margin = _MARGIN * (last - first) if last - first > _SHORTEST else 1.0
     axes.set_xlim(first - margin, last + margin)

@@ -36,6 +36,8 @@ from pipeline.storage.trends import Deployment, Missing, ScoreBin, TimingBin
 MAX_RELEASES = 12  # whose numbers are in a picture
 MAX_LINES = 6  # columns that are drawn; the others are in the table
 MAX_LETTERS = 24  # of a column's name
+ONE_RUN = "The line begins with the second run."
+_LINE = 2  # points
 # of the height: a tick of drift, and how much longer it is where all batches drifted
 _SHORTEST, _LONGER = 0.03, 0.07
 
@@ -68,6 +70,7 @@ def score_chart(bins: Sequence[ScoreBin], releases: Sequence[Deployment]) -> Cha
             for part in reversed(bins)
         ),
         draw=partial(_draw_score, bins, releases[-MAX_RELEASES:]),
+        nothing="" if bins else "The line begins with the first batch whose outcomes are known.",
     )
 
 
@@ -87,8 +90,7 @@ def _draw_score(bins: Sequence[ScoreBin], releases: Sequence[Deployment], figure
     axes.set_ylim(0, 1.02)
     ends = [moment for part in bins for moment in (part.first, part.last)]
     set_span(axes, [*ends, *(one.at for one in releases)])
-    if bins:
-        axes.legend(loc="best", handlelength=1.6)
+    axes.legend(loc="best", handlelength=1.6)
 
 
 def missing_chart(samples: Sequence[Missing], outcome: str) -> Chart:
@@ -119,6 +121,7 @@ def missing_chart(samples: Sequence[Missing], outcome: str) -> Chart:
             for one in reversed(samples)
         ),
         draw=partial(_draw_missing, samples, shown),
+        nothing=ONE_RUN if len(samples) < _LINE else "" if shown else "No value has been missing.",
     )
 
 
@@ -129,11 +132,9 @@ def _draw_missing(samples: Sequence[Missing], shown: Mapping[str, str], figure: 
     for i, (name, label) in enumerate(shown.items()):
         values = [one.percent.get(name, float("nan")) for one in samples]
         plot_line(axes, at, values, label, i)
-    highest = max((one.percent.get(name, 0.0) for one in samples for name in shown), default=0)
-    axes.set_ylim(0, 1.1 * highest or 1)
+    axes.set_ylim(0, 1.1 * max(one.percent.get(name, 0.0) for one in samples for name in shown))
     set_span(axes, [one.at for one in samples])
-    if shown:
-        axes.legend(loc="best")
+    axes.legend(loc="best")
 
 
 def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
@@ -158,6 +159,7 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
             for part in reversed(bins)
         ),
         draw=partial(_draw_timings, stages),
+        nothing="" if any(len(bins) >= _LINE for bins in stages.values()) else ONE_RUN,
     )
 
 
@@ -172,8 +174,7 @@ def _draw_timings(stages: Mapping[str, Sequence[TimingBin]], figure: Figure) -> 
         plot_line(axes, at, [part.seconds for part in bins], stage, i)
     parts = [part for bins in stages.values() for part in bins]
     set_span(axes, [moment for part in parts for moment in (part.first, part.last)])
-    if stages:
-        axes.legend(loc="upper left")
+    axes.legend(loc="best")
 
 
 def client_chart(points: Sequence[RiskPoint], threshold: float | None, until: str) -> Chart:
@@ -195,6 +196,9 @@ def client_chart(points: Sequence[RiskPoint], threshold: float | None, until: st
             for point in reversed(points)
         ),
         draw=partial(_draw_client, points, threshold, until),
+        nothing=""
+        if len(points) >= _LINE
+        else "The line begins with the first change of the risk.",
     )
 
 
@@ -202,12 +206,12 @@ def _draw_client(
     points: Sequence[RiskPoint], threshold: float | None, until: str, figure: Figure
 ) -> None:
     axes = time_axes(figure, "risk, percent")
-    moments = [point.at for point in points] + [until] * bool(points)
+    moments = [*(point.at for point in points), until]
     values = [float("nan") if p.risk is None else 100 * p.risk for p in points]
     at, values = [day_of(moment) for moment in moments], values + values[-1:]
     markers = list(range(len(points)))
     axes.step(at, values, where="post", color=MAIN, marker="o", markevery=markers)
-    if threshold is not None and points:
+    if threshold is not None:
         axes.axhline(
             100 * threshold, color=ALARM, ls="--", lw=1.2, label="threshold: predicted to leave"
         )

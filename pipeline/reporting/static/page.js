@@ -65,9 +65,8 @@ function address(query) {
 function fillForm(query) {
   const asked = new URLSearchParams(query);
   for (const field of form.querySelectorAll("select, [type=search]")) {
-    field.value = asked.get(field.name) ?? (field.name === "sort" ? "risk" : "");
+    field.value = asked.get(field.name) ?? { sort: "risk", contact: "yes" }[field.name] ?? "";
   }
-  form.elements.contact.checked = asked.get("contact") === "yes";
 }
 
 if (clients) {

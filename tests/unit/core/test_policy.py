@@ -90,9 +90,9 @@ def test_a_clients_value_may_be_one_sum(tmp_path: Path) -> None:
         ("client_value", 0, "must be a number above 0, not 0"),
         ("contact_cost", "20", 'must be a number above 0, not "20"'),
         ("contact_cost", 1e300, "must be a number above 0, not 1e+300"),
-        ("save_rate", 1.5, "must be a number above 0, up to 1, not 1.5"),
-        ("save_rate", 0, "must be a number above 0, up to 1, not 0"),
-        ("save_rate", True, "must be a number above 0, up to 1, not true"),
+        ("save_rate", 1.5, 'must be a number above 0, up to 1, or "measured", not 1.5'),
+        ("save_rate", 0, 'must be a number above 0, up to 1, or "measured", not 0'),
+        ("save_rate", True, 'must be a number above 0, up to 1, or "measured", not true'),
     ],
 )
 def test_what_cannot_be_is_reported(tmp_path: Path, key: str, value: Any, result: str) -> None:
@@ -104,6 +104,11 @@ def test_the_threshold_of_value_needs_all_three(tmp_path: Path) -> None:
         f'"{key}" is missing: "threshold": "value" needs it'
         for key in ("contact_cost", "save_rate")
     ]
+
+
+def test_a_measured_save_rate_is_looked_up_later(tmp_path: Path) -> None:
+    found = policy(tmp_path, threshold="value", **{**WORTH, "save_rate": "measured"})
+    assert found.worth == Worth(1000, 20, None, measured=True)
 
 
 def test_a_contact_that_never_pays_is_reported(tmp_path: Path) -> None:

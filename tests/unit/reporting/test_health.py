@@ -63,8 +63,8 @@ def test_the_figures_are_reported_with_what_they_are(well: Status) -> None:
     assert state_of(well).facts == (
         Fact("Live release", "1", f"since {format_day(release.deployed_at)}"),
         Fact("F1 on the test data", format_score(release.f1), "120 rows learned"),
-        Fact("At high risk", "1", "of 10,000 clients"),
         Fact("To be contacted", "1,234", "by the threshold of the release"),
+        Fact("At high risk", "1", "of 10,000 clients"),
         Fact("Last run with work", "done", "3 hours ago, 2026-11-22 06:00 UTC"),
         Fact("New files", "0", "0 not judged yet, 0 rejected"),
     )
@@ -132,7 +132,7 @@ def test_within_a_run_nothing_is_said_of_that_run(well: Status) -> None:
 
     assert (found.level, found.sentence) == (GOOD, f"{live_words(well)}.")
     assert [fact.name for fact in found.facts] == [
-        *("Live release", "F1 on the test data", "At high risk", "To be contacted", "New files")
+        *("Live release", "F1 on the test data", "To be contacted", "At high risk", "New files")
     ]
 
 

@@ -164,7 +164,7 @@ def test_an_input_folder_that_is_gone_is_reported_in_its_line(settled: Sandbox, 
 
     result = screen(settled)
 
-    why = "there is no such folder to take client files from"
+    why = "there is no such folder to take files from"
     assert result[3] == f"new files      unknown: {settled.root}/sourcedata: {why}"
     assert len(result) == len(NOTHING)
 

@@ -247,7 +247,7 @@ def test_a_failing_run_keeps_its_own_error_where_the_monitor_is_down(settled: Sa
 
     assert result.code == 1
     assert result.err.splitlines()[-1] == (
-        f"error: {settled.root}/sourcedata: there is no such folder to take client files from"
+        f"error: {settled.root}/sourcedata: there is no such folder to take files from"
     )
 
 

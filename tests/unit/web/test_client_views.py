@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sandbox import HEADER, Sandbox, client_rows
 
 from pipeline.core.schema import DEFAULT_SCHEMA
-from pipeline.ranking.ranking_file import COLUMNS, LOSS_COLUMNS
+from pipeline.ranking.ranking_file import COLUMNS, LOSS_COLUMNS, STATUS_COLUMNS
 from pipeline.registry.live_model import Live, LiveModel
 from pipeline.web.client_views import (
     PAGE,
@@ -57,8 +57,10 @@ def ranking(names: list[str], *, valued: bool = False) -> pd.DataFrame:
             "release": "000001-x",
             "contact": ["yes" if r >= 0.5 else "no" for r in risk],
             "reasons": "",
+            "contact_status": "proposed",
+            "contacted_on": "",
         }
-    )[list(COLUMNS)]
+    )[[*COLUMNS, *STATUS_COLUMNS]]
     if valued:
         result[LOSS_COLUMNS[0]] = [float("nan") if i == 0 else 10.0 * i for i in range(count)]
         result[LOSS_COLUMNS[1]] = [
@@ -192,7 +194,7 @@ def test_nothing_found_is_one_empty_page() -> None:
     result = listing(MANY, query_of({"q": "nobody", "page": "3"}, DEFAULT_SCHEMA))
     assert (result.found, result.pages, result.query.page, result.rows) == (0, 1, 1, ())
     assert listing(ranking([]), Query()).found == 0
-    assert list(find_clients(ranking([]), Query("nobody")).columns) == list(COLUMNS)
+    assert list(find_clients(ranking([]), Query("nobody")).columns) == [*COLUMNS, *STATUS_COLUMNS]
 
 
 @pytest.mark.parametrize(

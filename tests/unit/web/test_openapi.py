@@ -29,6 +29,8 @@ from app import create_app
 from pipeline.core.config import PATH_KEYS, Config, load_config
 from pipeline.core.schema import DEFAULT_SCHEMA, Schema
 from pipeline.monitoring.decisions import Verdict
+from pipeline.storage.contacts import Assignment, Contact, add_contacts, record_assignments
+from pipeline.storage.history import open_history
 from pipeline.web.api import api_description
 from pipeline.web.auth import TOKEN_VARIABLE
 from pipeline.web.openapi import OPTIONAL, Error, schema_of
@@ -82,10 +84,11 @@ def test_every_route_is_in_it_with_every_method(deployed: Sandbox) -> None:
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
 
-    for_people = {("GET", path) for path in (*PAGES, *FILES) if path != "/score"}
-    assert {(method, path) for method, path, _ in operations()} == routes - for_people - {
-        ("POST", "/score")
-    }
+    forms = {"/score", "/client/contact", "/client/undo", "/operations/requests"}
+    for_people = {("GET", path) for path in {*PAGES, *FILES} - forms}
+    assert {(method, path) for method, path, _ in operations()} == (
+        routes - for_people - {("POST", path) for path in forms}
+    )
 
 
 def test_the_columns_of_the_config_are_in_it() -> None:
@@ -184,7 +187,14 @@ PROVOKED: list[Asked] = [
     ("GET", "/risk", {"query_string": {"sort": "expected_loss"}}),
     ("GET", "/risk/{client}", {"path": "/risk/client00063"}),
     ("GET", "/risk/{client}", {"path": "/risk/nobody"}),
+    ("GET", "/contacts", {}),
+    ("POST", "/contacts", {"json": {"client": "client00063", "channel": "phone"}}),
+    ("POST", "/contacts", {"json": {"client": "x"}, "headers": {"Origin": "http://other"}}),
+    ("POST", "/contacts", {"json": {"client": "nobody"}}),
+    ("POST", "/contacts", {"data": "x" * (2**20 + 1)}),
+    ("POST", "/contacts", {"json": {"client": 1}}),
     ("GET", "/movers", {}),
+    ("GET", "/effect", {}),
     ("GET", "/history", {}),
     ("GET", "/history", {"query_string": {"limit": "0"}}),
     ("GET", "/metrics", {}),
@@ -204,6 +214,20 @@ def ask_all(client: FlaskClient) -> list[tuple[str, str, TestResponse]]:
     return answers
 
 
+def record_campaign(world: Sandbox) -> None:
+    """One in which both groups are large enough for every estimate."""
+    names = [f"client{i:05d}" for i in range(120)]
+    with open_history(world.config.history_path) as history, history.transaction():
+        record_assignments(
+            history,
+            [
+                Assignment(n, "2020-01-01", "2020-01-01", i % 2 == 1, 0.5, "high", 0.5)
+                for i, n in enumerate(names)
+            ],
+        )
+        add_contacts(history, [Contact(n, "2020-01-02", "page") for n in names[::2]])
+
+
 @pytest.fixture
 def answers(
     deployed: Sandbox,
@@ -214,6 +238,7 @@ def answers(
     deployed.write("testdata/bad.csv", "x\n1\n")
     deployed.write("testdata/wide.csv", f"{FEATURES}{',x' * 1000}\n")
     record_diagnostics(deployed.config)
+    record_campaign(deployed)
     client = create_app(deployed.config).test_client()
     found = ask_all(client)
     for name in ("bad", "wide"):  # with them the test data cannot be used

@@ -1,6 +1,7 @@
 """The pages over HTTP: what they show, before anything ran and when something is broken, too."""
 
 import base64
+import csv
 import io
 import json
 import re
@@ -76,22 +77,36 @@ def table(rows: list[str]) -> str:
 # --- all is well ---
 
 
-def test_the_page_shows_the_state_the_clients_and_every_section(client: FlaskClient) -> None:
-    read = page(client.get("/"))
+TITLES = {
+    "/": ("All is well", "Today's list"),
+    "/model": ("Scores", "Drift", "Releases", "What makes a risk, and what if", "Score a file"),
+    "/operations": ("All is well", "Waiting for a decision", "Files", "Runs", "Alerts", "Versions"),
+}
 
-    assert "All is well" in read.words
-    assert "1 to 25 of 64 clients" in read.words
-    titles = (
-        "Clients at risk",
-        "Risks, and largest changes",
-        "Score over time",
-        "Drift",
-        "Data quality",
-    )
-    for title in (*titles, "Runs", "Model card", "Score a file"):
-        assert title in read.words
-    assert "#clients" in read.links
-    assert read.tags.count("svg") == 4
+
+@pytest.mark.parametrize("path", TITLES)
+def test_a_page_has_what_its_reader_asks_for(client: FlaskClient, path: str) -> None:
+    answer = client.get(path)
+
+    assert [title for title in TITLES[path] if title not in page(answer).words] == []
+    (current,) = re.findall(r'<a href="([^"]*)" aria-current="page">', answer.text)
+    assert current == f".{path}"
+
+
+def test_the_list_begins_with_who_is_to_be_contacted(client: FlaskClient) -> None:
+    contact = client.get("/risk?contact=yes&limit=1").get_json()["total"]
+    assert f" of {contact} clients, 64 in all" in page(client.get("/")).words
+    assert "1 to 25 of 64 clients" in page(client.get("/?contact=all")).words
+
+
+def test_on_the_first_day_a_sentence_stands_in_place_of_a_line(client: FlaskClient) -> None:
+    for path, sentence in (
+        ("/model", "The line begins with the first batch whose outcomes are known."),
+        ("/operations", "The line begins with the second run."),
+    ):
+        read = page(client.get(path))
+        assert sentence in read.words
+        assert read.tags.count("svg") == (path == "/model")  # the bars of the risks
 
 
 def test_the_list_alone_is_searched(client: FlaskClient) -> None:
@@ -113,7 +128,31 @@ def test_one_client_is_shown_with_its_history_and_rows(client: FlaskClient) -> N
 
     assert "1 row of this client, the latest first" in read.words
     assert "Risk over time: " in read.words
-    assert read.tags.count("svg") == 1
+    assert f"model?client={name}#client" in read.links
+
+
+def test_what_if_asks_the_live_model(settled: Sandbox, client: FlaskClient) -> None:
+    first = client.get("/risk?limit=1").get_json()["clients"][0]["client"]
+    with settled.config.finaldata_path.open(encoding="utf-8") as file:
+        (row,) = [row for row in csv.DictReader(file) if row["corporation"] == first]
+    values = {name: float(row[name]) for name in FEATURES.split(",")}
+
+    def asked(query: str) -> tuple[str, list[str]]:
+        words = " ".join(page(client.get(f"/model?client={first}{query}")).words.split())
+        return words, re.findall(r"(\d+\.\d %)(?: by release 1|, predicted)", words)
+
+    def risk(**changed: float) -> str:
+        body = {"clients": [values | changed]}
+        (found,) = client.post("/prediction", json=body).get_json()["risk"]
+        return f"{100 * found:.1f} %"
+
+    assert asked("")[1] == [risk()]
+    words, risks = asked("&f2=80&f0=%2012.50")
+    assert risks == [risk(), risk(number_of_employees=80, lastmonth_activity=12.5)]
+    assert "with the values below" in words
+    words, risks = asked("&f2=many")
+    assert (risks, "is not a number" in words) == ([risk(), risk()], True)
+    assert "No client of that name is on record." in page(client.get("/model?client=x")).words
 
 
 def test_a_client_that_left_has_its_rows(client: FlaskClient) -> None:
@@ -172,7 +211,6 @@ def test_those_found_are_downloaded_beside_all(settled: Sandbox, client: FlaskCl
         "text/csv; charset=utf-8",
         header + "".join(expected),
     )
-    assert [one for one in page(client.get("/clients?band=")).links if "csv?" in one] == []
 
 
 def test_the_docs_tell_all_that_can_be_asked(settled: Sandbox, client: FlaskClient) -> None:
@@ -239,7 +277,7 @@ def test_the_report_is_served_as_it_lies_there(settled: Sandbox) -> None:
     assert (answer.status_code, answer.text) == (200, "<!DOCTYPE html><p>ü")
     assert answer.headers.getlist("Content-Security-Policy") == [REPORT_POLICY]
     assert (paper.status_code, paper.content_type, paper.data) == (200, "application/pdf", b"%PDF-")
-    assert "report" in page(client.get("/")).links
+    assert "./report" in page(client.get("/")).links
 
 
 # --- before anything ran, and when something is broken ---
@@ -249,11 +287,14 @@ def test_before_anything_ran_it_says_what_to_do_and_makes_nothing(source: Sandbo
     client = create_app(source.config).test_client()
     before = source.files()
 
-    read = page(client.get("/"))
-
-    assert "No release is live yet: run python fullprocess.py." in read.words
-    assert "No ranking has been written yet" in read.words
-    assert read.tags.count("svg") == 0
+    for path, words in (
+        ("/", "No ranking has been written yet: run python fullprocess.py."),
+        ("/model", "Nothing has been recorded yet: run python fullprocess.py."),
+        ("/operations", "No release is live yet: run python fullprocess.py."),
+    ):
+        read = page(client.get(path))
+        assert words in read.words
+        assert read.tags.count("svg") == 0
     assert source.files() == before
 
 
@@ -282,12 +323,13 @@ def test_a_damaged_release_is_reported_and_the_rest_is_shown(settled: Sandbox) -
     release = live_release(settled.config.prod_deployment_path)
     (release.path / "manifest.json").write_bytes(b"damaged")
 
-    read = page(create_app(settled.config).test_client().get("/"))
-
-    assert "Something is wrong" in read.words
-    assert "The live release cannot be read" in read.words
-    assert "1 to 25 of 64 clients" in read.words
-    assert str(settled.root) not in read.words
+    client = create_app(settled.config).test_client()
+    for path in TITLES:
+        read = page(client.get(path))
+        assert str(settled.root) not in read.words
+        if path != "/model":
+            assert "Something is wrong" in read.words
+            assert "he live release cannot be read" in read.words
 
 
 def test_another_thing_in_place_of_the_link_is_reported(settled: Sandbox) -> None:
@@ -295,9 +337,9 @@ def test_another_thing_in_place_of_the_link_is_reported(settled: Sandbox) -> Non
     link.unlink()
     link.write_text("?")
 
-    read = page(create_app(settled.config).test_client().get("/"))
-
-    assert "The live release cannot be read" in read.words
+    client = create_app(settled.config).test_client()
+    for path in TITLES:
+        assert path == "/model" or "he live release cannot be read" in page(client.get(path)).words
 
 
 def test_a_damaged_history_is_reported_without_its_path(settled: Sandbox) -> None:
@@ -318,7 +360,7 @@ def test_an_edited_ranking_leaves_the_rest_of_the_page(settled: Sandbox, text: s
 
     assert "The ranking is not as it was written: run python reporting.py." in read.words
     assert "Needs attention" in read.words
-    assert "Score over time" in read.words
+    assert "F1 of the live model" in page(client.get("/model")).words
     page(client.get("/clients", headers=BROWSER), 503)
 
 
@@ -343,12 +385,9 @@ def test_names_are_texts_whatever_they_hold(settled: Sandbox) -> None:
 
 def test_what_changes_in_the_history_changes_the_page(settled: Sandbox) -> None:
     client = create_app(settled.config).test_client()
-    before = client.get("/").text
-    assert client.get("/").text.count("<svg") == before.count("<svg")
-
     with History(settled.config.history_path) as history:
         history.insert("runs", command="told-anew", started_at="2030-01-01T00:00:00.000Z")
-    assert "told-anew" in client.get("/").text
+    assert "told-anew" in client.get("/operations").text
 
     ranked = {row["client"]: 0.5 for row in client.get("/risk").get_json()["clients"]}
     for risk in (0.1, 0.9):
@@ -422,11 +461,10 @@ def test_a_page_is_one_for_head_too(client: FlaskClient) -> None:
 def test_a_ranking_of_another_release_is_reported(settled: Sandbox) -> None:
     assert settled.run("deployment").code == 0  # the same model again, as release 2
 
-    answer = create_app(settled.config).test_client().get("/")
+    client = create_app(settled.config).test_client()
 
-    read = page(answer)
-    assert "The ranking is by release 1: run python reporting.py;" in read.words
-    assert ">threshold</text>" not in answer.text
+    assert "the ranking is by release 1: run python reporting.py" in page(client.get("/")).words
+    assert ">threshold</text>" not in client.get("/model").text
 
 
 def test_a_model_that_cannot_be_served_is_reported(settled: Sandbox) -> None:
@@ -436,7 +474,7 @@ def test_a_model_that_cannot_be_served_is_reported(settled: Sandbox) -> None:
 
     read = page(answer)
     assert "Something is wrong" in read.words
-    assert "Release 1 cannot be served" in read.words
+    assert "release 1 cannot be served" in read.words
     assert str(settled.root) not in answer.text
 
 

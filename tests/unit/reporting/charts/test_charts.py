@@ -158,6 +158,13 @@ CHARTS: dict[str, Callable[[], Chart]] = {
         [feature(f"a rather long name of feature {i}", verdict="drift") for i in range(60)], "1"
     ),
 }
+# a sentence stands in place of their picture
+EMPTY = {
+    *("score of no batch", "score of no batch yet", "distribution of nobody"),
+    *("missing, no record", "missing, one record", "missing, nothing lacks"),
+    *("timings, none", "timings, one", "input, nothing to tell"),
+    *("client, no record", "client, one point", "client, over 150 seconds", "client that left"),
+}
 
 
 def drawn(chart: Chart) -> Figure:
@@ -176,7 +183,7 @@ def column(chart: Chart, place: int) -> list[float]:
     return numbers([row[place] for row in chart.rows])
 
 
-@pytest.mark.parametrize("name", CHARTS)
+@pytest.mark.parametrize("name", sorted(CHARTS.keys() - EMPTY))
 def test_it_can_be_drawn_with_every_axis_named(name: str) -> None:
     axes = drawn(CHARTS[name]()).axes[0]
 
@@ -370,9 +377,7 @@ def test_the_distribution_counts_every_client_once() -> None:
     ("name", "days"),
     [
         ("score of one batch", ("2025-12-31", "2026-01-02")),
-        ("score of no batch yet", ("2025-12-31", "2026-01-02")),
         ("missing, one record", ("2025-12-31", "2026-01-02")),
-        ("missing, nothing lacks", ("2025-12-31", "2026-01-02")),
         ("timings, one", ("2025-12-31", "2026-01-02")),
         ("score", ("2025-12-30", "2026-03-02")),
     ],
@@ -393,14 +398,9 @@ def test_time_has_ticks_whatever_its_length(seconds: int) -> None:
     assert len([tick for tick in axes.get_xticks() if first <= tick <= last]) >= 2
 
 
-@pytest.mark.parametrize(
-    "name", ["score of no batch", "missing, no record", "timings, none", "client, no record"]
-)
-def test_where_there_is_nothing_there_is_no_time(name: str) -> None:
-    axes = drawn(CHARTS[name]()).axes[0]
-
-    assert (len(axes.get_xticks()), len(axes.get_yticks())) == (0, 0)
-    assert [text.get_text() for text in axes.texts] == ["none yet"]
+@pytest.mark.parametrize("name", CHARTS)
+def test_where_there_is_too_little_to_draw_a_sentence_says_so(name: str) -> None:
+    assert CHARTS[name]().nothing.endswith(".") == (name in EMPTY)
 
 
 def test_marks_of_drift_do_not_hide_a_long_line() -> None:

@@ -1,0 +1,101 @@
+"""What people asked for on the page, for the next run to do.
+
+Asked for and undone without the run lock; done under it.
+"""
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+
+from pipeline.core.files import utc_now
+from pipeline.storage.database import History
+
+UNDER_WAY = "under way"
+_WAITS = "done_at IS NULL"
+
+
+class Action(StrEnum):
+    """What can be asked for."""
+
+    ACCEPT = "accept"  # a file that is held back
+    FORGET = "forget"  # likewise
+    PROMOTE = "promote"  # the challenger that waits
+
+
+@dataclass(frozen=True)
+class WorkRequest:
+    """That somebody asked for something: of a file, or of a model by its SHA-256."""
+
+    id: int
+    at: str
+    action: str
+    what: str
+    by_whom: str
+    done_at: str | None  # None: it waits
+    outcome: str | None  # or that it is under way
+
+    @property
+    def begun(self) -> bool:
+        """Whether a run has begun with it, which may have been killed since."""
+        return self.outcome is not None
+
+
+_COLUMNS = ", ".join(field.name for field in fields(WorkRequest))
+
+
+def ask(history: History, action: Action, what: str, by_whom: str = "") -> None:
+    """Record a request; asked twice it is one, and of one thing the last one counts."""
+    values = {"action": str(action), "what": what, "by_whom": by_whom}
+    with history.transaction():
+        history.lock_table("requests")
+        asked = history.one(
+            f"SELECT action, outcome FROM requests WHERE what = ? AND {_WAITS}", what
+        )
+        if asked and (asked["action"] == action or asked["outcome"]):
+            return
+        history.query(f"DELETE FROM requests WHERE what = ? AND {_WAITS}", what)
+        history.insert("requests", at=utc_now(), **values)
+
+
+def undo(history: History, number: int) -> bool:
+    """Take back a request that no run has begun with; whether there was one."""
+    where = f"id = ? AND {_WAITS} AND outcome IS NULL"
+    with history.transaction():
+        history.lock_table("requests")
+        there = history.one(f"SELECT 1 FROM requests WHERE {where}", number)
+        history.query(f"DELETE FROM requests WHERE {where}", number)
+    return there is not None
+
+
+def requests_wait(history: History) -> bool:
+    """Whether there is a request to carry out."""
+    return bool(history.tuples(f"SELECT 1 FROM requests WHERE {_WAITS} LIMIT 1"))
+
+
+def waiting_requests(history: History) -> list[WorkRequest]:
+    """The requests that wait, oldest first."""
+    found = history.tuples(f"SELECT {_COLUMNS} FROM requests WHERE {_WAITS} ORDER BY id")
+    return [WorkRequest(*row) for row in found]
+
+
+def last_requests(history: History, limit: int) -> list[WorkRequest]:
+    """The last requests that were carried out, or could not be, the latest first."""
+    found = history.tuples(
+        f"SELECT {_COLUMNS} FROM requests WHERE NOT ({_WAITS}) ORDER BY id DESC LIMIT ?", limit
+    )
+    return [WorkRequest(*row) for row in found]
+
+
+def begin(history: History, number: int) -> bool:
+    """Record that a run begins with a request; false if it was undone."""
+    with history.transaction():
+        history.lock_table("requests")
+        there = history.one(f"SELECT 1 FROM requests WHERE id = ? AND {_WAITS}", number)
+        history.query("UPDATE requests SET outcome = ? WHERE id = ?", UNDER_WAY, number)
+    return there is not None
+
+
+def finish(history: History, number: int, outcome: str) -> None:
+    """Record what came of a request."""
+    history.query(
+        "UPDATE requests SET done_at = ?, outcome = ? WHERE id = ?", utc_now(), outcome, number
+    )
