@@ -17,7 +17,7 @@ from pipeline.web.request_rows import RequestError
 def check_write() -> None:
     """Raise `RequestError` if a page of another site sent this request."""
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    own = origin is None or urlsplit(origin).netloc == request.host
+    own = origin is None or origin.partition("://")[2] == request.host
     if site in ("same-origin", "none") or (site is None and own):
         return
     raise RequestError(
