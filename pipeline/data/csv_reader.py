@@ -29,6 +29,7 @@ from pipeline.data.unpacking import unpacked
 
 log = logging.getLogger(__name__)
 
+NO_ROWS = "has a header and no rows below it"
 MAX_BAD_SHARE = 0.1  # of a table's rows; with more, the whole table is refused
 MAX_BAD_ROWS = 100_000  # of a table of any size: they are held in memory
 MAX_KEPT = 1_000  # characters of a bad row
@@ -282,7 +283,7 @@ class Table:
                 each = self._bad_row(each.line, A_TOTAL, each.text.rstrip("\n"))
             yield each
         if not self._rows:
-            raise DataError("has a header and no rows below it")
+            raise DataError(NO_ROWS)
         if self._scientific > MAX_BAD_SHARE * self._rows:
             raise DataError(self.warning)
         self.notes += [self._lines.note] * bool(self._lines.note)

@@ -52,6 +52,8 @@ def test_a_file_counts_as_it_is_now_and_stays_when_it_is_gone(place: Path) -> No
     assert take(place) == expected
     path.unlink()
     assert take(place) == expected
+    path.write_text("client,date\n")
+    assert take(place) == []
 
 
 def test_what_is_wrong_is_said_once_and_the_rest_is_taken_in(
