@@ -43,6 +43,7 @@ from pipeline.storage.ledger import Former, LogFile, MasterState
 
 LOOKED_AT = 8  # of the contents taken in last, to find one that the next is like
 NOTHING = MasterState(0, 0)
+_AT_ONCE = 100_000  # states worked out at a time: of all of them there would be two
 
 
 class MasterWriter(RowWriter):
@@ -113,10 +114,14 @@ class MasterWriter(RowWriter):
         first = first_lines(lines, self._known)
         begin, self._known = self._known, self._known + int(first.sum())
         if self._known > len(self._all_states):
-            room = np.zeros(self._known, self._all_states.dtype)  # for as many again
-            self._all_states = np.concatenate([self._all_states, room])
-        if begin < self._known:
-            self._all_states[begin : self._known] = states_after_first(lines.at(first))
+            room = max(self._known, 2 * len(self._all_states))
+            grown = np.zeros(room, self._all_states.dtype)
+            grown[:begin] = self._all_states[:begin]
+            self._all_states = grown
+        new = np.flatnonzero(first)
+        for at in range(0, len(new), _AT_ONCE):
+            some = states_after_first(lines.at(new[at : at + _AT_ONCE]))
+            self._all_states[begin + at : begin + at + len(some)] = some
         return take_in(lines.at(~first), self._states)
 
     def accept(

@@ -111,8 +111,8 @@ def test_the_quick_start_and_the_drift_example_print_what_the_readme_shows(
     again = re.findall(r"Run it again \(`(.*?)`\): it says `(.*?)`", README)[0]
     assert run(place, again[0]) == again[1] + "\n"
 
-    (as_json,) = shell_lines(README, "python fullprocess.py --json")
-    assert run(place, as_json) == block_after(README, "whether anything was new", "json")
+    as_json = re.findall(r"Of `(.*?)`, where nothing is new", README)[0]
+    assert run(place, as_json) == block_after(README, "where nothing is new", "json")
 
     section = README.split("\n## Drift and redeployment\n", 1)[1]
     drift, full, list_releases, rollback = shell_lines(section, "python ")[:4]

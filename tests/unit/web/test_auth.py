@@ -518,7 +518,7 @@ def test_gunicorn_serves_a_unix_socket_without_a_token(
     binds = ["--bind", "127.0.0.1:PORT", "--bind", f"unix:{place}"]
     with gunicorn(deployed, *binds, *preload), socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(place))
-        connection.sendall(b"GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        connection.sendall(b"GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         answer = connection.makefile("rb").read()
 
     assert answer.startswith(b"HTTP/1.1 200 ")
