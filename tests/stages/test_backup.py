@@ -131,6 +131,7 @@ def backup(settled: Sandbox, target: Path) -> Path:
     return target
 
 
+@pytest.mark.slow
 def test_a_life_goes_on_in_another_place(
     lived: Sandbox, target: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -160,6 +160,7 @@ def name_everywhere(world: Sandbox) -> None:
             history.insert("told", kind="waits", name=f"{len(name)}", what=f"has {name} twice")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "other"), [(PLAIN, ODD), (ODD, PLAIN)])
 def test_no_file_and_no_table_names_who_was_erased(named: Sandbox, name: str, other: str) -> None:
     before, known, ranked = naming(named, name), states(named), ranking(named)

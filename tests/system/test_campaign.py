@@ -118,6 +118,7 @@ def lived(company: Company) -> pd.DataFrame:
     return clients[~left]
 
 
+@pytest.mark.slow
 def test_a_campaign_is_measured_right_and_contacts_by_it_earn_more(company: Company) -> None:
     world = company.world
     staying = lived(company).set_index("client")
