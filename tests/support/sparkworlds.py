@@ -125,8 +125,8 @@ def answers(world: Sandbox, *paths: str) -> list[object]:
 
 
 def shown(world: Sandbox, path: str) -> str:
-    """A page without its charts, which name moments, and contacts, which Spark keeps none of."""
+    """A page without charts and moments, and without contacts, which Spark keeps none of."""
     (text,) = answers(world, path)
     contacts = '<section id="contacts".*?</section>\\s*'
-    parts = rf"<svg.*?</svg>|\d+ \w+ ago|just now|{contacts}"
+    parts = rf"<svg.*?</svg>|\d+ \w+ ago|just now|\d+-\d\d-\d\d \d\d:\d\d|{contacts}"
     return re.sub(parts, "", str(text), flags=re.DOTALL)
