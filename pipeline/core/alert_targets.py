@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from pipeline.core.config_reader import Kind, ObjectReader, one_of, optional, whole_number
+from pipeline.core.config_reader import URL, ObjectReader, one_of, optional, whole_number
 
 ALERT_KEYS = ("alerts", "page_url", "expect_files_every_days", "expect_outcomes_every_days")
 EVENTS = (
@@ -37,7 +37,7 @@ class AlertRules:
 
 def read_alert_rules(reader: ObjectReader) -> AlertRules:
     """What the config says of alerts."""
-    page: str | None = reader.get("page_url", None, _URL)
+    page: str | None = reader.get("page_url", None, URL)
     return AlertRules(
         _targets(reader),
         page.rstrip("/") if page else None,
@@ -47,13 +47,8 @@ def read_alert_rules(reader: ObjectReader) -> AlertRules:
 
 
 def _targets(reader: ObjectReader) -> tuple[Target, ...]:
-    given, found = reader.values.get("alerts", []), list[Target]()
-    if not (isinstance(given, list) and all(isinstance(each, dict) for each in given)):
-        reader.problem("alerts", "must be a list of objects in braces")
-        return ()
-    for i, values in enumerate(given):
-        part = ObjectReader(values, reader.problems, f"alerts[{i}].")
-        part.check_keys(("address", "events", "digest", "name"))
+    found = list[Target]()
+    for part in reader.parts("alerts", ("address", "events", "digest", "name")):
         address = part.text("address").strip()
         whole, scheme = VARIABLE.fullmatch(address), re.match(r"(\w+)://.", address, re.ASCII)
         if address and not (whole or scheme):
@@ -74,9 +69,3 @@ def _targets(reader: ObjectReader) -> tuple[Target, ...]:
 
 
 _DAYS = optional(whole_number(1, 3_660))
-_URL = optional(
-    Kind(
-        lambda value: isinstance(value, str) and value.startswith(("http://", "https://")),
-        "an http:// or https:// address or null",
-    )
-)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.core.alert_targets import ALERT_KEYS, AlertRules, read_alert_rules
 from pipeline.core.config_reader import (
+    URL,
     Kind,
     ObjectReader,
     as_json,
@@ -73,12 +74,6 @@ OPTIONAL_KEYS = (
 )
 REPORT_FORMATS = ("html", "pdf")
 SHARE = number(lambda value: 0 <= value <= 1, "a number from 0 to 1")
-URL = optional(
-    Kind(
-        lambda value: isinstance(value, str) and value.startswith(("http://", "https://")),
-        "an http:// or https:// address or null",
-    )
-)
 PRACTICE_KEYS = (*PATH_KEYS, "history_path", "api_url", "heartbeat_url")
 UNNAMED_OUTCOME = "has_left"  # the column of the outcome where the config names none
 # what no column may be called that travels to the ranking, the API and the page: they have it

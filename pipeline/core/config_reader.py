@@ -1,7 +1,7 @@
 """Typed values out of a JSON object, with every problem noted by its key."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -96,7 +96,24 @@ class ObjectReader:
         part.check_keys(known)
         return part
 
+    def parts(self, key: str, known: tuple[str, ...]) -> "Iterator[ObjectReader]":
+        """The objects in the list under a key, as `part` gives one; none if there is no list."""
+        given = self.values.get(key, [])
+        if not (isinstance(given, list) and all(isinstance(each, dict) for each in given)):
+            self.problem(key, "must be a list of objects in braces")
+            return
+        for i, values in enumerate(given):
+            part = ObjectReader(values, self.problems, f"{self.within}{key}[{i}].")
+            part.check_keys(known)
+            yield part
 
+
+URL = optional(
+    Kind(
+        lambda value: isinstance(value, str) and value.startswith(("http://", "https://")),
+        "an http:// or https:// address or null",
+    )
+)
 _OBJECT = Kind(lambda value: isinstance(value, dict), "an object in braces")
 _NAMES = Kind(
     lambda value: (

@@ -23,13 +23,8 @@ class Query:
 
 def read_queries(reader: ObjectReader) -> tuple[Query, ...]:
     """What the config says under `queries`; no message repeats a URL."""
-    given, found = reader.values.get("queries", []), list[Query]()
-    if not (isinstance(given, list) and all(isinstance(each, dict) for each in given)):
-        reader.problem("queries", "must be a list of objects in braces")
-        return ()
-    for i, values in enumerate(given):
-        part = ObjectReader(values, reader.problems, f"queries[{i}].")
-        part.check_keys(_KEYS)
+    found = list[Query]()
+    for part in reader.parts("queries", _KEYS):
         name, url, select = (part.text(key).strip() for key in _KEYS[:3])
         if name and not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name):
             part.problem("name", "must be of letters, digits, - and _: the file is NAME.csv")

@@ -6,10 +6,10 @@ call: one that was killed is completed by the next.
 
 import html
 import io
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.core.config import Config
 from pipeline.core.errors import DataError, HistoryError
@@ -29,6 +29,11 @@ from pipeline.stages.backup import delete_backup, known_backups
 from pipeline.stages.ingestion import sightings_on_record, write_records
 from pipeline.storage import erasures, ledger
 from pipeline.storage.database import History
+from pipeline.storage.ledger import MasterState
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 UNKNOWN = "no client of that name is on record"
 
@@ -94,14 +99,7 @@ def erase(
         with history.transaction():
             forget()
     else:
-        with (
-            sightings_on_record(path, state) as before,
-            Renewal(path, config.schema, {}, before, history.check_lock) as master,
-        ):
-            master.leave_out_rows(others, loaded_keys(path, config.schema, state, master.seed))
-            master.copy_rows(others, state.bytes)
-            state, spans = master.save()
-            ledger.renew_files(history, [], [], spans, state, also=forget)
+        state = _leave_only(config, history, others, state, forget)
     finish(path, state)
     write_records(config, history)
     if config.movers_path.exists():
@@ -119,6 +117,26 @@ def erase(
         unread=unread,
         kept_out=keep_out,
     )
+
+
+def _leave_only(
+    config: Config,
+    history: History,
+    rows: "NDArray[np.bool_]",
+    state: MasterState,
+    forget: Callable[[], None],
+) -> MasterState:
+    """Write finaldata.csv anew with these of its rows; counts together with `forget`."""
+    path, schema = config.finaldata_path, config.schema
+    with (
+        sightings_on_record(path, state) as before,
+        Renewal(path, schema, {}, before, history.check_lock) as master,
+    ):
+        master.leave_out_rows(rows, loaded_keys(path, schema, state, master.seed))
+        master.copy_rows(rows, state.bytes)
+        renewed, spans = master.save()
+        ledger.renew_files(history, [], [], spans, renewed, also=forget)
+    return renewed
 
 
 def _named(path: Path, search: NamesInText) -> set[str] | None:

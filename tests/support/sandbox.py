@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import pytest
 
 from pipeline.core.config import Config, load_config
 from pipeline.core.schema import Schema
+from pipeline.core.time_limit import time_limit
 from pipeline.storage.history import open_history
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -131,14 +131,5 @@ def today() -> date:
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
     """Fail what takes longer, even if it is blocked in a system call."""
-
-    def stop(*_: object) -> None:
-        pytest.fail(f"not done within {seconds} seconds")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
+    with time_limit(seconds, pytest.fail.Exception(f"not done within {seconds} seconds")):
         yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
