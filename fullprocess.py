@@ -13,11 +13,11 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from pipeline import cli
-from pipeline.alerting import alerting, try_targets
+from pipeline.alerting import alerting, heartbeat, try_targets
 from pipeline.core.config import Config
 from pipeline.core.errors import PipelineError
-from pipeline.heartbeat import heartbeat
 from pipeline.pending import contacts_due, has_work, nothing_new
+from pipeline.places import hand_over
 from pipeline.storage.history import (
     open_existing_history,
     open_history,
@@ -91,6 +91,7 @@ def restore(args: argparse.Namespace) -> None:
     from pipeline.stages import backup
 
     config, made = backup.restore(args.restore, args.config, practice=args.practice)
+    hand_over(config)
     paths = (config.input_folder_path, config.test_data_path, config.contacts_path)
     folders = [config.shown(path) for path in paths if path]
     lines = [
@@ -121,10 +122,8 @@ def try_alerts(config: Config, args: argparse.Namespace) -> None:
 
 def show_crontab(config: Config, args: argparse.Namespace) -> None:
     """Show the line for a crontab."""
-    from pipeline.crontab import crontab_line
-
     words = ["--config", str(config.path)] if config.path != cli.CONFIG else []
-    line = crontab_line(cli.CONFIG.parent, words + ["--practice"] * config.practice)
+    line = cli.crontab_line(cli.CONFIG.parent, words + ["--practice"] * config.practice)
     cli.print_result(config, args, {"crontab": line}, [line])
 
 

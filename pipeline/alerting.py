@@ -1,4 +1,7 @@
-"""Alerts around a run: what it did is noticed under its lock, and told once that is free again."""
+"""Who is told of a run: a monitor when it begins and ends, people of what it did.
+
+What is to be told is noticed under the run lock, and sent once that is free again.
+"""
 
 import csv
 from collections.abc import Callable, Iterator
@@ -15,6 +18,8 @@ from pipeline.storage.database import History
 from pipeline.storage.history import open_history, sending_lock
 
 if TYPE_CHECKING:
+    from queue import SimpleQueue
+
     from pipeline.action.alerts import Alert
     from pipeline.action.delivery import Message
 
@@ -24,6 +29,7 @@ PAGES = {  # below the address of the page: where to look
     **dict.fromkeys(("drift", "released", "promotion_waits"), "/model"),
 }
 MAX_MOVERS = 5  # in a digest, that rose, and as many that fell
+MONITOR_SECONDS = 5.0  # for one question, whatever the monitor does
 
 
 @contextmanager
@@ -147,3 +153,55 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
     with suppress(FileNotFoundError), path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             yield {name: unescape_formula(cell) for name, cell in row.items()}
+
+
+@contextmanager
+def heartbeat(url: str | None) -> Iterator[None]:
+    """Ask the monitor at start, and at the end according to how it comes; never fails the run.
+
+    The address itself is asked on success, `/start` and `/fail` below it at start and failure, as
+    monitors of the healthchecks kind expect.
+    """
+    if url is None:
+        yield
+        return
+    _ask(_below(url, "start"))
+    try:
+        yield
+    except BaseException:
+        _ask(_below(url, "fail"))
+        raise
+    _ask(url)
+
+
+def _below(url: str, name: str) -> str:
+    """An address below another, which may end in a query."""
+    path, mark, query = url.partition("?")
+    return f"{path.rstrip('/')}/{name}{mark}{query}"
+
+
+def _ask(url: str) -> None:
+    import logging  # only where a monitor is named, this and the rest: a tick is to be cheap
+    from queue import Empty, SimpleQueue
+    from threading import Thread
+
+    # in a thread, for a socket's timeout counts each step anew and looking up a name has none
+    said: SimpleQueue[str | None] = SimpleQueue()
+    Thread(target=_get, args=(url, said), daemon=True).start()
+    try:
+        error = said.get(timeout=MONITOR_SECONDS)
+    except Empty:
+        error = f"no answer within {MONITOR_SECONDS:g} seconds"
+    if error:
+        logging.getLogger(__name__).warning("the heartbeat %s was not heard: %s", url, error)
+
+
+def _get(url: str, said: "SimpleQueue[str | None]") -> None:
+    from http.client import HTTPException
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(url, timeout=MONITOR_SECONDS):
+            said.put(None)
+    except (OSError, HTTPException, ValueError) as error:
+        said.put(str(error).strip()[:200] or type(error).__name__)

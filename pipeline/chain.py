@@ -5,8 +5,7 @@ and asked about them once.
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -18,13 +17,14 @@ import pandas as pd
 from pipeline.action.alerts import forget as forget_alerts
 from pipeline.core.config import Config
 from pipeline.core.formatting import Printer
-from pipeline.core.policy import DriftTest, Gate, Policy, changed_defaults, enough_rows
+from pipeline.core.policy import DriftTest, Gate, Policy, enough_rows
 from pipeline.data.frames import read_folder
 from pipeline.data.input_files import PendingFile
 from pipeline.data.outcomes import NO_DAY, matured
 from pipeline.data.reference import Reference, reference_of
 from pipeline.models.cross_validation import labelled_rows
 from pipeline.models.estimators import risk_of
+from pipeline.models.manifest import MODEL
 from pipeline.models.recency import RECENT_LEAVERS, newest_holding
 from pipeline.models.training import fit_without
 from pipeline.monitoring import gate
@@ -46,16 +46,21 @@ from pipeline.monitoring.metrics import Evaluation, PredictedRows, evaluate, pre
 from pipeline.observations.master import Master
 from pipeline.observations.rows import open_rows
 from pipeline.pending import lacks_release, means_otherwise, nothing_new
+from pipeline.places import claim
 from pipeline.registry.live_model import Live, load_live
-from pipeline.registry.releases import live_id, live_release
+from pipeline.registry.releases import live_id
 from pipeline.stages import diagnostics, reporting
 from pipeline.stages.deployment import deploy, recover_interrupted
-from pipeline.stages.effect import with_save_rate
 from pipeline.stages.feeds import check_feeds
 from pipeline.stages.ingestion import Ingestion, ingest, ingestion_lines, ingestion_to_dict
 from pipeline.stages.reporting import Report
-from pipeline.stages.scoring import score
-from pipeline.stages.training import newest_date, rows_to_learn_from, train
+from pipeline.stages.training import (
+    newest_date,
+    rows_to_learn_from,
+    score,
+    train,
+    with_save_rate,
+)
 from pipeline.stages.work_requests import carry_out
 from pipeline.storage import ledger
 from pipeline.storage.database import History
@@ -69,16 +74,6 @@ from pipeline.storage.records import (
     record_scores,
     recorded_run,
 )
-from pipeline.web.api_client import (
-    ApiError,
-    call_api,
-    check,
-    default_file,
-    release_served,
-    serving,
-    write_answers,
-)
-from pipeline.web.app import create_app
 
 log = logging.getLogger("fullprocess")
 
@@ -106,11 +101,18 @@ class Result:
         """The result for a program; null or empty is what there was not."""
         if not (self.ingestion.files or self.decision or self.reports):
             return nothing_new(config, self.ingestion.total_rows)
+        done = self.reports
         return {
             "outcome": "done",
             **ingestion_to_dict(config, self.ingestion),
             "decision": decision_to_dict(self.decision) if self.decision else None,
-            "reports": _reports_to_dict(config, self.reports) if self.reports else None,
+            "reports": done
+            and {
+                **asdict(done.report),
+                "f1": done.f1,
+                "model": config.prod_deployment_path / MODEL,
+                "api_returns": done.api_returns,
+            },
         }
 
 
@@ -120,8 +122,8 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
     `print_lines` gets what was done as soon as it is. The run is recorded in the history.
     """
     with recorded_run(history, "fullprocess"):
+        claim(config)
         recover_interrupted(config, history)
-        _tell_of_defaults(config, history)
         if done := carry_out(config, history):
             print_lines(done)
         ingestion = ingest(config, history)
@@ -142,19 +144,6 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
         if not config.alerts.targets:
             forget_alerts(history)
     return Result(ingestion, decision, reports)
-
-
-def _tell_of_defaults(config: Config, history: History) -> None:
-    """Say once, where a model of an earlier version is live, what defaults are now."""
-    live = live_id(config.prod_deployment_path)
-    if not live or live_release(config.prod_deployment_path).model.left is not None:
-        return
-    if (changed := changed_defaults(config.policy)) and not ledger.told_of_defaults(history):
-        log.warning(
-            "the defaults of config.json have changed: %s; they apply from the next training on;"
-            " to keep a former one, set it",
-            changed,
-        )
 
 
 class _Chain:
@@ -194,14 +183,9 @@ class _Chain:
         return evaluate(self._live.model, self._test, self._config.schema, seed)
 
     @property
-    def _outcomes(self) -> "pd.Series[float]":
-        """The outcomes that are known."""
-        return self._rows.learned[self._config.schema.outcome].dropna()
-
-    @property
     def _enough_rows(self) -> bool:
         """Whether there are enough labelled rows to tell more than an F1."""
-        outcomes = self._outcomes
+        outcomes = self._rows.learned[self._config.schema.outcome].dropna()
         return enough_rows(len(outcomes), int(outcomes.sum()))
 
     def judge(self) -> Decision:
@@ -247,7 +231,8 @@ class _Chain:
         self._live = deploy(self._config, self._history, trained, evaluation)
         self._evaluation = evaluation
         rows = ledger.master_state(self._history).rows
-        return first_release(batch, rows, len(self._outcomes), self._live.release)
+        labelled = int(self._rows.learned[self._config.schema.outcome].count())
+        return first_release(batch, rows, labelled, self._live.release)
 
     def _check(self, batch: list[PendingFile]) -> tuple[Decision, Judgement | None]:
         """Judge the live model on the rows it has not learned from; on drift, challenge it."""
@@ -368,9 +353,9 @@ class _Chain:
         return self._weighed(self._predict(newest))
 
     def report(self, *, in_full: bool) -> Reports:
-        """Write the reports; in full, ask the API and pip as well."""
+        """Write the reports; in full, ask the API as well."""
         config, history = self._valued, self._history
-        diagnostics.record(history, self._rows, packages=in_full)  # the report shows them
+        diagnostics.record(history, self._rows, ask_pip=False)  # the report shows them
         done = reporting.report(
             config, history, self._live, self._evaluation, self._rows, "confusionmatrix2.png"
         )
@@ -383,11 +368,9 @@ class _Chain:
 def report_lines(config: Config, reports: Reports) -> list[str]:
     """Where everything is, for a person."""
     done = reports.report
+    live = f"the live model, release {done.release}, F1 {reports.f1:.4f} on the test data"
     made = [
-        (
-            _live_model(config),
-            f"the live model, release {done.release}, F1 {reports.f1:.4f} on the test data",
-        ),
+        (config.prod_deployment_path / MODEL, live),
         (config.finaldata_path, "all unique client rows"),
         (done.client_risk, done.ranked),
         (done.movers, done.moved),
@@ -403,40 +386,21 @@ def report_lines(config: Config, reports: Reports) -> list[str]:
 def ask_api(config: Config, path: Path) -> None:
     """Make the API calls against a real server and keep the answers.
 
+    It is the one at `api_url` if that serves our live release, else one of our own on a free port.
     What the API refuses (test data larger than it takes at a time, say) is logged and kept too; it
     does not undo a run that is otherwise done.
     """
-    with api_server(config) as url:
-        answers = call_api(url, default_file(config.test_data_path))
-    write_answers(answers, path)
+    from pipeline.web import api_client as client  # with Flask, which a calm batch does without
+    from pipeline.web.app import create_app
+
+    url, live = config.api_url, live_id(config.prod_deployment_path)
+    with ExitStack() as stack:
+        if not url or client.release_served(url) != live:
+            url = stack.enter_context(client.serving(create_app(config)))
+        answers = client.call_api(url, client.default_file(config.test_data_path))
+    client.write_answers(answers, path)
     for answer in answers:
         try:
-            check(answer)
-        except ApiError as error:
+            client.check(answer)
+        except client.ApiError as error:
             log.error("%s", error)
-
-
-@contextmanager
-def api_server(config: Config) -> Iterator[str]:
-    """The URL of the server at `api_url` if it serves our live release, else of one of our own.
-
-    That one listens on a free loopback port for as long as the context lasts.
-    """
-    if config.api_url and release_served(config.api_url) == live_id(config.prod_deployment_path):
-        yield config.api_url
-        return
-    with serving(create_app(config)) as url:
-        yield url
-
-
-def _reports_to_dict(config: Config, reports: Reports) -> dict[str, Any]:
-    return {
-        **asdict(reports.report),
-        "f1": reports.f1,
-        "model": _live_model(config),
-        "api_returns": reports.api_returns,
-    }
-
-
-def _live_model(config: Config) -> Path:
-    return config.prod_deployment_path / "trainedmodel.pkl"

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.config import Config, load_config
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import ConfigError, PipelineError
 from pipeline.core.formatting import Printer
+from pipeline.places import claim, hand_over, rights_of
 from pipeline.storage.database import History
 from pipeline.storage.history import open_history, run_lock
 
@@ -26,6 +27,10 @@ OUR_LOGGERS = (
     *("pipeline", "ingestion", "training", "scoring", "deployment", "diagnostics", "reporting"),
     *("app", "apicalls", "fullprocess"),
 )
+
+# within single quotes of sh, for every cron: some leave the backslash before a %, some take one of
+# two that follow each other
+_QUOTED = str.maketrans({"'": "'\"'\"'", "%": "'\\%'", "\\": "\\''"})
 
 Command = Callable[[Config, argparse.Namespace], None]
 StageCommand = Callable[[Config, History, argparse.Namespace], None]
@@ -111,7 +116,10 @@ def run(command: Command, args: argparse.Namespace) -> int:
     def configured(args: argparse.Namespace) -> None:
         config = load_config(args.config, practice=args.practice)
         log.debug("%s%s: %s", config.path, " (practice)" if config.practice else "", config)
-        command(config, args)
+        try:
+            command(config, args)
+        finally:
+            hand_over(config)
 
     return run_without_config(configured, args)
 
@@ -120,7 +128,8 @@ def run_without_config(command: Callable[[argparse.Namespace], None], args: Any)
     """`run`, of a command that needs no config."""
     set_up_logging(args.verbose)
     try:
-        command(args)
+        with rights_of(args.config.absolute().parent):
+            command(args)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -143,6 +152,7 @@ def run_stage(name: str, command: StageCommand, args: argparse.Namespace) -> int
             open_history(config.history_path) as history,
             recorded_run(history, name),
         ):
+            claim(config)
             command(config, history, args)
 
     return run(recorded, args)
@@ -161,3 +171,17 @@ def set_up_logging(verbose: bool) -> None:
     root.setLevel(logging.WARNING)  # libraries speak up only where something is wrong
     for ours in OUR_LOGGERS:
         logging.getLogger(ours).setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def crontab_line(project: Path, options: Iterable[str] = (), python: str = sys.executable) -> str:
+    """The line, whose whole output goes into the project's log; raises `ConfigError`."""
+    words = " ".join(["fullprocess.py", *(_quoted(option) for option in options)])
+    command = f"cd {_quoted(str(project))} && {_quoted(python)} {words}"
+    line = f"*/10 * * * * {{ {command}; }} >> {_quoted(str(project / 'fullprocess.log'))} 2>&1"
+    if "\n" in line:
+        raise ConfigError(f"cron can run nothing whose path has a line break: {line!r}")
+    return line
+
+
+def _quoted(text: str) -> str:
+    return f"'{text.translate(_QUOTED)}'"

@@ -28,7 +28,6 @@ class Package:
 
 
 @cache
-@cache
 def project_version() -> str:
     """The commit that this process began with and its day; unknown where git knows none."""
     ask = ["git", "-C", str(REQUIREMENTS.parent), "log", "-1", "--format=%h of %cs"]
@@ -44,10 +43,21 @@ def outdated_packages(requirements: Path = REQUIREMENTS) -> list[Package]:
 
     Asks pip once; what it does not answer, or an index that cannot be reached, is `unknown`.
     """
-    lines = requirements.read_text(encoding="utf-8").splitlines()
-    names = [name[0] for line in lines if (name := re.match(r"[A-Za-z0-9][\w.-]*", line))]
+    names = _required(requirements)
     latest = _latest(names)
     return [Package(name, _installed(name), latest.get(_normal(name), UNKNOWN)) for name in names]
+
+
+def known_packages(before: Sequence[Package]) -> list[Package]:
+    """`outdated_packages` without asking pip: the latest versions are those known before."""
+    latest = {package.package: package.latest for package in before}
+    names = _required(REQUIREMENTS)
+    return [Package(name, _installed(name), latest.get(name, UNKNOWN)) for name in names]
+
+
+def _required(requirements: Path) -> list[str]:
+    lines = requirements.read_text(encoding="utf-8").splitlines()
+    return [name[0] for line in lines if (name := re.match(r"[A-Za-z0-9][\w.-]*", line))]
 
 
 def _latest(names: Sequence[str]) -> dict[str, str]:

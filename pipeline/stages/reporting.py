@@ -29,7 +29,7 @@ from pipeline.registry.live_model import Live
 from pipeline.reporting.charts.model_charts import confusion_matrix_png
 from pipeline.reporting.overview import RunResults, read_effect, report_content
 from pipeline.reporting.report_files import forget_reports, write_reports
-from pipeline.stages.effect import with_save_rate
+from pipeline.stages.training import with_save_rate
 from pipeline.storage.contacts import record_assignments
 from pipeline.storage.database import History
 

@@ -30,6 +30,8 @@ class History:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.place = path
+        if not path.exists():
+            path.touch()  # with the rights that the umask gives; SQLite lets only its owner write
         try:
             self.connection = sqlite3.connect(path, timeout=30, isolation_level=None)
         except sqlite3.OperationalError as error:

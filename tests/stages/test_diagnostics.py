@@ -16,6 +16,8 @@ from pipeline.core.errors import HistoryError, ModelError, ReleaseError
 from pipeline.monitoring.packages import Package
 from pipeline.registry.releases import live_release
 from pipeline.stages.diagnostics import execution_time, outdated_packages
+from pipeline.storage.database import History
+from pipeline.storage.records import record_packages
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 REQUIRED = ["pandas", "numpy", "xxhash", "tqdm", "scikit-learn"]
@@ -244,11 +246,23 @@ def test_the_record_is_what_the_api_will_show(deployed: Sandbox) -> None:
     ]
 
 
-def test_the_record_can_leave_pip_alone(deployed: Sandbox) -> None:
-    record_diagnostics(deployed.config, packages=False)
+def test_where_pip_is_not_asked_the_latest_versions_are_those_known_before(
+    deployed: Sandbox,
+) -> None:
+    with History(deployed.config.history_path) as history:
+        record_packages(history, [Package("pandas", "0.1", "99")])
 
-    assert deployed.query("SELECT count(*) FROM missing") == [(5,)]
-    assert deployed.query("SELECT count(*) FROM packages") == [(0,)]
+    record_diagnostics(deployed.config, ask_pip=False)
+
+    recorded = deployed.query(
+        "SELECT package, installed, latest FROM packages"
+        " WHERE at = (SELECT max(at) FROM packages) ORDER BY position"
+    )
+    assert recorded == [
+        (name, version(name), "99" if name == "pandas" else "unknown") for name in REQUIRED
+    ]
+    record_diagnostics(deployed.config, ask_pip=False)
+    assert deployed.query("SELECT count(DISTINCT at) FROM packages") == [(2,)]
 
 
 def test_run_by_hand_it_prints_all_five_and_changes_the_history_alone(deployed: Sandbox) -> None:
