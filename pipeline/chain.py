@@ -135,8 +135,8 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
             print_lines([f"{decision.verdict}: {decision.reason}"])
         pending = ledger.unreported(history)
         if pending or decision or (done and live_id(config.prod_deployment_path)):
-            calm = decision and decision.verdict == Verdict.NO_DRIFT and not decision.gate
-            reports = chain.report(in_full=not calm)
+            # what the API answers has changed with the release, or is still to be written
+            reports = chain.report(ask=decision is None or bool(decision.new_release))
             print_lines(report_lines(config, reports))
             with history.transaction():
                 ledger.mark(history, pending, "reported")
@@ -352,14 +352,14 @@ class _Chain:
         newest = newest.iloc[newest_holding(outcomes, RECENT_LEAVERS) :]
         return self._weighed(self._predict(newest))
 
-    def report(self, *, in_full: bool) -> Reports:
-        """Write the reports; in full, ask the API as well."""
+    def report(self, *, ask: bool) -> Reports:
+        """Write the reports, and ask the API if that is to be done."""
         config, history = self._valued, self._history
         diagnostics.record(history, self._rows, ask_pip=False)  # the report shows them
         done = reporting.report(
             config, history, self._live, self._evaluation, self._rows, "confusionmatrix2.png"
         )
-        path = config.output_model_path / "apireturns2.txt" if in_full else None
+        path = config.output_model_path / "apireturns2.txt" if ask else None
         if path:
             ask_api(config, path)
         return Reports(done, self._live.release.f1, path)
