@@ -31,7 +31,7 @@ from tests.bench.processes import Cost
 from tests.support.stagecalls import ingest
 
 FILES = 20
-DUPLICATES = "0.05"
+REPEATED = 20  # every so many-th row is the one before
 ADDED = 10_000
 CURVE = (10_000, 100_000, 1_000_000, 10_000_000)
 FILE_COUNTS = (1, 100, 10_000)
@@ -96,14 +96,16 @@ def sample(folder: Path, name: str, *words: str) -> Path:
 def client_files(folder: Path, rows: int, files: int) -> None:
     """Spread so many sample rows, some of them twice, over so many files."""
     folder.mkdir(parents=True)
-    made = sample(folder.parent, "all.csv", "--rows", str(rows), "--duplicates", DUPLICATES)
+    made = sample(folder.parent, "all.csv", "--rows", str(rows))
     with made.open("rb") as source:
-        header = source.readline()
+        header, before = source.readline(), b""
         for i in range(files):
             part = rows // files + (i < rows % files)
             with (folder / f"part{i:05d}.csv").open("wb") as file:
                 file.write(header)
-                file.writelines(islice(source, part))
+                for n, line in enumerate(islice(source, part)):
+                    file.write(before if n % REPEATED == 1 else line)
+                    before = line
     made.unlink()
 
 
