@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from pipeline import cli
-from pipeline.alerting import alerting, heartbeat, try_targets
+from pipeline.alerting import heartbeat, noticing, sending, try_targets
 from pipeline.core.config import Config
 from pipeline.core.errors import PipelineError
 from pipeline.pending import contacts_due, has_work, nothing_new
@@ -39,11 +39,11 @@ def run(config: Config, args: argparse.Namespace) -> None:
 
         ask_due(config.queries, config.input_folder_path, config.root, config.schema.format)
     with (
-        alerting(config) as noticing,
+        sending(config),
         run_lock(config.lock_path),
         heartbeat(config.heartbeat_url),
         open_history(config.history_path) as history,
-        noticing(history),
+        noticing(config, history),
     ):
         if config.contacts_path:
             from pipeline.action.contacts import take_contact_files
