@@ -13,6 +13,8 @@ import pandas as pd
 
 from pipeline.core.schema import Schema
 from pipeline.data.frames import frame_of_text
+from pipeline.observations.row_keys import states_by, states_without
+from pipeline.observations.row_lines import ClientRows, client_cell, joined, reports, split
 from pipeline.observations.rules import (
     LINE_BITS,
     OUTCOME_TEXTS,
@@ -26,8 +28,6 @@ from pipeline.observations.rules import (
     states_after_first,
     take_in,
 )
-from pipeline.observations.state_file import states_by, states_without
-from pipeline.observations.tails import ClientRows, client_cell, joined, reports, resolved, split
 from pipeline.storage.held_files import NOTHING_LEFT_OUT, LeftOut
 
 PLACE = 1 << int(LINE_BITS)  # places of a content's lines begin at its number times this
@@ -121,7 +121,7 @@ class Part:
         known = ClientRows(self.schema, seed=0)
         names = list(self.rows)
         known.add([[text + b"," for text in names]])
-        found = resolved(texts, self.schema, known, sighted)
+        found = known.resolve(texts, sighted)
         about: list[str | None] = []
         for row, says in zip(found.rows.tolist(), found.says.tolist(), strict=True):
             about.append(names[row].decode() if row >= 0 else None if says else NOBODY)

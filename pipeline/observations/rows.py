@@ -111,7 +111,7 @@ class SampledMaster(Master):
         """What is known of all rows on record."""
         import numpy as np
 
-        from pipeline.observations.state_file import states_without
+        from pipeline.observations.row_keys import states_without
 
         states = self._part.states
         if not self.left_out.contents:

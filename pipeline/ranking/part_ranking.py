@@ -12,7 +12,7 @@ from pipeline.core.policy import Policy
 from pipeline.core.schema import Schema, csv_line
 from pipeline.data.outcomes import days_of
 from pipeline.observations.part import Part, for_arrow, remade
-from pipeline.observations.renewal import client_of
+from pipeline.observations.row_lines import client_of
 from pipeline.observations.rules import present_rows
 from pipeline.ranking.explanations import Explainer
 from pipeline.ranking.movers import whole_percents

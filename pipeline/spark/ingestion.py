@@ -14,7 +14,8 @@ from pipeline.core.errors import HistoryError
 from pipeline.data.input_files import FoundFile, in_order
 from pipeline.data.loader import TakenFile, log_counts
 from pipeline.observations.part import LATE, PLACE, totals
-from pipeline.observations.renewal import MAX_LOOKED_AT, MAX_NAMED, Gone, RowsWouldGo, client_of
+from pipeline.observations.renewal import MAX_LOOKED_AT, MAX_NAMED, Gone, RowsWouldGo
+from pipeline.observations.row_lines import client_of
 from pipeline.observations.tables import Tables, open_tables, remove_others, save_tables
 from pipeline.spark.reading import read_files
 from pipeline.spark.session import check_count

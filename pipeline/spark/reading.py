@@ -13,7 +13,7 @@ from pipeline.core.schema import Schema
 from pipeline.data.input_files import FoundFile
 from pipeline.data.loader import Read, read_apart
 from pipeline.observations.part import for_arrow
-from pipeline.observations.tails import client_cell
+from pipeline.observations.row_lines import client_cell
 from pipeline.spark.session import check_count, read, write
 
 _FILE = "file int, path binary, size long, mtime_ns long, ctime_ns long, regular boolean"
