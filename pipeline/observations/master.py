@@ -126,9 +126,13 @@ class Master:
         states = recorded_states(self.path, self.schema, self.on_record)
         if not self.left_out.contents:
             return states
-        renewed = places_at(self.path, self.on_record, self.left_out.renewed)
+        renewed = places_at(self.path, self.on_record, self._in_log(self.left_out.renewed))
         late = states["late"] == 1
         return states_without(self._lines, late, self.left_out, renewed, self.schema)
+
+    def _in_log(self, contents: Sequence[int]) -> Sequence[int]:
+        """Where contents are in the file of sightings, by what the ledger has of it."""
+        return contents
 
     @cached_property
     def _lines(self) -> Lines:

@@ -33,6 +33,7 @@ from pipeline.observations.row_keys import (
 )
 from pipeline.observations.row_lines import (
     ClientRows,
+    Index,
     Resolved,
     Split,
     line_batches,
@@ -134,7 +135,11 @@ class RowWriter:
         self._found, self._split, self._reports = [], [], None
 
     def _content(
-        self, number: int, bad_at: Sequence[int], states: Callable[[], States]
+        self,
+        number: int,
+        bad_at: Sequence[int],
+        states: Callable[[], States],
+        of: tuple[Index, int] | None,
     ) -> tuple[Content, Rows, Resolved | None]:
         """What was appended as a content of this number; the rows of its good lines.
 
@@ -156,6 +161,8 @@ class RowWriter:
             at = np.array(bad_at) - np.arange(len(bad_at))
             words = np.insert(words, at, BAD, axis=0)
         places = fresh_places(number, len(words))
+        if of:
+            places = places[:1] + of[0].astype("<u8")
         return Content(number, words, places, reports=about is not None), rows, about
 
     def _resolved(self, lines: Sequence[bytes], states: States) -> Resolved:
@@ -200,8 +207,9 @@ class MasterWriter(RowWriter):
         on_record: MasterState = NOTHING,
         former: Mapping[str, Former] | None = None,
         check: Callable[[], None] = lambda: None,
+        seed: int = 0,
     ) -> None:
-        self.path, self._on_record = path, on_record
+        self.path, self._on_record, self._seed = path, on_record, seed or randbits(63)
         self._former = dict(former or {})
         self._last: dict[bool, Former] = {}  # the content taken in last, by whether it has reports
         self._changed: list[Rows] = [np.zeros(0, np.uint32)]
@@ -223,7 +231,7 @@ class MasterWriter(RowWriter):
         log, self.rows = self._on_record.log, self._on_record.rows
         self._log_name, size = (log.id, log.record.size) if log else (f"{randbits(63):x}", 0)
         path = files.log_path(self.path, self._log_name)
-        self._log = SightingsLog(path, size, randbits(63))
+        self._log = SightingsLog(path, size, self._seed)
         self._opened.callback(self._log.close)
         for former in nlargest(LOOKED_AT, self._former.values(), key=lambda content: content.id):
             self._last.setdefault(self._log.has_reports(former.log_at), former)
@@ -260,14 +268,22 @@ class MasterWriter(RowWriter):
         return take_in(lines.at(~first), self._states)
 
     def accept(
-        self, number: int, name: str, sha256: str, bad_at: Sequence[int], *, again: bool = False
+        self,
+        number: int,
+        name: str,
+        sha256: str,
+        bad_at: Sequence[int] = (),
+        *,
+        again: bool = False,
+        of: tuple[Index, int] | None = None,
     ) -> Counts | None:
         """End a file, by the number of its content; `bad_at` are its rows that were set aside.
 
         One that is read `again`, for reports of clients that were not known, is None if none is.
+        Where its lines are only some `of` a file's, their numbers, and how many that has.
         """
         start = self._settled[1]
-        content, rows, about = self._content(number, bad_at, lambda: self._states)
+        content, rows, about = self._content(number, bad_at, lambda: self._states, of)
         former, missing = self._former.get(name), 0
         if former:
             before = self._log.content(former.log_at)

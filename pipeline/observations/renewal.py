@@ -1,9 +1,9 @@
 """`finaldata.csv` made anew: from the input folder, or without some of its lines."""
 
-import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, compress, islice
+from heapq import nsmallest
+from itertools import chain, compress
 from pathlib import Path
 from secrets import randbits
 
@@ -24,10 +24,18 @@ from pipeline.observations.row_keys import (
     line_keys,
     lines_of,
     loaded_keys,
+    recorded_lines,
     recorded_states,
     states_by,
 )
-from pipeline.observations.row_lines import client_cell, client_of, renewer, rows_in, write_rows
+from pipeline.observations.row_lines import (
+    Index,
+    client_cell,
+    client_of,
+    renewer,
+    rows_in,
+    write_rows,
+)
 from pipeline.observations.rules import Lines, More, Outcomes, Places, content_of, more_of, parts_of
 from pipeline.observations.sightings import (
     BAD,
@@ -38,12 +46,12 @@ from pipeline.observations.sightings import (
     fresh_places,
     is_about,
     keys_of,
+    united,
 )
 from pipeline.storage.file_record import file_record
 from pipeline.storage.ledger import Former, LogFile, MasterState, Span
 
 _LATE = np.uint64(1 << 31)  # added to places of lines that count after all others
-MAX_LOOKED_AT = 100
 MAX_NAMED = 5  # clients named of those whose rows go
 
 History = Mapping[str, Sequence[Former]]  # all contents of each file on record, in their order
@@ -64,6 +72,7 @@ class Renewal(RowWriter):
         history: History,
         before: SightingsLog | None,
         check: Callable[[], None] = lambda: None,
+        seed: int = 0,
     ) -> None:
         self.path, self._state, self._history, self._before = path, state, history, before
         self._saved = False
@@ -72,14 +81,15 @@ class Renewal(RowWriter):
         self._carried: dict[tuple[int, int], bytes] = {}  # texts by rows and hashes
         self._log_at: dict[int, int] = {}  # by the number of a content
         self._kept_reports: list[Content] = []  # until all rows are known
-        self._report_lines: dict[int, list[bytes]] = {}  # by the number of a content
+        # by the number of a content, with their numbers, and how many lines the file has
+        self._report_lines: dict[int, tuple[list[bytes], Index, int]] = {}
         self._log_name = f"{randbits(63):x}"
         super().__init__(files.next_path(path), schema)
         with self._opened as opened:
             check()
             opened.callback(self._discard)
             self._file.truncate(0)
-            seed = before.seed if before else randbits(63)
+            seed = before.seed if before else seed or randbits(63)
             self._log = SightingsLog(files.log_path(path, self._log_name), seed=seed)
             opened.callback(self._log.close)
             self._opened = opened.pop_all()
@@ -106,7 +116,14 @@ class Renewal(RowWriter):
         super().take_back()
 
     def accept(
-        self, number: int, name: str, sha256: str, bad_at: Sequence[int], *, again: bool = False
+        self,
+        number: int,
+        name: str,
+        sha256: str,
+        bad_at: Sequence[int] = (),
+        *,
+        again: bool = False,
+        of: tuple[Index, int] | None = None,
     ) -> Counts:
         """End a file, by the number of its content, or by the one on record if it is that."""
         assert not again  # for none is `waiting`
@@ -115,11 +132,12 @@ class Renewal(RowWriter):
         if kept and kept[-1].sha256 == sha256:
             number = kept[-1].id
         content, _, about = self._content(
-            number, bad_at, lambda: states_by(self._lines(), self._schema, self.rows)
+            number, bad_at, lambda: states_by(self._lines(), self._schema, self.rows), of
         )
         content = self._renewed(content, name)
         if about and self._reports is not None:
-            self._report_lines[number] = self._reports
+            of = of or (np.flatnonzero(content.good), len(content.words))
+            self._report_lines[number] = (self._reports, *of)
             clients = about.clients(content.codes[content.good] == NOBODY)
         self._keep(content)
         self._settle()
@@ -151,14 +169,15 @@ class Renewal(RowWriter):
         for content in self._kept_reports:
             codes, at = content.codes, np.flatnonzero(content.good)
             codes[is_about(codes) & ~np.isin(keys_of(codes), low)] = BAD
-            lines = self._report_lines.get(content.number)
-            if lines is not None and (codes == NOBODY).any():
-                states = states_by(self._lines(), self._schema, self.rows)
-                words = self._report_words(self._resolved(lines, states))
-                known = (codes[at] == NOBODY) & is_about(words[:, 1])
-                content.words[at[known]] = words[known]
-                content.places[at[known]] = late + at[known].astype("<u8")
-            late += np.uint64(len(content.words))
+            if content.number in self._report_lines:
+                lines, numbers, total = self._report_lines[content.number]
+                if (codes == NOBODY).any():
+                    states = states_by(self._lines(), self._schema, self.rows)
+                    words = self._report_words(self._resolved(lines, states))
+                    known = (codes[at] == NOBODY) & is_about(words[:, 1])
+                    content.words[at[known]] = words[known]
+                    content.places[at[known]] = late + numbers[known].astype("<u8")
+                late += np.uint64(total)
             self._log_at[content.number] = base = self._log.append(content, base)
 
     def _renewed(self, content: Content, name: str) -> Content:
@@ -206,9 +225,11 @@ class Renewal(RowWriter):
                 )
             )
         old, said = self._old_keys(), self._log.said()
-        return self._copy(np.isin(keys_of(old), keys_of(said.codes[~said.reports])), old)
+        alive = np.isin(keys_of(old), keys_of(said.codes[~said.reports]))
+        self._copy(self.path, self._state, alive)
+        return _gone(self.path, self._state.bytes, alive)
 
-    def erase(self, others: NDArray[np.bool_]) -> "Gone":
+    def erase(self, others: NDArray[np.bool_]) -> None:
         """Keep these of the old rows, and all contents without the lines about the rest."""
         assert self._before
         old = self._old_keys()
@@ -218,23 +239,44 @@ class Renewal(RowWriter):
             more = ~np.isin(keys_of(content.more_words[:, int(content.reports)]), dead)
             more_words, more_places = content.more_words[more], content.more_places[more]
             self._keep(replace(content, more_words=more_words, more_places=more_places))
-        return self._copy(others, old)
+        self._copy(self.path, self._state, others)
+
+    def gather(
+        self, sources: Iterable[tuple[Path, MasterState]], wanted: Collection[bytes] | None
+    ) -> None:
+        """Add the rows of those clients, or all, of other files, and the lines about them."""
+        found: dict[int, list[Content]] = {}
+        for path, state in sources:
+            with recorded_lines(path, self._schema, state) as (log, keys):
+                alive = np.ones(len(keys), np.bool_)
+                if wanted is not None:
+                    lines = chain.from_iterable(rows_in(path, state.bytes))
+                    alive[:] = [client_cell(line) in wanted for line in lines]
+                self._copy(path, state, alive)
+                for content in log.contents():
+                    of = content.about(keys_of(keys[alive]))
+                    found.setdefault(content.number, []).append(of)
+        for _, parts in sorted(found.items()):
+            self._keep(united(parts))
 
     def _old_keys(self) -> Words:
         return loaded_keys(self.path, self._schema, self._state, self._keys.seed)
 
-    def _copy(self, alive: NDArray[np.bool_], keys: Words) -> "Gone":
-        """Take over those rows on record that are alive; returns the others."""
-        self._file.flush()
-        write_rows(self.path, self._table, np.flatnonzero(alive).astype("<u4"))
-        self._file.seek(0, os.SEEK_END)
-        self._keys, self.rows = RowKeys(self._keys.seed, keys[alive]), int(alive.sum())
-        states = recorded_states(self.path, self._schema, self._state)[alive]
+    def _copy(self, path: Path, state: MasterState, alive: NDArray[np.bool_]) -> None:
+        """Add those rows on record of a file that are alive; their lines come apart."""
+        keys = loaded_keys(path, self._schema, state, self._keys.seed)[alive]
+        self._keys.add_keys(keys)
+        begin = 0
+        for lines in rows_in(path, state.bytes):
+            kept = compress(lines, alive[begin : begin + len(lines)].tolist())
+            self._file.writelines(line + b"\n" for line in kept)
+            begin += len(lines)
+        self.rows += len(keys)
+        states = recorded_states(path, self._schema, state)[alive]
         self._written.append(states["outcome"])
         if len(self._schema.tail) > 1:
             self._written_more.append(more_of(states["day"], states["carried"]))
         self._settle()
-        return _gone(self.path, self._state.bytes, alive)
 
     def rows_gone(self) -> "Gone":
         """The rows on record that are no more; if those have other columns, how many fewer."""
@@ -315,7 +357,11 @@ class Gone:
     """Observations that are no longer in a file made anew: how many, and whose."""
 
     rows: int
-    clients: tuple[str, ...]  # some of their names
+    clients: tuple[str, ...]  # the first of their names
+
+    def __add__(self, other: "Gone") -> "Gone":
+        names = sorted({*self.clients, *other.clients})[:MAX_NAMED]
+        return Gone(self.rows + other.rows, tuple(names))
 
     @property
     def text(self) -> str:
@@ -325,13 +371,15 @@ class Gone:
         return f"{pluralize(self.rows, 'row')} of finaldata.csv{names}{others}"
 
 
+NOTHING_GONE = Gone(0, ())
+
+
 def _gone(path: Path, size: int, alive: NDArray[np.bool_]) -> Gone:
     """The rows in so many bytes of a file that are not alive."""
     if alive.all():
-        return Gone(0, ())
+        return NOTHING_GONE
     dead = compress(chain.from_iterable(rows_in(path, size)), (~alive).tolist())
-    clients = dict.fromkeys(map(client_of, islice(dead, MAX_LOOKED_AT)))
-    return Gone(int((~alive).sum()), tuple(clients)[:MAX_NAMED])
+    return Gone(int((~alive).sum()), tuple(nsmallest(MAX_NAMED, {*map(client_of, dead)})))
 
 
 def rows_but_of(

@@ -41,6 +41,7 @@ from pipeline.observations.rules import (
     states_after_first,
 )
 from pipeline.observations.sightings import SightingsLog, keys_of, outcomes_of
+from pipeline.storage.file_record import file_fault
 from pipeline.storage.held_files import LeftOut
 from pipeline.storage.ledger import LogFile, MasterState
 
@@ -95,7 +96,7 @@ class RowKeys:
 
     def add(self, observations: Sequence[bytes]) -> Found:
         """Find observations; one that is new, as the first of equal ones, gets the next row."""
-        return self._add(key_words(observations, self.seed))
+        return self.add_keys(key_words(observations, self.seed))
 
     def _find(self, keys: Words) -> NDArray[np.int64]:
         """The rows of keys in order, -1 of those that are not in it."""
@@ -106,7 +107,8 @@ class RowKeys:
             found[here] = run.rows[at[here]]
         return found
 
-    def _add(self, words: Words) -> Found:
+    def add_keys(self, words: Words) -> Found:
+        """The same by their keys."""
         keys, index, of = np.unique(words, return_index=True, return_inverse=True)
         found = self._find(keys)
         added = np.flatnonzero(found < 0)
@@ -240,27 +242,37 @@ def states_without(
 
 
 @contextmanager
+def recorded_log(path: Path, on_record: MasterState) -> Iterator[SightingsLog | None]:
+    """The lines on record; None where there are none, or their file is damaged."""
+    log = on_record.log
+    if not log or file_fault(log_path(path, log.id), log.record, longer=True):
+        yield None
+        return
+    with closing(SightingsLog(log_path(path, log.id), log.record.size, read_only=True)) as found:
+        yield found
+
+
+@contextmanager
 def recorded_lines(
     path: Path, schema: Schema, on_record: MasterState
 ) -> Iterator[tuple[SightingsLog, Words]]:
     """The lines on record, and the keys of the rows of `finaldata.csv`."""
-    log = on_record.log
-    assert log
-    sightings = SightingsLog(log_path(path, log.id), log.record.size, read_only=True)
-    with closing(sightings):
-        yield sightings, loaded_keys(path, schema, on_record, sightings.seed)
+    with recorded_log(path, on_record) as log:
+        assert log
+        yield log, loaded_keys(path, schema, on_record, log.seed)
+
+
+def contents_in(path: Path, on_record: MasterState) -> dict[int, int]:
+    """Where contents are in the file of sightings, by their numbers."""
+    with recorded_log(path, on_record) as log:
+        return log.numbers() if log else {}
 
 
 def places_at(path: Path, on_record: MasterState, contents: Sequence[int]) -> Places:
     """The places of all lines of some contents, by where these are in the file of sightings."""
-    log = on_record.log
-    assert log
-    found = [np.zeros(0, np.uint64)]
-    if contents:
-        sightings = SightingsLog(log_path(path, log.id), log.record.size, read_only=True)
-        with closing(sightings):
-            found += [sightings.content(at).places for at in contents]
-    return np.concatenate(found)
+    with recorded_log(path, on_record) as log:
+        found = [log.content(at).places for at in contents] if log else []
+    return np.concatenate([np.zeros(0, np.uint64), *found])
 
 
 def lines_of(log: SightingsLog, words: Words) -> Lines:

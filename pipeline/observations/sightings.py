@@ -7,7 +7,7 @@ it; places are kept as runs, too.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,6 +105,15 @@ class Content:
         self.words[stays] = former.words[index[stays]]
         return count
 
+    def about(self, keys: Codes) -> "Content":
+        """Its lines about those observations alone."""
+        here = is_about(self.codes) & np.isin(keys_of(self.codes), keys)
+        more = np.isin(keys_of(self.more_words[:, int(self.reports)]), keys)
+        return Content(
+            *(self.number, self.words[here], self.places[here], self.settled),
+            *(self.more_words[more], self.more_places[more], self.reports),
+        )
+
     def new_lines(self) -> tuple[Words, Places]:
         """The lines that were new in it."""
         new = self.good
@@ -122,6 +131,18 @@ class Content:
         more = words[:, at + 1] if words.shape[1] > at + 1 else _NONE
         said = Said(words[:, at], places, more, np.full(len(words), self.reports))
         return said.at(is_about(said.codes)) if self.reports else said
+
+
+def united(parts: Sequence[Content]) -> Content:
+    """What is kept of one content in several files, in order of places."""
+    first, places = parts[0], np.concatenate([part.places for part in parts])
+    order = np.argsort(places)
+    words = np.concatenate([part.words for part in parts])[order]
+    more_words = np.concatenate([part.more_words for part in parts])
+    more_places = np.concatenate([part.more_places for part in parts])
+    return Content(
+        *(first.number, words, places[order], first.settled, more_words, more_places, first.reports)
+    )
 
 
 def is_about(codes: Codes) -> NDArray[np.bool_]:

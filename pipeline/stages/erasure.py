@@ -20,12 +20,13 @@ from pipeline.data.csv_reader import BadRow, Table, with_table
 from pipeline.data.input_files import FoundFile, list_input, open_plain
 from pipeline.observations.master_files import check_columns, check_rows, finish, put_in_place
 from pipeline.observations.renewal import Renewal, rows_but_of
+from pipeline.observations.row_keys import recorded_log
 from pipeline.observations.row_lines import client_of
 from pipeline.ranking.movers import Movers, movers_on_record, write_movers
 from pipeline.ranking.ranking_file import read_ranking, write_ranking
 from pipeline.reporting.report_files import FOLDER
 from pipeline.stages.backup import delete_backup, known_backups
-from pipeline.stages.ingestion import sightings_on_record, write_records
+from pipeline.stages.ingestion import write_records
 from pipeline.storage import erasures, ledger
 from pipeline.storage.database import History
 from pipeline.storage.ledger import MasterState
@@ -129,7 +130,7 @@ def _leave_only(
     """Write finaldata.csv anew with these of its rows; counts together with `forget`."""
     path, schema = config.finaldata_path, config.schema
     with (
-        sightings_on_record(path, state) as before,
+        recorded_log(path, state) as before,
         Renewal(path, schema, state, {}, before, history.check_lock) as master,
     ):
         master.erase(rows)

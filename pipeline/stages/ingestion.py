@@ -1,10 +1,8 @@
 """Take in new client files."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -21,18 +19,15 @@ from pipeline.observations.master_files import (
     check_rows,
     finish,
     has_columns,
-    log_path,
     put_in_place,
 )
 from pipeline.observations.master_writer import NOTHING, MasterWriter, warn_of_alike
 from pipeline.observations.renewal import Gone, Renewal, RowsWouldGo
-from pipeline.observations.sightings import SightingsLog
+from pipeline.observations.row_keys import recorded_log
 from pipeline.storage import held_files, ledger
 from pipeline.storage.database import History
 from pipeline.storage.erasures import erasures, kept_out
-from pipeline.storage.file_record import file_fault
 from pipeline.storage.input_checks import list_and_tell, ready_files, tell_once
-from pipeline.storage.ledger import MasterState
 from pipeline.storage.records import record_timing
 
 log = logging.getLogger("ingestion")
@@ -144,7 +139,7 @@ def _rebuild(
     path, state = config.finaldata_path, ledger.master_state(history)
     put_in_place(path, state)
     contents = ledger.kept_contents(history)
-    with sightings_on_record(path, state) as before:
+    with recorded_log(path, state) as before:
         if before is None:
             contents = ledger.last_contents(history)
         with Renewal(path, config.schema, state, contents, before, history.check_lock) as master:
@@ -200,7 +195,7 @@ def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withd
         write_records(config, history)
         return Withdrawal(name, present and held is None, held is not None, gone, rows)
     with (
-        sightings_on_record(path, state) as before,
+        recorded_log(path, state) as before,
         Renewal(path, config.schema, state, contents, before, history.check_lock) as master,
     ):
         gone = master.withdraw(name, present=present, held=held)
@@ -223,19 +218,6 @@ def accept(history: History, name: str) -> None:
         held = [file.name for file in held_files.held_files(history)]
         others = format_names(held, MAX_NAMED) or "none"
         raise DataError(f"{name} is not among the files that are held back: {others}")
-
-
-@contextmanager
-def sightings_on_record(path: Path, state: MasterState) -> Iterator[SightingsLog | None]:
-    """The lines on record; None where there are none, or their file is damaged."""
-    if not state.log or file_fault(log_path(path, state.log.id), state.log.record, longer=True):
-        yield None
-        return
-    sightings = SightingsLog(log_path(path, state.log.id), state.log.record.size, read_only=True)
-    try:
-        yield sightings
-    finally:
-        sightings.close()
 
 
 def _take_all(

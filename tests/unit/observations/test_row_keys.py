@@ -13,7 +13,7 @@ Known = dict[int, int]  # the row of each key
 
 def added(keys: RowKeys, batch: list[int]) -> list[tuple[int, bool]]:
     """The row of each key, and whether it is new."""
-    found = keys._add(np.array(batch, np.uint64))
+    found = keys.add_keys(np.array(batch, np.uint64))
     assert found.keys.tolist() == batch
     return list(zip(found.rows.tolist(), found.new.tolist(), strict=True))
 
