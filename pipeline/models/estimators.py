@@ -231,10 +231,11 @@ def _strip(boosting: HistGradientBoostingClassifier) -> None:
 
 def risk_of(model: Model, frame: pd.DataFrame) -> np.ndarray:
     """The probability of leaving for each row: shape (rows,), float64 from 0 to 1."""
-    if frame.empty:
+    rows = padded(model, frame)
+    if rows.empty:
         return np.empty(0)
     with threads_for(len(frame)):
-        risk: np.ndarray = model.predict_proba(padded(model, frame))[: len(frame), 1]
+        risk: np.ndarray = model.predict_proba(rows)[: len(frame), 1]
     if not ((risk >= 0) & (risk <= 1)).all():
         raise ModelError("the model gives risks that are not between 0 and 1: train again")
     return risk
@@ -242,10 +243,11 @@ def risk_of(model: Model, frame: pd.DataFrame) -> np.ndarray:
 
 def predictions_of(model: Model, frame: pd.DataFrame) -> np.ndarray:
     """The predicted outcome of each row: shape (rows,), 0 or 1."""
-    if frame.empty:
+    rows = padded(model, frame)
+    if rows.empty:
         return np.empty(0, dtype="int64")
     with threads_for(len(frame)):
-        return model.predict(padded(model, frame))[: len(frame)]
+        return model.predict(rows)[: len(frame)]
 
 
 def padded(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
