@@ -1,10 +1,9 @@
 """What page, report and PDF are made of: sections of text, figures, charts and tables."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipeline.core.formatting import truncate
-from pipeline.reporting.charts.chart import Chart, Row
+from pipeline.reporting.picture import Chart, Row
 
 GOOD, WARNING, BAD = "good", "warning", "bad"
 MAX_LETTERS = 150  # of a cell on paper; report.html has them all
@@ -79,7 +78,7 @@ class ReportContent:
     release: str
     state: State
     sections: tuple[Section, ...]
-    card: Path  # the whole model card
+    card: str  # the whole model card, in Markdown
 
     @property
     def made(self) -> str:

@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 
 from fpdf import FPDF, FontFace
@@ -12,8 +12,6 @@ from fpdf.enums import TableBordersLayout, VAlign, XPos, YPos
 from fpdf.fonts import TTFFont
 from matplotlib import get_data_path
 
-from pipeline.reporting.charts.chart import Chart
-from pipeline.reporting.charts.style import GRID, HEIGHT, INK, MUTED, PAPER, WIDTH
 from pipeline.reporting.document import (
     BAD,
     GOOD,
@@ -22,6 +20,19 @@ from pipeline.reporting.document import (
     Grid,
     ReportContent,
     Section,
+)
+from pipeline.reporting.picture import (
+    COLOURS,
+    GRID,
+    HEIGHT,
+    INK,
+    LETTERS,
+    MUTED,
+    PAPER,
+    WIDTH,
+    Chart,
+    Picture,
+    Shape,
 )
 
 LEVELS = {GOOD: "#1a7f37", WARNING: "#9a6700", BAD: "#c1121f"}
@@ -104,11 +115,43 @@ class Paper(FPDF):
             self.set_type(TEXT, colour=MUTED)
             self.lines(chart.nothing, LINE)
             return
-        if self._trial:
-            self.ln(self.epw * HEIGHT / WIDTH)
+        if chart.picture and not self._trial:
+            # as `image` marks a picture, for those who listen
+            with self._marked_sequence(title=chart.title, alt_text=chart.summary):
+                self.picture(chart.picture, self.epw / WIDTH)
+        self.set_x(self.l_margin)
+        self.ln(self.epw * HEIGHT / WIDTH)
+
+    def picture(self, picture: Picture, scale: float) -> None:
+        """The shapes and labels of a picture, from here to the right and down."""
+        with self.local_context():
+            for shape in picture.shapes:
+                self.shape(shape, scale)
+            self.set_font("DejaVu", size=LETTERS * scale * self.k)
+            for label in picture.labels:
+                x, y = self.x + label.x * scale, self.y + label.y * scale
+                before = {"start": 0.0, "middle": 0.5, "end": 1.0}[label.anchor]
+                self.set_text_color(COLOURS.get(label.colour, label.colour))
+                with self.rotation(90, x, y) if label.turned else nullcontext():
+                    self.text(x - before * self.get_string_width(label.text), y, label.text)
+
+    def shape(self, shape: Shape, scale: float) -> None:
+        """A line, an area or dots."""
+        points = [(self.x + x * scale, self.y + y * scale) for x, y in shape.points]
+        colour, width = COLOURS.get(shape.colour, shape.colour), shape.width * scale
+        if shape.kind == "line":
+            self.set_draw_color(colour)
+            self.set_line_width(width)
+            self.set_dash_pattern(*(length * scale for length in shape.dash))
+            self.polyline(points)
             return
-        picture = BytesIO(chart.drawing().encode())
-        self.image(picture, w=self.epw, alt_text=chart.summary)
+        self.set_fill_color(colour)
+        if shape.kind == "dots":
+            for x, y in points:
+                self.circle(x, y, width, style="F")
+            return
+        with self.local_context(fill_opacity=shape.opacity) if shape.opacity < 1 else nullcontext():
+            self.polygon(points, style="F")
 
     def grid(self, grid: Grid) -> None:
         """A table below its caption."""
@@ -134,7 +177,7 @@ class Paper(FPDF):
                 table.row(row)
 
 
-def report_pdf(content: ReportContent) -> bytes:
+def pdf_of(content: ReportContent) -> bytes:
     """The report as a PDF."""
     paper, trial = Paper(content.made), Paper(content.made, trial=True)
     paper.set_title(f"{TITLE}: {content.made}")

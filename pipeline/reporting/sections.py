@@ -18,11 +18,15 @@ from pipeline.monitoring.packages import project_version
 from pipeline.monitoring.scores import Scores
 from pipeline.ranking.movers import Movers
 from pipeline.registry.releases import Release
-from pipeline.reporting.charts.model_charts import model_charts
-from pipeline.reporting.charts.risk_charts import distribution_chart, input_chart
-from pipeline.reporting.charts.time_charts import missing_chart, score_chart, timing_chart
 from pipeline.reporting.document import Section
+from pipeline.reporting.history_charts import (
+    input_chart,
+    missing_chart,
+    score_chart,
+    timing_chart,
+)
 from pipeline.reporting.model_card import NOT_FOR, release_grid, releases_grid
+from pipeline.reporting.model_charts import distribution_chart, model_charts
 from pipeline.reporting.tables import (
     MAX_EVENTS,
     MAX_REFUSED,

@@ -28,8 +28,8 @@ from pipeline.ranking.ranking_file import (
 from pipeline.ranking.risk_files import risk_folder, risk_points
 from pipeline.registry.live_model import Live
 from pipeline.registry.releases import Release
-from pipeline.reporting.charts.time_charts import client_chart
 from pipeline.reporting.document import Grid, Section
+from pipeline.reporting.history_charts import client_chart
 from pipeline.storage.history import recorded_history
 from pipeline.storage.risk_history import RiskChange, risk_over_time
 from pipeline.web.request_rows import ClientRows, RequestError, rows_of_csv

@@ -10,34 +10,30 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
-from matplotlib.dates import num2date
-from matplotlib.figure import Figure
 from reportworlds import evaluation_of
 from sklearn import metrics as sklearn_metrics
 
 from pipeline.core.config import RiskBands
 from pipeline.monitoring import metrics
 from pipeline.monitoring.decisions import Cause, FeatureDrift, News
-from pipeline.reporting.charts.chart import Chart
-from pipeline.reporting.charts.model_charts import (
-    calibration_chart,
-    gain_chart,
-    matrix_chart,
-    matrix_figure,
-    model_charts,
-    recall_chart,
-    roc_chart,
-)
-from pipeline.reporting.charts.risk_charts import distribution_chart, input_chart
-from pipeline.reporting.charts.style import new_figure, styled
-from pipeline.reporting.charts.time_charts import (
+from pipeline.reporting.history_charts import (
     client_chart,
+    input_chart,
     missing_chart,
     score_chart,
     timing_chart,
 )
+from pipeline.reporting.model_charts import (
+    calibration_chart,
+    distribution_chart,
+    gain_chart,
+    matrix_chart,
+    model_charts,
+    recall_chart,
+    roc_chart,
+    write_confusion_matrix,
+)
+from pipeline.reporting.picture import Chart, Shape, svg, time_axis
 from pipeline.reporting.sections import model_section
 from pipeline.storage.risk_history import RiskPoint
 from pipeline.storage.trends import Deployment, Missing, ScoreBin, TimingBin
@@ -167,12 +163,16 @@ EMPTY = {
 }
 
 
-def drawn(chart: Chart) -> Figure:
-    with styled():
-        figure = new_figure()
-        chart.draw(figure)
-        figure.canvas.draw()
-    return figure
+def texts(chart: Chart) -> list[str]:
+    """The labels of a picture."""
+    assert chart.picture is not None
+    return [label.text for label in chart.picture.labels]
+
+
+def shapes(chart: Chart, kind: str, *colours: str) -> list[Shape]:
+    """The shapes of a picture of a kind and some colours, in the order in which they are drawn."""
+    assert chart.picture is not None
+    return [one for one in chart.picture.shapes if one.kind == kind and one.colour in colours]
 
 
 def numbers(cells: Sequence[str]) -> list[float]:
@@ -273,7 +273,7 @@ def test_the_matrix_holds_the_counts() -> None:
     )
 
 
-def drawn_matrix(tested: metrics.Tested) -> Axes:
+def drawn_matrix(tested: metrics.Tested) -> object:
     with styled():
         return matrix_figure(tested, RELEASE).axes[0]
 
