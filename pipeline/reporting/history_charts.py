@@ -23,7 +23,6 @@ from pipeline.reporting.picture import (
     Chart,
     Plot,
     Series,
-    log_axis,
     number_axis,
     percent_axis,
     place_of,
@@ -73,14 +72,14 @@ def score_chart(bins: Sequence[ScoreBin], releases: Sequence[Deployment]) -> Cha
             )
             for part in reversed(bins)
         ),
-        picture=_score_plot(bins, releases[-MAX_RELEASES:]).picture() if bins else None,
+        picture=_score_plot(bins, releases[-MAX_RELEASES:]).picture() if bins else "",
         nothing="" if bins else "The line begins with the first batch whose outcomes are known.",
     )
 
 
 def _score_plot(bins: Sequence[ScoreBin], releases: Sequence[Deployment]) -> Plot:
     x = time_axis([*_ends(bins), *(one.at for one in releases)])
-    plot = Plot(x, number_axis(0, 1.02, "F1 (0 to 1)"), (_SCORE, _DRIFT))
+    plot = Plot(x, number_axis(1.02, "F1 (0 to 1)"), (_SCORE, _DRIFT))
     at = [_middle(part) for part in bins]
     highest = zip(at, (part.high for part in bins), strict=True)
     lowest = zip(reversed(at), (part.low for part in reversed(bins)), strict=True)
@@ -114,7 +113,7 @@ def input_chart(found: Sequence[FeatureDrift], release: str) -> Chart:
         ),
         header=grid.header,
         rows=grid.rows,
-        picture=_input_plot(drawn[:MAX_FEATURES]).picture() if drawn else None,
+        picture=_input_plot(drawn[:MAX_FEATURES]).picture() if drawn else "",
         nothing="" if drawn else "The batch has too few rows to compare.",
     )
 
@@ -125,13 +124,13 @@ def _input_plot(shown: Sequence[FeatureDrift]) -> Plot:
     high = room * max(1.0, *map(_ratio, shown))
     names = ((-place, truncate(one.name, MAX_LETTERS)) for place, one in enumerate(shown))
     plot = Plot(
-        number_axis(0, high, "PSI, as a multiple of its limit"),
-        Axis(0.3 - len(shown), 0.7, tuple(names), grid=False),
+        number_axis(high, "PSI, as a multiple of its limit"),
+        Axis(0.3 - len(shown), 0.7, tuple(names), "", grid=False),
     )
     plot.mark(1, "", "muted", DASHES[1])
     for place, (one, text) in enumerate(zip(shown, texts, strict=True)):
         plot.box((0, _ratio(one)), (-place - 0.3, -place + 0.3), ALARM if text else QUIET)
-        plot.text(_ratio(one), -place, text, off=(4, 3.6))
+        plot.text((_ratio(one), -place), text, (4, 3.6), "start")
     return plot
 
 
@@ -174,7 +173,7 @@ def missing_chart(samples: Sequence[Missing], outcome: str) -> Chart:
             )
             for one in reversed(samples)
         ),
-        picture=_missing_plot(samples, shown).picture() if enough and shown else None,
+        picture=_missing_plot(samples, shown).picture() if enough and shown else "",
         nothing=ONE_RUN if not enough else "" if shown else "No value has been missing.",
     )
 
@@ -184,7 +183,7 @@ def _missing_plot(samples: Sequence[Missing], shown: Mapping[str, str]) -> Plot:
     lines = _numbered(shown.values())
     most = max(one.percent.get(name, 0.0) for one in samples for name in shown)
     plot = Plot(
-        time_axis([one.at for one in samples]), number_axis(0, 1.1 * most, "percent missing"), lines
+        time_axis([one.at for one in samples]), number_axis(1.1 * most, "percent missing"), lines
     )
     at = [place_of(one.at) for one in samples]
     for name, series in zip(shown, lines, strict=True):
@@ -202,7 +201,7 @@ def _numbered(names: Iterable[str]) -> list[Series]:
 
 
 def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
-    """How long each stage took over time, on a logarithmic scale."""
+    """How long each stage took over time."""
     last = ", ".join(
         f"{stage} {format_seconds(bins[-1].seconds)}" for stage, bins in stages.items()
     )
@@ -221,19 +220,18 @@ def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
             for stage, bins in stages.items()
             for part in reversed(bins)
         ),
-        picture=_timing_plot(stages).picture() if enough else None,
+        picture=_timing_plot(stages).picture() if enough else "",
         nothing="" if enough else ONE_RUN,
     )
 
 
 def _timing_plot(stages: Mapping[str, Sequence[TimingBin]]) -> Plot:
     parts = [part for bins in stages.values() for part in bins]
-    lines, shortest = _numbered(stages), 0.001
-    y = log_axis([max(shortest, part.seconds) for part in parts], "seconds")
-    plot = Plot(time_axis(_ends(parts)), y, lines)
+    lines, most = _numbered(stages), max(part.seconds for part in parts)
+    plot = Plot(time_axis(_ends(parts)), number_axis(1.1 * max(most, 0.001), "seconds"), lines)
     for series, bins in zip(lines, stages.values(), strict=True):
-        at, seconds = map(_middle, bins), [max(shortest, part.seconds) for part in bins]
-        plot.line(list(at), seconds, series, markers=len(bins) <= FEW_POINTS)
+        seconds = [part.seconds for part in bins]
+        plot.line([*map(_middle, bins)], seconds, series, markers=len(bins) <= FEW_POINTS)
     return plot
 
 
@@ -256,7 +254,7 @@ def client_chart(points: Sequence[RiskPoint], threshold: float | None, until: st
             )
             for point in reversed(points)
         ),
-        picture=_client_plot(points, threshold, until).picture() if enough else None,
+        picture=_client_plot(points, threshold, until).picture() if enough else "",
         nothing="" if enough else "The line begins with the first change of the risk.",
     )
 
@@ -270,7 +268,8 @@ def _client_plot(points: Sequence[RiskPoint], threshold: float | None, until: st
     values = [float("nan") if point.risk is None else 100 * point.risk for point in points]
     steps = [at[0], *(when for when in at[1:-1] for _ in range(2)), at[-1]]
     plot.line(steps, [value for value in values for _ in range(2)], _RISK)
-    plot.dots(at[:-1], values, MAIN)
+    for when, value in zip(at[:-1], values, strict=True):
+        plot.dot(when, value, MAIN)
     if threshold is not None:
         plot.line([x.low, x.high], [100 * threshold] * 2, _THRESHOLD)
     return plot

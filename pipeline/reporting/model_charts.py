@@ -18,7 +18,6 @@ from pipeline.reporting.picture import (
     QUIET,
     Axis,
     Chart,
-    Picture,
     Plot,
     Series,
     number_axis,
@@ -102,10 +101,9 @@ def matrix_chart(tested: Tested) -> Chart:
         for column, count in enumerate(cells):
             share, bottom = count / max(total, 1), 1 - row
             plot.box((column, column + 1), (bottom, bottom + 1), _shade(share))
-            texts = f"{count:,}", f"{100 * share:.1f} %"
-            for text, lower in zip(texts, (-3, 11), strict=True):
+            for text, lower in ((f"{count:,}", -3), (f"{100 * share:.1f} %", 11)):
                 at = column + 0.5, bottom + 0.5
-                plot.text(*at, text, anchor="middle", colour=_ON_SHADES, off=(0, lower))
+                plot.text(at, text, (0, lower), "middle", _ON_SHADES)
     return Chart(
         key="matrix",
         title=f"Predicted to leave: {found:,} of the {left:,} who left,"
@@ -207,7 +205,7 @@ def _curve(
     *,
     chance: tuple[float, float] = (0.0, 1.0),
     steps: bool = False,
-) -> Picture:
+) -> str:
     """A curve of shares, from 0 to 1, over that of chance, which has `chance` at both ends.
 
     In steps there is no threshold between two points: the next one is what reaches a share.
@@ -234,7 +232,7 @@ def calibration_chart(evaluation: Evaluation) -> Chart:
     plot.line([100 * part.risk for part in bins], [100 * part.left for part in bins], _MODEL)
     for part in bins:
         radius = 2 + 3.2 * (part.rows / most) ** 0.5
-        plot.dots([100 * part.risk], [100 * part.left], _GROUPS.colour, radius)
+        plot.dot(100 * part.risk, 100 * part.left, _GROUPS.colour, radius)
     return Chart(
         key="calibration",
         title="Calibration: risk and outcome differ by"
@@ -260,7 +258,7 @@ def distribution_chart(
     x = percent_axis(f"risk of leaving{format_horizon(horizon_days)}, percent")
     plot = Plot(
         Axis(0, 100, x.ticks, x.label),
-        number_axis(0, 1.18 * max(1, total.max()), "clients", whole=True),
+        number_axis(1.18 * max(1, total.max()), "clients", whole=True),
         BANDS,
     )
     below = np.cumsum(split, axis=0) - split  # a limit within a bin parts its bar in two

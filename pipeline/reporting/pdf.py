@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 from fpdf import FPDF, FontFace
@@ -12,6 +12,7 @@ from fpdf.enums import TableBordersLayout, VAlign, XPos, YPos
 from fpdf.fonts import TTFFont
 from matplotlib import get_data_path
 
+from pipeline.core.formatting import truncate
 from pipeline.reporting.document import (
     BAD,
     GOOD,
@@ -21,25 +22,15 @@ from pipeline.reporting.document import (
     ReportContent,
     Section,
 )
-from pipeline.reporting.picture import (
-    COLOURS,
-    GRID,
-    HEIGHT,
-    INK,
-    LETTERS,
-    MUTED,
-    PAPER,
-    WIDTH,
-    Chart,
-    Picture,
-    Shape,
-)
+from pipeline.reporting.picture import GRID, HEIGHT, INK, MUTED, PAPER, WIDTH, Chart, Row, svg_file
 
 LEVELS = {GOOD: "#1a7f37", WARNING: "#9a6700", BAD: "#c1121f"}
 MARGIN = 15.0  # millimetres
 GAP = 6.0
 LINE = 3.9  # the height of a line of small text
 SMALL, TEXT, LARGE = 7.0, 8.5, 12.0  # points
+MAX_CELL, MAX_SENTENCE = 40, 800  # letters; report.html has them all
+MAX_ROWS = 20  # of a table; report.html has the others
 MISSING_LETTER = "□"  # in place of a letter that the font lacks
 
 _BREAKS = "\t\r\n"  # of lines and cells, no letters
@@ -115,43 +106,11 @@ class Paper(FPDF):
             self.set_type(TEXT, colour=MUTED)
             self.lines(chart.nothing, LINE)
             return
-        if chart.picture and not self._trial:
-            # as `image` marks a picture, for those who listen
-            with self._marked_sequence(title=chart.title, alt_text=chart.summary):
-                self.picture(chart.picture, self.epw / WIDTH)
-        self.set_x(self.l_margin)
-        self.ln(self.epw * HEIGHT / WIDTH)
-
-    def picture(self, picture: Picture, scale: float) -> None:
-        """The shapes and labels of a picture, from here to the right and down."""
-        with self.local_context():
-            for shape in picture.shapes:
-                self.shape(shape, scale)
-            self.set_font("DejaVu", size=LETTERS * scale * self.k)
-            for label in picture.labels:
-                x, y = self.x + label.x * scale, self.y + label.y * scale
-                before = {"start": 0.0, "middle": 0.5, "end": 1.0}[label.anchor]
-                self.set_text_color(COLOURS.get(label.colour, label.colour))
-                with self.rotation(90, x, y) if label.turned else nullcontext():
-                    self.text(x - before * self.get_string_width(label.text), y, label.text)
-
-    def shape(self, shape: Shape, scale: float) -> None:
-        """A line, an area or dots."""
-        points = [(self.x + x * scale, self.y + y * scale) for x, y in shape.points]
-        colour, width = COLOURS.get(shape.colour, shape.colour), shape.width * scale
-        if shape.kind == "line":
-            self.set_draw_color(colour)
-            self.set_line_width(width)
-            self.set_dash_pattern(*(length * scale for length in shape.dash))
-            self.polyline(points)
-            return
-        self.set_fill_color(colour)
-        if shape.kind == "dots":
-            for x, y in points:
-                self.circle(x, y, width, style="F")
-            return
-        with self.local_context(fill_opacity=shape.opacity) if shape.opacity < 1 else nullcontext():
-            self.polygon(points, style="F")
+        if self._trial:
+            self.ln(self.epw * HEIGHT / WIDTH)
+        else:
+            picture = BytesIO(svg_file(chart, "DejaVu").encode())
+            self.image(picture, w=self.epw, alt_text=chart.summary)
 
     def grid(self, grid: Grid) -> None:
         """A table below its caption."""
@@ -161,9 +120,10 @@ class Paper(FPDF):
             return
         self.lines(grid.caption, LINE * 1.3)
         self.set_type(SMALL)
+        rows = paper_rows(grid)
         with self.table(
             align="LEFT",
-            col_widths=grid.widths or None,
+            col_widths=_widths(rows),
             borders_layout=TableBordersLayout.HORIZONTAL_LINES,
             headings_style=FontFace(emphasis="BOLD", color=INK),
             line_height=LINE,
@@ -173,8 +133,26 @@ class Paper(FPDF):
                 "RIGHT" if place in grid.numbers else "LEFT" for place in range(len(grid.header))
             ),
         ) as table:
-            for row in grid.paper_rows:
+            for row in rows:
                 table.row(row)
+
+
+def paper_rows(grid: Grid) -> list[Row]:
+    """The rows on paper, the header first; the last column has the sentences."""
+    rows = [
+        (*(truncate(cell, MAX_CELL) for cell in row[:-1]), truncate(row[-1], MAX_SENTENCE))
+        for row in grid.rows[:MAX_ROWS]
+    ]
+    if more := len(grid.rows) - len(rows):
+        rows.append((f"and {more:,} more", *[""] * (len(grid.header) - 1)))
+    return [grid.header, *rows]
+
+
+def _widths(rows: Sequence[Row]) -> tuple[float, ...]:
+    """How wide the columns are, relative: by their longest words, and by their longest cells."""
+    columns = zip(*rows, strict=True)
+    longest = ((max(map(len, " ".join(cells).split())), max(map(len, cells))) for cells in columns)
+    return tuple(min(word, 24) + min(cell, 90) ** 0.5 for word, cell in longest)
 
 
 def pdf_of(content: ReportContent) -> bytes:

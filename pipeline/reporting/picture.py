@@ -1,17 +1,13 @@
-"""Charts as data: what they show, their numbers, and a picture of lines, areas, dots and labels.
-
-Pages show a picture as SVG, `pdf.py` draws the same shapes, and neither needs matplotlib.
-"""
+"""Charts: what they show in words and numbers, and a picture as SVG, which page and PDF share."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from html import escape
 from itertools import groupby
 from typing import Literal
-
-import pandas as pd
 
 Row = tuple[str, ...]
 Point = tuple[float, float]
@@ -19,7 +15,7 @@ Point = tuple[float, float]
 # Distinct for people who see no red or no green, and, with the dashes, in grey print; each has a
 # contrast of 3 : 1 with white, as WCAG 2.2 asks of graphics (1.4.11).
 SERIES = ("#0b4f8a", "#c2570c", "#00967a", "#905aa7", "#6b7280", "#8a5524")
-DASHES = ((0, 0), (6, 3), (3, 1.5), (1.5, 2), (10, 2.5), (1, 4))  # length, gap; 0: none
+DASHES = ("", "6 3", "3 2", "2 3", "10 3", "1.5 4")
 INK, MUTED, GRID, PAPER = "#1f2328", "#59636e", "#d1d9e0", "#ffffff"
 # the names are those of the page's variables, so that pictures follow light and dark
 COLOURS = {"ink": INK, "muted": MUTED, "grid": GRID} | {
@@ -32,46 +28,6 @@ LETTERS = 10.4  # points: the size of all letters, which are 8 pixels there
 FEW_POINTS = 40  # more than these are a line without markers
 _ROW = 15.0  # the height of a line of letters
 _DAY = 86_400.0  # seconds
-_HOUR_FORM = "%H:%M"
-_STEPS = (  # of time: seconds, the name for pandas, the form of a tick, that of what they share
-    *((60.0 * n, f"{n}min", "%H:%M", "%-d %B %Y, ") for n in (1, 2, 5, 10, 20, 30)),
-    *((3600.0 * n, f"{n}h", "%H:%M", "%-d %B %Y, ") for n in (1, 2, 3, 6, 12)),
-    *((_DAY * n, f"{n}D", "%-d %b", "%Y, ") for n in (1, 2, 4, 7, 14)),
-    *((30 * _DAY * n, f"{n}MS", "%b %Y", "") for n in (1, 2, 3, 6)),
-    *((365 * _DAY * n, f"{n}YS", "%Y", "") for n in (1, 2, 5, 10, 50)),
-)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A line through points, the area within them, or dots at them."""
-
-    kind: Literal["line", "area", "dots"]
-    points: tuple[Point, ...]
-    colour: str  # of `COLOURS`, or as `#rrggbb`
-    width: float = 1.6  # of a line; the radius of dots
-    dash: tuple[float, float] = (0, 0)
-    opacity: float = 1.0
-
-
-@dataclass(frozen=True)
-class Label:
-    """A text at a place; one that is turned is read from below."""
-
-    x: float
-    y: float  # of its base line
-    text: str
-    anchor: Literal["start", "middle", "end"] = "start"
-    colour: str = "ink"
-    turned: bool = False
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What is drawn, in points from the upper left of `WIDTH` and `HEIGHT`."""
-
-    shapes: tuple[Shape, ...]
-    labels: tuple[Label, ...]
 
 
 @dataclass(frozen=True)
@@ -83,8 +39,25 @@ class Chart:
     summary: str  # the same for those who do not see it, and how to read it
     header: Row
     rows: tuple[Row, ...]  # the numbers, as the table below the picture has them
-    picture: Picture | None
+    picture: str  # elements of SVG; their texts are escaped
     nothing: str = ""  # in place of the picture, where there is too little to draw
+
+
+def svg(chart: Chart) -> str:
+    """The picture as an element of a page that says what it shows, without any style."""
+    names = f"{chart.key}-title {chart.key}-summary"
+    return (
+        f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-labelledby="{names}"'
+        f' font-size="{LETTERS}"><title id="{chart.key}-title">{escape(chart.title)}</title>'
+        f'<desc id="{chart.key}-summary">{escape(chart.summary)}</desc>{chart.picture}</svg>'
+    )
+
+
+def svg_file(chart: Chart, font: str) -> str:
+    """The picture as a document of its own, in fixed colours and one font."""
+    picture = re.sub(r"var\(--([\w-]+)\)", lambda found: COLOURS[found[1]], chart.picture)
+    about = f'viewBox="0 0 {WIDTH:g} {HEIGHT:g}" font-size="{LETTERS}" font-family="{font}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {about}>{picture}</svg>'
 
 
 @dataclass(frozen=True)
@@ -94,41 +67,27 @@ class Axis:
     low: float
     high: float
     ticks: tuple[tuple[float, str], ...]
-    label: str = ""
-    log: bool = False
+    label: str
     grid: bool = True
 
     def share(self, value: float) -> float:
         """How far along the axis a value is, from 0 to 1."""
-        low, high = self.low, self.high
-        if self.log:
-            low, high, value = math.log(low), math.log(high), math.log(value)
-        return (value - low) / (high - low)
+        return (value - self.low) / (self.high - self.low)
 
 
-def number_axis(low: float, high: float, label: str, *, whole: bool = False) -> Axis:
-    """An axis of numbers with up to seven round ticks, if need be of whole numbers alone."""
-    rough = (high - low) / 6
+def number_axis(high: float, label: str, *, whole: bool = False) -> Axis:
+    """An axis from 0 with up to seven round ticks, if need be of whole numbers alone."""
+    rough = high / 6
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(size * n for n in (1, 2, 5, 10) if size * n >= rough * 0.999)
     step = max(1.0, step) if whole else step
-    places = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
-    ticks = [round(n * step, 9) for n in places]
-    return Axis(low, high, tuple((at, f"{at:,.10g}") for at in ticks), label)
+    ticks = [round(n * step, 9) for n in range(math.floor(high / step + 1e-9) + 1)]
+    return Axis(0, high, tuple((at, f"{at:,.10g}") for at in ticks), label)
 
 
 def percent_axis(label: str) -> Axis:
     """An axis from 0 to 100."""
     return Axis(-2, 102, tuple((at, f"{at}") for at in range(0, 101, 20)), label)
-
-
-def log_axis(values: Sequence[float], label: str) -> Axis:
-    """A logarithmic axis around values above 0."""
-    low, high = min(values) / 1.3, max(values) * 1.3
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
-    ticks = [n * 10.0**power for power in powers for n in ((1, 2, 5) if len(powers) < 4 else (1,))]
-    shown = tuple((at, f"{at:,g}") for at in ticks if low <= at <= high)
-    return Axis(low, high, shown, label, log=True)
 
 
 def time_axis(moments: Iterable[str]) -> Axis:
@@ -140,17 +99,11 @@ def time_axis(moments: Iterable[str]) -> Axis:
     first, last = min(places), max(places)
     margin = 0.03 * (last - first) if last - first > 60 else _DAY
     low, high = first - margin, last + margin
-    _, step, form, shared = next(one for one in _STEPS if one[0] * 5 >= high - low)
-    start, end = (datetime.fromtimestamp(at, UTC) for at in (low, high))
-    begin = start.replace(minute=0, second=0, microsecond=0)
-    if not step.endswith("min"):
-        begin = begin.replace(hour=0)
-    if step.endswith("S"):
-        begin = begin.replace(day=1, month=1) - timedelta(days=1)
-    found = [at for at in pd.date_range(begin, end, freq=step) if at >= start]
-    forms = ["%-d %b" if form == _HOUR_FORM and not at.hour + at.minute else form for at in found]
-    ticks = tuple((at.timestamp(), at.strftime(f)) for at, f in zip(found, forms, strict=True))
-    return Axis(low, high, ticks, f"{end.strftime(shared)}when (UTC)")
+    unit = next(size for size in (_DAY, 3600.0, 60.0, 1.0) if (high - low) / 4 >= size)
+    form = {_DAY: "%-d %b %Y", 1.0: "%H:%M:%S"}.get(unit, "%-d %b, %H:%M")
+    ticks = [unit * math.ceil((low + part * (high - low)) / unit) for part in (0.05, 0.38, 0.71)]
+    texts = (datetime.fromtimestamp(at, UTC).strftime(form) for at in ticks)
+    return Axis(low, high, tuple(zip(ticks, texts, strict=True)), "when (UTC)")
 
 
 def place_of(at: str) -> float:
@@ -163,9 +116,9 @@ class Series:
     """What is drawn in one way, and its name in the legend."""
 
     name: str
-    colour: str
+    colour: str  # of `COLOURS`, or as `#rrggbb`
     kind: Literal["line", "area", "dots"] = "line"
-    dash: tuple[float, float] = (0, 0)
+    dash: str = ""
     opacity: float = 1.0
 
 
@@ -174,16 +127,12 @@ class Plot:
 
     def __init__(self, x: Axis, y: Axis, legend: Sequence[Series] = ()) -> None:
         self._x, self._y = x, y
-        self._shapes: list[Shape] = []
-        self._labels: list[Label] = []
-        self._left = (
-            6 + _ROW * bool(y.label) + max((_width(text) for _, text in y.ticks), default=0)
-        )
-        self._bottom = HEIGHT - _ROW * (2.3 if x.label else 1.3)
-        self._right, self._top = WIDTH - 10, self._name(legend)
-        if x.ticks:  # so that the last letters are within the picture
-            at, text = x.ticks[-1]
-            self._right -= max(0.0, self.at(at, y.low)[0] + _width(text) / 2 - WIDTH)
+        self._parts: list[str] = []
+        self._left = 6 + _ROW * bool(y.label) + max(_width(text) for _, text in y.ticks)
+        self._bottom, self._right = HEIGHT - _ROW * 2.3, WIDTH - 10
+        self._top = self._name(legend)
+        at, text = x.ticks[-1]  # its letters, too, are within the picture
+        self._right -= max(0.0, self._at(at, y.low)[0] + _width(text) / 2 - WIDTH)
         self._frame()
 
     def _name(self, legend: Sequence[Series]) -> float:
@@ -192,146 +141,112 @@ class Plot:
         for one in legend:
             if x > self._left and x + 19 + _width(one.name) > WIDTH:
                 x, y = self._left, y + _ROW
-            wide, points = 1.6, [(x, y - 3.5), (x + 15, y - 3.5)]
-            if one.kind == "area":
-                points = [(x + 2, y - 8), (x + 12, y - 8), (x + 12, y + 1), (x + 2, y + 1)]
+            middle = y - 3.5
+            if one.kind == "line":
+                self._line([(x, middle), (x + 15, middle)], one.colour, dash=one.dash)
             elif one.kind == "dots":
-                wide, points = 3.5, [(x + 7, y - 3.5)]
-            shape = Shape(one.kind, tuple(points), one.colour, wide, one.dash, one.opacity)
-            self._shapes.append(shape)
-            self._labels.append(Label(x + 19, y, one.name))
+                self._dot((x + 7, middle), one.colour, 3.5)
+            else:
+                ends = [(x + 2, y - 8), (x + 12, y - 8), (x + 12, y + 1), (x + 2, y + 1)]
+                self._area(ends, one.colour, one.opacity)
+            self._text((x + 19, y), one.name)
             x += 31 + _width(one.name)
         return y + 6 if legend else 8.0
 
     def _frame(self) -> None:
         """The grid, the ticks and the names of both axes."""
-        x, y, top, bottom = self._x, self._y, self._top, self._bottom
+        x, y, left, bottom = self._x, self._y, self._left, self._bottom
         for value, text in x.ticks:
-            at, _ = self.at(value, y.low)
+            at, _ = self._at(value, y.low)
             if x.grid:
-                self._shapes.append(Shape("line", ((at, top), (at, bottom)), "grid", 0.7))
-            self._labels.append(Label(at, bottom + _ROW - 2, text, "middle"))
+                self._line([(at, self._top), (at, bottom)], "grid", 0.7)
+            self._text((at, bottom + _ROW - 2), text, "middle")
         for value, text in y.ticks:
-            _, at = self.at(x.low, value)
+            _, at = self._at(x.low, value)
             if y.grid:
-                line = ((self._left, at), (self._right, at))
-                self._shapes.append(Shape("line", line, "grid", 0.7))
-            self._labels.append(Label(self._left - 5, at + 3.6, text, "end"))
-        corners = ((self._left, top), (self._left, bottom), (self._right, bottom))
-        self._shapes.append(Shape("line", corners, "muted", 0.8))
-        middle = (self._left + self._right) / 2, (top + bottom) / 2
-        self._labels.append(Label(middle[0], HEIGHT - 4, x.label, "middle"))
-        self._labels.append(Label(11, middle[1], y.label, "middle", turned=True))
-
-    def at(self, x: float, y: float) -> Point:
-        """Where a point of the axes is in the picture."""
-        across, up = self._x.share(x), self._y.share(y)
-        return (
-            round(float(self._left + across * (self._right - self._left)), 2),
-            round(float(self._bottom - up * (self._bottom - self._top)), 2),
-        )
+                self._line([(left, at), (self._right, at)], "grid", 0.7)
+            self._text((left - 5, at + 3.6), text, "end")
+        self._line([(left, self._top), (left, bottom), (self._right, bottom)], "muted", 0.8)
+        self._text(((left + self._right) / 2, HEIGHT - 4), x.label, "middle")
+        self._text((11, (self._top + bottom) / 2), y.label, "middle", turn=-90)
 
     def line(
         self, xs: Sequence[float], ys: Sequence[float], series: Series, *, markers: bool = False
     ) -> None:
         """A line through points, with a gap where a value is none (NaN)."""
-        pairs = zip(xs, ys, strict=True)
+        pairs = list(zip(xs, ys, strict=True))
         for there, run in groupby(pairs, key=lambda pair: not math.isnan(pair[1])):
             if there:
-                points = tuple(self.at(*pair) for pair in run)
-                self._shapes.append(Shape("line", points, series.colour, dash=series.dash))
-        if markers:
-            self.dots(xs, ys, series.colour)
+                self._line([self._at(*pair) for pair in run], series.colour, dash=series.dash)
+        for x, y in pairs if markers else ():
+            self.dot(x, y, series.colour)
 
-    def dots(
-        self, xs: Sequence[float], ys: Sequence[float], colour: str, radius: float = 2.3
-    ) -> None:
-        """Dots, but where a value is none."""
-        points = (self.at(x, y) for x, y in zip(xs, ys, strict=True) if not math.isnan(y))
-        self._shapes.append(Shape("dots", tuple(points), colour, radius))
+    def dot(self, x: float, y: float, colour: str, radius: float = 2.3) -> None:
+        """A dot, unless its value is none."""
+        if not math.isnan(y):
+            self._dot(self._at(x, y), colour, radius)
 
     def area(self, corners: Iterable[Point], colour: str, opacity: float = 1.0) -> None:
         """What lies within these corners."""
-        points = tuple(self.at(*corner) for corner in corners)
-        self._shapes.append(Shape("area", points, colour, opacity=opacity))
+        self._area([self._at(*corner) for corner in corners], colour, opacity)
 
-    def box(
-        self, x: tuple[float, float], y: tuple[float, float], colour: str, opacity: float = 1.0
-    ) -> None:
+    def box(self, x: Point, y: Point, colour: str, opacity: float = 1.0) -> None:
         """A bar or a cell, from the first to the second of each side."""
         self.area(((x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1])), colour, opacity)
 
-    def text(
-        self,
-        x: float,
-        y: float,
-        text: str,
-        *,
-        anchor: Literal["start", "middle", "end"] = "start",
-        colour: str = "ink",
-        off: Point = (0.0, 3.6),
-    ) -> None:
-        """A text at a point, or so many points to the right and lower."""
-        place = self.at(x, y)
-        self._labels.append(Label(place[0] + off[0], place[1] + off[1], text, anchor, colour))
+    def text(self, at: Point, text: str, off: Point, anchor: str, colour: str = "ink") -> None:
+        """A text so many points to the right of a point, and lower."""
+        x, y = self._at(*at)
+        self._text((x + off[0], y + off[1]), text, anchor, colour)
 
-    def mark(self, x: float, text: str, colour: str, dash: tuple[float, float]) -> None:
+    def mark(self, x: float, text: str, colour: str, dash: str) -> None:
         """A line from bottom to top, with a text beside its top, on the side that has room."""
-        ends = self.at(x, self._y.low), self.at(x, self._y.high)
-        self._shapes.append(Shape("line", ends, colour, 1.2, dash))
-        late = ends[0][0] + 3 + _width(text) > self._right
-        place = ends[0][0] + (-3 if late else 3)
-        self._labels.append(Label(place, self._top + 10, text, "end" if late else "start"))
+        at, _ = self._at(x, self._y.low)
+        self._line([(at, self._bottom), (at, self._top)], colour, 1.2, dash)
+        late = at + 3 + _width(text) > self._right
+        self._text((at - 3 if late else at + 3, self._top + 10), text, "end" if late else "start")
 
-    def picture(self) -> Picture:
+    def picture(self) -> str:
         """All that was drawn."""
-        return Picture(tuple(self._shapes), tuple(one for one in self._labels if one.text))
+        return "".join(self._parts)
+
+    def _at(self, x: float, y: float) -> Point:
+        """Where a point of the axes is in the picture."""
+        across, up = self._x.share(x), self._y.share(y)
+        height = self._bottom - self._top
+        return self._left + across * (self._right - self._left), self._bottom - up * height
+
+    def _line(
+        self, points: Sequence[Point], colour: str, width: float = 1.6, dash: str = ""
+    ) -> None:
+        dashed = f' stroke-dasharray="{dash}"' if dash else ""
+        stroke = f'stroke="{_paint(colour)}" stroke-width="{width}"{dashed}'
+        self._parts.append(f'<polyline points="{_joined(points)}" fill="none" {stroke}/>')
+
+    def _area(self, points: Sequence[Point], colour: str, opacity: float) -> None:
+        fill = f'fill="{_paint(colour)}" fill-opacity="{opacity}"'
+        self._parts.append(f'<polygon points="{_joined(points)}" {fill}/>')
+
+    def _dot(self, at: Point, colour: str, radius: float) -> None:
+        place = f'cx="{at[0]:.2f}" cy="{at[1]:.2f}" r="{radius:.2f}"'
+        self._parts.append(f'<circle {place} fill="{_paint(colour)}"/>')
+
+    def _text(
+        self, at: Point, text: str, anchor: str = "start", colour: str = "ink", turn: int = 0
+    ) -> None:
+        turned = f' transform="rotate({turn} {at[0]:.2f} {at[1]:.2f})"' if turn else ""
+        place = f'x="{at[0]:.2f}" y="{at[1]:.2f}" text-anchor="{anchor}"{turned}'
+        self._parts.append(f'<text {place} fill="{_paint(colour)}">{escape(text)}</text>')
+
+
+def _joined(points: Sequence[Point]) -> str:
+    return " ".join(f"{x:.2f},{y:.2f}" for x, y in points)
+
+
+def _paint(colour: str) -> str:
+    return f"var(--{colour})" if colour in COLOURS else colour
 
 
 def _width(text: str) -> float:
     """About how wide a text is, in points."""
     return 0.6 * LETTERS * len(text)
-
-
-def svg(chart: Chart) -> str:
-    """The picture of a chart as an element of a page that says what it shows, without any style."""
-    names = f"{chart.key}-title {chart.key}-summary"
-    parts = [
-        f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-labelledby="{names}"'
-        f' font-size="{LETTERS}" stroke-linejoin="round">'
-        f'<title id="{chart.key}-title">{escape(chart.title)}</title>'
-        f'<desc id="{chart.key}-summary">{escape(chart.summary)}</desc>'
-    ]
-    if chart.picture:
-        for shape in chart.picture.shapes:
-            parts += _svg_shape(shape)
-        parts += map(_svg_label, chart.picture.labels)
-    return "".join([*parts, "</svg>"])
-
-
-def _svg_shape(shape: Shape) -> Iterator[str]:
-    paint = _variable(shape.colour)
-    if shape.kind == "dots":
-        for x, y in shape.points:
-            yield f'<circle cx="{x:g}" cy="{y:g}" r="{shape.width:g}" fill="{paint}"/>'
-        return
-    points = " ".join(f"{x:g},{y:g}" for x, y in shape.points)
-    if shape.kind == "area":
-        see = f' fill-opacity="{shape.opacity:g}"' if shape.opacity < 1 else ""
-        yield f'<polygon points="{points}" fill="{paint}"{see}/>'
-        return
-    length, gap = shape.dash
-    dash = f' stroke-dasharray="{length:g} {gap:g}"' if length else ""
-    stroke = f'stroke="{paint}" stroke-width="{shape.width:g}"{dash}'
-    yield f'<polyline points="{points}" fill="none" {stroke}/>'
-
-
-def _svg_label(label: Label) -> str:
-    turn = f' transform="rotate(-90 {label.x:g} {label.y:g})"' if label.turned else ""
-    anchor = f' text-anchor="{label.anchor}"' if label.anchor != "start" else ""
-    place = f'x="{label.x:g}" y="{label.y:g}"{anchor}{turn} fill="{_variable(label.colour)}"'
-    return f"<text {place}>{escape(label.text)}</text>"
-
-
-def _variable(colour: str) -> str:
-    return f"var(--{colour})" if colour in COLOURS else colour

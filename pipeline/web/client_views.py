@@ -221,7 +221,6 @@ def client_record(config: Config, release: Release | None, client: str) -> Clien
         f"{pluralize(found.total, 'row')} of this client{note}, the latest first",
         found.columns,
         tuple(reversed(found.rows)),
-        numbers=tuple(i for i, name in enumerate(found.columns) if name in config.schema.numeric),
         empty="None that counts.",
     )
     return ClientRecord(
@@ -330,10 +329,9 @@ def scored_grids(rows: list[ScoredRow]) -> list[Grid]:
                 )
                 for row in first
             ),
-            numbers=(1, 2),
         )
     ]
     if bad:
         problems = tuple((f"{row.line:,}", row.problem) for row in bad)
-        grids.append(Grid("Rows that could not be read", ("line", "problem"), problems, (0,)))
+        grids.append(Grid("Rows that could not be read", ("line", "problem"), problems))
     return grids
