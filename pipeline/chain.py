@@ -402,7 +402,9 @@ class _Chain:
         config, history = self._valued, self._history
         diagnostics.record(history, self._rows, packages=in_full)  # the report shows them
         done = reporting.report(
-            config, history, self._live, self._evaluation, self._rows, "confusionmatrix2.png"
+            *(config, history, self._live, self._evaluation, self._rows),
+            "confusionmatrix2.png",
+            with_pdf=False,  # made when somebody asks for it
         )
         path = config.output_model_path / "apireturns2.txt" if in_full else None
         if path:

@@ -24,7 +24,7 @@ from pipeline.observations.row_keys import recorded_log
 from pipeline.observations.row_lines import client_of
 from pipeline.ranking.movers import Movers, movers_on_record, write_movers
 from pipeline.ranking.ranking_file import read_ranking, write_ranking
-from pipeline.reporting.report_files import FOLDER
+from pipeline.reporting.report_files import DOCUMENTS, FOLDER
 from pipeline.stages.backup import delete_backup, known_backups
 from pipeline.stages.ingestion import write_records
 from pipeline.storage import erasures, ledger
@@ -158,7 +158,7 @@ def _delete_documents(config: Config, search: NamesInText) -> list[Path]:
     for folder in (config.output_folder_path, models, models / FOLDER):
         for path in folder.glob(".*.tmp"):
             path.unlink()
-    kinds = ("report.html", "report.pdf", f"{FOLDER}/*.html", f"{FOLDER}/*.pdf", "apireturns*.txt")
+    kinds = *DOCUMENTS, f"{FOLDER}/*.html", f"{FOLDER}/*.pdf", "apireturns*.txt"
     found = [path for kind in kinds for path in models.glob(kind)]
     deleted = []
     # while the page is there, the next call finds both
