@@ -143,7 +143,11 @@ def _record_master(history: History, master: MasterState) -> None:
 def _record_file(history: History, file: "TakenFile", **times: Any) -> None:
     now = utc_now()
     settled = now if file.reason else None  # there is nothing to judge in a rejected file
-    history.query("UPDATE files SET current = 0 WHERE name = ? AND current = 1", file.name)
+    former = "WHERE name = ? AND current = 1"
+    history.query(
+        f"DELETE FROM rejected_rows WHERE file_id IN (SELECT id FROM files {former})", file.name
+    )
+    history.query(f"UPDATE files SET current = 0 {former}", file.name)
     left_out = ("bad_rows", "changed", "missing", "unknown_clients", "reports", "kept_out")
     columns = {name: value for name, value in vars(file).items() if name not in left_out} | {
         "status": "rejected" if file.reason else "ingested",
@@ -347,12 +351,12 @@ def rejected_files(history: History) -> list[tuple[str, str]]:
 
 
 def rejected_rows(history: History) -> "list[tuple[str, BadRow]]":
-    """The rows set aside from the current content of files, each with its file's name."""
+    """The rows set aside, each with its file's name; of a file, those of its newest content."""
     from pipeline.data.csv_reader import BadRow  # an empty tick does without the reader
 
     rows = history.tuples(
         "SELECT name, line, rejected_rows.reason, row FROM rejected_rows"
-        " JOIN files ON files.id = file_id WHERE current = 1 ORDER BY file_id, line"
+        " JOIN files ON files.id = file_id ORDER BY file_id, line"
     )
     return [(name, BadRow(*row)) for name, *row in rows]
 

@@ -363,4 +363,8 @@ MIGRATIONS = (
         at TEXT NOT NULL
     );
     """,
+    """
+    -- those of a file's newest content alone are kept
+    DELETE FROM rejected_rows WHERE file_id IN (SELECT id FROM files WHERE current = 0);
+    """,
 )

@@ -9,7 +9,8 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime, timedelta
+from datetime import date, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.core.errors import HistoryError, RejectedError
@@ -213,7 +214,8 @@ def _record_table(history: History, table: str, rows: Iterable[Row]) -> None:
 
 def _last_table(history: History, table: str) -> list[Row]:
     return history.query(
-        f"SELECT * FROM {table} WHERE at = (SELECT max(at) FROM {table}) ORDER BY position"
+        f"SELECT * FROM {table} WHERE at = (SELECT at FROM {table} ORDER BY rowid DESC LIMIT 1)"
+        " ORDER BY position"
     )
 
 
@@ -290,24 +292,39 @@ _PRUNED = {
     "decisions": ("at", "id = (SELECT max(id) FROM decisions)"),
     "deployments": ("at", "id = (SELECT max(id) FROM deployments)"),
     "timings": ("at", "id IN (SELECT max(id) FROM timings GROUP BY stage)"),
-    "missing": ("at", "at = (SELECT max(at) FROM missing)"),
-    "packages": ("at", "at = (SELECT max(at) FROM packages)"),
+    "missing": ("at", "at = (SELECT at FROM missing ORDER BY rowid DESC LIMIT 1)"),
+    "packages": ("at", "at = (SELECT at FROM packages ORDER BY rowid DESC LIMIT 1)"),
     "alerts": ("at", "event IN ('failed', 'recovered', 'overdue', 'promotion_waits')"),
     "requests": ("done_at", "done_at IS NULL"),
-    "rejected_rows": (
-        "(SELECT recorded_at FROM files WHERE id = file_id)",
-        "file_id IN (SELECT id FROM files WHERE current = 1)",
-    ),
 }
+_STEPS = 12
 
 
-def prune(history: History, days: int) -> None:
-    """Delete what was recorded more than so many days ago, but for the last of each kind.
+def oldest_kept(history: History, days: int) -> str:
+    """The day before which what is on record is forgotten, empty if nothing is.
 
-    The ledger of files is kept whole: it is the truth about what is new. Of the rows set aside,
-    those go that stood in an old version of a file.
+    It lies `days` before the last run, counted by the days between runs, each of which counts for
+    a twelfth of `days` at most: a clock that has jumped, or a machine that was off, costs no more.
+    Runs that a clock that was ahead has recorded do not count.
     """
-    before = (datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S")
+    ran = history.tuples(
+        "SELECT DISTINCT substr(started_at, 1, 10) FROM runs WHERE started_at <= ? ORDER BY 1 DESC",
+        utc_now(),
+    )
+    left, longest = days, max(1, days // _STEPS)
+    for later, earlier in pairwise(date.fromisoformat(day) for (day,) in ran):
+        gap = (later - earlier).days
+        if left <= min(gap, longest):
+            return (later - timedelta(left) if gap <= longest else earlier).isoformat()
+        left -= min(gap, longest)
+    return ""
+
+
+def prune(history: History, before: str) -> None:
+    """Delete what was recorded before a day, but for the last of each kind.
+
+    The ledger of files is kept whole: it is the truth about what is new.
+    """
     with history.transaction():
         for table, (time, kept) in _PRUNED.items():
             history.query(f"DELETE FROM {table} WHERE {time} < ? AND NOT ({kept})", before)

@@ -20,6 +20,7 @@ from pipeline.storage.records import (
     last_packages,
     last_scores,
     last_timings,
+    oldest_kept,
     prune,
     record_decision,
     record_deployment,
@@ -296,7 +297,7 @@ def test_expected_scores_come_back_and_go_with_their_decision(history: History) 
     )
     (last,) = last_expected(history, 1, "expected_scores.labelled = 0")
     assert last.rows == 200
-    prune(history, 365)
+    prune(history, BEFORE)
     assert last_expected(history, 5) == ()
 
 
@@ -327,7 +328,7 @@ def test_what_a_check_found_goes_with_its_decision(history: History) -> None:
     kept = decide(history, CHECK, "2999-01-01T00:00:00.000Z")
     for decision in (old, kept):
         record_drift(history, decision, VERDICTS, INPUT)
-    prune(history, 365)
+    prune(history, BEFORE)
     left = {
         table: [row["decision_id"] for row in history.query(f"SELECT decision_id FROM {table}")]
         for table in ("score_drift", "input_drift")
@@ -336,6 +337,7 @@ def test_what_a_check_found_goes_with_its_decision(history: History) -> None:
 
 
 OLD, NEW = "2001-01-01T00:00:00.000Z", "2999-01-01T00:00:00.000Z"
+BEFORE = "2026-01-01"
 ROWS = {
     "runs": "INSERT INTO runs (command, started_at) VALUES ('x', ?)",
     "scores": "INSERT INTO scores (at, model_sha256, data, rows) VALUES (?, 'abc', 'new rows', 1)",
@@ -358,7 +360,7 @@ def times(history: History, table: str) -> list[str]:
 def test_what_is_older_is_forgotten(history: History, table: str) -> None:
     for at in (OLD, NEW, NEW):
         history.query(ROWS[table], at)
-    prune(history, 365)
+    prune(history, BEFORE)
     assert times(history, table) == [NEW, NEW]
 
 
@@ -366,7 +368,7 @@ def test_what_is_older_is_forgotten(history: History, table: str) -> None:
 def test_the_last_of_its_kind_is_kept_however_old_it_is(history: History, table: str) -> None:
     for at in (OLD[:3] + "0" + OLD[4:], OLD):
         history.query(ROWS[table], at)
-    prune(history, 365)
+    prune(history, BEFORE)
     assert times(history, table) == [OLD]
 
 
@@ -374,25 +376,55 @@ def test_the_last_timing_of_each_stage_is_kept(history: History) -> None:
     for stage in ("ingestion", "ingestion", "training"):
         record_timing(history, stage, 1.0, 1)
     history.query("UPDATE timings SET at = ?", OLD)
-    prune(history, 365)
+    prune(history, BEFORE)
     assert history.tuples("SELECT id, stage FROM timings") == [(2, "ingestion"), (3, "training")]
 
 
 def test_the_ledger_is_kept_whole(history: History) -> None:
     ledger.record_files(history, [TakenFile(1, "a.csv", 1, 1, "abc", None)], MasterState(1, 1))
     history.query("UPDATE files SET recorded_at = ?, judged_at = ?", OLD, OLD)
-    prune(history, 1)
+    prune(history, BEFORE)
     assert ledger.ingested_names(history) == ["a.csv"]
 
 
-def test_days_are_counted_from_now(history: History) -> None:
-    history.query(ROWS["decisions"], "")
-    history.query(
-        "UPDATE decisions SET at = ?", f"{datetime.now(UTC) - timedelta(hours=36):%FT%TZ}"
-    )
-    for at in (NEW, NEW):
-        history.query(ROWS["decisions"], at)
-    prune(history, 2)
-    assert len(times(history, "decisions")) == 3
-    prune(history, 1)
-    assert times(history, "decisions") == [NEW, NEW]
+def ran(history: History, *days: str) -> None:
+    for day in days:
+        history.query(ROWS["runs"], f"{day}T09:00:00.000Z")
+
+
+def ago(days: int) -> str:
+    return f"{datetime.now(UTC) - timedelta(days):%F}"
+
+
+def test_without_a_run_nothing_is_forgotten(history: History) -> None:
+    assert oldest_kept(history, 1) == ""
+
+
+@pytest.mark.parametrize("every", [1, 7, 30])
+def test_days_are_counted_from_the_last_run(history: History, every: int) -> None:
+    ran(history, *map(ago, range(2, 400, every)))
+    assert oldest_kept(history, 365) == ago(367)
+    assert oldest_kept(history, 400) == ""
+
+
+@pytest.mark.parametrize("keep", [1, 7, 30, 365])
+@pytest.mark.parametrize("jump", [400, 5_000])
+def test_a_clock_that_jumps_costs_a_twelfth_at_most(history: History, keep: int, jump: int) -> None:
+    """Time and again: of every tick while it is ahead, and after a time off."""
+    ran(history, *map(ago, range(jump, jump + 2 * keep)))
+    ran(history, ago(0))
+    assert oldest_kept(history, keep) == ago(jump + keep - max(1, keep // 12))
+    ran(history, ago(0))
+    assert oldest_kept(history, keep) == ago(jump + keep - max(1, keep // 12))
+
+
+def test_what_a_clock_that_was_ahead_has_left_does_not_count(history: History) -> None:
+    ran(history, *map(ago, range(60)))
+    assert oldest_kept(history, 30) == ago(30)
+    ran(history, "2199-01-01", *(f"2999-01-{day:02}" for day in range(1, 32)))
+    assert oldest_kept(history, 30) == ago(30)
+
+
+def test_a_clock_that_is_back_at_its_start_forgets_nothing(history: History) -> None:
+    ran(history, "1970-01-01", *(f"2999-01-{day:02}" for day in range(1, 32)))
+    assert oldest_kept(history, 1) == ""
