@@ -38,8 +38,7 @@ from pipeline.observations.sightings import (
     outcomes_of,
 )
 from pipeline.observations.state_file import lines_of, states_by
-from pipeline.storage.file_record import file_record
-from pipeline.storage.ledger import Former, LogFile, MasterState
+from pipeline.storage.ledger import Former, LogFile, MasterState, file_record
 
 LOOKED_AT = 8  # of the contents taken in last, to find one that the next is like
 NOTHING = MasterState(0, 0)

@@ -42,8 +42,7 @@ from pipeline.observations.sightings import (
 )
 from pipeline.observations.state_file import firsts, lines_of, states_by
 from pipeline.observations.tails import client_cell, split, text_hashes
-from pipeline.storage.file_record import file_record
-from pipeline.storage.ledger import Former, LogFile, MasterState, Span
+from pipeline.storage.ledger import Former, LogFile, MasterState, Span, file_record
 
 _LATE = np.uint64(1 << 31)  # added to places of lines that count after all others
 COPIED = 1 << 16  # rows at a time

@@ -15,8 +15,7 @@ from pipeline.core.errors import HistoryError
 from pipeline.core.files import sync_folder, write_atomic
 from pipeline.core.schema import Schema
 from pipeline.observations.master_files import REBUILD, check_form
-from pipeline.storage.file_record import file_fault, file_record
-from pipeline.storage.ledger import LogFile, MasterState
+from pipeline.storage.ledger import LogFile, MasterState, file_fault, file_record
 
 MAX_ROWS = 1_000_000  # of the sample
 BUCKET_ROWS = 50_000  # about so many are worked on at a time, by one Python process

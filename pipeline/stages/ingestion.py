@@ -34,11 +34,10 @@ from pipeline.observations.row_keys import loaded_keys
 from pipeline.observations.rows import open_rows
 from pipeline.observations.sightings import SightingsLog
 from pipeline.storage import held_files, ledger
+from pipeline.storage.contacts import erasures, kept_out
 from pipeline.storage.database import History
-from pipeline.storage.erasures import erasures, kept_out
-from pipeline.storage.file_record import file_fault
 from pipeline.storage.input_checks import list_and_tell, ready_files, tell_once
-from pipeline.storage.ledger import MasterState
+from pipeline.storage.ledger import MasterState, file_fault
 from pipeline.storage.records import record_timing
 
 log = logging.getLogger("ingestion")

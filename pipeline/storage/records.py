@@ -1,17 +1,13 @@
-"""The history: what ran, what was decided, and the numbers it was decided on.
-
-Rows are written by the typed functions of this module and of `pipeline.storage.ledger`; any SQLite
-tool may read them, or PostgreSQL's where a server keeps them.
-"""
+"""The history: what ran, what was decided, and the numbers it was decided on."""
 
 import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.core.errors import HistoryError, RejectedError
 from pipeline.core.files import utc_now
@@ -28,6 +24,9 @@ if TYPE_CHECKING:  # it imports numpy, and what only reads the history does with
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_LAST = "at = (SELECT at FROM {0} ORDER BY rowid DESC LIMIT 1)"
+_IN_JSON = {"compared", "numbers", "causes"}
 
 
 @contextmanager
@@ -65,12 +64,8 @@ def record_scores(history: History, model_sha256: str, data: str, scores: Scores
 
 def last_scores(history: History, model_sha256: str) -> Scores | None:
     """What a model reached on the test data when it was scored last."""
-    row = history.one(
-        f"SELECT {', '.join(field.name for field in fields(Scores))}"
-        " FROM scores WHERE model_sha256 = ? AND data = 'test data' ORDER BY id DESC LIMIT 1",
-        model_sha256,
-    )
-    return Scores(**row) if row else None
+    last = "FROM scores WHERE model_sha256 = ? AND data = 'test data' ORDER BY id DESC LIMIT 1"
+    return next(iter(history.read(Scores, last, model_sha256)), None)
 
 
 def record_decision(history: History, decision: Decision) -> int:
@@ -79,16 +74,13 @@ def record_decision(history: History, decision: Decision) -> int:
 
 
 def last_challenged(history: History, release: str) -> tuple[int, str]:
-    """What was there when a release was challenged last: the last content, and the newest day.
-
-    0 and nothing if it never was.
-    """
-    row = history.one(
-        "SELECT last_file, data_until FROM decisions WHERE release = ? AND challenge IS NOT NULL"
-        " AND last_file IS NOT NULL ORDER BY id DESC LIMIT 1",
+    """The last content and newest day there was when a release was last challenged, if it was."""
+    found = history.tuples(
+        "SELECT last_file, coalesce(data_until, '') FROM decisions WHERE release = ?"
+        " AND challenge IS NOT NULL AND last_file IS NOT NULL ORDER BY id DESC LIMIT 1",
         release,
     )
-    return (row["last_file"], row["data_until"] or "") if row else (0, "")
+    return found[0] if found else (0, "")
 
 
 @dataclass(frozen=True)
@@ -110,34 +102,33 @@ class Compared:
 
 def last_compared(history: History) -> Compared | None:
     """The last challenge whose models were compared."""
-    columns = ", ".join(field.name for field in fields(Compared))
-    row = history.one(
-        f"SELECT {columns} FROM decisions WHERE difference_low IS NOT NULL ORDER BY id DESC LIMIT 1"
-    )
-    if not row:
-        return None
-    of = {
-        "challenge": ChallengeOutcome(row["challenge"]),
-        "gate": Gate(row["gate"]),
-        "compared": json.loads(row["compared"]),
-    }
-    return Compared(**row | of)
+    where = "difference_low IS NOT NULL ORDER BY id DESC LIMIT 1"
+    found = _read_typed(history, Compared, f"FROM decisions WHERE {where}")
+    return found[0] if found else None
+
+
+def _read_typed(history: History, kind: type[T], sql: str, *values: object) -> tuple[T, ...]:
+    """`History.read` of a kind that has enums, and lists or mappings that are on record as JSON."""
+    import msgspec  # a tick that finds nothing new reads no verdicts
+
+    names = (*kind.__annotations__,)
+    rows = history.query(f"SELECT {', '.join(names)} {sql}", *values)
+    for row in rows:
+        row.update((name, json.loads(row[name])) for name in _IN_JSON.intersection(names))
+    return tuple(msgspec.convert(row, kind) for row in rows)
 
 
 def held_challenger(history: History, live: str | None) -> Compared | None:
-    """The challenger that waits for somebody to promote it, in place of the live release.
-
-    None does once another model was trained, or any was deployed.
-    """
+    """The challenger that waits to be promoted; none does once any is trained or deployed."""
     last = last_compared(history)
     if not last or last.challenge != ChallengeOutcome.HELD or last.release != live:
         return None
-    since = history.one(
+    (another,) = history.column(
         "SELECT EXISTS (SELECT 1 FROM timings WHERE stage = 'training' AND at > ?)"
-        " OR EXISTS (SELECT 1 FROM deployments WHERE action = 'deploy' AND at > ?) AS another",
+        " OR EXISTS (SELECT 1 FROM deployments WHERE action = 'deploy' AND at > ?)",
         *(last.at, last.at),
     )
-    return None if since and since["another"] else last
+    return None if another else last
 
 
 def batch_scores(history: History, release: str) -> list[float]:
@@ -146,13 +137,12 @@ def batch_scores(history: History, release: str) -> list[float]:
     Batches without enough evidence (a few rows, or one outcome only) are left out: their F1 is
     mostly 0 or 1, which says nothing about how scores vary.
     """
-    rows = history.query(
+    return history.column(
         "SELECT new_f1 FROM decisions WHERE release = ? AND new_f1 IS NOT NULL"
         " AND NOT EXISTS (SELECT 1 FROM score_drift WHERE decision_id = decisions.id"
         " AND test = 'raw' AND verdict = 'not enough evidence') ORDER BY id",
         release,
     )
-    return [row["new_f1"] for row in rows]
 
 
 def record_deployment(history: History, release: str, action: str, f1: float) -> None:
@@ -162,7 +152,7 @@ def record_deployment(history: History, release: str, action: str, f1: float) ->
 
 def deployed_releases(history: History) -> list[str]:
     """The releases that are on record as deployed or gone back to, the latest last."""
-    return [row["release"] for row in history.query("SELECT release FROM deployments ORDER BY id")]
+    return history.column("SELECT release FROM deployments ORDER BY id")
 
 
 def record_timing(history: History, stage: str, seconds: float, rows: int) -> None:
@@ -173,13 +163,9 @@ def record_timing(history: History, stage: str, seconds: float, rows: int) -> No
 def last_timings(history: History) -> dict[str, float]:
     """Stage -> seconds of its last real run, of `ingestion` and `training`."""
     # a question a stage: one with GROUP BY would read the whole index
-    rows = {
-        stage: history.one(
-            "SELECT seconds FROM timings WHERE stage = ? ORDER BY id DESC LIMIT 1", stage
-        )
-        for stage in ("ingestion", "training")
-    }
-    return {stage: row["seconds"] for stage, row in rows.items() if row}
+    last = "SELECT seconds FROM timings WHERE stage = ? ORDER BY id DESC LIMIT 1"
+    stages = ("ingestion", "training")
+    return {s: seconds for s in stages for seconds in history.column(last, s)}
 
 
 def record_missing(history: History, percents: dict[str, float]) -> None:
@@ -190,8 +176,7 @@ def record_missing(history: History, percents: dict[str, float]) -> None:
 
 def last_missing(history: History) -> dict[str, float]:
     """Column -> percent missing, as recorded last."""
-    rows = _last_table(history, "missing")
-    return {row["column_name"]: row["percent"] for row in rows}
+    return dict(_last_table(history, "missing", "column_name, percent"))
 
 
 def record_packages(history: History, packages: list[Package]) -> None:
@@ -201,8 +186,8 @@ def record_packages(history: History, packages: list[Package]) -> None:
 
 def last_packages(history: History) -> list[Package]:
     """The table of packages, as recorded last."""
-    rows = _last_table(history, "packages")
-    return [Package(row["package"], row["installed"], row["latest"]) for row in rows]
+    found = _last_table(history, "packages", "package, installed, latest")
+    return [Package(*row) for row in found]
 
 
 def _record_table(history: History, table: str, rows: Iterable[Row]) -> None:
@@ -212,11 +197,9 @@ def _record_table(history: History, table: str, rows: Iterable[Row]) -> None:
             history.insert(table, at=at, position=position, **row)
 
 
-def _last_table(history: History, table: str) -> list[Row]:
-    return history.query(
-        f"SELECT * FROM {table} WHERE at = (SELECT at FROM {table} ORDER BY rowid DESC LIMIT 1)"
-        " ORDER BY position"
-    )
+def _last_table(history: History, table: str, columns: str) -> list[tuple[Any, ...]]:
+    last = _LAST.format(table)
+    return history.tuples(f"SELECT {columns} FROM {table} WHERE {last} ORDER BY position")
 
 
 @dataclass(frozen=True)
@@ -260,29 +243,15 @@ def record_expected(history: History, decision_id: int, found: "Sequence[Expecte
 
 def last_checked(history: History) -> Checked | None:
     """The last check there was of a batch; None before the first."""
-    decision = history.one(
+    of_decision = "WHERE decision_id = ? ORDER BY rowid"
+    for number, at, release, test in history.tuples(
         "SELECT id, at, release, drift_test FROM decisions WHERE drift_test IS NOT NULL"
         " ORDER BY id DESC LIMIT 1"
-    )
-    if not decision:
-        return None
-    return Checked(
-        at=decision["at"],
-        release=decision["release"],
-        drift_test=DriftTest(decision["drift_test"]),
-        scores=_verdicts(history, decision["id"], "score_drift", ScoreDrift, "numbers"),
-        input=_verdicts(history, decision["id"], "input_drift", FeatureDrift, "causes"),
-    )
-
-
-def _verdicts(
-    history: History, decision_id: int, table: str, kind: type[T], json_column: str
-) -> tuple[T, ...]:
-    import msgspec  # a tick that finds nothing new reads no verdicts
-
-    rows = history.query(f"SELECT * FROM {table} WHERE decision_id = ? ORDER BY rowid", decision_id)
-    values = [row | {json_column: json.loads(row[json_column])} for row in rows]
-    return tuple(msgspec.convert(value, kind) for value in values)
+    ):
+        scores = _read_typed(history, ScoreDrift, f"FROM score_drift {of_decision}", number)
+        found = _read_typed(history, FeatureDrift, f"FROM input_drift {of_decision}", number)
+        return Checked(at, release, DriftTest(test), scores, found)
+    return None
 
 
 # table -> its column of time, and what is kept however old it is
@@ -292,8 +261,8 @@ _PRUNED = {
     "decisions": ("at", "id = (SELECT max(id) FROM decisions)"),
     "deployments": ("at", "id = (SELECT max(id) FROM deployments)"),
     "timings": ("at", "id IN (SELECT max(id) FROM timings GROUP BY stage)"),
-    "missing": ("at", "at = (SELECT at FROM missing ORDER BY rowid DESC LIMIT 1)"),
-    "packages": ("at", "at = (SELECT at FROM packages ORDER BY rowid DESC LIMIT 1)"),
+    "missing": ("at", _LAST.format("missing")),
+    "packages": ("at", _LAST.format("packages")),
     "alerts": ("at", "event IN ('failed', 'recovered', 'overdue', 'promotion_waits')"),
     "requests": ("done_at", "done_at IS NULL"),
 }
@@ -321,10 +290,7 @@ def oldest_kept(history: History, days: int) -> str:
 
 
 def prune(history: History, before: str) -> None:
-    """Delete what was recorded before a day, but for the last of each kind.
-
-    The ledger of files is kept whole: it is the truth about what is new.
-    """
+    """Delete what was recorded before a day, but for the last of each kind, and the ledger."""
     with history.transaction():
         for table, (time, kept) in _PRUNED.items():
             history.query(f"DELETE FROM {table} WHERE {time} < ? AND NOT ({kept})", before)

@@ -35,7 +35,7 @@ if (lacking := postgres.missing()) and not postgres.REQUIRED:
 TABLES = (
     *("files", "rejected_rows", "master", "runs", "scores", "decisions", "score_drift"),
     "expected_scores",
-    *("input_drift", "deployments", "timings", "missing", "rankings", "waiting_files"),
+    *("input_drift", "deployments", "timings", "missing", "rankings", "told"),
     # by name: a client's number may leave a gap on a server
     "(SELECT client, ranking_id, risk FROM client_risk JOIN ranked_clients ON id = client_id) AS r",
 )
@@ -134,7 +134,7 @@ def test_all_of_it_is_as_with_a_history_in_a_file(twins: tuple[Sandbox, Sandbox]
     assert on_server.said == on_file.said
     assert on_server.history == on_file.history
     assert on_server.rows == on_file.rows
-    assert [name for name, rows in on_file.history.items() if not rows] == ["waiting_files"]
+    assert [name for name, rows in on_file.history.items() if not rows] == ["told"]
 
     first, second = (create_app(world.config).test_client() for world in twins)
     for path in ASKED:
@@ -273,13 +273,6 @@ def test_the_stamp_changes_with_what_is_written_alone(live: Sandbox) -> None:
 
 
 # --- records ---
-
-
-def test_ids_go_on_beyond_those_that_were_given(database: str) -> None:
-    with opened(database) as history:
-        result = {"command": "x", "started_at": "t"}
-        ids = [history.insert("runs", id=given, **result) for given in (None, 7, 3, None, None)]
-        assert ids == [1, 7, 3, 8, 9]
 
 
 def test_a_number_is_read_as_it_was_written(database: str) -> None:
