@@ -127,8 +127,7 @@ def record_assignments(history: History, found: Iterable[Assignment]) -> None:
 
 def assignments(history: History) -> list[Assignment]:
     """All assignments, in order of their days, then by client."""
-    found = history.read(Assignment, "FROM assignments ORDER BY day, client")
-    return [replace(each, control=bool(each.control)) for each in found]
+    return history.read(Assignment, "FROM assignments ORDER BY day, client")
 
 
 def clients_on_record(history: History, names: Collection[str]) -> set[str]:

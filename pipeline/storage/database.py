@@ -3,8 +3,9 @@
 SQLite's is here; that of a server, which answers the same queries, in `pipeline.storage.postgres`.
 """
 
+import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pipeline.core.database_url import DatabaseUrl
 
 T = TypeVar("T")
+
+IN_JSON = {"compared", "numbers", "causes"}  # columns of lists and mappings
 
 Row = dict[str, Any]  # a row of an answer, by the names of its columns
 
@@ -88,10 +91,14 @@ class History:
             rows: list[tuple[Any, ...]] = self.connection.execute(sql, values).fetchall()
             return rows
 
-    def read(self, kind: Callable[..., T], sql: str, *values: Any) -> list[T]:
-        """All rows of a query that begins after its columns, which are the fields of `kind`."""
-        columns = ", ".join(kind.__annotations__)
-        return [kind(*row) for row in self.tuples(f"SELECT {columns} {sql}", *values)]
+    def read(self, kind: type[T], sql: str, *values: Any) -> list[T]:
+        """All rows of a query, which begins after its columns: these are the fields of `kind`."""
+        import msgspec  # an empty tick reads none
+
+        rows = self.query(f"SELECT {', '.join(kind.__annotations__)} {sql}", *values)
+        for row in rows:
+            row.update((name, json.loads(row[name])) for name in IN_JSON & row.keys())
+        return msgspec.convert(rows, list[kind], strict=False)  # type: ignore[valid-type]
 
     def column(self, sql: str, *values: Any) -> list[Any]:
         """The first value of each row of a query."""
@@ -102,10 +109,10 @@ class History:
         return next(iter(self.query(sql, *values)), None)
 
     def insert(self, table: str, **values: Any) -> int:
-        """Add one row; returns its id."""
+        """Add one row, with lists and mappings as JSON; returns its id."""
         with self._translate_errors():
-            cursor = self.connection.execute(insertion(table, values), (*values.values(),))
-            return int(cursor.lastrowid)
+            sql, stored = insertion(table, values), (*map(as_stored, values.values()),)
+            return int(self.connection.execute(sql, stored).lastrowid)
 
     def many(self, sql: str, values: Iterable[tuple[Any, ...]]) -> None:
         """Run a statement with each of these values."""
@@ -167,6 +174,12 @@ def insertion(table: str, columns: Iterable[str]) -> str:
     """The statement that adds a row to a table."""
     names = [*columns]
     return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+
+
+def as_stored(value: Any) -> Any:
+    """A value as tables have it: lists and mappings are JSON."""
+    json_too = isinstance(value, (dict, list, tuple))
+    return json.dumps(value, ensure_ascii=False) if json_too else value
 
 
 def _code(error: sqlite3.Error) -> int:

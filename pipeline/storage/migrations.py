@@ -310,9 +310,9 @@ MIGRATIONS = (
     );
     """,
     """
-    -- those of a file's newest content alone are kept
+    -- those of a file's newest content alone are kept; told has what waits, and that none is left
     DELETE FROM rejected_rows WHERE file_id IN (SELECT id FROM files WHERE current = 0);
-    DROP TABLE waiting_files;  -- told has these
+    DROP TABLE waiting_files;
     ALTER TABLE master DROP COLUMN input_empty;
     """,
 )

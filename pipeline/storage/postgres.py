@@ -18,7 +18,7 @@ from zlib import crc32
 from pipeline.core.database_url import DatabaseUrl
 from pipeline.core.errors import HistoryError, LockHeldError
 from pipeline.core.files import utc_now
-from pipeline.storage.database import History, Row, insertion
+from pipeline.storage.database import History, Row, as_stored, insertion
 
 try:
     import psycopg
@@ -107,7 +107,8 @@ class ServerHistory(History):
 
     def insert(self, table: str, **values: Any) -> int:
         """Add one row; returns its id, the first column of every table that has one."""
-        added = self.tuples(f"{insertion(table, values)} RETURNING *", *values.values())
+        stored = map(as_stored, values.values())
+        added = self.tuples(f"{insertion(table, values)} RETURNING *", *stored)
         number: int = added[0][0]
         return number
 

@@ -1,13 +1,12 @@
 """The history: what ran, what was decided, and the numbers it was decided on."""
 
-import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from datetime import date, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import HistoryError, RejectedError
 from pipeline.core.files import utc_now
@@ -15,7 +14,7 @@ from pipeline.core.policy import DriftTest, Gate
 from pipeline.monitoring.decisions import ChallengeOutcome, Decision, FeatureDrift, ScoreDrift
 from pipeline.monitoring.packages import Package
 from pipeline.monitoring.scores import EXPECTED_SCORES, Scores
-from pipeline.storage.database import History, Row
+from pipeline.storage.database import History, insertion
 from pipeline.storage.risk_history import forget_risks
 
 if TYPE_CHECKING:  # it imports numpy, and what only reads the history does without
@@ -23,10 +22,7 @@ if TYPE_CHECKING:  # it imports numpy, and what only reads the history does with
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 _LAST = "at = (SELECT at FROM {0} ORDER BY rowid DESC LIMIT 1)"
-_IN_JSON = {"compared", "numbers", "causes"}
 
 
 @contextmanager
@@ -102,20 +98,8 @@ class Compared:
 
 def last_compared(history: History) -> Compared | None:
     """The last challenge whose models were compared."""
-    where = "difference_low IS NOT NULL ORDER BY id DESC LIMIT 1"
-    found = _read_typed(history, Compared, f"FROM decisions WHERE {where}")
-    return found[0] if found else None
-
-
-def _read_typed(history: History, kind: type[T], sql: str, *values: object) -> tuple[T, ...]:
-    """`History.read` of a kind that has enums, and lists or mappings that are on record as JSON."""
-    import msgspec  # a tick that finds nothing new reads no verdicts
-
-    names = (*kind.__annotations__,)
-    rows = history.query(f"SELECT {', '.join(names)} {sql}", *values)
-    for row in rows:
-        row.update((name, json.loads(row[name])) for name in _IN_JSON.intersection(names))
-    return tuple(msgspec.convert(row, kind) for row in rows)
+    last = "FROM decisions WHERE difference_low IS NOT NULL ORDER BY id DESC LIMIT 1"
+    return next(iter(history.read(Compared, last)), None)
 
 
 def held_challenger(history: History, live: str | None) -> Compared | None:
@@ -170,36 +154,33 @@ def last_timings(history: History) -> dict[str, float]:
 
 def record_missing(history: History, percents: dict[str, float]) -> None:
     """Record the percent missing of each column."""
-    columns = [{"column_name": name, "percent": percent} for name, percent in percents.items()]
-    _record_table(history, "missing", columns)
+    _record_table(history, "missing", ("column_name", "percent"), percents.items())
 
 
 def last_missing(history: History) -> dict[str, float]:
     """Column -> percent missing, as recorded last."""
-    return dict(_last_table(history, "missing", "column_name, percent"))
+    last = _LAST.format("missing")
+    sql = f"SELECT column_name, percent FROM missing WHERE {last} ORDER BY position"
+    return dict(history.tuples(sql))
 
 
 def record_packages(history: History, packages: list[Package]) -> None:
     """Record the table of packages."""
-    _record_table(history, "packages", map(asdict, packages))
+    _record_table(history, "packages", Package.__annotations__, map(astuple, packages))
 
 
 def last_packages(history: History) -> list[Package]:
     """The table of packages, as recorded last."""
-    found = _last_table(history, "packages", "package, installed, latest")
-    return [Package(*row) for row in found]
+    last = _LAST.format("packages")
+    return history.read(Package, f"FROM packages WHERE {last} ORDER BY position")
 
 
-def _record_table(history: History, table: str, rows: Iterable[Row]) -> None:
-    at = utc_now()
+def _record_table(
+    history: History, table: str, columns: Iterable[str], rows: Iterable[tuple[Any, ...]]
+) -> None:
+    now, sql = utc_now(), insertion(table, ("at", "position", *columns))
     with history.transaction():
-        for position, row in enumerate(rows):
-            history.insert(table, at=at, position=position, **row)
-
-
-def _last_table(history: History, table: str, columns: str) -> list[tuple[Any, ...]]:
-    last = _LAST.format(table)
-    return history.tuples(f"SELECT {columns} FROM {table} WHERE {last} ORDER BY position")
+        history.many(sql, [(now, position, *row) for position, row in enumerate(rows)])
 
 
 @dataclass(frozen=True)
@@ -217,13 +198,9 @@ def record_drift(
     history: History, decision_id: int, scores: Sequence[ScoreDrift], input_: Sequence[FeatureDrift]
 ) -> None:
     """Record the verdicts that a decision was taken on."""
-    for verdict in scores:
-        numbers = json.dumps(verdict.numbers, ensure_ascii=False)
-        columns = {**asdict(verdict), "numbers": numbers}
-        history.insert("score_drift", decision_id=decision_id, **columns)
-    for found in input_:
-        columns = {**asdict(found), "causes": json.dumps(found.causes)}
-        history.insert("input_drift", decision_id=decision_id, **columns)
+    for table, verdicts in (("score_drift", scores), ("input_drift", input_)):
+        for verdict in verdicts:
+            history.insert(table, decision_id=decision_id, **vars(verdict))
 
 
 def record_expected(history: History, decision_id: int, found: "Sequence[ExpectedOfBatch]") -> None:
@@ -243,15 +220,18 @@ def record_expected(history: History, decision_id: int, found: "Sequence[Expecte
 
 def last_checked(history: History) -> Checked | None:
     """The last check there was of a batch; None before the first."""
-    of_decision = "WHERE decision_id = ? ORDER BY rowid"
-    for number, at, release, test in history.tuples(
+    last = history.one(
         "SELECT id, at, release, drift_test FROM decisions WHERE drift_test IS NOT NULL"
         " ORDER BY id DESC LIMIT 1"
-    ):
-        scores = _read_typed(history, ScoreDrift, f"FROM score_drift {of_decision}", number)
-        found = _read_typed(history, FeatureDrift, f"FROM input_drift {of_decision}", number)
-        return Checked(at, release, DriftTest(test), scores, found)
-    return None
+    )
+    if not last:
+        return None
+    of_it, number = "WHERE decision_id = ? ORDER BY rowid", last.pop("id")
+    return Checked(
+        **last | {"drift_test": DriftTest(last["drift_test"])},
+        scores=(*history.read(ScoreDrift, f"FROM score_drift {of_it}", number),),
+        input=(*history.read(FeatureDrift, f"FROM input_drift {of_it}", number),),
+    )
 
 
 # table -> its column of time, and what is kept however old it is
@@ -276,12 +256,12 @@ def oldest_kept(history: History, days: int) -> str:
     a twelfth of `days` at most: a clock that has jumped, or a machine that was off, costs no more.
     Runs that a clock that was ahead has recorded do not count.
     """
-    ran = history.tuples(
+    ran = history.column(
         "SELECT DISTINCT substr(started_at, 1, 10) FROM runs WHERE started_at <= ? ORDER BY 1 DESC",
         utc_now(),
     )
     left, longest = days, max(1, days // _STEPS)
-    for later, earlier in pairwise(date.fromisoformat(day) for (day,) in ran):
+    for later, earlier in pairwise(map(date.fromisoformat, ran)):
         gap = (later - earlier).days
         if left <= min(gap, longest):
             return (later - timedelta(left) if gap <= longest else earlier).isoformat()
