@@ -4,6 +4,7 @@ SQLite's is here; that of a server, which answers the same queries, in `pipeline
 """
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -160,7 +161,13 @@ class History:
         """Let others wait; a transaction of SQLite that writes does."""
 
     def _statements(self, migration: str) -> list[str]:
-        return migration.split(";\n")
+        """Those of a migration; SQLite adds one column at a time."""
+        of_one = re.sub(
+            r"(ALTER TABLE \w+ )([^;]+)",
+            lambda found: found[1] + re.sub(r",\s+(?=ADD )", f";\n{found[1]}", found[2]),
+            migration,
+        )
+        return of_one.split(";\n")
 
     def _version(self) -> int:
         """How many migrations it has had."""

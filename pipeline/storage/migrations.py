@@ -78,16 +78,13 @@ MIGRATIONS = (
     """,
     """
     -- which file of row keys counts, by its id, and how much of it
-    ALTER TABLE master ADD COLUMN key_file TEXT;
-    ALTER TABLE master ADD COLUMN key_bytes INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE master ADD key_file TEXT, ADD key_bytes INTEGER NOT NULL DEFAULT 0;
     """,
     """
     -- whose verdict counted, what the gate asked for, and the 95 % interval of the difference of
     -- both models' F1, challenger less champion
-    ALTER TABLE decisions ADD COLUMN drift_test TEXT;
-    ALTER TABLE decisions ADD COLUMN gate TEXT;
-    ALTER TABLE decisions ADD COLUMN difference_low REAL;
-    ALTER TABLE decisions ADD COLUMN difference_high REAL;
+    ALTER TABLE decisions ADD drift_test TEXT, ADD gate TEXT, ADD difference_low REAL,
+        ADD difference_high REAL;
     CREATE TABLE score_drift (    -- the verdict of each drift test on scores
         decision_id INTEGER NOT NULL REFERENCES decisions (id) ON DELETE CASCADE,
         test TEXT NOT NULL,       -- 'raw', 'parametric', 'nonparametric', 'bootstrap'
@@ -134,28 +131,26 @@ MIGRATIONS = (
     """
     -- where an engine keeps rows in buckets: how many there are (null: rows are in finaldata.csv),
     -- the seed of their keys, and the number of the last ingestion
-    ALTER TABLE master ADD COLUMN buckets INTEGER;
-    ALTER TABLE master ADD COLUMN key_seed INTEGER;
-    ALTER TABLE master ADD COLUMN ingestion INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE master ADD buckets INTEGER, ADD key_seed INTEGER,
+        ADD ingestion INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE buckets (        -- those that have rows: which file of each counts
         bucket INTEGER NOT NULL UNIQUE, file TEXT NOT NULL, rows INTEGER NOT NULL,
         bytes INTEGER NOT NULL
     );
     -- where a file's rows lie in the buckets: its ingestion, and its place in that
-    ALTER TABLE files ADD COLUMN ingestion INTEGER;
-    ALTER TABLE files ADD COLUMN position INTEGER;
+    ALTER TABLE files ADD ingestion INTEGER, ADD position INTEGER;
     """,
     """
     -- how a challenge ended: 'won', 'lost', 'same model', null if there was none; and in which ways
     -- a feature has drifted: a JSON array of 'psi', 'distribution', 'missing', 'unseen'. Of what is
     -- on record only the reason has both.
-    ALTER TABLE decisions ADD COLUMN challenge TEXT;
+    ALTER TABLE decisions ADD challenge TEXT;
     UPDATE decisions SET challenge = CASE
         WHEN champion_f1 IS NULL THEN 'same model'
         WHEN action = 'deployed' THEN 'won' ELSE 'lost' END
         WHERE champion_f1 IS NOT NULL OR reason LIKE '% gives the same model: %';
     UPDATE decisions SET verdict = 'not enough evidence' WHERE verdict = 'no evidence';
-    ALTER TABLE input_drift ADD COLUMN causes TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE input_drift ADD causes TEXT NOT NULL DEFAULT '[]';
     UPDATE input_drift SET causes = '[' || rtrim(
         CASE WHEN reason LIKE '% above its limit %' THEN '"psi", ' ELSE '' END
         || CASE WHEN reason LIKE '% test p %' THEN '"distribution", ' ELSE '' END
@@ -176,49 +171,40 @@ MIGRATIONS = (
     """
     -- the record of finaldata.csv and of the file of sightings beside it. Where there is none of
     -- these, an earlier version wrote them, and start_row and end_row of files are still bytes.
-    ALTER TABLE master ADD COLUMN mtime_ns INTEGER;
-    ALTER TABLE master ADD COLUMN digest TEXT;
-    ALTER TABLE master ADD COLUMN log_file TEXT;
-    ALTER TABLE master ADD COLUMN log_bytes INTEGER;
-    ALTER TABLE master ADD COLUMN log_mtime_ns INTEGER;
-    ALTER TABLE master ADD COLUMN log_digest TEXT;
-    ALTER TABLE master ADD COLUMN client_names TEXT NOT NULL DEFAULT 'exact';
+    ALTER TABLE master ADD mtime_ns INTEGER, ADD digest TEXT, ADD log_file TEXT,
+        ADD log_bytes INTEGER, ADD log_mtime_ns INTEGER, ADD log_digest TEXT,
+        ADD client_names TEXT NOT NULL DEFAULT 'exact';
     ALTER TABLE files RENAME COLUMN start_byte TO start_row;
     ALTER TABLE files RENAME COLUMN end_byte TO end_row;
     -- where the lines of a content are in the file of sightings
-    ALTER TABLE files ADD COLUMN log_at INTEGER;
+    ALTER TABLE files ADD log_at INTEGER;
     -- no id of a file is given twice, even if the file is forgotten
-    ALTER TABLE master ADD COLUMN last_file INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE master ADD last_file INTEGER NOT NULL DEFAULT 0;
     UPDATE master SET last_file = (SELECT coalesce(max(id), 0) FROM files);
     """,
     """
     -- null is not known; the schema is that with which a rejected file was read
-    ALTER TABLE files ADD COLUMN ctime_ns INTEGER;
-    ALTER TABLE files ADD COLUMN schema TEXT;
+    ALTER TABLE files ADD ctime_ns INTEGER, ADD schema TEXT;
     CREATE TABLE waiting_files (  -- files with a time stamp in the future, as the last run saw them
         name TEXT PRIMARY KEY, sha256 TEXT NOT NULL
     );
     -- 1: it was said that the input folder has become empty
-    ALTER TABLE master ADD COLUMN input_empty INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE master ADD input_empty INTEGER NOT NULL DEFAULT 0;
     """,
     """
     -- 1: it was said that defaults are others than they were
-    ALTER TABLE master ADD COLUMN defaults_told INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE master ADD defaults_told INTEGER NOT NULL DEFAULT 0;
     -- when a drift test came to a verdict on what a file brought; which contents the rows of a
     -- decision are of, the newest day of the data, the challenger's SHA-256, and a JSON object of
     -- numbers it was compared by
-    ALTER TABLE files ADD COLUMN scored_at TEXT;
+    ALTER TABLE files ADD scored_at TEXT;
     UPDATE files SET scored_at = judged_at;
-    ALTER TABLE decisions ADD COLUMN first_file INTEGER;
-    ALTER TABLE decisions ADD COLUMN last_file INTEGER;
-    ALTER TABLE decisions ADD COLUMN data_until TEXT;
-    ALTER TABLE decisions ADD COLUMN challenger TEXT;
-    ALTER TABLE decisions ADD COLUMN compared TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE decisions ADD first_file INTEGER, ADD last_file INTEGER, ADD data_until TEXT,
+        ADD challenger TEXT, ADD compared TEXT NOT NULL DEFAULT '{}';
     CREATE INDEX decisions_compared ON decisions (id) WHERE difference_low IS NOT NULL;
     -- what is new of a feature that has drifted: 'told', 'known', 'slight'; and the relative change
     -- of the mean risk that is due to it. Before, each was told.
-    ALTER TABLE input_drift ADD COLUMN news TEXT;
-    ALTER TABLE input_drift ADD COLUMN effect REAL;
+    ALTER TABLE input_drift ADD news TEXT, ADD effect REAL;
     UPDATE input_drift SET news = 'told' WHERE verdict = 'drift';
     CREATE TABLE expected_scores ( -- what the risks of a batch let expect, with 95 % intervals
         id INTEGER PRIMARY KEY,
@@ -233,9 +219,7 @@ MIGRATIONS = (
     CREATE INDEX expected_scores_decision ON expected_scores (decision_id);
     -- what the check for a broken feed found, a JSON object; why a content is held back, which it
     -- is until it is accepted (or taken back: it is then rejected, and held says why it was)
-    ALTER TABLE files ADD COLUMN feed TEXT;
-    ALTER TABLE files ADD COLUMN held TEXT;
-    ALTER TABLE files ADD COLUMN accepted_at TEXT;
+    ALTER TABLE files ADD feed TEXT, ADD held TEXT, ADD accepted_at TEXT;
     CREATE INDEX files_held ON files (id) WHERE held IS NOT NULL;
     """,
     """
@@ -277,7 +261,7 @@ MIGRATIONS = (
         outcome TEXT
     );
     -- the day on which the ranking was last looked at for what contacts and campaigns change in it
-    ALTER TABLE master ADD COLUMN contacts_day TEXT NOT NULL DEFAULT '';
+    ALTER TABLE master ADD contacts_day TEXT NOT NULL DEFAULT '';
     """,
     """
     CREATE TABLE alerts (         -- what was to be told, each once
@@ -304,7 +288,7 @@ MIGRATIONS = (
     CREATE TABLE kept_out (       -- keyed hashes of names that are never to be taken in
         hash TEXT PRIMARY KEY
     );
-    ALTER TABLE master ADD COLUMN kept_out_key TEXT;
+    ALTER TABLE master ADD kept_out_key TEXT;
     CREATE TABLE backups (        -- where backups were written, each recorded before it is
         path TEXT PRIMARY KEY, at TEXT NOT NULL
     );
