@@ -18,7 +18,6 @@ from flask.testing import FlaskClient
 from gunicorns import gunicorn
 from postgres import CAREFUL, PASSWORD, Server, opened
 from redeployments import Callers, check_answers, releases_served, three_models
-from runs import held_at_start, start
 from sandbox import PROJECT, Sandbox, client_rows
 from servers import free_port, wait_until
 
@@ -516,26 +515,6 @@ def own() -> Iterator[Server]:
     """A server that a test may stop."""
     with postgres.server() as started:
         yield started
-
-
-def test_a_server_that_stops_in_the_midst_ends_the_run_and_the_next_goes_on(
-    source: Sandbox, own: Server
-) -> None:
-    source.configure(history_path=own.url("postgres"))
-    with held_at_start(source) as (reached, go_on):
-        child = start(source)
-        assert reached.wait(600)
-        own.stop()
-        source.configure(heartbeat_url=None, practice=None)
-        go_on.set()
-        out, err = child.communicate(timeout=600)
-
-    assert (child.returncode, out) == (1, "")
-    assert one_line(err).startswith(f"error: {source.config.history_path}")
-    own.start()
-    result = source.run("fullprocess")
-    assert result.code == 0, result.err
-    assert "120 rows" in result.out
 
 
 def test_a_server_that_stops_while_work_is_done_ends_the_run(
