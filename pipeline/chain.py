@@ -16,6 +16,7 @@ import pandas as pd
 
 from pipeline.action.alerts import forget as forget_alerts
 from pipeline.core.config import Config
+from pipeline.core.errors import ModelError
 from pipeline.core.formatting import Printer
 from pipeline.core.policy import DriftTest, Gate, Policy, enough_rows
 from pipeline.data.frames import read_folder
@@ -25,9 +26,10 @@ from pipeline.data.reference import Reference, reference_of
 from pipeline.models.cross_validation import labelled_rows
 from pipeline.models.estimators import risk_of
 from pipeline.models.manifest import MODEL
+from pipeline.models.persistence import OtherVersionError
 from pipeline.models.recency import RECENT_LEAVERS, newest_holding
 from pipeline.models.training import fit_without
-from pipeline.monitoring import gate
+from pipeline.monitoring import gate, sentences
 from pipeline.monitoring.batch_check import (
     Judgement,
     Known,
@@ -43,13 +45,14 @@ from pipeline.monitoring.batch_check import (
 )
 from pipeline.monitoring.decisions import Decision, Verdict, decision_to_dict
 from pipeline.monitoring.metrics import Evaluation, PredictedRows, evaluate, predict_rows
+from pipeline.monitoring.packages import known_packages
 from pipeline.observations.master import Master
 from pipeline.observations.rows import open_rows
 from pipeline.pending import lacks_release, means_otherwise, nothing_new
 from pipeline.places import claim
 from pipeline.registry.live_model import Live, load_live
-from pipeline.registry.releases import live_id
-from pipeline.stages import diagnostics, reporting
+from pipeline.registry.releases import live_id, live_release
+from pipeline.stages import reporting
 from pipeline.stages.deployment import deploy, recover_interrupted
 from pipeline.stages.feeds import check_feeds
 from pipeline.stages.ingestion import Ingestion, ingest, ingestion_lines, ingestion_to_dict
@@ -67,10 +70,14 @@ from pipeline.storage.database import History
 from pipeline.storage.records import (
     batch_scores,
     last_challenged,
+    last_packages,
+    oldest_kept,
     prune,
     record_decision,
     record_drift,
     record_expected,
+    record_missing,
+    record_packages,
     record_scores,
     recorded_run,
 )
@@ -81,11 +88,11 @@ MAX_RECENT_ROWS = 10_000  # of a recent batch: the profile of all would hardly d
 
 
 @dataclass(frozen=True)
-class Reports:
-    """The reports, the F1 of the live release on the test data, and what the API answered."""
+class Reports(Report):
+    """The reports, the live model and its F1 on the test data, and what the API answered."""
 
-    report: Report
     f1: float
+    model: Path
     api_returns: Path | None
 
 
@@ -101,18 +108,11 @@ class Result:
         """The result for a program; null or empty is what there was not."""
         if not (self.ingestion.files or self.decision or self.reports):
             return nothing_new(config, self.ingestion.total_rows)
-        done = self.reports
         return {
             "outcome": "done",
             **ingestion_to_dict(config, self.ingestion),
             "decision": decision_to_dict(self.decision) if self.decision else None,
-            "reports": done
-            and {
-                **asdict(done.report),
-                "f1": done.f1,
-                "model": config.prod_deployment_path / MODEL,
-                "api_returns": done.api_returns,
-            },
+            "reports": asdict(self.reports) if self.reports else None,
         }
 
 
@@ -130,7 +130,8 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
         print_lines(ingestion_lines(config, ingestion))
         chain = _Chain(config, history)
         decision = reports = None
-        if ledger.unjudged(history) or lacks_release(config, history):
+        waits = ledger.unjudged(history) or lacks_release(config, history)
+        if waits or ((done or ledger.unreported(history)) and chain.unusable):
             decision = chain.judge()
             print_lines([f"{decision.verdict}: {decision.reason}"])
         pending = ledger.unreported(history)
@@ -140,7 +141,7 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
             print_lines(report_lines(config, reports))
             with history.transaction():
                 ledger.mark(history, pending, "reported")
-        prune(history, config.keep_history_days)
+        prune(history, oldest_kept(history, config.keep_history_days))
         if not config.alerts.targets:
             forget_alerts(history)
     return Result(ingestion, decision, reports)
@@ -177,6 +178,16 @@ class _Chain:
         return load_live(self._config.prod_deployment_path, self._config.schema)
 
     @cached_property
+    def unusable(self) -> OtherVersionError | None:
+        """Why the live model, if there is one, cannot be used with the scikit-learn of now."""
+        try:
+            if live_id(self._config.prod_deployment_path):
+                assert self._live
+        except OtherVersionError as error:
+            return error
+        return None
+
+    @cached_property
     def _evaluation(self) -> Evaluation:
         """How the live model does on the test data; set anew when another goes live."""
         seed = self._live.release.model.recipe.seed
@@ -198,6 +209,8 @@ class _Chain:
         batch = ledger.unjudged(history)
         if live_id(self._config.prod_deployment_path) is None or means_otherwise(self._config):
             decision = self._first_release(batch)
+        elif self.unusable:
+            decision = self._first_release(batch, self.unusable)
         else:
             feeds = check_feeds(history, self._rows, batch, self._live, self._evaluation)
             self._rows = feeds.rows
@@ -221,18 +234,33 @@ class _Chain:
                 ledger.mark(history, ledger.unscored(history), "scored")
         return decision
 
-    def _first_release(self, batch: list[PendingFile]) -> Decision:
+    def _first_release(
+        self, batch: list[PendingFile], unusable: OtherVersionError | None = None
+    ) -> Decision:
         """Train on everything, score on the test data, and put that live.
 
-        What is live is no champion: it answers another question.
+        What is live is no champion: it answers another question, or cannot be asked any more. Then
+        its F1 on the test data, as it was, may not lie above the interval of the new one.
         """
         trained = train(self._valued, self._history, self._rows, self._test)
         evaluation = score(self._config, self._history, trained, self._test)
+        if unusable:
+            log.warning("%s: a new one takes its place", unusable)
+            former = live_release(self._config.prod_deployment_path)
+            interval = evaluation.intervals["f1"]
+            if interval and interval.high < former.f1:
+                raise ModelError(
+                    f"release {former.id} cannot be used with the scikit-learn of now, and a model"
+                    f" trained anew is evidently worse: its F1 on the test data is at most"
+                    f" {interval.high:.4f} (95 % interval), that of the release was"
+                    f" {former.f1:.4f}: `python deployment.py` puts it live all the same"
+                )
         self._live = deploy(self._config, self._history, trained, evaluation)
         self._evaluation = evaluation
         rows = ledger.master_state(self._history).rows
         labelled = int(self._rows.learned[self._config.schema.outcome].count())
-        return first_release(batch, rows, labelled, self._live.release)
+        why = sentences.OTHER_VERSION if unusable else sentences.OTHER_MEANING
+        return first_release(batch, rows, labelled, self._live.release, why)
 
     def _check(self, batch: list[PendingFile]) -> tuple[Decision, Judgement | None]:
         """Judge the live model on the rows it has not learned from; on drift, challenge it."""
@@ -355,30 +383,33 @@ class _Chain:
     def report(self, *, ask: bool) -> Reports:
         """Write the reports, and ask the API if that is to be done."""
         config, history = self._valued, self._history
-        diagnostics.record(history, self._rows, ask_pip=False)  # the report shows them
+        record_missing(history, self._rows.missing())  # the report shows them
+        if ask:
+            record_packages(history, known_packages(last_packages(history)))
         done = reporting.report(
-            config, history, self._live, self._evaluation, self._rows, "confusionmatrix2.png"
+            *(config, history, self._live, self._evaluation, self._rows),
+            "confusionmatrix2.png",
+            with_pdf=False,  # made when somebody asks for it
         )
         path = config.output_model_path / "apireturns2.txt" if ask else None
         if path:
             ask_api(config, path)
-        return Reports(done, self._live.release.f1, path)
+        model = config.prod_deployment_path / MODEL
+        return Reports(**vars(done), f1=self._live.release.f1, model=model, api_returns=path)
 
 
-def report_lines(config: Config, reports: Reports) -> list[str]:
+def report_lines(config: Config, done: Reports) -> list[str]:
     """Where everything is, for a person."""
-    done = reports.report
-    live = f"the live model, release {done.release}, F1 {reports.f1:.4f} on the test data"
+    live = f"the live model, release {done.release}, F1 {done.f1:.4f} on the test data"
     made = [
-        (config.prod_deployment_path / MODEL, live),
+        (done.model, live),
         (config.finaldata_path, "all unique client rows"),
         (done.client_risk, done.ranked),
         (done.movers, done.moved),
         (done.confusion_matrix, "the live model on the test data"),
         *((path, "the report") for path in done.documents),
+        *([(done.api_returns, "what the API answers")] if done.api_returns else []),
     ]
-    if reports.api_returns:
-        made.append((reports.api_returns, "what the API answers"))
     width = max(len(config.shown(path)) for path, _ in made)
     return [f"{config.shown(path):<{width}}  {what}" for path, what in made]
 

@@ -11,7 +11,7 @@ from pipeline.core.config import Config
 from pipeline.core.formatting import Printer
 from pipeline.data.frames import read_folder
 from pipeline.models.estimators import predictions_of
-from pipeline.monitoring.packages import UNKNOWN, Package, known_packages, outdated_packages
+from pipeline.monitoring.packages import UNKNOWN, Package, outdated_packages
 from pipeline.observations.master import Master
 from pipeline.observations.rows import open_rows
 from pipeline.registry.live_model import Live, load_live
@@ -84,20 +84,15 @@ def execution_time(config: Config) -> Timings:
             return Timings(**last_timings(history))
 
 
-def record(history: History, rows: Master, *, ask_pip: bool) -> None:
-    """Record the missing percentages and the packages, for the API to show.
-
-    pip takes seconds to say which versions are the latest; unasked, those known before are.
-    """
+def record(history: History, rows: Master) -> None:
+    """Record the missing percentages and what pip says of the packages, for the API to show."""
     record_missing(history, rows.missing())
-    before = last_packages(history)
-    if (packages := outdated_packages() if ask_pip else known_packages(before)) != before:
-        record_packages(history, packages)
+    record_packages(history, outdated_packages())
 
 
 def diagnose(config: Config, history: History, print_lines: Printer) -> Diagnostics:
     """All diagnostics; `print_lines` gets each at once, as pip may take a minute to answer."""
-    from pipeline.reporting.text_tables import drift_lines  # with matplotlib, no need of the chain
+    from pipeline.reporting.tables import drift_lines  # which the chain does without
 
     live = load_live(config.prod_deployment_path, config.schema)
     predicted = model_predictions(live, read_folder(config.test_data_path, config.schema))
@@ -115,7 +110,7 @@ def diagnose(config: Config, history: History, print_lines: Printer) -> Diagnost
     numbers = table.to_string(float_format="{:,.2f}".format).splitlines()
     print_lines([f"summary of {config.shown(config.finaldata_path)}"])
     print_lines(f"  {line}" for line in numbers)
-    record(history, rows, ask_pip=True)
+    record(history, rows)
     missing, packages = last_missing(history), last_packages(history)
     lines = [f"  {column:<28}{percent:8.2f}" for column, percent in missing.items()]
     print_lines(["", "missing data, percent", *lines])

@@ -13,11 +13,9 @@ from sandbox import PROJECT, Sandbox, client_rows
 from stagecalls import dataframe_summary, missing_data, model_predictions, record_diagnostics
 
 from pipeline.core.errors import HistoryError, ModelError, ReleaseError
-from pipeline.monitoring.packages import Package
+from pipeline.monitoring.packages import Package, known_packages
 from pipeline.registry.releases import live_release
 from pipeline.stages.diagnostics import execution_time, outdated_packages
-from pipeline.storage.database import History
-from pipeline.storage.records import record_packages
 
 FEATURES = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 REQUIRED = ["pandas", "numpy", "xxhash", "tqdm", "scikit-learn"]
@@ -79,6 +77,16 @@ def test_no_rows_have_no_predictions(deployed: Sandbox) -> None:
     frame = pd.read_csv(deployed.root / "testdata/testdata.csv")[:0]
 
     assert model_predictions(deployed.config, frame) == []
+
+
+def test_rows_that_lack_a_feature_are_a_clear_error(deployed: Sandbox) -> None:
+    frame = pd.read_csv(deployed.root / "testdata/testdata.csv")
+    for lacking in (frame.drop(columns=FEATURES[1]), frame[:0].drop(columns=FEATURES[1])):
+        with pytest.raises(ModelError) as caught:
+            model_predictions(deployed.config, lacking)
+        assert str(caught.value) == (
+            f"the rows have no {FEATURES[1]}: the model needs {', '.join(FEATURES)}"
+        )
 
 
 def test_without_a_release_there_is_nothing_to_predict_with(source: Sandbox) -> None:
@@ -246,23 +254,10 @@ def test_the_record_is_what_the_api_will_show(deployed: Sandbox) -> None:
     ]
 
 
-def test_where_pip_is_not_asked_the_latest_versions_are_those_known_before(
-    deployed: Sandbox,
-) -> None:
-    with History(deployed.config.history_path) as history:
-        record_packages(history, [Package("pandas", "0.1", "99")])
-
-    record_diagnostics(deployed.config, ask_pip=False)
-
-    recorded = deployed.query(
-        "SELECT package, installed, latest FROM packages"
-        " WHERE at = (SELECT max(at) FROM packages) ORDER BY position"
-    )
-    assert recorded == [
-        (name, version(name), "99" if name == "pandas" else "unknown") for name in REQUIRED
+def test_a_run_keeps_the_latest_versions_that_are_known() -> None:
+    assert known_packages([Package("pandas", "0.1", "99")]) == [
+        Package(name, version(name), "99" if name == "pandas" else "unknown") for name in REQUIRED
     ]
-    record_diagnostics(deployed.config, ask_pip=False)
-    assert deployed.query("SELECT count(DISTINCT at) FROM packages") == [(2,)]
 
 
 def test_run_by_hand_it_prints_all_five_and_changes_the_history_alone(deployed: Sandbox) -> None:

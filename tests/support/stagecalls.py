@@ -63,9 +63,9 @@ def report(config: Config, matrix_name: str = "confusionmatrix.png") -> reportin
         return reporting.report(config, history, loaded, evaluation, rows, matrix_name)
 
 
-def record_diagnostics(config: Config, *, ask_pip: bool = True) -> None:
+def record_diagnostics(config: Config) -> None:
     with open_history(config.history_path) as history:
-        diagnostics.record(history, rows_of(config, history), ask_pip=ask_pip)
+        diagnostics.record(history, rows_of(config, history))
 
 
 def model_predictions(config: Config, frame: pd.DataFrame) -> list[int]:
