@@ -1,6 +1,5 @@
 """What `config.json` decides: the model, the threshold, drift, redeployment."""
 
-import json
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -134,19 +133,6 @@ class Policy:
 def enough_rows(rows: int, left: int) -> bool:
     """Whether so many labelled rows, of which so many left, are enough to choose or tune by."""
     return rows >= MIN_ROWS and MIN_OF_AN_OUTCOME <= left <= rows - MIN_OF_AN_OUTCOME
-
-
-FORMER_DEFAULTS = {"model": "logistic", "threshold": 0.5, "drift_test": "raw", "gate": "not_worse"}
-
-
-def changed_defaults(policy: Policy) -> str:
-    """The keys at a default that was another one in an earlier version, with both; or nothing."""
-    default = Policy()
-    return ", ".join(
-        f'"{key}": {json.dumps(getattr(default, key))} (it was {json.dumps(former)})'
-        for key, former in FORMER_DEFAULTS.items()
-        if getattr(policy, key) == getattr(default, key)
-    )
 
 
 def read_policy(reader: ObjectReader, numeric: tuple[str, ...]) -> Policy:

@@ -356,14 +356,6 @@ def rebuilding(history: History) -> bool:
     return bool(history.column("SELECT rebuilding FROM master")[0])
 
 
-def told_of_defaults(history: History) -> bool:
-    """Whether it was said that defaults are others than they were; from now on it was."""
-    (told,) = history.column("SELECT defaults_told FROM master")
-    if not told:
-        history.query("UPDATE master SET defaults_told = 1")
-    return bool(told)
-
-
 def unsettled_since(history: History) -> str | None:
     """When the first run began that was killed or failed after the last complete chain.
 

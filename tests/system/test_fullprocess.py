@@ -7,14 +7,12 @@ import pickle
 import re
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import UTC, datetime
-from itertools import accumulate
 from pathlib import Path
 
 import pandas as pd
@@ -1063,155 +1061,6 @@ def test_what_is_promoted_is_the_challenger_and_no_model_trained_since(settled: 
     assert (result.code, live(settled)) == (1, old)
     assert "another model was trained or deployed since" in result.err
     assert "\nchallenger " not in settled.run("fullprocess", "--status").out
-
-
-# --- what a former version made ---
-
-FORMER_HISTORY = """
-    DROP TABLE deliveries;
-    DROP TABLE alerts;
-    DROP TABLE alert_marks;
-    DROP TABLE assignments;
-    DROP TABLE backups;
-    DROP TABLE contact_files;
-    DROP TABLE contacts;
-    DROP TABLE erasures;
-    DROP TABLE kept_out;
-    DROP TABLE requests;
-    ALTER TABLE master DROP COLUMN contacts_day;
-    ALTER TABLE master DROP COLUMN kept_out_key;
-    ALTER TABLE master DROP COLUMN defaults_told;
-    DROP INDEX files_held;
-    DROP INDEX decisions_compared;
-    DROP TABLE expected_scores;
-    ALTER TABLE files DROP COLUMN scored_at;
-    ALTER TABLE decisions DROP COLUMN first_file;
-    ALTER TABLE decisions DROP COLUMN last_file;
-    ALTER TABLE decisions DROP COLUMN data_until;
-    ALTER TABLE decisions DROP COLUMN challenger;
-    ALTER TABLE decisions DROP COLUMN compared;
-    ALTER TABLE files DROP COLUMN feed;
-    ALTER TABLE files DROP COLUMN held;
-    ALTER TABLE files DROP COLUMN accepted_at;
-    ALTER TABLE files DROP COLUMN ctime_ns;
-    ALTER TABLE files DROP COLUMN schema;
-    ALTER TABLE files DROP COLUMN log_at;
-    ALTER TABLE files RENAME COLUMN start_row TO start_byte;
-    ALTER TABLE files RENAME COLUMN end_row TO end_byte;
-    ALTER TABLE master DROP COLUMN mtime_ns;
-    ALTER TABLE master DROP COLUMN digest;
-    ALTER TABLE master DROP COLUMN log_file;
-    ALTER TABLE master DROP COLUMN log_bytes;
-    ALTER TABLE master DROP COLUMN log_mtime_ns;
-    ALTER TABLE master DROP COLUMN log_digest;
-    ALTER TABLE master DROP COLUMN client_names;
-    ALTER TABLE master DROP COLUMN last_file;
-    ALTER TABLE master DROP COLUMN buckets;
-    DROP TABLE client_risk;
-    DROP TABLE told;
-    DROP TABLE ranked_clients;
-    DROP TABLE rankings;
-    DROP TABLE score_drift;
-    DROP TABLE input_drift;
-    DROP INDEX decisions_release;
-    DROP INDEX decisions_checked;
-    DROP INDEX files_refused;
-    ALTER TABLE decisions DROP COLUMN drift_test;
-    ALTER TABLE decisions DROP COLUMN gate;
-    ALTER TABLE decisions DROP COLUMN difference_low;
-    ALTER TABLE decisions DROP COLUMN difference_high;
-    ALTER TABLE decisions DROP COLUMN challenge;
-    PRAGMA user_version = 2;
-"""
-
-
-def make_former(world: Sandbox) -> None:
-    """Take from a world what the version before models with recipes did not know."""
-    release, path = live(world).path, world.root / "models/manifest.json"
-    result, model = (
-        json.loads((release / "manifest.json").read_text()),
-        json.loads(path.read_text()),
-    )
-    for key in ("recipe", "usual", "left", "data_until", "warnings"):
-        del result["model"][key], model[key]
-    del result["challenge"], result["files"]["reference.json"]
-    (release / "manifest.json").write_text(json.dumps(result))
-    path.write_text(json.dumps(model))
-    for name in ("reference.json", "modelcard.md"):
-        (release / name).unlink()
-    (world.root / "models/reference.json").unlink()
-    rows = world.config.finaldata_path.read_bytes().splitlines(keepends=True)
-    starts = list(accumulate(map(len, rows)))  # of each row, in bytes
-    connection = sqlite3.connect(world.config.history_path)
-    connection.create_function("start_of", 1, starts.__getitem__)
-    connection.execute(
-        "UPDATE files SET start_row = start_of(start_row), end_row = start_of(end_row)"
-    )
-    connection.executescript(FORMER_HISTORY)
-    connection.close()
-
-
-@pytest.fixture
-def former(settled: Sandbox) -> Sandbox:
-    """A project whose first run was one of the former version."""
-    make_former(settled)
-    return settled
-
-
-def test_a_release_of_a_former_version_is_judged_by_its_scores(former: Sandbox) -> None:
-    before, release = production(former), live(former)
-    former.write("sourcedata/c.csv", STABLE)
-
-    result = former.run("fullprocess")
-
-    warning = f": release {release.id} has no reference.json: its input is not compared\n"
-    assert result.code == 0
-    assert warning in result.err
-    assert production(former) == before
-    assert [(d.release, d.verdict, d.drift_test) for d in decisions(former)] == [
-        (None, "nothing deployed", None),
-        (release.id, "no drift", "raw"),
-    ]
-    assert former.query("SELECT test FROM score_drift") == [
-        *(("raw",), ("parametric",), ("nonparametric",), ("bootstrap",), ("ranking",))
-    ]
-    assert former.query("SELECT * FROM input_drift") == []
-
-
-@pytest.mark.slow
-def test_a_release_of_a_former_version_is_replaced_by_a_better_one(former: Sandbox) -> None:
-    old = live(former)
-    former.write("sourcedata/c.csv", DRIFTED)
-
-    assert former.run("fullprocess").code == 0
-
-    new = live(former)
-    assert (new.previous, new.challenge and new.challenge.champion) == (old.id, old.id)
-    assert "reference.json" in new.files
-    assert former.run("deployment", "--rollback").code == 0
-    assert live(former) == old
-
-
-def test_a_batch_that_a_former_version_judged_is_an_earlier_one(
-    settled: Sandbox, run_on: RunOn
-) -> None:
-    run_on("stable")
-    (_, judged) = decisions(settled)
-    make_former(settled)
-    settled.write("sourcedata/d.csv", client_rows(800, 60))
-
-    settled.run("fullprocess")
-
-    assert judged.new_f1 is not None
-    found = found_by(settled, "d.csv", live(settled), [judged.new_f1])
-    last = checked(settled)
-    assert last
-    assert last.scores[:4] == found.scores[:4]
-    assert last.scores[4].numbers["earlier_rows"] == 120  # the test data, and c.csv
-
-
-def test_nothing_new_is_nothing_new_for_a_former_version_s_project(former: Sandbox) -> None:
-    assert former.run("fullprocess").out == NOTHING_NEW
 
 
 # --- what is refused ---
