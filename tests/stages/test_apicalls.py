@@ -1,7 +1,6 @@
 """The client: what it asks of a live server and keeps, and how it says that it cannot."""
 
 import json
-from http.server import BaseHTTPRequestHandler
 from threading import Event
 
 import pytest
@@ -124,14 +123,6 @@ def test_a_server_that_is_not_there_is_one_clear_line(deployed: Sandbox) -> None
     )
 
 
-def test_answers_of_before_stay_when_a_server_is_not_there(deployed: Sandbox) -> None:
-    kept = deployed.write("models/apireturns.txt", "kept\n")
-
-    failed(deployed, "--url", f"http://127.0.0.1:{free_port()}")
-
-    assert kept.read_text() == "kept\n"
-
-
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://127.0.0.1", "http://", "nonsense"])
 def test_an_address_that_is_none_is_one_clear_line(deployed: Sandbox, url: str) -> None:
     assert failed(deployed, "--url", url).startswith(
@@ -161,11 +152,6 @@ def test_a_server_that_does_not_speak_json_is_one_clear_line(
         )
 
 
-def test_a_server_that_answers_other_json_is_one_clear_line(deployed: Sandbox) -> None:
-    with foreign(saying("[1, 2]")) as (url, _):
-        assert failed(deployed, "--url", url) == f"POST {url}{PREDICTION}: status 200: [1, 2]"
-
-
 def test_an_error_of_the_server_is_reported_with_its_status(source: Sandbox) -> None:
     with serving(source.config) as url:
         result = source.run("apicalls", "--url", url)
@@ -184,22 +170,6 @@ def test_a_file_that_the_server_does_not_know_is_reported(deployed: Sandbox) -> 
     )
 
 
-def test_a_server_that_hangs_up_is_one_clear_line(deployed: Sandbox) -> None:
-    def hang_up(handler: BaseHTTPRequestHandler) -> None:
-        handler.close_connection = True
-
-    with foreign(hang_up) as (url, _):
-        assert failed(deployed, "--url", url) == (
-            f"POST {url}{PREDICTION}: no server answers there (ConnectionError)"
-        )
-
-
-def test_a_long_error_is_cut_short(deployed: Sandbox) -> None:
-    body = json.dumps({"error": "x" * 10_000})
-    with foreign(saying(body, status=500)) as (url, _):
-        assert failed(deployed, "--url", url) == f"POST {url}{PREDICTION}: status 500: {body[:200]}"
-
-
 @pytest.mark.parametrize("seconds", ["many", "", "0", "-1", "nan", "inf"])
 def test_a_time_limit_that_is_no_time_is_a_usage_error(deployed: Sandbox, seconds: str) -> None:
     with pytest.raises(SystemExit) as stopped:
@@ -214,11 +184,6 @@ def test_a_time_limit_that_is_no_time_is_a_usage_error(deployed: Sandbox, second
 def test_a_server_of_ours_tells_which_release_it_serves(deployed: Sandbox) -> None:
     with serving(deployed.config) as url:
         assert release_served(url) == live_id(deployed.config.prod_deployment_path)
-
-
-def test_a_server_of_ours_without_a_release_serves_none(sandbox: Sandbox) -> None:
-    with serving(sandbox.config) as url:
-        assert release_served(url) is None
 
 
 @pytest.mark.parametrize(

@@ -216,19 +216,6 @@ def test_each_run_is_recorded_with_how_it_ended(sandbox: Sandbox) -> None:
     ]
 
 
-def test_a_bug_is_recorded_too(sandbox: Sandbox) -> None:
-    def command(*_: object) -> None:
-        raise ZeroDivisionError("a bug")
-
-    with pytest.raises(ZeroDivisionError):
-        cli.run_stage("broken", command, arguments(sandbox))
-
-    assert sandbox.query("SELECT command, outcome, detail FROM runs") == [
-        ("broken", "failed", "ZeroDivisionError: a bug")
-    ]
-    assert not sandbox.config.lock_path.exists()
-
-
 @pytest.mark.parametrize("stage", ["ingestion", "fullprocess"])
 def test_the_lock_is_gone_after_a_run(source: Sandbox, stage: str) -> None:
     (source.root / "sourcedata").rename(source.root / "elsewhere")
@@ -274,15 +261,6 @@ def test_a_script_works_from_any_folder_and_logs_in_utc(source: Sandbox, tmp_pat
     (recorded,) = source.query("SELECT started_at FROM runs")[0]
     assert began <= recorded <= utc_now()
     assert recorded[:19] <= child.stderr[:19] <= utc_now()
-
-
-def test_logging_is_set_up_anew_by_each_command(sandbox: Sandbox) -> None:
-    for _ in range(3):
-        cli.set_up_logging(verbose=False)
-
-    cli.run(lambda *_: logging.getLogger("ingestion").warning("once"), arguments(sandbox))
-
-    assert sandbox.capsys.readouterr().err.count("once") == 1
 
 
 @pytest.mark.parametrize(("verbose", "result"), [(False, ["fact"]), (True, ["detail", "fact"])])

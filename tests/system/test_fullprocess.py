@@ -242,15 +242,6 @@ def test_the_first_decision_is_in_the_history(settled: Sandbox) -> None:
     ]
 
 
-def test_the_first_run_is_recorded_with_its_deployment(settled: Sandbox) -> None:
-    release = live(settled)
-
-    assert runs(settled) == [("fullprocess", "done", None)]
-    assert settled.query("SELECT release, action, f1 FROM deployments") == [
-        (release.id, "deploy", release.f1)
-    ]
-
-
 def test_the_log_goes_to_standard_error_alone(first_run: Run) -> None:
     log = first_run().err
 
@@ -414,25 +405,6 @@ def test_new_data_without_drift_refresh_the_reports(settled: Sandbox, run_on: Ru
     assert settled.query("SELECT count(DISTINCT at) FROM missing") == [(2,)]
 
 
-def test_new_data_without_drift_do_not_ask_the_api(settled: Sandbox) -> None:
-    settled.write("sourcedata/c.csv", STABLE)
-    with foreign(saying('{"release": "none"}')) as (url, asked):
-        settled.configure(api_url=url)
-        settled.run("fullprocess")
-
-    assert asked == []
-
-
-def test_scores_on_the_new_rows_are_recorded(settled: Sandbox, run_on: RunOn) -> None:
-    release = live(settled)
-
-    run_on("stable")
-
-    assert settled.query(
-        "SELECT model_sha256, rows, f1 FROM scores WHERE data = 'new rows' ORDER BY id"
-    ) == [(release.model.sha256, 60, f1_of(settled, release, "sourcedata/c.csv"))]
-
-
 def test_drift_retrains_compares_and_redeploys(settled: Sandbox, run_on: RunOn) -> None:
     old = live(settled)
 
@@ -533,16 +505,6 @@ def test_a_challenger_that_is_worse_stays_out(settled: Sandbox, run_on: RunOn) -
     )
 
 
-def test_a_challenger_that_stayed_out_leaves_the_reports_to_the_live_model(
-    settled: Sandbox, run_on: RunOn
-) -> None:
-    run_on("too few to learn")
-
-    clients = ranked(settled)
-    assert set(clients.values()) == {live(settled).id}
-    assert len(clients) == 64 + sum(row.endswith(",0") for row in TOO_FEW_TO_LEARN)
-
-
 @pytest.mark.parametrize("batch", BATCHES)
 def test_a_batch_is_judged_once(settled: Sandbox, run_on: RunOn, batch: str) -> None:
     run_on(batch)
@@ -609,20 +571,6 @@ def test_rows_without_outcome_are_no_evidence_but_are_ranked(settled: Sandbox) -
         )
     ]
     assert {f"client{i:05d}" for i in range(300, 320)} < set(ranked(settled))
-
-
-def test_a_batch_is_judged_by_the_model_that_was_rolled_back_to(
-    settled: Sandbox, run_on: RunOn
-) -> None:
-    first = live(settled)
-    run_on("drifted")
-    assert settled.run("deployment", "--rollback").code == 0
-    settled.write("sourcedata/d.csv", client_rows(800, 60))
-
-    settled.run("fullprocess")
-
-    last = decisions(settled)[-1]
-    assert (last.release, last.deployed_f1, last.verdict) == (first.id, first.f1, "no drift")
 
 
 # --- what the config decides ---
@@ -719,27 +667,6 @@ def test_every_verdict_of_a_check_is_recorded(settled: Sandbox, run_on: RunOn) -
     run_on("stable")
 
     assert checked(settled) == found_by(settled, "c.csv", live(settled), [])
-
-
-def test_every_verdict_of_a_check_that_finds_drift_is_recorded(
-    settled: Sandbox, run_on: RunOn
-) -> None:
-    old = live(settled)
-
-    run_on("drifted")
-
-    assert checked(settled) == found_by(settled, "c.csv", old, [])
-
-
-def test_a_release_that_was_just_deployed_has_no_earlier_batch(
-    settled: Sandbox, run_on: RunOn
-) -> None:
-    run_on("drifted")
-    settled.write("sourcedata/d.csv", client_rows(800, 60, flipped=True))
-
-    settled.run("fullprocess")
-
-    assert checked(settled) == found_by(settled, "d.csv", live(settled), [])
 
 
 def test_input_drift_is_reported_and_recorded_and_by_default_asks_for_nothing(
@@ -851,56 +778,6 @@ def test_the_same_model_again_is_not_deployed(settled: Sandbox) -> None:
     assert settled.run("fullprocess").out == NOTHING_NEW
 
 
-@pytest.mark.slow
-def test_a_better_gate_keeps_the_model_where_chance_may_be_the_reason(settled: Sandbox) -> None:
-    before, old = production(settled), live(settled)
-    settled.configure(retrain_on="new_data", gate="better")
-    settled.write("sourcedata/c.csv", STABLE)
-
-    settled.run("fullprocess")
-
-    (decision,) = decisions(settled)[1:]
-    low, high = decision.difference_low, decision.difference_high
-    assert decision.champion_f1 is not None
-    assert decision.challenger_f1 is not None
-    assert low is not None
-    assert high is not None
-    assert low <= 0 <= high
-    assert decision.challenger_f1 >= decision.champion_f1  # with "not_worse" it would go live
-    assert (decision.verdict, decision.action, decision.gate) == ("no drift", "kept", "better")
-    assert decision.reason == (
-        f"F1 on the new rows is {decision.new_f1:.4f}, not lower than the deployed {old.f1:.4f};"
-        f" 60 new rows with a known outcome; the challenger's F1 {decision.challenger_f1:.4f} is"
-        f" at least as good as the deployed model's {decision.champion_f1:.4f} on the same 120"
-        f" rows (95 % interval of the difference {low:+.4f} to {high:+.4f}, which must be above"
-        f" zero): {old.id} stays live"
-    )
-    assert production(settled) == before
-
-
-@pytest.mark.slow
-def test_a_gate_that_is_always_open_lets_a_worse_model_pass(settled: Sandbox) -> None:
-    old = live(settled)
-    settled.configure(gate="always")
-    settled.write("sourcedata/c.csv", TOO_FEW_TO_LEARN)
-
-    settled.run("fullprocess")
-
-    new, (decision,) = live(settled), decisions(settled)[1:]
-    low, high = interval(decision)
-    assert decision.champion_f1 is not None
-    assert decision.challenger_f1 is not None
-    assert decision.challenger_f1 < decision.champion_f1
-    assert (decision.action, decision.gate, decision.new_release) == ("deployed", "always", new.id)
-    assert decision.reason == (
-        f"F1 on the new rows is 0.0000, lower than the deployed {old.f1:.4f}; the challenger's F1"
-        f" {decision.challenger_f1:.4f} is worse than the deployed model's"
-        f" {decision.champion_f1:.4f} on the same 120 rows (95 % interval of the difference"
-        f" {low:+.4f} to {high:+.4f}, and it goes live in any case): deployed {new.id}"
-    )
-    assert (new.previous, new.id != old.id) == (old.id, True)
-
-
 def test_the_manifest_tells_the_comparison_that_its_model_won(
     settled: Sandbox, run_on: RunOn
 ) -> None:
@@ -923,17 +800,6 @@ def test_the_manifest_tells_the_comparison_that_its_model_won(
         high=high,
         reason=decision.reason.removesuffix(f": deployed {new.id}"),
     )
-
-
-def test_the_card_of_a_challenger_tells_what_it_replaced(settled: Sandbox, run_on: RunOn) -> None:
-    run_on("drifted")
-
-    new = live(settled)
-    assert new.challenge
-    card = (new.path / "modelcard.md").read_text(encoding="utf-8")
-    why = f"in place of {new.challenge.champion}: {new.challenge.reason}"
-    assert f"| why it went live | {why} |\n" in card
-    assert card.count("| nothing deployed | deployed ") == 1
 
 
 # a run that is killed where this function of ours is called, once a release has gone live
@@ -1170,14 +1036,6 @@ def test_nothing_but_a_rejected_file_deploys_nothing(sandbox: Sandbox) -> None:
     assert live_id(sandbox.config.prod_deployment_path) is None
 
 
-def test_a_bad_row_in_the_test_data_does_not_fail_the_run(source: Sandbox) -> None:
-    source.write("testdata/testdata.csv", [*client_rows(90_000, 60, noise=NOISE), BAD_ROW])
-
-    first, second = source.run("fullprocess"), source.run("fullprocess")
-
-    assert (first.code, second.code, second.out) == (0, 0, NOTHING_NEW)
-
-
 def test_test_data_beyond_what_the_api_takes_at_a_time_do_not_fail_the_run(
     source: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1226,19 +1084,6 @@ def test_a_batch_that_the_live_model_was_trained_on_is_no_evidence(settled: Sand
     assert set(ranked(settled).values()) == {release.id}
 
 
-def test_only_the_files_that_the_live_model_has_not_learned_are_evidence(settled: Sandbox) -> None:
-    settled.write("sourcedata/c.csv", DRIFTED)
-    by_hand(settled, "ingestion", "training", "scoring", "deployment")
-    settled.write("sourcedata/d.csv", client_rows(800, 30, flipped=True))
-    release = live(settled)
-
-    settled.run("fullprocess")
-
-    decision = decisions(settled)[1]
-    assert (decision.files, decision.rows) == ('["c.csv", "d.csv"]', 30)
-    assert decision.new_f1 == f1_of(settled, release, "sourcedata/d.csv")
-
-
 @pytest.mark.parametrize("done", [("ingestion", "training"), ("ingestion", "training", "scoring")])
 @pytest.mark.slow
 def test_a_first_run_killed_before_it_deployed_is_taken_up(
@@ -1266,18 +1111,6 @@ def test_a_first_run_killed_after_it_deployed_is_taken_up(deployed: Sandbox) -> 
     ]
     assert set(ranked(deployed).values()) == {release.id}
     assert deployed.run("fullprocess").out == NOTHING_NEW
-
-
-@pytest.mark.slow
-def test_a_run_killed_between_training_and_comparing_judges_again(settled: Sandbox) -> None:
-    settled.write("sourcedata/c.csv", DRIFTED)
-    by_hand(settled, "ingestion", "training", "scoring")
-
-    settled.run("fullprocess")
-
-    _, decision = decisions(settled)
-    assert (decision.verdict, decision.action) == ("drift", "deployed")
-    assert live(settled).id == decision.new_release
 
 
 def test_reports_that_failed_are_written_by_the_next_run_without_judging_again(
@@ -1333,25 +1166,6 @@ def test_practice_leaves_production_untouched(
     assert {n: after_stamps[n] for n in stamps if n not in own} == {
         n: stamp for n, stamp in stamps.items() if n not in own
     }
-
-
-def test_practice_writes_nowhere_but_into_its_own_folder(
-    settled: Sandbox, kept_worlds: Path, practised: Result
-) -> None:
-    before = Sandbox(kept_worlds / "settled", settled.capsys).files()
-
-    new = {name.split("/")[0] for name in settled.files() if name not in before}
-    assert new == {"practicedata", "practicemodels"}
-    assert practised.code == 0
-
-
-def test_practice_deploys_a_release_of_its_own(settled: Sandbox, practised: Result) -> None:
-    release = live_release(settled.practice.prod_deployment_path)
-
-    assert release.path.parent == settled.root / "practicemodels/production_deployment/releases"
-    assert release.model.rows == 60
-    assert practised.out.splitlines()[0] == "p.csv: 60 new of 60 rows"
-    assert settled.run("fullprocess", "--practice").out == "nothing new in practicedata\n"
 
 
 @pytest.mark.usefixtures("practised")
