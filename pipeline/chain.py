@@ -155,21 +155,18 @@ class _Chain:
 
     @cached_property
     def _test(self) -> pd.DataFrame:
-        """The rows of the test data."""
         schema = self._config.schema
         newest = self._rows.newest_day if schema.derives else NO_DAY
         return read_folder(self._config.test_data_path, schema, newest)
 
     @cached_property
     def _rows(self) -> Master:
-        """All client rows."""
         config = self._config
         days = config.contact_rules.campaign_days
         return open_rows(config.finaldata_path, config.schema, self._history, days)
 
     @cached_property
     def _valued(self) -> Config:
-        """The config with the save rate that is measured, if it is to be."""
         return with_save_rate(self._config, self._history, self._rows)
 
     @cached_property
@@ -195,7 +192,6 @@ class _Chain:
 
     @property
     def _enough_rows(self) -> bool:
-        """Whether there are enough labelled rows to tell more than an F1."""
         outcomes = self._rows.learned[self._config.schema.outcome].dropna()
         return enough_rows(len(outcomes), int(outcomes.sum()))
 
@@ -294,7 +290,6 @@ class _Chain:
         return predict_rows(self._live.model, rows, self._config.schema)
 
     def _weighed(self, rows: PredictedRows) -> PredictedRows:
-        """Each labelled row as often as it counts."""
         marked = self._rows.marked
         return rows.weighed(marked.times[rows.labelled.index]) if marked else rows
 

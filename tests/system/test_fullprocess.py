@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from sandbox import NOISE, PROJECT, SHARED, SIMPLE, Result, Sandbox, client_rows, needs_shared
-from servers import foreign, free_port, saying, serving
+from servers import foreign, saying, serving
 from sklearn.metrics import f1_score
 
 from pipeline.data.frames import read_folder
@@ -269,13 +269,6 @@ def test_it_calls_the_four_endpoints_and_keeps_the_answers(settled: Sandbox) -> 
     ]
 
 
-def test_diagnostics_of_the_run_are_recorded(settled: Sandbox) -> None:
-    missing = settled.query("SELECT column_name, percent FROM missing ORDER BY position")
-    assert missing == [("corporation", 0.0), *[(name, 0.0) for name in FEATURES], ("exited", 0.0)]
-    packages = settled.query("SELECT package, latest FROM packages WHERE package = 'pandas'")
-    assert packages == [("pandas", "unknown")]
-
-
 def test_one_outcome_only_is_a_clear_error_at_every_run_until_more_comes(sandbox: Sandbox) -> None:
     sandbox.write("sourcedata/a.csv", client_rows(0, 20, outcome="0"))
     message = (
@@ -306,12 +299,6 @@ def test_a_missing_input_folder_is_one_clear_line(sandbox: Sandbox) -> None:
 # --- nothing new ---
 
 
-def test_a_second_run_says_that_nothing_is_new(settled: Sandbox) -> None:
-    result = settled.run("fullprocess")
-
-    assert (result.code, result.out, result.err) == (0, NOTHING_NEW, "")
-
-
 def test_a_second_run_leaves_every_file_as_it_was_and_no_lock(settled: Sandbox) -> None:
     settled.run("fullprocess")  # its files may be copies, which are read once
     files, stamps = settled.files(), settled.stamps()
@@ -320,13 +307,6 @@ def test_a_second_run_leaves_every_file_as_it_was_and_no_lock(settled: Sandbox) 
 
     assert settled.files() == files
     assert settled.stamps() == stamps
-
-
-def test_an_empty_input_folder_is_nothing_new(sandbox: Sandbox) -> None:
-    result = sandbox.run("fullprocess")
-
-    assert (result.code, result.out, result.err) == (0, NOTHING_NEW, "")
-    assert not (sandbox.root / "ingesteddata").exists()
 
 
 def test_stray_files_are_never_new(settled: Sandbox) -> None:
@@ -342,13 +322,6 @@ def test_stray_files_are_never_new(settled: Sandbox) -> None:
     assert told == ["c.csv.part", "notes.md", "x.csv", ""]
     again = settled.run("fullprocess")
     assert (again.code, again.out, again.err) == (0, NOTHING_NEW, "")
-
-
-def test_a_touched_file_with_the_same_content_is_not_new(settled: Sandbox) -> None:
-    os.utime(settled.root / "sourcedata/a.csv", (1, 1))
-
-    assert settled.run("fullprocess").out == NOTHING_NEW
-    assert len(decisions(settled)) == 1
 
 
 # --- new data ---
@@ -445,21 +418,6 @@ def test_drift_retrains_compares_and_redeploys(settled: Sandbox, run_on: RunOn) 
     assert new.id != old.id
 
 
-def test_a_redeployed_model_has_learned_from_everything(settled: Sandbox, run_on: RunOn) -> None:
-    old = live(settled)
-
-    run_on("drifted")
-
-    new = live(settled)
-    assert (new.previous, new.model.rows) == (old.id, 520)
-    assert new.f1 == f1_of(settled, new, "testdata/testdata.csv")
-    assert set(ranked(settled).values()) == {new.id}
-    assert settled.query("SELECT release, action FROM deployments ORDER BY id") == [
-        (old.id, "deploy"),
-        (new.id, "deploy"),
-    ]
-
-
 def test_drift_asks_the_api(settled: Sandbox, run_on: RunOn) -> None:
     run_on("drifted")
 
@@ -473,36 +431,18 @@ def test_a_challenger_that_is_worse_stays_out(settled: Sandbox, run_on: RunOn) -
     result = run_on("too few to learn")
 
     _, decision = decisions(settled)
-    champion_f1 = f1_of(settled, old, "testdata/testdata.csv", "sourcedata/c.csv")
     assert result.code == 0
     assert production(settled) == before
     assert decision.challenger_f1 is not None
-    assert decision.challenger_f1 < champion_f1
+    assert decision.champion_f1 is not None
+    assert decision.challenger_f1 < decision.champion_f1
+    assert (decision.verdict, decision.action, decision.challenge) == ("drift", "kept", "lost")
     low, high = interval(decision)
-    assert decision == Decision(
-        files='["c.csv"]',
-        rows=60,
-        labelled=60,
-        release=old.id,
-        deployed_f1=old.f1,
-        new_f1=0.0,
-        verdict="drift",
-        champion_f1=champion_f1,
-        challenger_f1=decision.challenger_f1,
-        action="kept",
-        reason=(
-            f"F1 on the new rows is 0.0000, lower than the deployed {old.f1:.4f};"
-            f" the challenger's F1 {decision.challenger_f1:.4f} is worse than"
-            f" the deployed model's {champion_f1:.4f} on the same 120 rows (95 % interval of the"
-            f" difference {low:+.4f} to {high:+.4f}): {old.id} stays live"
-        ),
-        new_release=None,
-        drift_test="raw",
-        gate="not_worse",
-        difference_low=low,
-        difference_high=high,
-        challenge="lost",
-    )
+    assert (decision.new_f1, decision.difference_low, decision.difference_high) == (0.0, low, high)
+    assert decision.reason.endswith(f" to {high:+.4f}): {old.id} stays live")
+    clients = ranked(settled)
+    assert set(clients.values()) == {old.id}
+    assert len(clients) == 64 + sum(row.endswith(",0") for row in TOO_FEW_TO_LEARN)
 
 
 @pytest.mark.parametrize("batch", BATCHES)
@@ -532,20 +472,6 @@ def test_a_changed_file_is_new_and_its_new_rows_are_judged(settled: Sandbox) -> 
         "a.csv",
         "b.csv",
     ]
-
-
-def test_a_file_of_known_rows_only_is_no_evidence(settled: Sandbox) -> None:
-    settled.write("sourcedata/copy.csv", (settled.root / "sourcedata/a.csv").read_text())
-
-    settled.run("fullprocess")
-
-    _, decision = decisions(settled)
-    assert (decision.rows, decision.new_f1, decision.verdict, decision.action) == (
-        0,
-        None,
-        "not enough evidence",
-        "kept",
-    )
 
 
 def test_rows_without_outcome_are_no_evidence_but_are_ranked(settled: Sandbox) -> None:
@@ -663,12 +589,6 @@ def test_the_config_s_drift_test_decides(settled: Sandbox, drift_test: str, plac
     )
 
 
-def test_every_verdict_of_a_check_is_recorded(settled: Sandbox, run_on: RunOn) -> None:
-    run_on("stable")
-
-    assert checked(settled) == found_by(settled, "c.csv", live(settled), [])
-
-
 def test_input_drift_is_reported_and_recorded_and_by_default_asks_for_nothing(
     settled: Sandbox,
 ) -> None:
@@ -680,11 +600,7 @@ def test_input_drift_is_reported_and_recorded_and_by_default_asks_for_nothing(
     found = checked(settled)
     assert found == found_by(settled, "c.csv", release, [])
     assert [one.feature for one in found.input if one.verdict == "drift"] == ["lastyear_activity"]
-    # it changes no risk
-    assert "input drift" not in result.err
-    (decision,) = decisions(settled)[1:]
-    assert (decision.verdict, decision.action) == ("not enough evidence", "kept")
-    assert decision.reason == "new rows with a known outcome: 0, at least 5 are needed"
+    assert "input drift" not in result.err  # it changes no risk
     assert production(settled) == before
 
 
@@ -708,41 +624,17 @@ def test_what_is_new_of_the_input_is_told_once(settled: Sandbox) -> None:
 
 
 def test_retraining_on_input_drift_challenges_the_live_model(settled: Sandbox) -> None:
-    old = live(settled)
     settled.configure(retrain_on="input")
     settled.write("sourcedata/c.csv", moved(STABLE))
 
-    result = settled.run("fullprocess")
+    settled.run("fullprocess")
 
     new, (decision,) = live(settled), decisions(settled)[1:]
-    new_f1 = f1_of(settled, old, "sourcedata/c.csv")
-    champion_f1 = f1_of(settled, old, "testdata/testdata.csv", "sourcedata/c.csv")
-    low, high = interval(decision)
-    assert decision == Decision(
-        files='["c.csv"]',
-        rows=60,
-        labelled=60,
-        release=old.id,
-        deployed_f1=old.f1,
-        new_f1=new_f1,
-        verdict="no drift",
-        champion_f1=champion_f1,
-        challenger_f1=decision.challenger_f1,
-        action="deployed",
-        reason=(
-            f"F1 on the new rows is {new_f1:.4f}, not lower than the deployed {old.f1:.4f};"
-            f" input drift in lastyear_activity; the challenger's F1 {decision.challenger_f1:.4f}"
-            f" is at least as good as the deployed model's {champion_f1:.4f} on the same 120 rows"
-            f" (95 % interval of the difference {low:+.4f} to {high:+.4f}): deployed {new.id}"
-        ),
-        new_release=new.id,
-        drift_test="raw",
-        gate="not_worse",
-        difference_low=low,
-        difference_high=high,
-        challenge="won",
+    assert (decision.verdict, decision.action, decision.challenge) == (
+        *("no drift", "deployed", "won"),
     )
-    assert f"no drift: {decision.reason}" in result.out.splitlines()
+    assert "; input drift in lastyear_activity; the challenger's F1" in decision.reason
+    assert decision.reason.endswith(f": deployed {new.id}")
     assert (settled.root / "models/apireturns2.txt").read_text().count(new.id)
 
 
@@ -1026,16 +918,6 @@ def test_an_input_folder_that_became_empty_is_reported_once(settled: Sandbox) ->
     assert [len(tick.err.splitlines()) for tick in (*ticks, back)] == [1, 0, 0, 0]
 
 
-def test_nothing_but_a_rejected_file_deploys_nothing(sandbox: Sandbox) -> None:
-    sandbox.write("sourcedata/c.csv", REJECTED)
-
-    first, second = sandbox.run("fullprocess"), sandbox.run("fullprocess")
-
-    assert (first.code, second.code, second.out) == (1, 0, NOTHING_NEW)
-    assert decisions(sandbox) == []
-    assert live_id(sandbox.config.prod_deployment_path) is None
-
-
 def test_test_data_beyond_what_the_api_takes_at_a_time_do_not_fail_the_run(
     source: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1199,15 +1081,6 @@ def test_a_server_at_api_url_that_is_not_ours_is_left_alone(source: Sandbox) -> 
 
     assert result.code == 0
     assert asked == ["GET /ready"]
-    assert asked_server(source) != url
-
-
-def test_where_nothing_listens_at_api_url_a_server_is_started(source: Sandbox) -> None:
-    url = f"http://127.0.0.1:{free_port()}"
-    source.configure(api_url=url)
-
-    assert source.run("fullprocess").code == 0
-    assert asked_server(source).startswith("http://127.0.0.1:")
     assert asked_server(source) != url
 
 

@@ -47,11 +47,6 @@ def test_a_working_run_is_reported_at_start_and_success(settled: Sandbox) -> Non
     assert watched(settled) == WORKED
 
 
-def test_an_empty_tick_is_reported_too(settled: Sandbox) -> None:
-    assert watched(settled) == WORKED
-    assert settled.run("fullprocess").out == NOTHING_NEW
-
-
 def without_folder(world: Sandbox) -> None:
     (world.root / "sourcedata").rename(world.root / "elsewhere")
 
@@ -233,18 +228,6 @@ def test_an_address_that_cannot_be_asked_is_a_warning(settled: Sandbox, url: str
 
     assert (result.code, result.out) == (0, NOTHING_NEW)
     assert len(warnings(result)) == 2
-
-
-def test_a_failing_run_keeps_its_own_error_where_the_monitor_is_down(settled: Sandbox) -> None:
-    settled.configure(heartbeat_url=f"http://127.0.0.1:{free_port()}/ping")
-    (settled.root / "sourcedata").rename(settled.root / "elsewhere")
-
-    result = settled.run("fullprocess")
-
-    assert result.code == 1
-    assert result.err.splitlines()[-1] == (
-        f"error: {settled.root}/sourcedata: there is no such folder to take files from"
-    )
 
 
 # --- what it costs ---
