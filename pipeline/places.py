@@ -7,9 +7,7 @@ from pathlib import Path
 
 from pipeline.core.config import Config
 from pipeline.core.errors import ConfigError
-from pipeline.core.files import write_atomic
-
-MARK = ".history"  # in a folder that runs write into: which history tells of it
+from pipeline.core.files import MARK, write_atomic
 
 
 def claim(config: Config) -> None:
