@@ -196,32 +196,14 @@ def test_without_one_of_its_files_nothing_is_deployed(
     assert refused(scored) == f"error: {scored.root}/{name} {reason}\n"
 
 
-def test_the_score_of_an_older_model_is_refused(scored: Sandbox) -> None:
-    release(scored)
-    scored.write("sourcedata/c.csv", client_rows(500, 30, flipped=True))
-    scored.run("ingestion")
-    scored.run("training")
-    f1 = scored.config.latestscore_path.read_text().strip()
+@pytest.mark.parametrize("text", ["", "good", "0.99", "\udc80"])
+def test_a_score_that_is_not_the_model_s_is_refused(scored: Sandbox, text: str) -> None:
+    path = scored.config.latestscore_path
+    f1 = path.read_text().strip()
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
     assert refused(scored) == (
-        f"error: {scored.config.latestscore_path} says {f1}, but the model beside it was never"
-        " scored: run `python scoring.py` first\n"
-    )
-
-
-def test_a_score_that_was_changed_is_refused(scored: Sandbox) -> None:
-    f1 = scored.config.latestscore_path.read_text().strip()
-    scored.config.latestscore_path.write_text("0.99\n")
-    assert refused(scored) == (
-        f"error: {scored.config.latestscore_path} says 0.99, but the model beside it scored {f1}:"
-        " run `python scoring.py` first\n"
-    )
-
-
-@pytest.mark.parametrize("text", ["", "good\n", "0.5 0.6\n"])
-def test_a_score_that_is_no_number_is_refused(scored: Sandbox, text: str) -> None:
-    scored.config.latestscore_path.write_text(text)
-    assert refused(scored) == (
-        f"error: {scored.config.latestscore_path} holds no number: {text!r}\n"
+        f"error: {path} says {text.replace(chr(0xDC80), chr(0xFFFD))!r}, but the F1 of the model"
+        f" beside it, on the test data of now, is {f1}: run `python scoring.py` first\n"
     )
 
 
@@ -236,12 +218,8 @@ def test_a_damaged_model_is_refused(scored: Sandbox) -> None:
 
 
 def test_a_score_that_the_test_data_of_now_do_not_give_is_refused(scored: Sandbox) -> None:
-    f1 = scored.config.latestscore_path.read_text().strip()
     scored.write("testdata/testdata.csv", client_rows(90_000, 60))
-    assert refused(scored) == (
-        f"error: {scored.config.latestscore_path} says {f1}, but on the test data of now the F1 is"
-        " 1.0: run `python scoring.py` first\n"
-    )
+    assert ", on the test data of now, is 1.0: run `python scoring.py` first" in refused(scored)
 
 
 @pytest.mark.parametrize(
