@@ -37,10 +37,10 @@ from pipeline.observations.rules import (
     content_of,
     parts_of,
     state_type,
-    states_after,
     states_after_first,
+    take_in,
 )
-from pipeline.observations.sightings import SightingsLog, keys_of, outcomes_of
+from pipeline.observations.sightings import SightingsLog, keys_of
 from pipeline.storage.file_record import file_fault
 from pipeline.storage.held_files import LeftOut
 from pipeline.storage.ledger import LogFile, MasterState
@@ -280,19 +280,17 @@ def lines_of(log: SightingsLog, words: Words) -> Lines:
 
     `words` has the key of each row. Reports about observations that there are no more are left out.
     """
-    low = keys_of(words)
-    order, said = np.argsort(low), log.said()
-    asked = keys_of(said.codes)
-    at, by = np.empty(len(asked), np.int64), np.argsort(asked)
-    at[by] = np.searchsorted(low[order], asked[by])  # in order, which is quicker by far
-    if said.reports.any():
-        found = at < len(low)
-        found[found] = low[order[at[found]]] == asked[found]
-        said, at = said.at(found), at[found]
-    rows = order[at].astype("<u4")
-    reports = said.reports if said.reports.any() else None
-    lines = Lines(rows, outcomes_of(said.codes), said.places, said.more, reports)
-    places = said.places
+    low, said = keys_of(words), log.said()
+    order, by = np.argsort(low), np.argsort(said.rows)
+    at = np.empty(len(by), np.int64)
+    at[by] = np.searchsorted(low[order], said.rows[by])  # in order, which is quicker by far
+    if said.reports is not None and said.reports.any():
+        there = at < len(low)
+        there[there] = low[order[at[there]]] == said.rows[there]
+        said, at = said.at(there), at[there]
+    else:
+        said = replace(said, reports=None)
+    lines, places = replace(said, rows=order[at].astype("<u4")), said.places
     return lines if (places[1:] >= places[:-1]).all() else lines.at(np.argsort(places))
 
 
@@ -324,6 +322,5 @@ def states_by(lines: Lines, schema: Schema, rows: int) -> States:
         early &= (states["outcome"][lines.rows] == UNKNOWN) & (lines.outcomes != UNKNOWN)
         states["outcome"][lines.rows[early]] = lines.outcomes[early]
         states["known"][lines.rows[early]] = content_of(lines.places[early])
-    again, after = states_after(lines.at(rest), states.__getitem__)
-    states[again] = after
+    take_in(lines.at(rest), states)
     return states

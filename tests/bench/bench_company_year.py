@@ -2,7 +2,7 @@
 
 Run it from the project's folder; a seed takes some minutes:
 
-    python -m tests.bench.bench_company_year [--seeds 1 2 3] [--weeks 52] [--weekly] [--csv]
+    python -m tests.bench.bench_company_year [--seeds 1 2 3] [--weeks 52] [--weekly]
         [--set model='"auto"'] [--set threshold='"f1"'] [--dated] [--quiet] [--without-fits]
 
 The company is that of `tests/support/company.py`. Each week its file is put into the folder, with
@@ -11,17 +11,13 @@ config but the schema and those that are set. The AUC is that of the risks in th
 clients on the week's list, by who of them leaves within four weeks. Beside it are two fits by the
 project's own training, of kind "auto": on all labelled rows known by then, and on those whose
 outcomes came with the last 8 files; both score the true features of the same clients. `--quiet` is
-a year without a change of causes, new clients or broken feeds. `--weekly` prints a line a week,
-`--csv` all of it as CSV instead of the tables.
+a year without a change of causes, new clients or broken feeds. `--weekly` prints a line a week.
 """
 
 import argparse
-import csv
-import dataclasses
 import json
 import logging
 import os
-import sys
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -257,7 +253,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--weeks", type=int, default=52)
     parser.add_argument("--set", type=_key, action="append", default=[], metavar="KEY=JSON")
-    for name in ("weekly", "csv", "dated", "quiet", "without-fits"):
+    for name in ("weekly", "dated", "quiet", "without-fits"):
         parser.add_argument(f"--{name}", action="store_true")
     args = parser.parse_args(argv)
     os.environ["PIP_PYTHON"] = "/nowhere"  # no package index is asked
@@ -265,10 +261,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     threadpool_limits(1, "openmp")
     events, schema = QUIET if args.quiet else Events(), DATED if args.dated else SCHEMA
     first_day = date.fromtimestamp(time() - LATE - (args.weeks - 1) * WEEK)
-    writer = csv.DictWriter(sys.stdout, [field.name for field in dataclasses.fields(Line)])
-    if args.csv:
-        writer.writeheader()
-    other = range(0, args.weeks, OTHER) if args.weekly or args.csv else ()
+    other = range(0, args.weeks, OTHER) if args.weekly else ()
     fitted = () if args.without_fits else (*BEFORE, *AFTER, *other)
     found = {}
     for seed in args.seeds:
@@ -280,17 +273,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             lines.append(line)
             if args.weekly:
                 print(weekly(line), flush=True)
-            if args.csv:
-                writer.writerow(dataclasses.asdict(line) | {"warnings": " | ".join(line.warnings)})
-                sys.stdout.flush()
         found[f"seed {seed}"] = summary(lines, events) | {
             "CPU seconds of all": f"{process_time() - began:.0f}"
         }
-    if not args.csv:
-        names = next(iter(found.values()))
-        rows = [[name, *(one[name] for one in found.values())] for name in names]
-        print(table(["", *found], rows))
-        print(machine())
+    names = next(iter(found.values()))
+    rows = [[name, *(one[name] for one in found.values())] for name in names]
+    print(table(["", *found], rows))
+    print(machine())
     return 0
 
 

@@ -49,29 +49,6 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "out/finaldata.csv"
 
 
-def test_a_new_master_has_the_header_only(path: Path) -> None:
-    with opened(path) as master:
-        assert (master.rows, master.size) == (0, len(HEADER) + 1)
-    assert path.read_text() == text()
-
-
-def test_rows_are_written_in_the_order_they_come(path: Path) -> None:
-    with opened(path) as master:
-        assert append(master, B, A) == 2
-        assert append(master, C) == 1
-        assert (master.rows, master.size) == (3, len(text(A, B, C)))
-    assert path.read_text() == text(B, A, C)
-
-
-def test_the_same_row_is_written_once(path: Path) -> None:
-    with opened(path) as master:
-        assert append(master, A, B, A, A) == 2
-        assert append(master, B, A) == 0
-        assert append(master) == 0
-        assert master.rows == 2
-    assert path.read_text() == text(A, B)
-
-
 def saved(path: Path, *rows: str) -> MasterState:
     with opened(path) as master:
         append(master, *rows)
@@ -129,18 +106,6 @@ def test_keys_beyond_those_on_record_do_not_count(path: Path) -> None:
     assert path.read_text() == text(*client_rows(0, 10), A, B)
     with opened(path, state) as master:
         assert append(master, A, B) == 0
-
-
-def test_many_small_appends_are_known(path: Path) -> None:
-    state, rows = saved(path, A), client_rows(0, 100)
-    for row in rows:
-        with opened(path, state) as master:
-            assert append(master, row) == 1
-            state = master.save()
-    with opened(path, state) as master:
-        assert append(master, *reversed(rows), A) == 0
-    assert path.read_text() == text(A, *rows)
-    assert state_path(path).stat().st_size < 101 * 40
 
 
 def test_a_torn_tail_is_cut_off(path: Path) -> None:
