@@ -60,8 +60,7 @@ from pipeline.observations.sightings import (
     codes_of,
     fresh_places,
 )
-from pipeline.storage.file_record import file_record
-from pipeline.storage.ledger import Former, LogFile, MasterState
+from pipeline.storage.ledger import Former, LogFile, MasterState, file_record
 
 log = logging.getLogger("ingestion")
 

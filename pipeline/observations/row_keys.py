@@ -41,9 +41,8 @@ from pipeline.observations.rules import (
     take_in,
 )
 from pipeline.observations.sightings import SightingsLog, keys_of
-from pipeline.storage.file_record import file_fault
 from pipeline.storage.held_files import LeftOut
-from pipeline.storage.ledger import LogFile, MasterState
+from pipeline.storage.ledger import LogFile, MasterState, file_fault
 
 Words = NDArray[np.uint64]
 
