@@ -86,7 +86,7 @@ def _times(one: Assignment) -> int:
 
 def mark(
     marks: Marks,
-    clients: pd.Series[str],
+    clients: "pd.Series[str]",
     begins: NDArray[np.int64],
     ends: NDArray[np.int64],
     days: int,

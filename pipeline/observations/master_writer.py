@@ -126,17 +126,17 @@ class RowWriter:
 
     def take_back(self) -> None:
         """Undo what was appended since the last file."""
-        size, self.rows, keys = self._settled
+        size, self.rows = self._settled
         with errors_with_path(self._table):
             self._file.seek(size)
             self._file.truncate()
-        self._keys.take_back(keys)
+        self._keys.take_back(self.rows)
         self._forget()
 
     def _settle(self) -> None:
         """Let what was appended stay."""
         self._forget()
-        self._settled = (self.size, self.rows, self._keys.settle())
+        self._settled = self.size, self.rows
 
     def _forget(self) -> None:
         self._appended, self._reports = [], None

@@ -25,7 +25,6 @@ from pipeline.observations.row_keys import (
     lines_of,
     loaded_keys,
     recorded_lines,
-    recorded_states,
     states_by,
 )
 from pipeline.observations.row_lines import (
@@ -34,20 +33,18 @@ from pipeline.observations.row_lines import (
     client_of,
     renewer,
     rows_in,
+    split,
     write_rows,
 )
-from pipeline.observations.rules import Lines, Places, content_of, more_of, parts_of
+from pipeline.observations.rules import Lines, More, Outcomes, Places, content_of, more_of, parts_of
 from pipeline.observations.sightings import (
     BAD,
     NOBODY,
     Content,
     SightingsLog,
-    Words,
-    codes_of,
     fresh_places,
     is_about,
     keys_of,
-    outcomes_of,
     united,
 )
 from pipeline.storage.ledger import Former, LogFile, MasterState, Span, file_record
@@ -77,7 +74,6 @@ class Renewal(RowWriter):
     ) -> None:
         self.path, self._state, self._history, self._before = path, state, history, before
         self._saved = False
-        self._written: list[Words] = []  # of the new rows, as they are in the file
         self._carried: dict[tuple[int, int], bytes] = {}  # texts by rows and hashes
         self._log_at: dict[int, int] = {}  # by the number of a content
         self._kept_reports: list[Content] = []  # until all rows are known
@@ -101,17 +97,11 @@ class Renewal(RowWriter):
         """Add canonical lines of a file, without their line ends."""
         super().append(lines)
         added = self._appended[-1]
-        self._written.append(added.words[added.new])
         if added.carried:
             hashes = parts_of(added.words[:, 1])[1].tolist()
             pairs = zip(added.rows.tolist(), hashes, strict=True)
             known = (~added.new).tolist()  # those of new rows are in the file
             self._carried |= dict(compress(zip(pairs, added.carried, strict=True), known))
-
-    def take_back(self) -> None:
-        """Undo what was appended since the last file."""
-        del self._written[len(self._written) - len(self._appended) :]
-        super().take_back()
 
     def accept(
         self,
@@ -219,10 +209,8 @@ class Renewal(RowWriter):
             places = fresh_places(last.number, len(last.words))
             again = Content(last.number, last.words.copy(), places, reports=last.reports)
             self._keep(self._renewed(again, name))
-        old, said = (
-            loaded_keys(self.path, self._schema, self._state, self._keys.seed),
-            self._log.said(),
-        )
+        old = loaded_keys(self.path, self._schema, self._state, self._keys.seed)
+        said = self._log.said()
         assert said.reports is not None
         alive = np.isin(keys_of(old), said.rows[~said.reports])
         self._copy(self.path, self._state, alive)
@@ -253,11 +241,6 @@ class Renewal(RowWriter):
             self._file.writelines(line + b"\n" for line in kept)
             begin += len(lines)
         self.rows += len(keys)
-        states = recorded_states(path, self._schema, state)[alive]
-        words = codes_of(keys, states["outcome"])[:, None]
-        if len(self._schema.tail) > 1:
-            words = np.column_stack([words, more_of(states["day"], states["carried"])])
-        self._written.append(words)
         self._settle()
 
     def rows_gone(self) -> "Gone":
@@ -283,12 +266,11 @@ class Renewal(RowWriter):
         numbers[order] = np.arange(len(order))
         lines = replace(lines, rows=numbers[lines.rows])
         states = states_by(lines, self._schema, self.rows)
-        self.append([])  # so that there is something
-        written, carried = np.concatenate(self._written)[order], dict[int, bytes]()
-        differs = states["outcome"] != outcomes_of(written[:, 0])
-        if written.shape[1] > 1:
-            differs |= more_of(states["day"], states["carried"]) != written[:, 1]
-        changed = np.flatnonzero(differs).astype("<u4")
+        outcomes, more = self._written()
+        differs, more = states["outcome"] != outcomes[order], more[order] if len(more) else more
+        if len(more):
+            differs |= more_of(states["day"], states["carried"]) != more
+        changed, carried = np.flatnonzero(differs).astype("<u4"), dict[int, bytes]()
         if self._schema.carry:
             hashes = states["carried"][changed].tolist()
             of = zip(changed.tolist(), order[changed].tolist(), hashes, strict=True)
@@ -296,7 +278,7 @@ class Renewal(RowWriter):
             carried = {row: text for row, text in found if text is not None}
             # of what was withdrawn the text before is not kept: the next sighting brings it
             lost = np.setdiff1d(changed, np.array([*carried], np.uint32))
-            states["carried"][lost] = parts_of(written[lost, 1])[1]
+            states["carried"][lost] = parts_of(more[lost])[1]
         path = files.next_path(self.path)
         if len(changed) or not np.array_equal(order, np.arange(len(order))):
             other = path.with_name(f"{path.name}.tmp")
@@ -309,6 +291,15 @@ class Renewal(RowWriter):
         self._saved = True
         state = MasterState(self.rows, record.size, record, log, self._schema.client_names)
         return state, self._spans(np.sort(lines.places[np.sort(first)]))
+
+    def _written(self) -> tuple[Outcomes, More]:
+        """What the last cells of all rows are in the file."""
+        outcomes, more = [np.zeros(0, np.uint8)], [np.zeros(0, np.uint64)]
+        for lines in rows_in(self._table, self.size):
+            cut = split(lines, self._schema)
+            outcomes.append(cut.outcomes)
+            more.append(cut.more)
+        return np.concatenate(outcomes), np.concatenate(more)
 
     def _discard(self) -> None:
         """Remove what is not to be used, which may be as large as all there is."""

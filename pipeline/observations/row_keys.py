@@ -86,7 +86,6 @@ class RowKeys:
         keys = np.array(words, _WORD)
         order = np.argsort(keys)
         self._runs = [Run(keys[order], order.astype(_ROW))] if len(keys) else []
-        self._settled = len(self._runs)
         # seeded at random, so that no file can be made whose rows share a hash
         self.seed = seed or secrets.randbits(63)
 
@@ -117,7 +116,7 @@ class RowKeys:
         found[added[np.argsort(index[added])]] = len(self) + np.arange(len(added))
         if len(added):
             self._runs.append(Run(keys[added], found[added].astype(_ROW)))
-            self._merge(self._settled)
+            self._merge()
         return Found(found[of].astype(_ROW), words, new)
 
     def words(self) -> Words:
@@ -127,19 +126,14 @@ class RowKeys:
             words[run.rows] = run.keys
         return words
 
-    def settle(self) -> int:
-        """Note that what was added is not taken back on its own; returns the mark of this state."""
-        self._merge(0)
-        self._settled = len(self._runs)
-        return self._settled
+    def take_back(self, rows: int) -> None:
+        """Forget all but so many rows, the first ones."""
+        kept = [(run, run.rows < rows) for run in self._runs]
+        self._runs = [Run(run.keys[at], run.rows[at]) for run, at in kept if at.any()]
 
-    def take_back(self, mark: int) -> None:
-        """Forget what was added since `settle` returned this mark."""
-        del self._runs[mark:]
-
-    def _merge(self, begin: int) -> None:
-        """Merge the last runs, from this one on, while they are of like size."""
-        while len(self._runs) > begin + 1 and (
+    def _merge(self) -> None:
+        """Merge the last runs while they are of like size."""
+        while len(self._runs) > 1 and (
             len(self._runs[-2].keys) <= MAX_RATIO * len(self._runs[-1].keys)
         ):
             last = self._runs.pop()
