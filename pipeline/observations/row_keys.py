@@ -289,9 +289,7 @@ def lines_of(log: SightingsLog, words: Words) -> Lines:
 
 def firsts(lines: Lines) -> NDArray[np.int64]:
     """Where the first sighting of each observation is, in order of rows."""
-    if lines.reports is None:
-        return np.unique(lines.rows, return_index=True)[1]
-    seen = np.flatnonzero(~lines.reports)
+    seen = np.arange(len(lines)) if lines.reports is None else np.flatnonzero(~lines.reports)
     found: NDArray[np.int64] = seen[np.unique(lines.rows[seen], return_index=True)[1]]
     return found
 
