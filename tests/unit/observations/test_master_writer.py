@@ -1,13 +1,11 @@
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
-from sandbox import HEADER, PROJECT, client_rows
+from sandbox import HEADER, client_rows
 
 from pipeline.core.errors import HistoryError, LockHeldError
 from pipeline.core.schema import DEFAULT_SCHEMA
@@ -221,26 +219,6 @@ def test_nobody_else_writes_meanwhile(path: Path) -> None:
         assert path.read_text() == text(A, B)
     with opened(path, on_record):
         pass
-
-
-def test_a_writer_that_was_killed_is_in_nobodys_way(path: Path) -> None:
-    program = (
-        "import sys, time\nfrom pathlib import Path\n"
-        "from pipeline.core.file_lock import open_alone\n"
-        "file = open_alone(Path(sys.argv[1]))\nprint(flush=True)\ntime.sleep(60)"
-    )
-    path.parent.mkdir()
-    command = [sys.executable, "-c", program, str(path)]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE) as writer:
-        assert writer.stdout
-        writer.stdout.readline()
-        with pytest.raises(LockHeldError):
-            opened(path)
-        writer.kill()
-        writer.wait()
-    with opened(path) as master:
-        append(master, A)
-    assert path.read_text() == text(A)
 
 
 def test_without_the_run_lock_nothing_is_changed(path: Path) -> None:
