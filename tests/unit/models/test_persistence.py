@@ -221,7 +221,7 @@ def test_the_last_digits_of_a_self_check_may_differ(saved: TrainedModel, tmp_pat
 def test_what_is_no_model_or_a_part_of_one_fails_its_self_check(
     saved: TrainedModel, tmp_path: Path
 ) -> None:
-    path, model = tmp_path / "models/trainedmodel.pkl", unwrap_model(saved.model).core
+    path, model = tmp_path / "models/trainedmodel.pkl", unwrap_model(saved.model)[0]
     for other in ({"a": 1}, None, [1], slice(1), model[0], model[1]):
         path.write_bytes(pickle.dumps(other, protocol=5))
         put_manifest(path.parent, replace(saved.manifest, sha256=digest(path)))
