@@ -63,6 +63,7 @@ from pipeline.storage.database import History
 from pipeline.storage.records import (
     batch_scores,
     last_challenged,
+    oldest_kept,
     prune,
     record_decision,
     record_drift,
@@ -140,7 +141,7 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
             print_lines(report_lines(config, reports))
             with history.transaction():
                 ledger.mark(history, pending, "reported")
-        prune(history, config.keep_history_days)
+        prune(history, oldest_kept(history, config.keep_history_days))
         if not config.alerts.targets:
             forget_alerts(history)
     return Result(ingestion, decision, reports)
@@ -401,7 +402,9 @@ class _Chain:
         config, history = self._valued, self._history
         diagnostics.record(history, self._rows, packages=in_full)  # the report shows them
         done = reporting.report(
-            config, history, self._live, self._evaluation, self._rows, "confusionmatrix2.png"
+            *(config, history, self._live, self._evaluation, self._rows),
+            "confusionmatrix2.png",
+            with_pdf=False,  # made when somebody asks for it
         )
         path = config.output_model_path / "apireturns2.txt" if in_full else None
         if path:

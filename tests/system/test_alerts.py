@@ -19,6 +19,7 @@ from servers import free_port
 
 from pipeline.action import delivery
 from pipeline.core.alert_targets import EVENTS
+from pipeline.reporting.report_files import report_pdf
 from pipeline.storage.history import open_history, sending_lock
 
 FAILED = 'WARNING pipeline.action.delivery: alert target "{}" failed, and is tried again at the'
@@ -446,7 +447,8 @@ def test_a_digest_comes_once_a_period_with_the_report(telling: Sandbox, mail: In
     assert "To be contacted: " in text
     assert "Whose risk rose most:" in text
     (report,) = mail.mails[0].iter_attachments()
-    assert report.get_content() == (telling.root / "models/report.pdf").read_bytes()
+    assert report.get_filename() == "report.pdf"
+    assert report.get_content() == report_pdf(telling.root / "models")
 
     ranking = telling.root / "models/clientrisk.csv"  # as a spreadsheet may save it
     ranking.write_text(ranking.read_text().replace(",", ";"))
