@@ -39,12 +39,8 @@ def test_checks_are_reported_oldest_first(lived: Sandbox) -> None:
     ] == [row[:-1] for row in recorded]
     assert [c.new_release for c in found] == [row[-1] for row in recorded]
     assert [c.verdict for c in found] == ["nothing deployed", "no drift", "drift"]
-
-
-def test_a_check_counts_the_features_that_drifted(lived: Sandbox) -> None:
-    ((drifted,),) = lived.query("SELECT count(*) FROM input_drift WHERE verdict = 'drift'")
-    assert drifted > 0
-    assert trends_of(lived).checks[-1].drifted == drifted
+    drifted = lived.query("SELECT count(*) FROM input_drift WHERE verdict = 'drift'")
+    assert [(found[-1].drifted,)] == drifted != [(0,)]
 
 
 def test_deployments_and_timings_are_reported(lived: Sandbox) -> None:
@@ -226,17 +222,6 @@ def test_missing_percentages_are_whole_records_evenly_spread(
         one.percent == {f"column{j}": i + j / 10 for j in range(5)}
         for one, i in zip(found, places, strict=True)
     )
-
-
-@pytest.mark.parametrize("count", [1, 99, 100, 101])
-def test_the_last_releases_are_reported_oldest_first(history: History, count: int) -> None:
-    for i in range(count):
-        history.insert("deployments", at=at(i), release=f"{i:06}-x", action="deploy", f1=i / 200)
-
-    found = last_deployments(history, MAX_POINTS)
-
-    assert [one.release for one in found] == [f"{i:06}-x" for i in range(count)][-MAX_POINTS:]
-    assert (found[-1].at, found[-1].f1) == (at(count - 1), (count - 1) / 200)
 
 
 def test_an_empty_history_has_no_points(history: History) -> None:
