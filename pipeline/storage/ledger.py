@@ -220,14 +220,6 @@ def file_days(history: History) -> dict[int, int]:
     return {number: _local_day(time) for number, time in found}
 
 
-def byte_spans(history: History) -> list[tuple[int, str, str, int, int]]:
-    """The contents that an earlier version took in: id, name, digest, first and last byte."""
-    return history.tuples(
-        "SELECT id, name, sha256, start_row, end_row FROM files WHERE status = 'ingested'"
-        " ORDER BY start_row, id"
-    )
-
-
 def last_file(history: History) -> int:
     """The id of the file recorded last, even if it is forgotten since; 0 if there is none."""
     return int(history.column("SELECT last_file FROM master")[0])

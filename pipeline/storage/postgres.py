@@ -71,7 +71,7 @@ class ServerHistory(History):
     def __init__(self, url: DatabaseUrl, *, make: bool = True) -> None:
         self.place = url
         holder = _holding.get(url)
-        self.shared = self.locked = holder is not None
+        self.borrowed = self.locked = holder is not None
         self.connection = holder.connection if holder else _connect(url)
         try:
             self.made = self._version() >= 0
@@ -86,7 +86,7 @@ class ServerHistory(History):
 
     def close(self) -> None:
         """Close the connection, unless the run lock needs it."""
-        if not self.shared:
+        if not self.borrowed:
             self.connection.close()
 
     def check_lock(self) -> None:
