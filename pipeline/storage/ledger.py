@@ -1,8 +1,4 @@
-"""The ledger of ingested files: what was taken in, what is pending, how much data counts.
-
-Data files are on record with a digest that is a sum over blocks of one MiB, so that after an append
-only the last ones are read.
-"""
+"""The ledger of ingested files: what was taken in, what is pending, how much data counts."""
 
 import json
 from collections.abc import Callable, Collection, Mapping
@@ -24,7 +20,6 @@ if TYPE_CHECKING:
     from pipeline.data.loader import TakenFile
 
 BLOCK = 1 << 20
-_MODULUS = 1 << 128
 MAX_RECENT = 4  # batches
 MIN_RECENT_ROWS = 200  # of one: fewer tell little of what is usual
 MAX_RECENT_FILES = 1_000
@@ -400,15 +395,10 @@ def new_files(
     return new
 
 
-def file_record(path: Path, before: FileRecord | None = None) -> FileRecord:
-    """The record of a file; `before` is that of the file it was until something was appended."""
-    size = path.stat().st_size
-    total, start = 0, 0
-    if before:
-        start = before.size // BLOCK * BLOCK
-        total = int(before.digest, 16) - _sum(path, start, before.size)
-    total = (total + _sum(path, start, size)) % _MODULUS
-    return FileRecord(size, path.stat().st_mtime_ns, f"{total:032x}")
+def file_record(path: Path) -> FileRecord:
+    """The record of a file as it is."""
+    found = path.stat()
+    return FileRecord(found.st_size, found.st_mtime_ns, _digest(path, found.st_size))
 
 
 def file_fault(path: Path, record: FileRecord, *, longer: bool = False) -> str | None:
@@ -419,21 +409,18 @@ def file_fault(path: Path, record: FileRecord, *, longer: bool = False) -> str |
         return f"is gone, though {record.size:,} bytes of it are on record"
     if found.st_size < record.size or (found.st_size > record.size and not longer):
         return f"has {found.st_size:,} bytes where {record.size:,} are on record"
-    if (found.st_size, found.st_mtime_ns) == (record.size, record.mtime_ns):
-        return None
-    if _sum(path, 0, record.size) % _MODULUS == int(record.digest, 16):
+    same = (found.st_size, found.st_mtime_ns) == (record.size, record.mtime_ns)
+    if same or _digest(path, record.size) == record.digest:
         return None
     return "has other content than is on record"
 
 
-def _sum(path: Path, start: int, end: int) -> int:
-    """The sum of the digests of the blocks between two bytes of a file; modulo is the caller's."""
+def _digest(path: Path, size: int) -> str:
+    """A sum of those of the blocks of a file up to a size."""
     from xxhash import xxh3_128_intdigest  # an empty tick does without, as a rule
 
     total = 0
     with path.open("rb") as file:
-        file.seek(start)
-        for number in range(start // BLOCK, -(-end // BLOCK)):
-            block = file.read(min(BLOCK, end - number * BLOCK))
-            total += xxh3_128_intdigest(block, seed=number)
-    return total
+        for number, start in enumerate(range(0, size, BLOCK)):
+            total += xxh3_128_intdigest(file.read(min(BLOCK, size - start)), seed=number)
+    return f"{total % (1 << 128):032x}"

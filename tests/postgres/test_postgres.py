@@ -21,7 +21,7 @@ from pipeline.action.current_ranking import history_stamp
 from pipeline.core.errors import HistoryError
 from pipeline.registry.releases import live_id
 from pipeline.storage.migrations import MIGRATIONS
-from pipeline.storage.records import last_timings, record_timing
+from pipeline.storage.records import record_timing
 
 if (lacking := postgres.missing()) and not postgres.REQUIRED:
     pytest.skip(lacking, allow_module_level=True)
@@ -340,19 +340,15 @@ def test_an_older_database_gets_the_steps_it_lacks(
 ) -> None:
     with opened(database) as history:
         record_timing(history, "training", 1.5, 10)
-    step = "ALTER TABLE timings ADD COLUMN host TEXT;\nUPDATE timings SET host = 'here'"
-    monkeypatch.setattr("pipeline.storage.postgres.ServerHistory.migrations", (*MIGRATIONS, step))
+    step, steps = "ALTER TABLE timings ADD host TEXT, ADD os TEXT;\nUPDATE {} SET os = 'x'", []
+    for table in ("nowhere", "timings"):  # all of a step, or nothing
+        steps = [*MIGRATIONS, step.format(table)]
+        monkeypatch.setattr("pipeline.storage.postgres.ServerHistory.migrations", steps)
+        if table == "nowhere":
+            with pytest.raises(HistoryError, match="is no history database of ours"):
+                opened(database)
     with opened(database) as history:
-        assert history.tuples("SELECT stage, host FROM timings") == [("training", "here")]
-    monkeypatch.setattr(
-        "pipeline.storage.postgres.ServerHistory.migrations",
-        (*MIGRATIONS, step, "UPDATE nowhere SET x"),
-    )
-    with pytest.raises(HistoryError, match="is no history database of ours"):
-        opened(database)
-    monkeypatch.setattr("pipeline.storage.postgres.ServerHistory.migrations", (*MIGRATIONS, step))
-    with opened(database) as history:
-        assert last_timings(history) == {"training": 1.5}
+        assert history.tuples("SELECT stage, host, os FROM timings") == [("training", None, "x")]
 
 
 def test_a_newer_database_is_refused(database: str) -> None:
@@ -407,7 +403,13 @@ HINT = (
 )
 
 
-def test_a_server_that_is_not_there_is_named(source: Sandbox) -> None:
+def test_a_server_or_database_that_is_not_there_is_named(
+    source: Sandbox, postgresql: Server
+) -> None:
+    source.configure(history_path=postgresql.url("nowhere"))
+    result = one_line(source.run("fullprocess").err)
+    assert result.startswith(f"error: {postgresql.url('nowhere')} cannot be opened: ")
+    assert 'database "nowhere" does not exist' in result
     url = f"postgresql://risk:{PASSWORD[:1]}@127.0.0.1:{free_port()}/h"
     source.configure(history_path=url)
 
@@ -418,15 +420,6 @@ def test_a_server_that_is_not_there_is_named(source: Sandbox) -> None:
         assert found.startswith(f"error: {source.config.history_path} cannot be opened: ")
         assert "Connection refused" in found
         assert found.endswith(HINT)
-
-
-def test_a_database_that_is_not_there_is_named(source: Sandbox, postgresql: Server) -> None:
-    source.configure(history_path=postgresql.url("nowhere"))
-
-    result = one_line(source.run("fullprocess").err)
-
-    assert result.startswith(f"error: {postgresql.url('nowhere')} cannot be opened: ")
-    assert 'database "nowhere" does not exist' in result
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def test_an_older_database_gets_the_steps_it_lacks(
 ) -> None:
     with History(tmp_path / "history.db") as history:
         record_timing(history, "training", 1.5, 10)
-    step = "ALTER TABLE timings ADD COLUMN host TEXT;\nUPDATE timings SET host = 'here'"
+    step = "ALTER TABLE timings ADD os TEXT, ADD host TEXT;\nUPDATE timings SET host = 'here'"
     monkeypatch.setattr(History, "migrations", (*MIGRATIONS, step))
     with History(tmp_path / "history.db") as history:
         assert history.tuples("SELECT stage, host FROM timings") == [("training", "here")]

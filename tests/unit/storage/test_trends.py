@@ -1,4 +1,5 @@
 import random
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from itertools import groupby, pairwise
@@ -121,75 +122,38 @@ def prune(history: History, table: str) -> None:
     )
 
 
-def binned(rows: list[Row]) -> list[list[Row]]:
-    """Rows, whose id comes first, in parts of the span of ids."""
+def recomputed(rows: list[Row], kind: Any, last: Callable[[list[Row]], int]) -> list[Any]:
+    """Rows of an id, a time, a number and something, in parts of the span of their ids."""
     low, span = (rows[0][0], rows[-1][0] + 1 - rows[0][0]) if rows else (0, 1)
-    parts = groupby(rows, lambda row: (row[0] - low) * MAX_POINTS // span)
-    return [list(part) for _, part in parts]
-
-
-def scores_recomputed(history: History) -> list[ScoreBin]:
-    rows = history.tuples("SELECT id, at, new_f1, verdict FROM decisions ORDER BY id")
-    parts = [[row for row in part if row[2] is not None] for part in binned(rows)]
-    return [
-        ScoreBin(
-            first=part[0][1],
-            last=part[-1][1],
-            batches=len(part),
-            f1=pytest.approx(fmean(row[2] for row in part), abs=1e-12),
-            low=min(row[2] for row in part),
-            high=max(row[2] for row in part),
-            drifted=sum(row[3] == "drift" for row in part),
-        )
-        for part in parts
-        if part
-    ]
-
-
-def timings_recomputed(history: History, stage: str) -> list[TimingBin]:
-    rows = history.tuples(
-        "SELECT id, at, seconds, rows FROM timings WHERE stage = ? ORDER BY id", stage
-    )
-    return [
-        TimingBin(
-            first=part[0][1],
-            last=part[-1][1],
-            runs=len(part),
-            seconds=pytest.approx(fmean(row[2] for row in part), abs=1e-12),
-            low=min(row[2] for row in part),
-            high=max(row[2] for row in part),
-            rows=part[-1][3],
-        )
-        for part in binned(rows)
-    ]
+    found = []
+    for _, group in groupby(rows, lambda row: (row[0] - low) * MAX_POINTS // span):
+        if part := [row for row in group if row[2] is not None]:
+            values = [row[2] for row in part]
+            mean = pytest.approx(fmean(values), abs=1e-12)
+            ends = part[0][1], part[-1][1]
+            found.append(kind(*ends, len(part), mean, min(values), max(values), last(part)))
+    return found
 
 
 @pytest.mark.parametrize("pruned", [False, True])
 @pytest.mark.parametrize("count", SIZES)
-def test_scores_are_binned_as_by_brute_force(history: History, count: int, pruned: bool) -> None:
+def test_scores_and_timings_are_binned_as_by_brute_force(
+    history: History, count: int, pruned: bool
+) -> None:
     decide(history, count)
-    if pruned:
-        prune(history, "decisions")
-
-    found = score_bins(history)
-
-    assert found == scores_recomputed(history)
-    assert len(found) <= MAX_POINTS
-    ((last,),) = history.tuples("SELECT max(at) FROM decisions WHERE new_f1 IS NOT NULL")
-    assert last == (found[-1].last if found else None)
-
-
-@pytest.mark.parametrize("pruned", [False, True])
-@pytest.mark.parametrize("count", SIZES)
-def test_timings_are_binned_as_by_brute_force(history: History, count: int, pruned: bool) -> None:
     time_stages(history, count)
-    if pruned:
-        prune(history, "timings")
+    for table in ("decisions", "timings") if pruned else ():
+        prune(history, table)
 
+    rows = history.tuples("SELECT id, at, new_f1, verdict FROM decisions ORDER BY id")
+    found = score_bins(history)
+    assert found == recomputed(rows, ScoreBin, lambda part: sum(r[3] == "drift" for r in part))
+    assert len(found) <= MAX_POINTS
     for stage in ("ingestion", "training"):
-        found = timing_bins(history, stage)
-        assert found == timings_recomputed(history, stage)
-        assert len(found) <= MAX_POINTS
+        sql = "SELECT id, at, seconds, rows FROM timings WHERE stage = ? ORDER BY id"
+        expected = recomputed(history.tuples(sql, stage), TimingBin, lambda part: part[-1][3])
+        assert timing_bins(history, stage) == expected
+        assert len(expected) <= MAX_POINTS
 
 
 def record_missing(history: History, count: int) -> None:
