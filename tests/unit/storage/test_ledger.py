@@ -133,11 +133,6 @@ def test_the_record_is_a_python_list_too(history: History) -> None:
     assert ast.literal_eval(text) == json.loads(text) == names
 
 
-def test_rows_set_aside_are_reported_with_their_file(history: History) -> None:
-    record(history, taken("b.csv"), TAKEN)
-    assert ledger.rejected_rows(history) == [("a.csv", TAKEN.bad_rows[0])]
-
-
 def test_of_a_file_the_rows_of_its_newest_content_are_kept(history: History) -> None:
     record(history, TAKEN, replace(TAKEN, name="b.csv"))
     for sha256 in ("other", "another"):
@@ -234,12 +229,6 @@ def new_names(
 def test_an_unknown_name_is_new(history: History, folder: Path) -> None:
     (folder / "a.csv").write_text("x")
     assert new_names(history, folder) == ["a.csv"]
-
-
-def test_a_recorded_file_is_not_new(history: History, folder: Path) -> None:
-    (folder / "a.csv").write_text("x")
-    record_as_found(history, folder / "a.csv")
-    assert new_names(history, folder) == []
 
 
 @pytest.mark.parametrize(
