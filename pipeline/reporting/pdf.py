@@ -22,7 +22,7 @@ from pipeline.reporting.document import (
     ReportContent,
     Section,
 )
-from pipeline.reporting.picture import GRID, HEIGHT, INK, MUTED, PAPER, WIDTH, Chart, Row, svg_file
+from pipeline.reporting.picture import GRID, INK, MUTED, PAPER, Chart, Row, svg_file
 
 LEVELS = {GOOD: "#1a7f37", WARNING: "#9a6700", BAD: "#c1121f"}
 MARGIN = 15.0  # millimetres
@@ -30,6 +30,7 @@ GAP = 6.0
 LINE = 3.9  # the height of a line of small text
 SMALL, TEXT, LARGE = 7.0, 8.5, 12.0  # points
 MAX_CELL, MAX_SENTENCE = 40, 800  # letters; report.html has them all
+MAX_WIDE = 60  # letters of a column; longer cells wrap
 MAX_ROWS = 20  # of a table; report.html has the others
 MISSING_LETTER = "□"  # in place of a letter that the font lacks
 
@@ -40,12 +41,11 @@ logging.getLogger("fontTools").setLevel(logging.ERROR)  # and the tables of a fo
 
 
 class Paper(FPDF):
-    """A4 with margins and a footer; `trial`: one endless page without pictures, to measure on."""
+    """A4 with margins and a footer."""
 
-    def __init__(self, footer: str, *, trial: bool = False) -> None:
-        super().__init__(format=(210, 10_000) if trial else "A4")
+    def __init__(self, footer: str) -> None:
+        super().__init__(format="A4")
         self._footer = footer
-        self._trial = trial
         self.lacks_letters = False
         self.set_margin(MARGIN)
         self.set_auto_page_break(auto=True, margin=MARGIN + 5)
@@ -106,11 +106,8 @@ class Paper(FPDF):
             self.set_type(TEXT, colour=MUTED)
             self.lines(chart.nothing, LINE)
             return
-        if self._trial:
-            self.ln(self.epw * HEIGHT / WIDTH)
-        else:
-            picture = BytesIO(svg_file(chart, "DejaVu").encode())
-            self.image(picture, w=self.epw, alt_text=chart.summary)
+        picture = BytesIO(svg_file(chart, "DejaVu").encode())
+        self.image(picture, w=self.epw, alt_text=chart.summary)
 
     def grid(self, grid: Grid) -> None:
         """A table below its caption."""
@@ -148,29 +145,26 @@ def paper_rows(grid: Grid) -> list[Row]:
     return [grid.header, *rows]
 
 
-def _widths(rows: Sequence[Row]) -> tuple[float, ...]:
-    """How wide the columns are, relative: by their longest words, and by their longest cells."""
-    columns = zip(*rows, strict=True)
-    longest = ((max(map(len, " ".join(cells).split())), max(map(len, cells))) for cells in columns)
-    return tuple(min(word, 24) + min(cell, 90) ** 0.5 for word, cell in longest)
+def _widths(rows: Sequence[Row]) -> list[int]:
+    """How wide the columns are, relative: as their longest cell, within bounds."""
+    return [
+        4 + max(*map(len, header.split()), *(min(len(cell), MAX_WIDE) for cell in cells))
+        for header, *cells in zip(*rows, strict=True)
+    ]
 
 
 def pdf_of(content: ReportContent) -> bytes:
     """The report as a PDF."""
-    paper, trial = Paper(content.made), Paper(content.made, trial=True)
+    paper = Paper(content.made)
     paper.set_title(f"{TITLE}: {content.made}")
     paper.set_lang("en")
     paper.set_creation_date(datetime.fromisoformat(content.made_at).replace(tzinfo=UTC))
     for draw in _blocks(content):
-        trial.set_y(MARGIN)
-        draw(trial)
-        height = trial.get_y() - MARGIN
-        if height < paper.eph and paper.get_y() + height > paper.page_break_trigger:
+        with paper.offset_rendering() as trial:
+            draw(paper)
+        if trial.page_break_triggered and paper.get_y() > MARGIN:
             paper.add_page()
         draw(paper)
-    for font in trial.fonts.values():
-        assert isinstance(font, TTFFont)
-        font.close()  # as `output` does
     if paper.lacks_letters:
         paper.set_type(SMALL, colour=MUTED)
         paper.lines(f"{MISSING_LETTER}: a letter that this font lacks; report.html has it.", LINE)

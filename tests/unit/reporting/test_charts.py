@@ -34,8 +34,8 @@ from pipeline.reporting.model_charts import (
     roc_chart,
     write_confusion_matrix,
 )
+from pipeline.reporting.overview import model_section
 from pipeline.reporting.picture import HEIGHT, WIDTH, Chart, svg, time_axis
-from pipeline.reporting.sections import model_section
 from pipeline.storage.risk_history import RiskPoint
 from pipeline.storage.trends import Deployment, Missing, ScoreBin, TimingBin
 

@@ -10,7 +10,7 @@ from sandbox import Sandbox
 
 from pipeline.registry.releases import live_release
 from pipeline.reporting.html import report_html
-from pipeline.reporting.sections import top_section
+from pipeline.reporting.overview import top_section
 from pipeline.storage.database import History
 from pipeline.storage.trends import score_bins
 

@@ -20,8 +20,8 @@ from sandbox import Sandbox
 from pipeline.core.formatting import truncate
 from pipeline.registry.releases import Challenge, live_release
 from pipeline.reporting.document import Grid, ReportContent, Section, State
+from pipeline.reporting.model_card import release_grid
 from pipeline.reporting.pdf import MARGIN, paper_rows, pdf_of
-from pipeline.reporting.sections import card_section
 from pipeline.storage.database import History
 
 POINTS = 72 / 25.4  # of a millimetre
@@ -212,7 +212,7 @@ def test_a_title_stands_on_the_page_of_its_table(lines: int) -> None:
 def test_why_a_release_went_live_is_reported_in_full(settled: Sandbox) -> None:
     live = live_release(settled.config.prod_deployment_path)
     challenge = Challenge("mean", "000001-x", 9, 0.1, 0.2, 0.0, 0.2, "because " * 80)
-    (grid,) = card_section(replace(live, challenge=challenge)).grids
+    grid = release_grid(replace(live, challenge=challenge))
 
     assert "because " * 80 in dict(paper_rows(grid))["why it went live"]
 
