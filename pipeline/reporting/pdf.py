@@ -27,10 +27,10 @@ from pipeline.reporting.picture import GRID, INK, MUTED, PAPER, Chart, Row, svg_
 LEVELS = {GOOD: "#1a7f37", WARNING: "#9a6700", BAD: "#c1121f"}
 MARGIN = 15.0  # millimetres
 GAP = 6.0
-LINE = 3.9  # the height of a line of small text
+LINE = 3.6  # the height of a line of small text
 SMALL, TEXT, LARGE = 7.0, 8.5, 12.0  # points
 MAX_CELL, MAX_SENTENCE = 40, 800  # letters; report.html has them all
-MAX_WIDE = 60  # letters of a column; longer cells wrap
+MAX_WIDE = 70  # letters of a column; longer cells wrap
 MAX_ROWS = 20  # of a table; report.html has the others
 MISSING_LETTER = "□"  # in place of a letter that the font lacks
 
@@ -120,7 +120,7 @@ class Paper(FPDF):
         rows = paper_rows(grid)
         with self.table(
             align="LEFT",
-            col_widths=_widths(rows),
+            col_widths=_widths(rows, MAX_WIDE // (1 + grid.narrow)),
             borders_layout=TableBordersLayout.HORIZONTAL_LINES,
             headings_style=FontFace(emphasis="BOLD", color=INK),
             line_height=LINE,
@@ -145,12 +145,13 @@ def paper_rows(grid: Grid) -> list[Row]:
     return [grid.header, *rows]
 
 
-def _widths(rows: Sequence[Row]) -> list[int]:
-    """How wide the columns are, relative: as their longest cell, within bounds."""
-    return [
-        4 + max(*map(len, header.split()), *(min(len(cell), MAX_WIDE) for cell in cells))
-        for header, *cells in zip(*rows, strict=True)
-    ]
+def _widths(rows: Sequence[Row], most: int) -> list[float]:
+    """How wide the columns are, relative: for their longest words and cells, up to so much."""
+    found = []
+    for cells in zip(*rows, strict=True):
+        word = max(map(len, " ".join(cells).split()), default=0)
+        found.append(4 + max(1.2 * min(word, 24), min(max(map(len, cells[1:])), most)))
+    return found
 
 
 def pdf_of(content: ReportContent) -> bytes:
@@ -224,9 +225,8 @@ def _section(section: Section, row: Sequence[Chart | Grid], paper: Paper) -> Non
     paper.ln(3)
     paper.set_type(LARGE, bold=True)
     paper.lines(section.title, 7)
-    if section.lead:
-        paper.set_type(TEXT, colour=MUTED)
-        paper.lines(section.lead, LINE)
+    paper.set_type(TEXT, colour=MUTED)
+    paper.lines(section.lead, LINE)
     paper.ln(1)
     paper.row(row)
 
@@ -234,5 +234,4 @@ def _section(section: Section, row: Sequence[Chart | Grid], paper: Paper) -> Non
 def _notes(notes: Sequence[str], paper: Paper) -> None:
     """A sentence, and points below it."""
     paper.set_type(TEXT)
-    for note in notes:
-        paper.lines(note if note == notes[0] else f"•  {note}", LINE)
+    paper.lines("\n•  ".join(notes), LINE)
