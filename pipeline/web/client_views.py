@@ -14,7 +14,7 @@ from pipeline.core.config import Config
 from pipeline.core.files import utc_now
 from pipeline.core.formatting import escape_formula, format_horizon, format_percent, pluralize
 from pipeline.core.schema import Schema, canonical_text, csv_line
-from pipeline.observations.client_lookup import rows_of_client
+from pipeline.observations.master import rows_of_client
 from pipeline.observations.rows import open_rows
 from pipeline.ranking.explanations import Explainer, explainer_of
 from pipeline.ranking.ranking_file import (

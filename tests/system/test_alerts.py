@@ -102,6 +102,21 @@ def test_each_event_of_the_chain_is_told_once_and_nothing_of_the_past(
         assert {*history.tuples(sent)} == {(2, 2)}
 
 
+def test_a_model_that_another_scikit_learn_makes_useless_is_replaced_and_that_is_told(
+    telling: Sandbox, hook: Inbox
+) -> None:
+    tick(telling)
+    manifest = telling.root / "production_deployment/current/manifest.json"
+    found = json.loads(manifest.read_text(encoding="utf-8"))
+    found["model"]["versions"]["scikit-learn"] = "0.24.2"
+    found["model"]["self_check"]["risk"][0] += 0.01
+    manifest.write_text(json.dumps(found))
+    telling.write("sourcedata/d.csv", client_rows(300, 40))
+    tick(telling)
+    (released,) = [found for found in hook.hooks if " is live" in found["title"]]
+    assert "cannot be used with the scikit-learn that is installed now" in released["message"]
+
+
 def test_failures_are_told_once_until_runs_succeed_again(
     telling: Sandbox, mail: Inbox, hook: Inbox
 ) -> None:
