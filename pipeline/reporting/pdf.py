@@ -41,10 +41,10 @@ logging.getLogger("fontTools").setLevel(logging.ERROR)  # and the tables of a fo
 
 
 class Paper(FPDF):
-    """A4 with margins and a footer."""
+    """A4, or of that width and another height in millimetres, with margins and a footer."""
 
-    def __init__(self, footer: str) -> None:
-        super().__init__(format="A4")
+    def __init__(self, footer: str, height: float = 297) -> None:
+        super().__init__(format=(210, height))
         self._footer = footer
         self.lacks_letters = False
         self.set_margin(MARGIN)
@@ -156,16 +156,20 @@ def _widths(rows: Sequence[Row], most: int) -> list[float]:
 
 def pdf_of(content: ReportContent) -> bytes:
     """The report as a PDF."""
-    paper = Paper(content.made)
+    paper, trial = Paper(content.made), Paper(content.made, height=10_000)  # to measure on
     paper.set_title(f"{TITLE}: {content.made}")
     paper.set_lang("en")
     paper.set_creation_date(datetime.fromisoformat(content.made_at).replace(tzinfo=UTC))
     for draw in _blocks(content):
-        with paper.offset_rendering() as trial:
-            draw(paper)
-        if trial.page_break_triggered and paper.get_y() > MARGIN:
+        trial.set_y(MARGIN)
+        draw(trial)
+        height = trial.get_y() - MARGIN
+        if height < paper.eph and paper.get_y() + height > paper.page_break_trigger:
             paper.add_page()
         draw(paper)
+    for font in trial.fonts.values():
+        assert isinstance(font, TTFFont)
+        font.close()  # as `output` does
     if paper.lacks_letters:
         paper.set_type(SMALL, colour=MUTED)
         paper.lines(f"{MISSING_LETTER}: a letter that this font lacks; report.html has it.", LINE)
@@ -225,13 +229,15 @@ def _section(section: Section, row: Sequence[Chart | Grid], paper: Paper) -> Non
     paper.ln(3)
     paper.set_type(LARGE, bold=True)
     paper.lines(section.title, 7)
-    paper.set_type(TEXT, colour=MUTED)
-    paper.lines(section.lead, LINE)
+    if section.lead:
+        paper.set_type(TEXT, colour=MUTED)
+        paper.lines(section.lead, LINE)
     paper.ln(1)
     paper.row(row)
 
 
 def _notes(notes: Sequence[str], paper: Paper) -> None:
     """A sentence, and points below it."""
-    paper.set_type(TEXT)
-    paper.lines("\n•  ".join(notes), LINE)
+    if notes:
+        paper.set_type(TEXT)
+        paper.lines("\n•  ".join(notes), LINE)
