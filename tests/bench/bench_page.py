@@ -52,7 +52,7 @@ def pages(config: Config, repeat: int) -> Iterator[tuple[str, tuple[float, float
         "/docs": "/docs",
     }
     for label, path in shown.items():
-        asked(client, path)  # what Python and matplotlib do once in a process is not asked for
+        asked(client, path)  # what Python does once in a process is not asked for
         first, later = [], []
         for _ in range(repeat):
             os.utime(config.history_path)  # as if a run had written into it
@@ -68,7 +68,7 @@ def reports(config: Config, repeat: int) -> Iterator[tuple[str, float, int]]:
     for kind in ("html", "pdf"):
         one = replace(config, report_formats=(kind,))
         with History(config.history_path) as history:
-            work = partial(reporting.write_report, one, history, results)
+            work = partial(reporting.write_report, one, history, results, with_pdf=True)
             work()
             taken = median(milliseconds(work) for _ in range(repeat)) / 1000
         name = f"report.{kind}"
