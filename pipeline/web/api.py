@@ -3,25 +3,23 @@
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import wraps
 from typing import Annotated, Any, Literal, TypedDict, TypeVar, cast
 
 import msgspec
-import pandas as pd
 from flask import Blueprint, Request, Response, request
+from msgspec import Meta
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from pipeline.action.contacts import COLUMNS, MAX_TEXT
 from pipeline.action.current_ranking import file_stamp
 from pipeline.action.effect import Effect
 from pipeline.core.schema import Schema
 from pipeline.data.input_files import list_input
 from pipeline.monitoring.metrics import scores_on_test_data
-from pipeline.monitoring.packages import Package
+from pipeline.monitoring.packages import Package, installed_packages
 from pipeline.monitoring.scores import Scores
 from pipeline.observations.rows import open_rows, read_test_data
-from pipeline.ranking.explanations import MAX_REASONS
 from pipeline.ranking.ranking_file import (
     BANDS,
     CONTACT,
@@ -34,6 +32,7 @@ from pipeline.registry.live_model import Live
 from pipeline.registry.releases import live_id
 from pipeline.reporting.overview import readable_release
 from pipeline.reporting.status import LastRun, last_active, last_run
+from pipeline.storage.database import History
 from pipeline.storage.held_files import held_contents
 from pipeline.storage.history import open_existing_history, recorded_history
 from pipeline.storage.ledger import master_state
@@ -45,16 +44,24 @@ from pipeline.storage.records import (
     last_timings,
 )
 from pipeline.storage.trends import DEFAULT_TRENDS, MAX_TRENDS, Trends, trends
-from pipeline.web.auth import api_token
+from pipeline.web.auth import proof_of
 from pipeline.web.client_views import CSV, find_clients, query_of
 from pipeline.web.contact_views import (
-    MAX_CONTACTS,
+    GIVEN,
     RecordedContact,
     as_recorded,
     contacts_of,
     contacts_of_request,
 )
-from pipeline.web.openapi import OPTIONAL, CsvText, Described, Operation, Parameter, description
+from pipeline.web.openapi import (
+    OPTIONAL,
+    TEXT,
+    CsvText,
+    Described,
+    Operation,
+    Parameter,
+    description,
+)
 from pipeline.web.prometheus import metrics_text
 from pipeline.web.request_rows import (
     NAME_KEYS,
@@ -64,20 +71,14 @@ from pipeline.web.request_rows import (
     rows_of_named,
     rows_of_request,
 )
-from pipeline.web.state import Summary, get_state
+from pipeline.web.state import get_state
 
 DECIMALS = 6  # of a probability
 NO_LOSS = "null where config.json names no client_value, or the client has none"
 
-SHARE = {"minimum": 0, "maximum": 1}
-
-
+Share = Annotated[float, Meta(ge=0, le=1)]
 Horizon = Annotated[
-    int | None,
-    {
-        "minimum": 1,
-        "description": "days within which a client leaves, null if the model names none",
-    },
+    int | None, Meta(description="days within which a client leaves, null if the model names none")
 ]
 
 
@@ -94,10 +95,19 @@ class Prediction:
     """A prediction and a risk for each row, None for a bad one."""
 
     predictions: list[Literal[0, 1] | None]
-    risk: list[Annotated[float | None, SHARE]]
+    risk: list[Share | None]
     release: str
     bad_rows: tuple[ReportedRow, ...] = field(default=(), metadata=OPTIONAL)
     horizon_days: Horizon = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Statistics of one number column; None where there are too few numbers."""
+
+    mean: float | None
+    median: float | None
+    std: float | None
 
 
 @dataclass(frozen=True)
@@ -122,21 +132,15 @@ class RankedClient(TypedDict):
 
     rank: int
     client: str
-    risk: Annotated[float, SHARE]
+    risk: Share
     band: str
     release: str
-    contact: Annotated[bool, {"description": "whether to contact the client"}]
-    reasons: Annotated[
-        list[str],
-        {
-            "maxItems": MAX_REASONS,
-            "description": "what raises the risk most, compared with a usual client",
-        },
-    ]
-    expected_loss: Annotated[float | None, {"description": f"risk times client_value; {NO_LOSS}"}]
-    loss_rank: Annotated[int | None, {"minimum": 1, "description": NO_LOSS}]
-    contact_status: Annotated[str, {"enum": [*Status]}]
-    contacted_on: Annotated[str | None, {"format": "date", "description": "null: never"}]
+    contact: Annotated[bool, Meta(description="whether to contact the client")]
+    reasons: Annotated[list[str], Meta(description="what raises the risk most")]
+    expected_loss: Annotated[float | None, Meta(description=f"risk times client_value; {NO_LOSS}")]
+    loss_rank: Annotated[int | None, Meta(description=NO_LOSS)]
+    contact_status: Status
+    contacted_on: Annotated[str | None, Meta(description="a date; null: never")]
 
 
 @dataclass(frozen=True)
@@ -167,8 +171,8 @@ class MovedClient:
     """A client whose risk changed."""
 
     client: str
-    before: Annotated[float, SHARE]
-    risk: Annotated[float, SHARE]
+    before: Share
+    risk: Share
     change: float
 
 
@@ -184,12 +188,16 @@ class MovedClients:
 
 @dataclass(frozen=True)
 class Health:
-    """That the server is there; None before the first release, run or look for work."""
+    """That the server is there; None before the first release, run or look for work.
+
+    `proof` is what a `challenge` is answered with.
+    """
 
     status: str
     release: str | None
     last_run: LastRun | None
     last_active: str | None
+    proof: str = field(default="", metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -200,29 +208,19 @@ class Ready:
     release: str
 
 
-FILENAME, FILEPATH = (Parameter(name, {"type": "string"}) for name in NAME_KEYS)
-EXAMPLE = replace(FILENAME, example="testdata.csv")
-CLIENT = Parameter("client", {"type": "string"}, where="path", example="CLIENT")
+NAMES = tuple(Parameter(name, TEXT) for name in NAME_KEYS)
+CLIENT_NAMED = Parameter("client", TEXT)
 NUMBER = {"type": "integer", "minimum": 1, "maximum": 999_999_999}
 RISK_LIMIT = Parameter("limit", {**NUMBER, "default": 50})
 OFFSET = Parameter("offset", {**NUMBER, "minimum": 0, "default": 0})
 TRENDS_LIMIT = Parameter("limit", {**NUMBER, "maximum": MAX_TRENDS, "default": DEFAULT_TRENDS})
-SORT = Parameter("sort", {"type": "string", "enum": ["risk", "expected_loss"], "default": "risk"})
+SORT = Parameter("sort", {**TEXT, "enum": ["risk", "expected_loss"], "default": "risk"})
+FORMAT = Parameter("format", {**TEXT, "enum": ["json", "csv"]})
 FILTERS = (
-    Parameter("band", {"type": "string", "enum": [*BANDS]}),
-    Parameter("contact", {"type": "string", "enum": [*CONTACT]}),
-    Parameter("q", {"type": "string"}),
+    Parameter("band", {**TEXT, "enum": [*BANDS]}),
+    Parameter("contact", {**TEXT, "enum": [*CONTACT]}),
+    Parameter("q", TEXT),
 )
-CLIENT_NAMED = Parameter("client", {"type": "string"})
-_CONTACT_BODY: Described = {
-    "type": "object",
-    "properties": {name: {"type": "string", "maxLength": MAX_TEXT} for name in COLUMNS},
-    "required": ["client"],
-    "additionalProperties": False,
-}
-_SOME = {"type": "array", "items": _CONTACT_BODY, "minItems": 1, "maxItems": MAX_CONTACTS}
-CONTACTS_BODY: Described = {"anyOf": [_CONTACT_BODY, _SOME]}
-FORMAT = Parameter("format", {"type": "string", "enum": ["json", "csv"]})
 
 api = Blueprint("api", __name__)
 OPERATIONS: list[Operation] = []
@@ -257,7 +255,7 @@ def _check_parameters(operation: Operation) -> None:
     known = [one.name for one in operation.asked(state.config.schema) if one.where == "query"]
     unknown = {text for name, text in request.args.items(multi=True) if name not in known}
     if not unknown or (
-        unknown <= state.files.names().keys() and (operation.needs_token or not api_token())
+        unknown <= state.files.names().keys() and (operation.needs_token or not state.token)
     ):
         return
     raise RequestError(400, f"unknown parameter; known are {', '.join(known) or 'none'}")
@@ -275,7 +273,7 @@ def _response(answer: object) -> Response:
     return Response(content, content_type="application/json")
 
 
-@_route("GET", "/prediction", 401, 404, 413, 422, 503, parameters=(EXAMPLE, FILEPATH))
+@_route("GET", "/prediction", 401, 404, 413, 422, 503, parameters=NAMES)
 def predict_file() -> Prediction:
     """Predict the clients of a file by its name."""
     state = get_state()
@@ -287,7 +285,7 @@ def predict_file() -> Prediction:
 
 @_route(
     *("POST", "/prediction", 401, 404, 413, 415, 422, 503),
-    parameters=(FILENAME, FILEPATH),
+    parameters=NAMES,
     takes_rows=True,
 )
 def predict_rows() -> Prediction:
@@ -315,44 +313,55 @@ def scoring() -> LiveScores:
     state = get_state()
     live, config = state.live.get(), state.config
     folder = config.test_data_path
-    with recorded_history(config.history_path) as history:
-        scores = state.scores.get(
-            (live.release.id, tuple(list_input(folder))),
-            lambda: scores_on_test_data(
-                read_test_data(folder, config.finaldata_path, config.schema, history),
-                *(folder, config.schema, live.model),
-            ),
-        )
+    with recorded_history(config.history_path) as records:
+
+        def score() -> Scores:
+            rows = read_test_data(folder, config.finaldata_path, config.schema, records)
+            return scores_on_test_data(rows, folder, config.schema, live.model)
+
+        key = live.release.id, tuple(list_input(folder))
+        scores: Scores = state.kept["scores"].get(key, score)
     return LiveScores(**asdict(scores), release=live.release.id)
 
 
 @_route("GET", "/summarystats", 401, 503)
 def summarystats() -> dict[str, Summary]:
     """Statistics of the number columns."""
+    with recorded_history(get_state().config.history_path) as history:
+        summary, _ = _of_rows(history)
+        return summary
+
+
+def _of_rows(history: History) -> tuple[dict[str, Summary], dict[str, float]]:
+    """Statistics, and the percent missing, of all rows that count."""
     state = get_state()
     config = state.config
-    with recorded_history(config.history_path) as history:
-        return state.summary.get(
-            (master_state(history), held_contents(history), file_stamp(config.finaldata_path)),
-            lambda: _summary(open_rows(config.finaldata_path, config.schema, history).summary()),
-        )
 
+    def read() -> tuple[dict[str, Summary], dict[str, float]]:
+        rows = open_rows(config.finaldata_path, config.schema, history)
+        table = rows.summary()[["mean", "median", "std"]]
+        summary = {
+            str(column): Summary(*(value if math.isfinite(value) else None for value in row))
+            for column, *row in table.itertuples()
+        }
+        return summary, rows.missing()
 
-def _summary(table: pd.DataFrame) -> dict[str, Summary]:
-    return {
-        str(column): Summary(*(value if math.isfinite(value) else None for value in row))
-        for column, *row in table[["mean", "median", "std"]].itertuples()
-    }
+    key = master_state(history), held_contents(history), file_stamp(config.finaldata_path)
+    found: tuple[dict[str, Summary], dict[str, float]] = state.kept["rows"].get(key, read)
+    return found
 
 
 @_route("GET", "/diagnostics", 401, 503)
 def diagnostics() -> Diagnostics:
-    """What the runs recorded."""
+    """What the runs recorded; what they have not, of the rows and the packages that are there."""
     with recorded_history(get_state().config.history_path) as history:
+        missing = last_missing(history)
+        if not missing and master_state(history).rows:
+            _, missing = _of_rows(history)
         return Diagnostics(
-            last_missing(history),
+            missing,
             last_timings(history),
-            last_packages(history),
+            last_packages(history) or installed_packages(),
             last_checked(history),
         )
 
@@ -399,22 +408,24 @@ def risk() -> RankedClients | CsvText:
     part = found.iloc[first : first + limit]
     if form == "csv":
         return CsvText(ranking_text(part))
-    return RankedClients(len(found), ranked_clients(part), _horizon())
+    return RankedClients(len(found), cast(list[RankedClient], ranking_to_dicts(part)), _horizon())
 
 
-@_route("GET", "/risk/<text:client>", 401, 404, 503, parameters=(CLIENT,))
+@_route(
+    "GET",
+    "/risk/<text:client>",
+    401,
+    404,
+    503,
+    parameters=(Parameter("client", TEXT, where="path"),),
+)
 def client_risk(client: str) -> FoundClient:
     """One client of the ranking."""
     state = get_state()
     row, _ = state.ranking.client(state.config.schema.asked_client(client))
-    if found := ranked_clients(row):
-        return {**found[0], "horizon_days": _horizon()}
+    if found := ranking_to_dicts(row):
+        return cast(FoundClient, {**found[0], "horizon_days": _horizon()})
     raise RequestError(404, "no client of that name is in the ranking")
-
-
-def ranked_clients(ranking: pd.DataFrame) -> list[RankedClient]:
-    """The rows of a ranking as they are answered."""
-    return cast(list[RankedClient], ranking_to_dicts(ranking))
 
 
 def _horizon() -> int | None:
@@ -430,7 +441,7 @@ def contacts() -> Contacts:
     return Contacts(len(found), [*map(as_recorded, found[first : first + limit])])
 
 
-@_route("POST", "/contacts", 401, 403, 404, 413, 422, 503, body=CONTACTS_BODY)
+@_route("POST", "/contacts", 401, 403, 404, 413, 422, 503, body=GIVEN)
 def record_contacts() -> Contacts:
     """Record contacts."""
     found = contacts_of_request()
@@ -449,15 +460,18 @@ def movers() -> MovedClients:
     )
 
 
-@_route("GET", "/health", 503, needs_token=False)
+@_route("GET", "/health", 503, parameters=(Parameter("challenge", TEXT),), needs_token=False)
 def health() -> Health:
     """Whether the server is there."""
-    config = get_state().config
+    state, challenge = get_state(), request.args.get("challenge")
+    config = state.config
     release = live_id(config.prod_deployment_path)
+    sha256 = state.live.get().release.model.sha256 if challenge else ""
+    proof = proof_of(challenge, sha256, state.token) if challenge else ""
     records = open_existing_history(config.history_path)
     with records or nullcontext():
         run = last_run(records) if records else None
-        return Health("ok", release, run, last_active(config.lock_path, records))
+        return Health("ok", release, run, last_active(config.lock_path, records), proof)
 
 
 @_route("GET", "/ready", 401, 503)
@@ -467,7 +481,7 @@ def ready() -> Ready:
 
 
 @_route("GET", "/openapi.json", 401)
-def openapi() -> dict[str, object]:
+def openapi() -> dict[str, Any]:
     """This description."""
     return api_description(get_state().config.schema)
 

@@ -14,9 +14,10 @@ from pipeline.core.config import Config
 from pipeline.core.files import utc_now
 from pipeline.core.formatting import escape_formula, format_horizon, format_percent, pluralize
 from pipeline.core.schema import Schema, canonical_text, csv_line
+from pipeline.data.features import Features
 from pipeline.observations.client_lookup import rows_of_client
 from pipeline.observations.rows import open_rows
-from pipeline.ranking.explanations import Explainer, explainer_of
+from pipeline.ranking.explanations import baseline_row, contributions, explainer_of, number_text
 from pipeline.ranking.ranking_file import (
     BANDS,
     CONTACT,
@@ -32,7 +33,7 @@ from pipeline.reporting.charts.time_charts import client_chart
 from pipeline.reporting.document import Grid, Section
 from pipeline.storage.history import recorded_history
 from pipeline.storage.risk_history import RiskChange, risk_over_time
-from pipeline.web.request_rows import ClientRows, RequestError, rows_of_csv
+from pipeline.web.request_rows import RequestError, rows_of_csv
 
 PAGE = 25  # clients
 CSV = "text/csv; charset=utf-8"
@@ -106,12 +107,13 @@ def query_of(asked: dict[str, str], schema: Schema, contacts: Collection[str] = 
     """
     band, contact = asked.get("band", ""), asked.get("contact", "")
     sort, page = asked.get("sort", "risk"), asked.get("page", "1")
-    if band not in ("", *BANDS):
-        raise RequestError(400, f"band must be one of {', '.join(BANDS)}")
-    if contact not in ("", *contacts):
-        raise RequestError(400, f"contact must be one of {', '.join(contacts)}")
-    if sort not in ORDERS:
-        raise RequestError(400, f"sort must be one of {', '.join(ORDERS)}")
+    for name, given, known in (
+        ("band", band, ("", *BANDS)),
+        ("contact", contact, ("", *contacts)),
+        ("sort", sort, ORDERS),
+    ):
+        if given not in known:
+            raise RequestError(400, f"{name} must be one of {', '.join(filter(None, known))}")
     if not (page.isascii() and page.isdigit() and len(page) < 8 and int(page) > 0):
         raise RequestError(400, "page must be a whole number of at least 1")
     text = " ".join(schema.asked_client(asked.get("q", "")).split())[:_MAX_TEXT]
@@ -134,11 +136,11 @@ def listing(
     return Listing(
         *(query, len(found), pages, len(ranking), valued),
         *(_choices(ranking, dict(query.carried)), start + 1, tuple(rows)),
-        {row["client"]: change_of(changes.get(row["client"])) for row in rows},
+        {row["client"]: _change_of(changes.get(row["client"])) for row in rows},
     )
 
 
-def change_of(change: RiskChange | None) -> str:
+def _change_of(change: RiskChange | None) -> str:
     """What the last ranking changed of a client's risk; empty if nothing much."""
     if change is None or change.risk is None:
         return ""
@@ -179,8 +181,7 @@ def find_clients(ranking: pd.DataFrame, query: Query) -> pd.DataFrame:
         # `loc`, as an empty list would else be one of columns
         found = found.loc[[text in _plain(client) for client in found["client"]]]
     if query.sort == "client":
-        names = [_plain(name) for name in found["client"]]
-        return found.iloc[sorted(range(len(names)), key=names.__getitem__)]
+        return found.sort_values("client", key=lambda names: names.map(_plain), kind="stable")
     if query.sort == "expected_loss" and has_losses(found):
         return found.sort_values("loss_rank", kind="stable")  # those without one come last
     return found
@@ -231,15 +232,80 @@ def client_record(config: Config, release: Release | None, client: str) -> Clien
     )
 
 
-def latest_row(config: Config, client: str) -> dict[str, str]:
-    """The client's latest row, texts by column; empty if there is none that counts.
+@dataclass(frozen=True)
+class Factor:
+    """A feature of a client: its value, the one that is tried, and what that one contributes."""
 
-    Raises `NotRecordedError` if nothing has been recorded yet.
+    field: str  # its name in the form
+    label: str
+    number: bool
+    value: str  # empty where missing
+    tried: str  # as it was asked for
+    problem: str  # why that is none
+    usual: str  # empty where missing, or not kept
+    contribution: float  # to the log-odds before calibration; 0 where the usual is not kept
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """A client's risk by the live release, and with the values that are tried."""
+
+    release: str
+    risk: float
+    tried_risk: float
+    leaves: bool  # whether the client is then predicted to leave
+    factors: list[Factor]  # the strongest contribution first
+
+    @property
+    def changed(self) -> bool:
+        """Whether any value is another one."""
+        return any(each.tried != each.value for each in self.factors)
+
+
+def what_if(config: Config, live: Live, client: str, asked: Mapping[str, str]) -> WhatIf | None:
+    """By a client's latest row that counts, if there is any, and other values that are asked for.
+
+    A value that cannot be one is told, and the client's own is used. Raises `NotRecordedError` if
+    nothing has been recorded yet.
     """
+    schema, labels = config.schema, config.labels
     with recorded_history(config.history_path) as history:
-        rows = open_rows(config.finaldata_path, config.schema, history)
-    found = rows_of_client(rows, client)
-    return dict(zip(found.columns, found.rows[-1], strict=True)) if found.rows else {}
+        rows = rows_of_client(open_rows(config.finaldata_path, schema, history), client)
+    if not rows.rows:
+        return None
+    latest = dict(zip(rows.columns, rows.rows[-1], strict=True))
+    tried, problems = dict(latest), {}
+    fields = {name: f"f{place}" for place, name in enumerate(schema.features)}
+    for name, field in fields.items():
+        try:
+            tried[name] = schema.canonical(name)(asked.get(field, latest[name]))
+        except ValueError as error:
+            problems[name] = str(error)
+    features = Features(
+        np.array(
+            [[float(row[name] or "nan") for name in schema.numeric] for row in (latest, tried)]
+        ).reshape(2, len(schema.numeric)),
+        tuple([row[name] for row in (latest, tried)] for name in schema.categorical),
+    )
+    outcomes, risk = live.scorer.scores(features)
+    found, usually = np.zeros(len(fields)), [""] * len(fields)
+    if usual := baseline_row(live.release.model):
+        found = contributions(live.scorer, features.at(np.array([1])), usual)[:, 0]
+        numbers = ("" if np.isnan(value) else number_text(value) for value in usual.numbers)
+        usually = [*numbers, *usual.texts]
+    factors = [
+        Factor(
+            *(field, labels[name], name in schema.numeric, latest[name]),
+            asked.get(field, "") if name in problems else tried[name],
+            *(problems.get(name, ""), usual_text, contribution),
+        )
+        for (name, field), usual_text, contribution in zip(
+            fields.items(), usually, found.tolist(), strict=True
+        )
+    ]
+    factors.sort(key=lambda each: -abs(each.contribution))
+    now, then = risk.tolist()
+    return WhatIf(live.release.id, now, then, bool(outcomes[1]), factors)
 
 
 @dataclass(frozen=True)
@@ -250,38 +316,25 @@ class ScoredRow:
     client: str  # empty where the file has no such column
     risk: float | None = None
     predicted: int | None = None
-    reasons: tuple[str, ...] = ()
+    reasons: Sequence[str] = ()
     problem: str = ""
 
 
-def score_file(
-    content: bytes,
-    live: Live,
-    schema: Schema,
-    labels: Mapping[str, str],
-    reasons_from: Sequence[str],
-) -> list[ScoredRow]:
+def score_file(content: bytes, live: Live, config: Config) -> list[ScoredRow]:
     """Every row of a CSV text, in order of line; raises `RequestError`.
 
     Rows are checked by the rules of ingestion. The column of the client may be missing, and the
-    outcome is ignored. `labels` are what people call the columns, of which those of `reasons_from`
-    may be reasons.
+    outcome is ignored.
     """
-    rows = rows_of_csv(content, schema, for_people=True)
-    bad = [ScoredRow(row.line, "", problem=row.reason) for row in rows.bad.values()]
-    good = _scored(rows, live, explainer_of(live.scorer, live.release.model, labels, reasons_from))
-    return sorted([*good, *bad], key=lambda row: row.line)
-
-
-def _scored(rows: ClientRows, live: Live, explainer: Explainer) -> Iterator[ScoredRow]:
-    if not rows.lines:
-        return
-    outcomes, risk = live.scorer.scores(rows.features)
-    reasons = explainer.reasons(rows.features)
-    for place, (line, client) in enumerate(zip(rows.lines, rows.clients, strict=True)):
-        yield ScoredRow(
-            line, client, float(risk[place]), int(outcomes[place]), tuple(reasons[place])
-        )
+    rows = rows_of_csv(content, config.schema, for_people=True)
+    found = [ScoredRow(row.line, "", problem=row.reason) for row in rows.bad.values()]
+    if rows.lines:
+        outcomes, risk = live.scorer.scores(rows.features)
+        model = live.release.model
+        explainer = explainer_of(live.scorer, model, config.labels, config.reasons_from)
+        reasons = explainer.reasons(rows.features)
+        found += map(ScoredRow, rows.lines, rows.clients, risk.tolist(), outcomes.tolist(), reasons)
+    return sorted(found, key=lambda row: row.line)
 
 
 def scored_csv(rows: list[ScoredRow]) -> Iterator[str]:
@@ -299,41 +352,28 @@ def scored_csv(rows: list[ScoredRow]) -> Iterator[str]:
         yield f"{csv_line(cells)}\n"
 
 
-def scored_sentence(rows: list[ScoredRow], live: Live) -> str:
-    """The result of a file, in a sentence."""
-    good = [row for row in rows if row.risk is not None]
+def scored_result(rows: list[ScoredRow], live: Live) -> tuple[str, list[Grid]]:
+    """The result of a file in a sentence, the clients at the highest risk, and the bad rows."""
+    bad = [row for row in rows if row.risk is None]
+    good = sorted((row for row in rows if row.risk is not None), key=lambda row: -(row.risk or 0))
     leave = sum(row.predicted or 0 for row in good)
-    bad = len(rows) - len(good)
     scored = f"{pluralize(len(good), 'client')} scored by release {live.release.id}:"
-    problems = f" {pluralize(bad, 'row')} could not be read." if bad else ""
+    problems = f" {pluralize(len(bad), 'row')} could not be read." if bad else ""
     horizon = format_horizon(live.release.horizon_days)
-    return f"{scored} {leave:,} predicted to leave{horizon}.{problems} Nothing was kept."
-
-
-def scored_grids(rows: list[ScoredRow]) -> list[Grid]:
-    """The clients at the highest risk, and the rows that could not be read."""
-    good = [row for row in rows if row.risk is not None]
-    risk = np.array([row.risk for row in good])
-    first = [good[i] for i in np.argsort(-risk, kind="stable")[:MAX_SCORED]]
-    bad = [row for row in rows if row.risk is None][:MAX_SCORED]
-    grids = [
-        Grid(
-            f"The {len(first)} at the highest risk",
-            ("client", "line", "risk", "predicted to leave", "reasons"),
-            tuple(
-                (
-                    row.client or "-",
-                    f"{row.line:,}",
-                    format_percent(row.risk),
-                    "yes" if row.predicted else "no",
-                    "; ".join(row.reasons) or "-",
-                )
-                for row in first
-            ),
-            numbers=(1, 2),
+    sentence = f"{scored} {leave:,} predicted to leave{horizon}.{problems} Nothing was kept."
+    first = [
+        (
+            row.client or "-",
+            f"{row.line:,}",
+            format_percent(row.risk),
+            "yes" if row.predicted else "no",
+            "; ".join(row.reasons) or "-",
         )
+        for row in good[:MAX_SCORED]
     ]
+    header = ("client", "line", "risk", "predicted to leave", "reasons")
+    grids = [Grid(f"The {len(first)} at the highest risk", header, tuple(first), numbers=(1, 2))]
     if bad:
-        problems = tuple((f"{row.line:,}", row.problem) for row in bad)
-        grids.append(Grid("Rows that could not be read", ("line", "problem"), problems, (0,)))
-    return grids
+        told = tuple((f"{row.line:,}", row.problem) for row in bad[:MAX_SCORED])
+        grids.append(Grid("Rows that could not be read", ("line", "problem"), told, (0,)))
+    return sentence, grids

@@ -1,7 +1,7 @@
 """The pages for people: clients at `/`, the model, operations, one client, the docs of the API."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from pipeline.action.current_ranking import file_stamp, history_stamp
 from pipeline.core.config import REPORT_FORMATS, Config
-from pipeline.core.errors import HistoryError, NotRecordedError, PipelineError, ReleaseError
+from pipeline.core.errors import HistoryError, ModelError, NotRecordedError, ReleaseError
 from pipeline.models.manifest import CARD
-from pipeline.ranking.movers import Movers
 from pipeline.ranking.ranking_file import BANDS, ranking_text, ranking_to_dicts
 from pipeline.registry.releases import Release, live_id
 from pipeline.reporting.document import Fact, Section
@@ -34,28 +33,25 @@ from pipeline.storage.records import Compared, held_challenger
 from pipeline.storage.risk_history import RiskChange
 from pipeline.storage.work_requests import Action, ask, last_requests, undo, waiting_requests
 from pipeline.web.api import api_description
-from pipeline.web.api_docs import example, shape
 from pipeline.web.client_views import (
     CSV,
     SHOWN,
     STATUSES,
+    Listing,
     Query,
     client_record,
     find_clients,
-    latest_row,
     listing,
     newly_high,
     query_of,
     score_file,
     scored_csv,
-    scored_grids,
-    scored_sentence,
+    scored_result,
+    what_if,
 )
-from pipeline.web.contact_views import about_contacts, about_marks
+from pipeline.web.contact_views import about_contacts, about_marks, check_write
 from pipeline.web.request_rows import MAX_BYTES, RequestError
 from pipeline.web.state import ServerState, get_state
-from pipeline.web.what_if import what_if
-from pipeline.web.writes import check_write
 
 log = logging.getLogger(__name__)
 
@@ -91,31 +87,54 @@ def todays_list() -> Response:
     config = state.config
     release = readable_release(config)
     health, risks = page_health(config, state.ranking, state.live)
-    listed = _listed(state)
-    shown: dict[str, object] = {}
-    if listed["listing"] and risks:
-        high, changes = config.risk_bands.high, _changes(state)
-        new, movers = newly_high(changes, high), _movers(state)
-        shown = {
-            "facts": [
-                *risk_facts(risks, release.horizon_days if release else None),
-                *([Fact("New at high risk", f"{len(new):,}", SINCE)] if changes else []),
-            ],
-            "moved": (
+    found, why = None, ""
+    try:
+        found = _listing(state)
+    except NotRecordedError:
+        why = "No ranking has been written yet: run python fullprocess.py."
+    except HistoryError as error:
+        log.error("%s", error)
+        why = "The ranking is not as it was written: run python reporting.py."
+    facts: list[Fact] = []
+    moved: tuple[tuple[str, Sequence[object], int], ...] = ()
+    if found and risks:
+        facts = [*risk_facts(risks, release.horizon_days if release else None)]
+        changes = _changes(state)
+        new = newly_high(changes, config.risk_bands.high)
+        if changes:
+            facts.append(Fact("New at high risk", f"{len(new):,}", SINCE))
+            movers = state.ranking.movers()
+            moved = (
                 ("New at high risk", new[:MAX_MOVERS], len(new)),
                 ("Largest increases", movers.rose[:MAX_MOVERS], movers.all_rose),
                 ("Largest decreases", movers.fell[:MAX_MOVERS], movers.all_fell),
             )
-            if changes and movers
-            else (),
-        }
+    around = _around_list(config, release)
     return page(
         "index.html",
         state=health,
-        **listed,
-        **_about_risk(config, release),
-        **shown,
+        listing=found,
+        unlisted=why,
+        facts=facts,
+        moved=moved,
+        **around,
     )
+
+
+@pages.get("/clients")
+def clients() -> Response:
+    """The list of clients alone."""
+    state = get_state()
+    found = _listing(state)
+    return page(
+        "clients.html",
+        listing=found,
+        **_around_list(state.config, readable_release(state.config)),
+    )
+
+
+def _listing(state: ServerState) -> Listing:
+    return listing(state.ranking.ranking(), _query(state, contact="yes"), _changes(state))
 
 
 def _changes(state: ServerState) -> Mapping[str, RiskChange]:
@@ -124,44 +143,10 @@ def _changes(state: ServerState) -> Mapping[str, RiskChange]:
     return {}
 
 
-def _movers(state: ServerState) -> Movers | None:
-    with suppress(HistoryError):
-        return state.ranking.movers()
-    return None
-
-
-def _listed(state: ServerState) -> dict[str, object]:
-    """The part of the ranking that is asked for, or why there is none."""
-    query = _query(state, contact="yes")
-    try:
-        ranking = state.ranking.ranking()
-        found = listing(ranking, query, _changes(state))
-        return {"listing": found, "unlisted": "", **about_marks()}
-    except NotRecordedError:
-        why = "No ranking has been written yet: run python fullprocess.py."
-    except HistoryError as error:
-        log.error("%s", error)
-        why = "The ranking is not as it was written: run python reporting.py."
-    return {"listing": None, "unlisted": why}
-
-
 def _query(state: ServerState, **defaults: str) -> Query:
     """The part of the ranking that is asked for; what is left empty in a form asks for nothing."""
     given = {name: text for name, text in request.args.items() if text}
     return query_of({**defaults, **given}, state.config.schema, SHOWN)
-
-
-@pages.get("/clients")
-def clients() -> Response:
-    """The list of clients alone."""
-    state = get_state()
-    query = _query(state, contact="yes")
-    return page(
-        "clients.html",
-        listing=listing(state.ranking.ranking(), query, _changes(state)),
-        **about_marks(),
-        **_about_risk(state.config, readable_release(state.config)),
-    )
 
 
 @pages.get("/model")
@@ -171,37 +156,31 @@ def model() -> Response:
     config = state.config
     release, ranking = readable_release(config), file_stamp(config.clientrisk_path)
     key = (release and release.id, ranking, history_stamp(config.history_path))
-    html = state.model.get(
+    html = state.kept["model"].get(
         key, lambda: _sections(model_sections(config, state.ranking, state.current_effect))
     )
     card = release.path / CARD if release else None
+    name, found, why = config.schema.asked_client(request.args.get("client", "")), None, ""
+    if name:
+        try:
+            found = what_if(config, state.live.get(), name, request.args)
+            why = "" if found else "No client of that name is on record."
+        except (ModelError, ReleaseError) as error:
+            log.error("%s", error)
+            why = "No release can be asked."
     return page(
         "model.html",
         sections=Markup(html),
         card=card.read_text(encoding="utf-8") if card and card.is_file() else "",
         features=", ".join(config.schema.features),
-        **_one_client(state),
+        client=name,
+        found=found,
+        why=why,
     )
 
 
 def _sections(sections: tuple[Section, ...]) -> str:
     return rendered("sections.html", sections=sections)
-
-
-def _one_client(state: ServerState) -> dict[str, object]:
-    """The client that is asked for, and what makes its risk, or why that cannot be told."""
-    config, given = state.config, request.args.get("client", "")
-    name, found, why = config.schema.asked_client(given), None, ""
-    if given and (latest := latest_row(config, name)):
-        try:
-            live = state.live.get()
-            found = what_if(live, config.schema, config.labels, latest, request.args)
-        except PipelineError as error:
-            log.error("%s", error)
-            why = "No release can be asked."
-    elif given:
-        why = "No client of that name is on record."
-    return {"client": name, "found": found, "why": why}
 
 
 @pages.get("/operations")
@@ -210,18 +189,23 @@ def operations() -> Response:
     state = get_state()
     config = state.config
     key = history_stamp(config.history_path)
-    html = state.operations.get(key, lambda: _sections(operations_sections(config)))
+    html = state.kept["operations"].get(key, lambda: _sections(operations_sections(config)))
     health, _ = page_health(config, state.ranking, state.live)
+    waiting: dict[str, object] = dict.fromkeys(("held", "waiting", "requests"), ())
     history = open_existing_history(config.history_path)
     with history or nullcontext():
+        if history:
+            waiting = {
+                "held": held_files(history),
+                "waiting": {one.what: one for one in waiting_requests(history)},
+                "requests": last_requests(history, MAX_REQUESTS),
+            }
         return page(
             "operations.html",
             state=health,
-            held=held_files(history) if history else (),
             challenger=_held_challenger(state, history) if history else None,
-            waiting={one.what: one for one in waiting_requests(history)} if history else {},
-            requests=last_requests(history, MAX_REQUESTS) if history else (),
             sections=Markup(html),
+            **waiting,
         )
 
 
@@ -237,6 +221,8 @@ def request_work() -> AnyResponse:
     check_write()
     state = get_state()
     action, what = request.form.get("action", ""), request.form.get("what", "")
+    signed = request.authorization  # a browser sends the user's name
+    user = ((signed and signed.username) or "")[:MAX_USER]
     with recorded_history(state.config.history_path) as history:
         if action == "undo":
             if not (
@@ -246,20 +232,20 @@ def request_work() -> AnyResponse:
         elif action in (Action.ACCEPT, Action.FORGET):
             if what not in [file.name for file in held_files(history)]:
                 raise RequestError(409, "this file is not held back, or not any more")
-            ask(history, Action(action), what, _by_whom())
+            ask(history, Action(action), what, user)
         elif action == Action.PROMOTE:
             waits = _held_challenger(state, history)
             if not waits or waits.challenger != what:
                 raise RequestError(409, "this challenger does not wait, or not any more")
-            ask(history, Action.PROMOTE, what, _by_whom())
+            ask(history, Action.PROMOTE, what, user)
         else:
             raise RequestError(400, "action must be accept, forget, promote or undo")
     return redirect("../operations#decisions", 303)
 
 
-def _by_whom() -> str:
-    """The user's name, where the browser sends one."""
-    return ((request.authorization and request.authorization.username) or "")[:MAX_USER]
+def _around_list(config: Config, release: Release | None) -> dict[str, object]:
+    """What a list of clients is shown with."""
+    return {**about_marks(), **_about_risk(config, release)}
 
 
 def _about_risk(config: Config, release: Release | None) -> dict[str, object]:
@@ -302,11 +288,11 @@ def score() -> Response:
         raise RequestError(400, "choose a CSV file first")
     with upload.stream as stream:
         content = stream.read(MAX_BYTES)
-    config = state.config
-    rows = score_file(content, live, config.schema, config.labels, config.reasons_from)
+    rows = score_file(content, live, state.config)
     if request.form.get("as") == "csv":
         return _answer("".join(scored_csv(rows)), CSV, "scored.csv")
-    return page("scored.html", lead=scored_sentence(rows, live), tables=scored_grids(rows))
+    lead, tables = scored_result(rows, live)
+    return page("scored.html", lead=lead, tables=tables)
 
 
 @pages.get("/ranking.csv")
@@ -338,8 +324,7 @@ def report_pdf() -> Response:
 @pages.get("/docs")
 def docs() -> Response:
     """The description of the API."""
-    described = api_description(get_state().config.schema)
-    return page("docs.html", api=described, shape=shape, example=example)
+    return page("docs.html", api=api_description(get_state().config.schema))
 
 
 def _static(name: str) -> Response:

@@ -378,10 +378,20 @@ def test_diagnostics_show_the_last_drift_check(settled: Sandbox) -> None:
     assert [feature for feature, *_ in columns] == [*FEATURES, "risk"]
 
 
-def test_diagnostics_before_anything_was_recorded_are_empty(client: FlaskClient) -> None:
-    answer = client.get("/diagnostics").get_json()
+def test_after_stages_by_hand_diagnostics_tell_of_the_rows_and_packages_there_are(
+    sandbox: Sandbox,
+) -> None:
+    sandbox.write("sourcedata/a.csv", ["Acme,,300,12,0", "Bolt,1,300,12,1"])
+    assert sandbox.run("ingestion").code == 0
 
-    assert (answer["missing_percent"], answer["packages"]) == ({}, [])
+    answer = create_app(sandbox.config).test_client().get("/diagnostics").get_json()
+
+    assert answer["missing_percent"] == {
+        **dict.fromkeys(["corporation", *FEATURES, "exited"], 0.0),
+        "lastmonth_activity": 50.0,
+    }
+    pandas = {"package": "pandas", "installed": pd.__version__, "latest": "unknown"}
+    assert pandas in answer["packages"]
 
 
 # --- the ranking ---
@@ -701,10 +711,11 @@ PARAMETERS = {
     "/prediction": "filename, filepath",
     "/risk": "limit, offset, sort, band, contact, q, format, Account manager",
     "/history": "limit",
+    "/health": "challenge",
     **dict.fromkeys(
         [
             *["/scoring", "/summarystats", "/diagnostics", "/metrics", "/risk/client00001"],
-            *["/movers", "/health", "/ready", "/openapi.json"],
+            *["/movers", "/ready", "/openapi.json"],
         ],
         "none",
     ),

@@ -25,8 +25,7 @@ from pipeline.web.client_views import (
     query_of,
     score_file,
     scored_csv,
-    scored_grids,
-    scored_sentence,
+    scored_result,
 )
 from pipeline.web.request_rows import RequestError
 
@@ -247,8 +246,7 @@ def table(rows: list[str], header: str = HEADER) -> bytes:
 
 
 def scored(world: Sandbox, content: bytes) -> list[ScoredRow]:
-    config = world.config
-    return score_file(content, live_of(world), config.schema, config.labels, config.reasons_from)
+    return score_file(content, live_of(world), world.config)
 
 
 def downloaded(rows: list[ScoredRow]) -> list[dict[str, str]]:
@@ -298,7 +296,7 @@ def test_the_column_of_the_client_and_the_outcome_may_be_missing(deployed: Sandb
     whole = scored(deployed, table(GOOD))
     assert [row.risk for row in found] == [row.risk for row in whole]
     assert {row.client for row in found} == {""}
-    assert scored_grids(found)[0].rows[0][0] == "-"
+    assert scored_result(found, live_of(deployed))[1][0].rows[0][0] == "-"
 
 
 def test_a_bad_row_is_reported_with_its_line_and_reason_among_the_others(deployed: Sandbox) -> None:
@@ -307,7 +305,7 @@ def test_a_bad_row_is_reported_with_its_line_and_reason_among_the_others(deploye
 
     assert [row.line for row in found] == list(range(2, 33))
     assert found[10] == ScoredRow(12, "", problem="lastmonth_activity 'many' is not a number")
-    grids = scored_grids(found)
+    _, grids = scored_result(found, live_of(deployed))
     assert (grids[1].caption, grids[1].rows) == (
         "Rows that could not be read",
         (("12", "lastmonth_activity 'many' is not a number"),),
@@ -355,7 +353,7 @@ def test_it_is_reported_in_a_sentence(deployed: Sandbox) -> None:
 
     live = live_of(deployed)
     leave = sum(said_by_model(deployed, table(GOOD))[1])
-    assert scored_sentence(found, live) == (
+    assert scored_result(found, live)[0] == (
         f"30 clients scored by release {live.release.id}: {leave} predicted to leave. 1 row could"
         " not be read. Nothing was kept."
     )
@@ -363,7 +361,7 @@ def test_it_is_reported_in_a_sentence(deployed: Sandbox) -> None:
 
 def test_the_highest_risks_come_first_on_the_page(deployed: Sandbox) -> None:
     found = scored(deployed, table(GOOD))
-    (grid,) = scored_grids(found)
+    _, (grid,) = scored_result(found, live_of(deployed))
 
     risks, _ = said_by_model(deployed, table(GOOD))
     order = sorted(range(30), key=lambda i: -float(risks[i]))[:20]
