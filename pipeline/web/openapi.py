@@ -1,9 +1,10 @@
-"""The OpenAPI description of the API, made from the types that its routes answer with."""
+"""The OpenAPI description of the API, made from the types that its routes take and answer with."""
 
 import csv
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from io import StringIO
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -20,7 +21,6 @@ class CsvText(str):
     """An answer in CSV."""
 
 
-OPTIONAL = {"optional": True}  # metadata of a field that is left out of an answer where it is empty
 TEXT: Described = {"type": "string"}
 ROWS = ("rows", "columns")  # how client rows may come in JSON
 REFERENCE = "#/components/schemas/{name}"
@@ -40,25 +40,10 @@ ERRORS = {
 }
 
 
-@dataclass(frozen=True)
-class Error:
+class Error(msgspec.Struct):
     """What every request that fails is answered with."""
 
     error: str
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A parameter of a request, with the JSON Schema of its values."""
-
-    name: str
-    schema: Described
-    where: str = "query"
-
-    def description(self) -> Described:
-        """The parameter as OpenAPI describes it."""
-        required = self.where == "path"
-        return {"name": self.name, "in": self.where, "required": required, "schema": self.schema}
 
 
 @dataclass(frozen=True)
@@ -69,10 +54,8 @@ class Operation:
     rule: str
     view: Callable[..., object]
     errors: tuple[int, ...]
-    parameters: tuple[Parameter, ...] = ()
-    takes_rows: bool = False
-    body: Any = None  # the type of what is sent, if that is not client rows
-    by_carried: bool = False  # whether the columns that no model sees are parameters, too
+    query: type[msgspec.Struct] | None = None  # the parameters in its address
+    body: Any = None  # the type of what is sent; `ROWS`: client rows
     needs_token: bool = True
 
     @property
@@ -86,31 +69,43 @@ class Operation:
         answer = get_type_hints(self.view)["return"]
         return get_args(answer) if get_origin(answer) is UnionType else (answer,)
 
-    def asked(self, schema: Schema) -> list[Parameter]:
-        """All its parameters, for tables of a schema."""
-        carried = schema.carry if self.by_carried else ()
-        return [*self.parameters, *(Parameter(name, TEXT) for name in carried)]
+    def parameters(self, schema: Schema) -> Described:
+        """The JSON Schemas of the parameters in its address, for tables of a schema."""
+        found = properties_of(self.query) if self.query else {}
+        carried = dict.fromkeys(schema.carry if "carried" in found else (), TEXT)
+        return {name: found[name] for name in found if name != "carried"} | carried
 
     def description(self, schema: Schema, types: dict[Any, Described]) -> Described:
         """The operation as OpenAPI describes it; `types` has the JSON Schemas of answers."""
         responses = {"200": _response("done", self.answers, types)}
         responses |= {str(code): _response(ERRORS[code], [Error], types) for code in self.errors}
         summary = (self.view.__doc__ or "").partition("\n")[0].rstrip(".")
-        described: Described = {"summary": summary, "responses": responses}
-        if parameters := self.asked(schema):
-            described["parameters"] = [one.description() for one in parameters]
-        if self.takes_rows:
+        described: Described = {"summary": summary, "responses": responses, "parameters": []}
+        for name in re.findall("{(.*?)}", self.path):
+            parameter = {"name": name, "in": "path", "required": True, "schema": TEXT}
+            described["parameters"].append(parameter)
+        for name, kind in self.parameters(schema).items():
+            described["parameters"].append({"name": name, "in": "query", "schema": kind})
+        if self.body is ROWS:
             described["requestBody"] = _client_rows(schema, types)
-        if self.body:
+        elif self.body:
             content = {"application/json": {"schema": types[self.body]}}
             described["requestBody"] = {"required": True, "content": content}
         return described if self.needs_token else {**described, "security": []}
 
 
+@cache
+def properties_of(kind: type[msgspec.Struct]) -> Described:
+    """The JSON Schemas of the fields of a type."""
+    _, components = msgspec.json.schema_components([kind])
+    found: Described = components[kind.__name__]["properties"]
+    return found
+
+
 def description(schema: Schema, operations: Sequence[Operation]) -> Described:
     """The OpenAPI document of some operations, for tables of a schema."""
     client, columns = row_types(schema.numeric, schema.categorical)
-    sent = [one.body for one in operations if one.body]
+    sent = [one.body for one in operations if one.body not in (None, ROWS)]
     others = [Error, *dict.fromkeys(kind for one in operations for kind in one.answers), *sent]
     described, components = msgspec.json.schema_components(
         [list[client], columns, *others],  # type: ignore[valid-type]

@@ -1,7 +1,7 @@
 """The pages for people: clients at `/`, the model, operations, one client, the docs of the API."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from pipeline.action.current_ranking import file_stamp, history_stamp
 from pipeline.core.config import REPORT_FORMATS, Config
-from pipeline.core.errors import HistoryError, ModelError, NotRecordedError, ReleaseError
+from pipeline.core.errors import HistoryError, ModelError, ReleaseError
 from pipeline.models.manifest import CARD
 from pipeline.ranking.ranking_file import BANDS, ranking_text, ranking_to_dicts
 from pipeline.registry.releases import Release, live_id
@@ -30,20 +30,18 @@ from pipeline.storage.database import History
 from pipeline.storage.held_files import held_files
 from pipeline.storage.history import open_existing_history, recorded_history
 from pipeline.storage.records import Compared, held_challenger
-from pipeline.storage.risk_history import RiskChange
 from pipeline.storage.work_requests import Action, ask, last_requests, undo, waiting_requests
 from pipeline.web.api import api_description
 from pipeline.web.client_views import (
     CSV,
     SHOWN,
     STATUSES,
-    Listing,
     Query,
     client_record,
     find_clients,
     listing,
     newly_high,
-    query_of,
+    parameters,
     score_file,
     scored_csv,
     scored_result,
@@ -58,6 +56,8 @@ log = logging.getLogger(__name__)
 MAX_REQUESTS = 5  # that were carried out
 MAX_USER = 200  # characters
 SINCE = "since the previous ranking"
+UNRANKED = "No ranking has been written yet: run python fullprocess.py."
+UNLISTED = "The ranking is not as it was written: run python reporting.py."
 
 # of pages: only what this server gives, and nothing inline
 POLICY = (
@@ -84,69 +84,42 @@ pages = Blueprint("pages", __name__)
 def todays_list() -> Response:
     """Whom to contact, who is new and who moved."""
     state = get_state()
-    config = state.config
-    release = readable_release(config)
-    health, risks = page_health(config, state.ranking, state.live)
-    found, why = None, ""
-    try:
-        found = _listing(state)
-    except NotRecordedError:
-        why = "No ranking has been written yet: run python fullprocess.py."
-    except HistoryError as error:
-        log.error("%s", error)
-        why = "The ranking is not as it was written: run python reporting.py."
-    facts: list[Fact] = []
-    moved: tuple[tuple[str, Sequence[object], int], ...] = ()
-    if found and risks:
-        facts = [*risk_facts(risks, release.horizon_days if release else None)]
-        changes = _changes(state)
-        new = newly_high(changes, config.risk_bands.high)
-        if changes:
+    release = readable_release(state.config)
+    health, risks = page_health(state.config, state.ranking, state.live)
+    facts, moved = list[Fact](), list[tuple[str, Sequence[object], int]]()
+    with suppress(HistoryError):  # the health says so
+        facts += risk_facts(risks, release.horizon_days if release else None) if risks else []
+        if changes := state.ranking.changes():
+            new = newly_high(changes, state.config.risk_bands.high)
             facts.append(Fact("New at high risk", f"{len(new):,}", SINCE))
             movers = state.ranking.movers()
-            moved = (
+            moved += [
                 ("New at high risk", new[:MAX_MOVERS], len(new)),
                 ("Largest increases", movers.rose[:MAX_MOVERS], movers.all_rose),
                 ("Largest decreases", movers.fell[:MAX_MOVERS], movers.all_fell),
-            )
-    around = _around_list(config, release)
-    return page(
-        "index.html",
-        state=health,
-        listing=found,
-        unlisted=why,
-        facts=facts,
-        moved=moved,
-        **around,
-    )
+            ]
+    why = "" if risks else UNLISTED if file_stamp(state.config.clientrisk_path) else UNRANKED
+    around = _list(state, release) if risks else {"listing": None}
+    return page("index.html", state=health, unlisted=why, facts=facts, moved=moved, **around)
 
 
 @pages.get("/clients")
 def clients() -> Response:
     """The list of clients alone."""
     state = get_state()
-    found = _listing(state)
-    return page(
-        "clients.html",
-        listing=found,
-        **_around_list(state.config, readable_release(state.config)),
-    )
+    return page("clients.html", **_list(state, readable_release(state.config)))
 
 
-def _listing(state: ServerState) -> Listing:
-    return listing(state.ranking.ranking(), _query(state, contact="yes"), _changes(state))
-
-
-def _changes(state: ServerState) -> Mapping[str, RiskChange]:
-    with suppress(HistoryError):
-        return state.ranking.changes()
-    return {}
+def _list(state: ServerState, release: Release | None) -> dict[str, object]:
+    """The part of the ranking that is asked for."""
+    found = listing(state.ranking.ranking(), _query(state, contact="yes"))
+    return {"listing": found, **about_marks(), **_about_risk(state.config, release)}
 
 
 def _query(state: ServerState, **defaults: str) -> Query:
     """The part of the ranking that is asked for; what is left empty in a form asks for nothing."""
     given = {name: text for name, text in request.args.items() if text}
-    return query_of({**defaults, **given}, state.config.schema, SHOWN)
+    return parameters(Query, {**defaults, **given}, state.config.schema)
 
 
 @pages.get("/model")
@@ -243,11 +216,6 @@ def request_work() -> AnyResponse:
     return redirect("../operations#decisions", 303)
 
 
-def _around_list(config: Config, release: Release | None) -> dict[str, object]:
-    """What a list of clients is shown with."""
-    return {**about_marks(), **_about_risk(config, release)}
-
-
 def _about_risk(config: Config, release: Release | None) -> dict[str, object]:
     """What a ranked client is shown with: bands, horizon, and the columns that no model sees."""
     return {
@@ -290,7 +258,7 @@ def score() -> Response:
         content = stream.read(MAX_BYTES)
     rows = score_file(content, live, state.config)
     if request.form.get("as") == "csv":
-        return _answer("".join(scored_csv(rows)), CSV, "scored.csv")
+        return _answer(scored_csv(rows), CSV, "scored.csv")
     lead, tables = scored_result(rows, live)
     return page("scored.html", lead=lead, tables=tables)
 

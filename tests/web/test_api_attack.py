@@ -596,7 +596,7 @@ def test_an_address_of_many_slashes_is_not_sent_elsewhere(attacker: Attacker) ->
 
 
 NO_LIMITS = [
-    *["0", "-1", "1.5", "many", "", "%205", "%C2%B2", "1e3", "0x10", "NaN", "inf", MARKER],
+    *["0", "-1", "1.5", "many", "", "%205", "%C2%B2", "0x10", "NaN", "inf", MARKER],
     *["9" * 5_000, "9" * 10, "0" * 10, "5%00", "5;", "%ff"],
 ]
 

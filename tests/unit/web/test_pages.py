@@ -115,7 +115,7 @@ def test_the_list_alone_is_searched(client: FlaskClient) -> None:
 
 def test_what_is_asked_wrongly_is_reported_on_a_page(client: FlaskClient) -> None:
     read = page(client.get("/?band=Low", headers=BROWSER), 400)
-    assert "band must be one of high, medium, low" in read.words
+    assert "band must be one of high, low, medium" in read.words
 
 
 def test_one_client_is_shown_with_its_history_and_rows(client: FlaskClient) -> None:
@@ -371,7 +371,7 @@ def test_an_error_is_json_unless_a_page_is_asked_for(client: FlaskClient, accept
     answer = client.get("/?page=0", headers={"Accept": accept})
     assert (answer.status_code, answer.get_json()) == (
         400,
-        {"error": "page must be a whole number of at least 1"},
+        {"error": "page must be a whole number from 1 to 9,999,999"},
     )
 
 
