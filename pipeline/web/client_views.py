@@ -15,7 +15,7 @@ from pipeline.core.files import utc_now
 from pipeline.core.formatting import escape_formula, format_horizon, format_percent, pluralize
 from pipeline.core.schema import Schema, canonical_text
 from pipeline.data.features import Features
-from pipeline.observations.client_lookup import rows_of_client
+from pipeline.observations.master import rows_of_client
 from pipeline.observations.rows import open_rows
 from pipeline.ranking.explanations import baseline_row, contributions, explainer_of, number_text
 from pipeline.ranking.ranking_file import (
@@ -28,8 +28,8 @@ from pipeline.ranking.ranking_file import (
 from pipeline.ranking.risk_files import risk_folder, risk_points
 from pipeline.registry.live_model import Live
 from pipeline.registry.releases import Release
-from pipeline.reporting.charts.time_charts import client_chart
 from pipeline.reporting.document import Grid, Section
+from pipeline.reporting.history_charts import client_chart
 from pipeline.storage.history import recorded_history
 from pipeline.storage.risk_history import RiskChange, risk_over_time
 from pipeline.web.openapi import properties_of
@@ -191,7 +191,6 @@ def client_record(config: Config, release: Release | None, client: str) -> Clien
         f"{pluralize(found.total, 'row')} of this client{note}, the latest first",
         found.columns,
         tuple(reversed(found.rows)),
-        numbers=tuple(i for i, name in enumerate(found.columns) if name in config.schema.numeric),
         empty="None that counts.",
     )
     return ClientRecord(
@@ -301,9 +300,9 @@ def scored_result(scored: pd.DataFrame, live: Live) -> tuple[str, list[Grid]]:
         for row in first.to_dict("records")
     ]
     header = ("client", "line", "risk", "predicted to leave", "reasons")
-    grids = [Grid(f"The {len(first)} at the highest risk", header, tuple(shown), numbers=(1, 2))]
+    grids = [Grid(f"The {len(first)} at the highest risk", header, tuple(shown))]
     if len(bad):
         worst = bad.head(MAX_SCORED).to_dict("records")
         told = tuple((f"{row['line']:,}", row["problem"]) for row in worst)
-        grids.append(Grid("Rows that could not be read", ("line", "problem"), told, (0,)))
+        grids.append(Grid("Rows that could not be read", ("line", "problem"), told))
     return f"{sentence} Nothing was kept.", grids
