@@ -4,6 +4,8 @@ import base64
 import csv
 import io
 import re
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from pipeline.web.auth import TOKEN_VARIABLE
 from pipeline.web.pages import PAGES, POLICY, REPORT_POLICY
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+NOON = "2026-11-22T12:00:00.000Z"
 HOSTILE = """<img src=x onerror="alert(1)">'&amp;"""
 FEATURES = "lastmonth_activity,lastyear_activity,number_of_employees"
 
@@ -463,3 +466,39 @@ def test_what_is_asked_for_puts_no_control_characters_into_the_log(
     create_app(settled.config).test_client().get("/risk/x%0dforged%1b[31m")
 
     assert "'/risk/x\\rforged\\x1b[31m'" in caplog.text
+
+
+def test_no_answer_names_a_folder_of_the_server(
+    settled: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("a & b")
+    shutil.move(settled.root / "production_deployment", elsewhere / "live")
+    settled.configure(prod_deployment_path=str(elsewhere / "live"))
+    why = f"{settled.root}/models/x is damaged: {elsewhere}/live/releases/000001 is refused"
+    with History(settled.config.history_path) as history:
+        history.insert("requests", at=NOON, action="promote", what="x", done_at=NOON, outcome=why)
+        history.query("UPDATE files SET reason = ?, status = 'rejected'", why)
+
+    client = create_app(settled.config).test_client()
+
+    for path in ("/operations", "/history"):
+        text = client.get(path).text
+        assert "models/x is damaged: live/releases/000001 is refused" in text
+        assert str(settled.root) not in text
+        assert elsewhere.name not in text
+
+
+@pytest.mark.parametrize("path", [*TITLES, "/clients", "/client?name=client00063", "/health"])
+def test_a_request_opens_the_history_once(settled: Sandbox, path: str) -> None:
+    client = create_app(settled.config).test_client()
+    opened: list[object] = []
+    HEARD.append(opened)
+    answer = client.get(path)
+    HEARD.clear()
+    assert (answer.status_code, len(opened)) == (200, 1)
+
+
+HEARD: list[list[object]] = []  # the lists that get what SQLite opens
+sys.addaudithook(
+    lambda event, found: HEARD and event == "sqlite3.connect" and HEARD[0].append(found)
+)
