@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, jsonify, request
 from gunicorn.http.errors import ParseException
 from markupsafe import escape
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -84,7 +84,8 @@ def create_app(config: Config) -> Flask:
     app.after_request(_finish(config))
     app.wsgi_app = _within_limits(app.wsgi_app)  # type: ignore[assignment, method-assign]
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(ParseException, _body_error)
+    # a chunked body that gunicorn finds broken while it is read
+    app.register_error_handler(ParseException, lambda _: _error("the body is broken", 400))
     app.register_error_handler(PipelineError, _pipeline_error)
     app.register_error_handler(OSError, _system_error)
     app.register_error_handler(sqlite3.Error, _system_error)
@@ -154,8 +155,6 @@ def _stop_reading(channel: socket.socket) -> None:
 
 
 def _http_error(error: HTTPException) -> AnyResponse:
-    if isinstance(error, MethodNotAllowed):
-        error.valid_methods = sorted(error.valid_methods or ())
     answer, response = _error(error.description or error.name), error.get_response()
     response.set_data(answer.get_data())  # its headers stay, such as Allow
     response.content_type = answer.content_type
@@ -178,11 +177,6 @@ def _by_browser() -> bool:
     # `best` would be what a browser's list names most exactly, which need not be what it likes best
     liked = request.accept_mimetypes.best_match(["application/json", "text/html"])
     return request.path in PAGES and liked == "text/html"
-
-
-def _body_error(_: ParseException) -> Response:
-    """A chunked body that gunicorn finds broken while it is read."""
-    return _error("the body is broken", 400)
 
 
 def _pipeline_error(error: PipelineError) -> Response:

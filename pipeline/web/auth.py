@@ -6,8 +6,8 @@ import ipaddress
 import os
 import re
 import socket
-import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.core.errors import PipelineError
@@ -79,18 +79,12 @@ def is_loopback(host: str) -> bool:
 
 def listening_hosts() -> list[str]:
     """The addresses that this process listens on: what a WSGI server has bound before us."""
-    descriptors = [int(entry.name) for entry in Path("/dev/fd").iterdir()]
-    return [host for descriptor in descriptors if (host := _listening_host(descriptor))]
-
-
-def _listening_host(descriptor: int) -> str | None:
-    try:
-        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-            return None
-    except OSError:  # the listing's own, closed by now
-        return None
-    with socket.socket(fileno=os.dup(descriptor)) as bound:
-        internet = bound.family in (socket.AF_INET, socket.AF_INET6)
-        if internet and bound.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            return str(bound.getsockname()[0])
-    return None
+    found = []
+    for entry in Path("/dev/fd").iterdir():
+        with suppress(OSError):  # no socket, or the listing's own, closed by now
+            bound = socket.socket(fileno=int(entry.name))
+            internet = bound.family in (socket.AF_INET, socket.AF_INET6)
+            if internet and bound.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                found.append(str(bound.getsockname()[0]))
+            bound.detach()
+    return found

@@ -6,7 +6,7 @@ knows. Browsers say where a request comes from, in `Sec-Fetch-Site` or `Origin`;
 nothing.
 """
 
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -28,7 +28,6 @@ from pipeline.storage.contacts import (
     record_contact,
     remove_contact,
 )
-from pipeline.storage.history import open_existing_history, recorded_history
 from pipeline.web.request_rows import MAX_FORM_BYTES, RequestError, parse_json
 from pipeline.web.state import get_state
 
@@ -83,8 +82,7 @@ def contacts_of(client: str | None) -> list[Contact]:
     """The contacts of a client, or all, newest first."""
     state = get_state()
     name = None if client is None else state.config.schema.asked_client(client)
-    with recorded_history(state.config.history_path) as history:
-        return contacts(history, name)
+    return contacts(state.records(), name)
 
 
 def contacts_of_request() -> list[Contact]:
@@ -122,17 +120,17 @@ def _record(found: list[Contact]) -> list[Contact]:
     with suppress(HistoryError):  # of a client that is not ranked, rows tell
         ranking = state.ranking.ranking()
         ranked = {*ranking["client"]}
-    with recorded_history(config.history_path) as history:
-        for name in {contact.client for contact in found} - ranked:
-            rows = open_rows(config.finaldata_path, config.schema, history)
-            if not rows_of_client(rows, name, 1).total:
-                raise RequestError(404, "no client of that name is on record")
-        with history.transaction():
-            if ranking is not None:  # who is on the list before a contact changes that
-                rules = config.contact_rules
-                known = contact_state(history, rules, date.today())
-                record_assignments(history, new_assignments(ranking, rules, known))
-            return [record_contact(history, contact) for contact in found]
+    history = state.records()
+    for name in {contact.client for contact in found} - ranked:
+        rows = open_rows(config.finaldata_path, config.schema, history)
+        if not rows_of_client(rows, name, 1).total:
+            raise RequestError(404, "no client of that name is on record")
+    with history.transaction():
+        if ranking is not None:  # who is on the list before a contact changes that
+            rules = config.contact_rules
+            known = contact_state(history, rules, date.today())
+            record_assignments(history, new_assignments(ranking, rules, known))
+        return [record_contact(history, contact) for contact in found]
 
 
 @contact_forms.post("/client/contact")
@@ -152,11 +150,10 @@ def undo() -> AnyResponse:
     number = request.form.get("id", "")
     state = get_state()
     client = state.config.schema.asked_client(request.form.get("client", ""))
-    with recorded_history(state.config.history_path) as history:
-        if not (number.isascii() and number.isdigit() and len(number) < 16):
-            raise RequestError(400, "id must be the number of a contact")
-        if not remove_contact(history, int(number), client):
-            raise RequestError(404, "there is no such contact: it may be taken back already")
+    if not (number.isascii() and number.isdigit() and len(number) < 16):
+        raise RequestError(400, "id must be the number of a contact")
+    if not remove_contact(state.records(), int(number), client):
+        raise RequestError(404, "there is no such contact: it may be taken back already")
     return _back(client)
 
 
@@ -168,20 +165,10 @@ def _back(client: str) -> AnyResponse:
     return redirect(f"../client?{urlencode({'name': client})}#contacts", 303, Response)
 
 
-def about_contacts(client: str) -> dict[str, object]:
-    """What the page of a client shows of its contacts, and the form for a new one begins with."""
-    return {
-        "marks": get_state().config.engine is None,
-        "contacts": contacts_of(client),
-        "today": date.today().isoformat(),
-    }
-
-
 def about_marks() -> dict[str, object]:
     """What the list shows of contacts: whether to mark clients, and who was marked just now."""
     state = get_state()
     since = (datetime.now(UTC) - UNDO_SHOWN).strftime("%Y-%m-%dT%H:%M:%S")
-    history = open_existing_history(state.config.history_path)
-    with history or nullcontext():
-        marked = marked_since(history, since, MAX_UNDO) if history else []
+    history = state.history()
+    marked = marked_since(history, since, MAX_UNDO) if history else []
     return {"marks": state.config.engine is None, "marked": marked}

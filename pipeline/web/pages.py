@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
-from functools import partial
+from contextlib import suppress
+from datetime import date
 from pathlib import Path
 
 from flask import Blueprint, Response, redirect, request
@@ -30,7 +30,6 @@ from pipeline.reporting.report_files import report_pdf as make_pdf
 from pipeline.reporting.tables import MAX_MOVERS
 from pipeline.storage.database import History
 from pipeline.storage.held_files import held_files
-from pipeline.storage.history import open_existing_history, recorded_history
 from pipeline.storage.records import Compared, held_challenger
 from pipeline.storage.work_requests import Action, ask, last_requests, undo, waiting_requests
 from pipeline.web.api import api_description
@@ -49,7 +48,7 @@ from pipeline.web.client_views import (
     scored_result,
     what_if,
 )
-from pipeline.web.contact_views import about_contacts, about_marks, check_write
+from pipeline.web.contact_views import about_marks, check_write, contacts_of
 from pipeline.web.request_rows import MAX_BYTES, RequestError
 from pipeline.web.state import ServerState, get_state
 
@@ -144,7 +143,7 @@ def model() -> Response:
             why = "No release can be asked."
     return page(
         "model.html",
-        sections=Markup(html),
+        sections=html,
         card=card_of(release) if release else "",
         features=", ".join(config.schema.features),
         client=name,
@@ -153,8 +152,8 @@ def model() -> Response:
     )
 
 
-def _sections(sections: tuple[Section, ...]) -> str:
-    return rendered("sections.html", sections=sections)
+def _sections(sections: tuple[Section, ...]) -> Markup:
+    return Markup(rendered("sections.html", sections=sections))
 
 
 @pages.get("/operations")
@@ -165,22 +164,16 @@ def operations() -> Response:
     key = history_stamp(config.history_path)
     html = state.kept["operations"].get(key, lambda: _sections(operations_sections(config)))
     health, _ = page_health(config, state.ranking, state.live)
-    waiting: dict[str, object] = dict.fromkeys(("held", "waiting", "requests"), ())
-    history = open_existing_history(config.history_path)
-    with history or nullcontext():
-        if history:
-            waiting = {
-                "held": held_files(history),
-                "waiting": {one.what: one for one in waiting_requests(history)},
-                "requests": last_requests(history, MAX_REQUESTS),
-            }
-        return page(
-            "operations.html",
-            state=health,
-            challenger=_held_challenger(state, history) if history else None,
-            sections=Markup(html),
-            **waiting,
-        )
+    history = state.history()
+    return page(
+        "operations.html",
+        state=health,
+        held=held_files(history) if history else (),
+        challenger=_held_challenger(state, history) if history else None,
+        waiting={one.what: one for one in waiting_requests(history)} if history else {},
+        requests=last_requests(history, MAX_REQUESTS) if history else (),
+        sections=html,
+    )
 
 
 def _held_challenger(state: ServerState, history: History) -> Compared | None:
@@ -197,23 +190,21 @@ def request_work() -> AnyResponse:
     action, what = request.form.get("action", ""), request.form.get("what", "")
     signed = request.authorization  # a browser sends the user's name
     user = ((signed and signed.username) or "")[:MAX_USER]
-    with recorded_history(state.config.history_path) as history:
-        if action == "undo":
-            if not (
-                what.isascii() and what.isdigit() and len(what) < 10 and undo(history, int(what))
-            ):
-                raise RequestError(409, "a run has begun with this, or it was taken back before")
-        elif action in (Action.ACCEPT, Action.FORGET):
-            if what not in [file.name for file in held_files(history)]:
-                raise RequestError(409, "this file is not held back, or not any more")
-            ask(history, Action(action), what, user)
-        elif action == Action.PROMOTE:
-            waits = _held_challenger(state, history)
-            if not waits or waits.challenger != what:
-                raise RequestError(409, "this challenger does not wait, or not any more")
-            ask(history, Action.PROMOTE, what, user)
-        else:
-            raise RequestError(400, "action must be accept, forget, promote or undo")
+    history = state.records()
+    if action == "undo":
+        number = int(what) if what.isascii() and what.isdigit() and len(what) < 10 else 0
+        if not undo(history, number):
+            raise RequestError(409, "a run has begun with this, or it was taken back before")
+    elif action in (Action.ACCEPT, Action.FORGET, Action.PROMOTE):
+        waits = [file.name for file in held_files(history)]
+        if action == Action.PROMOTE:
+            challenger = _held_challenger(state, history)
+            waits = [challenger.challenger] if challenger and challenger.challenger else []
+        if what not in waits:
+            raise RequestError(409, "this does not wait for a decision, or not any more")
+        ask(history, Action(action), what, user)
+    else:
+        raise RequestError(400, "action must be accept, forget, promote or undo")
     return redirect("../operations#decisions", 303)
 
 
@@ -243,7 +234,9 @@ def client() -> Response:
         row=None if found.empty else ranking_to_dicts(found)[0],
         total=total,
         record=record,
-        **about_contacts(name),
+        marks=state.config.engine is None,
+        contacts=contacts_of(name),
+        today=date.today().isoformat(),
         **_about_risk(state.config, release),
     )
 
@@ -300,12 +293,12 @@ def docs() -> Response:
     return page("docs.html", api=api_description(get_state().config.schema))
 
 
-def _static(name: str) -> Response:
+@pages.get("/page.css")
+@pages.get("/page.js")
+def static_file() -> Response:
+    """What pages need."""
+    name = request.path[1:]
     return Response(static(name), content_type=TYPES[name])
-
-
-for _name in TYPES:
-    pages.add_url_rule(f"/{_name}", _name.replace(".", "_"), partial(_static, _name))
 
 
 def page(template: str, **values: object) -> Response:

@@ -4,6 +4,7 @@ No process counts anything, so any number of workers answer the same.
 """
 
 import math
+from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime
 
@@ -100,12 +101,9 @@ def _records(history: History) -> list[Metric]:
     return found
 
 
-def _expected(name: str, about: str, one: ExpectedScores) -> list[Metric]:
-    return [
-        (name, f"Expected {about}", _by_score(one, "{}")),
-        (f"{name}_low", f"Lower bound of what is expected {about}", _by_score(one, "{}_low")),
-        (f"{name}_high", f"Upper bound of what is expected {about}", _by_score(one, "{}_high")),
-    ]
+def _expected(name: str, about: str, one: ExpectedScores) -> Iterator[Metric]:
+    for end, what in (("", "Expected"), ("_low", "Lower bound of"), ("_high", "Upper bound of")):
+        yield f"{name}{end}", f"{what} scores {about}", _by_score(one, f"{{}}{end}")
 
 
 def _by_score(one: ExpectedScores, field: str) -> tuple[str, dict[str, float]]:

@@ -13,6 +13,7 @@ from pipeline.core.config import Config
 from pipeline.registry.live_model import LiveModel
 from pipeline.reporting.overview import read_effect
 from pipeline.storage.database import History
+from pipeline.storage.history import open_existing_history, recorded_history
 from pipeline.web.auth import api_token
 from pipeline.web.request_rows import ClientFiles
 
@@ -29,6 +30,14 @@ class ServerState:
     files: ClientFiles  # that a request may name
     token: str | None  # that requests must carry
     kept: dict[str, KeyedCache[Any]] = field(default_factory=lambda: defaultdict(KeyedCache))
+
+    def history(self) -> History | None:
+        """The history, by the connection of the request, which ends with it; None before a run."""
+        return open_existing_history(self.config.history_path)
+
+    def records(self) -> History:
+        """The same; raises `NotRecordedError` where there is none."""
+        return recorded_history(self.config.history_path)
 
     def current_effect(self, history: History) -> Effect:
         """What contacts have changed; raises what `open_rows` does."""
