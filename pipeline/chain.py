@@ -27,8 +27,7 @@ from pipeline.models.cross_validation import labelled_rows
 from pipeline.models.estimators import risk_of
 from pipeline.models.manifest import MODEL
 from pipeline.models.persistence import OtherVersionError
-from pipeline.models.recency import RECENT_LEAVERS, newest_holding
-from pipeline.models.training import fit_without
+from pipeline.models.training import RECENT_LEAVERS, fit_without, newest_holding
 from pipeline.monitoring import gate, sentences
 from pipeline.monitoring.batch_check import (
     Judgement,
@@ -419,11 +418,16 @@ def ask_api(config: Config, path: Path) -> None:
     from pipeline.web import api_client as client  # with Flask, which a calm batch does without
     from pipeline.web.app import create_app
 
-    url, live = config.api_url, live_id(config.prod_deployment_path)
+    production, url = config.prod_deployment_path, config.api_url
     with ExitStack() as stack:
-        if not url or client.release_served(url) != live:
-            url = stack.enter_context(client.serving(create_app(config)))
-        answers = client.call_api(url, client.default_file(config.test_data_path))
+        try:
+            if url:
+                client.prove(url, live_release(production))
+        except client.ApiError as error:
+            log.debug("%s", error)
+            url = None
+        url = url or stack.enter_context(client.serving(create_app(config)))
+        answers = client.call_api(url, client.default_file(config.test_data_path), production)
     client.write_answers(answers, path)
     for answer in answers:
         try:

@@ -15,8 +15,7 @@ from pipeline.core.formatting import format_percent
 from pipeline.core.policy import ASSUMED_SAVE_RATE
 from pipeline.data.outcomes import NO_DAY
 from pipeline.models.persistence import TrainedModel, save_model
-from pipeline.models.recency import Learned, choose
-from pipeline.models.training import fit
+from pipeline.models.training import Learned, choose_rows, fit
 from pipeline.monitoring.metrics import Evaluation, check_f1_defined, check_outcomes_known, evaluate
 from pipeline.monitoring.scores import SCORE_NAMES, Scores
 from pipeline.monitoring.sentences import contact_lines
@@ -65,7 +64,7 @@ def rows_to_learn_from(
         return None
     labelled, outcomes = rows.labelled()
     if policy.learn_from == "auto":
-        return choose(labelled, outcomes, rows.training_data, policy)
+        return choose_rows(labelled, outcomes, rows.training_data, policy)
     count, what = policy.learn_from.split()
     if what == "rows":
         newest = np.arange(len(labelled)) >= len(labelled) - int(count)
