@@ -13,9 +13,14 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.contact_rules import ContactRules
-from pipeline.ranking.ranking_file import CONTACT, Status, has_losses
+from pipeline.ranking.ranking_file import CONTACT, Status, has_losses, one_of
 from pipeline.storage.contacts import Assignment, last_contacts
 from pipeline.storage.database import History
+
+STATUSES = (
+    *(Status.BELOW_THRESHOLD, Status.PROPOSED, Status.COOLING_DOWN),
+    *(Status.CONTROL, Status.BEYOND_CAPACITY),
+)
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,7 @@ def with_contacts(ranking: pd.DataFrame, rules: ContactRules, state: ContactStat
     """
     due = (ranking["contact_status"] != Status.BELOW_THRESHOLD).to_numpy()
     if not (state.last or rules.capacity or rules.control_share or state.assigned):
-        contacted = pd.Series("", ranking.index, dtype="str")
-        return _filled(ranking, np.where(due, Status.PROPOSED, Status.BELOW_THRESHOLD), contacted)
+        return _filled(ranking, due.astype(int), "")
     clients = ranking["client"]
     days = [state.last.get(client, "") for client in clients]
     contacted = pd.Series(days, ranking.index, dtype="str")
@@ -71,25 +75,27 @@ def with_contacts(ranking: pd.DataFrame, rules: ContactRules, state: ContactStat
     # a client is left alone whom there would have been room for, and then for the whole campaign
     before = np.cumsum(~alone) - ~alone
     known = np.array([state.assigned.get(name, False) for name in names], dtype=bool)
-    status = np.full(len(ranking), Status.BELOW_THRESHOLD, dtype=object)
-    status[due & cooling] = Status.COOLING_DOWN
+    status = np.where(due & cooling, STATUSES.index(Status.COOLING_DOWN), 0)
     within = (before < room) | known
     status[free] = np.where(
-        within, np.where(alone, Status.CONTROL, Status.PROPOSED), Status.BEYOND_CAPACITY
+        within,
+        np.where(alone, STATUSES.index(Status.CONTROL), STATUSES.index(Status.PROPOSED)),
+        STATUSES.index(Status.BEYOND_CAPACITY),
     )
     return _filled(ranking, status, contacted)
 
 
 def _filled(
-    ranking: pd.DataFrame, status: "np.ndarray", contacted: "pd.Series[str]"
+    ranking: pd.DataFrame, status: np.ndarray, contacted: "pd.Series[str] | str"
 ) -> pd.DataFrame:
-    return ranking.assign(
-        contact=pd.Series(
-            np.where(status == Status.PROPOSED, *CONTACT), ranking.index, dtype="str"
-        ),
-        contact_status=pd.Series(status.astype(str), ranking.index, dtype="str"),
-        contacted_on=contacted,
-    )
+    """The ranking with these statuses, as places in `STATUSES`."""
+    proposed = status == STATUSES.index(Status.PROPOSED)
+    columns = {
+        "contact": one_of(CONTACT[::-1], proposed.astype(int)),
+        "contact_status": one_of(STATUSES, status),
+    }
+    columns = {name: column.set_axis(ranking.index) for name, column in columns.items()}
+    return ranking.assign(**columns, contacted_on=contacted).astype({"contacted_on": "str"})
 
 
 def _left_alone(client: str, rules: ContactRules, state: ContactState) -> bool:

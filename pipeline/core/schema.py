@@ -308,8 +308,10 @@ def day_of(text: str, date_format: str = "") -> date:
 
 
 def csv_line(values: tuple[str, ...] | list[str]) -> str:
-    """One line of canonical CSV, without its line end: quoted only where it has to be."""
-    return ",".join(
-        '"' + value.replace('"', '""') + '"' if "," in value or '"' in value else value
-        for value in values
-    )
+    """One line of canonical CSV, without its line end."""
+    return ",".join(map(csv_cell, values))
+
+
+def csv_cell(value: str) -> str:
+    """A cell of canonical CSV: quoted only where it has to be."""
+    return '"' + value.replace('"', '""') + '"' if "," in value or '"' in value else value

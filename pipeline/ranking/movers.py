@@ -46,8 +46,11 @@ def update_movers(
     To be called before the ranking is written: a run that is killed in between then records
     nothing twice, and finds the same movers again. Where no risk changed, the movers stay.
     """
-    percents = whole_percents(ranking.risk).tolist()
-    risks = dict(zip(ranking.clients, percents, strict=True))
+    clients, percents = np.array(ranking.clients, object), whole_percents(ranking.risk)
+    if (by_name := ranking.by_name) is not None:  # a database takes them sooner in order
+        clients, percents = clients[by_name], percents[by_name]
+    values, which = np.unique(percents, return_inverse=True)  # each of which is kept once
+    risks = dict(zip(clients.tolist(), values.astype(object)[which].tolist(), strict=True))
     changed = record_risks(history, release, risks)
     movers = movers_on_record(history) or Movers(None, release)
     return movers, write_movers(path, movers, changed=changed)

@@ -20,8 +20,8 @@ from pipeline.ranking.rank import rank_clients
 from pipeline.ranking.ranking_file import (
     STATUS_COLUMNS,
     has_losses,
-    ranking_lines,
     ranking_table,
+    ranking_text,
 )
 from pipeline.storage.held_files import NOTHING_LEFT_OUT, LeftOut
 
@@ -52,7 +52,7 @@ class PartRanker:
             self.explainer.scorer, pd.DataFrame(none | texts), self.schema, self.policy
         )
         table = ranking_table(ranking, self.explainer, self.bands, self.release)
-        return next(ranking_lines(table))
+        return ranking_text(table).removesuffix("\n")
 
     def bucket(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows of `rank` for the clients of a bucket, and one of counts, as `RANKED` has them.
@@ -96,7 +96,7 @@ class PartRanker:
             "decision": ranking.decision,
             "loss": np.nan if ranking.loss is None else ranking.loss,
             "percent": whole_percents(ranking.risk),
-            "line": [line.partition(",")[2] for line in ranking_lines(table)][1:],
+            "line": [line.partition(",")[2] for line in ranking_text(table).split("\n")[1:-1]],
             "rest": rest,
         }
         return pd.DataFrame(columns)

@@ -26,7 +26,6 @@ from pipeline.ranking.ranking_file import (
     write_ranking,
 )
 from pipeline.registry.live_model import Live
-from pipeline.reporting.charts.model_charts import confusion_matrix_png
 from pipeline.reporting.overview import RunResults, read_effect, report_content
 from pipeline.reporting.report_files import forget_reports, write_reports
 from pipeline.stages.effect import with_save_rate
@@ -78,6 +77,10 @@ def report(
     matrix_name: str = "confusionmatrix.png",
 ) -> Report:
     """Write all reports of the live release; `evaluation` is its on the test data."""
+    from pipeline.reporting.charts.model_charts import (
+        confusion_matrix_png,
+    )  # and with it matplotlib
+
     release = live.release
     matrix_path = config.output_model_path / matrix_name
     write_atomic(matrix_path, confusion_matrix_png(evaluation.tested, release.id))
@@ -109,10 +112,10 @@ def update_ranking(config: Config, history: History, live: Live, rows: Master) -
         return Ranked(whole, movers, moved, first)
     explainer = explainer_of(live.scorer, release.model, config.labels, config.reasons_from)
     ranking = rank_clients(live.scorer, rows.current(), config.schema, config.policy)
+    movers, moved = update_movers(history, config.movers_path, ranking, release.id)
     table = ranking_table(ranking, explainer, config.risk_bands, release.id)
     today = date.today()
     table = as_of(today, table, config.contact_rules, history)
-    movers, moved = update_movers(history, config.movers_path, ranking, release.id)
     write_ranking(config.clientrisk_path, table)
     _record_look(history, config.contact_rules.mark(today))
     return Ranked(table, movers, moved, table)

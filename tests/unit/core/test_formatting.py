@@ -115,16 +115,36 @@ def test_a_release_is_called_by_its_number(release: str | None, result: str) -> 
     assert format_release_number(release) == result
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+49 30", "-5", "@SUM(A1)", "\tx", "\rx", "'=1", "''=1"])
+FULL_WIDTH = "\uff1d\uff0b\uff0d\uff20"  # = + - @
+SMALL = "\ufe66\ufe62\ufe63\ufe6b"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *["=1+1", "+49 30", "-5", "@SUM(A1)", "\tx", "\rx", "'=1", "''=1"],
+        *[f"{sign}1" for sign in FULL_WIDTH + SMALL],
+        *[f"'\"{sign}1" for sign in FULL_WIDTH],
+    ],
+)
 def test_what_a_spreadsheet_would_run_gets_an_apostrophe(text: str) -> None:
     assert escape_formula(text) == f"'{text}"
 
 
-@pytest.mark.parametrize("text", ["", "acme", "a=b", "12", "'quoted'", "O'Neill", " =1"])
+@pytest.mark.parametrize("sign", ["=", *FULL_WIDTH])
+def test_so_does_what_begins_a_cell_within_a_text(sign: str) -> None:
+    cell = f"a;'{sign}1\t'{sign}2\n'{sign}3"
+    assert escape_formula(cell.replace("'", "")) == cell
+    assert unescape_formula(cell) == cell.replace("'", "")
+
+
+@pytest.mark.parametrize("text", ["", "acme", "a=b", "12", "'quoted'", "O'Neill", " =1", "\uff1b"])
 def test_other_texts_stay(text: str) -> None:
     assert escape_formula(text) == text
 
 
-@pytest.mark.parametrize("text", ["=1", "'=1", "''=1", "-", "acme", "'quoted'", "", "'", "''"])
+@pytest.mark.parametrize(
+    "text", ["=1", "'=1", "''=1", "-", "acme", "'quoted'", "", "'", "''", *FULL_WIDTH, "'\uff1d"]
+)
 def test_the_text_can_be_distinguished_from_its_cell(text: str) -> None:
     assert unescape_formula(escape_formula(text)) == text

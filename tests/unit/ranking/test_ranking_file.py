@@ -125,7 +125,7 @@ def plain_text(frame: pd.DataFrame, bands: RiskBands, worth: Worth) -> str:
     return text
 
 
-NAMES = st.text("ab\u00e9\u682a=+-@;,\"' %\t\u2028", min_size=1, max_size=5).filter(
+NAMES = st.text("ab\u00e9\u682a=+-@\uff1d\uff20;,\"' %\t\u2028", min_size=1, max_size=5).filter(
     lambda name: canonical_text(name) == name
 )
 RISKS = st.one_of(
