@@ -9,8 +9,8 @@ import pandas as pd
 
 from pipeline.action.proposals import contact_state, with_contacts
 from pipeline.core.cache import KeyedCache
-from pipeline.core.contact_rules import ContactRules
 from pipeline.core.errors import NotRecordedError
+from pipeline.core.policy import ContactRules
 from pipeline.ranking.movers import Movers, movers_on_record
 from pipeline.ranking.ranking_file import read_ranking
 from pipeline.ranking.risk_files import NOTE, line_of, read_note, risk_folder

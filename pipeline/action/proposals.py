@@ -12,7 +12,7 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
-from pipeline.core.contact_rules import ContactRules
+from pipeline.core.policy import ContactRules
 from pipeline.ranking.ranking_file import CONTACT, Status, has_losses, one_of
 from pipeline.storage.contacts import Assignment, last_contacts
 from pipeline.storage.database import History

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from pipeline.core.limits import threads_for
 from pipeline.core.schema import Schema
-from pipeline.core.threads import threads_for
 from pipeline.data.features import Features
 from pipeline.models.estimators import Model, padded, predictions_of, risk_of
 from pipeline.models.manifest import ISOTONIC, SIGMOID

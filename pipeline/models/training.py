@@ -9,9 +9,9 @@ import pandas as pd
 from sklearn.dummy import DummyClassifier
 
 from pipeline.core.errors import ModelError
+from pipeline.core.limits import threads_for
 from pipeline.core.policy import Policy, enough_rows
 from pipeline.core.schema import Schema
-from pipeline.core.threads import threads_for
 from pipeline.models.calibration import calibrate
 from pipeline.models.cross_validation import Split, TrainingData, first_times, split_of
 from pipeline.models.estimators import Model, fit_model, risk_of

@@ -4,8 +4,8 @@ import logging
 from collections import defaultdict
 from pathlib import Path
 
+from pipeline.core.names import folded, why_alike
 from pipeline.core.schema import Schema
-from pipeline.core.similar_names import folded, why_alike
 
 log = logging.getLogger("ingestion")
 

@@ -9,10 +9,10 @@ import pandas as pd
 
 from pipeline.action.proposals import contact_state, new_assignments, with_contacts
 from pipeline.core.config import Config
-from pipeline.core.contact_rules import ContactRules
 from pipeline.core.errors import HistoryError
 from pipeline.core.files import write_atomic
 from pipeline.core.formatting import format_horizon, pluralize
+from pipeline.core.policy import ContactRules
 from pipeline.monitoring.metrics import Evaluation
 from pipeline.observations.master import Master
 from pipeline.observations.rows import SampledMaster

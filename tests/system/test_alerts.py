@@ -18,7 +18,7 @@ from sandbox import PROJECT, Sandbox, client_rows
 from servers import free_port
 
 from pipeline.action import delivery
-from pipeline.core.alert_targets import EVENTS
+from pipeline.core.connections import EVENTS
 from pipeline.storage.history import open_history, sending_lock
 
 FAILED = 'WARNING pipeline.action.delivery: alert target "{}" failed, and is tried again at the'

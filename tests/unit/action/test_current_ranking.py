@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.action.current_ranking import CurrentRanking
-from pipeline.core.names_in_text import NamesInText
+from pipeline.core.names import NamesInText
 from pipeline.storage.contacts import Contact, record_contact
 from pipeline.storage.database import History
 from pipeline.storage.erasures import erase_records

@@ -15,7 +15,7 @@ from pipeline.action.proposals import (
     new_assignments,
     with_contacts,
 )
-from pipeline.core.contact_rules import ContactRules
+from pipeline.core.policy import ContactRules
 from pipeline.storage.contacts import Contact, add_contacts, record_assignments
 from pipeline.storage.database import History
 

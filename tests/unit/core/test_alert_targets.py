@@ -3,7 +3,7 @@
 import pytest
 from sandbox import Sandbox
 
-from pipeline.core.alert_targets import AlertRules, Target
+from pipeline.core.connections import AlertRules, Target
 from pipeline.core.errors import ConfigError
 
 
@@ -43,14 +43,14 @@ def test_what_is_wrong_is_told_at_once_without_an_address(sandbox: Sandbox) -> N
         _ = sandbox.config
 
     said = [line.split("config.json: ")[1] for line in str(error.value).splitlines()]
-    assert said.pop(2).startswith('"alerts[0].events" names "faild"; known are failed, recovered')
+    assert said.pop(1).startswith('"alerts[0].events" names "faild"; known are failed, recovered')
     assert said == [
-        '"page_url" must be an http:// or https:// address or null, not "risk.example.org"',
         '"alerts[0].address" must be SCHEME://…, or the name of a variable: $NAME',
         '"alerts[0].digest" must be one of "daily", "weekly", not "hourly"',
         '"alerts[1].to" is not a known key; known are address, events, digest, name',
         '"alerts[1].events" are none, and there is no "digest": name one of both',
         '"alerts[2].name" is "SLACK" a second time: give each target a name of its own',
+        '"page_url" must be an http:// or https:// address or null, not "risk.example.org"',
     ]
     assert "hidden" not in str(error.value)
 
