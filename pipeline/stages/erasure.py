@@ -18,15 +18,15 @@ from pipeline.core.names import NamesInText
 from pipeline.core.schema import Schema
 from pipeline.data.csv_reader import BadRow, Table, with_table
 from pipeline.data.input_files import FoundFile, list_input, open_plain
-from pipeline.observations.master_files import finish, put_in_place
-from pipeline.observations.renewal import Renewal, client_of, rows_but_of
-from pipeline.observations.row_keys import loaded_keys
-from pipeline.observations.rows import open_rows
+from pipeline.observations.master_files import check_columns, check_rows, finish, put_in_place
+from pipeline.observations.renewal import Renewal, rows_but_of
+from pipeline.observations.row_keys import recorded_log
+from pipeline.observations.row_lines import client_of
 from pipeline.ranking.movers import Movers, movers_on_record, write_movers
 from pipeline.ranking.ranking_file import read_ranking, write_ranking
-from pipeline.reporting.report_files import FOLDER
+from pipeline.reporting.report_files import DOCUMENTS, FOLDER
 from pipeline.stages.backup import delete_backup, known_backups
-from pipeline.stages.ingestion import sightings_on_record, write_records
+from pipeline.stages.ingestion import write_records
 from pipeline.storage import erasures, ledger
 from pipeline.storage.database import History
 from pipeline.storage.ledger import MasterState
@@ -77,7 +77,8 @@ def erase(
     path, state = config.finaldata_path, ledger.master_state(history)
     put_in_place(path, state)
     if state.rows:
-        open_rows(path, config.schema, history)
+        check_rows(path, history)
+        check_columns(path, config.schema, state)
     search = NamesInText(names)
     others, of_rows = rows_but_of(path, state.bytes, names) if state.rows else (None, set())
     rejected, of_rejected = erasures.rejected_rows_of(history, search, config.schema.asked_client)
@@ -129,11 +130,10 @@ def _leave_only(
     """Write finaldata.csv anew with these of its rows; counts together with `forget`."""
     path, schema = config.finaldata_path, config.schema
     with (
-        sightings_on_record(path, state) as before,
-        Renewal(path, schema, {}, before, history.check_lock) as master,
+        recorded_log(path, state) as before,
+        Renewal(path, schema, state, {}, before, history.check_lock) as master,
     ):
-        master.leave_out_rows(rows, loaded_keys(path, schema, state, master.seed))
-        master.copy_rows(rows, state.bytes)
+        master.erase(rows)
         renewed, spans = master.save()
         ledger.renew_files(history, [], [], spans, renewed, also=forget)
     return renewed
@@ -158,7 +158,7 @@ def _delete_documents(config: Config, search: NamesInText) -> list[Path]:
     for folder in (config.output_folder_path, models, models / FOLDER):
         for path in folder.glob(".*.tmp"):
             path.unlink()
-    kinds = ("report.html", "report.pdf", f"{FOLDER}/*.html", f"{FOLDER}/*.pdf", "apireturns*.txt")
+    kinds = *DOCUMENTS, f"{FOLDER}/*.html", f"{FOLDER}/*.pdf", "apireturns*.txt"
     found = [path for kind in kinds for path in models.glob(kind)]
     deleted = []
     # while the page is there, the next call finds both

@@ -10,7 +10,6 @@ import pandas as pd
 from pipeline.action.proposals import contact_state, new_assignments, with_contacts
 from pipeline.core.config import Config
 from pipeline.core.errors import HistoryError
-from pipeline.core.files import write_atomic
 from pipeline.core.formatting import format_horizon, pluralize
 from pipeline.core.policy import ContactRules
 from pipeline.monitoring.metrics import Evaluation
@@ -26,6 +25,7 @@ from pipeline.ranking.ranking_file import (
     write_ranking,
 )
 from pipeline.registry.live_model import Live
+from pipeline.reporting.model_charts import write_confusion_matrix
 from pipeline.reporting.overview import RunResults, read_effect, report_content
 from pipeline.reporting.report_files import forget_reports, write_reports
 from pipeline.stages.effect import with_save_rate
@@ -75,15 +75,16 @@ def report(
     evaluation: Evaluation,
     rows: Master,
     matrix_name: str = "confusionmatrix.png",
+    *,
+    with_pdf: bool = True,
 ) -> Report:
-    """Write all reports of the live release; `evaluation` is its on the test data."""
-    from pipeline.reporting.charts.model_charts import (
-        confusion_matrix_png,
-    )  # and with it matplotlib
+    """Write all reports of the live release; `evaluation` is its on the test data.
 
+    The PDF takes most of the time; without it, it can be made later of what is written.
+    """
     release = live.release
     matrix_path = config.output_model_path / matrix_name
-    write_atomic(matrix_path, confusion_matrix_png(evaluation.tested, release.id))
+    write_confusion_matrix(matrix_path, evaluation.tested, release.id)
     ranked = update_ranking(config, history, live, rows)
     clients = len(ranked.table)
     log.info("ranked %s clients by release %s: %s", f"{clients:,}", release.id, ranked.moved)
@@ -96,7 +97,7 @@ def report(
         clients=clients,
         movers=config.movers_path,
         moved=ranked.moved,
-        documents=write_report(config, history, results),
+        documents=write_report(config, history, results, with_pdf=with_pdf),
         horizon_days=release.horizon_days,
     )
 
@@ -157,11 +158,14 @@ def renew_contacts(config: Config, history: History) -> str:
     return renewed
 
 
-def write_report(config: Config, history: History, results: RunResults) -> tuple[Path, ...]:
+def write_report(
+    config: Config, history: History, results: RunResults, *, with_pdf: bool
+) -> tuple[Path, ...]:
     """Write the report in the forms that the config names; returns its files."""
     folder, formats = config.output_model_path, config.report_formats
     written: tuple[Path, ...] = ()
     if formats:
-        written = write_reports(folder, formats, report_content(config, history, results))
+        content = report_content(config, history, results)
+        written = write_reports(folder, formats, content, with_pdf=with_pdf)
     forget_reports(folder, formats, config.keep_history_days)
     return written

@@ -227,14 +227,6 @@ def last_contents(history: History) -> dict[str, list[Former]]:
     }
 
 
-def byte_spans(history: History) -> list[tuple[int, str, str, int, int]]:
-    """The contents that an earlier version took in: id, name, digest, first and last byte."""
-    return history.tuples(
-        "SELECT id, name, sha256, start_row, end_row FROM files WHERE status = 'ingested'"
-        " ORDER BY start_row, id"
-    )
-
-
 def last_file(history: History) -> int:
     """The id of the file recorded last, even if it is forgotten since; 0 if there is none."""
     return int(history.query("SELECT last_file FROM master")[0]["last_file"])
