@@ -45,27 +45,25 @@ class Explainer:
 
     def cells(self, rows: Features) -> NDArray[np.object_]:
         """The reasons of each row as one text, in which none is a formula: shape (rows,)."""
+        if self.usual is None:
+            return np.full(len(rows), "", object)
         begins = range(0, len(rows), ROWS_AT_ONCE)
-        parts = [self._cells(rows.at(slice(i, i + ROWS_AT_ONCE))) for i in begins]
+        parts = [self._cells(rows.at(slice(i, i + ROWS_AT_ONCE)), self.usual) for i in begins]
         return np.concatenate([np.empty(0, object), *parts])
 
-    def _cells(self, rows: Features) -> NDArray[np.object_]:
+    def _cells(self, rows: Features, usual: Row) -> NDArray[np.object_]:
         cells = np.full(len(rows), "", object)
-        if self.usual is None:
-            return cells
-        found = contributions(self.scorer, rows, self.usual)
+        found = contributions(self.scorer, rows, usual)
         found[list(self.never)] = -np.inf
         top = strongest(found)
         texts = np.full(top.shape, "", object)
         columns = [*rows.numbers.T, *(np.array(column, object) for column in rows.texts)]
-        baseline: list[float | str] = [*self.usual.numbers, *self.usual.texts]
-        for i, (label, column, usual) in enumerate(
-            zip(self.labels, columns, baseline, strict=True)
-        ):
+        baseline: list[float | str] = [*usual.numbers, *usual.texts]
+        for i, (label, column) in enumerate(zip(self.labels, columns, strict=True)):
             places, at = np.nonzero(top == i)
             # each value's reason is worded once
             codes, values = pd.factorize(column[at], use_na_sentinel=False)
-            each = [escape_formula(reason(label, value, usual)) for value in values.tolist()]
+            each = [escape_formula(reason(label, v, baseline[i])) for v in values.tolist()]
             texts[places, at] = np.array(each, object)[codes]
         for place, text in enumerate(texts):
             some = top[place] >= 0
@@ -126,18 +124,15 @@ def strongest(found: np.ndarray) -> np.ndarray:
 
 def reason(label: str, value: float | str, usual: float | str) -> str:
     """A value and the usual one: "last month's activity 3, usual 41"."""
+    label = shown(label)
     if isinstance(value, str) or isinstance(usual, str):
-        return _category_reason(shown(label), str(value), str(usual))
-    text, usual_text = number_text(value), number_text(usual)
-    if text == usual_text:  # they differ in later digits
-        text, usual_text = _exact(value), _exact(usual)
-    return f"{shown(label)} {text}, usual {usual_text}"
-
-
-def _category_reason(label: str, value: str, usual: str) -> str:
-    text, usual_text = shown(value) or UNKNOWN, shown(usual) or UNKNOWN
-    if text == usual_text:  # cut short, or a category named "unknown"
-        return f"{label} other than the usual, {usual_text}"
+        text, usual_text = (shown(str(each)) or UNKNOWN for each in (value, usual))
+        if text == usual_text:  # cut short, or a category named "unknown"
+            return f"{label} other than the usual, {usual_text}"
+    else:
+        text, usual_text = number_text(value), number_text(usual)
+        if text == usual_text:  # they differ in later digits
+            text, usual_text = (canonical_number(repr(each)) or UNKNOWN for each in (value, usual))
     return f"{label} {text}, usual {usual_text}"
 
 
@@ -156,7 +151,3 @@ def number_text(value: float) -> str:
 def shown(text: str) -> str:
     """A label or category on one line, cut short; without semicolons, which separate reasons."""
     return truncate(canonical_text(text).replace(";", ","), MAX_LETTERS)
-
-
-def _exact(value: float) -> str:
-    return canonical_number(repr(value)) or UNKNOWN

@@ -3,7 +3,7 @@ from threading import Barrier, Event
 
 import pytest
 
-from pipeline.core.cache import KeyedCache
+from pipeline.action.current_ranking import KeyedCache
 from pipeline.core.errors import PipelineError
 
 
