@@ -17,14 +17,6 @@ def test_an_answer_is_made_once_while_its_key_stays_the_same() -> None:
     assert [cache.get("a", make) for _ in range(3)] == [1, 1, 1]
 
 
-def test_an_answer_is_made_again_for_another_key() -> None:
-    cache = KeyedCache[str]()
-
-    said = [cache.get(key, lambda key=key: f"of {key}") for key in ("a", "b", "a")]
-
-    assert said == ["of a", "of b", "of a"]
-
-
 def test_a_failure_is_not_cache() -> None:
     cache = KeyedCache[str]()
 

@@ -47,14 +47,6 @@ def statuses(table: pd.DataFrame) -> list[str]:
     return table["contact_status"].tolist()
 
 
-def test_without_contacts_and_rules_the_risk_decides() -> None:
-    before = ranking(4, 2)
-
-    pd.testing.assert_frame_equal(
-        with_contacts(before, ContactRules(), NOTHING), before, check_dtype=False
-    )
-
-
 @pytest.mark.parametrize(
     ("days", "status"), [(0, "cooling_down"), (29, "cooling_down"), (30, "proposed")]
 )

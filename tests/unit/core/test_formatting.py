@@ -38,29 +38,18 @@ def test_ago_is_reported_to_the_unit_that_matters(at: str, result: str) -> None:
     assert format_age(at, NOW) == result
 
 
-def test_ago_is_from_now_by_default() -> None:
-    assert format_age(datetime.now(UTC).isoformat()) == "just now"
-
-
 @pytest.mark.parametrize(
     ("count", "result"), [(0, "0 files"), (1, "1 file"), (2, "2 files"), (2000, "2,000 files")]
 )
 def test_one_is_distinguished_from_several(count: int, result: str) -> None:
     assert pluralize(count, "file") == result
-
-
-def test_an_odd_plural_can_be_reported() -> None:
-    assert [pluralize(n, "batch", "batches") for n in (1, 2)] == ["1 batch", "2 batches"]
+    assert pluralize(2, "batch", "batches") == "2 batches"
 
 
 def test_times_are_reported_to_the_minute_and_to_the_day() -> None:
     assert format_minute("2026-11-02T09:59:59.999Z") == "2026-11-02 09:59"
     assert format_day("2026-11-02T23:59:59.999Z") == "2 November 2026"
-    assert format_day("2026-01-31T00:00:00Z") == "31 January 2026"
-
-
-def test_a_day_is_reported_in_utc() -> None:
-    assert format_day("2026-11-02T01:30:00+02:00") == "1 November 2026"
+    assert format_day("2026-02-01T01:30:00+02:00") == "31 January 2026"
 
 
 @pytest.mark.parametrize(

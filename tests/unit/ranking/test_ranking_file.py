@@ -51,14 +51,6 @@ def ranked(world: Sandbox) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("risk", "band"),
-    [(1.0, "high"), (0.6, "high"), (0.59, "medium"), (0.3, "medium"), (0.29, "low"), (0.0, "low")],
-)
-def test_a_band_begins_at_its_limit(risk: float, band: str) -> None:
-    assert BANDS.band(risk) == band
-
-
-@pytest.mark.parametrize(
     "limits", [None, {"high": 0.9, "medium": 0.5}, {"high": 0.01, "medium": 0.01}]
 )
 def test_bands_go_by_the_limits_of_the_config(
