@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection
 from unicodedata import normalize
 
@@ -50,13 +50,11 @@ class NamesInText:
     def __init__(self, names: Collection[str]) -> None:
         self.names = frozenset(names)
         forms = {form: name for name in names for form in _forms(name)}
-        words = {form: {*_WORD.findall(form)} for form in forms}
-        count = Counter(word for of_form in words.values() for word in of_form)
-        # a form is looked for only in texts that have the rarest of its words
+        # a form is looked for only in texts that have the longest of its words
         self._by_word: dict[str, list[tuple[re.Pattern[str], str]]] = defaultdict(list)
         for form, name in forms.items():
-            rarest = min(words[form], key=lambda word: (count[word], word), default="")
-            self._by_word[rarest].append((_whole(form), name))
+            longest = max(sorted(_WORD.findall(form)), key=len, default="")
+            self._by_word[longest].append((_whole(form), name))
 
     def found(self, text: str) -> set[str]:
         """The names in a text, whatever its spaces."""
