@@ -1,5 +1,6 @@
 """The ranking as a table, and as `clientrisk.csv`: written for people, read back for the API."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -111,45 +112,32 @@ def read_ranking(
 ) -> pd.DataFrame:
     """The ranking with the columns of its file; raises `HistoryError` if it has another form.
 
-    The columns of `carry` are empty where the file was written before the config named them, and
-    those of the status go by `contact` where it was written before there were any. At most so many
-    rows are read, if that is given; of `part`, if that is: some of its lines.
+    The columns of `carry` are empty where the file was written before the config named them. At
+    most so many rows are read, if that is given; of `part`, if that is: some of its lines.
     """
-    texts = (
-        "client",
-        "release",
-        "contact",
-        "reasons",
-        *map(escape_formula, carry),
-        *STATUS_COLUMNS,
-    )
+    numbers = {"rank": "int64", "risk": "float64", **dict.fromkeys(LOSS_COLUMNS, "float64")}
     try:
         ranking = pd.read_csv(
             path if part is None else part,
-            dtype=dict.fromkeys(texts, "str"),
+            dtype=defaultdict(lambda: "str", numbers),
             keep_default_na=False,
             nrows=most,
-            na_values={column: [""] for column in LOSS_COLUMNS},
+            na_values={name: [""] for name in LOSS_COLUMNS},
         )
         ranking.columns = pd.Index(map(unescape_formula, ranking.columns))
         own = [*COLUMNS, *(LOSS_COLUMNS if has_losses(ranking) else ())]
         if list(ranking.columns[: len(own)]) != own:
             raise ValueError(f"it has the columns {', '.join(ranking.columns)}")
-        ranking = ranking.astype({"rank": "int64", "risk": "float64"})
-        if has_losses(ranking):
-            ranking = ranking.astype(dict.fromkeys(LOSS_COLUMNS, "float64"))
-        if not ranking["risk"].between(0, 1).all() or not ranking["contact"].isin(CONTACT).all():
-            raise ValueError("a risk is not between 0 and 1, or a contact neither yes nor no")
-        if STATUS_COLUMNS[0] not in ranking:
-            due = np.where(ranking["contact"] == "yes", Status.PROPOSED, Status.BELOW_THRESHOLD)
-            ranking["contact_status"], ranking["contacted_on"] = due, ""
-        if not ranking["contact_status"].isin([*Status]).all():
-            raise ValueError("a contact_status is none of ours")
+        if not ranking["risk"].between(0, 1).all():
+            raise ValueError("a risk is not between 0 and 1")
+        for name, words in (("contact", CONTACT), ("contact_status", [*Status])):
+            if not ranking[name].isin(words).all():
+                raise ValueError(f"a {name} is none of ours")
         for name in ("client", *carry):
             ranking[name] = [unescape_formula(t) for t in ranking[name]] if name in ranking else ""
+        return ranking[[*own, *carry, *STATUS_COLUMNS]]
     except (ValueError, KeyError) as error:  # people open this file, and may have saved it
         raise HistoryError(f"{path} is no ranking of ours: {error!r}") from error
-    return ranking[[*own, *carry, *STATUS_COLUMNS]]
 
 
 def read_in_short(path: Path, carry: Sequence[str] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:

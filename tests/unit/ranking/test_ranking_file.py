@@ -301,12 +301,14 @@ def test_a_file_of_before_they_were_named_is_read_without_them(tmp_path: Path) -
         "rank,client,risk,band,release\n1,a,0.5,low,1-a\n",  # of an older version
         "rank;client;risk;band;release;contact;reasons\n1;a;0,5;low;1-a;yes;\n",
         HEADER.replace("contact", "kontakt"),
-        f"{HEADER}1,a,99%,low,1-a,yes,\n",
-        f"{HEADER}1,a,1.5,low,1-a,yes,\n",
-        f"{HEADER}1,a,0.5,low,1-a,YES,\n",
+        f"{HEADER[:-1]}{STATUSES}1,a,99%,low,1-a,yes,,proposed,\n",
+        f"{HEADER[:-1]}{STATUSES}1,a,1.5,low,1-a,yes,,proposed,\n",
+        f"{HEADER[:-1]}{STATUSES}1,a,0.5,low,1-a,YES,,proposed,\n",
         f"{HEADER[:-1]}{STATUSES}1,a,0.5,low,1-a,yes,,maybe,\n",
-        f"{HEADER}1,a,0.5,low,1-a,yes,\nnote by Ann,,,,,,\n",
-        f'{LOSS_HEADER}1,a,0.5,low,1-a,yes,,"1,189.79",1\n',
+        f"{HEADER}1,a,0.5,low,1-a,yes,\n",  # likewise
+        f"{HEADER[:-1]}{STATUSES}1,a,0.5,low,1-a,yes,,proposed,\nnote by Ann,,,,,,,,\n",
+        f'{LOSS_HEADER[:-1]}{STATUSES}1,a,0.5,low,1-a,yes,,"1,189.79",1,proposed,\n',
+        f"{HEADER[:-1]}{STATUSES}x,a,0.5,low,1-a,yes,,proposed,\n",
     ],
 )
 def test_a_file_that_is_no_ranking_of_ours_is_refused(tmp_path: Path, text: str) -> None:
