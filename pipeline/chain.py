@@ -64,6 +64,7 @@ from pipeline.storage.database import History
 from pipeline.storage.records import (
     batch_scores,
     last_challenged,
+    oldest_kept,
     prune,
     record_decision,
     record_drift,
@@ -141,7 +142,7 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
             print_lines(report_lines(config, reports))
             with history.transaction():
                 ledger.mark(history, pending, "reported")
-        prune(history, config.keep_history_days)
+        prune(history, oldest_kept(history, config.keep_history_days))
         if not config.alerts.targets:
             forget_alerts(history)
     return Result(ingestion, decision, reports)

@@ -11,8 +11,7 @@ from pipeline.core.files import sync_folder, write_atomic
 from pipeline.core.formatting import told_apart
 from pipeline.core.schema import Schema
 from pipeline.storage.database import History
-from pipeline.storage.file_record import file_fault
-from pipeline.storage.ledger import MasterState, master_state
+from pipeline.storage.ledger import MasterState, file_fault, master_state
 
 REBUILD = "run `python ingestion.py --rebuild` to rebuild it from the input folder"
 

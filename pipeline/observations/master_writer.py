@@ -62,8 +62,7 @@ from pipeline.observations.sightings import (
     fresh_places,
     outcomes_of,
 )
-from pipeline.storage.file_record import file_record
-from pipeline.storage.ledger import Former, LogFile, MasterState
+from pipeline.storage.ledger import Former, LogFile, MasterState, file_record
 
 log = logging.getLogger("ingestion")
 

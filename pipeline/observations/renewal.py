@@ -48,8 +48,7 @@ from pipeline.observations.sightings import (
     keys_of,
     united,
 )
-from pipeline.storage.file_record import file_record
-from pipeline.storage.ledger import Former, LogFile, MasterState, Span
+from pipeline.storage.ledger import Former, LogFile, MasterState, Span, file_record
 
 _LATE = np.uint64(1 << 31)  # added to places of lines that count after all others
 MAX_NAMED = 5  # clients named of those whose rows go

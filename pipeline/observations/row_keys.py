@@ -41,9 +41,8 @@ from pipeline.observations.rules import (
     states_after_first,
 )
 from pipeline.observations.sightings import SightingsLog, keys_of, outcomes_of
-from pipeline.storage.file_record import file_fault
 from pipeline.storage.held_files import LeftOut
-from pipeline.storage.ledger import LogFile, MasterState
+from pipeline.storage.ledger import LogFile, MasterState, file_fault
 
 Words = NDArray[np.uint64]
 

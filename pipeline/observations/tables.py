@@ -15,8 +15,7 @@ from pipeline.core.errors import HistoryError
 from pipeline.core.files import sync_folder, write_atomic
 from pipeline.core.schema import Schema
 from pipeline.observations.master_files import REBUILD, check_files, check_form
-from pipeline.storage.file_record import file_fault, file_record
-from pipeline.storage.ledger import LogFile, MasterState, Span
+from pipeline.storage.ledger import LogFile, MasterState, Span, file_fault, file_record
 
 NO_ROWS = MasterState(0, 0)
 

@@ -4,7 +4,6 @@ import errno
 import os
 import re
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -55,15 +54,14 @@ def report_pdf(folder: Path) -> bytes | None:
         return None
 
 
-def forget_reports(folder: Path, formats: Collection[str], days: int) -> None:
-    """Delete formats that are no longer wanted, and reports from more than so many days ago."""
+def forget_reports(folder: Path, formats: Collection[str], before: str) -> None:
+    """Delete formats that are no longer wanted, and reports from before a day."""
     for name, kind in DOCUMENTS.items():
         if kind not in formats and (folder / name).is_file():
             (folder / name).unlink()
-    oldest = f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}"
     for path in (folder / FOLDER).glob("*.*"):
         dated = _DATED.fullmatch(path.name)  # other files stay
-        if dated and dated[1] < oldest and path.is_file():
+        if dated and dated[1] < before and path.is_file():
             path.unlink()
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -32,10 +31,13 @@ from pipeline.spark.store import PART_ROWS, Store
 _POINTS = "client string, ranking long, risk double"
 
 
-def update_ranking(config: Config, live: Live, rows: SampledMaster) -> tuple[Movers, str]:
+def update_ranking(
+    config: Config, live: Live, rows: SampledMaster, oldest: str
+) -> tuple[Movers, str]:
     """Rank all clients, write clientrisk.csv and movers.csv, and record whose risk changed.
 
-    Returns who moved since the ranking before, and that in words.
+    What is older than the day `oldest` is forgotten. Returns who moved since the ranking before,
+    and that in words.
     """
     release, place = live.release.id, risk_folder(config.clientrisk_path)
     place.mkdir(parents=True, exist_ok=True)
@@ -57,7 +59,7 @@ def update_ranking(config: Config, live: Live, rows: SampledMaster) -> tuple[Mov
     counts = [json.loads(row.line) for row in ranked.where("client IS NULL").collect()]
     check_count("rows to rank", sum(each["seen"] for each in counts), rows.rows)
     ranked, clients = ranked.where("client IS NOT NULL"), sum(each["clients"] for each in counts)
-    note, changed = _record(config, store.spark, ranked, clients, release)
+    note, changed = _record(config, store.spark, ranked, clients, release, oldest)
     assert note.movers
     moved = write_movers(config.movers_path, note.movers, changed=changed)
     order = [F.desc("risk"), F.desc("decision"), F.asc("client")]
@@ -91,7 +93,12 @@ def _with_loss_rank(
 
 
 def _record(
-    config: Config, spark: SparkSession, ranked: DataFrame, clients: int, release: str
+    config: Config,
+    spark: SparkSession,
+    ranked: DataFrame,
+    clients: int,
+    release: str,
+    oldest: str,
 ) -> tuple[RiskNote, bool]:
     """Record whose risk changed, in whole percents; returns what is on record, and if any did."""
     place = risk_folder(config.clientrisk_path)
@@ -119,8 +126,7 @@ def _record(
     (rose, all_rose), (fell, all_fell) = sides
     former = note.rankings[last][1] if last else None
     movers = Movers(former, release, rose, fell, all_rose, all_fell)
-    past = datetime.now(UTC) - timedelta(days=config.keep_history_days)
-    old = [n for n, (at, _) in note.rankings.items() if at < f"{past:%Y-%m-%dT%H:%M:%S}"]
+    old = [n for n, (at, _) in note.rankings.items() if at < oldest]
     kept = _kept(points, max(old, default=0))
     number, risk = F.lit(last + 1).cast("long").alias("ranking"), F.col("percent").alias("risk")
     added = changed.select("client", number, risk)

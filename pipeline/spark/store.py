@@ -1,4 +1,4 @@
-"""The parts of client rows on Spark: lines go to the part of their client, and all are worked on."""
+"""The parts of client rows on Spark, each with the lines of its clients."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence

@@ -27,7 +27,8 @@ from pipeline.ranking.ranking_file import read_ranking, write_ranking
 from pipeline.reporting.report_files import DOCUMENTS, FOLDER
 from pipeline.stages.backup import delete_backup, known_backups
 from pipeline.stages.ingestion import write_records
-from pipeline.storage import erasures, ledger
+from pipeline.storage import contacts as records
+from pipeline.storage import ledger
 from pipeline.storage.database import History
 from pipeline.storage.ledger import MasterState
 
@@ -81,8 +82,8 @@ def erase(
         check_columns(path, config.schema, state)
     search = NamesInText(names)
     others, of_rows = rows_but_of(path, state.bytes, names) if state.rows else (None, set())
-    rejected, of_rejected = erasures.rejected_rows_of(history, search, config.schema.asked_client)
-    known = of_rows | of_rejected | erasures.clients_on_record(history, names)
+    rejected, of_rejected = records.rejected_rows_of(history, search, config.schema.asked_client)
+    known = of_rows | of_rejected | records.clients_on_record(history, names)
     deleted: list[Path] = []
     if known:  # of whom nothing is on record, nothing was made
         deleted += _delete_documents(config, NamesInText(known))
@@ -90,11 +91,11 @@ def erase(
         deleted += _rank_without(config, known)
 
     def forget() -> None:
-        erasures.erase_records(history, search, known, rejected)
+        records.erase_records(history, search, known, rejected)
         if known:
             history.query("DELETE FROM backups")
         if keep_out:
-            erasures.keep_out(history, names)
+            records.keep_out(history, names)
 
     if others is None or others.all():
         with history.transaction():

@@ -25,8 +25,8 @@ from pipeline.observations.master_writer import NOTHING, MasterWriter, warn_of_a
 from pipeline.observations.renewal import Gone, Renewal, RowsWouldGo
 from pipeline.observations.row_keys import recorded_log
 from pipeline.storage import held_files, ledger
+from pipeline.storage.contacts import erasures, kept_out
 from pipeline.storage.database import History
-from pipeline.storage.erasures import erasures, kept_out
 from pipeline.storage.input_checks import list_and_tell, ready_files, tell_once
 from pipeline.storage.records import record_timing
 

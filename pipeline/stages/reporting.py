@@ -31,6 +31,7 @@ from pipeline.reporting.report_files import forget_reports, write_reports
 from pipeline.stages.effect import with_save_rate
 from pipeline.storage.contacts import record_assignments
 from pipeline.storage.database import History
+from pipeline.storage.records import oldest_kept
 
 log = logging.getLogger("reporting")
 
@@ -108,7 +109,8 @@ def update_ranking(config: Config, history: History, live: Live, rows: Master) -
     if isinstance(rows, SampledMaster):
         from pipeline.spark import ranking as spark  # what needs Spark, only where it is asked for
 
-        movers, moved = spark.update_ranking(config, live, rows)
+        oldest = oldest_kept(history, config.keep_history_days)
+        movers, moved = spark.update_ranking(config, live, rows, oldest)
         first, whole = read_in_short(config.clientrisk_path, config.schema.carry)
         return Ranked(whole, movers, moved, first)
     explainer = explainer_of(live.scorer, release.model, config.labels, config.reasons_from)
@@ -167,5 +169,5 @@ def write_report(
     if formats:
         content = report_content(config, history, results)
         written = write_reports(folder, formats, content, with_pdf=with_pdf)
-    forget_reports(folder, formats, config.keep_history_days)
+    forget_reports(folder, formats, oldest_kept(history, config.keep_history_days))
     return written

@@ -1080,9 +1080,7 @@ FORMER_HISTORY = """
     DROP TABLE requests;
     ALTER TABLE master DROP COLUMN contacts_day;
     ALTER TABLE master DROP COLUMN kept_out_key;
-    DROP TABLE waiting_files;
     ALTER TABLE master DROP COLUMN defaults_told;
-    ALTER TABLE master DROP COLUMN input_empty;
     DROP INDEX files_held;
     DROP INDEX decisions_compared;
     DROP TABLE expected_scores;
