@@ -2,7 +2,7 @@
 
 import os.path
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -195,17 +195,13 @@ def _places(
     reader: ObjectReader, root: Path, defaults: Mapping[str, str], api_url: str | None
 ) -> dict[str, Any]:
     """The paths and addresses of production, or of practice."""
-    named = {key: reader.get(key, TEXT, *_given(defaults, key)) for key in PATH_KEYS}
+    named = {key: reader.get(key, TEXT, defaults.get(key, MISSING)) for key in PATH_KEYS}
     return {
         **{key: _below(root, place) for key, place in named.items()},
         "history_path": _history(reader, root, defaults["history_path"]),
         "api_url": reader.get("api_url", URL, api_url),
         "heartbeat_url": reader.get("heartbeat_url", URL, None),
     }
-
-
-def _given(defaults: Mapping[str, str], key: str) -> list[str]:
-    return [defaults[key]] if key in defaults else []
 
 
 def _history(reader: ObjectReader, root: Path, default: str) -> "Path | DatabaseUrl":

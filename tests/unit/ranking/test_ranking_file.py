@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from modelling import GIVEN_RISK, client_frame
-from sandbox import Sandbox, client_rows
+from sandbox import Sandbox
 from scipy.special import expit
 
 from pipeline.core.config import RiskBands
@@ -70,27 +70,6 @@ def test_bands_go_by_the_limits_of_the_config(
     assert found["band"].tolist() == expected.astype("str").tolist()
 
 
-def test_names_of_all_kinds_come_through_the_file(sandbox: Sandbox) -> None:
-    names = [
-        "Müller & Söhne",
-        'The "Best", Inc.',
-        "007",
-        "株式会社",
-        "a;b",
-        "1e5",
-        "1.#IND",
-    ]
-    quoted = ['"' + name.replace('"', '""') + '"' for name in names]
-    sandbox.write(
-        "sourcedata/a.csv",
-        [*client_rows(0, 60, outcome="1"), *[f"{n},20,300,{i},0" for i, n in enumerate(quoted)]],
-    )
-    for stage in ("ingestion", "training", "scoring", "deployment", "reporting"):
-        assert sandbox.run(stage).code == 0
-
-    assert sorted(ranked(sandbox)["client"]) == sorted(names)
-
-
 def plain_text(frame: pd.DataFrame, bands: RiskBands, worth: Worth) -> str:
     """The ranking's file of `GIVEN_RISK`, step by step with nothing but pandas."""
     ranking = pd.DataFrame(
@@ -146,6 +125,14 @@ CLIENTS = st.lists(
     clients=[("=1+1", 0.5, 0, 1, 0), ('a;"=b"', 0.5, 0, 1, 0), ("a,b", 0.5, 1, 1, 0)],
     bands=BANDS,
     worth=OWN,
+)
+@example(
+    clients=[
+        (name, 0.5, 0, 1, 0)
+        for name in ("M\u00fcller & S\u00f6hne", 'The "Best", Inc.', "007", "1e5", "1.#IND", "NA")
+    ],
+    bands=BANDS,
+    worth=Worth(),
 )
 def test_the_file_is_byte_for_byte_what_pandas_makes_of_it(
     tmp_path_factory: pytest.TempPathFactory,
