@@ -56,7 +56,6 @@ def run(config: Config, args: argparse.Namespace) -> None:
             from pipeline import chain
             from pipeline.stages.ingestion import check_accepted
 
-            gc.freeze()  # nor later among them
             gc.enable()
             done = chain.run(config, history, print_lines)
             if args.json:

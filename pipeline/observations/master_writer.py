@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from pipeline.core.file_lock import open_alone
 from pipeline.core.files import errors_with_path, sync_folder
+from pipeline.core.names import folded, why_alike
 from pipeline.core.schema import Schema
-from pipeline.core.similar_names import folded, why_alike
 from pipeline.data.loader import Counts
 from pipeline.observations import master_files as files
 from pipeline.observations.row_keys import (

@@ -14,7 +14,7 @@ from pipeline.storage.database import History, insertion
 from pipeline.storage.held_files import WITHDRAWN
 
 if TYPE_CHECKING:  # an empty tick erases nobody
-    from pipeline.core.names_in_text import NamesInText
+    from pipeline.core.names import NamesInText
     from pipeline.data.kept_out import KeptOut
 
 

@@ -4,6 +4,7 @@ A client's risk holds from one of its points to the next, however many rankings 
 """
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import NamedTuple
 
 from pipeline.core.files import utc_now
@@ -42,29 +43,38 @@ def record_risks(history: History, release: str, risks: Mapping[str, float]) -> 
     `risks` has those of all clients in the ranking, to two decimals. Who is on record and not in
     it gets a point without a risk. The same ranking again, as after a killed run, adds nothing.
     """
-    known = history.tuples(
-        "SELECT id, client, (SELECT risk FROM client_risk WHERE client_id = ranked_clients.id"
-        " ORDER BY ranking_id DESC LIMIT 1) FROM ranked_clients ORDER BY id"
+    known = {
+        client: (number, risk)
+        for number, client, risk in history.tuples(
+            "SELECT id, client, (SELECT risk FROM client_risk WHERE client_id = ranked_clients.id"
+            " ORDER BY ranking_id DESC LIMIT 1) FROM ranked_clients"
+        )
+    }
+    new = [client for client in risks if client not in known]
+    first = 1 + max((number for number, _ in known.values()), default=0)
+    changed = sorted(
+        (number, risks.get(client))
+        for client, (number, risk) in known.items()
+        if risks.get(client) != risk
     )
-    changed = [(i, risks.get(client)) for i, client, risk in known if risks.get(client) != risk]
-    first = known[-1][0] + 1 if known else 1
-    new = [*enumerate(sorted(risks.keys() - {client for _, client, _ in known}), first)]
-    changed += [(number, risks[client]) for number, client in new]
-    if not changed:
+    if not (new or changed):
         return False
     with history.transaction():
         ranking = history.insert("rankings", at=utc_now(), release=release, clients=len(risks))
-        history.fill("ranked_clients", ("id", "client"), new)
-        points = ((number, ranking, risk) for number, risk in changed)
+        history.fill("ranked_clients", ("id", "client"), enumerate(new, first))
+        added = enumerate(map(risks.__getitem__, new), first)
+        points = ((number, ranking, risk) for number, risk in chain(changed, added))
         history.fill("client_risk", ("client_id", "ranking_id", "risk"), points)
     return True
 
 
 def last_changes(history: History) -> LastChanges | None:
-    """What the last ranking on record changed; None before the first one."""
+    """What the last ranking on record changed; None before the first one, which changed nothing."""
     releases = history.tuples("SELECT release FROM rankings ORDER BY id DESC LIMIT 2")
     if not releases:
         return None
+    if len(releases) == 1:
+        return LastChanges(None, releases[0][0], [])
     changes = history.tuples(
         "SELECT client, (SELECT risk FROM client_risk AS earlier"
         " WHERE earlier.client_id = latest.client_id AND earlier.ranking_id < latest.ranking_id"
@@ -72,8 +82,7 @@ def last_changes(history: History) -> LastChanges | None:
         " FROM client_risk AS latest JOIN ranked_clients ON ranked_clients.id = latest.client_id"
         " WHERE ranking_id = (SELECT max(id) FROM rankings)"
     )
-    before = releases[1][0] if len(releases) > 1 else None
-    return LastChanges(before, releases[0][0], [RiskChange(*change) for change in changes])
+    return LastChanges(releases[1][0], releases[0][0], [RiskChange(*each) for each in changes])
 
 
 def risk_over_time(history: History, client: str) -> tuple[RiskPoint, ...]:
