@@ -31,11 +31,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-<<<<<<< HEAD
-from pipeline.core.files import atomic_writer
-=======
 from pipeline.cli import escape_output, print_lines
->>>>>>> main
+from pipeline.core.files import atomic_writer
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = 20200101
@@ -163,6 +160,7 @@ def natural(text: str) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the requested files and print the path and rows of each."""
+    escape_output()
     parser = argparse.ArgumentParser(description="Write the synthetic sample data.")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--drift", action="store_true", help="write a batch of a new market")
@@ -176,7 +174,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--rows and --output go together")
     files: dict[str, Iterable[pd.DataFrame]]
     if args.rows is not None:
-<<<<<<< HEAD
         files = {args.output: bulk(args.rows, args.seed)}
     elif args.drift:
         files = {"sourcedata/dataset5.csv": [drifted(2_000, args.seed)]}
@@ -185,20 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         files = {name: [table] for name, table in shipped(args.seed).items()}
     for name, tables in files.items():
-        print(f"{args.folder / name}: {write(args.folder / name, tables)} rows")
-=======
-        return {args.output: bulk(args.rows, args.seed, args.duplicates)}
-    return {name: [table] for name, table in shipped(args.seed).items()}
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the requested files and print the path and rows of each."""
-    escape_output()
-    args = arguments(argv)
-    for name, tables in requested(args).items():
-        rows = write(args.folder / name, tables)
-        print_lines([f"{args.folder / name}: {rows} rows"])
->>>>>>> main
+        print_lines([f"{args.folder / name}: {write(args.folder / name, tables)} rows"])
     return 0
 
 

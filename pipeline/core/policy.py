@@ -126,25 +126,9 @@ def enough_rows(rows: int, left: int) -> bool:
     return rows >= MIN_ROWS and MIN_OF_AN_OUTCOME <= left <= rows - MIN_OF_AN_OUTCOME
 
 
-<<<<<<< HEAD
-=======
-FORMER_DEFAULTS = {"model": "logistic", "threshold": 0.5, "drift_test": "raw", "gate": "not_worse"}
-
-
-def changed_defaults(policy: Policy) -> str:
-    """The keys at a default that was another one in an earlier version, with both; or nothing."""
-    default = Policy()
-    return ", ".join(
-        f'"{key}": {json.dumps(getattr(default, key))} (it was {json.dumps(former)})'
-        for key, former in FORMER_DEFAULTS.items()
-        if getattr(policy, key) == getattr(default, key)
-    )
-
-
 POLICY_KEYS = (*keys_of(Policy), *WORTH_KEYS)
 
 
->>>>>>> main
 def read_policy(reader: ObjectReader, numeric: tuple[str, ...]) -> Policy:
     """The policy of a config whose table has these number columns."""
     policy: Policy = reader.fill(Policy, worth=_worth(reader, numeric))

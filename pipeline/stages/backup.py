@@ -25,7 +25,7 @@ from pipeline.core.config import Config, load_config
 from pipeline.core.errors import BackupError
 from pipeline.core.files import MARK, atomic_writer, sha256_of, temporary_path, utc_now
 from pipeline.core.formatting import format_names
-from pipeline.core.json_reader import from_json, read_object
+from pipeline.core.json_reader import from_json
 from pipeline.models.manifest import MODEL, RECORD, SCORE
 from pipeline.registry.release_store import put_live
 from pipeline.registry.releases import CURRENT, live_id, release_ids
