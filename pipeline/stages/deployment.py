@@ -13,7 +13,7 @@ from pipeline.models.persistence import TrainedModel, load_trained
 from pipeline.monitoring import sentences
 from pipeline.monitoring.metrics import Evaluation, evaluate
 from pipeline.observations.rows import read_test_data
-from pipeline.registry.live_model import Live, load_live_release, load_release
+from pipeline.registry.live_model import Live, load_release
 from pipeline.registry.release_store import (
     clear,
     hide,
@@ -78,7 +78,7 @@ def deploy(
         challenge=challenge,
         card=partial(card_text, card=card),
     )
-    live = load_live_release(release, config.schema)  # what cannot be read back does not go live
+    live = load_release(release, config.schema)  # what cannot be read back does not go live
     history.check_lock()
     put_live(production, release.id)
     prune(production, config.keep_releases)

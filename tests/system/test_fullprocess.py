@@ -542,7 +542,7 @@ def found_by(world: Sandbox, name: str, release: Release, earlier: list[float]) 
     config = world.config
     (world.root / "alone").mkdir()
     shutil.copy(world.root / "sourcedata" / name, world.root / "alone")
-    model = load_release(release, config.schema)
+    model = load_release(release, config.schema).model
     new, test = (
         predict_rows(model, read_folder(folder, config.schema), config.schema)
         for folder in (world.root / "alone", config.test_data_path)
