@@ -233,6 +233,8 @@ class Plot:
     def _text(
         self, at: Point, text: str, anchor: str = "start", colour: str = "ink", turn: int = 0
     ) -> None:
+        if not text:
+            return
         turned = f' transform="rotate({turn} {at[0]:.2f} {at[1]:.2f})"' if turn else ""
         place = f'x="{at[0]:.2f}" y="{at[1]:.2f}" text-anchor="{anchor}"{turned}'
         self._parts.append(f'<text {place} fill="{_paint(colour)}">{escape(text)}</text>')

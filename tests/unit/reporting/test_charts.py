@@ -195,7 +195,7 @@ def labels(chart: Chart) -> list[Label]:
 
 
 def texts(chart: Chart) -> list[str]:
-    return [label.text for label in labels(chart) if label.text]
+    return [label.text for label in labels(chart)]
 
 
 def shapes(chart: Chart, *tags: str, colours: Sequence[str] = ()) -> list[Shape]:
