@@ -1,6 +1,7 @@
 """The parser, the results, the logging set-up and the exit codes that every stage shares."""
 
 import argparse
+import io
 import json
 import logging
 import os
@@ -33,6 +34,7 @@ StageCommand = Callable[[Config, History, argparse.Namespace], None]
 
 def stage_parser(manual: str | None) -> argparse.ArgumentParser:
     """A parser with the options that every stage takes; `manual` is the stage's docstring."""
+    escape_output()
     parser = argparse.ArgumentParser(
         description=manual, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -55,6 +57,13 @@ def result_parser(manual: str | None) -> argparse.ArgumentParser:
     parser = stage_parser(manual)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     return parser
+
+
+def escape_output() -> None:
+    """Let what an output's encoding has no letters for be escaped, and end no run."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def print_lines(lines: Iterable[str]) -> None:
@@ -99,7 +108,12 @@ def print_json(config: Config, result: Any) -> None:
             return config.shown(value)
         return {field.name: getattr(value, field.name) for field in fields(value)}
 
-    _print(json.dumps(result, default=plain, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(result, default=plain, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # JSON knows other escapes than Python
+        text = json.dumps(result, default=plain, allow_nan=False)
+    _print(text)
 
 
 def run(command: Command, args: argparse.Namespace) -> int:

@@ -32,6 +32,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.cli import escape_output, print_lines
+
 ROOT = Path(__file__).resolve().parent.parent
 SEED = 20200101
 NUMBERS = ("lastmonth_activity", "lastyear_activity", "number_of_employees")
@@ -209,10 +211,11 @@ def requested(args: argparse.Namespace) -> dict[str, Iterable[pd.DataFrame]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the requested files and print the path and rows of each."""
+    escape_output()
     args = arguments(argv)
     for name, tables in requested(args).items():
         rows = write(args.folder / name, tables)
-        print(f"{args.folder / name}: {rows} rows")
+        print_lines([f"{args.folder / name}: {rows} rows"])
     return 0
 
 

@@ -23,10 +23,9 @@ class Features:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def at(self, places: np.ndarray) -> "Features":
+    def at(self, places: np.ndarray | slice) -> "Features":
         """The rows with these numbers, in that order."""
-        picked = places.tolist() if self.texts else []
-        texts = tuple([values[i] for i in picked] for values in self.texts)
+        texts = tuple(np.array(values, object)[places].tolist() for values in self.texts)
         return Features(self.numbers[places], texts)
 
     def frame(self, schema: Schema) -> pd.DataFrame:

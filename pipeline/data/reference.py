@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from msgspec import Meta
 
+from pipeline.core.json_reader import from_json
 from pipeline.core.schema import Schema
-from pipeline.core.typed_json import from_json
 from pipeline.data.features import features_of
 
 MAX_SAMPLE = 5_000

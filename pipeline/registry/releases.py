@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import ReleaseError
-from pipeline.core.typed_json import from_json, is_printable
+from pipeline.core.json_reader import from_json, is_printable
 from pipeline.models.manifest import MANIFEST, ModelManifest, to_json
 
 CURRENT = "current"  # the link to the live release

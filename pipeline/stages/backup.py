@@ -22,11 +22,10 @@ from typing import Any, cast
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 from pipeline.core.config import Config, load_config
-from pipeline.core.config_reader import read_object
 from pipeline.core.errors import BackupError
 from pipeline.core.files import atomic_writer, sha256_of, temporary_path, utc_now
 from pipeline.core.formatting import format_names
-from pipeline.core.typed_json import from_json
+from pipeline.core.json_reader import from_json, read_object
 from pipeline.models.manifest import MODEL, RECORD, SCORE
 from pipeline.registry.release_store import put_live
 from pipeline.registry.releases import CURRENT, live_id, release_ids

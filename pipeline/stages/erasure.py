@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.core.config import Config
 from pipeline.core.errors import DataError, HistoryError
 from pipeline.core.formatting import pluralize
-from pipeline.core.names_in_text import NamesInText
+from pipeline.core.names import NamesInText
 from pipeline.core.schema import Schema
 from pipeline.data.csv_reader import BadRow, Table, with_table
 from pipeline.data.input_files import FoundFile, list_input, open_plain

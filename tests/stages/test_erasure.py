@@ -19,7 +19,7 @@ from sandbox import HEADER, NOISE, Sandbox, client_rows
 
 from app import create_app
 from pipeline.core.formatting import truncate
-from pipeline.core.names_in_text import NamesInText
+from pipeline.core.names import NamesInText
 from pipeline.core.schema import csv_line
 from pipeline.observations.master import Master, open_master
 from pipeline.storage.contacts import (

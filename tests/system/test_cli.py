@@ -1,6 +1,7 @@
 """What all stages share on the command line: options, exit codes, and what goes to which stream."""
 
 import importlib
+import json
 import logging
 import os
 import re
@@ -118,6 +119,52 @@ def test_a_bug_keeps_its_traceback(sandbox: Sandbox) -> None:
 
     with pytest.raises(ZeroDivisionError, match="a bug"):
         cli.run(command, arguments(sandbox))
+
+
+ODD = "Gr\u00f6\u00dfe \u682a \udcff"  # what few encodings have, and a byte of a file's name
+SAY_ODD = f"""
+import logging
+from pipeline import cli
+from pipeline.core.errors import DataError
+
+def command(config, args):
+    cli.print_result(config, args, {{"file": {ODD!a}}}, [{ODD!a}])
+    logging.getLogger("pipeline").warning({ODD!a})
+    raise DataError({ODD!a})
+
+raise SystemExit(cli.run(command, cli.result_parser({ODD!a}).parse_args()))
+"""
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"PYTHONIOENCODING": "utf-8"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+)
+def test_what_an_output_cannot_encode_is_escaped(
+    sandbox: Sandbox, environment: dict[str, str]
+) -> None:
+    def said(*args: str) -> tuple[int, str, str]:
+        child = [sys.executable, "-c", SAY_ODD, "--config", str(sandbox.root / "config.json")]
+        done = subprocess.run(
+            [*child, *args], cwd=PROJECT, capture_output=True, env={**os.environ, **environment}
+        )
+        encoding = environment.get("PYTHONIOENCODING", "ascii")
+        return done.returncode, done.stdout.decode(encoding), done.stderr.decode(encoding)
+
+    encoding = environment.get("PYTHONIOENCODING", "ascii")
+    escaped = ODD.encode(encoding, "backslashreplace").decode(encoding)
+    code, out, err = said()
+    assert (code, out) == (1, f"{escaped}\n")
+    assert (err.count(escaped), err.count("\n"), "Traceback" in err) == (2, 2, False)
+    code, out, err = said("--json")
+    assert (code, json.loads(out)) == (1, {"file": ODD})
+    code, out, err = said("--help")
+    assert (code, escaped in out, err) == (0, True, "")
 
 
 MANY_LINES = """
