@@ -36,6 +36,7 @@ class FoundFile:
     ctime_ns: int  # of the inode: no program can set it
     regular: bool = True  # not a link, pipe or device
     within: str = ""  # the path of its subfolder, with a slash behind it
+    overdue: bool = False  # whether it has waited for long for its writer to end
 
     @cached_property
     def name(self) -> str:

@@ -28,6 +28,9 @@ from pipeline.data.progress import Step, no_progress
 log = logging.getLogger(__name__)
 
 COPYING_SECONDS = 60  # a file that changed less long ago may still be being copied
+CHANGED = "changed while it was read"
+_TEXTS = (".csv", ".txt", ".tsv")  # what may go in as far as it is written
+_LONG_LINE = 1 << 20  # bytes among which the last line end is looked for
 # rows are added in batches, whose keys are looked up together
 BATCH_ROWS = 1 << 18
 BATCH_BYTES = 16 << 20
@@ -72,6 +75,7 @@ class TakenFile:
     kept_out: int = 0  # of the bad rows those of clients that are kept out
     ctime_ns: int | None = None  # None: not known
     schema: str | None = None  # `Schema.text`, if it was rejected
+    unfinished: bool = False  # whether it is still being written: its whole lines were taken in
 
 
 class Sink(Protocol):
@@ -112,23 +116,29 @@ def take_in(
 ) -> TakenFile | None:
     """Read one file into the master; None if it has to wait, or brings nothing when read `again`.
 
-    Why it waits, `tell` gets with its name.
+    Why it waits, or goes in unfinished, `tell` gets with its name.
 
     It is digested as it is read, so that the ledger has the digest of exactly what went in.
     """
-    reading = _Reading(number, schema, kept_out)
+    reading, unfinished = _Reading(number, schema, kept_out), False
     if not file.regular:
         reading.reason = "is a link or a special file; expected the file itself"
         return reading.result(file, UNREAD, None)
     sha256 = UNREAD
     try:
         with _opened(file, step) as raw:
+            if unfinished := _goes_in_unfinished(file, schema):
+                listed, file = file.size, replace(file, size=raw.leave_out_last_line())
             stream: io.BufferedReader = io.BufferedReader(
                 raw
             )  # which closes the file when it is no longer there
             reading.read(file, stream, master)
             sha256 = raw.digest_rest()
-            waits = _must_wait(file, os.fstat(raw.fileno()), raw.last_byte)
+            now = os.fstat(raw.fileno())
+            if unfinished:
+                waits = CHANGED if now.st_size < listed else None
+            else:
+                waits = _must_wait(file, now, raw.last_byte)
     except PermissionError:
         waits, reading.reason = None, "cannot be read: this user has no permission"
     except _Unreadable as error:
@@ -138,12 +148,14 @@ def take_in(
     if waits:
         tell(file.name, f"{waits}: left for the next run")
         return None
+    if unfinished:
+        tell(file.name, "is written to without pause: its whole lines so far are taken in")
     if reading.reason:
-        return reading.result(file, sha256, None)
+        return replace(reading.result(file, sha256, None), unfinished=unfinished)
     counts = master.accept(number, file.name, sha256, reading.bad_at, again=again)
     if counts is None:
         return None
-    return reading.result(file, sha256, counts)
+    return replace(reading.result(file, sha256, counts), unfinished=unfinished)
 
 
 class _Unreadable(Exception):
@@ -184,6 +196,15 @@ class ListedFile(io.FileIO):
         self._step(count)
         return count
 
+    def leave_out_last_line(self) -> int:
+        """End behind the last line end, before anything is read; returns where that is."""
+        begin = max(0, self._size - _LONG_LINE)
+        tail = os.pread(self.fileno(), self._size - begin, begin)
+        if end := max(tail.rfind(b"\n"), tail.rfind(b"\r")) + 1:
+            end += tail[end : end + 1] == b"\0"  # of UTF-16
+            self._size = self._left = begin + end
+        return self._size
+
     def digest_rest(self) -> str:
         """Read what is left and return the SHA-256 of the whole content."""
         rest = bytearray(1 << 20)
@@ -201,10 +222,16 @@ def _opened(file: FoundFile, step: Step) -> ListedFile:
         raise _Unreadable(f"cannot be opened: {error.strerror}") from error
 
 
+def _goes_in_unfinished(file: FoundFile, schema: Schema) -> bool:
+    """Whether a file has been written to for long, and still is; a full list has to be whole."""
+    recent = time() - file.mtime_ns / 1e9 < COPYING_SECONDS
+    return file.overdue and recent and file.name.lower().endswith(_TEXTS) and not schema.snapshots
+
+
 def _must_wait(file: FoundFile, now: os.stat_result, last_byte: bytes) -> str | None:
     """Why a file seems to be still being copied, or None."""
     if (now.st_size, mtime_of(now)) != (file.size, file.mtime_ns):
-        return "changed while it was read"
+        return CHANGED
     age = time() - now.st_mtime
     if last_byte not in (b"\n", b"\r") and -CLOCK_TOLERANCE <= age < COPYING_SECONDS:
         return "does not end with a line end and changed within the last minute"

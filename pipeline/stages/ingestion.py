@@ -37,7 +37,12 @@ from pipeline.storage import held_files, ledger
 from pipeline.storage.database import History
 from pipeline.storage.erasures import erasures, kept_out
 from pipeline.storage.file_record import file_fault
-from pipeline.storage.input_checks import list_and_tell, ready_files, tell_once
+from pipeline.storage.input_checks import (
+    list_and_tell,
+    ready_files,
+    remember_unfinished,
+    tell_once,
+)
 from pipeline.storage.ledger import MasterState
 from pipeline.storage.records import record_timing
 
@@ -109,7 +114,9 @@ def _on_spark(
         ready = _to_rebuild(history, found)
         return spark.rebuild(config, history, ready, yes=yes or not rebuild)
     new = ready_files(history, ledger.new_files(history, found, config.schema))
-    return spark.append(config, history, new, found)
+    taken, rows = spark.append(config, history, new, found)
+    _remember_unfinished(history, new, taken)
+    return taken, rows
 
 
 def _append(
@@ -311,7 +318,15 @@ def _take_all(
         if again := [file for file in found if file.name in waiting]:
             take(again, again=True)
     tell_once(history, waits, "waits")
+    _remember_unfinished(history, new, taken)
     return taken
+
+
+def _remember_unfinished(
+    history: History, new: Sequence[FoundFile], taken: Sequence[TakenFile]
+) -> None:
+    finished = {file.name for file in taken if not file.unfinished}
+    remember_unfinished(history, {file.name for file in new} - finished)
 
 
 def write_records(config: Config, history: History) -> None:

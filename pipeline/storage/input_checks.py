@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pipeline.storage.database import History
 
 log = logging.getLogger(__name__)
 
+MAX_WAIT = 3600  # seconds after which a file that is still being written goes in as far as it is
 MAX_TOLD = 20  # names in the log of a run
 
 
@@ -39,7 +41,33 @@ def ready_files(history: History, files: list[FoundFile]) -> list[FoundFile]:
                 " its content is still the same",
                 *(file.name, datetime.fromtimestamp(file.mtime_ns // 10**9, UTC).isoformat()),
             )
-    return [file for file in files if file.name not in waiting]
+    since = _unfinished(history)
+    return [
+        replace(file, overdue=abs(time.time() - since.get(file.name, time.time())) >= MAX_WAIT)
+        for file in files
+        if file.name not in waiting
+    ]
+
+
+def _unfinished(history: History) -> dict[str, int]:
+    """Since when each file is being written, in seconds."""
+    found = history.tuples("SELECT name, what FROM told WHERE kind = 'unfinished'")
+    return {name: int(since) for name, since in found}
+
+
+def remember_unfinished(history: History, names: Collection[str]) -> None:
+    """Remember since when files are being written: these, of all others no more."""
+    since, now = _unfinished(history), int(time.time())
+    found = {name: str(since.get(name, now)) for name in names}
+    if found.keys() != since.keys():
+        _remember(history, found, "unfinished")
+
+
+def _remember(history: History, found: Mapping[str, str], kind: str) -> None:
+    with history.transaction():
+        history.query("DELETE FROM told WHERE kind = ?", kind)
+        rows = [(kind, *each) for each in found.items()]
+        history.many("INSERT INTO told (kind, name, what) VALUES (?, ?, ?)", rows)
 
 
 def tell_once(history: History, found: Mapping[str, str], kind: str) -> None:
@@ -52,10 +80,7 @@ def tell_once(history: History, found: Mapping[str, str], kind: str) -> None:
         log.warning("%s %s", name, found[name])
     if len(new) > MAX_TOLD:
         log.warning("and %s more", f"{len(new) - MAX_TOLD:,}")
-    with history.transaction():
-        history.query("DELETE FROM told WHERE kind = ?", kind)
-        rows = [(kind, *each) for each in found.items()]
-        history.many("INSERT INTO told (kind, name, what) VALUES (?, ?, ?)", rows)
+    _remember(history, found, kind)
 
 
 def list_and_tell(history: History, folder: Path, *, subfolders: bool) -> list[FoundFile]:

@@ -144,7 +144,8 @@ def _record_file(history: History, file: "TakenFile", **times: Any) -> None:
     now = utc_now()
     settled = now if file.reason else None  # there is nothing to judge in a rejected file
     history.query("UPDATE files SET current = 0 WHERE name = ? AND current = 1", file.name)
-    left_out = ("bad_rows", "changed", "missing", "unknown_clients", "reports", "kept_out")
+    left_out = {"bad_rows", "changed", "missing", "unknown_clients"}
+    left_out |= {"reports", "kept_out", "unfinished"}
     columns = {name: value for name, value in vars(file).items() if name not in left_out} | {
         "status": "rejected" if file.reason else "ingested",
         "rejected": len(file.bad_rows) - file.kept_out,  # of whom it is known who they are

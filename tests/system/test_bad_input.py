@@ -29,6 +29,7 @@ from pipeline.core.config import PATH_KEYS, Config, load_config
 from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.data.frames import frame_of
 from pipeline.stages.ingestion import ingestion_lines
+from pipeline.storage.history import open_history
 
 FIRST, LAST = client_rows(0, 20), client_rows(50, 20)  # the good files beside the bad one
 SPECIAL = "is a link or a special file; expected the file itself"
@@ -432,6 +433,36 @@ def test_a_file_that_is_still_being_copied_waits_and_then_goes_in(world: Sandbox
 
     assert ingested(world).out.startswith("m.csv: 20 new of 20 rows\n")
     assert finaldata(world) == FIRST + LAST + ROWS
+
+
+def test_a_file_that_is_always_being_written_goes_in_after_an_hour_as_far_as_it_is(
+    world: Sandbox,
+) -> None:
+    path = aged(put(world, HALF), 0)
+
+    def run(seconds_later: float = 0) -> str:
+        with open_history(world.config.history_path) as history, history.transaction():
+            history.query(
+                "UPDATE told SET what = CAST(CAST(what AS INTEGER) - ? AS TEXT)"
+                " WHERE kind = 'unfinished'",
+                seconds_later,
+            )
+        aged(path, 0)
+        return world.run("ingestion").err
+
+    assert "does not end with a line end" in world.run("ingestion").err
+    assert "m.csv" not in run(3590)
+    assert finaldata(world) == FIRST + LAST
+    text = "m.csv is written to without pause: its whole lines so far are taken in"
+    assert text in run(20)
+    assert finaldata(world) == FIRST + LAST + ROWS[:10]
+    path.write_text("\n".join([HEADER, *ROWS[:15], "cl"]))
+    assert "m.csv: 15 rows: 5 new, 10 already known" in run()
+    path.write_text(PLAIN[:-1])
+    aged(path)
+    ingested(world)
+    assert finaldata(world) == FIRST + LAST + ROWS
+    assert world.query("SELECT count(*) FROM told") == [(0,)]
 
 
 def test_a_file_from_the_future_does_not_wait_for_ever(world: Sandbox) -> None:

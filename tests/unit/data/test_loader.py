@@ -190,6 +190,43 @@ def test_a_file_that_grows_as_fast_as_it_is_read_waits(
     )
 
 
+@pytest.mark.parametrize(
+    ("encoding", "end"), [("utf-8", "\n"), ("utf-8", "\r"), ("utf-16-le", "\r\n"), ("utf-16", "\n")]
+)
+def test_of_a_file_that_never_ends_the_whole_lines_as_listed_go_in(
+    sandbox: Sandbox, master: MasterWriter, encoding: str, end: str
+) -> None:
+    path = sandbox.root / "sourcedata/a.csv"
+    whole = end.join([HEADER, "a,1,2,3,0", "b,1,2,3,1", ""]).encode(encoding)
+    path.write_bytes(whole + "cli".encode(encoding.replace("16", "16-le").replace("le-le", "le")))
+    file = replace(found(sandbox, "a.csv"), overdue=True)
+    with path.open("ab") as writer:
+        writer.write(f"ent,1,2,3,0{end}c".encode())
+    taken = taken_in(sandbox, file, master)
+    assert taken
+    assert (taken.size, taken.added, taken.unfinished) == (len(whole), 2, True)
+    assert taken.sha256 == hashlib.sha256(whole).hexdigest()
+    assert rows_of(master) == [KNOWN, "a,1,2,3,0", "b,1,2,3,1"]
+
+
+def test_what_has_to_be_whole_waits_on(
+    sandbox: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = replace(written(sandbox, f"{HEADER}\na,1"), overdue=True)
+    path = file.path.rename(file.path.with_suffix(".csv.gz"))
+    assert "does not end" in waits(sandbox, replace(file, path=path), master, caplog)
+    path.rename(file.path)
+    assert take_in(replace(sandbox.config.schema, snapshots=True), file, 2, master) is None
+
+
+def test_a_file_that_never_ends_and_became_shorter_waits(
+    sandbox: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = replace(written(sandbox, client_rows(0, 5)), overdue=True)
+    os.truncate(file.path, 100)
+    assert "changed while it was read" in waits(sandbox, file, master, caplog)
+
+
 def test_a_file_that_a_disk_cannot_give_back_waits(
     sandbox: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
 ) -> None:
