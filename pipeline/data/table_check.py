@@ -27,13 +27,12 @@ from pipeline.core.schema import (
     canonical_digits,
     day_of,
 )
-from pipeline.data.csv_reader import BadRow, Table, good_rows, too_many_bad, with_table
+from pipeline.data.csv_reader import BadRow, Table, good_rows, is_total, too_many_bad, with_table
 from pipeline.data.header import DELIMITERS, MAX_ABOVE
 from pipeline.data.input_files import list_input, open_plain
 from pipeline.data.number_forms import is_number
 from pipeline.data.outcome_words import probable_outcomes, probably_left
-from pipeline.data.plain_columns import is_total
-from pipeline.data.text_lines import Lines
+from pipeline.data.text_lines import Lines, NotUtf8Error
 from pipeline.data.unpacking import unpacked
 
 log = logging.getLogger(__name__)
@@ -228,8 +227,12 @@ def _columns(
     """How the columns of a table read; and the keys of `config.json` that would fit."""
     text, *_ = unpacked(stream)
     try:
-        lines = Lines(text, given.encoding)
-        sample = [*islice(iter(lines.line, ""), SAMPLE)]
+        try:
+            sample = [*islice(iter(Lines(text, given.encoding).line, ""), SAMPLE)]
+        except NotUtf8Error as error:
+            text.seek(0)
+            lines = Lines(text, windows_line=error.line)
+            sample = [*islice(iter(lines.line, ""), SAMPLE)]
     finally:
         if text is not stream:
             text.close()

@@ -12,8 +12,8 @@ from sandbox import HEADER
 from tables import GoodRow, RowTable, read
 
 from pipeline.core.errors import DataError
-from pipeline.core.schema import DEFAULT_SCHEMA, Format, Rule, Schema
-from pipeline.data.csv_reader import BadRow, too_many_bad
+from pipeline.core.schema import DEFAULT_SCHEMA, ClientNames, Format, Rule, Schema
+from pipeline.data.csv_reader import BadRow, Table, too_many_bad
 from pipeline.data.outcome_words import probable_outcomes
 
 BANK = Schema("id", "left", ("age",), ("land",))
@@ -179,7 +179,8 @@ def test_words_that_are_no_outcomes_are_named_with_the_key_that_settles_them() -
     assert len([row for row in rows if isinstance(row, BadRow)]) == 3
     assert rows.bad_outcomes == (
         "; exited has 'Stayed', 'Churned': say in config.json which means leaving (1), staying (0)"
-        ' or nothing (null), as in "outcomes": {"Stayed": 0, "Churned": 1}'
+        ' or nothing (null), as in "outcomes": {"Stayed": …, "Churned": …}'
+        "; python ingestion.py --check FILE proposes a schema"
     )
     known = replace(DEFAULT_SCHEMA, outcomes=(("churned", "1"), ("stayed", "0")))
     assert [line[-1] for line in read(content, known).good] == ["0", "1", ",", "0"]
@@ -267,7 +268,9 @@ def test_a_fault_far_down_comes_after_the_rows_above_it() -> None:
     ],
 )
 def test_a_bad_row_is_reported_with_line_reason_and_text(row: str, reason: str) -> None:
-    assert bad_row(row) == BadRow(2, reason, row)
+    bad = bad_row(row)
+    assert bad == BadRow(2, reason, row)
+    assert type(bad.reason) is str
 
 
 def test_of_a_long_bad_row_only_the_beginning_is_kept() -> None:
@@ -391,6 +394,39 @@ def test_the_first_three_bad_rows_are_reported() -> None:
         "has too many bad rows: 7 of 7, more than a tenth"
         " (line 2: is odd; line 3: is odd; line 4: is odd)"
     )
+
+
+ODD = [
+    *(
+        "NULL",
+        "nan",
+        "-",
+        "?",
+        "a  b",
+        "a\u200bb",
+        '"=""07"""',
+        "e\u0301",
+        "1.5E+11",
+        "2e+7",
+        "1e5",
+    ),
+    *("0010", "00", "10.0", "0.00", "-0", "+1", "1.50", ".5", "5.", "0.00001", "12", "C-07"),
+    *("1234567890123456789", "123456789.123456", "²", "٣", " 1", '"1"', '"1,5"', "a b", "Sum: 3"),
+]
+
+
+@given(st.lists(st.tuples(*[st.sampled_from([*ODD, "7", "C1"])] * 2), min_size=1, max_size=8))
+def test_rows_are_read_as_if_each_was_alone(cells: list[tuple[str, str]]) -> None:
+    schema = replace(BANK, client_names=ClientNames.DIGITS)
+
+    def read_of(*rows: str) -> list[str]:
+        text = "\n".join(["id,age,land,left", *rows, ""])
+        blocks = [*Table(stream(text), schema, schema.columns, {})._blocks()]
+        parts = (b.reason if isinstance(b, BadRow) else b.text.rstrip("\n") for b in blocks)
+        return "\n".join(parts).split("\n")
+
+    rows = [f"{name},{number},x,0" for name, number in cells]
+    assert read_of(*rows) == [each for row in rows for each in read_of(row)]
 
 
 # --- memory and time, whatever a file asks for ---
