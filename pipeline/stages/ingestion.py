@@ -14,8 +14,7 @@ from pipeline.core.files import write_if_changed
 from pipeline.core.formatting import escape_formula, format_names, pluralize
 from pipeline.core.schema import csv_line
 from pipeline.data.input_files import FoundFile, digest, in_order, list_input
-from pipeline.data.loader import Sink, TakenFile, log_counts, take_in
-from pipeline.data.progress import progress
+from pipeline.data.loader import Sink, TakenFile, log_counts, progress, take_in
 from pipeline.observations.alike_names import warn_of_alike
 from pipeline.observations.earlier_names import renamed
 from pipeline.observations.master_files import (

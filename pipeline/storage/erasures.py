@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 
 from pipeline.core.files import utc_now
 from pipeline.core.names_in_text import NamesInText
-from pipeline.data.kept_out import KeptOut, cells_of, is_csv
+from pipeline.data.loader import KeptOut, cells_of, is_csv
 from pipeline.storage.database import History
 from pipeline.storage.held_files import WITHDRAWN
 

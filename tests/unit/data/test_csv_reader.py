@@ -14,7 +14,7 @@ from tables import GoodRow, RowTable, read
 from pipeline.core.errors import DataError
 from pipeline.core.schema import DEFAULT_SCHEMA, ClientNames, Format, Rule, Schema
 from pipeline.data.csv_reader import BadRow, Table, too_many_bad
-from pipeline.data.outcome_words import probable_outcomes
+from pipeline.data.table_check import probable_outcomes
 
 BANK = Schema("id", "left", ("age",), ("land",))
 PLAIN = f"{HEADER}\nacme,1,2,3,0\n"

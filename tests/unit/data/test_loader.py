@@ -12,8 +12,7 @@ from sandbox import HEADER, Sandbox, client_rows
 
 from pipeline.data.csv_reader import BadRow
 from pipeline.data.input_files import UNREAD, FoundFile, list_input
-from pipeline.data.loader import ListedFile, TakenFile, take_in
-from pipeline.data.progress import no_progress
+from pipeline.data.loader import ListedFile, TakenFile, no_progress, take_in
 from pipeline.observations.master_writer import MasterWriter
 
 KNOWN = "known,1,2,3,0"
