@@ -129,7 +129,9 @@ def test_an_archive_may_hold_a_workbook_and_is_packed_as_archives_are() -> None:
     assert read(target.getvalue(), SCHEMA).good == ["1,2,a,0"]
     with zipfile.ZipFile(target := io.BytesIO(), "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("a.csv", "id,n,plan,left\n1,2,a,0\n")
-    with pytest.raises(DataError, match=r"^is an archive packed in a rare way: unpack it$"):
+    with pytest.raises(
+        DataError, match=r"^is an archive with a password, or packed in a rare way: unpack it$"
+    ):
         read(target.getvalue(), SCHEMA)
 
 
