@@ -54,6 +54,11 @@ _MAY_BE_TOTALS = re.compile(rf"^(?:{_TOTALS})", re.IGNORECASE | re.MULTILINE)  #
 _NUMBERS = re.compile(rf"(?:(?:-?[1-9][0-9]{{0,17}}+|0|{SHORTEST})?\n)*+")
 _IDS = re.compile(r"(?:(?:[A-Za-z]+-?[0-9]++|[1-9][0-9]*+)\n)*+")
 
+_QUOTING = {  # what the reader of rows says, in our words
+    "field limit": f"has a field of more than {csv.field_size_limit():,} characters",
+    "unexpected end of data": "has a quote that never closes",
+}
+
 T = TypeVar("T")
 Forms = Mapping[str, NumberForm]
 Reader = Callable[[str], str]  # makes the canonical text; raises `ValueError`
@@ -219,10 +224,14 @@ class Table:
         self.header, self.width = found.names, len(found.names)
         columns = schema.report_columns if self.reports else columns
         self._last_day = last_day
-        self._picks: list[_Pick] = [
-            (self.header.index(c) if c in self.header else None, c, self._reader(c))
-            for c in columns
-        ]
+        self._picks: list[_Pick] = []
+        for column in columns:
+            read, form = schema.canonical(column), (forms or {}).get(column)
+            place = self.header.index(column) if column in self.header else None
+            self._picks.append(
+                (place, column, partial(form.canonical, plain=read) if form else read)
+            )
+        self._days = {schema.date, schema.left_on} - {""} if last_day else set()
         numbers = () if forms else {*schema.numeric} - {rule.column for rule in schema.rules}
         self._plain = {schema.client: _IDS, **dict.fromkeys(numbers, _NUMBERS)}
         self._client_pick = columns.index(self._client) if self._has_client else None
@@ -230,22 +239,6 @@ class Table:
         self.lacks_outcome = schema.outcome in columns and schema.outcome not in self.header
         if self._has_client and any(map(self._is_row, found.above)):
             raise DataError(f"has rows above its header, which is line {found.line}")
-
-    def _reader(self, column: str) -> Reader:
-        canonical = self._schema.canonical(column)
-        if form := (self._forms or {}).get(column):
-            return partial(form.canonical, plain=canonical)
-        if column in (self._schema.date, self._schema.left_on):
-            return partial(self._day, canonical=canonical, may_lack=self.reports)
-        return canonical
-
-    def _day(self, text: str, canonical: Callable[[str], str], *, may_lack: bool) -> str:
-        if may_lack and not text.strip():
-            return ""
-        value = canonical(text)
-        if self._last_day and value > self._last_day:
-            raise ValueError("is after the day on which the file was written")
-        return value
 
     @property
     def how(self) -> str:
@@ -381,7 +374,8 @@ class Table:
         except StopIteration:
             return None
         except csv.Error as error:
-            fields, fault = [], _quoting_fault(error)
+            known = (reason for said, reason in _QUOTING.items() if said in str(error))
+            fields, fault = [], next(known, f"has a quote where none is allowed ({error})")
         if len(taken) > 1 and (fault or len(fields) != self.width or self._begins(taken)):
             self._lines.put_back("".join(taken[1:]))
             fault = fault or "has a quote that closes in another line"
@@ -489,7 +483,10 @@ class Table:
         cells: dict[str, str] = {}
         for text in {*columns[place]}:
             try:
-                value = read(text)
+                lacks = self.reports and name == self._schema.date and not text.strip()
+                value = "" if lacks else read(text)
+                if name in self._days and value > self._last_day:
+                    raise ValueError("is after the day on which the file was written")
             except ValueError as error:
                 if self._forms is None and name in self._schema.numeric and is_odd(text):
                     raise OddNumbersError from None
@@ -520,14 +517,6 @@ class Table:
                 f"has too many bad rows: more than {MAX_BAD_ROWS:,} (line {line}: {reason})"
             )
         return BadRow(line, reason, truncate(row, MAX_KEPT + 1))
-
-
-def _quoting_fault(error: csv.Error) -> str:
-    if "field limit" in str(error):
-        return f"has a field of more than {csv.field_size_limit():,} characters"
-    if "unexpected end of data" in str(error):
-        return "has a quote that never closes"
-    return f"has a quote where none is allowed ({error})"
 
 
 def too_many_bad(bad: Sequence[BadRow], rows: int) -> str | None:

@@ -10,9 +10,10 @@ import pytest
 from replaced_files import REPLACED
 from sandbox import HEADER, Sandbox, client_rows
 
+from pipeline.data import loader
 from pipeline.data.csv_reader import BadRow
 from pipeline.data.input_files import UNREAD, FoundFile, list_input
-from pipeline.data.loader import ListedFile, TakenFile, no_progress, take_in
+from pipeline.data.loader import ListedFile, TakenFile, no_progress, read_apart, take_in
 from pipeline.observations.master_writer import MasterWriter
 
 KNOWN = "known,1,2,3,0"
@@ -108,15 +109,6 @@ def test_rows_of_a_rejected_file_may_come_in_another_one(
     assert taken
     assert (taken.added, taken.duplicates) == (5, 0)
     assert rows_of(master) == [KNOWN, *client_rows(3, 5)]
-
-
-def test_a_large_rejected_file_is_digested_to_its_end(
-    sandbox: Sandbox, master: MasterWriter
-) -> None:
-    file = written(sandbox, "no table\n" * 100_000)
-    taken = taken_in(sandbox, file, master)
-    assert taken
-    assert taken.sha256 == hashlib.sha256(file.path.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize("target", ["plain.csv", "nowhere.csv", "/etc/passwd"])
@@ -279,3 +271,15 @@ def test_the_bytes_that_were_read_are_the_bytes_that_were_digested(tmp_path: Pat
         file.readinto(first)
         path.write_bytes(b"new" * 10_000)
         assert file.digest_rest() == hashlib.sha256(first + b"new" * 9_900).hexdigest()
+
+
+def test_apart_a_file_that_is_read_twice_hands_on_its_rows_once(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "BATCH_ROWS", 2)
+    rows = ["x,1.5,2,3,0"] * 5 + ['y,"1,234.5",2,3,1']
+    with read_apart(written(sandbox, rows), sandbox.config.schema) as (read, lines):
+        assert read.file
+        assert read.file.rows == 6
+        handed = [line.decode() for _, batch in lines.batches() for line in batch]
+    assert handed == [*rows[:5], "y,1234.5,2,3,1"]
