@@ -13,7 +13,7 @@ from pipeline.core.config import Config
 from pipeline.core.errors import HistoryError
 from pipeline.reporting.effect import effect_lines
 from pipeline.reporting.overview import read_effect
-from pipeline.reporting.text_tables import trend_lines
+from pipeline.reporting.tables import trend_lines
 from pipeline.stages.diagnostics import (
     diagnose,
 )

@@ -4,7 +4,8 @@ confusionmatrix.png shows the test data. clientrisk.csv has every client who has
 to its latest row: the probability of leaving, highest first, whether to contact the client, and why
 it is at risk. movers.csv has the clients whose risk rose or fell most since the previous ranking.
 report.html and report.pdf are the report for people: report_formats in config.json says which are
-written, and reports/ keeps the last one of each day. All go to output_model_path.
+written, and reports/ keeps the last one of each day. report.json holds what they show: after later
+runs, the page and digests make a PDF of it. All go to output_model_path.
 """
 
 import argparse

@@ -87,6 +87,7 @@ def _message(config: Config, history: History, alert: "Alert") -> "Message":
     """What a target gets; names of clients are looked up now, so that no alert keeps them."""
     from pipeline.action.alerts import listed, new_in_high_band
     from pipeline.action.delivery import Message
+    from pipeline.reporting.report_files import report_pdf
 
     kind, body, attached = alert.event.kind, alert.event.body, None
     if kind == "high_risk":
@@ -96,8 +97,7 @@ def _message(config: Config, history: History, alert: "Alert") -> "Message":
         sections = _listed_today(config)
         sections += _helped(config, history)
         body = "\n\n".join("\n".join(lines) for lines in sections)
-        report = config.output_model_path / "report.pdf"
-        attached = report if report.is_file() else None
+        attached = report_pdf(config.output_model_path)
     if config.alerts.page_url:
         body += f"\n\n{config.alerts.page_url}{PAGES.get(kind, '/operations')}"
     title = f"Client risk: {alert.event.title}"

@@ -17,6 +17,7 @@ import pandas as pd
 
 from pipeline.action.alerts import forget as forget_alerts
 from pipeline.core.config import Config
+from pipeline.core.errors import ModelError
 from pipeline.core.formatting import Printer
 from pipeline.core.policy import DriftTest, Gate, Policy, changed_defaults, enough_rows
 from pipeline.data.frames import read_folder
@@ -25,9 +26,10 @@ from pipeline.data.outcomes import NO_DAY, matured
 from pipeline.data.reference import Reference, reference_of
 from pipeline.models.cross_validation import labelled_rows
 from pipeline.models.estimators import risk_of
+from pipeline.models.persistence import OtherVersionError
 from pipeline.models.recency import RECENT_LEAVERS, newest_holding
 from pipeline.models.training import fit_without
-from pipeline.monitoring import gate
+from pipeline.monitoring import gate, sentences
 from pipeline.monitoring.batch_check import (
     Judgement,
     Known,
@@ -62,6 +64,7 @@ from pipeline.storage.database import History
 from pipeline.storage.records import (
     batch_scores,
     last_challenged,
+    oldest_kept,
     prune,
     record_decision,
     record_drift,
@@ -128,7 +131,8 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
         print_lines(ingestion_lines(config, ingestion))
         chain = _Chain(config, history)
         decision = reports = None
-        if ledger.unjudged(history) or lacks_release(config, history):
+        waits = ledger.unjudged(history) or lacks_release(config, history)
+        if waits or ((done or ledger.unreported(history)) and chain.unusable):
             decision = chain.judge()
             print_lines([f"{decision.verdict}: {decision.reason}"])
         pending = ledger.unreported(history)
@@ -138,7 +142,7 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
             print_lines(report_lines(config, reports))
             with history.transaction():
                 ledger.mark(history, pending, "reported")
-        prune(history, config.keep_history_days)
+        prune(history, oldest_kept(history, config.keep_history_days))
         if not config.alerts.targets:
             forget_alerts(history)
     return Result(ingestion, decision, reports)
@@ -188,6 +192,16 @@ class _Chain:
         return load_live(self._config.prod_deployment_path, self._config.schema)
 
     @cached_property
+    def unusable(self) -> OtherVersionError | None:
+        """Why the live model, if there is one, cannot be used with the scikit-learn of now."""
+        try:
+            if live_id(self._config.prod_deployment_path):
+                self._live = load_live(self._config.prod_deployment_path, self._config.schema)
+        except OtherVersionError as error:
+            return error
+        return None
+
+    @cached_property
     def _evaluation(self) -> Evaluation:
         """How the live model does on the test data; set anew when another goes live."""
         seed = self._live.release.model.recipe.seed
@@ -214,6 +228,8 @@ class _Chain:
         batch = ledger.unjudged(history)
         if live_id(self._config.prod_deployment_path) is None or means_otherwise(self._config):
             decision = self._first_release(batch)
+        elif self.unusable:
+            decision = self._first_release(batch, self.unusable)
         else:
             feeds = check_feeds(history, self._rows, batch, self._live, self._evaluation)
             self._rows = feeds.rows
@@ -237,17 +253,32 @@ class _Chain:
                 ledger.mark(history, ledger.unscored(history), "scored")
         return decision
 
-    def _first_release(self, batch: list[PendingFile]) -> Decision:
+    def _first_release(
+        self, batch: list[PendingFile], unusable: OtherVersionError | None = None
+    ) -> Decision:
         """Train on everything, score on the test data, and put that live.
 
-        What is live is no champion: it answers another question.
+        What is live is no champion: it answers another question, or cannot be asked any more. Then
+        its F1 on the test data, as it was, may not lie above the interval of the new one.
         """
         trained = train(self._valued, self._history, self._rows, self._test)
         evaluation = score(self._config, self._history, trained, self._test)
+        if unusable:
+            log.warning("%s: a new one takes its place", unusable)
+            former = live_release(self._config.prod_deployment_path)
+            interval = evaluation.intervals["f1"]
+            if interval and interval.high < former.f1:
+                raise ModelError(
+                    f"release {former.id} cannot be used with the scikit-learn of now, and a model"
+                    f" trained anew is evidently worse: its F1 on the test data is at most"
+                    f" {interval.high:.4f} (95 % interval), that of the release was"
+                    f" {former.f1:.4f}: `python deployment.py` puts it live all the same"
+                )
         self._live = deploy(self._config, self._history, trained, evaluation)
         self._evaluation = evaluation
         rows = ledger.master_state(self._history).rows
-        return first_release(batch, rows, len(self._outcomes), self._live.release)
+        why = sentences.OTHER_VERSION if unusable else sentences.OTHER_MEANING
+        return first_release(batch, rows, len(self._outcomes), self._live.release, why)
 
     def _check(self, batch: list[PendingFile]) -> tuple[Decision, Judgement | None]:
         """Judge the live model on the rows it has not learned from; on drift, challenge it."""
@@ -372,7 +403,9 @@ class _Chain:
         config, history = self._valued, self._history
         diagnostics.record(history, self._rows, packages=in_full)  # the report shows them
         done = reporting.report(
-            config, history, self._live, self._evaluation, self._rows, "confusionmatrix2.png"
+            *(config, history, self._live, self._evaluation, self._rows),
+            "confusionmatrix2.png",
+            with_pdf=False,  # made when somebody asks for it
         )
         path = config.output_model_path / "apireturns2.txt" if in_full else None
         if path:

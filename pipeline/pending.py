@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.core.config import Config
 from pipeline.core.errors import PipelineError
-from pipeline.observations.master_files import check_rows, is_earlier
+from pipeline.observations.master_files import check_rows
 from pipeline.registry.releases import live_id, live_release
 from pipeline.storage.database import History
 from pipeline.storage.input_checks import list_and_tell
@@ -34,7 +34,6 @@ def has_work(config: Config, history: History) -> bool:
         found = list_and_tell(history, config.input_folder_path, subfolders=config.subfolders)
         return (
             rebuilding(history)
-            or is_earlier(history)
             or bool(new_files(history, found, config.schema))
             or bool(unreported(history))
             or lacks_release(config, history)

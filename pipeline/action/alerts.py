@@ -204,8 +204,8 @@ def _batch_events(history: History, marks: dict[str, int]) -> Iterator[Event]:
 
 def _released(history: History, mark: int) -> Iterator[Event]:
     for number, release, action, f1, reason in history.tuples(
-        "SELECT id, release, action, f1, (SELECT reason FROM decisions WHERE new_release = release"
-        " ORDER BY id DESC LIMIT 1) FROM deployments WHERE id > ? ORDER BY id",
+        "SELECT id, release, action, f1, (SELECT reason FROM decisions WHERE new_release ="
+        " deployments.release ORDER BY id DESC LIMIT 1) FROM deployments WHERE id > ? ORDER BY id",
         mark,
     ):
         back = " again, by a rollback" if action == "rollback" else ""

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote, unquote
 
 from pipeline.action.alerts import Alert, drop_waiting, record_delivery, waiting_for
@@ -34,7 +33,7 @@ class Message:
     title: str
     body: str
     kind: str = "info"  # of Apprise's: info, success, warning, failure
-    attached: Path | None = None
+    attached: bytes | None = None  # the report, as PDF
 
 
 class _TookTooLong(BaseException):
@@ -83,11 +82,14 @@ def send(address: str, message: Message) -> str | None:
     try:
         with _captured() as said, time_limit(SECONDS, _TookTooLong()):
             import apprise
+            from apprise.attachment.memory import AttachMemory
 
             # in this thread, so that the limit reaches it
             asset = apprise.AppriseAsset(app_id=SENDER, async_mode=False, service_timeout=0)
             service, to = apprise.Apprise.instantiate(address, asset), apprise.Apprise(asset=asset)
-            attach = str(message.attached) if message.attached else None
+            attach = message.attached and AttachMemory(  # type: ignore[no-untyped-call]
+                message.attached, name="report.pdf", mimetype="application/pdf"
+            )
             if (
                 service
                 and to.add(service)

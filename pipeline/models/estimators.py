@@ -21,6 +21,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
+from pipeline.core.errors import ModelError
 from pipeline.core.policy import MIN_ROWS
 from pipeline.core.schema import Schema
 from pipeline.core.threads import one_thread, threads_for
@@ -230,28 +231,38 @@ def _strip(boosting: HistGradientBoostingClassifier) -> None:
 
 def risk_of(model: Model, frame: pd.DataFrame) -> np.ndarray:
     """The probability of leaving for each row: shape (rows,), float64 from 0 to 1."""
-    if frame.empty:
+    rows = padded(model, frame)
+    if rows.empty:
         return np.empty(0)
     with threads_for(len(frame)):
-        risk: np.ndarray = model.predict_proba(padded(model, frame))[: len(frame), 1]
+        risk: np.ndarray = model.predict_proba(rows)[: len(frame), 1]
+    if not ((risk >= 0) & (risk <= 1)).all():
+        raise ModelError("the model gives risks that are not between 0 and 1: train again")
     return risk
 
 
 def predictions_of(model: Model, frame: pd.DataFrame) -> np.ndarray:
     """The predicted outcome of each row: shape (rows,), 0 or 1."""
-    if frame.empty:
+    rows = padded(model, frame)
+    if rows.empty:
         return np.empty(0, dtype="int64")
     with threads_for(len(frame)):
-        return model.predict(padded(model, frame))[: len(frame)]
+        return model.predict(rows)[: len(frame)]
 
 
 def padded(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
     """The features of the rows, the last one repeated until their number is a whole block.
 
     BLAS rounds the rows left over from its blocks differently from those within. Padding makes a
-    client's risk the same to the last bit, whichever other rows are predicted with it.
+    client's risk the same to the last bit, whichever other rows are predicted with it. Raises
+    `ModelError` if the rows lack a feature.
     """
-    rows = frame[list(model.feature_names_in_)]
+    features = list(model.feature_names_in_)
+    if lacking := [name for name in features if name not in frame]:
+        raise ModelError(
+            f"the rows have no {', '.join(lacking)}: the model needs {', '.join(features)}"
+        )
+    rows = frame[features]
     missing = -len(rows) % BLOCK_ROWS
     if not missing:
         return rows

@@ -1,8 +1,4 @@
-"""Saving a model with its manifest, and loading it after checking it.
-
-A pickle may name any function to be called. Ours may name nothing but the parts of our estimators;
-whatever else one names is refused before anything of it runs.
-"""
+"""Saving a model with its manifest, and loading it after checking it."""
 
 import io
 import json
@@ -40,48 +36,16 @@ from pipeline.models.manifest import (
     read_manifest,
     to_json,
 )
+from pipeline.models.unpickling import RefusedError, unpickle
 
 log = logging.getLogger(__name__)
 
 CHECKED_ROWS = 5
 TRAIN_AGAIN = "train again with the versions installed here, or install those of its manifest"
 
-# What a pickle may name. In code, never beside the artefact that it protects against.
-ALLOWED = frozenset(
-    {
-        "builtins.slice",
-        "numpy.dtype",
-        "numpy.float64",
-        "numpy.ndarray",
-        "numpy.prod",
-        "numpy.take",
-        "numpy._core.multiarray._reconstruct",
-        "numpy._core.multiarray.scalar",
-        "numpy.clip",
-        "numpy._core.numeric._frombuffer",
-        "sklearn._loss._loss.CyHalfBinomialLoss",
-        "sklearn._loss.link.Interval",
-        "sklearn._loss.link.LogitLink",
-        "sklearn._loss.loss.HalfBinomialLoss",
-        "sklearn.calibration.CalibratedClassifierCV",
-        "sklearn.calibration._CalibratedClassifier",
-        "sklearn.calibration._SigmoidCalibration",
-        "sklearn.compose._column_transformer.ColumnTransformer",
-        "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
-        "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        "sklearn.impute._base.MissingIndicator",
-        "sklearn.impute._base.SimpleImputer",
-        "sklearn.isotonic.IsotonicRegression",
-        "sklearn.linear_model._logistic.LogisticRegression",
-        "sklearn.model_selection._classification_threshold.FixedThresholdClassifier",
-        "sklearn.pipeline.Pipeline",
-        "sklearn.preprocessing._data.StandardScaler",
-        "sklearn.preprocessing._encoders.OneHotEncoder",
-        "sklearn.preprocessing._encoders.OrdinalEncoder",
-        "sklearn.preprocessing._function_transformer.FunctionTransformer",
-    }
-)
+
+class OtherVersionError(ModelError):
+    """A model was made by another scikit-learn, and cannot be used with the one installed here."""
 
 
 @dataclass(frozen=True)
@@ -170,9 +134,15 @@ def load_model(path: Path, manifest: ModelManifest, schema: Schema) -> Model:
     """A model whose file is as its manifest says; the one place that unpickles.
 
     The bytes that are unpickled are those whose digest was checked. Raises `ModelError` if the file
-    is missing, damaged, of another schema, or does not predict here what it did when it was made.
+    is missing, damaged, of another schema, or does not predict here what it did when it was made;
+    `OtherVersionError` if that may be because another scikit-learn is installed.
     """
-    content = _content(path)
+    if not path.is_file():
+        raise ModelError(f"{path} is missing: run `python training.py` first")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
     if sha256(content).hexdigest() != manifest.sha256:
         raise ModelError(f"{path} is not the model that its manifest describes: train again")
     if manifest.schema.features != schema.features:
@@ -185,80 +155,37 @@ def load_model(path: Path, manifest: ModelManifest, schema: Schema) -> Model:
             f"{path} was trained when config.json had {', '.join(sorted(changed))} in another"
             " role: train again"
         )
-    model = _unpickled(path, content, manifest)
-    _check_itself(path, model, manifest)
-    return model
-
-
-def _content(path: Path) -> bytes:
-    if not path.is_file():
-        raise ModelError(f"{path} is missing: run `python training.py` first")
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def _unpickled(path: Path, content: bytes, manifest: ModelManifest) -> Model:
-    made_by = manifest.versions.get("scikit-learn")
-    if made_by != version("scikit-learn"):
-        log.warning(
-            "%s was made by scikit-learn %s; %s is installed here",
-            *(path, made_by, version("scikit-learn")),
-        )
+    made_by, here = manifest.versions.get("scikit-learn"), version("scikit-learn")
+    if made_by != here:
+        log.warning("%s was made by scikit-learn %s; %s is installed here", path, made_by, here)
+    unusable = ModelError if made_by == here else OtherVersionError
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InconsistentVersionWarning)  # logged just above
             model: Model = unpickle(content)
     except ModelError as error:
         log.error("%s is refused: %s", path, error)
-        raise ModelError(f"{path} is refused: {error}") from error
+        kind = ModelError if isinstance(error, RefusedError) else unusable
+        raise kind(f"{path} is refused: {error}") from error
+    _check_itself(path, model, manifest, unusable)
     return model
 
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        # a name with dots leads on from what is allowed to its attributes
-        if "." in name or f"{module}.{name}" not in ALLOWED:
-            raise ModelError(
-                f"it names {_printable(f'{module}.{name}')}, which no model of ours needs"
-            )
-        return super().find_class(module, name)
-
-
-def unpickle(content: bytes) -> Any:
-    """The object in a pickle of ours.
-
-    Raises `ModelError` if it names anything that is not allowed, or cannot be read with the
-    packages installed here.
-    """
-    try:
-        return _Unpickler(io.BytesIO(content)).load()
-    except ModelError:
-        raise
-    except Exception as error:  # a pickle of other versions may fail in any way
-        raise ModelError(
-            f"it cannot be unpickled here ({type(error).__name__}: {_printable(str(error))})"
-        ) from error
-
-
-def _printable(text: str) -> str:
-    """Text from a pickle, which may hold anything, on one line."""
-    return repr(text[:200])[1:-1]
-
-
-def _check_itself(path: Path, model: Model, manifest: ModelManifest) -> None:
+def _check_itself(
+    path: Path, model: Model, manifest: ModelManifest, unusable: type[ModelError]
+) -> None:
     """Repeat the predictions of the manifest: under other package versions they may differ."""
-    check = manifest.self_check
+    features, check = list(manifest.schema.features), manifest.self_check
     try:
-        rows = pd.DataFrame(check.rows, columns=list(manifest.schema.features))
-        rows = rows.astype(dict.fromkeys(manifest.schema.numeric, "float64"))
-        risk = risk_of(model, rows)
+        if list(model.feature_names_in_) != features:
+            raise ValueError("it is of other features")
+        rows = pd.DataFrame(check.rows, columns=features)
+        risk = risk_of(model, rows.astype(dict.fromkeys(manifest.schema.numeric, "float64")))
         same = np.allclose(risk, check.risk, rtol=0, atol=1e-6)
     except Exception as error:  # whatever it is, the model cannot be used here
-        raise ModelError(f"{path} fails its self-check: {error!r}: {TRAIN_AGAIN}") from error
+        raise unusable(f"{path} fails its self-check: {error!r}: {TRAIN_AGAIN}") from error
     if not same:
-        raise ModelError(
+        raise unusable(
             f"{path} fails its self-check: it gives {risk.tolist()} where it gave"
             f" {list(check.risk)} when it was made: {TRAIN_AGAIN}"
         )

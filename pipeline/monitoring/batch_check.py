@@ -157,13 +157,13 @@ def read_reference(release: Release) -> Reference | None:
 
 
 def first_release(
-    batch: Sequence[PendingFile], rows: int, labelled: int, release: Release
+    batch: Sequence[PendingFile], rows: int, labelled: int, release: Release, why: str
 ) -> Decision:
-    """The first release, or the first of this meaning; of all rows so many are labelled."""
+    """The first release, or `why` a former one was no champion; so many rows are labelled."""
     former = release.previous
     reason = sentences.FIRST_RELEASE.format(rows=release.model.rows, release=release.id)
     if former:
-        reason = sentences.OTHER_MEANING.format(former=former, reason=reason)
+        reason = why.format(former=former, reason=reason)
     return Decision(
         files=_names(batch),
         rows=rows,

@@ -18,6 +18,7 @@ FIRST_RELEASE = "trained on {rows:,} rows and deployed {release}"
 OTHER_MEANING = (
     "config.json means something else by leaving than when {former} was trained: {reason}"
 )
+OTHER_VERSION = "{former} cannot be used with the scikit-learn that is installed now: {reason}"
 ALREADY_TRAINED = "release {release} was trained on these files already"
 SAME_MODEL = "{reason}; retraining on all rows gives the same model: {release} stays live"
 # why the live model is challenged, beside the verdict on its scores

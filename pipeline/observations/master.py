@@ -1,5 +1,6 @@
 """`finaldata.csv`: unique rows in the order first seen; checked against the ledger, and read."""
 
+import csv
 import io
 import logging
 from collections.abc import Collection, Sequence
@@ -7,34 +8,49 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.core.errors import HistoryError
 from pipeline.core.schema import Schema
-from pipeline.observations.contacted import Marks, read_marks
-from pipeline.observations.master_files import (
-    check_columns,
-    check_rows,
-    current_path,
-    is_earlier,
+from pipeline.data.frames import frame_of
+from pipeline.data.input_files import PendingFile
+from pipeline.data.outcomes import NO_DAY, FullList, days_of, learned_outcomes, matured, newest_day
+from pipeline.models.cross_validation import (
+    TrainingData,
+    labelled_rows,
+    repeated,
+    subsample,
 )
+from pipeline.observations.contacted import Marked, Marks, mark, read_marks
+from pipeline.observations.lists import (
+    Believed,
+    believed,
+    in_part,
+    lists_by_date,
+    lists_by_file,
+    renumbered,
+    rows_by_key,
+)
+from pipeline.observations.master_files import check_columns, check_rows, current_path
+from pipeline.observations.row_keys import (
+    lines_of,
+    places_at,
+    recorded_lines,
+    recorded_states,
+    states_without,
+)
+from pipeline.observations.row_lines import lines_of_client, renewer
+from pipeline.observations.rules import UNKNOWN, Lines, States, content_of, present_rows
 from pipeline.storage.database import History
 from pipeline.storage.held_files import NOTHING_LEFT_OUT, LeftOut, held_contents, left_out
 from pipeline.storage.ledger import ListedFile, MasterState, listed_files, master_state
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
-
-    from pipeline.data.input_files import PendingFile
-    from pipeline.data.outcomes import FullList
-    from pipeline.models.cross_validation import TrainingData
-    from pipeline.observations.contacted import Marked
-    from pipeline.observations.lists import Believed
-    from pipeline.observations.rules import Lines, States
-
 log = logging.getLogger("ranking")
+
+MAX_CLIENT_ROWS = 100
 
 
 @dataclass(frozen=True)
@@ -75,14 +91,10 @@ class Master:
         return self.on_record.bytes
 
     @cached_property
-    def frame(self) -> "pd.DataFrame":
+    def frame(self) -> pd.DataFrame:
         """All rows that are known of, in order, with the columns of the schema."""
         if self._heard is None:
             return self._all_rows
-        import numpy as np
-
-        from pipeline.observations.rules import UNKNOWN
-
         schema, outcomes = self.schema, self.states["outcome"]
         frame = self._all_rows.iloc[self._heard].reset_index(drop=True)
         known = np.where(outcomes == UNKNOWN, np.nan, outcomes)
@@ -94,16 +106,14 @@ class Master:
         return frame
 
     @cached_property
-    def _all_rows(self) -> "pd.DataFrame":
-        from pipeline.data.frames import frame_of
-
+    def _all_rows(self) -> pd.DataFrame:
         path = current_path(self.path, self.on_record)
         whole = path.stat().st_size == self.size
         text = path if whole else io.BytesIO(path.read_bytes()[: self.size])
         return frame_of(text, self.schema, self.schema.columns)
 
     @cached_property
-    def states(self) -> "States":
+    def states(self) -> States:
         """What is known of the observation of each row of `frame`: shape (rows,).
 
         Where contents are left out, `sighted` is 0 of those that are only reported.
@@ -111,46 +121,40 @@ class Master:
         return self.all_states if self._heard is None else self.all_states[self._heard]
 
     @cached_property
-    def all_states(self) -> "States":
+    def all_states(self) -> States:
         """What is known of all rows on record."""
-        from pipeline.observations.state_file import (
-            places_at,
-            recorded_states,
-            states_without,
-        )
-
         states = recorded_states(self.path, self.schema, self.on_record)
         if not self.left_out.contents:
             return states
-        renewed = places_at(self.path, self.on_record, self.left_out.renewed)
+        renewed = places_at(self.path, self.on_record, self._in_log(self.left_out.renewed))
         late = states["late"] == 1
         return states_without(self._lines, late, self.left_out, renewed, self.schema)
 
-    @cached_property
-    def _lines(self) -> "Lines":
-        """All lines on record."""
-        from pipeline.observations.state_file import lines_of, recorded_lines
+    def _in_log(self, contents: Sequence[int]) -> Sequence[int]:
+        """Where contents are in the file of sightings, by what the ledger has of it."""
+        return contents
 
+    @cached_property
+    def _lines(self) -> Lines:
+        """All lines on record."""
         with recorded_lines(self.path, self.schema, self.on_record) as lines:
             return lines_of(*lines)
 
     @cached_property
-    def _heard(self) -> "NDArray[np.int64] | None":
+    def _heard(self) -> NDArray[np.int64] | None:
         """The rows of which something is known; None where that is all of them."""
         if not self.left_out.contents:
             return None
-        import numpy as np
-
         names = ("sighted", "left", "known")
         return np.flatnonzero(np.any([self.all_states[name] > 0 for name in names], axis=0))
 
     @property
-    def _counts(self) -> "NDArray[np.bool_]":
+    def _counts(self) -> NDArray[np.bool_]:
         """Which rows of `frame` were sighted, and not only reported: shape (rows,)."""
         counts: NDArray[np.bool_] = self.states["sighted"] > 0
         return counts
 
-    def _span(self, file: "PendingFile") -> tuple[int, int]:
+    def _span(self, file: PendingFile) -> tuple[int, int]:
         """Where the rows that a file brought are in `frame`."""
         if self._heard is None:
             return file.span
@@ -158,18 +162,14 @@ class Master:
         return begin, end
 
     @cached_property
-    def lists(self) -> "Believed":
+    def lists(self) -> Believed:
         """The full lists, if client files are such."""
-        from pipeline.observations.lists import Believed, believed
-
         if not self.schema.snapshots:
             return Believed()
         return believed(self._all_lists(len(self.frame)), self.frame[self.schema.client])
 
-    def _all_lists(self, rows: int, before: int | None = None) -> "list[FullList]":
+    def _all_lists(self, rows: int, before: int | None = None) -> list[FullList]:
         """The lists of the first rows, and of the contents numbered below `before`."""
-        from pipeline.observations.lists import in_part, lists_by_date, renumbered
-
         held = self.left_out.contents
         if self.schema.date:
             lists = lists_by_date(self.frame[:rows], self.schema)
@@ -183,16 +183,13 @@ class Master:
         lists = self._lists_of(files)
         return lists if self._heard is None else renumbered(lists, self._heard)
 
-    def _lists_of(self, files: "Sequence[ListedFile]") -> "list[FullList]":
+    def _lists_of(self, files: Sequence[ListedFile]) -> list[FullList]:
         """The lists that files make, of all rows on record."""
-        from pipeline.observations.lists import lists_by_file, rows_by_key
-        from pipeline.observations.state_file import recorded_lines
-
         with recorded_lines(self.path, self.schema, self.on_record) as lines:
             return lists_by_file(files, rows_by_key(*lines))
 
     @cached_property
-    def learned(self) -> "pd.DataFrame":
+    def learned(self) -> pd.DataFrame:
         """All rows with the outcomes that they teach: NaN where they teach none."""
         if not self.schema.derives and not self.left_out.contents and not self.marked:
             return self.frame
@@ -202,12 +199,8 @@ class Master:
         return self.frame.assign(**{self.schema.outcome: outcomes})
 
     @cached_property
-    def _taught(self) -> "tuple[NDArray[np.float64], NDArray[np.int64]]":
+    def _taught(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """What each row would teach if nobody had been contacted, and since which day, if any."""
-        import numpy as np
-
-        from pipeline.data.outcomes import NO_DAY, learned_outcomes
-
         outcomes = self.frame[self.schema.outcome].to_numpy("float64", copy=True)
         since = np.full(len(outcomes), NO_DAY)
         if self.schema.derives:
@@ -218,14 +211,10 @@ class Master:
         return outcomes, since
 
     @cached_property
-    def marked(self) -> "Marked | None":
+    def marked(self) -> Marked | None:
         """What contacts may have changed, and how often rows count; None if there are none."""
         if not self.marks:
             return None
-        import numpy as np
-
-        from pipeline.observations.contacted import mark
-
         schema, states, files = self.schema, self.states, self.marks.files
         begins = self._taught[1]
         ends = begins + schema.horizon_days
@@ -252,13 +241,8 @@ class Master:
         )
         return left_out, control, counted
 
-    def _taught_by(self, files: "Sequence[PendingFile]") -> "NDArray[np.bool_]":
+    def _taught_by(self, files: Sequence[PendingFile]) -> NDArray[np.bool_]:
         """The rows that teach something since these files, the last ones: shape (rows,)."""
-        import numpy as np
-
-        from pipeline.data.outcomes import learned_outcomes
-        from pipeline.observations.lists import believed
-
         if not files:
             return np.zeros(len(self.frame), np.bool_)
         spans = [self._span(file) for file in files if file.span[1] > file.span[0]]
@@ -275,11 +259,9 @@ class Master:
     @property
     def newest_day(self) -> int:
         """The newest day of its rows and lists."""
-        from pipeline.data.outcomes import newest_day
-
         return newest_day(self.frame, self.schema, self.lists.lists)
 
-    def current(self) -> "pd.DataFrame":
+    def current(self) -> pd.DataFrame:
         """Of each client that has not left its present row, as `present` has it.
 
         Warns where the newest list is not believed.
@@ -293,14 +275,11 @@ class Master:
             log.warning(self.lists.doubt)
 
     @cached_property
-    def present(self) -> "pd.DataFrame":
+    def present(self) -> pd.DataFrame:
         """Of each client that has not left its present row: that of its latest sighting.
 
         Of full lists, only those on the newest. The index has the rows' places in `frame`.
         """
-        from pipeline.data.outcomes import days_of
-        from pipeline.observations.rules import present_rows
-
         clients, schema = self.frame[self.schema.client], self.schema
         dates = days_of(self.frame[schema.date]) if schema.date else None
         rows, left = present_rows(clients, self.states, dates)
@@ -311,8 +290,8 @@ class Master:
         return self.frame.iloc[rows]
 
     def brought_by(
-        self, files: "Sequence[PendingFile]", but: "Sequence[PendingFile]" = ()
-    ) -> "pd.DataFrame":
+        self, files: Sequence[PendingFile], but: Sequence[PendingFile] = ()
+    ) -> pd.DataFrame:
         """The rows that these files brought, or the outcomes of which, in order, by their numbers.
 
         Without those of the files `but`, the last ones.
@@ -320,59 +299,42 @@ class Master:
         found = self._brought(files)
         if but:
             found &= ~self._brought(but)
-        if self.schema.derives or self.left_out.contents or self.marks:
-            return self.learned[found]
-        return self._parsed(found.nonzero()[0])
+        return self.learned[found]
 
-    def _brought(self, files: "Sequence[PendingFile]") -> "NDArray[np.bool_]":
+    def _brought(self, files: Sequence[PendingFile]) -> NDArray[np.bool_]:
         found = self._named_by(files)
         return found | (self._taught_by(files) & self._counts) if self.schema.derives else found
 
-    def sample_of(self, files: "Sequence[PendingFile]", most: int) -> "pd.DataFrame":
+    def sample_of(self, files: Sequence[PendingFile], most: int) -> pd.DataFrame:
         """At most so many of the rows that these files brought or reported on, evenly spaced."""
         rows = self._named_by(files).nonzero()[0]
-        return self._parsed(rows[:: max(1, -(-len(rows) // most))])
+        return self.frame.iloc[rows[:: max(1, -(-len(rows) // most))]]
 
-    def _named_by(self, files: "Sequence[PendingFile]") -> "NDArray[np.bool_]":
+    def _named_by(self, files: Sequence[PendingFile]) -> NDArray[np.bool_]:
         """The rows that these files brought, or reported the outcome of: shape (rows,)."""
-        import numpy as np
-
         found: NDArray[np.bool_] = np.isin(self.states["known"], [file.id for file in files])
         for file in files:
             found[slice(*self._span(file))] = True
         return found & self._counts
 
-    def _parsed(self, rows: "NDArray[np.intp]") -> "pd.DataFrame":
-        """The rows with these numbers, rising."""
-        from pipeline.data.frames import frame_of
-        from pipeline.observations.rewriting import lines_at
-
-        if self.left_out.contents:
-            return self.frame.iloc[rows]
-        path = current_path(self.path, self.on_record)
-        lines = lines_at(path, self.size, rows.astype("<u4"))
-        content = b"".join([f"{self.schema.header}\n".encode(), *lines])
-        frame = frame_of(io.BytesIO(content), self.schema, self.schema.columns)
-        return frame.set_axis(rows.astype("int64"), axis="index")
-
-    def of_client(self, client: str) -> "tuple[list[bytes], States]":
+    def of_client(self, client: str) -> tuple[list[bytes], States]:
         """The lines of a client's rows, which alone are read, and what is known of each."""
-        from pipeline.observations.rewriting import lines_of_client
-
         current = current_path(self.path, self.on_record)
         found = dict(lines_of_client(client, current, self.size))
-        return [*found.values()], self.all_states[list(found)]
+        rows, lines = np.array([*found], np.uint32), [*found.values()]
+        if self.left_out.contents:  # what they said of rows is in the file
+            as_known = renewer(self.schema, rows, self.all_states, {})
+            lines = [as_known(i, line) for i, line in enumerate(lines)]
+        return lines, self.all_states[rows]
 
-    def by_age(self, rows: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    def by_age(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The numbers of some rows, oldest first: by their dates, if any, and latest sighting."""
-        import numpy as np
-
         keys = [self.states["sighted"][rows]]
         if self.schema.date:
             keys.append(self.frame[self.schema.date].to_numpy()[rows].astype("U10"))
         return rows[np.lexsort(keys)]
 
-    def summary(self) -> "pd.DataFrame":
+    def summary(self) -> pd.DataFrame:
         """`mean`, `median` and `std` (of a sample) of each number column, a row a column."""
         return self.frame[list(self.schema.numeric)].agg(["mean", "median", "std"]).T
 
@@ -384,45 +346,29 @@ class Master:
             for column in self.schema.columns
         }
 
-    def days(self, rows: "NDArray[np.int64]", files: dict[int, int]) -> "NDArray[np.int64]":
+    def days(self, rows: NDArray[np.int64], files: dict[int, int]) -> NDArray[np.int64]:
         """The day of each of some rows: its date, if any, or that of the file that sighted it."""
-        from pipeline.data.outcomes import days_of
-        from pipeline.observations.rules import content_of
-
         if self.schema.date:
             return days_of(self.frame[self.schema.date].iloc[rows])
         return _days_of_contents(content_of(self.states["sighted"][rows]), files)
 
-    def labelled(self) -> "tuple[NDArray[np.int64], NDArray[np.float64]]":
+    def labelled(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The numbers of the rows that teach an outcome, oldest first, and their outcomes.
 
         Of a horizon, without the newest ones, of which only leavers are known yet.
         """
-        import numpy as np
-
-        from pipeline.data.outcomes import matured
-
         outcomes = self.learned[self.schema.outcome].to_numpy("float64")
         rows = self.by_age(np.flatnonzero(~np.isnan(outcomes)))
         rows = rows[: matured(outcomes[rows], self.schema)]
         return rows, outcomes[rows]
 
     def training_data(
-        self, of: "NDArray[np.int64] | None" = None, without: Collection[str] = ()
-    ) -> "TrainingData":
+        self, of: NDArray[np.int64] | None = None, without: Collection[str] = ()
+    ) -> TrainingData:
         """The rows whose outcome is known, of some rows, but for those of some clients.
 
         Each is there as often as it counts.
         """
-        import numpy as np
-
-        from pipeline.models.cross_validation import (
-            TrainingData,
-            labelled_rows,
-            repeated,
-            subsample,
-        )
-
         frame = self.learned if of is None else self.learned.iloc[np.sort(of)]
         if without:
             frame = frame[~frame[self.schema.client].isin(list(without))]
@@ -434,9 +380,7 @@ class Master:
         return TrainingData(labelled, sample, self.schema)
 
 
-def _days_of_contents(contents: "NDArray[np.uint32]", files: dict[int, int]) -> "NDArray[np.int64]":
-    import numpy as np
-
+def _days_of_contents(contents: NDArray[np.uint32], files: dict[int, int]) -> NDArray[np.int64]:
     numbers, which = np.unique(contents, return_inverse=True)
     return np.array([files.get(number, 0) for number in numbers.tolist()], np.int64)[which]
 
@@ -450,11 +394,6 @@ def open_master(
     Raises `HistoryError` if the file is not what the ledger says, or has no rows yet.
     """
     state = master_state(history)
-    if is_earlier(history):
-        raise HistoryError(
-            f"{path} was written by an earlier version: run `python ingestion.py`, which takes over"
-            " what it has"
-        )
     if not state.rows:
         raise HistoryError(f"{path} has no rows yet: run `python ingestion.py`")
     check_rows(path, history)
@@ -462,3 +401,29 @@ def open_master(
     files = listed_files(history) if schema.snapshots and not schema.date else []
     out, marks = left_out(history, held_contents(history)), read_marks(history, campaign_days)
     return Master(path, schema, state, tuple(files), out, marks)
+
+
+# --- the rows of one client ---
+
+
+@dataclass(frozen=True)
+class RowsOfClient:
+    """A client's last rows, that of the latest sighting last, as texts of the columns."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    total: int  # of all its rows
+    left: bool  # whether it has left
+
+
+def rows_of_client(master: Master, client: str, limit: int = MAX_CLIENT_ROWS) -> RowsOfClient:
+    """The rows of a client that were sighted last; the others are not parsed."""
+    lines, states = master.of_client(client)
+    rows = list(csv.reader(line.decode() for line in lines))
+    dates = [row[1] if master.schema.date else "" for row in rows]
+    every = sorted(zip(dates, states["sighted"].tolist(), rows, strict=True))
+    seen = [each for each in every if each[1]]
+    gone = [each for each in zip(dates, states["left"].tolist(), strict=True) if each[1]]
+    has_left = bool(seen and gone) and max(gone) >= seen[-1][:2]
+    last = tuple(tuple(row) for *_, row in seen[-limit:])
+    return RowsOfClient(master.schema.columns, last, len(seen), has_left)

@@ -11,8 +11,7 @@ from pipeline.core.files import sync_folder, write_atomic
 from pipeline.core.formatting import told_apart
 from pipeline.core.schema import Schema
 from pipeline.storage.database import History
-from pipeline.storage.file_record import file_fault
-from pipeline.storage.ledger import MasterState, master_state, rebuilding
+from pipeline.storage.ledger import MasterState, file_fault, master_state
 
 REBUILD = "run `python ingestion.py --rebuild` to rebuild it from the input folder"
 
@@ -63,7 +62,6 @@ def finish(path: Path, on_record: MasterState) -> None:
     put_in_place(path, on_record)
     log = on_record.log and log_path(path, on_record.log.id)
     left = [next_path(path), mark_path(path), *path.parent.glob(f".{path.name}.*.sightings")]
-    left.append(path.with_name(f".{path.name}.keys"))  # of an earlier version
     left += path.parent.glob(f"*.{path.name}.*.tmp")
     for other in left:
         if other != log:
@@ -87,28 +85,14 @@ def current_path(path: Path, on_record: MasterState) -> Path:
 def check_rows(path: Path, history: History) -> None:
     """Raise `HistoryError` unless `finaldata.csv` and the sightings are as on record."""
     state = master_state(history)
-    if not state.bytes:
-        return
-    if history.query("SELECT buckets FROM master")[0]["buckets"] is not None:
-        raise HistoryError(
-            f"{history.place} is of an earlier version that kept the rows in"
-            f" {path.with_name('buckets')}; {REBUILD}, then delete that folder"
-        )
-    check_files(path, state, longer=mark_path(path).exists())
+    if state.bytes:
+        check_files(path, state, longer=mark_path(path).exists())
 
 
 def check_files(path: Path, state: MasterState, *, longer: bool) -> None:
     """Raise `HistoryError` unless the files are as on record; `longer`: a run may be writing."""
-    if not (state.record and state.log):  # as an earlier version recorded it
-        if not path.is_file():
-            raise HistoryError(
-                f"{path} is gone, though {state.bytes:,} bytes of it are on record; {REBUILD}"
-            )
-        if (found := path.stat().st_size) < state.bytes:
-            raise HistoryError(
-                f"{path} has {found:,} bytes where {state.bytes:,} are on record; {REBUILD}"
-            )
-        return
+    if not (state.record and state.log):
+        raise HistoryError(f"{path}: the rows on record are of an earlier version; {REBUILD}")
     log = log_path(path, state.log.id)
     current = current_path(path, state)
     for file, record in ((current, state.record), (log, state.log.record)):
@@ -146,9 +130,3 @@ def has_columns(path: Path, schema: Schema) -> bool:
 def _header(path: Path) -> str:
     with path.open("rb") as file:
         return file.readline().rstrip(b"\n").decode(errors="replace")
-
-
-def is_earlier(history: History) -> bool:
-    """Whether an earlier version recorded the rows, which knew of no sightings."""
-    state = master_state(history)
-    return state.bytes > 0 and state.log is None and not rebuilding(history)

@@ -1,29 +1,53 @@
-"""Taking the rows of files into `finaldata.csv`."""
+"""Taking the rows of files into `finaldata.csv`, each observation once."""
 
+import logging
 import os
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from heapq import nlargest
+from itertools import compress
 from pathlib import Path
 from secrets import randbits
+from typing import BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.files import sync_folder
+from pipeline.core.file_lock import open_alone
+from pipeline.core.files import errors_with_path, sync_folder
 from pipeline.core.schema import Schema
+from pipeline.core.similar_names import folded, why_alike
 from pipeline.data.loader import Counts
 from pipeline.observations import master_files as files
-from pipeline.observations.rewriting import write_changed
-from pipeline.observations.row_keys import RowKeys, keep_rows, kept_rows, loaded_keys
-from pipeline.observations.row_writer import RowWriter, renewer
+from pipeline.observations.row_keys import (
+    AT_ONCE,
+    Found,
+    RowKeys,
+    keep_rows,
+    kept_rows,
+    lines_of,
+    loaded_keys,
+    states_by,
+)
+from pipeline.observations.row_lines import (
+    ClientRows,
+    Index,
+    Resolved,
+    Split,
+    line_batches,
+    renewer,
+    split,
+    write_rows,
+)
 from pipeline.observations.rules import (
     Changed,
     Lines,
-    More,
     Rows,
     States,
     first_lines,
+    more_of,
     parts_of,
     states_after_first,
     take_in,
@@ -33,17 +57,137 @@ from pipeline.observations.sightings import (
     NOBODY,
     Content,
     SightingsLog,
+    Words,
+    codes_of,
     fresh_places,
-    matched,
     outcomes_of,
 )
-from pipeline.observations.state_file import lines_of, states_by
-from pipeline.storage.file_record import file_record
-from pipeline.storage.ledger import Former, LogFile, MasterState
+from pipeline.storage.ledger import Former, LogFile, MasterState, file_record
+
+log = logging.getLogger("ingestion")
 
 LOOKED_AT = 8  # of the contents taken in last, to find one that the next is like
 NOTHING = MasterState(0, 0)
-_AT_ONCE = 100_000  # states worked out at a time: of all of them there would be two
+MAX_BYTES = 64 << 20  # of finaldata.csv; of a larger one, to read all names would take a second
+
+
+class RowWriter:
+    """A file of rows, open for appending: locked, as another run may still be writing it.
+
+    Opening raises `LockHeldError` then.
+    """
+
+    def __init__(self, path: Path, schema: Schema) -> None:
+        self._table, self._schema, self.rows, self._keys = path, schema, 0, RowKeys()
+        self._found: list[Found] = []
+        self._split: list[Split] = []
+        self._reports: list[bytes] | None = None
+        self._clients: tuple[ClientRows, int] | None = None  # of so many bytes, once asked for
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._opened = ExitStack()
+        self._file: BinaryIO = self._opened.enter_context(open_alone(path))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with errors_with_path(self._table):
+            self._opened.close()
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far, the header included."""
+        return self._file.tell()
+
+    def append(self, lines: Sequence[bytes]) -> None:
+        """Add canonical lines of a file, without their line ends."""
+        cut = split(lines, self._schema)
+        found = self._keys.add(cut.observations)
+        cut = replace(cut, observations=[])  # which may take much memory
+        self._split.append(cut)
+        self._found.append(found)
+        added = list(compress(lines, found.new.tolist()))
+        if added:
+            with errors_with_path(self._table):
+                self._file.write(b"\n".join(added) + b"\n")
+        self.rows += len(added)
+
+    def report(self, lines: Sequence[bytes]) -> None:
+        """Add canonical lines of a file of outcomes alone, without their line ends."""
+        self._reports = [*(self._reports or []), *lines]
+
+    def take_back(self) -> None:
+        """Undo what was appended since the last file."""
+        size, self.rows, keys = self._settled
+        with errors_with_path(self._table):
+            self._file.seek(size)
+            self._file.truncate()
+        self._keys.take_back(keys)
+        self._forget()
+
+    def _settle(self) -> None:
+        """Let what was appended stay."""
+        self._forget()
+        self._settled = (self.size, self.rows, self._keys.settle())
+
+    def _forget(self) -> None:
+        self._found, self._split, self._reports = [], [], None
+
+    def _content(
+        self,
+        number: int,
+        bad_at: Sequence[int],
+        states: Callable[[], States],
+        of: tuple[Index, int] | None,
+    ) -> tuple[Content, Rows, Resolved | None]:
+        """What was appended as a content of this number; the rows of its good lines.
+
+        If they are reports, whom they are about, by the states of all rows.
+        """
+        about = None
+        if self._reports is not None:
+            about = self._resolved(self._reports, states())
+            rows, words = about.rows.astype(np.uint32), self._report_words(about)
+        else:
+            found = [*self._found, self._keys.add([])]
+            cut = [*self._split, split([], self._schema)]
+            rows = np.concatenate([part.rows for part in found])
+            low = np.concatenate([part.keys for part in found])
+            words = codes_of(low, np.concatenate([part.outcomes for part in cut]))[:, None]
+            if len(self._schema.tail) > 1:
+                words = np.column_stack([words, np.concatenate([part.more for part in cut])])
+        if bad_at:
+            at = np.array(bad_at) - np.arange(len(bad_at))
+            words = np.insert(words, at, BAD, axis=0)
+        places = fresh_places(number, len(words))
+        if of:
+            places = places[:1] + of[0].astype("<u8")
+        return Content(number, words, places, reports=about is not None), rows, about
+
+    def _resolved(self, lines: Sequence[bytes], states: States) -> Resolved:
+        """Reports, by what is known of all rows so far."""
+        self._file.flush()
+        known, read = self._clients or (ClientRows(self._schema, self._keys.seed), 0)
+        read = read or len(self._schema.header) + 1
+        known.add(line_batches(self._table, read, self.size))
+        self._clients = known, self.size
+        return known.resolve(lines, states["sighted"])
+
+    def _report_words(self, found: Resolved) -> Words:
+        """The words of the lines of a file of outcomes alone."""
+        low = self._keys.words()
+        codes = np.where(found.says, NOBODY, BAD)
+        known = found.rows >= 0
+        codes[known] = codes_of(low[found.rows[known]], found.outcomes[known])
+        columns = [found.identities, codes]
+        if len(self._schema.tail) > 1:
+            columns.append(more_of(found.days, np.zeros(len(codes), np.uint32)))
+        return np.column_stack(columns)
+
+    def _sync(self) -> None:
+        with errors_with_path(self._table):
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
 
 class MasterWriter(RowWriter):
@@ -62,8 +206,9 @@ class MasterWriter(RowWriter):
         on_record: MasterState = NOTHING,
         former: Mapping[str, Former] | None = None,
         check: Callable[[], None] = lambda: None,
+        seed: int = 0,
     ) -> None:
-        self.path, self._on_record = path, on_record
+        self.path, self._on_record, self._seed = path, on_record, seed or randbits(63)
         self._former = dict(former or {})
         self._last: dict[bool, Former] = {}  # the content taken in last, by whether it has reports
         self._changed: list[Rows] = [np.zeros(0, np.uint32)]
@@ -72,7 +217,8 @@ class MasterWriter(RowWriter):
         with self._opened as opened:
             check()
             files.begin_writing(path, on_record, schema)
-            self._cut()
+            if os.fstat(self._file.fileno()).st_size > on_record.bytes:
+                self._file.truncate(on_record.bytes)
             self._open_files()
             self._opened = opened.pop_all()
         self._file.seek(0, os.SEEK_END)
@@ -80,15 +226,11 @@ class MasterWriter(RowWriter):
             self._file.write(schema.header.encode() + b"\n")
         self._settle()
 
-    def _cut(self) -> None:
-        if os.fstat(self._file.fileno()).st_size > self._on_record.bytes:
-            self._file.truncate(self._on_record.bytes)
-
     def _open_files(self) -> None:
         log, self.rows = self._on_record.log, self._on_record.rows
         self._log_name, size = (log.id, log.record.size) if log else (f"{randbits(63):x}", 0)
         path = files.log_path(self.path, self._log_name)
-        self._log = SightingsLog(path, size, randbits(63))
+        self._log = SightingsLog(path, size, self._seed)
         self._opened.callback(self._log.close)
         for former in nlargest(LOOKED_AT, self._former.values(), key=lambda content: content.id):
             self._last.setdefault(self._log.has_reports(former.log_at), former)
@@ -119,44 +261,50 @@ class MasterWriter(RowWriter):
             grown[:begin] = self._all_states[:begin]
             self._all_states = grown
         new = np.flatnonzero(first)
-        for at in range(0, len(new), _AT_ONCE):
-            some = states_after_first(lines.at(new[at : at + _AT_ONCE]))
+        for at in range(0, len(new), AT_ONCE):
+            some = states_after_first(lines.at(new[at : at + AT_ONCE]))
             self._all_states[begin + at : begin + at + len(some)] = some
         return take_in(lines.at(~first), self._states)
 
     def accept(
-        self, number: int, name: str, sha256: str, bad_at: Sequence[int], *, again: bool = False
+        self,
+        number: int,
+        name: str,
+        sha256: str,
+        bad_at: Sequence[int] = (),
+        *,
+        again: bool = False,
+        of: tuple[Index, int] | None = None,
     ) -> Counts | None:
         """End a file, by the number of its content; `bad_at` are its rows that were set aside.
 
         One that is read `again`, for reports of clients that were not known, is None if none is.
+        Where its lines are only some `of` a file's, their numbers, and how many that has.
         """
-        start, of_report = self._settled[1], None
-        if self._reports is None:
-            rows, words = self._words(bad_at)
-        else:
-            of_report = self._resolved(self._states)
-            rows, words = of_report.rows.astype(np.uint32), self._report_words(of_report, bad_at)
-        content = Content(
-            number, words, fresh_places(number, len(words)), reports=of_report is not None
-        )
+        start = self._settled[1]
+        content, rows, about = self._content(number, bad_at, lambda: self._states, of)
         former, missing = self._former.get(name), 0
         if former:
-            missing = _keep(content, self._log.content(former.log_at))
-        new = content.places[content.identities != BAD] >= fresh_places(number, 1)
+            before = self._log.content(former.log_at)
+            missing = int(before.good.sum()) - content.keep_places(before)
+        new = content.places[content.good] >= fresh_places(number, 1)
         clients: tuple[str, ...] = ()
-        if of_report:
-            clients = of_report.clients(new & (of_report.rows < 0) & of_report.says)
-            new &= of_report.rows >= 0
+        if about:
+            clients = about.clients(new & (about.rows < 0) & about.says)
+            new &= about.rows >= 0
         if again and not new.any():
             self._forget()
             return None
-        log_at = self._append_to_log(content, former, self.rows - start)
+        base = former or self._last.get(content.reports)
+        if not former and self.rows - start > len(content.words) // 2:
+            base = None  # too different to be kept as a part of another
+        log_at = self._log.append(content, base.log_at if base else None)
         said = content.said()
-        lines = Lines(rows[new], outcomes_of(said.codes), said.places, said.more)
-        changed = self._learn(replace(lines, reports=said.reports) if of_report else lines)
+        reports = said.reports if about else None
+        lines = Lines(rows[new], outcomes_of(said.codes), said.places, said.more, reports)
+        changed = self._learn(lines)
         if len(changed.carried):
-            self._note_carried(rows[new], said.more, np.flatnonzero(new), changed.carried)
+            self._note_carried(lines, np.flatnonzero(new), changed.carried)
         self._changed += [changed.outcomes, changed.carried]
         self._former[name] = self._last[content.reports] = Former(number, sha256, log_at)
         self._settle()
@@ -165,25 +313,18 @@ class MasterWriter(RowWriter):
             unknown_clients=clients,
         )
 
-    def _append_to_log(self, content: Content, former: Former | None, added: int) -> int:
-        base = former or self._last.get(content.reports)
-        if not former and added > len(content.words) // 2:
-            base = None  # too different to be kept as a part of another
-        return self._log.append(content, base.log_at if base else None, follows=bool(former))
-
     def waiting(self) -> list[str]:
         """The files with outcomes of clients that are not known yet."""
         contents = self._former.items()
         reports = [(name, at.log_at) for name, at in contents if self._log.has_reports(at.log_at)]
         return [name for name, at in reports if (self._log.content(at).codes == NOBODY).any()]
 
-    def _note_carried(self, rows: Rows, more: More, at: NDArray[np.int64], changed: Rows) -> None:
+    def _note_carried(self, lines: Lines, at: NDArray[np.int64], changed: Rows) -> None:
         """Keep the texts that some rows carry now; `at` has the places of the lines in the file."""
         carried = [text for part in self._split for text in part.carried]
-        now = self._states["carried"]
-        hashes = parts_of(more)[1]
-        for i in np.flatnonzero(np.isin(rows, changed) & (hashes == now[rows])).tolist():
-            self._carried[int(rows[i])] = carried[int(at[i])]
+        now = parts_of(lines.more)[1] == self._states["carried"][lines.rows]
+        for i in np.flatnonzero(np.isin(lines.rows, changed) & now).tolist():
+            self._carried[int(lines.rows[i])] = carried[int(at[i])]
 
     def save(self) -> MasterState:
         """Make what was taken in durable; returns what is to be put on record.
@@ -197,7 +338,7 @@ class MasterWriter(RowWriter):
         if len(changed):
             path = files.next_path(path)
             renewed = renewer(self._schema, changed, self._states, self._carried)
-            write_changed(self.path, path, changed, renewed)
+            write_rows(self.path, path, None, changed, renewed)
         else:
             before = self._on_record.record
         sync_folder(path.parent)
@@ -205,21 +346,35 @@ class MasterWriter(RowWriter):
         log = LogFile(self._log_name, file_record(self._log.path, recorded))
         keep_rows(self.path, log, self._keys.words(), self._states)
         record = file_record(path, before)
-        return MasterState(*(self.rows, record.size, record, log, self._schema.client_names))
+        return MasterState(self.rows, record.size, record, log, self._schema.client_names)
 
 
-def _keep(content: Content, before: Content) -> int:
-    """Let the lines that a file held before keep their places; returns how many it lacks now.
+def warn_of_alike(path: Path, schema: Schema, before: int) -> None:
+    """Warn of names that hardly differ from known ones: an export has changed its form.
 
-    Reports of clients that were not known are as new.
+    They are those that came with the rows from the one numbered `before` on.
     """
-    held = int((before.identities != BAD).sum())
-    if not before.like(content):
-        return held
-    index = matched(content.identities, before.identities)
-    kept = index >= 0
-    missing = held - int((kept & (content.identities != BAD)).sum())
-    kept[kept] = before.codes[index[kept]] != NOBODY
-    content.places[kept] = before.places[index[kept]]
-    content.words[kept] = before.words[index[kept]]
-    return missing
+    if path.stat().st_size > MAX_BYTES:
+        return
+    import pandas as pd  # only where rows are new
+
+    clients = pd.read_csv(path, usecols=[schema.client], dtype="str", keep_default_na=False)
+    names = clients[schema.client].drop_duplicates()
+    known: dict[str, list[str]] = defaultdict(list)
+    for name in names[names.index < before]:
+        known[folded(name)].append(name)
+    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for name in names[names.index >= before]:
+        alike = known[folded(name)]
+        if alike:  # that it differs least from
+            ways = ((why_alike(name, other), other) for other in alike)
+            way, other = min(ways, key=lambda found: found[0].count(" and "))
+            found[way].append((name, other))
+        alike.append(name)
+    for way, pairs in found.items():
+        log.warning(
+            "new names of clients that differ from known ones only in %s: %s, such as %r beside %r;"
+            " if they are the same clients, correct the export%s",
+            *(way, f"{len(pairs):,}", *pairs[0]),
+            "" if "case" in way else ', or set "client_names": "digits"',
+        )

@@ -1,9 +1,9 @@
-"""`finaldata.csv` made anew: from the input folder, without some lines, or from an earlier form."""
+"""`finaldata.csv` made anew: from the input folder, or without some of its lines."""
 
-import csv
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import compress, islice
+from heapq import nsmallest
+from itertools import chain, compress
 from pathlib import Path
 from secrets import randbits
 
@@ -16,19 +16,27 @@ from pipeline.core.formatting import pluralize
 from pipeline.core.schema import Schema, csv_line
 from pipeline.data.loader import Counts
 from pipeline.observations import master_files as files
-from pipeline.observations.rewriting import line_batches, lines_at, write_changed, write_ordered
-from pipeline.observations.row_keys import RowKeys, keep_rows
-from pipeline.observations.row_writer import RowWriter, renewer
-from pipeline.observations.rules import (
-    Lines,
-    More,
-    Outcomes,
-    Places,
-    States,
-    content_of,
-    more_of,
-    parts_of,
+from pipeline.observations.master_writer import RowWriter
+from pipeline.observations.row_keys import (
+    RowKeys,
+    firsts,
+    keep_rows,
+    line_keys,
+    lines_of,
+    loaded_keys,
+    recorded_lines,
+    recorded_states,
+    states_by,
 )
+from pipeline.observations.row_lines import (
+    Index,
+    client_cell,
+    client_of,
+    renewer,
+    rows_in,
+    write_rows,
+)
+from pipeline.observations.rules import Lines, More, Outcomes, Places, content_of, more_of, parts_of
 from pipeline.observations.sightings import (
     BAD,
     NOBODY,
@@ -38,16 +46,11 @@ from pipeline.observations.sightings import (
     fresh_places,
     is_about,
     keys_of,
-    matched,
+    united,
 )
-from pipeline.observations.state_file import firsts, lines_of, states_by
-from pipeline.observations.tails import client_cell, split, text_hashes
-from pipeline.storage.file_record import file_record
-from pipeline.storage.ledger import Former, LogFile, MasterState, Span
+from pipeline.storage.ledger import Former, LogFile, MasterState, Span, file_record
 
 _LATE = np.uint64(1 << 31)  # added to places of lines that count after all others
-COPIED = 1 << 16  # rows at a time
-MAX_LOOKED_AT = 100
 MAX_NAMED = 5  # clients named of those whose rows go
 
 History = Mapping[str, Sequence[Former]]  # all contents of each file on record, in their order
@@ -56,37 +59,40 @@ History = Mapping[str, Sequence[Former]]  # all contents of each file on record,
 class Renewal(RowWriter):
     """A new file of rows beside the old one, whose lines keep the places that they had.
 
-    `history` has the contents that are on record, `before` the file that has their lines, if there
-    is one.
+    `state` is on record of the old one; `history` has its contents, `before` is the file that has
+    their lines, if there is one.
     """
 
     def __init__(
         self,
         path: Path,
         schema: Schema,
+        state: MasterState,
         history: History,
         before: SightingsLog | None,
         check: Callable[[], None] = lambda: None,
+        seed: int = 0,
     ) -> None:
-        self.path, self._history, self._before = path, history, before
+        self.path, self._state, self._history, self._before = path, state, history, before
         self._saved = False
-        self._written: list[Outcomes] = []  # as they are in the new rows
-        self._written_more: list[More] = []
+        self._written: list[Outcomes] = [np.zeros(0, np.uint8)]  # as they are in the new rows
+        self._written_more: list[More] = [np.zeros(0, np.uint64)]
         self._carried: dict[tuple[int, int], bytes] = {}  # texts by rows and hashes
         self._log_at: dict[int, int] = {}  # by the number of a content
         self._kept_reports: list[Content] = []  # until all rows are known
-        self._report_lines: dict[int, list[bytes]] = {}  # by the number of a content
+        # by the number of a content, with their numbers, and how many lines the file has
+        self._report_lines: dict[int, tuple[list[bytes], Index, int]] = {}
         self._log_name = f"{randbits(63):x}"
-        self.seed = before.seed if before else randbits(63)
         super().__init__(files.next_path(path), schema)
         with self._opened as opened:
             check()
             opened.callback(self._discard)
             self._file.truncate(0)
-            self._log = SightingsLog(files.log_path(path, self._log_name), seed=self.seed)
+            seed = before.seed if before else seed or randbits(63)
+            self._log = SightingsLog(files.log_path(path, self._log_name), seed=seed)
             opened.callback(self._log.close)
             self._opened = opened.pop_all()
-        self._keys = RowKeys(seed=self.seed)
+        self._keys = RowKeys(seed=seed)
         self._file.write(schema.header.encode() + b"\n")
         self._settle()
 
@@ -109,7 +115,14 @@ class Renewal(RowWriter):
         super().take_back()
 
     def accept(
-        self, number: int, name: str, sha256: str, bad_at: Sequence[int], *, again: bool = False
+        self,
+        number: int,
+        name: str,
+        sha256: str,
+        bad_at: Sequence[int] = (),
+        *,
+        again: bool = False,
+        of: tuple[Index, int] | None = None,
     ) -> Counts:
         """End a file, by the number of its content, or by the one on record if it is that."""
         assert not again  # for none is `waiting`
@@ -117,15 +130,15 @@ class Renewal(RowWriter):
         clients: tuple[str, ...] = ()
         if kept and kept[-1].sha256 == sha256:
             number = kept[-1].id
-        if self._reports is None:
-            self.keep(self._renewed(number, self._words(bad_at)[1], name))
-        else:
-            found = self._resolved(self._states())
-            words = self._report_words(found, bad_at)
-            content = self._renewed(number, words, name, reports=True)
-            self._report_lines[number] = self._reports
-            clients = found.clients(content.codes[content.identities != BAD] == NOBODY)
-            self.keep(content)
+        content, _, about = self._content(
+            number, bad_at, lambda: states_by(self._lines(), self._schema, self.rows), of
+        )
+        content = self._renewed(content, name)
+        if about and self._reports is not None:
+            of = of or (np.flatnonzero(content.good), len(content.words))
+            self._report_lines[number] = (self._reports, *of)
+            clients = about.clients(content.codes[content.good] == NOBODY)
+        self._keep(content)
         self._settle()
         return Counts(
             *(number, self.rows - start, 0, 0, start, self.rows, self._log_at.get(number)),
@@ -135,11 +148,7 @@ class Renewal(RowWriter):
     def _lines(self) -> Lines:
         return lines_of(self._log, self._keys.words())
 
-    def _states(self) -> States:
-        """By the lines so far."""
-        return states_by(self._lines(), self._schema, self.rows)
-
-    def keep(self, content: Content) -> None:
+    def _keep(self, content: Content) -> None:
         """Add the lines of a content, whose observations are among the rows, or will be."""
         if content.reports:
             self._kept_reports.append(content)
@@ -157,54 +166,47 @@ class Renewal(RowWriter):
         last = max((*self._log_at, *(content.number for content in self._kept_reports)), default=0)
         late = fresh_places(last, 1) + _LATE  # none has the place of another
         for content in self._kept_reports:
-            codes, at = content.codes, np.flatnonzero(content.identities != BAD)
+            codes, at = content.codes, np.flatnonzero(content.good)
             codes[is_about(codes) & ~np.isin(keys_of(codes), low)] = BAD
-            self._reports = self._report_lines.get(content.number)
-            if self._reports is not None and (codes == NOBODY).any():
-                words = self._report_words(self._resolved(self._states()), [])
-                known = (codes[at] == NOBODY) & is_about(words[:, 1])
-                content.words[at[known]] = words[known]
-                content.places[at[known]] = late + at[known].astype("<u8")
-            late += np.uint64(len(content.words))
+            if content.number in self._report_lines:
+                lines, numbers, total = self._report_lines[content.number]
+                if (codes == NOBODY).any():
+                    states = states_by(self._lines(), self._schema, self.rows)
+                    words = self._report_words(self._resolved(lines, states))
+                    known = (codes[at] == NOBODY) & is_about(words[:, 1])
+                    content.words[at[known]] = words[known]
+                    content.places[at[known]] = late + numbers[known].astype("<u8")
+                late += np.uint64(total)
             self._log_at[content.number] = base = self._log.append(content, base)
 
-    def _renewed(self, number: int, words: Words, name: str, *, reports: bool = False) -> Content:
+    def _renewed(self, content: Content, name: str) -> Content:
         """A content that stands for all that its file has held, as far as it still holds it."""
-        places, kept = fresh_places(number, len(words)), self._history.get(name, ())
-        content = Content(number, words, places, settled=True, reports=reports)
+        content, kept = replace(content, settled=True), self._history.get(name, ())
         if not (kept and self._before):
             return content
         last = self._before.content(kept[-1].log_at)
         others = [self._before.content(former.log_at) for former in kept[:-1]]
         found = [other.new_lines() for other in others if other.like(content)]
-        if last.number == number and len(last.words) == len(words):
-            places[:] = last.places  # of the same rows, even where the schema is another one
-            if reports and last.reports:  # they stay with their observations
+        if last.number == content.number and len(last.words) == len(content.words):
+            content.places[:] = last.places  # of the same rows, even where the schema is another
+            if content.reports and last.reports:  # they stay with their observations
                 stays = last.codes != NOBODY
                 content.codes[stays] = last.codes[stays]
             found += [(last.more_words, last.more_places)] if last.like(content) else []
         elif last.like(content):
-            index = matched(content.identities, last.identities)
-            stays = index >= 0
-            stays[stays] = last.codes[index[stays]] != NOBODY
-            places[stays] = last.places[index[stays]]
-            words[stays] = last.words[index[stays]]
+            content.keep_places(last)
             found.append(last.new_lines())
         if not found:
             return content
         more, more_places = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        held = content.identities
-        identities = replace(content, words=more).identities
-        still = np.isin(identities, held[held != BAD]) & ~np.isin(more_places, places)
+        still = np.isin(replace(content, words=more).identities, content.identities[content.good])
+        still &= ~np.isin(more_places, content.places)
         return replace(content, more_words=more[still], more_places=more_places[still])
 
-    def leave_out(
-        self, name: str, old: Words, *, present: bool, held: int | None = None
-    ) -> NDArray[np.bool_]:
+    def withdraw(self, name: str, *, present: bool, held: int | None = None) -> "Gone":
         """Keep all contents on record but those of a file, of which the last counts if `present`.
 
-        If that is `held` back, it alone goes. Returns which of the old rows are still observations
-        of any line.
+        If that is `held` back, it alone goes. Returns the rows that no line has sighted then.
         """
         assert self._before
         left_out = {former.id for former in self._history[name]}
@@ -212,41 +214,76 @@ class Renewal(RowWriter):
             left_out, present = {held}, False
         for content in self._before.contents():
             if content.number not in left_out:
-                self.keep(content)
+                self._keep(content)
         if present:
             last = self._before.content(self._history[name][-1].log_at)
-            self.keep(self._renewed(last.number, last.words.copy(), name, reports=last.reports))
-        said = self._log.said()
-        return np.isin(keys_of(old), keys_of(said.codes[~said.reports]))
+            fresh = fresh_places(last.number, len(last.words))
+            self._keep(
+                self._renewed(
+                    Content(last.number, last.words.copy(), fresh, reports=last.reports), name
+                )
+            )
+        old, said = self._old_keys(), self._log.said()
+        alive = np.isin(keys_of(old), keys_of(said.codes[~said.reports]))
+        self._copy(self.path, self._state, alive)
+        return _gone(self.path, self._state.bytes, alive)
 
-    def leave_out_rows(self, alive: NDArray[np.bool_], old: Words) -> None:
-        """Keep all contents on record, without the lines about old rows that are not alive."""
+    def erase(self, others: NDArray[np.bool_]) -> None:
+        """Keep these of the old rows, and all contents without the lines about the rest."""
         assert self._before
-        dead = keys_of(old[~alive])
+        old = self._old_keys()
+        dead = keys_of(old[~others])
         for content in self._before.contents():
             content.words[np.isin(keys_of(content.codes), dead)] = BAD
             more = ~np.isin(keys_of(content.more_words[:, int(content.reports)]), dead)
             more_words, more_places = content.more_words[more], content.more_places[more]
-            self.keep(replace(content, more_words=more_words, more_places=more_places))
+            self._keep(replace(content, more_words=more_words, more_places=more_places))
+        self._copy(self.path, self._state, others)
 
-    def copy_rows(self, alive: NDArray[np.bool_], size: int) -> "Gone":
-        """Add those of the rows on record, in so many bytes, that are alive; returns the others."""
-        rows = np.flatnonzero(alive).astype("<u4")
-        lines = lines_at(self.path, size, rows)
-        while batch := [line[:-1] for line in islice(lines, COPIED)]:
-            self.append(batch)
-            self._settle()
-        dead = np.flatnonzero(~alive).astype("<u4")
-        gone = (line[:-1] for line in lines_at(self.path, size, dead[:MAX_LOOKED_AT]))
-        return Gone(len(dead), tuple(dict.fromkeys(map(client_of, gone)))[:MAX_NAMED])
+    def gather(
+        self, sources: Iterable[tuple[Path, MasterState]], wanted: Collection[bytes] | None
+    ) -> None:
+        """Add the rows of those clients, or all, of other files, and the lines about them."""
+        found: dict[int, list[Content]] = {}
+        for path, state in sources:
+            with recorded_lines(path, self._schema, state) as (log, keys):
+                alive = np.ones(len(keys), np.bool_)
+                if wanted is not None:
+                    lines = chain.from_iterable(rows_in(path, state.bytes))
+                    alive[:] = [client_cell(line) in wanted for line in lines]
+                self._copy(path, state, alive)
+                for content in log.contents():
+                    of = content.about(keys_of(keys[alive]))
+                    found.setdefault(content.number, []).append(of)
+        for _, parts in sorted(found.items()):
+            self._keep(united(parts))
 
-    def holds(self, lines: Sequence[bytes]) -> NDArray[np.bool_]:
-        """Of which of these lines the observations are among its rows."""
-        return self._keys.holds(split(lines, self._schema).observations)
+    def _old_keys(self) -> Words:
+        return loaded_keys(self.path, self._schema, self._state, self._keys.seed)
 
-    def knows(self, clients: Iterable[bytes]) -> NDArray[np.bool_]:
-        """Which of these clients, as cells, have rows."""
-        return np.isin(text_hashes(list(clients), self._keys.seed), self._client_rows().clients)
+    def _copy(self, path: Path, state: MasterState, alive: NDArray[np.bool_]) -> None:
+        """Add those rows on record of a file that are alive; their lines come apart."""
+        keys = loaded_keys(path, self._schema, state, self._keys.seed)[alive]
+        self._keys.add_keys(keys)
+        begin = 0
+        for lines in rows_in(path, state.bytes):
+            kept = compress(lines, alive[begin : begin + len(lines)].tolist())
+            self._file.writelines(line + b"\n" for line in kept)
+            begin += len(lines)
+        self.rows += len(keys)
+        states = recorded_states(path, self._schema, state)[alive]
+        self._written.append(states["outcome"])
+        if len(self._schema.tail) > 1:
+            self._written_more.append(more_of(states["day"], states["carried"]))
+        self._settle()
+
+    def rows_gone(self) -> "Gone":
+        """The rows on record that are no more; if those have other columns, how many fewer."""
+        path, size, schema = self.path, self._state.bytes, self._schema
+        if not (self._before and path.is_file() and files.has_columns(path, schema)):
+            return Gone(max(self._state.rows - self.rows, 0), ())
+        old = line_keys(path, schema, size, self._keys.seed)
+        return _gone(path, size, np.isin(old, self._keys.words()))
 
     def save(self) -> tuple[MasterState, dict[int, Span]]:
         """Put the rows in order; returns what is to be put on record, and where rows are.
@@ -256,51 +293,39 @@ class Renewal(RowWriter):
         self._sync()
         self._keep_reports()
         self._log.sync()
-        if self._before:
-            self._before.forget()
-        path, lines = files.next_path(self.path), self._lines()
-        written = np.concatenate([*self._written, np.zeros(0, np.uint8)])
-        more = np.concatenate([*self._written_more, np.zeros(0, np.uint64)])
+        lines = self._lines()
         first = firsts(lines)
-        rows = lines.rows[first]
-        order = rows[np.argsort(first)]
-        if not np.array_equal(order, np.arange(len(order))):
-            numbers = np.empty_like(order)
-            numbers[order] = np.arange(len(order))
-            lines = replace(lines, rows=numbers[lines.rows])
-            self._keys.renumber(numbers)
-            written, more = written[order], more[order] if len(more) else more
-            self._replace(lambda old, new: write_ordered(old, new, order))
-            self._carried = {(int(numbers[row]), h): t for (row, h), t in self._carried.items()}
+        order = lines.rows[first][np.argsort(first)]
+        numbers = np.empty_like(order)
+        numbers[order] = np.arange(len(order))
+        lines = replace(lines, rows=numbers[lines.rows])
         states = states_by(lines, self._schema, self.rows)
-        differs = states["outcome"] != written
+        differs = states["outcome"] != np.concatenate(self._written)[order]
+        more, carried = np.concatenate(self._written_more), dict[int, bytes]()
         if len(more):
+            more = more[order]
             differs |= more_of(states["day"], states["carried"]) != more
         changed = np.flatnonzero(differs).astype("<u4")
-        if len(changed):
-            carried = {}
-            if self._carried:
-                hashes = states["carried"][changed].tolist()
-                pairs = set(zip(changed.tolist(), hashes, strict=True))
-                carried = {pair[0]: self._carried[pair] for pair in pairs & self._carried.keys()}
-                # of what was withdrawn the text before is not kept: the next sighting brings it
-                lost = np.setdiff1d(changed, np.array([*carried], np.uint32))
-                states["carried"][lost] = parts_of(more[lost])[1]
-            renewed = renewer(self._schema, changed, states, carried)
-            self._replace(lambda old, new: write_changed(old, new, changed, renewed))
+        if self._schema.carry:
+            hashes = states["carried"][changed].tolist()
+            of = zip(changed.tolist(), order[changed].tolist(), hashes, strict=True)
+            found = ((row, self._carried.get((old, text))) for row, old, text in of)
+            carried = {row: text for row, text in found if text is not None}
+            # of what was withdrawn the text before is not kept: the next sighting brings it
+            lost = np.setdiff1d(changed, np.array([*carried], np.uint32))
+            states["carried"][lost] = parts_of(more[lost])[1]
+        path = files.next_path(self.path)
+        if len(changed) or not np.array_equal(order, np.arange(len(order))):
+            other = path.with_name(f"{path.name}.tmp")
+            write_rows(path, other, order, changed, renewer(self._schema, changed, states, carried))
+            other.replace(path)
         sync_folder(path.parent)
         log = LogFile(self._log_name, file_record(self._log.path))
-        keep_rows(self.path, log, self._keys.words(), states)
+        keep_rows(self.path, log, self._keys.words()[order], states)
         record = file_record(path)
         self._saved = True
         state = MasterState(self.rows, record.size, record, log, self._schema.client_names)
         return state, self._spans(np.sort(lines.places[np.sort(first)]))
-
-    def _replace(self, write: Callable[[Path, Path], None]) -> None:
-        path = files.next_path(self.path)
-        other = path.with_name(f"{path.name}.tmp")
-        write(path, other)
-        other.replace(path)
 
     def _discard(self) -> None:
         """Remove what is not to be used, which may be as large as all there is."""
@@ -331,7 +356,11 @@ class Gone:
     """Observations that are no longer in a file made anew: how many, and whose."""
 
     rows: int
-    clients: tuple[str, ...]  # some of their names
+    clients: tuple[str, ...]  # the first of their names
+
+    def __add__(self, other: "Gone") -> "Gone":
+        names = sorted({*self.clients, *other.clients})[:MAX_NAMED]
+        return Gone(self.rows + other.rows, tuple(names))
 
     @property
     def text(self) -> str:
@@ -341,24 +370,15 @@ class Gone:
         return f"{pluralize(self.rows, 'row')} of finaldata.csv{names}{others}"
 
 
-def rows_gone(renewal: Renewal, schema: Schema, size: int, rows: int) -> Gone:
-    """What so many bytes and rows of the old file have that is no more.
+NOTHING_GONE = Gone(0, ())
 
-    If its columns are others, rows of clients that are no more, and how many fewer there are.
-    """
-    count, fewer, clients = 0, 0, dict[str, None]()
-    try:
-        with renewal.path.open("rb") as file:
-            same = (header := file.readline()) == f"{schema.header}\n".encode()
-        for lines in line_batches(renewal.path, len(header), size):
-            held = renewal.holds(lines) if same else renewal.knows(map(client_cell, lines))
-            gone = list(compress(lines, (~held).tolist()))
-            count += len(gone)
-            clients |= dict.fromkeys(map(client_of, gone[:MAX_LOOKED_AT]))
-        fewer = 0 if same else rows - renewal.rows
-    except FileNotFoundError:
-        fewer = rows - renewal.rows
-    return Gone(max(count, fewer), tuple(clients)[:MAX_NAMED])
+
+def _gone(path: Path, size: int, alive: NDArray[np.bool_]) -> Gone:
+    """The rows in so many bytes of a file that are not alive."""
+    if alive.all():
+        return NOTHING_GONE
+    dead = compress(chain.from_iterable(rows_in(path, size)), (~alive).tolist())
+    return Gone(int((~alive).sum()), tuple(nsmallest(MAX_NAMED, {*map(client_of, dead)})))
 
 
 def rows_but_of(
@@ -370,15 +390,8 @@ def rows_but_of(
     """
     cells = {csv_line((name,)).encode(errors="surrogatepass"): name for name in clients}
     others, found = [np.zeros(0, np.bool_)], set[bytes]()
-    with path.open("rb") as file:
-        start = len(file.readline())
-    for lines in line_batches(path, start, size):
+    for lines in rows_in(path, size):
         of = [client_cell(line) for line in lines]
         others.append(np.array([cell not in cells for cell in of], np.bool_))
         found |= cells.keys() & {*of}
     return np.concatenate(others), {cells[cell] for cell in found}
-
-
-def client_of(line: bytes) -> str:
-    """The client's name in a line, or in its first cell alone."""
-    return next(csv.reader([line.decode(errors="replace")]))[0]

@@ -1,8 +1,8 @@
-"""Which observations are in `finaldata.csv`, and where: 64 bits of a hash of each, and its row.
+"""Which observations are in `finaldata.csv`, where, and what is known of each.
 
-The keys are in sorted runs, as in a log-structured merge tree: new ones make a run of their own,
-and runs of similar size are merged. With the states they are kept in a file beside the rows, which
-is made anew from these and the sightings where it is not of what is on record.
+Keys are 64 bits of a hash, in sorted runs, as in a log-structured merge tree: new ones make a run
+of their own, and runs of similar size are merged. With the states they are kept in a file beside
+the rows, which is made anew from these and the sightings where it is not of what is on record.
 
 No library does it with as little. Dropping repeats among ten million rows took polars (`unique`)
 8.0 s and 3.2 GB, pyarrow (`group_by`) 13.1 s and 4.5 GB, both without checking a row; the whole
@@ -11,8 +11,9 @@ of `ingestion.py`, every row checked, took 9.7 s and 0.3 GB (`tests/bench/bench_
 
 import os
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
 from typing import Self
@@ -24,11 +25,24 @@ from xxhash import xxh3_128_digest
 from pipeline.core.errors import HistoryError
 from pipeline.core.files import atomic_writer
 from pipeline.core.schema import Schema
-from pipeline.observations.master_files import REBUILD, current_path, state_path
-from pipeline.observations.rewriting import line_batches
-from pipeline.observations.rules import Rows, States, state_type
-from pipeline.observations.tails import split
-from pipeline.storage.ledger import LogFile, MasterState
+from pipeline.observations.master_files import REBUILD, current_path, log_path, state_path
+from pipeline.observations.row_lines import rows_in, split
+from pipeline.observations.rules import (
+    UNKNOWN,
+    UNSAID,
+    Lines,
+    Places,
+    Rows,
+    States,
+    content_of,
+    parts_of,
+    state_type,
+    states_after,
+    states_after_first,
+)
+from pipeline.observations.sightings import SightingsLog, keys_of, outcomes_of
+from pipeline.storage.held_files import LeftOut
+from pipeline.storage.ledger import LogFile, MasterState, file_fault
 
 Words = NDArray[np.uint64]
 
@@ -37,6 +51,7 @@ _ROW = np.dtype("<u4")
 _MAGIC = int.from_bytes(b"states03", "little")
 _HEAD = 4 * _WORD.itemsize  # magic, id and size of the sightings they are made of, rows
 MAX_RATIO = 2  # a run is merged with one at most so many times as long
+AT_ONCE = 100_000  # states worked out at a time: of all of them there would be two
 
 
 @dataclass(frozen=True)
@@ -80,13 +95,7 @@ class RowKeys:
 
     def add(self, observations: Sequence[bytes]) -> Found:
         """Find observations; one that is new, as the first of equal ones, gets the next row."""
-        return self._add(key_words(observations, self.seed))
-
-    def holds(self, observations: Sequence[bytes]) -> NDArray[np.bool_]:
-        """Which of these observations are in it."""
-        keys, of = np.unique(key_words(observations, self.seed), return_inverse=True)
-        held: NDArray[np.bool_] = self._find(keys)[of] >= 0
-        return held
+        return self.add_keys(key_words(observations, self.seed))
 
     def _find(self, keys: Words) -> NDArray[np.int64]:
         """The rows of keys in order, -1 of those that are not in it."""
@@ -97,7 +106,8 @@ class RowKeys:
             found[here] = run.rows[at[here]]
         return found
 
-    def _add(self, words: Words) -> Found:
+    def add_keys(self, words: Words) -> Found:
+        """The same by their keys."""
         keys, index, of = np.unique(words, return_index=True, return_inverse=True)
         found = self._find(keys)
         added = np.flatnonzero(found < 0)
@@ -116,10 +126,6 @@ class RowKeys:
         for run in self._runs:
             words[run.rows] = run.keys
         return words
-
-    def renumber(self, numbers: Rows) -> None:
-        """Give each row another number: (rows,)."""
-        self._runs = [Run(run.keys, numbers[run.rows]) for run in self._runs]
 
     def settle(self) -> int:
         """Note that what was added is not taken back on its own; returns the mark of this state."""
@@ -147,7 +153,7 @@ def key_words(observations: Sequence[bytes], seed: int) -> Words:
     return words
 
 
-# --- the file ---
+# --- the file of keys and states, and what it is made of ---
 
 
 def kept_rows(path: Path, schema: Schema, on_record: MasterState) -> tuple[Words, States] | None:
@@ -180,18 +186,143 @@ def _head(log: LogFile, rows: int) -> bytes:
     return np.array([_MAGIC, int(log.id, 16), log.record.size, rows], _WORD).tobytes()
 
 
+def line_keys(path: Path, schema: Schema, size: int, seed: int) -> Words:
+    """The key of each row in so many bytes of a file."""
+    batches = rows_in(path, size) if size else ()
+    found = [key_words(split(lines, schema).observations, seed) for lines in batches]
+    return np.concatenate([np.zeros(0, _WORD), *found])
+
+
 def loaded_keys(path: Path, schema: Schema, on_record: MasterState, seed: int) -> Words:
     """The key of each row of `finaldata.csv`, as it is kept or made anew from the lines."""
     if known := kept_rows(path, schema, on_record):
         return known[0]
-    path, found = current_path(path, on_record), [np.zeros(0, _WORD)]
-    with path.open("rb") as file:
-        start = len(file.readline())
-    for lines in line_batches(path, start, on_record.bytes):
-        found.append(key_words(split(lines, schema).observations, seed))
-    words = np.concatenate(found)
+    path = current_path(path, on_record)
+    words = line_keys(path, schema, on_record.bytes, seed)
     if (rows := len(np.unique(words))) != on_record.rows:
         raise HistoryError(
             f"{path} has {rows:,} rows where {on_record.rows:,} are on record; {REBUILD}"
         )
     return words
+
+
+def recorded_states(path: Path, schema: Schema, on_record: MasterState) -> States:
+    """The states of the rows of `finaldata.csv`, for those who read them."""
+    if known := kept_rows(path, schema, on_record):
+        return known[1]
+    with recorded_lines(path, schema, on_record) as (sightings, words):
+        return states_by(lines_of(sightings, words), schema, on_record.rows)
+
+
+def states_without(
+    lines: Lines,
+    late: NDArray[np.bool_],
+    left_out: LeftOut,
+    renewed: Places,
+    schema: Schema,
+) -> States:
+    """The states by all lines but those of some contents; `renewed` are places that count all the
+    same. `late` says of each observation whether it first came unknown, by all lines there are.
+
+    An observation that only lines left out have sighted has not been sighted: `sighted` is 0. What
+    reports it stays a report.
+    """
+    out = np.isin(content_of(lines.places), list(left_out.contents))
+    out &= ~np.isin(lines.places, renewed)
+    lines = lines.at(~out)
+    said = lines.outcomes != UNKNOWN
+    if len(lines.more):
+        days, _ = parts_of(lines.more)
+        said |= (days > 0) & (days != UNSAID)
+    reports = said & late[lines.rows]
+    if lines.reports is not None:
+        reports |= lines.reports
+    return states_by(replace(lines, reports=reports), schema, len(late))
+
+
+@contextmanager
+def recorded_log(path: Path, on_record: MasterState) -> Iterator[SightingsLog | None]:
+    """The lines on record; None where there are none, or their file is damaged."""
+    log = on_record.log
+    if not log or file_fault(log_path(path, log.id), log.record, longer=True):
+        yield None
+        return
+    with closing(SightingsLog(log_path(path, log.id), log.record.size, read_only=True)) as found:
+        yield found
+
+
+@contextmanager
+def recorded_lines(
+    path: Path, schema: Schema, on_record: MasterState
+) -> Iterator[tuple[SightingsLog, Words]]:
+    """The lines on record, and the keys of the rows of `finaldata.csv`."""
+    with recorded_log(path, on_record) as log:
+        assert log
+        yield log, loaded_keys(path, schema, on_record, log.seed)
+
+
+def contents_in(path: Path, on_record: MasterState) -> dict[int, int]:
+    """Where contents are in the file of sightings, by their numbers."""
+    with recorded_log(path, on_record) as log:
+        return log.numbers() if log else {}
+
+
+def places_at(path: Path, on_record: MasterState, contents: Sequence[int]) -> Places:
+    """The places of all lines of some contents, by where these are in the file of sightings."""
+    with recorded_log(path, on_record) as log:
+        found = [log.content(at).places for at in contents] if log else []
+    return np.concatenate([np.zeros(0, np.uint64), *found])
+
+
+def lines_of(log: SightingsLog, words: Words) -> Lines:
+    """All sightings and reports, in their order, with their observations' rows.
+
+    `words` has the key of each row. Reports about observations that there are no more are left out.
+    """
+    low = keys_of(words)
+    order, said = np.argsort(low), log.said()
+    asked = keys_of(said.codes)
+    at, by = np.empty(len(asked), np.int64), np.argsort(asked)
+    at[by] = np.searchsorted(low[order], asked[by])  # in order, which is quicker by far
+    if said.reports.any():
+        found = at < len(low)
+        found[found] = low[order[at[found]]] == asked[found]
+        said, at = said.at(found), at[found]
+    rows = order[at].astype("<u4")
+    reports = said.reports if said.reports.any() else None
+    lines = Lines(rows, outcomes_of(said.codes), said.places, said.more, reports)
+    places = said.places
+    return lines if (places[1:] >= places[:-1]).all() else lines.at(np.argsort(places))
+
+
+def firsts(lines: Lines) -> NDArray[np.int64]:
+    """Where the first sighting of each observation is, in order of rows."""
+    if lines.reports is None:
+        return np.unique(lines.rows, return_index=True)[1]
+    seen = np.flatnonzero(~lines.reports)
+    found: NDArray[np.int64] = seen[np.unique(lines.rows[seen], return_index=True)[1]]
+    return found
+
+
+def states_by(lines: Lines, schema: Schema, rows: int) -> States:
+    """The states of so many observations by all lines there are, in order."""
+    states = np.zeros(rows, state_type(schema))
+    states["outcome"] = UNKNOWN
+    if not len(lines):
+        return states
+    first = firsts(lines)
+    rest = np.ones(len(lines), np.bool_)
+    rest[first] = False
+    for start in range(0, len(first), AT_ONCE):
+        part = first[start : start + AT_ONCE]
+        states[lines.rows[part]] = states_after_first(lines.at(part))
+    if lines.reports is not None:
+        # of an observation whose first sighting was taken back there may be reports before the next
+        early = lines.places < states["sighted"][lines.rows]
+        rest &= ~early
+        early &= (states["outcome"][lines.rows] == UNKNOWN) & (lines.outcomes != UNKNOWN)
+        states["outcome"][lines.rows[early]] = lines.outcomes[early]
+        states["known"][lines.rows[early]] = content_of(lines.places[early])
+    again, after = states_after(lines.at(rest), states.__getitem__)
+    states[again] = after
+    return states

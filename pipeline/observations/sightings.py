@@ -18,7 +18,7 @@ from pipeline.core.files import errors_with_path
 from pipeline.observations.rules import LINE_BITS, More, Outcomes, Places, content_of
 
 Codes = NDArray[np.uint64]
-Words = NDArray[np.uint64]
+Words = NDArray[np.uint64]  # of rows: a column each
 Index = NDArray[np.int64]
 
 MAGIC = int.from_bytes(b"sighted1", "little")
@@ -80,14 +80,43 @@ class Content:
         """A word for each row, by which it is told whether it is another's."""
         return self.words[:, 0] if self.reports else mixed(self.words)
 
+    @property
+    def good(self) -> NDArray[np.bool_]:
+        """Which of its rows were not set aside."""
+        return np.not_equal(self.identities, BAD)
+
     def like(self, other: "Content") -> bool:
         """Whether its rows are of the same form as those of another one."""
         count = self.words.shape[1]
         return (self.reports, count) == (other.reports, other.words.shape[1])
 
+    def keep_places(self, former: "Content") -> int:
+        """Let the rows that a former content had stay where it has them; returns how many it had.
+
+        Reports of clients that were not known say something again.
+        """
+        if not self.like(former):
+            return 0
+        index = matched(self.identities, former.identities)
+        stays = index >= 0
+        count = int((stays & self.good).sum())
+        stays[stays] = former.codes[index[stays]] != NOBODY
+        self.places[stays] = former.places[index[stays]]
+        self.words[stays] = former.words[index[stays]]
+        return count
+
+    def about(self, keys: Codes) -> "Content":
+        """Its lines about those observations alone."""
+        here = is_about(self.codes) & np.isin(keys_of(self.codes), keys)
+        more = np.isin(keys_of(self.more_words[:, int(self.reports)]), keys)
+        return Content(
+            *(self.number, self.words[here], self.places[here], self.settled),
+            *(self.more_words[more], self.more_places[more], self.reports),
+        )
+
     def new_lines(self) -> tuple[Words, Places]:
         """The lines that were new in it."""
-        new = self.identities != BAD
+        new = self.good
         if not self.settled:
             new &= content_of(self.places) == self.number
         words, places = self.words[new], self.places[new]
@@ -98,10 +127,22 @@ class Content:
     def said(self) -> Said:
         """What the lines say that were new in it; reports without an observation say nothing."""
         words, places = self.new_lines()
-        first = int(self.reports)
-        more = words[:, first + 1] if words.shape[1] > first + 1 else _NONE
-        said = Said(words[:, first], places, more, np.full(len(words), self.reports))
+        at = int(self.reports)
+        more = words[:, at + 1] if words.shape[1] > at + 1 else _NONE
+        said = Said(words[:, at], places, more, np.full(len(words), self.reports))
         return said.at(is_about(said.codes)) if self.reports else said
+
+
+def united(parts: Sequence[Content]) -> Content:
+    """What is kept of one content in several files, in order of places."""
+    first, places = parts[0], np.concatenate([part.places for part in parts])
+    order = np.argsort(places)
+    words = np.concatenate([part.words for part in parts])[order]
+    more_words = np.concatenate([part.more_words for part in parts])
+    more_places = np.concatenate([part.more_places for part in parts])
+    return Content(
+        *(first.number, words, places[order], first.settled, more_words, more_places, first.reports)
+    )
 
 
 def is_about(codes: Codes) -> NDArray[np.bool_]:
@@ -115,12 +156,6 @@ def mixed(words: Words) -> Codes:
     for column in words.T[1:]:
         found = np.where(words[:, 0] == BAD, BAD, (found * _MIXES) ^ column)
     return found
-
-
-def concatenated(parts: Sequence[Said]) -> Said:
-    """Several as one."""
-    columns = [[getattr(part, name) for part in parts] for name in Said.__dataclass_fields__]
-    return Said(*(np.concatenate([column[0][:0], *column]) for column in columns))
 
 
 def codes_of(keys: Codes, outcomes: Outcomes) -> Codes:
@@ -184,26 +219,25 @@ class SightingsLog:
             self._file.flush()
             os.fsync(self._file.fileno())
 
-    def append(self, content: Content, base: int | None = None, *, follows: bool = False) -> int:
-        """Add a content, as it differs from the one at `base`; returns where it is.
-
-        `follows`: lines that it shares with that one have their places.
-        """
-        depth, known = 0, _NONE
+    def append(self, content: Content, base: int | None = None) -> int:
+        """Add a content, as it differs from the one at `base`; returns where it is."""
+        depth, other = 0, None
         if base is not None:
-            other, others_depth = self._content(base)
-            if others_depth < MAX_DEPTH and content.like(other):
-                depth, known = others_depth + 1, mixed(other.words)
-        count = content.words.shape[1]
-        index = matched(mixed(content.words), known) if depth else np.full(len(content.words), -1)
+            other, depth = self._content(base)
+            depth += 1
+            if depth > MAX_DEPTH or not content.like(other):
+                depth, other = 0, None
+        known = mixed(other.words) if other else _NONE
+        index = matched(mixed(content.words), known)
         others = content.words[index < 0]
         index[index < 0] = len(known) + np.arange(len(others))
-        follows = follows and depth > 0
+        follows = other and np.array_equal(content.places, _followed(content.number, index, other))
         rows, places = _runs(index), _runs(content.places.view(np.int64)[: 0 if follows else None])
         size = _HEAD + rows.size + others.size + places.size
         size += content.more_words.size + len(content.more_places)
-        kind = _FOLLOWS * follows + _SETTLED * content.settled + _REPORTS * content.reports
-        head = [size, content.number, kind + _WORDS * count, base if depth else 0, depth]
+        kind = _FOLLOWS * bool(follows) + _SETTLED * content.settled + _REPORTS * content.reports
+        kind += _WORDS * content.words.shape[1]
+        head = [size, content.number, kind, base if other else 0, depth]
         sizes = [rows.size // 2, len(others), places.size // 2]
         parts = [np.array(head + sizes), rows, others, places, content.more_words]
         at = self.size
@@ -215,14 +249,6 @@ class SightingsLog:
         self._kept = (at, content, depth)
         return at
 
-    def take_back(self, size: int) -> None:
-        """Undo the appends beyond this size."""
-        self.size, self._kept = size, None
-
-    def forget(self) -> None:
-        """Let go of the content that was read last, which is kept for the next one."""
-        self._kept = None
-
     def content(self, at: int) -> Content:
         """The content that was appended there."""
         return self._content(at)[0]
@@ -231,28 +257,36 @@ class SightingsLog:
         """Whether the content that was appended there has outcomes alone."""
         return bool(self._head(at)[2] % _WORDS & _REPORTS)
 
+    def numbers(self) -> dict[int, int]:
+        """Where each content is, by its number, in the order in which they were appended."""
+        at, found = FILE_HEAD * _WORD.itemsize, {}
+        while at < self.size:
+            size, number, *_ = self._head(at)
+            found[number] = at
+            at += size * _WORD.itemsize
+        return found
+
     def contents(self) -> Iterator[Content]:
         """All contents, in the order in which they were appended."""
-        at = FILE_HEAD * _WORD.itemsize
-        while at < self.size:
+        for at in self.numbers().values():
             yield self.content(at)
-            at += int(self._read(at, 1)[0]) * _WORD.itemsize
+        self._kept = None  # it may be large
 
     def said(self) -> Said:
         """The lines that were new in their contents, in no order."""
-        found = [content.said() for content in self.contents()]
-        self.forget()
-        none = Said(_NONE, _NONE, _NONE, np.zeros(0, np.bool_))
-        return concatenated(found) if found else none
+        none = Content(0, np.zeros((0, 1), _WORD), _NONE)
+        found = [none.said(), *(content.said() for content in self.contents())]
+        columns = ([getattr(each, name) for each in found] for name in Said.__dataclass_fields__)
+        return Said(*map(np.concatenate, columns))
 
     def _content(self, at: int) -> tuple[Content, int]:
         if self._kept and self._kept[0] == at:
             return self._kept[1], self._kept[2]
         # from the one that is kept whole, or was the last one read, to the one asked for
-        chain, words, places = [at], np.zeros((0, 1), _WORD), _NONE
+        chain, content, depth = [at], None, 0
         while base := self._head(chain[-1])[3]:
             if self._kept and self._kept[0] == base:
-                words, places = self._kept[1].words, self._kept[1].places
+                content = self._kept[1]
                 break
             chain.append(base)
         for start in reversed(chain):
@@ -260,21 +294,19 @@ class SightingsLog:
             kind, count = kind % _WORDS, kind // _WORDS
             rest = self._read(start + _HEAD * _WORD.itemsize, size - _HEAD)
             parts = np.split(rest, np.cumsum([2 * runs, others * count, 2 * placed]))
-            index = _expanded(parts[0])
-            if kind & _FOLLOWS:
-                known = index < len(words)
-                of_base, places = places, fresh_places(number, len(index))
-                places[known] = of_base[index[known]]
+            index, words = _expanded(parts[0]), parts[1].reshape(-1, count)
+            if content and kind & _FOLLOWS:
+                places = _followed(number, index, content)
             else:
                 places = _expanded(parts[2]).view(_WORD)
-            other = parts[1].reshape(-1, count)
-            words = (np.concatenate([words, other]) if len(words) else other)[index]
-        more = len(parts[3]) // (count + 1)
-        more_words, more_places = np.split(parts[3], [more * count])
-        content = Content(
-            *(number, words, places, bool(kind & _SETTLED)),
-            *(more_words.reshape(-1, count), more_places, bool(kind & _REPORTS)),
-        )
+            words = (np.concatenate([content.words, words]) if content else words)[index]
+            more = len(parts[3]) // (count + 1)
+            more_words, more_places = np.split(parts[3], [more * count])
+            content = Content(
+                *(number, words, places, bool(kind & _SETTLED)),
+                *(more_words.reshape(-1, count), more_places, bool(kind & _REPORTS)),
+            )
+        assert content
         self._kept = (at, content, depth)
         return content, depth
 
@@ -285,6 +317,13 @@ class SightingsLog:
     def _read(self, at: int, words: int) -> NDArray[np.uint64]:
         self._file.seek(at)
         return np.frombuffer(self._file.read(words * _WORD.itemsize), _WORD)
+
+
+def _followed(number: int, index: Index, base: Content) -> Places:
+    """The places of rows that stay where the base has them; `index` tells those of new ones."""
+    places, known = fresh_places(number, len(index)), index < len(base.places)
+    places[known] = base.places[index[known]]
+    return places
 
 
 def _runs(values: Index) -> Index:

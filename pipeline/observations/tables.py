@@ -1,81 +1,75 @@
-"""The Parquet files that hold client rows: which folders count, and whether they are as on record.
+"""Where Spark keeps client rows: in parts, each with all rows of some clients, and a sample.
 
-A run writes folders of new names beside those that count, then a small file that names all that
-count from now on; the ledger has the name and digest of that file. The rest is deleted.
+A part is a folder with a `finaldata.csv` and the files beside it, of those clients alone. A run
+writes folders of new names beside those that count, then a small file that names all that count
+from now on; the ledger has the name and digest of that file. The rest is deleted.
 """
 
-import os
 import shutil
-from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
 
 from pipeline.core.errors import HistoryError
 from pipeline.core.files import sync_folder, write_atomic
 from pipeline.core.schema import Schema
-from pipeline.observations.master_files import REBUILD, check_form
-from pipeline.storage.file_record import file_fault, file_record
-from pipeline.storage.ledger import LogFile, MasterState
+from pipeline.observations.master_files import REBUILD, check_files, check_form
+from pipeline.storage.ledger import LogFile, MasterState, Span, file_fault, file_record
 
-MAX_ROWS = 1_000_000  # of the sample
-BUCKET_ROWS = 50_000  # about so many are worked on at a time, by one Python process
+NO_ROWS = MasterState(0, 0)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A folder of rows, and what is on record of its files."""
+
+    folder: str = ""
+    state: MasterState = NO_ROWS
+
+    def at(self, path: Path) -> tuple[Path, MasterState]:
+        """Its `finaldata.csv`, where all parts are in this folder, and what is on record."""
+        return path / self.folder / "finaldata.csv", self.state
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The folders that hold the rows; each is of one write.
+    """The parts, in the order of their numbers, and the sample.
 
-    `observations` has a row of each observation with its state, in folders by bucket of the client;
-    `sightings` every line of the client files that counts, with its place; `contents` the places
-    of the lines that each content of a file had. `sample` has the observations and lines of those
-    clients that models are learned from and judged on: of all, as long as they have no more than
-    `MAX_ROWS` rows.
+    The sample has all rows of those clients that models are learned from and judged on; `spans`
+    says which of its rows each content brought, by its number.
     """
 
     header: str = ""
-    rows: int = 0
-    buckets: int = 1
-    observations: str = ""
-    sightings: tuple[str, ...] = ()
-    contents: tuple[str, ...] = ()
-    sample: str = ""
-    sampled: int = 0
-    files: dict[str, int] = field(default_factory=dict)  # the sizes of all files in these folders
+    seed: int = 0  # of the keys in all parts
+    parts: tuple[Part, ...] = ()
+    sample: Part = Part()
+    spans: Mapping[int, Span] = field(default_factory=dict)
 
     @property
-    def folders(self) -> set[str]:
-        """The folders that count."""
-        return {self.observations, self.sample, *self.sightings, *self.contents} - {""}
+    def rows(self) -> int:
+        """How many there are in all parts."""
+        return sum(part.state.rows for part in self.parts)
+
+
+NO_TABLES = Tables()
 
 
 def new_folder(path: Path, what: str) -> Path:
-    """A folder that is not there yet, for what Spark is about to write."""
+    """A folder that is not there yet, for what is about to be written."""
     return path / f"{what}-{token_hex(8)}"
 
 
 def save_tables(path: Path, tables: Tables, client_names: str) -> MasterState:
     """Note which folders count from now on; returns what is to be put on record."""
-    files = {
-        str(file.relative_to(path)): file.stat().st_size
-        for folder in sorted(tables.folders)
-        for file in sorted((path / folder).rglob("*.parquet"))
-    }
-    tables = replace(tables, files=files)
-    for file in files:  # durable before anything says that they count
-        descriptor = os.open(path / file, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
-    for folder in {(path / file).parent for file in files}:
-        sync_folder(folder)
-    name = token_hex(8)
     import msgspec  # ingestion by one process does without
 
-    write_atomic(_note(path, name), msgspec.json.encode(tables))
+    note = _note(path, token_hex(8))
+    write_atomic(note, msgspec.json.encode(tables))
     sync_folder(path)
-    record = LogFile(name, file_record(_note(path, name)))
-    size = sum(files.values())
-    return MasterState(tables.rows, size, log=record, client_names=client_names)
+    size = sum(part.state.bytes for part in tables.parts)
+    log = LogFile(note.stem, file_record(note))
+    return MasterState(tables.rows, size, log=log, client_names=client_names)
 
 
 def open_tables(path: Path, state: MasterState, schema: Schema | None = None) -> Tables:
@@ -84,43 +78,38 @@ def open_tables(path: Path, state: MasterState, schema: Schema | None = None) ->
     Raises `HistoryError` if a file is not as it was written, or the rows have not the columns of
     the schema, if one is given, and its names.
     """
+    earlier = HistoryError(f"{path}: the rows on record are of an earlier version; {REBUILD}")
     if not state.log:
         if state.bytes:
-            raise HistoryError(f"{path}: the rows on record are of an earlier version; {REBUILD}")
+            raise earlier
         if any(path.glob("*.json")):
             raise HistoryError(
                 f"{path} has rows that the history knows nothing of: put back the one that belongs"
                 f" to them, or {REBUILD}"
             )
-        return Tables()
+        return NO_TABLES
     import msgspec
 
     note = _note(path, state.log.id)
-    fault = file_fault(note, state.log.record)
-    if not fault:
-        tables = msgspec.json.decode(note.read_bytes(), type=Tables)
-        for name, size in tables.files.items():
-            found = (path / name).stat().st_size if (path / name).exists() else -1
-            if found != size:
-                note, fault = (
-                    path / name,
-                    f"has {max(found, 0):,} bytes where {size:,} are on record",
-                )
-                break
-        else:
-            if schema and tables.folders:
-                check_form(path, tables.header, state.client_names, schema)
-            return tables
-    raise HistoryError(
-        f"{note} {fault}: another program has changed it, or the history is not the one that"
-        f" belongs to it; put back what was there, or {REBUILD}"
-    )
+    if fault := file_fault(note, state.log.record):
+        raise HistoryError(
+            f"{note} {fault}: another program has changed it, or the history is not the one that"
+            f" belongs to it; put back what was there, or {REBUILD}"
+        )
+    tables = msgspec.json.decode(note.read_bytes(), type=Tables)
+    if tables.rows != state.rows:
+        raise earlier
+    for part in (*tables.parts, tables.sample):
+        check_files(*part.at(path), longer=False)
+    if schema and tables.parts:
+        check_form(path, tables.header, state.client_names, schema)
+    return tables
 
 
 def remove_others(path: Path, state: MasterState) -> None:
     """Delete what runs have left that does not count."""
     tables = open_tables(path, state)
-    remove_folders(path, {Path(folder).parts[0] for folder in tables.folders})
+    remove_folders(path, {part.folder for part in (*tables.parts, tables.sample)})
     for other in path.glob("*.json"):
         if not (state.log and other == _note(path, state.log.id)):
             other.unlink()

@@ -10,10 +10,8 @@ from pipeline.core.config import RiskBands
 from pipeline.core.formatting import escape_formula
 from pipeline.core.policy import Policy
 from pipeline.core.schema import Schema, csv_line
-from pipeline.data.outcomes import days_of
-from pipeline.observations.part import Part, for_arrow, remade
-from pipeline.observations.renewal import client_of
-from pipeline.observations.rules import present_rows
+from pipeline.observations.master import Master
+from pipeline.observations.parts import for_arrow
 from pipeline.ranking.explanations import Explainer
 from pipeline.ranking.movers import whole_percents
 from pipeline.ranking.rank import rank_clients
@@ -23,7 +21,6 @@ from pipeline.ranking.ranking_file import (
     ranking_lines,
     ranking_table,
 )
-from pipeline.storage.held_files import NOTHING_LEFT_OUT, LeftOut
 
 RANKED = (
     "client string, risk double, decision double, loss double, percent double, line string"
@@ -40,8 +37,6 @@ class PartRanker:
     policy: Policy
     bands: RiskBands
     release: str
-    left_out: LeftOut = NOTHING_LEFT_OUT
-    days: tuple[int, ...] = ()  # the dates of rows that are on the newest full list, if by date
 
     @property
     def header(self) -> str:
@@ -54,28 +49,11 @@ class PartRanker:
         table = ranking_table(ranking, self.explainer, self.bands, self.release)
         return next(ranking_lines(table))
 
-    def bucket(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The rows of `rank` for the clients of a bucket, and one of counts, as `RANKED` has them.
-
-        `frame` has their observations or, if contents are left out, all their lines. Where full
-        lists are files, the column `listed` has a value for those on the newest.
-        """
-        schema, names = self.schema, None
-        part = remade(frame, schema, self.left_out) if self.left_out.contents else None
-        part = part or Part.of(frame, schema)
-        table = part.table()
-        dates = days_of(table[schema.date]) if schema.date else None
-        at, left = present_rows(table[schema.client], part.states, dates)
-        present = table.iloc[at[~left]]
-        if self.days and dates is not None:
-            names = table[schema.client][np.isin(dates, self.days) & (part.states["sighted"] > 0)]
-        elif "listed" in frame:
-            listed = frame["client"][frame["listed"].notna()].unique()
-            names = pd.Series([client_of(cell.encode()) for cell in listed], dtype="str")
-        if names is not None:
-            present = present[present[schema.client].isin(names)]
-        counts = json.dumps({"seen": len(frame), "clients": len(present)})
-        return for_arrow(pd.concat([self.rank(present), pd.DataFrame({"line": [counts]})]), RANKED)
+    def part(self, rows: Master) -> pd.DataFrame:
+        """The rows of `rank` for the clients of a part, and one of counts, as `RANKED` has them."""
+        counts = json.dumps({"seen": rows.rows, "clients": len(rows.present)})
+        counted = pd.DataFrame({"line": [counts]})
+        return for_arrow(pd.concat([self.rank(rows.present), counted]), RANKED)
 
     def rank(self, clients: pd.DataFrame) -> pd.DataFrame:
         """A row for each of these clients, one a row, with what orders it among all.

@@ -15,7 +15,7 @@ from xxhash import xxh3_64_intdigest
 from pipeline.core.files import atomic_writer, write_atomic
 from pipeline.core.formatting import escape_formula
 from pipeline.core.schema import csv_line
-from pipeline.observations.part import bucket_of
+from pipeline.observations.parts import bucket_of
 from pipeline.ranking.movers import Movers
 from pipeline.storage.risk_history import RiskPoint
 

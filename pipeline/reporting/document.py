@@ -1,14 +1,21 @@
 """What page, report and PDF are made of: sections of text, figures, charts and tables."""
 
+import re
+import unicodedata
+from bisect import bisect_right
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from itertools import accumulate
 
-from pipeline.core.formatting import truncate
-from pipeline.reporting.charts.chart import Chart, Row
+from pipeline.reporting.picture import Chart, Row
 
 GOOD, WARNING, BAD = "good", "warning", "bad"
-MAX_LETTERS = 150  # of a cell on paper; report.html has them all
 TITLE = "Clients about to leave"
+MAX_CELLS = 60  # of a terminal, for one cell of a table; the rest is in `--json`
+# of cells that stand to the right: numbers, with their interval or where they lie
+_NUMBER = re.compile(
+    r"-?|[-+]?\d[\d.,]*(e[-+]?\d+)?( %)?( \(.* to .*\)| to .*| above| below)?|undefined"
+)
 
 
 @dataclass(frozen=True)
@@ -18,25 +25,15 @@ class Grid:
     caption: str
     header: Row
     rows: tuple[Row, ...]
-    numbers: tuple[int, ...] = ()  # columns that hold numbers, from 0
     empty: str = "None yet."  # in place of a table without rows
-    widths: tuple[int, ...] = ()  # of the columns on paper, relative; equal if not given
-    longest: tuple[int, ...] = ()  # letters of a cell on paper, by column; else MAX_LETTERS
-    on_paper: int = 8  # rows; the others are in report.html
     narrow: bool = False  # fits next to a chart
     folded: bool = False  # shown where it is asked for
 
-    @property
-    def paper_rows(self) -> list[Row]:
-        """The rows on paper, the header first, their cells cut short."""
-        most = self.longest or (MAX_LETTERS,) * len(self.header)
-        rows = [
-            tuple(truncate(cell, at_most) for cell, at_most in zip(row, most, strict=True))
-            for row in self.rows[: self.on_paper]
-        ]
-        if more := len(self.rows) - len(rows):
-            rows.append((f"and {more:,} more", *[""] * (len(self.header) - 1)))
-        return [self.header, *rows]
+    @cached_property
+    def numbers(self) -> frozenset[int]:
+        """The columns that hold numbers alone, from 0."""
+        cells = enumerate(zip(*self.rows, strict=True))
+        return frozenset(i for i, column in cells if all(map(_NUMBER.fullmatch, column)))
 
 
 @dataclass(frozen=True)
@@ -79,9 +76,45 @@ class ReportContent:
     release: str
     state: State
     sections: tuple[Section, ...]
-    card: Path  # the whole model card
+    card: str  # the whole model card, in Markdown
 
     @property
     def made(self) -> str:
         """When it was made, and of what, for a person."""
         return f"Report of {self.made_at} UTC, of release {self.release}"
+
+
+def grid_lines(grid: Grid) -> list[str]:
+    """A table for a terminal, below its caption, numbers to the right, long cells cut short."""
+    if not grid.rows:
+        return [grid.caption, f"  {grid.empty}"]
+    rows = [[_short(cell) for cell in row] for row in (grid.header, *grid.rows)]
+    widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = []
+        for place, (cell, wide) in enumerate(zip(row, widths, strict=True)):
+            padding = " " * (wide - width(cell))
+            cells.append(padding + cell if place in grid.numbers else cell + padding)
+        lines.append(f"  {'  '.join(cells)}".rstrip())
+    return [grid.caption, *lines]
+
+
+def width(text: str) -> int:
+    """How many cells of a terminal a text takes: wide letters take two, combining marks none."""
+    return sum(map(_cells, text))
+
+
+def _cells(letter: str) -> int:
+    if unicodedata.category(letter) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in ("W", "F") else 1
+
+
+def _short(text: str) -> str:
+    """A cell without what a terminal obeys, cut short."""
+    text = "".join(" " if unicodedata.category(letter) == "Cc" else letter for letter in text)
+    if width(text) <= MAX_CELLS:
+        return text
+    cells = list(accumulate(map(width, text)))
+    return text[: bisect_right(cells, MAX_CELLS - 1)] + "…"

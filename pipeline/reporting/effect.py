@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from pipeline.action.effect import Compared, Effect
 from pipeline.core.formatting import format_horizon, format_percent, pluralize
 from pipeline.monitoring.bootstrap import Difference
-from pipeline.reporting.document import Grid, Section
-from pipeline.reporting.text_tables import grid_lines
+from pipeline.reporting.document import Grid, Section, grid_lines
 
 SAME = 0.0005  # of a share: it is shown alike
 MANY = (
@@ -124,8 +123,6 @@ def _groups_grid(effect: Effect) -> Grid:
             )
             for name, group, share in groups
         ),
-        numbers=(1, 2, 3, 4, 5, 6),
-        widths=(4, 2, 2, 2, 2, 2, 2),
     )
 
 
@@ -142,9 +139,6 @@ def _parts_grid(parts: tuple[Compared, ...]) -> Grid:
             )
             for one in parts
         ),
-        numbers=(2, 3),
-        widths=(3, 4, 2, 2, 5, 6),
-        on_paper=20,
     )
 
 

@@ -16,6 +16,7 @@ from pipeline.core.formatting import (
     truncate,
 )
 from pipeline.reporting.document import TITLE, ReportContent
+from pipeline.reporting.picture import svg
 
 HERE = Path(__file__).resolve().parent
 STATIC = HERE / "static"
@@ -29,7 +30,7 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters.update(
-    svg=lambda chart: Markup(chart.svg()),  # matplotlib and `Chart` escape all texts
+    svg=lambda chart: Markup(svg(chart)),  # it escapes all texts
     percent=format_percent,
     minute=format_minute,
     shorten=partial(truncate, most=MAX_PROBLEM),
@@ -51,14 +52,13 @@ def static(name: str) -> str:
 
 def report_html(content: ReportContent) -> str:
     """The report for a browser, as one file that needs nothing else."""
-    card = content.card.read_text(encoding="utf-8") if content.card.is_file() else ""
     text = rendered(
         "report.html",
         title=TITLE,
         made=content.made,
         state=content.state,
         sections=content.sections,
-        card=card,
+        card=content.card,
         style=Markup(static("page.css")),
     )
     return f"{text.lstrip()}\n"

@@ -3,8 +3,10 @@
 Source of the form: Mitchell and others, Model Cards for Model Reporting, FAT* 2019.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 
 from pipeline.core.formatting import format_day, format_horizon, format_percent, format_score
 from pipeline.models.estimators import Model
@@ -114,9 +116,6 @@ def release_grid(release: Release) -> Grid:
         "The release",
         ("what", "how"),
         rows,
-        widths=(2, 8),
-        longest=(40, 1000),
-        on_paper=len(rows),
     )
 
 
@@ -198,5 +197,10 @@ def _markdown(grid: Grid) -> str:
     return f"## {grid.caption}\n\n" + ("\n".join(lines) if rows else grid.empty)
 
 
+# what Markdown takes for more than a letter, within a cell; an underscore only at a word's end
+_ACTIVE = re.compile(r"[\\`*\[|~]|(?<![^\W_])_|_(?![^\W_])")
+
+
 def _cell(text: str) -> str:
-    return " ".join(text.splitlines()).replace("\\", "\\\\").replace("|", "\\|")
+    """A text as a text, whatever it holds: no cell, tag, link or picture."""
+    return _ACTIVE.sub(r"\\\g<0>", escape(" ".join(text.splitlines()), quote=False))

@@ -89,8 +89,14 @@ def report_content(config: Config, history: History, results: RunResults) -> Rep
             data_section(history, config.schema.outcome),
             card_section(release),
         ),
-        card=release.path / CARD,
+        card=card_of(release),
     )
+
+
+def card_of(release: Release) -> str:
+    """The whole model card of a release; empty if there is none."""
+    card = release.path / CARD
+    return card.read_text(encoding="utf-8") if card.is_file() else ""
 
 
 def _status(config: Config, history: History | None) -> Status:

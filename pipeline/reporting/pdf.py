@@ -12,8 +12,7 @@ from fpdf.enums import TableBordersLayout, VAlign, XPos, YPos
 from fpdf.fonts import TTFFont
 from matplotlib import get_data_path
 
-from pipeline.reporting.charts.chart import Chart
-from pipeline.reporting.charts.style import GRID, HEIGHT, INK, MUTED, PAPER, WIDTH
+from pipeline.core.formatting import truncate
 from pipeline.reporting.document import (
     BAD,
     GOOD,
@@ -23,12 +22,15 @@ from pipeline.reporting.document import (
     ReportContent,
     Section,
 )
+from pipeline.reporting.picture import GRID, HEIGHT, INK, MUTED, PAPER, WIDTH, Chart, Row, svg_file
 
 LEVELS = {GOOD: "#1a7f37", WARNING: "#9a6700", BAD: "#c1121f"}
 MARGIN = 15.0  # millimetres
 GAP = 6.0
 LINE = 3.9  # the height of a line of small text
 SMALL, TEXT, LARGE = 7.0, 8.5, 12.0  # points
+MAX_CELL, MAX_SENTENCE = 40, 800  # letters; report.html has them all
+MAX_ROWS = 20  # of a table; report.html has the others
 MISSING_LETTER = "□"  # in place of a letter that the font lacks
 
 _BREAKS = "\t\r\n"  # of lines and cells, no letters
@@ -106,9 +108,9 @@ class Paper(FPDF):
             return
         if self._trial:
             self.ln(self.epw * HEIGHT / WIDTH)
-            return
-        picture = BytesIO(chart.drawing().encode())
-        self.image(picture, w=self.epw, alt_text=chart.summary)
+        else:
+            picture = BytesIO(svg_file(chart, "DejaVu").encode())
+            self.image(picture, w=self.epw, alt_text=chart.summary)
 
     def grid(self, grid: Grid) -> None:
         """A table below its caption."""
@@ -118,9 +120,10 @@ class Paper(FPDF):
             return
         self.lines(grid.caption, LINE * 1.3)
         self.set_type(SMALL)
+        rows = paper_rows(grid)
         with self.table(
             align="LEFT",
-            col_widths=grid.widths or None,
+            col_widths=_widths(rows),
             borders_layout=TableBordersLayout.HORIZONTAL_LINES,
             headings_style=FontFace(emphasis="BOLD", color=INK),
             line_height=LINE,
@@ -130,11 +133,29 @@ class Paper(FPDF):
                 "RIGHT" if place in grid.numbers else "LEFT" for place in range(len(grid.header))
             ),
         ) as table:
-            for row in grid.paper_rows:
+            for row in rows:
                 table.row(row)
 
 
-def report_pdf(content: ReportContent) -> bytes:
+def paper_rows(grid: Grid) -> list[Row]:
+    """The rows on paper, the header first; the last column has the sentences."""
+    rows = [
+        (*(truncate(cell, MAX_CELL) for cell in row[:-1]), truncate(row[-1], MAX_SENTENCE))
+        for row in grid.rows[:MAX_ROWS]
+    ]
+    if more := len(grid.rows) - len(rows):
+        rows.append((f"and {more:,} more", *[""] * (len(grid.header) - 1)))
+    return [grid.header, *rows]
+
+
+def _widths(rows: Sequence[Row]) -> tuple[float, ...]:
+    """How wide the columns are, relative: by their longest words, and by their longest cells."""
+    columns = zip(*rows, strict=True)
+    longest = ((max(map(len, " ".join(cells).split())), max(map(len, cells))) for cells in columns)
+    return tuple(min(word, 24) + min(cell, 90) ** 0.5 for word, cell in longest)
+
+
+def pdf_of(content: ReportContent) -> bytes:
     """The report as a PDF."""
     paper, trial = Paper(content.made), Paper(content.made, trial=True)
     paper.set_title(f"{TITLE}: {content.made}")

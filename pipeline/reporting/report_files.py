@@ -1,57 +1,71 @@
-"""`report.html` and `report.pdf`, and the last of each day in `reports/`."""
+"""`report.html`, the last of each day in `reports/`, and what `report.pdf` is made from."""
 
 import errno
 import os
 import re
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pipeline.core.config import REPORT_FORMATS
+import msgspec
+
 from pipeline.core.files import write_atomic
 from pipeline.reporting.document import ReportContent
 from pipeline.reporting.html import report_html
 
 FOLDER = "reports"
+CONTENT = "report.json"  # what report.html shows, for a PDF
+DOCUMENTS = {"report.html": "html", "report.pdf": "pdf", CONTENT: "pdf"}  # and their format
 _DATED = re.compile(r"(\d{4}-\d{2}-\d{2})\.(?:html|pdf)")
 
 
 def write_reports(
-    folder: Path, formats: Collection[str], content: ReportContent
+    folder: Path, formats: Collection[str], content: ReportContent, *, with_pdf: bool
 ) -> tuple[Path, ...]:
     """Write the report in each format, and once more under today's date.
 
-    Returns the files that are not dated. If one cannot be written, all stay as they were.
+    Without the PDF, one of an earlier report is deleted: `report_pdf` makes it of this one. Returns
+    the files that are not dated. If one cannot be written, all stay as they were.
     """
-    dated = folder / FOLDER
+    dated, paper = folder / FOLDER, folder / "report.pdf"
     dated.mkdir(parents=True, exist_ok=True)
-    written = {folder / f"report.{kind}": _formatted(kind, content) for kind in formats}
+    written: dict[Path, bytes] = {}
+    source = {folder / CONTENT: msgspec.json.encode(content)} if "pdf" in formats else {}
+    if "html" in formats:
+        written[folder / "report.html"] = report_html(content).encode()
+    if "pdf" in formats and with_pdf:
+        written[paper] = _pdf(content)
     day = content.made_at[:10]
     copies = {dated / f"{day}{path.suffix}": text for path, text in written.items()}
-    files = copies | written
+    files = copies | source | written
     for path in filter(Path.is_dir, files):  # before anything is written
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not with_pdf and paper.is_file():
+        paper.unlink()
     for path, text in files.items():
         write_atomic(path, text)
     return tuple(written)
 
 
-def forget_reports(folder: Path, formats: Collection[str], days: int) -> None:
-    """Delete formats that are no longer wanted, and reports from more than so many days ago."""
-    for kind in REPORT_FORMATS:
-        path = folder / f"report.{kind}"
-        if kind not in formats and path.is_file():
-            path.unlink()
-    oldest = f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}"
+def report_pdf(folder: Path) -> bytes | None:
+    """The PDF of the last report; None if there is none, or none that this version has written."""
+    try:
+        return _pdf(msgspec.json.decode((folder / CONTENT).read_bytes(), type=ReportContent))
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def forget_reports(folder: Path, formats: Collection[str], before: str) -> None:
+    """Delete formats that are no longer wanted, and reports from before a day."""
+    for name, kind in DOCUMENTS.items():
+        if kind not in formats and (folder / name).is_file():
+            (folder / name).unlink()
     for path in (folder / FOLDER).glob("*.*"):
         dated = _DATED.fullmatch(path.name)  # other files stay
-        if dated and dated[1] < oldest and path.is_file():
+        if dated and dated[1] < before and path.is_file():
             path.unlink()
 
 
-def _formatted(kind: str, content: ReportContent) -> bytes:
-    if kind == "html":
-        return report_html(content).encode()
-    from pipeline.reporting.pdf import report_pdf  # slow to import, and the page writes no PDF
+def _pdf(content: ReportContent) -> bytes:
+    from pipeline.reporting.pdf import pdf_of  # slow to import, and most runs make no PDF
 
-    return report_pdf(content)
+    return pdf_of(content)

@@ -1,9 +1,8 @@
-"""The tables that page, report and PDF share."""
+"""The tables that page, report, PDF and terminal share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-import numpy as np
 import pandas as pd
 
 from pipeline.core.formatting import (
@@ -21,48 +20,56 @@ from pipeline.monitoring.packages import UNKNOWN, Package
 from pipeline.monitoring.scores import EXPECTED_SCORES, SCORE_NAMES, Scores
 from pipeline.ranking.movers import Movers
 from pipeline.ranking.ranking_file import has_losses, reasons_of
-from pipeline.reporting.document import Grid
+from pipeline.reporting.document import Grid, grid_lines
+from pipeline.storage import trends
 from pipeline.storage.database import History
 from pipeline.storage.held_files import HELD
 from pipeline.storage.records import Checked, Compared
-from pipeline.storage.trends import (
-    Check,
-    Deployment,
-    ExpectedScores,
-    Missing,
-    Refused,
-    Timing,
-)
-
-Intervals = Mapping[str, Interval | None]
 
 MAX_EVENTS = 10  # rows of a table of what happened
 MAX_REFUSED = 20  # files or rows
 MAX_MOVERS = 10  # that rose, and as many that fell
 TOP_CLIENTS = 20
-MAX_NAME = 40  # characters of a client on paper
+ENDINGS = {
+    ChallengeOutcome.WON: "the challenger went live",
+    ChallengeOutcome.LOST: "the live model stayed",
+    ChallengeOutcome.HELD: "the challenger waits to be promoted",
+}
 
 
-def score_grid(scores: Scores, intervals: Intervals | None) -> Grid:
+def trend_lines(found: trends.Trends) -> list[str]:
+    """Every kind of trend as a table for a terminal, the latest first."""
+    grids = (
+        checks_grid(found.checks),
+        deployments_grid(found.deployments),
+        missing_grid(found.missing),
+        timings_grid(found.timings),
+        refused_grid(found.refused),
+    )
+    return [line for grid in grids for line in ("", *grid_lines(grid))][1:]
+
+
+def drift_lines(checked: Checked) -> list[str]:
+    """What the last drift check found, by score, then by input, for a terminal."""
+    title = f"last drift check, {format_minute(checked.at)} UTC, of release {checked.release}"
+    lines = [title, *grid_lines(verdicts_grid(checked))]
+    return [*lines, "", *grid_lines(input_grid(checked.input))] if checked.input else lines
+
+
+def score_grid(scores: Scores, intervals: Mapping[str, Interval | None] | None) -> Grid:
     """What a model reached on the test data; `intervals` by the name of the score, if measured."""
+    rows = []
+    for key, label in SCORE_NAMES.items():
+        found = (intervals or {}).get(key)
+        interval = f"{found.low:.3f} to {found.high:.3f}" if found else ""
+        rows.append((label, format_score(getattr(scores, key)), interval))
+    shown = 3 if intervals else 2
     return Grid(
         f"Scores on {scores.rows:,} rows of the test data",
-        ("score", "value", "95 % interval") if intervals else ("score", "value"),
-        tuple(
-            (
-                label,
-                format_score(getattr(scores, key)),
-                *((_interval(intervals.get(key)),) if intervals else ()),
-            )
-            for key, label in SCORE_NAMES.items()
-        ),
-        numbers=(1, 2),
+        ("score", "value", "95 % interval")[:shown],
+        tuple(row[:shown] for row in rows),
         narrow=True,
     )
-
-
-def _interval(found: Interval | None) -> str:
-    return f"{found.low:.3f} to {found.high:.3f}" if found else ""
 
 
 def calibration_grid(bins: Sequence[CalibrationBin]) -> Grid:
@@ -74,56 +81,40 @@ def calibration_grid(bins: Sequence[CalibrationBin]) -> Grid:
     )
 
 
-def checks_grid(checks: Sequence[Check]) -> Grid:
+def checks_grid(checks: Sequence[trends.Check]) -> Grid:
     """The last batches that were judged, the latest first."""
-    return Grid(
-        "The last batches",
-        (
-            *("when (UTC)", "release", "rows", "outcomes known", "deployed F1", "F1"),
-            *("drifted features", "verdict", "action"),
-        ),
-        tuple(
+    rows = []
+    for one in reversed(checks):
+        release = f" {format_release_number(one.new_release)}" if one.new_release else ""
+        rows.append(
             (
-                format_minute(one.at),
-                format_release_number(one.release),
+                *(format_minute(one.at), format_release_number(one.release)),
                 *(f"{one.rows:,}", f"{one.labelled:,}"),
-                *(format_number(one.deployed_f1), format_number(one.new_f1), str(one.drifted)),
-                one.verdict,
-                f"{one.action} {format_release_number(one.new_release)}"
-                if one.new_release
-                else one.action,
+                *(format_number(one.deployed_f1), format_number(one.new_f1)),
+                *(f"{one.drifted}", one.verdict, f"{one.action}{release}"),
             )
-            for one in reversed(checks)
-        ),
-        numbers=(1, 2, 3, 4, 5, 6),
-        widths=(5, 3, 3, 4, 4, 2, 4, 5, 4),
+        )
+    header = (
+        *("when (UTC)", "release", "rows", "outcomes known", "deployed F1", "F1"),
+        *("drifted features", "verdict", "action"),
     )
+    return Grid("The last batches", header, tuple(rows))
 
 
-def expected_grid(expected: Sequence[ExpectedScores]) -> Grid:
+def expected_grid(expected: Sequence[trends.ExpectedScores]) -> Grid:
     """The scores to expect of the last batches beside the true ones, the latest first."""
-    return Grid(
-        "Expected scores, with 95 % intervals, and true ones",
-        (
-            *("when (UTC)", "release", "of", "rows"),
-            *(cell for name in EXPECTED_SCORES for cell in (SCORE_NAMES[name], "true")),
-        ),
-        tuple(
-            (
-                format_minute(one.at),
-                format_release_number(one.release),
-                "outcomes known" if one.labelled else "all",
-                f"{one.rows:,}",
-                *(cell for name in EXPECTED_SCORES for cell in _expected_cells(one, name)),
-            )
-            for one in reversed(expected)
-        ),
-        numbers=(1, 3, 4, 5, 6, 7, 8, 9),
-        widths=(5, 3, 4, 3, 5, 3, 5, 3, 5, 3),
-    )
+    rows = []
+    for one in reversed(expected):
+        of = "outcomes known" if one.labelled else "all"
+        about = format_minute(one.at), format_release_number(one.release), of, f"{one.rows:,}"
+        rows.append((*about, *(cell for name in EXPECTED_SCORES for cell in _expected(one, name))))
+    header = ["when (UTC)", "release", "of", "rows"]
+    header += [cell for name in EXPECTED_SCORES for cell in (SCORE_NAMES[name], "true")]
+    caption = "Expected scores, with 95 % intervals, and true ones"
+    return Grid(caption, tuple(header), tuple(rows))
 
 
-def _expected_cells(one: ExpectedScores, name: str) -> tuple[str, str]:
+def _expected(one: trends.ExpectedScores, name: str) -> tuple[str, str]:
     """A score as it was expected, and the true one, marked where it is outside the interval."""
     value, low, high = (getattr(one, f"{name}{bound}") for bound in ("", "_low", "_high"))
     true = getattr(one, f"true_{name}")
@@ -133,31 +124,17 @@ def _expected_cells(one: ExpectedScores, name: str) -> tuple[str, str]:
     return f"{value:.3f} ({low:.3f} to {high:.3f})", f"{format_number(true)}{where}"
 
 
-ENDINGS = {
-    ChallengeOutcome.WON: "the challenger went live",
-    ChallengeOutcome.LOST: "the live model stayed",
-    ChallengeOutcome.HELD: "the challenger waits to be promoted",
-}
-
-
-def deployments_grid(deployments: Sequence[Deployment]) -> Grid:
+def deployments_grid(deployments: Sequence[trends.Deployment]) -> Grid:
     """The last releases that went live, the latest first."""
-    return Grid(
-        "Releases that went live",
-        ("when (UTC)", "release", "F1", "how"),
-        tuple(
-            (
-                format_minute(one.at),
-                format_release_number(one.release),
-                format_score(one.f1),
-                one.action,
-            )
-            for one in reversed(deployments)
-        ),
-        numbers=(1, 2),
-        widths=(5, 3, 2, 3),
-        narrow=True,
+    rows = tuple(
+        (
+            *(format_minute(one.at), format_release_number(one.release)),
+            *(format_score(one.f1), one.action),
+        )
+        for one in reversed(deployments)
     )
+    header = ("when (UTC)", "release", "F1", "how")
+    return Grid("Releases that went live", header, rows, narrow=True)
 
 
 def verdicts_grid(checked: Checked) -> Grid:
@@ -166,27 +143,25 @@ def verdicts_grid(checked: Checked) -> Grid:
         (f"{one.test}{' (decides)' * (one.test == checked.drift_test)}", one.verdict, one.reason)
         for one in checked.scores
     )
-    return Grid("By score", ("test", "verdict", "why"), rows, widths=(4, 3, 9), narrow=True)
+    return Grid("By score", ("test", "verdict", "why"), rows, narrow=True)
 
 
 def compared_grid(found: Compared) -> Grid:
     """The live model and the challenger side by side, as they were compared last."""
-    names, numbers = ("auc", "log_loss"), found.compared
-    rows = [("F1", found.champion_f1, found.challenger_f1)]
-    intervals = [(found.difference_low, found.difference_high)]
-    for name, title in zip(names, ("ROC AUC", "relative log loss"), strict=True):
+    numbers = found.compared
+    bounds = found.difference_low, found.difference_high
+    compared = {"F1": (found.champion_f1, found.challenger_f1, *bounds)}
+    for name, title in (("auc", "ROC AUC"), ("log_loss", "relative log loss")):
         if name in numbers:
-            rows.append((title, numbers[f"{name}_before"], numbers[name]))
-            intervals.append((numbers[f"{name}_low"], numbers[f"{name}_high"]))
+            low, high = numbers[f"{name}_low"], numbers[f"{name}_high"]
+            compared[title] = numbers[f"{name}_before"], numbers[name], low, high
     return Grid(
         f"The last challenge, {format_minute(found.at)} UTC: {ENDINGS[found.challenge]}",
         ("score", "live model", "challenger", "95 % interval of the difference"),
         tuple(
             (title, format_score(live), format_score(new), f"{low:+.3f} to {high:+.3f}")
-            for (title, live, new), (low, high) in zip(rows, intervals, strict=True)
+            for title, (live, new, low, high) in compared.items()
         ),
-        numbers=(1, 2, 3),
-        widths=(4, 3, 3, 5),
         narrow=True,
     )
 
@@ -198,17 +173,13 @@ def input_grid(found: Sequence[FeatureDrift]) -> Grid:
         ("feature", "PSI", "limit", "p", "missing", "before", "unseen", "verdict", "news"),
         tuple(
             (
-                one.name,
-                format_number(one.psi),
-                format_number(one.psi_limit),
+                *(one.name, format_number(one.psi), format_number(one.psi_limit)),
                 format_number(one.p_value, ".2g"),
-                *(format_percent(share) for share in (one.missing, one.missing_before, one.unseen)),
-                one.verdict,
-                _news(one),
+                *map(format_percent, (one.missing, one.missing_before, one.unseen)),
+                *(one.verdict, _news(one)),
             )
             for one in found
         ),
-        numbers=(1, 2, 3, 4, 5, 6),
     )
 
 
@@ -230,32 +201,27 @@ def format_number(value: float | None, form: str = ".3f") -> str:
     return "-" if value is None else format(value, form)
 
 
-def missing_grid(samples: Sequence[Missing]) -> Grid:
+def missing_grid(samples: Sequence[trends.Missing]) -> Grid:
     """Percent missing of each column, at the first and the last moment, and at most."""
-    columns = samples[-1].percent if samples else {}
     ends = [format_minute(one.at) for one in (*samples[:1], *samples[-1:])]
     span = f", {' to '.join(ends)}" if ends else ""
     rows = []
-    for name in columns:
+    for name in samples[-1].percent if samples else ():
         values = [one.percent.get(name) for one in samples]
         highest = max(value for value in values if value is not None)
         shown = (values[0], values[-1], highest)
         rows.append((name, *(format_number(value, ".2f") for value in shown)))
     header = ("column", "first", "last", "highest")
-    return Grid(f"Missing data, percent{span}", header, tuple(rows), numbers=(1, 2, 3))
+    return Grid(f"Missing data, percent{span}", header, tuple(rows))
 
 
-def timings_grid(timings: Sequence[Timing]) -> Grid:
+def timings_grid(timings: Sequence[trends.Timing]) -> Grid:
     """How long stages took, the latest first."""
-    return Grid(
-        "Timings",
-        ("when (UTC)", "stage", "seconds", "rows"),
-        tuple(
-            (format_minute(one.at), one.stage, f"{one.seconds:.3f}", f"{one.rows:,}")
-            for one in reversed(timings)
-        ),
-        numbers=(2, 3),
+    rows = tuple(
+        (format_minute(one.at), one.stage, f"{one.seconds:.3f}", f"{one.rows:,}")
+        for one in reversed(timings)
     )
+    return Grid("Timings", ("when (UTC)", "stage", "seconds", "rows"), rows)
 
 
 def files_grid(history: History) -> Grid:
@@ -266,13 +232,8 @@ def files_grid(history: History) -> Grid:
         " ELSE 'ingested' END FROM files WHERE current = 1 ORDER BY id DESC LIMIT ?",
         MAX_EVENTS,
     )
-    return Grid(
-        "The last files",
-        ("file", "when (UTC)", "rows", "now"),
-        tuple((name, format_minute(at), f"{count:,}", now) for name, at, count, now in rows),
-        numbers=(2,),
-        narrow=True,
-    )
+    texts = tuple((name, format_minute(at), f"{count:,}", now) for name, at, count, now in rows)
+    return Grid("The last files", ("file", "when (UTC)", "rows", "now"), texts, narrow=True)
 
 
 def alerts_grid(history: History) -> Grid:
@@ -283,14 +244,11 @@ def alerts_grid(history: History) -> Grid:
         " LEFT JOIN deliveries ON alert_id = id GROUP BY id, at, event, title ORDER BY id DESC",
         MAX_EVENTS,
     )
-    return Grid(
-        "The last alerts",
-        ("when (UTC)", "event", "alert", "sent to"),
-        tuple(
-            (format_minute(at), event.replace("_", " "), title, f"{sent:,} of {targets:,}")
-            for at, event, title, sent, targets in rows
-        ),
+    texts = tuple(
+        (format_minute(at), event.replace("_", " "), title, f"{sent:,} of {targets:,}")
+        for at, event, title, sent, targets in rows
     )
+    return Grid("The last alerts", ("when (UTC)", "event", "alert", "sent to"), texts)
 
 
 def packages_grid(packages: Sequence[Package]) -> Grid:
@@ -301,26 +259,17 @@ def packages_grid(packages: Sequence[Package]) -> Grid:
     return Grid(caption, ("package", "installed", "latest"), rows, folded=True)
 
 
-def refused_grid(refused: Sequence[Refused]) -> Grid:
+def refused_grid(refused: Sequence[trends.Refused]) -> Grid:
     """The last files that were rejected, or of which rows were set aside, the latest first."""
-    return Grid(
-        "Rejected files, and files of which rows were set aside",
-        ("file", "when (UTC)", "rows", "bad rows", "result"),
-        tuple(
-            (
-                one.name,
-                format_minute(one.at),
-                f"{one.rows:,}",
-                f"{one.set_aside:,}",
-                f"rejected: it {one.reason}" if one.reason else "ingested without the bad rows",
-            )
-            for one in reversed(refused)
-        ),
-        (2, 3),
-        empty="None.",
-        widths=(3, 3, 1, 2, 8),
-        longest=(40, 20, 20, 20, 150),
+    rows = tuple(
+        (
+            *(one.name, format_minute(one.at), f"{one.rows:,}", f"{one.set_aside:,}"),
+            f"rejected: it {one.reason}" if one.reason else "ingested without the bad rows",
+        )
+        for one in reversed(refused)
     )
+    caption = "Rejected files, and files of which rows were set aside"
+    return Grid(caption, ("file", "when (UTC)", "rows", "bad rows", "result"), rows, "None.")
 
 
 def set_aside_grid(history: History) -> Grid:
@@ -330,48 +279,25 @@ def set_aside_grid(history: History) -> Grid:
         " JOIN files ON file_id = files.id ORDER BY rejected_rows.rowid DESC LIMIT ?",
         MAX_REFUSED,
     )
-    return Grid(
-        f"Rows set aside, the last {MAX_REFUSED}",
-        ("file", "line", "reason"),
-        tuple((name, f"{line:,}", reason) for name, line, reason in rows),
-        numbers=(1,),
-        empty="None.",
-        widths=(3, 1, 6),
-        longest=(40, 20, 150),
-        narrow=True,
-    )
+    texts = tuple((name, f"{line:,}", reason) for name, line, reason in rows)
+    caption = f"Rows set aside, the last {MAX_REFUSED}"
+    return Grid(caption, ("file", "line", "reason"), texts, "None.", narrow=True)
 
 
 def runs_grid(history: History) -> Grid:
     """The last runs with work."""
-    rows = history.tuples(
+    rows = []
+    for at, command, outcome, detail, ended in history.tuples(
         "SELECT started_at, command, outcome, detail, ended_at FROM runs ORDER BY id DESC LIMIT ?",
         MAX_EVENTS,
-    )
-    return Grid(
-        "The last runs with work",
-        ("started (UTC)", "command", "outcome", "seconds", "error"),
-        tuple(
-            (
-                format_minute(at),
-                command,
-                outcome or "not ended",
-                _seconds(at, ended),
-                detail or "",
-            )
-            for at, command, outcome, detail, ended in rows
-        ),
-        numbers=(3,),
-        widths=(3, 2, 2, 1, 5),
-        narrow=True,
-    )
-
-
-def _seconds(started: str, ended: str | None) -> str:
-    if not ended:
-        return "-"
-    span = datetime.fromisoformat(ended) - datetime.fromisoformat(started)
-    return format_significant(span.total_seconds())
+    ):
+        seconds = "-"
+        if ended:
+            span = datetime.fromisoformat(ended) - datetime.fromisoformat(at)
+            seconds = format_significant(span.total_seconds())
+        rows.append((format_minute(at), command, outcome or "not ended", seconds, detail or ""))
+    header = ("started (UTC)", "command", "outcome", "seconds", "error")
+    return Grid("The last runs with work", header, tuple(rows), narrow=True)
 
 
 def top_grid(ranking: pd.DataFrame) -> Grid:
@@ -379,45 +305,27 @@ def top_grid(ranking: pd.DataFrame) -> Grid:
     valued = has_losses(ranking)
     rows = []
     for row in ranking.head(TOP_CLIENTS).to_dict(orient="records"):
-        loss = row.get("expected_loss", np.nan)
-        losses = ("-" if np.isnan(loss) else format_amount(loss),) if valued else ()
+        loss = row.get("expected_loss")
+        losses = ("-" if pd.isna(loss) else format_amount(loss),) if valued else ()
         reasons = "; ".join(reasons_of(row["reasons"])) or "-"
-        risk = format_percent(row["risk"])
-        rows.append((str(row["rank"]), row["client"], risk, *losses, reasons))
-    return Grid(
-        "Highest risk first",
-        ("#", "client", "risk", *["expected loss"] * valued, "reasons"),
-        tuple(rows),
-        numbers=(0, 2, *[3] * valued),
-        widths=(1, 4, 2, *[3] * valued, 12),
-        longest=(20, MAX_NAME, 20, *[20] * valued, 150),
-        on_paper=TOP_CLIENTS,
-    )
+        rows.append(
+            (str(row["rank"]), row["client"], format_percent(row["risk"]), *losses, reasons)
+        )
+    header = ("#", "client", "risk", *["expected loss"] * valued, "reasons")
+    return Grid("Highest risk first", header, tuple(rows))
 
 
-def mover_grids(movers: Movers) -> tuple[Grid, ...]:
+def mover_grids(movers: Movers) -> Iterable[Grid]:
     """Whose risk rose most, and whose fell most, in whole percents."""
     before, now = map(format_release_number, (movers.release_before, movers.release))
     note = f" (release {before} then, {now} now)" if before not in (now, "-") else ""
-    return tuple(
-        Grid(
-            f"Largest {what} since the previous ranking{note}",
-            ("client", "before", "now", "change"),
-            tuple(
-                (
-                    mover.client,
-                    format_percent(mover.before, 0),
-                    format_percent(mover.risk, 0),
-                    f"{100 * mover.change:+.0f}",
-                )
-                for mover in moved[:MAX_MOVERS]
-            ),
-            numbers=(1, 2, 3),
-            empty="none",
-            widths=(5, 2, 2, 2),
-            longest=(MAX_NAME, 20, 20, 20),
-            on_paper=MAX_MOVERS,
-            narrow=True,
+    for what, moved in (("increases", movers.rose), ("decreases", movers.fell)):
+        rows = tuple(
+            (
+                *(one.client, format_percent(one.before, 0), format_percent(one.risk, 0)),
+                f"{100 * one.change:+.0f}",
+            )
+            for one in moved[:MAX_MOVERS]
         )
-        for what, moved in (("increases", movers.rose), ("decreases", movers.fell))
-    )
+        caption = f"Largest {what} since the previous ranking{note}"
+        yield Grid(caption, ("client", "before", "now", "change"), rows, "none", narrow=True)

@@ -1,7 +1,7 @@
 """Ranking on Spark, and each client's risk over time."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -11,47 +11,48 @@ from pyspark.sql import functions as F
 
 from pipeline.core.config import Config
 from pipeline.core.files import utc_now
-from pipeline.observations.rows import SampledMaster
-from pipeline.observations.tables import BUCKET_ROWS, new_folder, remove_folders
+from pipeline.observations.rows import PartMaster, SampledMaster
+from pipeline.observations.tables import new_folder, remove_folders
 from pipeline.ranking.explanations import explainer_of
 from pipeline.ranking.movers import MAX_MOVERS, Mover, Movers, write_movers
 from pipeline.ranking.part_ranking import RANKED, PartRanker
 from pipeline.ranking.risk_files import RiskNote, join_lines, read_note, risk_folder, write_note
 from pipeline.registry.live_model import Live
 from pipeline.spark.session import check_count, in_buckets, read, write
-from pipeline.spark.store import Store
+from pipeline.spark.store import PART_ROWS, Store
 
 _POINTS = "client string, ranking long, risk double"
 
 
-def update_ranking(config: Config, live: Live, rows: SampledMaster) -> tuple[Movers, str]:
+def update_ranking(
+    config: Config, live: Live, rows: SampledMaster, oldest: str
+) -> tuple[Movers, str]:
     """Rank all clients, write clientrisk.csv and movers.csv, and record whose risk changed.
 
-    Returns who moved since the ranking before, and that in words.
+    What is older than the day `oldest` is forgotten. Returns who moved since the ranking before,
+    and that in words.
     """
     release, place = live.release.id, risk_folder(config.clientrisk_path)
     place.mkdir(parents=True, exist_ok=True)
     explainer = explainer_of(live.scorer, live.release.model, config.labels, config.reasons_from)
     rows.tell_doubt()
     newest = rows.lists.lists[-1].of if rows.lists.lists else ()
-    by_date = newest if config.schema.date else ()
-    ranker = PartRanker(
-        *(explainer, config.schema, config.policy, config.risk_bands, release),
-        *(rows.left_out, by_date),
-    )
+    ranker = PartRanker(explainer, config.schema, config.policy, config.risk_bands, release)
     store, staged = Store(config, rows.tables), new_folder(place, "ranked")
-    frame, expected = _to_rank(store, rows, () if config.schema.date else newest)
-    by_bucket = in_buckets(frame, rows.tables.buckets).groupBy("bucket")
+    whole, parts, schema, held = rows.whole, rows.tables.parts, rows.schema, rows.left_out
+    files = tuple(file for file in rows.files if file.id in newest)
 
-    def rank(frame: pd.DataFrame) -> pd.DataFrame:
-        return ranker.bucket(frame)
+    def rank(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        for number in (number for frame in frames for number in frame["bucket"]):
+            file, state = parts[number].at(whole)
+            yield ranker.part(PartMaster(file, schema, state, files, held, newest=newest))
 
-    write(by_bucket.applyInPandas(rank, RANKED), staged)
+    write(store.numbers().mapInPandas(rank, RANKED), staged)
     ranked = read(store.spark, [staged])
     counts = [json.loads(row.line) for row in ranked.where("client IS NULL").collect()]
-    check_count("rows to rank", sum(each["seen"] for each in counts), expected)
+    check_count("rows to rank", sum(each["seen"] for each in counts), rows.rows)
     ranked, clients = ranked.where("client IS NOT NULL"), sum(each["clients"] for each in counts)
-    note, changed = _record(config, store.spark, ranked, clients, release)
+    note, changed = _record(config, store.spark, ranked, clients, release, oldest)
     assert note.movers
     moved = write_movers(config.movers_path, note.movers, changed=changed)
     order = [F.desc("risk"), F.desc("decision"), F.asc("client")]
@@ -63,23 +64,6 @@ def update_ranking(config: Config, live: Live, rows: SampledMaster) -> tuple[Mov
     join_lines(ranker.header, ordered, config.clientrisk_path, check)
     remove_folders(place, {note.folder})
     return note.movers, moved
-
-
-def _to_rank(store: Store, rows: SampledMaster, newest: tuple[int, ...]) -> tuple[DataFrame, int]:
-    """The observations, or, where contents are left out, all lines; and how many there are.
-
-    `newest` are the contents that the newest list is made of, if any.
-    """
-    frame, expected = store.table("observations"), rows.tables.rows
-    if rows.left_out.contents:
-        frame = store.table("sightings")
-        renewed = store.table("contents").where(F.col("content").isin(list(rows.left_out.renewed)))
-        renewed = renewed.select("place", F.lit(True).alias("renewed")).distinct()
-        frame, expected = frame.join(renewed, "place", "left"), frame.count()
-    if newest:
-        listed = store.lines_of(newest).select("client").distinct()
-        frame = frame.join(listed.withColumn("listed", F.lit(True)), "client", "left")
-    return frame, expected
 
 
 def _with_loss_rank(
@@ -94,7 +78,7 @@ def _with_loss_rank(
     for row in numbered.groupBy("part").count().orderBy("part").collect():
         begins.append((row["part"], before + 1))
         before += row["count"]
-    starts = store.small(begins, "part int, start long")
+    starts = F.broadcast(store.spark.createDataFrame(begins, "part int, start long"))
     place = (F.col("start") + F.col("at")).cast("string")
     places = numbered.join(starts, "part").select("client", place.alias("place"))
     rest = F.concat(F.coalesce("place", F.lit("")), "rest")
@@ -102,7 +86,12 @@ def _with_loss_rank(
 
 
 def _record(
-    config: Config, spark: SparkSession, ranked: DataFrame, clients: int, release: str
+    config: Config,
+    spark: SparkSession,
+    ranked: DataFrame,
+    clients: int,
+    release: str,
+    oldest: str,
 ) -> tuple[RiskNote, bool]:
     """Record whose risk changed, in whole percents; returns what is on record, and if any did."""
     place = risk_folder(config.clientrisk_path)
@@ -130,12 +119,11 @@ def _record(
     (rose, all_rose), (fell, all_fell) = sides
     former = note.rankings[last][1] if last else None
     movers = Movers(former, release, rose, fell, all_rose, all_fell)
-    past = datetime.now(UTC) - timedelta(days=config.keep_history_days)
-    old = [n for n, (at, _) in note.rankings.items() if at < f"{past:%Y-%m-%dT%H:%M:%S}"]
+    old = [n for n, (at, _) in note.rankings.items() if at < oldest]
     kept = _kept(points, max(old, default=0))
     number, risk = F.lit(last + 1).cast("long").alias("ranking"), F.col("percent").alias("risk")
     added = changed.select("client", number, risk)
-    buckets = max(1, -(-clients // BUCKET_ROWS))
+    buckets = max(1, -(-clients // PART_ROWS))
     every = in_buckets(kept.unionByName(added), buckets).repartition("bucket")
     write(every.sortWithinPartitions("bucket", "client", "ranking"), folders[1], "bucket")
     count = read(spark, folders[1:], _POINTS).count()

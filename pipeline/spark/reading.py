@@ -12,8 +12,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pipeline.core.schema import Schema
 from pipeline.data.input_files import FoundFile
 from pipeline.data.loader import Read, read_apart
-from pipeline.observations.part import for_arrow
-from pipeline.observations.tails import client_cell
+from pipeline.observations.parts import for_arrow
+from pipeline.observations.row_lines import client_cell
 from pipeline.spark.session import check_count, read, write
 
 _FILE = (
@@ -21,7 +21,7 @@ _FILE = (
     ", within string, overdue boolean"
 )
 _LISTED = ("size", "mtime_ns", "ctime_ns", "regular", "within", "overdue")
-_LINE = "file int, line long, client string, text string, report boolean"
+LINE = "file int, line long, client string, text string, report boolean"
 
 
 def read_files(
@@ -33,7 +33,7 @@ def read_files(
         for i, file in enumerate(files)
     ]
     listed = spark.createDataFrame(rows, _FILE).repartition(len(rows))
-    write(listed.mapInPandas(_reader(schema), _LINE), folder)
+    write(listed.mapInPandas(_reader(schema), LINE), folder)
     staged = read(spark, [folder])
     results = staged.where("line < 0").select("file", "text").collect()
     check_count("files", len(results), len(files))
@@ -63,4 +63,4 @@ def _decoded(texts: Sequence[bytes]) -> np.ndarray:
 
 
 def _frame(columns: dict[str, object], number: int, *, report: bool) -> pd.DataFrame:
-    return for_arrow(pd.DataFrame(columns).assign(file=number, report=report), _LINE)
+    return for_arrow(pd.DataFrame(columns).assign(file=number, report=report), LINE)

@@ -30,9 +30,14 @@ from pipeline.core.typed_json import from_json
 from pipeline.models.manifest import MODEL, RECORD, SCORE
 from pipeline.registry.release_store import put_live
 from pipeline.registry.releases import CURRENT, live_id, release_ids
-from pipeline.storage.copies import copy_from_file, copy_into_file, holds_anything
 from pipeline.storage.database import History
-from pipeline.storage.history import open_history, run_lock
+from pipeline.storage.history import (
+    copy_from_file,
+    copy_into_file,
+    holds_anything,
+    open_history,
+    run_lock,
+)
 from pipeline.storage.migrations import MIGRATIONS
 
 FORMAT = 1

@@ -15,7 +15,7 @@ from pipeline.monitoring.packages import UNKNOWN, Package, outdated_packages
 from pipeline.observations.master import Master
 from pipeline.observations.rows import open_rows
 from pipeline.registry.live_model import Live, load_live
-from pipeline.reporting.text_tables import drift_lines
+from pipeline.reporting.tables import drift_lines
 from pipeline.stages.effect import with_save_rate
 from pipeline.stages.ingestion import ingest
 from pipeline.stages.training import train

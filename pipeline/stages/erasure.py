@@ -18,16 +18,17 @@ from pipeline.core.names_in_text import NamesInText
 from pipeline.core.schema import Schema
 from pipeline.data.csv_reader import BadRow, Table, with_table
 from pipeline.data.input_files import FoundFile, list_input, open_plain
-from pipeline.observations.master_files import finish, put_in_place
-from pipeline.observations.renewal import Renewal, client_of, rows_but_of
-from pipeline.observations.row_keys import loaded_keys
-from pipeline.observations.rows import open_rows
+from pipeline.observations.master_files import check_columns, check_rows, finish, put_in_place
+from pipeline.observations.renewal import Renewal, rows_but_of
+from pipeline.observations.row_keys import recorded_log
+from pipeline.observations.row_lines import client_of
 from pipeline.ranking.movers import Movers, movers_on_record, write_movers
 from pipeline.ranking.ranking_file import read_ranking, write_ranking
-from pipeline.reporting.report_files import FOLDER
+from pipeline.reporting.report_files import DOCUMENTS, FOLDER
 from pipeline.stages.backup import delete_backup, known_backups
-from pipeline.stages.ingestion import sightings_on_record, write_records
-from pipeline.storage import erasures, ledger
+from pipeline.stages.ingestion import write_records
+from pipeline.storage import contacts as records
+from pipeline.storage import ledger
 from pipeline.storage.database import History
 from pipeline.storage.ledger import MasterState
 
@@ -77,11 +78,12 @@ def erase(
     path, state = config.finaldata_path, ledger.master_state(history)
     put_in_place(path, state)
     if state.rows:
-        open_rows(path, config.schema, history)
+        check_rows(path, history)
+        check_columns(path, config.schema, state)
     search = NamesInText(names)
     others, of_rows = rows_but_of(path, state.bytes, names) if state.rows else (None, set())
-    rejected, of_rejected = erasures.rejected_rows_of(history, search, config.schema.asked_client)
-    known = of_rows | of_rejected | erasures.clients_on_record(history, names)
+    rejected, of_rejected = records.rejected_rows_of(history, search, config.schema.asked_client)
+    known = of_rows | of_rejected | records.clients_on_record(history, names)
     deleted: list[Path] = []
     if known:  # of whom nothing is on record, nothing was made
         deleted += _delete_documents(config, NamesInText(known))
@@ -89,11 +91,11 @@ def erase(
         deleted += _rank_without(config, known)
 
     def forget() -> None:
-        erasures.erase_records(history, search, known, rejected)
+        records.erase_records(history, search, known, rejected)
         if known:
             history.query("DELETE FROM backups")
         if keep_out:
-            erasures.keep_out(history, names)
+            records.keep_out(history, names)
 
     if others is None or others.all():
         with history.transaction():
@@ -129,11 +131,10 @@ def _leave_only(
     """Write finaldata.csv anew with these of its rows; counts together with `forget`."""
     path, schema = config.finaldata_path, config.schema
     with (
-        sightings_on_record(path, state) as before,
-        Renewal(path, schema, {}, before, history.check_lock) as master,
+        recorded_log(path, state) as before,
+        Renewal(path, schema, state, {}, before, history.check_lock) as master,
     ):
-        master.leave_out_rows(rows, loaded_keys(path, schema, state, master.seed))
-        master.copy_rows(rows, state.bytes)
+        master.erase(rows)
         renewed, spans = master.save()
         ledger.renew_files(history, [], [], spans, renewed, also=forget)
     return renewed
@@ -158,7 +159,7 @@ def _delete_documents(config: Config, search: NamesInText) -> list[Path]:
     for folder in (config.output_folder_path, models, models / FOLDER):
         for path in folder.glob(".*.tmp"):
             path.unlink()
-    kinds = ("report.html", "report.pdf", f"{FOLDER}/*.html", f"{FOLDER}/*.pdf", "apireturns*.txt")
+    kinds = *DOCUMENTS, f"{FOLDER}/*.html", f"{FOLDER}/*.pdf", "apireturns*.txt"
     found = [path for kind in kinds for path in models.glob(kind)]
     deleted = []
     # while the page is there, the next call finds both

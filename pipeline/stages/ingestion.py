@@ -1,10 +1,8 @@
 """Take in new client files."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -15,34 +13,25 @@ from pipeline.core.formatting import escape_formula, format_names, pluralize
 from pipeline.core.schema import csv_line
 from pipeline.data.input_files import FoundFile, digest, in_order, list_input
 from pipeline.data.loader import Sink, TakenFile, log_counts, progress, take_in
-from pipeline.observations.alike_names import warn_of_alike
-from pipeline.observations.earlier_names import renamed
 from pipeline.observations.master_files import (
     check_columns,
     check_rows,
     finish,
     has_columns,
-    is_earlier,
-    log_path,
     put_in_place,
 )
-from pipeline.observations.master_writer import NOTHING, MasterWriter
-from pipeline.observations.renewal import Gone, Renewal, RowsWouldGo, rows_gone
-from pipeline.observations.rewriting import line_batches
-from pipeline.observations.row_keys import loaded_keys
-from pipeline.observations.rows import open_rows
-from pipeline.observations.sightings import SightingsLog
+from pipeline.observations.master_writer import NOTHING, MasterWriter, warn_of_alike
+from pipeline.observations.renewal import Gone, Renewal, RowsWouldGo
+from pipeline.observations.row_keys import recorded_log
 from pipeline.storage import held_files, ledger
+from pipeline.storage.contacts import erasures, kept_out
 from pipeline.storage.database import History
-from pipeline.storage.erasures import erasures, kept_out
-from pipeline.storage.file_record import file_fault
 from pipeline.storage.input_checks import (
     list_and_tell,
     ready_files,
     remember_unfinished,
     tell_once,
 )
-from pipeline.storage.ledger import MasterState
 from pipeline.storage.records import record_timing
 
 log = logging.getLogger("ingestion")
@@ -91,8 +80,6 @@ def ingest(
         taken, rows = _rebuild(config, history, found, yes=yes or not rebuild)
     else:
         put_in_place(config.finaldata_path, ledger.master_state(history))
-        if is_earlier(history):
-            _take_over(config, history)
         new = ledger.new_files(history, found, config.schema)
         taken, rows = _append(config, history, ready_files(history, new), found)
     seconds = perf_counter() - started
@@ -158,12 +145,12 @@ def _rebuild(
     path, state = config.finaldata_path, ledger.master_state(history)
     put_in_place(path, state)
     contents = ledger.kept_contents(history)
-    with sightings_on_record(path, state) as before:
+    with recorded_log(path, state) as before:
         if before is None:
             contents = ledger.last_contents(history)
-        with Renewal(path, config.schema, contents, before, history.check_lock) as master:
+        with Renewal(path, config.schema, state, contents, before, history.check_lock) as master:
             taken = _take_all(config, history, ready, master)
-            lost = rows_gone(master, config.schema, state.bytes, state.rows)
+            lost = master.rows_gone()
             if lost.rows and not yes:
                 raise RowsWouldGo("--rebuild", lost)
             state, spans = master.save()
@@ -197,8 +184,9 @@ def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withd
     held = next((file.id for file in held_files.held_files(history) if file.name == name), None)
     if not config.engine:
         put_in_place(path, state)
-    if state.rows:
-        open_rows(config.finaldata_path, config.schema, history)
+        if state.rows:
+            check_rows(path, history)
+            check_columns(path, config.schema, state)
     if name not in contents:
         raise DataError(
             f"{name} is not among the files that were taken in; they are named in"
@@ -213,12 +201,10 @@ def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withd
         write_records(config, history)
         return Withdrawal(name, present and held is None, held is not None, gone, rows)
     with (
-        sightings_on_record(path, state) as before,
-        Renewal(path, config.schema, contents, before, history.check_lock) as master,
+        recorded_log(path, state) as before,
+        Renewal(path, config.schema, state, contents, before, history.check_lock) as master,
     ):
-        keys = loaded_keys(path, config.schema, state, master.seed)
-        alive = master.leave_out(name, keys, present=present, held=held)
-        gone = master.copy_rows(alive, state.bytes)
+        gone = master.withdraw(name, present=present, held=held)
         if gone.rows and not yes:
             raise RowsWouldGo("--withdraw", gone)
         state, spans = master.save()
@@ -238,45 +224,6 @@ def accept(history: History, name: str) -> None:
         held = [file.name for file in held_files.held_files(history)]
         others = format_names(held, MAX_NAMED) or "none"
         raise DataError(f"{name} is not among the files that are held back: {others}")
-
-
-def _take_over(config: Config, history: History) -> None:
-    """Make the files of an earlier version's rows, whose lines are the only ones on record.
-
-    Its names of clients are written as they are now; a row without a client by that is left out.
-    """
-    path, state, schema = config.finaldata_path, ledger.master_state(history), config.schema
-    check_rows(path, history)
-    check_columns(path, schema, replace(state, client_names=schema.client_names))
-    log.info("%s is of an earlier version: it is taken over", path)
-    others: dict[bytes, bytes] = {}  # names that are written otherwise now
-    with Renewal(path, schema, {}, None, history.check_lock) as master:
-        for number, name, sha256, start, end in ledger.byte_spans(history):
-            for lines in line_batches(path, start, end):
-                master.append(renamed(lines, schema, others))
-            master.accept(number, name, sha256, [])
-        renewed, spans = master.save()
-        ledger.renew_files(history, [], [], spans, renewed)
-        finish(path, renewed)
-    for before, after in list(others.items())[:MAX_NAMED]:
-        log.warning("client %s is written %s now", before.decode(), after.decode() or "nowhere")
-    log.info(
-        "%s: %s rows, %s of clients written otherwise",
-        *(path, f"{renewed.rows:,} of {state.rows:,}", pluralize(len(others), "name")),
-    )
-
-
-@contextmanager
-def sightings_on_record(path: Path, state: MasterState) -> Iterator[SightingsLog | None]:
-    """The lines on record; None where there are none, or their file is damaged."""
-    if not state.log or file_fault(log_path(path, state.log.id), state.log.record, longer=True):
-        yield None
-        return
-    sightings = SightingsLog(log_path(path, state.log.id), state.log.record.size, read_only=True)
-    try:
-        yield sightings
-    finally:
-        sightings.close()
 
 
 def _take_all(

@@ -11,7 +11,6 @@ from pipeline.action.proposals import contact_state, new_assignments, with_conta
 from pipeline.core.config import Config
 from pipeline.core.contact_rules import ContactRules
 from pipeline.core.errors import HistoryError
-from pipeline.core.files import write_atomic
 from pipeline.core.formatting import format_horizon, pluralize
 from pipeline.monitoring.metrics import Evaluation
 from pipeline.observations.master import Master
@@ -26,12 +25,13 @@ from pipeline.ranking.ranking_file import (
     write_ranking,
 )
 from pipeline.registry.live_model import Live
-from pipeline.reporting.charts.model_charts import confusion_matrix_png
+from pipeline.reporting.model_charts import write_confusion_matrix
 from pipeline.reporting.overview import RunResults, read_effect, report_content
 from pipeline.reporting.report_files import forget_reports, write_reports
 from pipeline.stages.effect import with_save_rate
 from pipeline.storage.contacts import record_assignments
 from pipeline.storage.database import History
+from pipeline.storage.records import oldest_kept
 
 log = logging.getLogger("reporting")
 
@@ -76,11 +76,16 @@ def report(
     evaluation: Evaluation,
     rows: Master,
     matrix_name: str = "confusionmatrix.png",
+    *,
+    with_pdf: bool = True,
 ) -> Report:
-    """Write all reports of the live release; `evaluation` is its on the test data."""
+    """Write all reports of the live release; `evaluation` is its on the test data.
+
+    The PDF takes most of the time; without it, it can be made later of what is written.
+    """
     release = live.release
     matrix_path = config.output_model_path / matrix_name
-    write_atomic(matrix_path, confusion_matrix_png(evaluation.tested, release.id))
+    write_confusion_matrix(matrix_path, evaluation.tested, release.id)
     ranked = update_ranking(config, history, live, rows)
     clients = len(ranked.table)
     log.info("ranked %s clients by release %s: %s", f"{clients:,}", release.id, ranked.moved)
@@ -93,7 +98,7 @@ def report(
         clients=clients,
         movers=config.movers_path,
         moved=ranked.moved,
-        documents=write_report(config, history, results),
+        documents=write_report(config, history, results, with_pdf=with_pdf),
         horizon_days=release.horizon_days,
     )
 
@@ -104,7 +109,8 @@ def update_ranking(config: Config, history: History, live: Live, rows: Master) -
     if isinstance(rows, SampledMaster):
         from pipeline.spark import ranking as spark  # what needs Spark, only where it is asked for
 
-        movers, moved = spark.update_ranking(config, live, rows)
+        oldest = oldest_kept(history, config.keep_history_days)
+        movers, moved = spark.update_ranking(config, live, rows, oldest)
         first, whole = read_in_short(config.clientrisk_path, config.schema.carry)
         return Ranked(whole, movers, moved, first)
     explainer = explainer_of(live.scorer, release.model, config.labels, config.reasons_from)
@@ -154,11 +160,14 @@ def renew_contacts(config: Config, history: History) -> str:
     return renewed
 
 
-def write_report(config: Config, history: History, results: RunResults) -> tuple[Path, ...]:
+def write_report(
+    config: Config, history: History, results: RunResults, *, with_pdf: bool
+) -> tuple[Path, ...]:
     """Write the report in the forms that the config names; returns its files."""
     folder, formats = config.output_model_path, config.report_formats
     written: tuple[Path, ...] = ()
     if formats:
-        written = write_reports(folder, formats, report_content(config, history, results))
-    forget_reports(folder, formats, config.keep_history_days)
+        content = report_content(config, history, results)
+        written = write_reports(folder, formats, content, with_pdf=with_pdf)
+    forget_reports(folder, formats, oldest_kept(history, config.keep_history_days))
     return written

@@ -3,17 +3,23 @@
 SQLite's is here; that of a server, which answers the same queries, in `pipeline.storage.postgres`.
 """
 
+import json
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from pipeline.core.errors import HistoryError
 from pipeline.storage.migrations import MIGRATIONS
 
 if TYPE_CHECKING:
     from pipeline.core.database_url import DatabaseUrl
+
+T = TypeVar("T")
+
+IN_JSON = {"compared", "numbers", "causes"}  # columns of lists and mappings
 
 Row = dict[str, Any]  # a row of an answer, by the names of its columns
 
@@ -37,14 +43,13 @@ class History:
         try:
             self.connection.execute("PRAGMA foreign_keys = ON")
             self._migrate()
-        except sqlite3.DatabaseError as error:
+        except BaseException as error:
             self.close()
-            if _code(error) in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB):
-                raise HistoryError(f"{path} is no history database of ours: {error}") from error
-            raise HistoryError(f"{path}: {error}") from error
-        except HistoryError:
-            self.close()
-            raise
+            if not isinstance(error, sqlite3.DatabaseError):
+                raise
+            ours = _code(error) not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB)
+            what = "" if ours else " is no history database of ours"
+            raise HistoryError(f"{path}{what}: {error}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -58,14 +63,10 @@ class History:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Everything written inside counts together, or not at all.
-
-        Raises `HistoryError` where this process held the run lock and has lost it.
-        """
+        """Everything written inside counts together, or not at all."""
         with self._translate_errors():
             self.connection.execute(self._begin)
             try:
-                self.check_lock()
                 yield
                 self.connection.execute("COMMIT")
             except BaseException:
@@ -73,10 +74,7 @@ class History:
                 raise
 
     def check_lock(self) -> None:
-        """Raise `HistoryError` where this process held the run lock and has lost it.
-
-        That of a file is held as long as the process lives.
-        """
+        """Raise `HistoryError` where the run lock was lost: that of a file lasts as its process."""
 
     def lock_table(self, name: str) -> None:
         """Let nobody else write into a table until the transaction ends: in a file nobody can."""
@@ -94,17 +92,28 @@ class History:
             rows: list[tuple[Any, ...]] = self.connection.execute(sql, values).fetchall()
             return rows
 
+    def read(self, kind: type[T], sql: str, *values: Any) -> list[T]:
+        """All rows of a query, which begins after its columns: these are the fields of `kind`."""
+        import msgspec  # an empty tick reads none
+
+        rows = self.query(f"SELECT {', '.join(kind.__annotations__)} {sql}", *values)
+        for row in rows:
+            row.update((name, json.loads(row[name])) for name in IN_JSON & row.keys())
+        return msgspec.convert(rows, list[kind], strict=False)  # type: ignore[valid-type]
+
+    def column(self, sql: str, *values: Any) -> list[Any]:
+        """The first value of each row of a query."""
+        return [row[0] for row in self.tuples(sql, *values)]
+
     def one(self, sql: str, *values: Any) -> Row | None:
         """The first row of a query, if there is one."""
         return next(iter(self.query(sql, *values)), None)
 
     def insert(self, table: str, **values: Any) -> int:
-        """Add one row; returns its id."""
+        """Add one row, with lists and mappings as JSON; returns its id."""
         with self._translate_errors():
-            made: int = self.connection.execute(
-                insertion(table, values), tuple(values.values())
-            ).lastrowid
-            return made
+            sql, stored = insertion(table, values), (*map(as_stored, values.values()),)
+            return int(self.connection.execute(sql, stored).lastrowid)
 
     def many(self, sql: str, values: Iterable[tuple[Any, ...]]) -> None:
         """Run a statement with each of these values."""
@@ -139,27 +148,45 @@ class History:
         if self._version() == len(self.migrations):
             return
         with self.transaction():
-            for migration in self._missing_migrations():
-                for statement in migration.split(";\n"):
+            self._lock_migration()
+            version = self._version()  # another process may have been first
+            if version > len(self.migrations):
+                raise HistoryError(f"{self.place} was written by a newer version of this project")
+            for migration in self.migrations[version:]:
+                for statement in self._statements(migration):
                     self.connection.execute(statement)
-            self.connection.execute(f"PRAGMA user_version = {len(self.migrations)}")
+            self._set_version(len(self.migrations))
 
-    def _missing_migrations(self) -> tuple[str, ...]:
-        version = self._version()  # another process may have been first
-        if version > len(self.migrations):
-            raise HistoryError(f"{self.place} was written by a newer version of this project")
-        return self.migrations[version:]
+    def _lock_migration(self) -> None:
+        """Let others wait; a transaction of SQLite that writes does."""
+
+    def _statements(self, migration: str) -> list[str]:
+        """Those of a migration; SQLite adds one column at a time."""
+        of_one = re.sub(
+            r"(ALTER TABLE \w+ )([^;]+)",
+            lambda found: found[1] + re.sub(r",\s+(?=ADD )", f";\n{found[1]}", found[2]),
+            migration,
+        )
+        return of_one.split(";\n")
 
     def _version(self) -> int:
         """How many migrations it has had."""
-        version: int = self.connection.execute("PRAGMA user_version").fetchone()[0]
-        return version
+        return int(self.connection.execute("PRAGMA user_version").fetchone()[0])
+
+    def _set_version(self, version: int) -> None:
+        self.connection.execute(f"PRAGMA user_version = {version}")
 
 
 def insertion(table: str, columns: Iterable[str]) -> str:
     """The statement that adds a row to a table."""
     names = [*columns]
     return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+
+
+def as_stored(value: Any) -> Any:
+    """A value as tables have it: lists and mappings are JSON."""
+    json_too = isinstance(value, (dict, list, tuple))
+    return json.dumps(value, ensure_ascii=False) if json_too else value
 
 
 def _code(error: sqlite3.Error) -> int:

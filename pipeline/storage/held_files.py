@@ -23,27 +23,21 @@ class HeldFile:
 
 def held_files(history: History) -> list[HeldFile]:
     """The files whose current content is held back, oldest first."""
-    where = f"{HELD} AND current = 1"
-    rows = history.tuples(
-        f"SELECT id, name, held, recorded_at FROM files WHERE {where} ORDER BY id"
-    )
-    return [HeldFile(*row) for row in rows]
+    sql = f"SELECT id, name, held, recorded_at FROM files WHERE {HELD} AND current = 1 ORDER BY id"
+    return [HeldFile(*row) for row in history.tuples(sql)]
 
 
 def held_contents(history: History) -> frozenset[int]:
     """The contents that are held back, also of files that have another one now."""
-    return frozenset(number for (number,) in history.tuples(f"SELECT id FROM files WHERE {HELD}"))
+    return frozenset(history.column(f"SELECT id FROM files WHERE {HELD}"))
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Contents whose lines do not count, and where later contents of their files are, which do.
-
-    What such a later one still holds counts by it.
-    """
+    """Contents whose lines do not count, but for those that later contents of their files hold."""
 
     contents: frozenset[int] = frozenset()
-    renewed: tuple[int, ...] = ()  # places in the file of sightings
+    renewed: tuple[int, ...] = ()  # where later contents are in the file of sightings
 
 
 NOTHING_LEFT_OUT = LeftOut()
@@ -53,8 +47,7 @@ def left_out(history: History, contents: Collection[int]) -> LeftOut:
     """What to leave out so that these contents do not count."""
     if not contents:
         return LeftOut()
-    # also former contents, of which no lines are on record any more
-    names, renewed = set(), []
+    names, renewed = set(), []  # also of contents of which no lines are on record any more
     for number, name, log_at in history.tuples("SELECT id, name, log_at FROM files ORDER BY id"):
         if number in contents:
             names.add(name)
@@ -107,33 +100,25 @@ def record_feeds(
 
 def accepted_contents(history: History) -> frozenset[int]:
     """The contents that somebody has accepted and that are not judged yet."""
-    rows = history.tuples(
-        "SELECT id FROM files WHERE held IS NOT NULL AND accepted_at IS NOT NULL"
-        " AND reported_at IS NULL AND judged_at IS NULL"
+    return frozenset(
+        history.column(
+            "SELECT id FROM files WHERE held IS NOT NULL AND accepted_at IS NOT NULL"
+            " AND reported_at IS NULL AND judged_at IS NULL"
+        )
     )
-    return frozenset(number for (number,) in rows)
 
 
 def accept(history: History, name: str) -> bool:
-    """Let the content of a file count that is held back; false if there is none.
-
-    It waits to be judged and reported on then.
-    """
-    with history.transaction():
-        found = history.one(f"SELECT id FROM files WHERE name = ? AND current = 1 AND {HELD}", name)
-        if found:
-            history.query(
-                "UPDATE files SET accepted_at = ?, judged_at = NULL, reported_at = NULL"
-                " WHERE id = ?",
-                *(utc_now(), found["id"]),
-            )
-    return found is not None
+    """Let the content that is held back of a file wait to be judged; false if there is none."""
+    accepted = history.tuples(
+        "UPDATE files SET accepted_at = ?, judged_at = NULL, reported_at = NULL"
+        f" WHERE name = ? AND current = 1 AND {HELD} RETURNING id",
+        *(utc_now(), name),
+    )
+    return bool(accepted)
 
 
 def withdrawn_files(history: History) -> set[tuple[str, str]]:
     """The names and digests of what was held back and taken back while its file was there."""
-    rows = history.tuples(
-        "SELECT name, sha256 FROM files WHERE status = 'rejected' AND reason = ? AND current = 1",
-        WITHDRAWN,
-    )
-    return {(name, sha256) for name, sha256 in rows}
+    where = "status = 'rejected' AND reason = ? AND current = 1"
+    return {*history.tuples(f"SELECT name, sha256 FROM files WHERE {where}", WITHDRAWN)}

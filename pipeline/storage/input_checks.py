@@ -8,12 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.data.input_files import CLOCK_TOLERANCE, UNREAD, FoundFile, digest, list_input
-from pipeline.storage.database import History
+from pipeline.storage.database import History, insertion
 
 log = logging.getLogger(__name__)
 
 MAX_WAIT = 3600  # seconds after which a file that is still being written goes in as far as it is
 MAX_TOLD = 20  # names in the log of a run
+EMPTIED = (
+    "has no client files any more: what was taken in stays; if that was not meant, see whether the"
+    " folder is mounted and the path is right"
+)
 
 
 def ready_files(history: History, files: list[FoundFile]) -> list[FoundFile]:
@@ -24,16 +28,11 @@ def ready_files(history: History, files: list[FoundFile]) -> list[FoundFile]:
     """
     now = time.time_ns() + CLOCK_TOLERANCE * 10**9
     ahead = [file for file in files if file.regular and file.mtime_ns > now]
-    seen = history.tuples("SELECT name, sha256 FROM waiting_files")
-    found = [(file.name, digest(file)) for file in ahead]
-    known = {*seen}
+    found = {file.name: digest(file) for file in ahead}
+    known = {*_remember(history, "ahead", found).items()}
     if ahead:  # a rebuild, or another schema, has what is on record read again
         known.update(history.tuples("SELECT name, sha256 FROM files WHERE current = 1"))
-    if sorted(found) != sorted(seen):
-        with history.transaction():
-            history.query("DELETE FROM waiting_files")
-            history.many("INSERT INTO waiting_files (name, sha256) VALUES (?, ?)", found)
-    waiting = {name for name, sha256 in found if sha256 != UNREAD and (name, sha256) not in known}
+    waiting = {name for name, sha256 in {*found.items()} - known if sha256 != UNREAD}
     for file in ahead:
         if file.name in waiting:
             log.warning(
@@ -59,53 +58,35 @@ def remember_unfinished(history: History, names: Collection[str]) -> None:
     """Remember since when files are being written: these, of all others no more."""
     since, now = _unfinished(history), int(time.time())
     found = {name: str(since.get(name, now)) for name in names}
-    if found.keys() != since.keys():
-        _remember(history, found, "unfinished")
-
-
-def _remember(history: History, found: Mapping[str, str], kind: str) -> None:
-    with history.transaction():
-        history.query("DELETE FROM told WHERE kind = ?", kind)
-        rows = [(kind, *each) for each in found.items()]
-        history.many("INSERT INTO told (kind, name, what) VALUES (?, ?, ?)", rows)
+    _remember(history, "unfinished", found)
 
 
 def tell_once(history: History, found: Mapping[str, str], kind: str) -> None:
     """Say what is the matter with names in the input folder, unless it was said before."""
-    said = dict(history.tuples("SELECT name, what FROM told WHERE kind = ?", kind))
-    if found == said:
-        return
+    said = _remember(history, kind, found)
     new = [name for name in sorted(found) if said.get(name) != found[name]]
     for name in new[:MAX_TOLD]:
         log.warning("%s %s", name, found[name])
     if len(new) > MAX_TOLD:
         log.warning("and %s more", f"{len(new) - MAX_TOLD:,}")
-    _remember(history, found, kind)
+
+
+def _remember(history: History, kind: str, found: Mapping[str, str]) -> dict[str, str]:
+    """Record what is the matter with names, in place of what was before; returns that."""
+    before = dict(history.tuples("SELECT name, what FROM told WHERE kind = ?", kind))
+    if found != before:
+        with history.transaction():
+            history.query("DELETE FROM told WHERE kind = ?", kind)
+            rows = [(kind, *each) for each in found.items()]
+            history.many(insertion("told", ("kind", "name", "what")), rows)
+    return before
 
 
 def list_and_tell(history: History, folder: Path, *, subfolders: bool) -> list[FoundFile]:
-    """The files of the input folder; says once what is passed over, and that it has become empty.
-
-    Raises `DataError` if there is no such folder.
-    """
+    """The files of the input folder; says once what is passed over, and that none is left."""
     passed: dict[str, str] = {}
     found = list_input(folder, subfolders=subfolders, passed=passed)
     tell_once(history, passed, "passed over")
-    _warn_if_emptied(history, folder, found)
+    emptied = not found and history.tuples("SELECT 1 FROM files LIMIT 1")
+    tell_once(history, {str(folder): EMPTIED} if emptied else {}, "emptied")
     return found
-
-
-def _warn_if_emptied(history: History, folder: Path, found: list[FoundFile]) -> None:
-    """Say once that a folder of which files are on record has none; anew after it had some."""
-    ((said,),) = history.tuples("SELECT input_empty FROM master")
-    emptied = not found and bool(history.tuples("SELECT 1 FROM files LIMIT 1"))
-    if emptied == bool(said):
-        return
-    if emptied:
-        log.warning(
-            "%s has no client files any more: what was taken in stays; if that was not meant, see"
-            " whether the folder is mounted and the path is right",
-            folder,
-        )
-    with history.transaction():
-        history.query("UPDATE master SET input_empty = ?", int(emptied))

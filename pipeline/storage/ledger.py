@@ -1,4 +1,8 @@
-"""The ledger of ingested files: what was taken in, what is pending, how much data counts."""
+"""The ledger of ingested files: what was taken in, what is pending, how much data counts.
+
+Data files are on record with a digest that is a sum over blocks of one MiB, so that after an append
+only the last ones are read.
+"""
 
 import json
 from collections.abc import Callable, Collection, Mapping
@@ -6,12 +10,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pipeline.core.files import utc_now
 from pipeline.data.input_files import UNREAD, FoundFile, PendingFile, digest
 from pipeline.storage.database import History
-from pipeline.storage.file_record import FileRecord
 from pipeline.storage.held_files import HELD, WITHDRAWN
 
 if TYPE_CHECKING:
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     from pipeline.data.csv_reader import BadRow
     from pipeline.data.loader import TakenFile
 
+BLOCK = 1 << 20
+_MODULUS = 1 << 128
 MAX_RECENT = 4  # batches
 MIN_RECENT_ROWS = 200  # of one: fewer tell little of what is usual
 MAX_RECENT_FILES = 1_000
@@ -29,12 +35,12 @@ KEPT = (  # by a rebuild
 
 
 @dataclass(frozen=True)
-class Period:
-    """How many files were taken in, and when the first and the last of them."""
+class FileRecord:
+    """A file's bytes that count, its time of change, and the digest of these bytes."""
 
-    files: int
-    first: str
-    last: str
+    size: int
+    mtime_ns: int
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -126,24 +132,23 @@ def renew_files(
 
 def _record_master(history: History, master: MasterState) -> None:
     record, log = master.record, master.log
-    values = {
-        "rows": master.rows,
-        "bytes": master.bytes,
-        "mtime_ns": record and record.mtime_ns,
-        "digest": record and record.digest,
-        "log_file": log and log.id,
-        "log_bytes": log and log.record.size,
-        "log_mtime_ns": log and log.record.mtime_ns,
-        "log_digest": log and log.record.digest,
-        "client_names": str(master.client_names),
-    }
-    history.query(f"UPDATE master SET {' = ?, '.join(values)} = ?", *values.values())
+    history.query(
+        "UPDATE master SET rows = ?, bytes = ?, client_names = ?, mtime_ns = ?, digest = ?,"
+        " log_file = ?, log_bytes = ?, log_mtime_ns = ?, log_digest = ?",
+        *(master.rows, master.bytes, str(master.client_names)),
+        *((record.mtime_ns, record.digest) if record else (None, None)),
+        *((log.id, log.record.size, log.record.mtime_ns, log.record.digest) if log else [None] * 4),
+    )
 
 
 def _record_file(history: History, file: "TakenFile", **times: Any) -> None:
     now = utc_now()
     settled = now if file.reason else None  # there is nothing to judge in a rejected file
-    history.query("UPDATE files SET current = 0 WHERE name = ? AND current = 1", file.name)
+    former = "WHERE name = ? AND current = 1"
+    history.query(
+        f"DELETE FROM rejected_rows WHERE file_id IN (SELECT id FROM files {former})", file.name
+    )
+    history.query(f"UPDATE files SET current = 0 {former}", file.name)
     left_out = {"bad_rows", "changed", "missing", "unknown_clients"}
     left_out |= {"reports", "kept_out", "unfinished"}
     columns = {name: value for name, value in vars(file).items() if name not in left_out} | {
@@ -164,41 +169,52 @@ def _record_file(history: History, file: "TakenFile", **times: Any) -> None:
 
 def master_state(history: History) -> MasterState:
     """How much of `finaldata.csv` counts."""
-    row = history.query("SELECT * FROM master")[0]
-    if not row["log_file"]:
-        return MasterState(row["rows"], row["bytes"])
-    log = FileRecord(row["log_bytes"], row["log_mtime_ns"], row["log_digest"])
-    return MasterState(
-        rows=row["rows"],
-        bytes=row["bytes"],
-        record=FileRecord(row["bytes"], row["mtime_ns"], row["digest"]),
-        log=LogFile(row["log_file"], log),
-        client_names=row["client_names"],
+    ((rows, size, names, mtime_ns, digest, log, *of_log),) = history.tuples(
+        "SELECT rows, bytes, client_names, mtime_ns, digest, log_file, log_bytes, log_mtime_ns,"
+        " log_digest FROM master"
     )
+    if not log:
+        return MasterState(rows, size)
+    record = FileRecord(size, mtime_ns, digest)
+    return MasterState(rows, size, record, LogFile(log, FileRecord(*of_log)), names)
 
 
 def kept_contents(history: History) -> dict[str, list[Former]]:
     """Of each file the contents whose lines are on record, in their order; by its name."""
+    return _contents(history, "log_at", "log_at IS NOT NULL")
+
+
+def last_contents(history: History) -> dict[str, list[Former]]:
+    """Of each file the content taken in last, where no lines are on record."""
+    return _contents(history, "0", "current = 1 AND status = 'ingested'")
+
+
+def _contents(history: History, log_at: str, condition: str) -> dict[str, list[Former]]:
     found: dict[str, list[Former]] = {}
     for name, *rest in history.tuples(
-        "SELECT name, id, sha256, log_at FROM files WHERE log_at IS NOT NULL ORDER BY id"
+        f"SELECT name, id, sha256, {log_at} FROM files WHERE {condition} ORDER BY id"
     ):
         found.setdefault(name, []).append(Former(*rest))
     return found
 
 
+class Period(NamedTuple):
+    """How many files were taken in, and when the first and the last of them."""
+
+    files: int
+    first: str
+    last: str
+
+
 @dataclass(frozen=True)
 class ListedFile:
-    """A content of a file, and the day of its time stamp, from 1970.
-
-    `log_at` is where its lines are on record, None if it was rejected; so many were set aside.
-    """
+    """A content that a full list may be made of."""
 
     id: int
     name: str
-    day: int
-    log_at: int | None
-    set_aside: int
+    day: int  # of its time stamp, from 1970
+    log_at: int | None  # where its lines are on record, None if it was rejected
+    set_aside: int  # lines
 
 
 def listed_files(history: History) -> list[ListedFile]:
@@ -218,37 +234,19 @@ def file_days(history: History) -> dict[int, int]:
     return {number: _local_day(time) for number, time in found}
 
 
-def last_contents(history: History) -> dict[str, list[Former]]:
-    """Of each file the content taken in last, where no lines are on record."""
-    return {
-        name: [Former(number, sha256, 0)]
-        for name, number, sha256 in history.tuples(
-            "SELECT name, id, sha256 FROM files WHERE current = 1 AND status = 'ingested'"
-        )
-    }
-
-
-def byte_spans(history: History) -> list[tuple[int, str, str, int, int]]:
-    """The contents that an earlier version took in: id, name, digest, first and last byte."""
-    return history.tuples(
-        "SELECT id, name, sha256, start_row, end_row FROM files WHERE status = 'ingested'"
-        " ORDER BY start_row, id"
-    )
-
-
 def last_file(history: History) -> int:
     """The id of the file recorded last, even if it is forgotten since; 0 if there is none."""
-    return int(history.query("SELECT last_file FROM master")[0]["last_file"])
+    return int(history.column("SELECT last_file FROM master")[0])
 
 
 def ingested_period(history: History, last_file: int) -> Period:
     """When the files up to this id were taken in."""
-    ((files, first, last),) = history.tuples(
-        "SELECT count(DISTINCT name), min(recorded_at), max(recorded_at)"
-        " FROM files WHERE status = 'ingested' AND id <= ?",
+    (found,) = history.tuples(
+        "SELECT count(DISTINCT name), coalesce(min(recorded_at), ''), coalesce(max(recorded_at),"
+        " '') FROM files WHERE status = 'ingested' AND id <= ?",
         last_file,
     )
-    return Period(files, first or "", last or "")
+    return Period(*found)
 
 
 def unjudged(history: History) -> list[PendingFile]:
@@ -298,14 +296,12 @@ def recent_batches(history: History) -> list[list[PendingFile]]:
     brought = MIN_RECENT_ROWS
     for _, judged in groupby(rows, itemgetter(0)):
         if brought >= MIN_RECENT_ROWS:
-            if len(batches) == MAX_RECENT:
-                break
             batches.append([])
             brought = 0
         files = [PendingFile(number, name, at, (*span,)) for _, number, name, at, *span in judged]
         batches[-1] += files
         brought += sum(file.span[1] - file.span[0] for file in files)
-    return batches
+    return batches[:MAX_RECENT]
 
 
 def mark(
@@ -318,8 +314,7 @@ def mark(
 
 def day_of(history: History, number: int) -> int:
     """The local day of the time stamp of a content, from 1970."""
-    ((mtime_ns,),) = history.tuples("SELECT mtime_ns FROM files WHERE id = ?", number)
-    return _local_day(mtime_ns)
+    return _local_day(history.column("SELECT mtime_ns FROM files WHERE id = ?", number)[0])
 
 
 def _local_day(mtime_ns: int) -> int:
@@ -329,10 +324,9 @@ def _local_day(mtime_ns: int) -> int:
 
 def ingested_names(history: History) -> list[str]:
     """The names of all files that were taken in, each once, in order of ingestion."""
-    rows = history.tuples(
+    return history.column(
         "SELECT name FROM files WHERE status = 'ingested' GROUP BY name ORDER BY min(id)"
     )
-    return [name for (name,) in rows]
 
 
 def ingestedfiles_text(history: History) -> str:
@@ -348,27 +342,27 @@ def rejected_files(history: History) -> list[tuple[str, str]]:
 
 
 def rejected_rows(history: History) -> "list[tuple[str, BadRow]]":
-    """The rows set aside from the current content of files, each with its file's name."""
+    """The rows set aside, each with its file's name; of a file, those of its newest content."""
     from pipeline.data.csv_reader import BadRow  # an empty tick does without the reader
 
     rows = history.tuples(
         "SELECT name, line, rejected_rows.reason, row FROM rejected_rows"
-        " JOIN files ON files.id = file_id WHERE current = 1 ORDER BY file_id, line"
+        " JOIN files ON files.id = file_id ORDER BY file_id, line"
     )
     return [(name, BadRow(*row)) for name, *row in rows]
 
 
 def rebuilding(history: History) -> bool:
     """Whether an earlier version was killed while it made `finaldata.csv` anew."""
-    return bool(history.query("SELECT rebuilding FROM master")[0]["rebuilding"])
+    return bool(history.column("SELECT rebuilding FROM master")[0])
 
 
 def told_of_defaults(history: History) -> bool:
     """Whether it was said that defaults are others than they were; from now on it was."""
-    told = bool(history.query("SELECT defaults_told FROM master")[0]["defaults_told"])
+    (told,) = history.column("SELECT defaults_told FROM master")
     if not told:
         history.query("UPDATE master SET defaults_told = 1")
-    return told
+    return bool(told)
 
 
 def unsettled_since(history: History) -> str | None:
@@ -376,12 +370,11 @@ def unsettled_since(history: History) -> str | None:
 
     What was made since then may be incomplete. A run that is still at work counts, too.
     """
-    row = history.one(
-        "SELECT min(started_at) AS since FROM runs WHERE (outcome IS NULL OR outcome <> 'done')"
-        " AND id > ("
+    (since,) = history.column(
+        "SELECT min(started_at) FROM runs WHERE (outcome IS NULL OR outcome <> 'done') AND id > ("
         "SELECT coalesce(max(id), 0) FROM runs WHERE outcome = 'done' AND command = 'fullprocess')"
     )
-    return row["since"] if row else None
+    return None if since is None else str(since)
 
 
 def new_files(
@@ -423,3 +416,42 @@ def new_files(
                 [(file.mtime_ns, file.ctime_ns, file.name) for file in touched],
             )
     return new
+
+
+def file_record(path: Path, before: FileRecord | None = None) -> FileRecord:
+    """The record of a file; `before` is that of the file it was until something was appended."""
+    size = path.stat().st_size
+    total, start = 0, 0
+    if before:
+        start = before.size // BLOCK * BLOCK
+        total = int(before.digest, 16) - _sum(path, start, before.size)
+    total = (total + _sum(path, start, size)) % _MODULUS
+    return FileRecord(size, path.stat().st_mtime_ns, f"{total:032x}")
+
+
+def file_fault(path: Path, record: FileRecord, *, longer: bool = False) -> str | None:
+    """How a file, `longer` or not, differs from its record; read if its time of change differs."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return f"is gone, though {record.size:,} bytes of it are on record"
+    if found.st_size < record.size or (found.st_size > record.size and not longer):
+        return f"has {found.st_size:,} bytes where {record.size:,} are on record"
+    if (found.st_size, found.st_mtime_ns) == (record.size, record.mtime_ns):
+        return None
+    if _sum(path, 0, record.size) % _MODULUS == int(record.digest, 16):
+        return None
+    return "has other content than is on record"
+
+
+def _sum(path: Path, start: int, end: int) -> int:
+    """The sum of the digests of the blocks between two bytes of a file; modulo is the caller's."""
+    from xxhash import xxh3_128_intdigest  # an empty tick does without, as a rule
+
+    total = 0
+    with path.open("rb") as file:
+        file.seek(start)
+        for number in range(start // BLOCK, -(-end // BLOCK)):
+            block = file.read(min(BLOCK, end - number * BLOCK))
+            total += xxh3_128_intdigest(block, seed=number)
+    return total

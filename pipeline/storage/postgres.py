@@ -1,16 +1,24 @@
-"""The history in a PostgreSQL database, asked and written to as the one of SQLite is."""
+"""The history in a PostgreSQL database, asked and written to as the one of SQLite is; its locks.
+
+The run lock is an advisory lock of a session, and every history that the process opens meanwhile
+is written to by that session. So when its connection ends, for a process that was killed or a
+network that is gone, the server releases the lock and rolls back what had been begun, at once: a
+run that has lost the lock writes no more.
+"""
 
 import os
 import re
 import socket
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
+from zlib import crc32
 
 from pipeline.core.database_url import DatabaseUrl
-from pipeline.core.errors import HistoryError
-from pipeline.storage.database import History, Row, insertion
+from pipeline.core.errors import HistoryError, LockHeldError
+from pipeline.core.files import utc_now
+from pipeline.storage.database import History, Row, as_stored, insertion
 
 try:
     import psycopg
@@ -24,17 +32,33 @@ except ImportError as error:
 APPLICATION = "clientrisk: "  # and which process of which machine, for the server's tables to show
 # so that a lost server or network is noticed; the URL's own settings take precedence
 TIMEOUTS = {"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10"}
-MIGRATING = 0x7269736B, 0  # the key of the lock under which tables are made
+KEYS = 0x7269736B  # of all keys of ours among a database's advisory locks
+MIGRATING = KEYS, 0  # the key of the lock under which tables are made
 # what SQLite keeps in its header, and in the time of change of the run lock's folder
-STATE = """
-CREATE TABLE IF NOT EXISTS server_state (version INTEGER NOT NULL, last_active TEXT);
-INSERT INTO server_state (version) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM server_state)
+STATE = (
+    "CREATE TABLE IF NOT EXISTS server_state (version BIGINT NOT NULL, last_active TEXT)",
+    "INSERT INTO server_state (version) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM server_state)",
+)
+# a lost machine is noticed in two minutes, and the session is not ended for being idle
+_SETTINGS = """
+    SELECT set_config(name, value, false) FROM pg_settings JOIN (VALUES
+        ('tcp_keepalives_idle', '60'), ('tcp_keepalives_interval', '10'),
+        ('tcp_keepalives_count', '6'), ('idle_session_timeout', '0')
+    ) AS wanted (setting, value) ON name = wanted.setting
 """
-# database whose run lock this process holds -> a check that raises `HistoryError` if it is lost
-guards: dict[DatabaseUrl, Callable[[History], None]] = {}
-
+_HOLDER = """
+    SELECT application_name,
+    to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+    FROM pg_locks LEFT JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND classid = ? AND objid = ?
+"""
+# to the second, as the modification time of a folder is shown
+_ACTIVE = "UPDATE server_state SET last_active = ?"
 # expected as well: read-only, no permission, idle in a transaction for too long
 _EXPECTED = ("25006", "42501", "25P03")
+
+_holding: "dict[DatabaseUrl, ServerHistory]" = {}  # whose session holds the run lock
 
 
 class ServerHistory(History):
@@ -46,25 +70,28 @@ class ServerHistory(History):
 
     def __init__(self, url: DatabaseUrl, *, make: bool = True) -> None:
         self.place = url
-        self.connection = _connect(url)
+        holder = _holding.get(url)
+        self.shared, self.locked = holder is not None, holder is not None
+        self.connection = holder.connection if holder else _connect(url)
         try:
-            version = self._existing_version()
-            self.made = make or version is not None
-            if self.made and version != len(self.migrations):
+            self.made = self._version() >= 0
+            if make or self.made:
                 self._migrate()
-        except psycopg.Error as error:
+        except BaseException as error:
             self.close()
-            raise HistoryError(
-                f"{url} is no history database of ours: {_error_text(error)}"
-            ) from error
-        except BaseException:
-            self.close()
-            raise
+            if not isinstance(error, psycopg.Error):
+                raise
+            why = _error_text(error)
+            raise HistoryError(f"{url} is no history database of ours: {why}") from error
+
+    def close(self) -> None:
+        """Close the connection, unless the run lock needs it."""
+        if not self.shared:
+            self.connection.close()
 
     def check_lock(self) -> None:
         """Raise `HistoryError` where this process held the run lock and has lost it."""
-        if check := guards.get(self.place):
-            check(self)
+        self.query("SELECT 1")
 
     def lock_table(self, name: str) -> None:
         """Let nobody else write into a table until the transaction ends."""
@@ -79,15 +106,10 @@ class ServerHistory(History):
         return self._fetch(sql, values, tuple_row)
 
     def insert(self, table: str, **values: Any) -> int:
-        """Add one row; returns its id."""
-        if self.connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
-            with self.transaction():  # which asks whether the run lock is still held
-                return self.insert(table, **values)
-        given = {name: value for name, value in values.items() if (name, value) != ("id", None)}
-        added = self.tuples(f"{insertion(table, given)} RETURNING *", *given.values())
-        number: int = added[0][0]  # it comes first in every table
-        if "id" in given:
-            self._continue_ids_after(table, number)
+        """Add one row; returns its id, the first column of every table that has one."""
+        stored = map(as_stored, values.values())
+        added = self.tuples(f"{insertion(table, values)} RETURNING *", *stored)
+        number: int = added[0][0]
         return number
 
     def many(self, sql: str, values: Iterable[tuple[Any, ...]]) -> None:
@@ -124,37 +146,30 @@ class ServerHistory(History):
         except psycopg.Error as error:
             if not isinstance(error, psycopg.OperationalError) and error.sqlstate not in _EXPECTED:
                 raise
-            raise HistoryError(f"{self.place}: {_error_text(error)}") from error
-
-    def _continue_ids_after(self, table: str, number: int) -> None:
-        """Let the ids that a table gives by itself go on beyond one that was given."""
-        self.query(
-            "SELECT setval(ids, greatest(?, pg_sequence_last_value(ids))) FROM"
-            " (SELECT CAST(pg_get_serial_sequence(?, 'id') AS regclass) AS ids) AS of_table",
-            *(number, table),
-        )
-
-    def _existing_version(self) -> int | None:
-        """How many migrations it has had; None where it has no tables of ours."""
-        try:
-            return self._version()
-        except psycopg.errors.UndefinedTable:
-            return None
+            why = _error_text(error)
+            if self.locked and self.connection.closed:
+                why = (
+                    f"the run lock was lost with its connection ({why}), and another run may be at"
+                    " work: this one ends; check the server, and run again"
+                )
+            raise HistoryError(f"{self.place}: {why}") from error
 
     def _version(self) -> int:
-        return int(self.tuples("SELECT version FROM server_state")[0][0])
+        """How many migrations it has had; -1 where it has no tables of ours."""
+        if not self.column("SELECT to_regclass('server_state') IS NOT NULL")[0]:
+            return -1
+        return int(self.column("SELECT version FROM server_state")[0])
 
-    def _migrate(self) -> None:
-        with self.transaction():
-            self.query("SELECT pg_advisory_xact_lock(?, ?)", *MIGRATING)
-            self._execute(STATE)
-            for migration in self._missing_migrations():
-                self._execute(migration)
-            self.query("UPDATE server_state SET version = ?", len(self.migrations))
+    def _lock_migration(self) -> None:
+        self.query("SELECT pg_advisory_xact_lock(?, ?)", *MIGRATING)
+        for statement in STATE:
+            self.query(statement)
 
-    def _execute(self, migration: str) -> None:
-        for statement in statements(migration):
-            self.connection.execute(statement)
+    def _set_version(self, version: int) -> None:
+        self.query("UPDATE server_state SET version = ?", version)
+
+    def _statements(self, migration: str) -> list[str]:
+        return statements(migration)
 
 
 def existing_history(url: DatabaseUrl) -> ServerHistory | None:
@@ -164,6 +179,41 @@ def existing_history(url: DatabaseUrl) -> ServerHistory | None:
         return history
     history.close()
     return None
+
+
+@contextmanager
+def server_lock(url: DatabaseUrl) -> Iterator[None]:
+    """Hold the run lock of a database; raises `HistoryError` at the end if it was lost since."""
+    if url in _holding:
+        raise LockHeldError(f"another run is at work (in this process); {url}")
+    with ServerHistory(url) as session, session_lock(session, "run"):
+        session.query(_SETTINGS)
+        session.locked = True
+        _holding[url] = session
+        try:
+            session.query(_ACTIVE, f"{utc_now()[:19]}Z")
+            yield
+            session.query(_ACTIVE, f"{utc_now()[:19]}Z")
+        finally:
+            del _holding[url]
+
+
+@contextmanager
+def session_lock(session: History, what: str) -> Iterator[None]:
+    """Hold a lock of the tables' schema by a session, or raise `LockHeldError` at once."""
+    (schema,) = session.column("SELECT current_schema()")
+    lock = KEYS, crc32(f"{what} {schema}".encode()) & 0x7FFFFFFF
+    while not session.column("SELECT pg_try_advisory_lock(?, ?)", *lock)[0]:
+        for name, since in session.tuples(_HOLDER, *lock):  # none: it was released meanwhile
+            process = (name or "a process of another user").removeprefix(APPLICATION)
+            raise LockHeldError(
+                f"another run is at work ({process}, since {since}); {session.place}"
+            )
+    try:
+        yield
+    finally:
+        with suppress(HistoryError):  # with its connection, the lock is gone
+            session.query("SELECT pg_advisory_unlock(?, ?)", *lock)
 
 
 def _connect(url: DatabaseUrl) -> "psycopg.Connection[Any]":
@@ -196,18 +246,14 @@ def _error_text(error: "psycopg.Error") -> str:
 
 
 def _storable(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Values as SQLite stores them, without the one character that PostgreSQL's texts cannot hold.
-
-    To that, `True` is 1.
-    """
+    """Values as SQLite stores them: `True` is 1; a character that PostgreSQL cannot hold is not."""
     return tuple(
         v.replace("\0", "\ufffd") if isinstance(v, str) else int(v) if isinstance(v, bool) else v
         for v in values
     )
 
 
-# --- SQL that is written for SQLite, as PostgreSQL takes it ---
-
+# SQL is written for SQLite; below, as PostgreSQL takes it
 # a text, a name or a comment, in which a question mark is one; else a character of its own meaning
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|\?|%")
 _TABLE = re.compile(r"CREATE TABLE \w+ \(")
@@ -233,16 +279,12 @@ def _placeholder(found: re.Match[str]) -> str:
 
 
 def statements(migration: str) -> list[str]:
-    """The statements of a migration, with PostgreSQL's types.
-
-    A table without a primary key gets the number that SQLite gives each row by itself, `rowid`.
-    """
-    return [_statement(statement) for statement in migration.split(";\n") if statement.strip()]
-
-
-def _statement(sql: str) -> str:
-    if "PRIMARY KEY" not in sql:
-        sql = _TABLE.sub(r"\g<0>rowid INTEGER PRIMARY KEY, ", sql)
-    for sqlite, ours in _TYPES:
-        sql = re.sub(rf"(?<!\w){sqlite}\b", ours, sql)
-    return sql
+    """The statements of a migration, with PostgreSQL's types, and `rowid` where a key lacks."""
+    found = []
+    for sql in filter(str.strip, migration.split(";\n")):
+        if "PRIMARY KEY" not in sql:
+            sql = _TABLE.sub(r"\g<0>rowid INTEGER PRIMARY KEY, ", sql)
+        for sqlite, ours in _TYPES:
+            sql = re.sub(rf"(?<!\w){sqlite}\b", ours, sql)
+        found.append(sql)
+    return found

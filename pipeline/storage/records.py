@@ -1,16 +1,12 @@
-"""The history: what ran, what was decided, and the numbers it was decided on.
+"""The history: what ran, what was decided, and the numbers it was decided on."""
 
-Rows are written by the typed functions of this module and of `pipeline.storage.ledger`; any SQLite
-tool may read them, or PostgreSQL's where a server keeps them.
-"""
-
-import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import asdict, astuple, dataclass, field
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import HistoryError, RejectedError
 from pipeline.core.files import utc_now
@@ -18,7 +14,7 @@ from pipeline.core.policy import DriftTest, Gate
 from pipeline.monitoring.decisions import ChallengeOutcome, Decision, FeatureDrift, ScoreDrift
 from pipeline.monitoring.packages import Package
 from pipeline.monitoring.scores import EXPECTED_SCORES, Scores
-from pipeline.storage.database import History, Row
+from pipeline.storage.database import History, insertion
 from pipeline.storage.risk_history import forget_risks
 
 if TYPE_CHECKING:  # it imports numpy, and what only reads the history does without
@@ -26,7 +22,7 @@ if TYPE_CHECKING:  # it imports numpy, and what only reads the history does with
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
+_LAST = "at = (SELECT at FROM {0} ORDER BY rowid DESC LIMIT 1)"
 
 
 @contextmanager
@@ -64,12 +60,8 @@ def record_scores(history: History, model_sha256: str, data: str, scores: Scores
 
 def last_scores(history: History, model_sha256: str) -> Scores | None:
     """What a model reached on the test data when it was scored last."""
-    row = history.one(
-        f"SELECT {', '.join(field.name for field in fields(Scores))}"
-        " FROM scores WHERE model_sha256 = ? AND data = 'test data' ORDER BY id DESC LIMIT 1",
-        model_sha256,
-    )
-    return Scores(**row) if row else None
+    last = "FROM scores WHERE model_sha256 = ? AND data = 'test data' ORDER BY id DESC LIMIT 1"
+    return next(iter(history.read(Scores, last, model_sha256)), None)
 
 
 def record_decision(history: History, decision: Decision) -> int:
@@ -78,16 +70,13 @@ def record_decision(history: History, decision: Decision) -> int:
 
 
 def last_challenged(history: History, release: str) -> tuple[int, str]:
-    """What was there when a release was challenged last: the last content, and the newest day.
-
-    0 and nothing if it never was.
-    """
-    row = history.one(
-        "SELECT last_file, data_until FROM decisions WHERE release = ? AND challenge IS NOT NULL"
-        " AND last_file IS NOT NULL ORDER BY id DESC LIMIT 1",
+    """The last content and newest day there was when a release was last challenged, if it was."""
+    found = history.tuples(
+        "SELECT last_file, coalesce(data_until, '') FROM decisions WHERE release = ?"
+        " AND challenge IS NOT NULL AND last_file IS NOT NULL ORDER BY id DESC LIMIT 1",
         release,
     )
-    return (row["last_file"], row["data_until"] or "") if row else (0, "")
+    return found[0] if found else (0, "")
 
 
 @dataclass(frozen=True)
@@ -109,34 +98,21 @@ class Compared:
 
 def last_compared(history: History) -> Compared | None:
     """The last challenge whose models were compared."""
-    columns = ", ".join(field.name for field in fields(Compared))
-    row = history.one(
-        f"SELECT {columns} FROM decisions WHERE difference_low IS NOT NULL ORDER BY id DESC LIMIT 1"
-    )
-    if not row:
-        return None
-    of = {
-        "challenge": ChallengeOutcome(row["challenge"]),
-        "gate": Gate(row["gate"]),
-        "compared": json.loads(row["compared"]),
-    }
-    return Compared(**row | of)
+    last = "FROM decisions WHERE difference_low IS NOT NULL ORDER BY id DESC LIMIT 1"
+    return next(iter(history.read(Compared, last)), None)
 
 
 def held_challenger(history: History, live: str | None) -> Compared | None:
-    """The challenger that waits for somebody to promote it, in place of the live release.
-
-    None does once another model was trained, or any was deployed.
-    """
+    """The challenger that waits to be promoted; none does once any is trained or deployed."""
     last = last_compared(history)
     if not last or last.challenge != ChallengeOutcome.HELD or last.release != live:
         return None
-    since = history.one(
+    (another,) = history.column(
         "SELECT EXISTS (SELECT 1 FROM timings WHERE stage = 'training' AND at > ?)"
-        " OR EXISTS (SELECT 1 FROM deployments WHERE action = 'deploy' AND at > ?) AS another",
+        " OR EXISTS (SELECT 1 FROM deployments WHERE action = 'deploy' AND at > ?)",
         *(last.at, last.at),
     )
-    return None if since and since["another"] else last
+    return None if another else last
 
 
 def batch_scores(history: History, release: str) -> list[float]:
@@ -145,13 +121,12 @@ def batch_scores(history: History, release: str) -> list[float]:
     Batches without enough evidence (a few rows, or one outcome only) are left out: their F1 is
     mostly 0 or 1, which says nothing about how scores vary.
     """
-    rows = history.query(
+    return history.column(
         "SELECT new_f1 FROM decisions WHERE release = ? AND new_f1 IS NOT NULL"
         " AND NOT EXISTS (SELECT 1 FROM score_drift WHERE decision_id = decisions.id"
         " AND test = 'raw' AND verdict = 'not enough evidence') ORDER BY id",
         release,
     )
-    return [row["new_f1"] for row in rows]
 
 
 def record_deployment(history: History, release: str, action: str, f1: float) -> None:
@@ -161,7 +136,7 @@ def record_deployment(history: History, release: str, action: str, f1: float) ->
 
 def deployed_releases(history: History) -> list[str]:
     """The releases that are on record as deployed or gone back to, the latest last."""
-    return [row["release"] for row in history.query("SELECT release FROM deployments ORDER BY id")]
+    return history.column("SELECT release FROM deployments ORDER BY id")
 
 
 def record_timing(history: History, stage: str, seconds: float, rows: int) -> None:
@@ -172,49 +147,40 @@ def record_timing(history: History, stage: str, seconds: float, rows: int) -> No
 def last_timings(history: History) -> dict[str, float]:
     """Stage -> seconds of its last real run, of `ingestion` and `training`."""
     # a question a stage: one with GROUP BY would read the whole index
-    rows = {
-        stage: history.one(
-            "SELECT seconds FROM timings WHERE stage = ? ORDER BY id DESC LIMIT 1", stage
-        )
-        for stage in ("ingestion", "training")
-    }
-    return {stage: row["seconds"] for stage, row in rows.items() if row}
+    last = "SELECT seconds FROM timings WHERE stage = ? ORDER BY id DESC LIMIT 1"
+    stages = ("ingestion", "training")
+    return {s: seconds for s in stages for seconds in history.column(last, s)}
 
 
 def record_missing(history: History, percents: dict[str, float]) -> None:
     """Record the percent missing of each column."""
-    columns = [{"column_name": name, "percent": percent} for name, percent in percents.items()]
-    _record_table(history, "missing", columns)
+    _record_table(history, "missing", ("column_name", "percent"), percents.items())
 
 
 def last_missing(history: History) -> dict[str, float]:
     """Column -> percent missing, as recorded last."""
-    rows = _last_table(history, "missing")
-    return {row["column_name"]: row["percent"] for row in rows}
+    last = _LAST.format("missing")
+    sql = f"SELECT column_name, percent FROM missing WHERE {last} ORDER BY position"
+    return dict(history.tuples(sql))
 
 
 def record_packages(history: History, packages: list[Package]) -> None:
     """Record the table of packages."""
-    _record_table(history, "packages", map(asdict, packages))
+    _record_table(history, "packages", Package.__annotations__, map(astuple, packages))
 
 
 def last_packages(history: History) -> list[Package]:
     """The table of packages, as recorded last."""
-    rows = _last_table(history, "packages")
-    return [Package(row["package"], row["installed"], row["latest"]) for row in rows]
+    last = _LAST.format("packages")
+    return history.read(Package, f"FROM packages WHERE {last} ORDER BY position")
 
 
-def _record_table(history: History, table: str, rows: Iterable[Row]) -> None:
-    at = utc_now()
+def _record_table(
+    history: History, table: str, columns: Iterable[str], rows: Iterable[tuple[Any, ...]]
+) -> None:
+    now, sql = utc_now(), insertion(table, ("at", "position", *columns))
     with history.transaction():
-        for position, row in enumerate(rows):
-            history.insert(table, at=at, position=position, **row)
-
-
-def _last_table(history: History, table: str) -> list[Row]:
-    return history.query(
-        f"SELECT * FROM {table} WHERE at = (SELECT max(at) FROM {table}) ORDER BY position"
-    )
+        history.many(sql, [(now, position, *row) for position, row in enumerate(rows)])
 
 
 @dataclass(frozen=True)
@@ -232,13 +198,9 @@ def record_drift(
     history: History, decision_id: int, scores: Sequence[ScoreDrift], input_: Sequence[FeatureDrift]
 ) -> None:
     """Record the verdicts that a decision was taken on."""
-    for verdict in scores:
-        numbers = json.dumps(verdict.numbers, ensure_ascii=False)
-        columns = {**asdict(verdict), "numbers": numbers}
-        history.insert("score_drift", decision_id=decision_id, **columns)
-    for found in input_:
-        columns = {**asdict(found), "causes": json.dumps(found.causes)}
-        history.insert("input_drift", decision_id=decision_id, **columns)
+    for table, verdicts in (("score_drift", scores), ("input_drift", input_)):
+        for verdict in verdicts:
+            history.insert(table, decision_id=decision_id, **vars(verdict))
 
 
 def record_expected(history: History, decision_id: int, found: "Sequence[ExpectedOfBatch]") -> None:
@@ -258,29 +220,18 @@ def record_expected(history: History, decision_id: int, found: "Sequence[Expecte
 
 def last_checked(history: History) -> Checked | None:
     """The last check there was of a batch; None before the first."""
-    decision = history.one(
+    last = history.one(
         "SELECT id, at, release, drift_test FROM decisions WHERE drift_test IS NOT NULL"
         " ORDER BY id DESC LIMIT 1"
     )
-    if not decision:
+    if not last:
         return None
+    of_it, number = "WHERE decision_id = ? ORDER BY rowid", last.pop("id")
     return Checked(
-        at=decision["at"],
-        release=decision["release"],
-        drift_test=DriftTest(decision["drift_test"]),
-        scores=_verdicts(history, decision["id"], "score_drift", ScoreDrift, "numbers"),
-        input=_verdicts(history, decision["id"], "input_drift", FeatureDrift, "causes"),
+        **last | {"drift_test": DriftTest(last["drift_test"])},
+        scores=(*history.read(ScoreDrift, f"FROM score_drift {of_it}", number),),
+        input=(*history.read(FeatureDrift, f"FROM input_drift {of_it}", number),),
     )
-
-
-def _verdicts(
-    history: History, decision_id: int, table: str, kind: type[T], json_column: str
-) -> tuple[T, ...]:
-    import msgspec  # a tick that finds nothing new reads no verdicts
-
-    rows = history.query(f"SELECT * FROM {table} WHERE decision_id = ? ORDER BY rowid", decision_id)
-    values = [row | {json_column: json.loads(row[json_column])} for row in rows]
-    return tuple(msgspec.convert(value, kind) for value in values)
 
 
 # table -> its column of time, and what is kept however old it is
@@ -290,24 +241,36 @@ _PRUNED = {
     "decisions": ("at", "id = (SELECT max(id) FROM decisions)"),
     "deployments": ("at", "id = (SELECT max(id) FROM deployments)"),
     "timings": ("at", "id IN (SELECT max(id) FROM timings GROUP BY stage)"),
-    "missing": ("at", "at = (SELECT max(at) FROM missing)"),
-    "packages": ("at", "at = (SELECT max(at) FROM packages)"),
+    "missing": ("at", _LAST.format("missing")),
+    "packages": ("at", _LAST.format("packages")),
     "alerts": ("at", "event IN ('failed', 'recovered', 'overdue', 'promotion_waits')"),
     "requests": ("done_at", "done_at IS NULL"),
-    "rejected_rows": (
-        "(SELECT recorded_at FROM files WHERE id = file_id)",
-        "file_id IN (SELECT id FROM files WHERE current = 1)",
-    ),
 }
+_STEPS = 12
 
 
-def prune(history: History, days: int) -> None:
-    """Delete what was recorded more than so many days ago, but for the last of each kind.
+def oldest_kept(history: History, days: int) -> str:
+    """The day before which what is on record is forgotten, empty if nothing is.
 
-    The ledger of files is kept whole: it is the truth about what is new. Of the rows set aside,
-    those go that stood in an old version of a file.
+    It lies `days` before the last run, counted by the days between runs, each of which counts for
+    a twelfth of `days` at most: a clock that has jumped, or a machine that was off, costs no more.
+    Runs that a clock that was ahead has recorded do not count.
     """
-    before = (datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S")
+    ran = history.column(
+        "SELECT DISTINCT substr(started_at, 1, 10) FROM runs WHERE started_at <= ? ORDER BY 1 DESC",
+        utc_now(),
+    )
+    left, longest = days, max(1, days // _STEPS)
+    for later, earlier in pairwise(map(date.fromisoformat, ran)):
+        gap = (later - earlier).days
+        if left <= min(gap, longest):
+            return (later - timedelta(left) if gap <= longest else earlier).isoformat()
+        left -= min(gap, longest)
+    return ""
+
+
+def prune(history: History, before: str) -> None:
+    """Delete what was recorded before a day, but for the last of each kind, and the ledger."""
     with history.transaction():
         for table, (time, kept) in _PRUNED.items():
             history.query(f"DELETE FROM {table} WHERE {time} < ? AND NOT ({kept})", before)

@@ -178,9 +178,7 @@ def last_refused(history: History, limit: int) -> tuple[Refused, ...]:
 
 
 def _last(history: History, kind: type[T], table: str, limit: int) -> tuple[T, ...]:
-    columns = ", ".join(kind.__annotations__)
-    rows = history.tuples(f"SELECT {columns} FROM {table} ORDER BY id DESC LIMIT ?", limit)
-    return tuple(kind(*row) for row in reversed(rows))
+    return (*reversed(history.read(kind, f"FROM {table} ORDER BY id DESC LIMIT ?", limit)),)
 
 
 def score_bins(history: History, limit: int = MAX_POINTS) -> list[ScoreBin]:
@@ -210,10 +208,7 @@ def timing_bins(history: History, stage: str, limit: int = MAX_POINTS) -> list[T
 
 
 def missing_samples(history: History, limit: int = MAX_POINTS) -> tuple[Missing, ...]:
-    """The percent missing by column at so many moments, evenly spread; the last is among them.
-
-    They are of all rows there are, which changes slowly: there is nothing to gain from a mean.
-    """
+    """The percent missing by column at so many moments, evenly spread; the last is among them."""
     return _missing(
         history,
         "SELECT max(at) FROM missing,"

@@ -1,9 +1,6 @@
-"""What people asked for on the page, for the next run to do.
+"""What people asked for on the page, without the run lock, for the next run to do under it."""
 
-Asked for and undone without the run lock; done under it.
-"""
-
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeline.core.files import utc_now
@@ -39,18 +36,13 @@ class WorkRequest:
         return self.outcome is not None
 
 
-_COLUMNS = ", ".join(field.name for field in fields(WorkRequest))
-
-
 def ask(history: History, action: Action, what: str, by_whom: str = "") -> None:
     """Record a request; asked twice it is one, and of one thing the last one counts."""
     values = {"action": str(action), "what": what, "by_whom": by_whom}
     with history.transaction():
         history.lock_table("requests")
-        asked = history.one(
-            f"SELECT action, outcome FROM requests WHERE what = ? AND {_WAITS}", what
-        )
-        if asked and (asked["action"] == action or asked["outcome"]):
+        asked = history.read(WorkRequest, f"FROM requests WHERE what = ? AND {_WAITS}", what)
+        if any(each.action == action or each.begun for each in asked):
             return
         history.query(f"DELETE FROM requests WHERE what = ? AND {_WAITS}", what)
         history.insert("requests", at=utc_now(), **values)
@@ -59,11 +51,7 @@ def ask(history: History, action: Action, what: str, by_whom: str = "") -> None:
 def undo(history: History, number: int) -> bool:
     """Take back a request that no run has begun with; whether there was one."""
     where = f"id = ? AND {_WAITS} AND outcome IS NULL"
-    with history.transaction():
-        history.lock_table("requests")
-        there = history.one(f"SELECT 1 FROM requests WHERE {where}", number)
-        history.query(f"DELETE FROM requests WHERE {where}", number)
-    return there is not None
+    return bool(history.tuples(f"DELETE FROM requests WHERE {where} RETURNING id", number))
 
 
 def requests_wait(history: History) -> bool:
@@ -73,25 +61,19 @@ def requests_wait(history: History) -> bool:
 
 def waiting_requests(history: History) -> list[WorkRequest]:
     """The requests that wait, oldest first."""
-    found = history.tuples(f"SELECT {_COLUMNS} FROM requests WHERE {_WAITS} ORDER BY id")
-    return [WorkRequest(*row) for row in found]
+    return history.read(WorkRequest, f"FROM requests WHERE {_WAITS} ORDER BY id")
 
 
 def last_requests(history: History, limit: int) -> list[WorkRequest]:
     """The last requests that were carried out, or could not be, the latest first."""
-    found = history.tuples(
-        f"SELECT {_COLUMNS} FROM requests WHERE NOT ({_WAITS}) ORDER BY id DESC LIMIT ?", limit
-    )
-    return [WorkRequest(*row) for row in found]
+    done = f"FROM requests WHERE NOT ({_WAITS}) ORDER BY id DESC LIMIT ?"
+    return history.read(WorkRequest, done, limit)
 
 
 def begin(history: History, number: int) -> bool:
     """Record that a run begins with a request; false if it was undone."""
-    with history.transaction():
-        history.lock_table("requests")
-        there = history.one(f"SELECT 1 FROM requests WHERE id = ? AND {_WAITS}", number)
-        history.query("UPDATE requests SET outcome = ? WHERE id = ?", UNDER_WAY, number)
-    return there is not None
+    begun = f"UPDATE requests SET outcome = ? WHERE id = ? AND {_WAITS} RETURNING id"
+    return bool(history.tuples(begun, UNDER_WAY, number))
 
 
 def finish(history: History, number: int, outcome: str) -> None:

@@ -14,7 +14,7 @@ from pipeline.core.config import Config
 from pipeline.core.files import utc_now
 from pipeline.core.formatting import escape_formula, format_horizon, format_percent, pluralize
 from pipeline.core.schema import Schema, canonical_text, csv_line
-from pipeline.observations.client_lookup import rows_of_client
+from pipeline.observations.master import rows_of_client
 from pipeline.observations.rows import open_rows
 from pipeline.ranking.explanations import Explainer, explainer_of
 from pipeline.ranking.ranking_file import (
@@ -28,8 +28,8 @@ from pipeline.ranking.ranking_file import (
 from pipeline.ranking.risk_files import risk_folder, risk_points
 from pipeline.registry.live_model import Live
 from pipeline.registry.releases import Release
-from pipeline.reporting.charts.time_charts import client_chart
 from pipeline.reporting.document import Grid, Section
+from pipeline.reporting.history_charts import client_chart
 from pipeline.storage.history import recorded_history
 from pipeline.storage.risk_history import RiskChange, risk_over_time
 from pipeline.web.request_rows import ClientRows, RequestError, rows_of_csv
@@ -221,7 +221,6 @@ def client_record(config: Config, release: Release | None, client: str) -> Clien
         f"{pluralize(found.total, 'row')} of this client{note}, the latest first",
         found.columns,
         tuple(reversed(found.rows)),
-        numbers=tuple(i for i, name in enumerate(found.columns) if name in config.schema.numeric),
         empty="None that counts.",
     )
     return ClientRecord(
@@ -330,10 +329,9 @@ def scored_grids(rows: list[ScoredRow]) -> list[Grid]:
                 )
                 for row in first
             ),
-            numbers=(1, 2),
         )
     ]
     if bad:
         problems = tuple((f"{row.line:,}", row.problem) for row in bad)
-        grids.append(Grid("Rows that could not be read", ("line", "problem"), problems, (0,)))
+        grids.append(Grid("Rows that could not be read", ("line", "problem"), problems))
     return grids

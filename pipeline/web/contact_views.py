@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from pipeline.action.contacts import COLUMNS, MAX_TEXT, contact_of
 from pipeline.action.proposals import contact_state, new_assignments
 from pipeline.core.errors import HistoryError
-from pipeline.observations.client_lookup import rows_of_client
+from pipeline.observations.master import rows_of_client
 from pipeline.observations.rows import open_rows
 from pipeline.storage.contacts import (
     Contact,

@@ -11,9 +11,8 @@ from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
 from pipeline.action.current_ranking import file_stamp, history_stamp
-from pipeline.core.config import REPORT_FORMATS, Config
+from pipeline.core.config import Config
 from pipeline.core.errors import HistoryError, NotRecordedError, PipelineError, ReleaseError
-from pipeline.models.manifest import CARD
 from pipeline.ranking.movers import Movers
 from pipeline.ranking.ranking_file import BANDS, ranking_text, ranking_to_dicts
 from pipeline.registry.releases import Release, live_id
@@ -21,11 +20,14 @@ from pipeline.reporting.document import Fact, Section
 from pipeline.reporting.health import risk_facts
 from pipeline.reporting.html import rendered, static
 from pipeline.reporting.overview import (
+    card_of,
     model_sections,
     operations_sections,
     page_health,
     readable_release,
 )
+from pipeline.reporting.report_files import CONTENT
+from pipeline.reporting.report_files import report_pdf as make_pdf
 from pipeline.reporting.tables import MAX_MOVERS
 from pipeline.storage.database import History
 from pipeline.storage.held_files import held_files
@@ -174,11 +176,10 @@ def model() -> Response:
     html = state.model.get(
         key, lambda: _sections(model_sections(config, state.ranking, state.current_effect))
     )
-    card = release.path / CARD if release else None
     return page(
         "model.html",
         sections=Markup(html),
-        card=card.read_text(encoding="utf-8") if card and card.is_file() else "",
+        card=card_of(release) if release else "",
         features=", ".join(config.schema.features),
         **_one_client(state),
     )
@@ -330,9 +331,13 @@ def report() -> Response:
 
 @pages.get("/report.pdf")
 def report_pdf() -> Response:
-    """The report as PDF, as a download."""
-    path = get_state().config.output_model_path / "report.pdf"
-    return _file(path, "application/pdf", "report.pdf")
+    """The report of the last run as PDF, made when it is first asked for."""
+    state = get_state()
+    folder = state.config.output_model_path
+    content = state.report_pdf.get(file_stamp(folder / CONTENT), lambda: make_pdf(folder))
+    if content is None:
+        raise RequestError(404, "no run has written this yet")
+    return _answer(content, "application/pdf", "report.pdf")
 
 
 @pages.get("/docs")
@@ -356,7 +361,7 @@ def page(template: str, **values: object) -> Response:
     around = {
         "here": request.path,
         "root": "../" * (request.path.count("/") - 1) or "./",
-        "reports": [kind for kind in REPORT_FORMATS if (folder / f"report.{kind}").is_file()],
+        "reports": [name for name in ("report.html", CONTENT) if (folder / name).is_file()],
     }
     answer = Response(
         rendered(template, **around, **values), content_type="text/html; charset=utf-8"

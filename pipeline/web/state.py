@@ -38,6 +38,7 @@ class ServerState:
     summary: KeyedCache[dict[str, Summary]] = field(default_factory=KeyedCache)
     model: KeyedCache[str] = field(default_factory=KeyedCache)  # the sections of that page
     operations: KeyedCache[str] = field(default_factory=KeyedCache)  # likewise
+    report_pdf: KeyedCache[bytes | None] = field(default_factory=KeyedCache)
     effect: KeyedCache[Effect] = field(default_factory=KeyedCache)
 
     def current_effect(self, history: History) -> Effect:

@@ -10,7 +10,7 @@ from postgres import Server, opened
 from sandbox import Sandbox, client_rows
 
 from pipeline.storage.contacts import Contact, add_contacts
-from pipeline.storage.copies import copy_into_file
+from pipeline.storage.history import copy_into_file
 
 if (lacking := postgres.missing()) and not postgres.REQUIRED:
     pytest.skip(lacking, allow_module_level=True)

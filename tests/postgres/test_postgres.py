@@ -18,7 +18,6 @@ from flask.testing import FlaskClient
 from gunicorns import gunicorn
 from postgres import CAREFUL, PASSWORD, Server, opened
 from redeployments import Callers, check_answers, releases_served, three_models
-from runs import held_at_start, start
 from sandbox import PROJECT, Sandbox, client_rows
 from servers import free_port, wait_until
 
@@ -35,7 +34,7 @@ if (lacking := postgres.missing()) and not postgres.REQUIRED:
 TABLES = (
     *("files", "rejected_rows", "master", "runs", "scores", "decisions", "score_drift"),
     "expected_scores",
-    *("input_drift", "deployments", "timings", "missing", "rankings", "waiting_files"),
+    *("input_drift", "deployments", "timings", "missing", "rankings", "told"),
     # by name: a client's number may leave a gap on a server
     "(SELECT client, ranking_id, risk FROM client_risk JOIN ranked_clients ON id = client_id) AS r",
 )
@@ -134,7 +133,7 @@ def test_all_of_it_is_as_with_a_history_in_a_file(twins: tuple[Sandbox, Sandbox]
     assert on_server.said == on_file.said
     assert on_server.history == on_file.history
     assert on_server.rows == on_file.rows
-    assert [name for name, rows in on_file.history.items() if not rows] == ["waiting_files"]
+    assert [name for name, rows in on_file.history.items() if not rows] == ["told"]
 
     first, second = (create_app(world.config).test_client() for world in twins)
     for path in ASKED:
@@ -273,13 +272,6 @@ def test_the_stamp_changes_with_what_is_written_alone(live: Sandbox) -> None:
 
 
 # --- records ---
-
-
-def test_ids_go_on_beyond_those_that_were_given(database: str) -> None:
-    with opened(database) as history:
-        result = {"command": "x", "started_at": "t"}
-        ids = [history.insert("runs", id=given, **result) for given in (None, 7, 3, None, None)]
-        assert ids == [1, 7, 3, 8, 9]
 
 
 def test_a_number_is_read_as_it_was_written(database: str) -> None:
@@ -523,26 +515,6 @@ def own() -> Iterator[Server]:
     """A server that a test may stop."""
     with postgres.server() as started:
         yield started
-
-
-def test_a_server_that_stops_in_the_midst_ends_the_run_and_the_next_goes_on(
-    source: Sandbox, own: Server
-) -> None:
-    source.configure(history_path=own.url("postgres"))
-    with held_at_start(source) as (reached, go_on):
-        child = start(source)
-        assert reached.wait(600)
-        own.stop()
-        source.configure(heartbeat_url=None, practice=None)
-        go_on.set()
-        out, err = child.communicate(timeout=600)
-
-    assert (child.returncode, out) == (1, "")
-    assert one_line(err).startswith(f"error: {source.config.history_path}")
-    own.start()
-    result = source.run("fullprocess")
-    assert result.code == 0, result.err
-    assert "120 rows" in result.out
 
 
 def test_a_server_that_stops_while_work_is_done_ends_the_run(

@@ -23,8 +23,9 @@ def worlds(
     """The same world twice: worked on by one process, and on Spark."""
     from pipeline.spark import ranking, store
 
-    for module in (ranking, store):  # so few rows as a test has are in several buckets, too
-        monkeypatch.setattr(module, "BUCKET_ROWS", 200)
+    for module in (ranking, store):  # so few rows as a test has are in several parts, too
+        monkeypatch.setattr(module, "PART_ROWS", 200)
+    monkeypatch.setattr(store, "MIN_PARTS", 3)
     sandbox.configure(schema=SCHEMA, api_url=None)
     sandbox.write("testdata/testdata.csv", table(0, TESTED, known=True), HEADER)
     other = Sandbox(tmp_path / "spark", sandbox.capsys)

@@ -72,7 +72,7 @@ def test_a_run_in_which_rows_are_lost_fails_and_the_next_one_does_it_anew(
         )
         lost = worlds[1].run("fullprocess")
     assert lost.code == 1
-    assert "Spark was to hand over 300 new lines and handed over 299" in lost.err
+    assert "Spark was to hand over 300 lines of files and handed over 299" in lost.err
     assert worlds[1].query("SELECT count(*) FROM files") == [(0,)]
     for world in worlds:
         assert world.run("fullprocess").code == 0
@@ -120,7 +120,7 @@ def test_rows_that_the_history_does_not_know_stay_and_what_a_switch_would_lose_i
     (world.root / "history.db").unlink()
     unknown = world.run("ingestion")
     assert (unknown.code, "knows nothing of" in unknown.err) == (1, True)
-    assert [*(world.root / "ingesteddata/finaldata.parquet").glob("observations-*")]
+    assert [*(world.root / "ingesteddata/finaldata.parquet").glob("part-*")]
 
 
 def test_what_a_switch_back_to_one_process_would_lose_is_asked(worlds: Worlds) -> None:

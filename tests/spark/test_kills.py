@@ -55,8 +55,9 @@ def test_executors_are_killed_in_each_phase(
     for module in (ranking, reading, store):
         monkeypatch.setattr(module, "write", write)
     live(worlds)
-    phases = {"read", "placed", "observations", "sightings", "contents", "lines"}
-    assert {phase for phase, count in killed.items() if count} >= {*phases, "ranked", "points"}
+    assert {phase for phase, count in killed.items() if count} >= {
+        *("read", "parts", "again", "ranked", "changed", "points")
+    }
 
 
 def under(root: Path, name: str) -> list[Path]:
@@ -76,7 +77,7 @@ def test_the_driver_is_killed(worlds: Worlds) -> None:
     session.spark_session.cache_clear()
     root = worlds[1].root
     command = [sys.executable, PROJECT / "fullprocess.py", "--config", root / "config.json"]
-    for phase in ("read-*", "observations-*", "sample-*", "ranked-*", "points-*"):
+    for phase in ("read-*", "part-*", "parts-*", "sample-*", "ranked-*", "points-*"):
         before = {*under(root, phase)}
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
             while not {*under(root, phase)} - before:
@@ -88,5 +89,5 @@ def test_the_driver_is_killed(worlds: Worlds) -> None:
     assert_alike(worlds)
     for place in ("ingesteddata/finaldata.parquet", "models/clientrisk.parquet"):
         names = [path.name.partition("-")[0] for path in (root / place).iterdir()]
-        assert not {"read", "placed", "ranked", "changed"} & {*names}
-        assert max(names.count("observations"), names.count("points")) == 1
+        assert not {"read", "parts", "again", "ranked", "changed"} & {*names}
+        assert max(names.count("sample"), names.count("points")) == 1

@@ -79,6 +79,16 @@ def test_no_rows_have_no_predictions(deployed: Sandbox) -> None:
     assert model_predictions(deployed.config, frame) == []
 
 
+def test_rows_that_lack_a_feature_are_a_clear_error(deployed: Sandbox) -> None:
+    frame = pd.read_csv(deployed.root / "testdata/testdata.csv")
+    for lacking in (frame.drop(columns=FEATURES[1]), frame[:0].drop(columns=FEATURES[1])):
+        with pytest.raises(ModelError) as caught:
+            model_predictions(deployed.config, lacking)
+        assert str(caught.value) == (
+            f"the rows have no {FEATURES[1]}: the model needs {', '.join(FEATURES)}"
+        )
+
+
 def test_without_a_release_there_is_nothing_to_predict_with(source: Sandbox) -> None:
     with pytest.raises(ReleaseError, match="nothing is deployed yet"):
         model_predictions(source.config, pd.DataFrame())

@@ -26,11 +26,11 @@ from pipeline.storage.contacts import (
     Assignment,
     Contact,
     add_contacts,
+    kept_out,
     record_assignments,
     remove_contact,
 )
 from pipeline.storage.database import History
-from pipeline.storage.erasures import kept_out
 
 PLAIN, ODD = "Zebulon Quux-47", """O'Neil & "Söhne" <x>"""
 THEIRS = ("sourcedata/", "testdata/", "contacts/")

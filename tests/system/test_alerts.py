@@ -19,6 +19,7 @@ from servers import free_port
 
 from pipeline.action import delivery
 from pipeline.core.alert_targets import EVENTS
+from pipeline.reporting.report_files import report_pdf
 from pipeline.storage.history import open_history, sending_lock
 
 FAILED = 'WARNING pipeline.action.delivery: alert target "{}" failed, and is tried again at the'
@@ -99,6 +100,21 @@ def test_each_event_of_the_chain_is_told_once_and_nothing_of_the_past(
         assert "client00" not in str(history.tuples("SELECT * FROM alerts"))
         sent = "SELECT count(sent_at), count(*) FROM deliveries GROUP BY alert_id"
         assert {*history.tuples(sent)} == {(2, 2)}
+
+
+def test_a_model_that_another_scikit_learn_makes_useless_is_replaced_and_that_is_told(
+    telling: Sandbox, hook: Inbox
+) -> None:
+    tick(telling)
+    manifest = telling.root / "production_deployment/current/manifest.json"
+    found = json.loads(manifest.read_text(encoding="utf-8"))
+    found["model"]["versions"]["scikit-learn"] = "0.24.2"
+    found["model"]["self_check"]["risk"][0] += 0.01
+    manifest.write_text(json.dumps(found))
+    telling.write("sourcedata/d.csv", client_rows(300, 40))
+    tick(telling)
+    (released,) = [found for found in hook.hooks if " is live" in found["title"]]
+    assert "cannot be used with the scikit-learn that is installed now" in released["message"]
 
 
 def test_failures_are_told_once_until_runs_succeed_again(
@@ -431,7 +447,8 @@ def test_a_digest_comes_once_a_period_with_the_report(telling: Sandbox, mail: In
     assert "To be contacted: " in text
     assert "Whose risk rose most:" in text
     (report,) = mail.mails[0].iter_attachments()
-    assert report.get_content() == (telling.root / "models/report.pdf").read_bytes()
+    assert report.get_filename() == "report.pdf"
+    assert report.get_content() == report_pdf(telling.root / "models")
 
     ranking = telling.root / "models/clientrisk.csv"  # as a spreadsheet may save it
     ranking.write_text(ranking.read_text().replace(",", ";"))

@@ -3,6 +3,7 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -52,11 +53,31 @@ def ran(world: Sandbox) -> None:
 # --- what a run forgets ---
 
 
+def test_a_run_that_finds_the_clock_years_ahead_forgets_nothing(settled: Sandbox) -> None:
+    age(settled)
+    settled.write("models/reports/2001-01-01.html", "?")
+    before = old_rows(settled)
+    for number, name in enumerate("cd"):
+        settled.write(f"sourcedata/{name}.csv", client_rows(300 + 100 * number, 60))
+        ran(settled)
+        assert settled.run("reporting").code == 0
+
+    assert old_rows(settled) == before
+    assert (settled.root / "models/reports/2001-01-01.html").exists()
+
+
 def test_a_run_with_work_forgets_what_is_old(settled: Sandbox) -> None:
     age(settled)
+    with History(settled.config.history_path) as history:
+        for month in range(1, 14):
+            at = f"{datetime.now(UTC) - timedelta(days=30 * month):%FT%TZ}"
+            history.insert("runs", command="training", started_at=at, outcome="done")
+    settled.write("models/reports/2001-01-01.html", "?")
     settled.write("sourcedata/c.csv", client_rows(300, 60))
 
     ran(settled)
+
+    assert not (settled.root / "models/reports/2001-01-01.html").exists()
 
     # the last of its kind is kept: no drift, so nothing was trained, deployed or asked of pip
     packages = settled.query("SELECT count(*) FROM packages")[0][0]
@@ -88,24 +109,6 @@ def test_a_run_without_work_forgets_nothing(settled: Sandbox) -> None:
     ran(settled)
 
     assert old_rows(settled) == before
-
-
-def test_rows_set_aside_stay_as_long_as_their_file_and_then_as_long_as_the_history(
-    settled: Sandbox,
-) -> None:
-    bad = "Bad Ltd,many,300,50,0"
-    for first in (300, 400):  # two versions of one file
-        settled.write("sourcedata/c.csv", [*client_rows(first, 60), bad])
-        ran(settled)
-    shown = (settled.root / "ingesteddata/rejectedrows.csv").read_text()
-    assert settled.query("SELECT count(*) FROM rejected_rows") == [(2,)]
-
-    age(settled)
-    settled.write("sourcedata/d.csv", client_rows(500, 60))
-    ran(settled)
-
-    assert settled.query("SELECT count(*) FROM rejected_rows") == [(1,)]
-    assert (settled.root / "ingesteddata/rejectedrows.csv").read_text() == shown
 
 
 # --- what questions cost ---

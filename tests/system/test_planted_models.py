@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 from sandbox import Result, Sandbox, client_rows
+from sklearn.impute import SimpleImputer
 
 from app import create_app
 from pipeline.core.errors import ModelError, PipelineError
 from pipeline.models.persistence import load_trained
 from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import live_id, live_release, read_release, release_ids
+from pipeline.storage.history import open_history
 
 MODEL = "trainedmodel.pkl"
 NEEDLESS = r"which no model of ours needs"
@@ -256,6 +258,86 @@ def test_a_release_that_fails_its_self_check_is_refused_with_advice(twice: Sandb
     answers, _, rest = rest.partition(" where it gave ")
     assert json.loads(answers) == pytest.approx(gave)
     assert rest == f"{expected} when it was made: {TRAIN_AGAIN}\n"
+
+
+def of_another_version(folder: Path, content: bytes | None = None) -> None:
+    """Make a release one of a scikit-learn that is no longer installed."""
+
+    def edit(model: dict[str, Any]) -> None:
+        model["versions"]["scikit-learn"] = "0.24.2"
+
+    edit_manifest(folder, edit)
+    if content is None:
+        edit_manifest(folder, off_by(1e-3))
+    else:
+        put_model(folder, content)
+
+
+# it is loaded but predicts otherwise, or names what is elsewhere now, or is put together otherwise
+OTHERWISE = {
+    "predicts": None,
+    "names": b"csklearn.linear_model.logistic\nLogisticRegression\n)\x81.",
+    "numpy": b"cnumpy.core.multiarray\n_reconstruct\n.",
+    "parts": pickle.dumps(SimpleImputer(), protocol=5),
+}
+
+
+@pytest.mark.parametrize("content", OTHERWISE.values(), ids=OTHERWISE)
+def test_what_an_upgrade_of_scikit_learn_makes_useless_is_replaced(
+    deployed: Sandbox, content: bytes | None
+) -> None:
+    folder, former = release_folder(deployed, 0), live_id(production(deployed))
+    of_another_version(folder, content)
+    deployed.write("sourcedata/c.csv", client_rows(300, 60))
+
+    result = deployed.run("fullprocess")
+
+    assert result.code == 0, result.err
+    release = live_release(production(deployed))
+    assert release.id != former
+    load_release(release, deployed.config.schema)
+    reason = (
+        f"{former} cannot be used with the scikit-learn that is installed now: trained on 180 rows"
+        f" and deployed {release.id}"
+    )
+    assert f"not enough evidence: {reason}" in result.out
+    assert "was made by scikit-learn 0.24.2" in result.err
+    with open_history(deployed.config.history_path) as history:
+        assert history.tuples("SELECT new_release, reason FROM decisions ORDER BY id")[-1] == (
+            release.id,
+            reason,
+        )
+    assert deployed.run("fullprocess").out.startswith("nothing new")
+
+
+def test_it_is_not_replaced_by_what_is_evidently_worse(deployed: Sandbox) -> None:
+    folder, live = release_folder(deployed, 0), live_id(production(deployed))
+    of_another_version(folder)
+    manifest = json_in(folder / "manifest.json")
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"f1": 0.999}))
+    deployed.write("sourcedata/c.csv", client_rows(300, 60))
+
+    result = deployed.run("fullprocess")
+
+    assert (result.code, live_id(production(deployed))) == (1, live)
+    error = result.err.splitlines()[-1]
+    assert error.startswith(f"error: release {live} cannot be used with the scikit-learn of now")
+    assert "that of the release was 0.9990: `python deployment.py` puts it live" in error
+    assert deployed.run("deployment").code == 0
+    assert deployed.run("fullprocess").code == 0
+
+
+def test_a_planted_model_is_refused_whatever_version_it_says(deployed: Sandbox) -> None:
+    folder, live = release_folder(deployed, 0), live_id(production(deployed))
+    of_another_version(folder)
+    marker = plant(deployed, folder)
+    deployed.write("sourcedata/c.csv", client_rows(300, 60))
+
+    result = deployed.run("fullprocess")
+
+    assert (result.code, live_id(production(deployed))) == (1, live)
+    assert f"{MODEL} is refused: it names posix.system, {NEEDLESS}" in result.err
+    assert not marker.exists()
 
 
 # --- damaged manifests ---

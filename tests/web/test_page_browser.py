@@ -42,6 +42,7 @@ from servers import serving
 
 from pipeline import sample_data
 from pipeline.core.config import Config
+from pipeline.reporting.report_files import report_pdf
 
 pytestmark = pytest.mark.slow
 
@@ -267,7 +268,7 @@ def test_docs_and_report_open_and_ranking_and_pdf_download(site: Site, visit: Vi
     with page.expect_download() as paper:
         page.get_by_role("link", name="Report as PDF").click()
     content = Path(paper.value.path()).read_bytes()
-    assert content == (site.config.output_model_path / "report.pdf").read_bytes()
+    assert content == report_pdf(site.config.output_model_path)
     page.get_by_role("link", name="API", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("The API")
     assert page.get_by_role("link", name="GET /risk", exact=True).count() == 1

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from pipeline.action.current_ranking import CurrentRanking
 from pipeline.core.names_in_text import NamesInText
-from pipeline.storage.contacts import Contact, record_contact
+from pipeline.storage.contacts import Contact, erase_records, record_contact
 from pipeline.storage.database import History
-from pipeline.storage.erasures import erase_records
 from pipeline.storage.risk_history import record_risks
 
 

@@ -166,7 +166,7 @@ def test_a_history_in_a_file_needs_nothing_of_it(settled: Sandbox) -> None:
     ).stdout
 
     imported = json.loads(out.splitlines()[-1])
-    ours = {"core.database_url", "storage.postgres", "storage.server_lock"}
+    ours = {"core.database_url", "storage.postgres"}
     assert "pipeline.storage.database" in imported
     assert {f"pipeline.{name}" for name in ours}.isdisjoint(imported)
 

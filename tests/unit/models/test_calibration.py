@@ -16,7 +16,8 @@ from pipeline.models.calibration import (
 )
 from pipeline.models.cross_validation import Folds, folds_of
 from pipeline.models.estimators import fit_model, risk_of
-from pipeline.models.persistence import pickled, unpickle
+from pipeline.models.persistence import pickled
+from pipeline.models.unpickling import unpickle
 
 SCHEMA = Schema("client", "left", ("odds",))
 

@@ -28,12 +28,13 @@ from sklearn.preprocessing import FunctionTransformer
 from pipeline.core.errors import ModelError
 from pipeline.core.schema import Schema
 from pipeline.data.reference import reference_from_json, reference_of
-from pipeline.models import persistence
+from pipeline.models import unpickling
 from pipeline.models.cross_validation import TrainingData
 from pipeline.models.estimators import Model, fit_model, predictions_of, risk_of
 from pipeline.models.manifest import ModelManifest, Recipe, SelfCheck, to_json
-from pipeline.models.persistence import ALLOWED, TrainedModel, load_trained, save_model, unpickle
+from pipeline.models.persistence import TrainedModel, load_trained, save_model
 from pipeline.models.scorer import unwrap_model
+from pipeline.models.unpickling import ALLOWED, unpickle
 
 SCHEMA = Schema("id", "left", ("age", "spend"))
 RECIPE = Recipe(kind="boosting", threshold=0.25, rule="f1", evidence={"brier": 0.1})
@@ -355,7 +356,7 @@ def test_every_model_of_ours_comes_back(schema: Schema, make: tuple[str, str, fl
 def test_every_name_that_is_allowed_is_needed_by_a_model_of_ours(
     entry: str, pickles: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(persistence, "ALLOWED", ALLOWED - {entry})
+    monkeypatch.setattr(unpickling, "ALLOWED", ALLOWED - {entry})
     said = [refusal(content) for content in pickles]
     assert set(said) - {""} == {f"it names {entry}, which no model of ours needs"}
 
@@ -565,13 +566,15 @@ def unpickling_in(path: Path) -> set[str]:
     return imports & unpicklers | calls & {"eval", "exec", "__import__", "read_pickle"}
 
 
+UNPICKLING = {"pickle._Unpickler", "pickle.UnpicklingError"}
+
+
 def test_pickles_are_read_in_one_place_only() -> None:
     sources = [*PROJECT.glob("*.py"), *(PROJECT / "pipeline").rglob("*.py")]
     found = {path.name: unpickling_in(path) for path in sources}
-    assert {name: what for name, what in found.items() if what} == {"persistence.py": {"pickle"}}
-    tree = ast.parse((PROJECT / "pipeline/models/persistence.py").read_text(encoding="utf-8"))
-    names = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
-    assert {name for name in names if name.startswith("pickle.")} == {
-        "pickle.Pickler",
-        "pickle.Unpickler",
-    }
+    pickling = {"persistence.py": {"pickle"}, "unpickling.py": {"pickle"}}
+    assert {name: what for name, what in found.items() if what} == pickling
+    for name, used in (("persistence", {"pickle.Pickler"}), ("unpickling", UNPICKLING)):
+        tree = ast.parse((PROJECT / f"pipeline/models/{name}.py").read_text(encoding="utf-8"))
+        names = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+        assert {n for n in names if re.fullmatch(r"pickle\.\w*[a-z]\w*", n)} == used

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.schema import Schema
-from pipeline.observations import alike_names
-from pipeline.observations.alike_names import warn_of_alike
+from pipeline.observations import master_writer as alike_names
+from pipeline.observations.master_writer import warn_of_alike
 
 SCHEMA = Schema("client", "left", ("age",))
 

@@ -14,13 +14,11 @@ from pipeline.core.schema import DEFAULT_SCHEMA, Schema, csv_line
 from pipeline.data.frames import frame_of
 from pipeline.data.input_files import PendingFile
 from pipeline.models.cross_validation import MAX_CHECKED
-from pipeline.observations.client_lookup import RowsOfClient, rows_of_client
-from pipeline.observations.master import Master, open_master
-from pipeline.observations.master_files import check_rows, finish, log_path
+from pipeline.observations.master import Master, RowsOfClient, open_master, rows_of_client
+from pipeline.observations.master_files import finish, log_path
 from pipeline.observations.master_writer import MasterWriter
 from pipeline.storage import ledger
 from pipeline.storage.database import History
-from pipeline.storage.ledger import MasterState
 
 NUMBERS = ("1", "2", "3", "")
 REBUILD = "run `python ingestion.py --rebuild` to rebuild it from the input folder"
@@ -117,17 +115,6 @@ def test_what_a_run_is_writing_beyond_the_record_is_no_fault(history: History, p
         assert open_master(path, DEFAULT_SCHEMA, history).frame["corporation"].tolist() == ["a"]
 
 
-def test_rows_of_an_earlier_version_have_to_be_taken_over(history: History, path: Path) -> None:
-    path.write_text(f"{HEADER}\na,1,2,3,0\n")
-    ledger.record_files(history, [], MasterState(1, path.stat().st_size))
-    with pytest.raises(HistoryError) as caught:
-        open_master(path, DEFAULT_SCHEMA, history)
-    assert str(caught.value) == (
-        f"{path} was written by an earlier version: run `python ingestion.py`, which takes over"
-        " what it has"
-    )
-
-
 def test_a_master_with_other_columns_is_not_read(history: History, path: Path) -> None:
     recorded(history, written(path, ["a,1,2,3,0"]))
     with pytest.raises(HistoryError) as caught:
@@ -136,22 +123,6 @@ def test_a_master_with_other_columns_is_not_read(history: History, path: Path) -
         f"{path} has the columns {HEADER.replace(',', ', ')}; config.json says id, age, left;"
         f" {REBUILD}"
     )
-
-
-def test_rows_that_an_earlier_version_kept_in_buckets_are_made_again_by_a_rebuild(
-    history: History, path: Path
-) -> None:
-    rows = written(path, ["a,1,2,3,0"])
-    recorded(history, rows)
-    history.query("UPDATE master SET buckets = 16")
-    with pytest.raises(HistoryError) as caught:
-        check_rows(path, history)
-    assert str(caught.value) == (
-        f"{history.place} is of an earlier version that kept the rows in"
-        f" {path.parent / 'buckets'}; {REBUILD}, then delete that folder"
-    )
-    ledger.renew_files(history, [], [], {}, rows.on_record)
-    check_rows(path, history)
 
 
 # --- reading it ---
@@ -285,7 +256,7 @@ def test_a_name_that_no_client_can_have_is_not_found(path: Path, name: str) -> N
 def test_wherever_the_file_is_cut_into_blocks_every_row_is_found_once(
     path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
-    monkeypatch.setattr("pipeline.observations.rewriting.SEARCH_BLOCK", block)
+    monkeypatch.setattr("pipeline.observations.row_lines.SEARCH_BLOCK", block)
     rows = [f"{'abc'[i % 3]},{i},2,3,0" for i in range(60)]
     found = rows_of_client(written(path, rows, tail="a,60,2,3,0\n"), "a")
     assert [row[1] for row in found.rows] == [str(i) for i in range(0, 60, 3)]

@@ -19,7 +19,7 @@ from pipeline.observations.master_files import (
     state_path,
 )
 from pipeline.observations.master_writer import NOTHING, MasterWriter
-from pipeline.observations.state_file import recorded_states
+from pipeline.observations.row_keys import recorded_states
 from pipeline.storage.ledger import Former, MasterState
 
 REBUILD = "run `python ingestion.py --rebuild` to rebuild it from the input folder"
@@ -38,11 +38,6 @@ def append(master: MasterWriter, *rows: str) -> int:
     master.append([row.encode() for row in rows])
     number = next(NUMBERS)
     return master.accept(number, f"{number}.csv", "", []).added
-
-
-def earlier(*rows: str) -> MasterState:
-    """What an earlier version recorded of these rows: no sightings, no time, no digest."""
-    return MasterState(len(rows), len(text(*rows)))
 
 
 def text(*rows: str) -> str:
@@ -149,9 +144,10 @@ def test_many_small_appends_are_known(path: Path) -> None:
 
 
 def test_a_torn_tail_is_cut_off(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_text(text(A, B) + "c,1,2")
-    with opened(path, earlier(A)) as master:
+    state = saved(path, A)
+    with opened(path, state):
+        path.write_text(text(A, B) + "c,1,2")  # by a run that is killed
+    with opened(path, state) as master:
         assert (master.rows, master.size) == (1, len(text(A)))
         assert append(master, B) == 1
     assert path.read_text() == text(A, B)
@@ -231,22 +227,11 @@ def test_lines_that_a_file_holds_no_more_are_counted(path: Path) -> None:
     assert (counts.added, counts.missing) == (1, 1)
 
 
-def test_a_master_that_is_too_short_is_reported_and_left_alone(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_text(text(A))
-    with pytest.raises(HistoryError) as caught:
-        opened(path, MasterState(9, 1234))
-    assert str(caught.value) == (
-        f"{path} has {len(text(A))} bytes where 1,234 are on record; {REBUILD}"
-    )
-    assert path.read_text() == text(A)
-
-
 def test_a_master_with_other_rows_than_on_record_is_reported(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_text(text(A, B))
+    state = saved(path, A, B)
+    state_path(path).unlink()
     with pytest.raises(HistoryError) as caught:
-        opened(path, MasterState(3, len(text(A, B))))
+        opened(path, replace(state, rows=3))
     assert str(caught.value) == f"{path} has 2 rows where 3 are on record; {REBUILD}"
 
 
@@ -260,9 +245,7 @@ def test_a_long_name_of_any_characters_is_one_row(path: Path) -> None:
 
 
 def test_nobody_else_writes_meanwhile(path: Path) -> None:
-    on_record = earlier(A)
-    path.parent.mkdir()
-    path.write_text(text(A))
+    on_record = saved(path, A)
     with opened(path, on_record) as master:
         append(master, B)
         master.save()
@@ -296,17 +279,18 @@ def test_a_writer_that_was_killed_is_in_nobodys_way(path: Path) -> None:
 
 
 def test_without_the_run_lock_nothing_is_changed(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_text(text(A, B))
+    state = saved(path, A, B)
+    with opened(path, state):
+        path.write_text(text(A, B, C))  # by a run that is killed
 
     def lost() -> None:
         raise HistoryError("the run lock was lost")
 
     with pytest.raises(HistoryError, match="the run lock was lost"):
-        MasterWriter(path, DEFAULT_SCHEMA, earlier(A), check=lost)
+        MasterWriter(path, DEFAULT_SCHEMA, state, check=lost)
 
-    assert path.read_text() == text(A, B)
-    with opened(path, earlier(A, B)) as master:  # it was let go
+    assert path.read_text() == text(A, B, C)
+    with opened(path, state) as master:  # it was let go
         assert append(master, C) == 1
 
 

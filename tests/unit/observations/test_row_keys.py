@@ -13,7 +13,7 @@ Known = dict[int, int]  # the row of each key
 
 def added(keys: RowKeys, batch: list[int]) -> list[tuple[int, bool]]:
     """The row of each key, and whether it is new."""
-    found = keys._add(np.array(batch, np.uint64))
+    found = keys.add_keys(np.array(batch, np.uint64))
     assert found.keys.tolist() == batch
     return list(zip(found.rows.tolist(), found.new.tolist(), strict=True))
 
@@ -67,11 +67,3 @@ def test_runs_of_like_size_are_merged() -> None:
 
 def test_each_set_hashes_in_its_own_way() -> None:
     assert RowKeys().add([b"row"]).keys[0] != RowKeys().add([b"row"]).keys[0]
-
-
-def test_rows_may_be_numbered_anew() -> None:
-    keys = RowKeys()
-    keys.add(rows(0, 3))
-    keys.renumber(np.array([2, 0, 1], np.uint32))
-    assert keys.add(rows(0, 4)).rows.tolist() == [2, 0, 1, 3]
-    assert keys.holds([b"row 3", b"row 9", b"row 0"]).tolist() == [True, False, True]

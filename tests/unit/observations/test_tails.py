@@ -1,8 +1,8 @@
 import pytest
 
 from pipeline.core.schema import Schema
+from pipeline.observations.row_lines import client_cell, joined, reports, split
 from pipeline.observations.rules import UNSAID, parts_of
-from pipeline.observations.tails import client_cell, joined, reports, split
 
 PLAIN = Schema("id", "left", ("n",))
 WIDE = Schema("id", "left", ("n",), date="day", left_on="until", carry=("who", "mail"))

@@ -152,6 +152,29 @@ def test_a_whole_card_whose_texts_stay_in_their_cells(logistic: Model) -> None:
     assert text[: len(WHOLE)] == WHOLE
 
 
+HOSTILE = (
+    "<script>alert(1)</script>&lt;img src=x>![p](http://x/p.png)`<b>`*a* ~b~ _c_ d_e | </pre><!--"
+)
+
+
+def test_values_and_names_are_texts_in_markdown_and_html(logistic: Model) -> None:
+    schema = replace(SCHEMA, numeric=("age", HOSTILE))
+    manifest = replace(MANIFEST, schema=schema, usual=(1.0, 2.0, HOSTILE), warnings=(HOSTILE,))
+    challenge = Challenge("not_worse", HOSTILE, 9, 0.5, 0.75, 0.125, 0.5, HOSTILE)
+    release = replace(RELEASE, model=manifest, challenge=challenge)
+    segments = (Segment(HOSTILE, HOSTILE, SCORES, 0.25, 0.015),)
+
+    text = card_text(release, Card(logistic, replace(EVALUATION, segments=segments), PERIOD, []))
+
+    cell = (
+        r"&lt;script&gt;alert(1)&lt;/script&gt;&amp;lt;img src=x&gt;!\[p](http://x/p.png)"
+        r"\`&lt;b&gt;\`\*a\* \~b\~ \_c\_ d_e \| &lt;/pre&gt;&lt;!--"
+    )
+    assert text.count(cell) == 8
+    assert "<" not in text
+    assert [line for line in text.splitlines() if cell in line and line[:2] != "| "] == []
+
+
 def test_what_is_not_known_is_said_to_be_so() -> None:
     boosting = untrained_model("boosting", rows_of_two_places(), SCHEMA, seed=4)
     manifest = replace(MANIFEST, usual=(), recipe=Recipe("boosting", seed=4))
@@ -162,7 +185,9 @@ def test_what_is_not_known_is_said_to_be_so() -> None:
 
     assert "| why it went live | the first release, or deployed by hand |" in text
     assert "| threshold | 0.5: as config.json says |" in text
-    assert "parameters | categorical_features=[0], early_stopping=False, learning_rate=0.05" in text
+    assert (
+        "parameters | categorical_features=\\[0], early_stopping=False, learning_rate=0.05" in text
+    )
     assert "| age | number |  |" in text
     assert "| lift of the tenth at the highest risk | undefined |  |" in text
     assert "There are no category columns to break the scores down by." in text

@@ -2,15 +2,14 @@
 
 import pytest
 
-from pipeline.reporting.document import Grid
+from pipeline.reporting.document import MAX_CELLS, Grid, grid_lines, width
 from pipeline.reporting.tables import missing_grid
-from pipeline.reporting.text_tables import MAX_CELLS, grid_lines, width
 from pipeline.storage.trends import Missing
 
 
 def test_a_table_is_aligned_numbers_to_the_right() -> None:
     rows = (("now", "1,000", "done"), ("later", "5", "x"))
-    assert grid_lines(Grid("Runs", ("when", "rows", "result"), rows, numbers=(1,))) == [
+    assert grid_lines(Grid("Runs", ("when", "rows", "result"), rows)) == [
         "Runs",
         "  when    rows  result",
         "  now    1,000  done",
@@ -41,7 +40,7 @@ def test_a_text_is_as_wide_as_a_terminal_shows_it(text: str, cells: int) -> None
 
 def test_wide_letters_are_aligned_by_the_cells_they_take() -> None:
     rows = (("now", "1.00", "x"), ("今", "25.00", "y"))
-    assert grid_lines(Grid("", ("when", "数値", "why"), rows, numbers=(1,)))[1:] == [
+    assert grid_lines(Grid("", ("when", "数値", "why"), rows))[1:] == [
         "  when   数値  why",
         "  now    1.00  x",
         "  今    25.00  y",
@@ -53,6 +52,27 @@ def test_a_long_cell_is_cut_by_the_cells_it_takes(name: str) -> None:
     cut = grid_lines(Grid("", ("file", "rows"), ((name, "1"),)))[-1].split()[0]
     assert cut.endswith("…")
     assert MAX_CELLS - 1 <= width(cut) <= MAX_CELLS
+
+
+def test_what_a_terminal_would_obey_is_left_out() -> None:
+    name = "a\x1b]0;b\x07\r\nc\x9b2J"
+    assert grid_lines(Grid("", ("file", "rows"), ((name, "x"),)))[-1] == "  a ]0;b   c 2J  x"
+
+
+@pytest.mark.parametrize(
+    ("cells", "right"),
+    [
+        (["1,000", "5", "-", ""], True),
+        (["+3", "-0.5", "1e+61", "1.2 %"], True),
+        (["0.7 (0.6 to 0.8)", "0.5 to 0.9", "0.7 above", "undefined"], True),
+        (["1 of 2"], False),
+        (["2026-11-22 09:00"], False),
+        (["5", "none"], False),
+    ],
+)
+def test_columns_of_numbers_stand_to_the_right(cells: list[str], right: bool) -> None:
+    grid = Grid("", ("a", "b"), tuple(("x", cell) for cell in cells))
+    assert grid.numbers == ({1} if right else set())
 
 
 def test_missing_data_are_shown_at_both_ends_and_at_most() -> None:

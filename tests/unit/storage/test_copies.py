@@ -2,8 +2,8 @@ from pathlib import Path
 from threading import Event, Thread
 
 from pipeline.storage.contacts import Contact, add_contacts, contacts
-from pipeline.storage.copies import copy_into_file
 from pipeline.storage.database import History
+from pipeline.storage.history import copy_into_file
 
 
 def test_what_another_has_half_written_is_waited_for(tmp_path: Path) -> None:

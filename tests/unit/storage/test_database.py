@@ -43,7 +43,6 @@ def test_opening_makes_the_folder_and_all_tables(tmp_path: Path) -> None:
         "sqlite_sequence",
         "timings",
         "told",
-        "waiting_files",
     ]
     assert version == [(len(MIGRATIONS),)]
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.storage import file_record as module
-from pipeline.storage.file_record import BLOCK, FileRecord, file_fault, file_record
+from pipeline.storage import ledger as module
+from pipeline.storage.ledger import BLOCK, FileRecord, file_fault, file_record
 
 
 @pytest.fixture

@@ -71,4 +71,4 @@ def test_it_is_forgotten_when_it_is_gone(history: History, tmp_path: Path) -> No
     ready(history, tmp_path)
     (tmp_path / "a.csv").unlink()
     ready(history, tmp_path)
-    assert history.tuples("SELECT name FROM waiting_files") == []
+    assert history.tuples("SELECT name FROM told") == []

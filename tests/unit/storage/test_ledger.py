@@ -168,10 +168,14 @@ def test_rows_set_aside_are_reported_with_their_file(history: History) -> None:
     assert ledger.rejected_rows(history) == [("a.csv", TAKEN.bad_rows[0])]
 
 
-def test_rows_of_an_older_content_are_reported_no_more(history: History) -> None:
-    record(history, TAKEN)
+def test_of_a_file_the_rows_of_its_newest_content_are_kept(history: History) -> None:
+    record(history, TAKEN, replace(TAKEN, name="b.csv"))
+    for sha256 in ("other", "another"):
+        record(history, replace(TAKEN, sha256=sha256))
+    found = history.tuples("SELECT file_id FROM rejected_rows ORDER BY file_id")
+    assert found == [(2,), (4,)]
     record(history, taken("a.csv", "mended"))
-    assert ledger.rejected_rows(history) == []
+    assert ledger.rejected_rows(history) == [("b.csv", TAKEN.bad_rows[0])]
 
 
 def test_the_last_file_is_the_one_recorded_last(history: History) -> None:

@@ -20,6 +20,7 @@ from pipeline.storage.records import (
     last_packages,
     last_scores,
     last_timings,
+    oldest_kept,
     prune,
     record_decision,
     record_deployment,
@@ -66,32 +67,14 @@ def test_a_run_that_fails_is_recorded_with_the_error(
     ]
 
 
-def test_all_scores_are_recorded(history: History) -> None:
-    record_scores(history, "abc", "new rows", SCORES)
-    columns = "f1, accuracy, precision, recall, roc_auc, average_precision, log_loss, brier"
-    assert history.tuples(f"SELECT model_sha256, data, rows, {columns} FROM scores") == [
-        ("abc", "new rows", 10, 0.5, 0.6, 0.7, 0.4, 0.8, 0.75, 0.3, 0.2)
-    ]
-
-
-def test_undefined_scores_are_null(history: History) -> None:
-    record_scores(history, "abc", "new rows", UNDEFINED)
-    assert history.tuples("SELECT f1, precision, recall, roc_auc FROM scores") == [(None,) * 4]
-
-
-def test_the_f1_on_the_test_data_recorded_last_is_a_models(history: History) -> None:
-    record_scores(history, "abc", "test data", SCORES)
-    record_scores(history, "abc", "test data", Scores(**{**vars(SCORES), "f1": 0.1 + 0.2}))
-    record_scores(history, "abc", "new rows", UNDEFINED)
-    record_scores(history, "def", "test data", SCORES)
-    found = last_scores(history, "abc")
-    assert found
-    assert found.f1 == 0.1 + 0.2
-
-
-def test_a_model_never_scored_has_no_f1(history: History) -> None:
+def test_the_last_scores_of_a_model_on_the_test_data_are_its_own(history: History) -> None:
     record_scores(history, "abc", "new rows", SCORES)
     assert last_scores(history, "abc") is None
+    for scores in (UNDEFINED, SCORES):
+        record_scores(history, "abc", "test data", scores)
+    record_scores(history, "def", "test data", UNDEFINED)
+    record_scores(history, "abc", "new rows", UNDEFINED)
+    assert (last_scores(history, "abc"), last_scores(history, "def")) == (SCORES, UNDEFINED)
 
 
 def test_a_decision_is_recorded_whole(history: History) -> None:
@@ -140,16 +123,11 @@ def test_the_batch_scores_of_a_release_are_its_own_in_order(history: History) ->
     for release, f1 in [("000001", 0.75), ("000002", 0.25), ("000001", 0.5), ("000001", None)]:
         judged(history, release, f1, raw="no drift")
     judged(history, "000001", 0.625)
+    for f1 in (1.0, 0.0):  # which say nothing
+        judged(history, "000001", f1, raw="not enough evidence")
     judged(history, "000001", 0.0, raw="drift")
     assert batch_scores(history, "000001") == [0.75, 0.5, 0.625, 0.0]
     assert batch_scores(history, "000003") == []
-
-
-def test_batches_that_say_nothing_are_not_among_the_batch_scores(history: History) -> None:
-    judged(history, "000001", 0.75, raw="no drift")
-    judged(history, "000001", 1.0, raw="not enough evidence")
-    judged(history, "000001", 0.0, raw="not enough evidence")
-    assert batch_scores(history, "000001") == [0.75]
 
 
 def test_a_deployment_is_recorded(history: History) -> None:
@@ -161,26 +139,19 @@ def test_a_deployment_is_recorded(history: History) -> None:
     ]
 
 
-def test_the_last_timing_of_each_stage_counts(history: History) -> None:
+def test_the_last_record_of_each_kind_counts_and_comes_back_in_order(history: History) -> None:
+    assert (last_timings(history), last_missing(history), last_packages(history)) == ({}, {}, [])
     for stage, seconds in [("training", 9.0), ("ingestion", 0.5), ("training", 1.5)]:
         record_timing(history, stage, seconds, 10)
-    assert last_timings(history) == {"ingestion": 0.5, "training": 1.5}
-
-
-def test_missing_percents_come_back_in_order(history: History) -> None:
     percents = {"z": 0.0, "a": 12.5, "m": 100.0}
-    record_missing(history, percents)
-    assert list(last_missing(history).items()) == list(percents.items())
-
-
-def test_packages_come_back_in_order(history: History) -> None:
     packages = [Package("pandas", "3.1.1", "3.2.0"), Package("flask", "3.1.3", "unknown")]
+    record_missing(history, {"b": 1.0})
+    history.query("UPDATE missing SET at = '2999'")  # by a clock that was ahead
+    record_missing(history, percents)
     record_packages(history, packages)
+    assert last_timings(history) == {"ingestion": 0.5, "training": 1.5}
+    assert [*last_missing(history).items()] == [*percents.items()]
     assert last_packages(history) == packages
-
-
-def test_before_the_first_record_there_is_nothing(history: History) -> None:
-    assert (last_timings(history), last_missing(history), last_packages(history)) == ({}, {}, [])
 
 
 @pytest.mark.parametrize("outcome", [None, "failed"])
@@ -256,27 +227,18 @@ def decide(history: History, decision: Decision, at: str = "2026-01-01T00:00:00.
     return made
 
 
-def test_a_check_comes_back_whole(history: History) -> None:
-    record_drift(history, decide(history, CHECK), VERDICTS, INPUT)
+def test_the_last_check_comes_back_whole(history: History) -> None:
+    decide(history, OTHER)
+    assert last_checked(history) is None
+    record_drift(history, decide(history, replace(CHECK, release="2")), VERDICTS[:1], INPUT[1:])
+    record_drift(history, decide(history, CHECK, "2026-01-02"), VERDICTS, INPUT)
+    decide(history, OTHER, "2026-01-03")  # without a check
     assert last_checked(history) == Checked(
-        at="2026-01-01T00:00:00.000Z",
+        at="2026-01-02",
         release="000001-x",
         drift_test="bootstrap",
         scores=VERDICTS,
         input=INPUT,
-    )
-
-
-def test_the_last_check_is_that_of_the_last_batch(history: History) -> None:
-    record_drift(history, decide(history, CHECK), VERDICTS, INPUT)
-    later = replace(CHECK, release="000002-x", drift_test="raw")
-    record_drift(history, decide(history, later, "2026-01-02T00:00:00.000Z"), VERDICTS[:1], ())
-    assert last_checked(history) == Checked(
-        at="2026-01-02T00:00:00.000Z",
-        release="000002-x",
-        drift_test="raw",
-        scores=VERDICTS[:1],
-        input=(),
     )
 
 
@@ -296,22 +258,8 @@ def test_expected_scores_come_back_and_go_with_their_decision(history: History) 
     )
     (last,) = last_expected(history, 1, "expected_scores.labelled = 0")
     assert last.rows == 200
-    prune(history, 365)
+    prune(history, BEFORE)
     assert last_expected(history, 5) == ()
-
-
-def test_a_decision_without_a_check_is_passed_over(history: History) -> None:
-    record_drift(history, decide(history, CHECK), VERDICTS, INPUT)
-    decide(history, OTHER, "2026-01-02T00:00:00.000Z")
-    checked = last_checked(history)
-    assert checked
-    assert checked.at == "2026-01-01T00:00:00.000Z"
-
-
-def test_before_the_first_check_there_is_none(history: History) -> None:
-    assert last_checked(history) is None
-    decide(history, OTHER)
-    assert last_checked(history) is None
 
 
 def test_the_numbers_are_plain_json_for_whoever_reads_them(history: History) -> None:
@@ -327,7 +275,7 @@ def test_what_a_check_found_goes_with_its_decision(history: History) -> None:
     kept = decide(history, CHECK, "2999-01-01T00:00:00.000Z")
     for decision in (old, kept):
         record_drift(history, decision, VERDICTS, INPUT)
-    prune(history, 365)
+    prune(history, BEFORE)
     left = {
         table: [row["decision_id"] for row in history.query(f"SELECT decision_id FROM {table}")]
         for table in ("score_drift", "input_drift")
@@ -336,6 +284,7 @@ def test_what_a_check_found_goes_with_its_decision(history: History) -> None:
 
 
 OLD, NEW = "2001-01-01T00:00:00.000Z", "2999-01-01T00:00:00.000Z"
+BEFORE = "2026-01-01"
 ROWS = {
     "runs": "INSERT INTO runs (command, started_at) VALUES ('x', ?)",
     "scores": "INSERT INTO scores (at, model_sha256, data, rows) VALUES (?, 'abc', 'new rows', 1)",
@@ -358,7 +307,7 @@ def times(history: History, table: str) -> list[str]:
 def test_what_is_older_is_forgotten(history: History, table: str) -> None:
     for at in (OLD, NEW, NEW):
         history.query(ROWS[table], at)
-    prune(history, 365)
+    prune(history, BEFORE)
     assert times(history, table) == [NEW, NEW]
 
 
@@ -366,33 +315,55 @@ def test_what_is_older_is_forgotten(history: History, table: str) -> None:
 def test_the_last_of_its_kind_is_kept_however_old_it_is(history: History, table: str) -> None:
     for at in (OLD[:3] + "0" + OLD[4:], OLD):
         history.query(ROWS[table], at)
-    prune(history, 365)
+    prune(history, BEFORE)
     assert times(history, table) == [OLD]
-
-
-def test_the_last_timing_of_each_stage_is_kept(history: History) -> None:
-    for stage in ("ingestion", "ingestion", "training"):
-        record_timing(history, stage, 1.0, 1)
-    history.query("UPDATE timings SET at = ?", OLD)
-    prune(history, 365)
-    assert history.tuples("SELECT id, stage FROM timings") == [(2, "ingestion"), (3, "training")]
 
 
 def test_the_ledger_is_kept_whole(history: History) -> None:
     ledger.record_files(history, [TakenFile(1, "a.csv", 1, 1, "abc", None)], MasterState(1, 1))
     history.query("UPDATE files SET recorded_at = ?, judged_at = ?", OLD, OLD)
-    prune(history, 1)
+    prune(history, BEFORE)
     assert ledger.ingested_names(history) == ["a.csv"]
 
 
-def test_days_are_counted_from_now(history: History) -> None:
-    history.query(ROWS["decisions"], "")
-    history.query(
-        "UPDATE decisions SET at = ?", f"{datetime.now(UTC) - timedelta(hours=36):%FT%TZ}"
-    )
-    for at in (NEW, NEW):
-        history.query(ROWS["decisions"], at)
-    prune(history, 2)
-    assert len(times(history, "decisions")) == 3
-    prune(history, 1)
-    assert times(history, "decisions") == [NEW, NEW]
+def ran(history: History, *days: str) -> None:
+    for day in days:
+        history.query(ROWS["runs"], f"{day}T09:00:00.000Z")
+
+
+def ago(days: int) -> str:
+    return f"{datetime.now(UTC) - timedelta(days):%F}"
+
+
+def test_without_a_run_nothing_is_forgotten(history: History) -> None:
+    assert oldest_kept(history, 1) == ""
+
+
+@pytest.mark.parametrize("every", [1, 7, 30])
+def test_days_are_counted_from_the_last_run(history: History, every: int) -> None:
+    ran(history, *map(ago, range(2, 400, every)))
+    assert oldest_kept(history, 365) == ago(367)
+    assert oldest_kept(history, 400) == ""
+
+
+@pytest.mark.parametrize("keep", [1, 7, 30, 365])
+@pytest.mark.parametrize("jump", [400, 5_000])
+def test_a_clock_that_jumps_costs_a_twelfth_at_most(history: History, keep: int, jump: int) -> None:
+    """Time and again: of every tick while it is ahead, and after a time off."""
+    ran(history, *map(ago, range(jump, jump + 2 * keep)))
+    ran(history, ago(0))
+    assert oldest_kept(history, keep) == ago(jump + keep - max(1, keep // 12))
+    ran(history, ago(0))
+    assert oldest_kept(history, keep) == ago(jump + keep - max(1, keep // 12))
+
+
+def test_what_a_clock_that_was_ahead_has_left_does_not_count(history: History) -> None:
+    ran(history, *map(ago, range(60)))
+    assert oldest_kept(history, 30) == ago(30)
+    ran(history, "2199-01-01", *(f"2999-01-{day:02}" for day in range(1, 32)))
+    assert oldest_kept(history, 30) == ago(30)
+
+
+def test_a_clock_that_is_back_at_its_start_forgets_nothing(history: History) -> None:
+    ran(history, "1970-01-01", *(f"2999-01-{day:02}" for day in range(1, 32)))
+    assert oldest_kept(history, 1) == ""

@@ -15,6 +15,7 @@ from pipeline.storage.risk_history import (
     risk_over_time,
 )
 
+BEFORE = "2026-01-01"
 OLDER, OLD, NEW, NEWER = (f"{year}-01-01T00:00:00.000Z" for year in (2001, 2002, 2998, 2999))
 
 
@@ -137,7 +138,7 @@ def test_of_what_is_old_the_last_point_of_each_client_is_kept(history: History) 
     record(history, OLD, a=0.2, b=0.1)
     record(history, NEW, a=0.3, b=0.1)
 
-    prune(history, 365)
+    prune(history, BEFORE)
 
     assert points(history, "a") == [(OLD, 0.2), (NEW, 0.3)]  # it had the one until the other
     assert points(history, "b") == [(OLDER, 0.1)]
@@ -150,7 +151,7 @@ def test_a_ranking_that_no_point_is_of_is_forgotten(history: History) -> None:
     record(history, OLD, "r2", a=0.3, b=0.3)
     record(history, NEW, a=0.4, b=0.3)
 
-    prune(history, 365)
+    prune(history, BEFORE)
 
     assert rankings(history) == [(OLD, "r2", 2), (NEW, "r1", 2)]
 
@@ -159,11 +160,11 @@ def test_what_becomes_old_later_is_forgotten_then(history: History) -> None:
     record(history, OLDER, a=0.1, b=0.1)
     record(history, NEW, a=0.2, b=0.1)
     record(history, NEWER, a=0.3, b=0.1)
-    prune(history, 365)
+    prune(history, BEFORE)
     assert points(history, "a") == [(OLDER, 0.1), (NEW, 0.2), (NEWER, 0.3)]
 
     history.query("UPDATE rankings SET at = ? WHERE at = ?", OLD, NEW)
-    prune(history, 365)
+    prune(history, BEFORE)
 
     assert points(history, "a") == [(OLD, 0.2), (NEWER, 0.3)]
     assert points(history, "b") == [(OLDER, 0.1)]
@@ -175,7 +176,7 @@ def test_however_old_the_last_ranking_is_what_it_changed_is_kept(history: Histor
     record(history, OLD, a=0.2)
     before = last_changes(history)
 
-    prune(history, 365)
+    prune(history, BEFORE)
 
     assert last_changes(history) == before
 
@@ -183,10 +184,10 @@ def test_however_old_the_last_ranking_is_what_it_changed_is_kept(history: Histor
 def test_what_has_been_old_for_long_is_not_looked_at_again(many: History, steps: list[int]) -> None:
     record(many, OLD, **many_risks(c1=0.6))
     record(many, NEW, **many_risks(c1=0.7))
-    prune(many, 365)
+    prune(many, BEFORE)
     steps.clear()
 
-    prune(many, 365)
+    prune(many, BEFORE)
 
     assert len(steps) < 1_000
     assert points(many, "c1") == [(OLD, 0.6), (NEW, 0.7)]

@@ -270,14 +270,24 @@ def test_what_a_page_needs_is_served(client: FlaskClient, name: str, kind: str) 
 def test_the_report_is_served_as_it_lies_there(settled: Sandbox) -> None:
     client = create_app(settled.config).test_client()
     (settled.root / "models/report.html").write_text("<!DOCTYPE html><p>ü")
-    (settled.root / "models/report.pdf").write_bytes(b"%PDF-")
 
-    answer, paper = client.get("/report"), client.get("/report.pdf")
+    answer = client.get("/report")
 
     assert (answer.status_code, answer.text) == (200, "<!DOCTYPE html><p>ü")
     assert answer.headers.getlist("Content-Security-Policy") == [REPORT_POLICY]
-    assert (paper.status_code, paper.content_type, paper.data) == (200, "application/pdf", b"%PDF-")
     assert "./report" in page(client.get("/")).links
+
+
+def test_the_pdf_is_made_of_the_last_report(settled: Sandbox) -> None:
+    settled.configure(report_formats=["pdf"])
+    assert settled.run("reporting").code == 0
+    client = create_app(settled.config).test_client()
+
+    for _ in range(2):  # the second time it is the one that was kept
+        paper = client.get("/report.pdf")
+        assert (paper.status_code, paper.content_type) == (200, "application/pdf")
+        assert paper.data == (settled.root / "models/report.pdf").read_bytes()
+    assert {"./report.pdf"} == {link for link in page(client.get("/")).links if "report" in link}
 
 
 # --- before anything ran, and when something is broken ---

@@ -6,9 +6,10 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from pipeline.reporting.charts import style
-from pipeline.reporting.charts.style import SERIES
+from pipeline.reporting import picture
 from pipeline.reporting.html import static
+from pipeline.reporting.model_charts import BANDS
+from pipeline.reporting.picture import COLOURS, SERIES
 
 # severity 1.0, on linear RGB. Source: Machado, Oliveira and Fernandes, A Physiologically-based
 # Model for Simulation of Color Vision Deficiency, IEEE TVCG 15(6), 2009, table 1.
@@ -101,15 +102,10 @@ def test_every_two_series_differ_for_everybody(theme: str, seen: str) -> None:
 
 
 def test_bands_of_the_distribution_are_darker_the_higher_on_paper() -> None:
-    quiet, medium, high = (
-        (style.QUIET, 0.25),
-        (SERIES[5], 0.6),
-        (style.ALARM, 1.0),
-    )
     white = np.ones(3)
     lights = [
         float(lab(SEEN["in grey"] @ (linear(colour) * share + white * (1 - share)))[0])
-        for colour, share in (quiet, medium, high)
+        for colour, share in ((COLOURS[band.colour], band.opacity) for band in BANDS)
     ]
     assert lights == sorted(lights, reverse=True)
     assert min(before - after for before, after in pairwise(lights)) >= EASILY
@@ -153,5 +149,5 @@ def test_the_sheet_has_the_colours_of_the_pictures() -> None:
         assert tuple(THEMES[theme][f"series-{i}"] for i in range(1, 7)) == SERIES
     light = THEMES["light"]
     assert (light["ink"], light["muted"], light["grid"], light["paper"]) == (
-        *(style.INK, style.MUTED, style.GRID, style.PAPER),
+        *(picture.INK, picture.MUTED, picture.GRID, picture.PAPER),
     )

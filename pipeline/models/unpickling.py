@@ -1,0 +1,326 @@
+"""Reading the pickle of a model that somebody else may have written.
+
+A pickle may name any function to be called. Ours may name nothing but the parts of our estimators,
+call nothing but what makes arrays of the bytes that it holds, and what comes of it is looked
+through before it is used: compiled code follows the numbers in it unchecked. Python's own form of
+the unpickler takes four times as long as the compiled one, and each of its steps can be looked at.
+"""
+
+import io
+import math
+import pickle
+from collections.abc import Callable, Iterator
+from struct import unpack
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy._core import numeric
+from numpy._core.multiarray import _reconstruct, scalar
+from sklearn._loss._loss import CyHalfBinomialLoss
+from sklearn.calibration import _SigmoidCalibration
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
+from sklearn.impute import MissingIndicator, SimpleImputer
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+
+from pipeline.core.errors import ModelError
+
+# What a pickle may name. In code, never beside the artefact that it protects against.
+ALLOWED = frozenset(
+    {
+        "builtins.slice",
+        "numpy.dtype",
+        "numpy.float64",
+        "numpy.ndarray",
+        "numpy.prod",
+        "numpy.take",
+        "numpy._core.multiarray._reconstruct",
+        "numpy._core.multiarray.scalar",
+        "numpy.clip",
+        "numpy._core.numeric._frombuffer",
+        "sklearn._loss._loss.CyHalfBinomialLoss",
+        "sklearn._loss.link.Interval",
+        "sklearn._loss.link.LogitLink",
+        "sklearn._loss.loss.HalfBinomialLoss",
+        "sklearn.calibration.CalibratedClassifierCV",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        "sklearn.compose._column_transformer.ColumnTransformer",
+        "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+        "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.impute._base.MissingIndicator",
+        "sklearn.impute._base.SimpleImputer",
+        "sklearn.isotonic.IsotonicRegression",
+        "sklearn.linear_model._logistic.LogisticRegression",
+        "sklearn.model_selection._classification_threshold.FixedThresholdClassifier",
+        "sklearn.pipeline.Pipeline",
+        "sklearn.preprocessing._data.StandardScaler",
+        "sklearn.preprocessing._encoders.OneHotEncoder",
+        "sklearn.preprocessing._encoders.OrdinalEncoder",
+        "sklearn.preprocessing._function_transformer.FunctionTransformer",
+    }
+)
+_TYPES = [np.dtype(code) for code in ("b1", "u1", "i4", "u4", "i8", "u8", "f4", "f8", "O")]
+# by the name that a pickle makes one by, what it then says of it
+_TYPE_STATES = {
+    made_by[0]: state
+    for _, made_by, state in [found.__reduce__() for found in [*_TYPES, PREDICTOR_RECORD_DTYPE]]
+}
+_frombuffer: Any = vars(numeric)["_frombuffer"]
+_FLOATS = {float, np.float64}
+# what no model of ours needs: hashing anything but texts may take forever, or all of the stack
+_REFUSED = (pickle.NEWOBJ_EX, pickle.EMPTY_SET, pickle.FROZENSET, pickle.ADDITEMS)
+
+
+class RefusedError(ModelError):
+    """A pickle holds what no model of ours does, by whatever versions it was made."""
+
+
+def unpickle(content: bytes) -> Any:
+    """The object in a pickle of ours, looked through.
+
+    Raises `RefusedError` if there is anything in it that training never makes, and `ModelError` if
+    it cannot be read with the packages installed here.
+    """
+    try:
+        model = _Unpickler(io.BytesIO(content)).load()
+        _look_through(model, len(content))
+    except ModelError:
+        raise
+    except Exception as error:  # a pickle of other versions may fail in any way
+        kind = RefusedError if isinstance(error, pickle.UnpicklingError) else ModelError
+        text = f"it cannot be unpickled here ({type(error).__name__}: {_printable(str(error))})"
+        raise kind(text) from error
+    return model
+
+
+def _printable(text: str) -> str:
+    """Text from a pickle, which may hold anything, on one line."""
+    return repr(text[:200])[1:-1]
+
+
+class _Unpickler(pickle._Unpickler):
+    stack: list[Any]
+    read: Callable[[int], bytes]
+    append: Callable[[Any], None]
+    pop_mark: Callable[[], list[Any]]
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
+        code: load
+        for code, load in pickle._Unpickler.dispatch.items()
+        if code not in [opcode[0] for opcode in _REFUSED]
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        # a name with dots leads on from what is allowed to its attributes
+        if "." in name or f"{module}.{name}" not in ALLOWED:
+            # those of other versions are elsewhere
+            ours = module.partition(".")[0] in ("numpy", "sklearn")
+            raise (ModelError if ours else RefusedError)(
+                f"it names {_printable(f'{module}.{name}')}, which no model of ours needs"
+            )
+        return super().find_class(module, name)
+
+    def _instantiate(self, called: Any, args: list[Any]) -> None:
+        self.append(_call(called, tuple(args)))
+
+    def _load_reduce(self) -> None:
+        args = self.stack.pop()
+        self.append(_call(self.stack.pop(), args))
+
+    def _load_newobj(self) -> None:
+        args, kind = self.stack.pop(), self.stack.pop()
+        if not (isinstance(kind, type) and _is_sklearns(kind) and args == ()):
+            raise pickle.UnpicklingError("it makes what no model of ours needs")
+        self.append(object.__new__(kind))
+
+    def _load_build(self) -> None:
+        state, made = self.stack.pop(), self.stack[-1]
+        if isinstance(made, np.dtype):
+            if state != _TYPE_STATES[made.__reduce__()[1][0]]:
+                raise ValueError("its arrays are of another type")
+        elif isinstance(made, np.ndarray):
+            _, shape, kind, _, values = state
+            many = kind == "O" and type(values) is list and len(values) == math.prod(shape)
+            if min(shape, default=0) < 0 or not (many or type(values) is bytes):
+                raise pickle.UnpicklingError("an array is not as large as it says")
+        elif not _is_sklearns(type(made)) or type(state) is not dict:
+            raise pickle.UnpicklingError("it changes what no model of ours does")
+        elif isinstance(made, IsotonicRegression) and not (  # computes as soon as it is built
+            _is_list(state["X_thresholds_"]) and _is_list(state["y_thresholds_"])
+        ):
+            raise pickle.UnpicklingError("its curve is none")
+        if hasattr(made, "__setstate__"):
+            made.__setstate__(state)
+        else:
+            vars(made).update(state)
+
+    def _load_setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._set([key, value])
+
+    def _load_setitems(self) -> None:
+        self._set(self.pop_mark())
+
+    def _load_dict(self) -> None:
+        items = self.pop_mark()
+        self.append({})
+        self._set(items)
+
+    def _set(self, items: list[Any]) -> None:
+        if type(self.stack[-1]) is not dict or not {*map(type, items[::2])} <= {str}:
+            raise pickle.UnpicklingError("it names things by something else than texts")
+        self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
+
+    def _load_bytearray8(self) -> None:  # of no more bytes than there are
+        self.append(bytearray(self.read(unpack("<Q", self.read(8))[0])))
+
+    dispatch |= {
+        pickle.REDUCE[0]: _load_reduce,
+        pickle.NEWOBJ[0]: _load_newobj,
+        pickle.BUILD[0]: _load_build,
+        pickle.DICT[0]: _load_dict,
+        pickle.SETITEM[0]: _load_setitem,
+        pickle.SETITEMS[0]: _load_setitems,
+        pickle.BYTEARRAY8[0]: _load_bytearray8,
+    }
+
+
+def _call(called: Any, args: Any) -> Any:
+    """What comes of a call, if one of our models makes it so."""
+    if (
+        (called is slice)
+        or (called is CyHalfBinomialLoss and args == ())
+        or (called is np.dtype and args[1:] == (False, True) and args[0] in [*_TYPE_STATES])
+        or (called is _reconstruct and args == (np.ndarray, (0,), b"b"))
+        or (called is scalar and _is_type(args[0]) and args[0].kind in "biuf")
+        or (called is _frombuffer and type(args[0]) in (bytes, bytearray) and _is_type(args[1]))
+    ):
+        return called(*args)
+    raise pickle.UnpicklingError("it calls what no model of ours does")
+
+
+def _is_type(kind: Any) -> bool:
+    return isinstance(kind, np.dtype)
+
+
+def _is_sklearns(kind: type) -> bool:
+    return kind.__module__.startswith("sklearn.")
+
+
+def _attributes(part: Any) -> dict[str, Any]:
+    return getattr(part, "__dict__", {})
+
+
+def _is_list(values: Any) -> bool:
+    return isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype == "f8"
+
+
+# --- what comes of it ---
+
+
+def _look_through(model: Any, size: int) -> None:
+    """Raise `RefusedError` unless what is computed by the model's numbers stays within it.
+
+    `size` is that of its pickle, in bytes.
+    """
+    for part in _parts(model, size):
+        computes, is_sound = _CHECKS.get(type(part), ("", bool))
+        if (hasattr(part, computes) and not is_sound(part)) or _attributes(part).get("n_jobs"):
+            raise RefusedError(f"its {type(part).__name__} is none that training makes")
+
+
+def _parts(model: Any, size: int) -> Iterator[Any]:
+    """All that a model is made of; each takes a byte of its pickle, or it is there many times."""
+    waiting = [model]
+    while waiting:
+        part, inner = waiting.pop(), list[Any]()
+        if isinstance(part, np.ndarray):
+            inner = part.tolist() if part.dtype == "O" else []
+            size -= part.size if part.dtype == "O" else part.nbytes
+        elif isinstance(part, dict):
+            inner = [*part.values()]
+        elif isinstance(part, list | tuple):
+            inner = [*part]
+        elif _is_sklearns(type(part)):
+            inner = [*_attributes(part).values()]
+        size -= 1
+        if len(waiting) + len(inner) > size:
+            raise RefusedError("it holds something in itself, or many times")
+        waiting += inner
+        yield part
+
+
+def _is_sound_array(array: np.ndarray) -> bool:
+    """Whether arrays computed from it and a row each are no larger: of one row, or bit sets."""
+    if array.dtype == "O":
+        return array.ndim == 1 and all(isinstance(v, str | float | int | None) for v in array)
+    return array.ndim < 2 or (array.ndim == 2 and (len(array) == 1 or array.shape[1] == 8))
+
+
+def _are_sound_trees(model: HistGradientBoostingClassifier) -> bool:
+    """Whether all nodes lead to later ones of their tree, and ask for what there is."""
+    trees = [tree for (tree,) in model._predictors]
+    if any(tree.nodes.dtype != PREDICTOR_RECORD_DTYPE or not len(tree.nodes) for tree in trees):
+        return False
+    nodes = np.concatenate([tree.nodes for tree in trees])
+    sizes = np.array([len(tree.nodes) for tree in trees])
+    sets = np.repeat([len(tree.raw_left_cat_bitsets) for tree in trees], sizes)
+    places = np.arange(len(nodes)) - np.repeat(sizes.cumsum() - sizes, sizes)
+    ends = np.repeat(sizes, sizes)
+    leads, splits = nodes["is_leaf"] == 0, (nodes["is_leaf"] == 0) & (nodes["is_categorical"] != 0)
+    feature, categorical = nodes["feature_idx"], model._bin_mapper.is_categorical_
+    return bool(
+        model.n_trees_per_iteration_ == 1
+        and model._preprocessor is None
+        and not hasattr(model, "_in_fit")
+        and categorical.shape == (model.n_features_in_,)
+        and all(tree.raw_left_cat_bitsets.shape[1:] == (8,) for tree in trees)
+        and all(
+            ((places < nodes[side]) & (nodes[side] < ends))[leads].all()
+            for side in ("left", "right")
+        )
+        and ((feature >= 0) & (feature < model.n_features_in_))[leads].all()
+        and categorical[feature[splits]].all()
+        and (nodes["bitset_idx"] < sets)[splits].all()
+    )
+
+
+def _is_sound_encoder(encoder: OneHotEncoder) -> bool:
+    """Whether its columns are as many as the categories, the rare ones of each being one."""
+    sizes = [len(categories) for categories in encoder.categories_]
+    if encoder._infrequent_enabled:
+        for place, column in enumerate(encoder._default_to_infrequent_mappings):
+            if column is not None:  # the number of each category
+                if len(column) != sizes[place] or column.min() < 0:
+                    return False
+                sizes[place] = int(column.max()) + 1
+    return sizes == encoder._n_features_outs and encoder._drop_idx_after_grouping is None
+
+
+def _is_sound_regression(model: LogisticRegression) -> bool:
+    return bool(model.coef_.shape == (1, model.n_features_in_) and model.intercept_.shape == (1,))
+
+
+def _is_sound_function(step: FunctionTransformer) -> bool:
+    """Whether a limit is a row; what is taken is no more than the numbers that say so."""
+    return step.func is not np.clip or all(map(_is_list, step.kw_args.values()))
+
+
+def _is_sound_gap(step: SimpleImputer | MissingIndicator) -> bool:
+    return isinstance(step.missing_values, str | float | int | None)
+
+
+# what each computes with, which it has once it is fitted, and whether that is sound
+_CHECKS: dict[type, tuple[str, Callable[[Any], bool]]] = {
+    np.ndarray: ("shape", _is_sound_array),
+    HistGradientBoostingClassifier: ("_predictors", _are_sound_trees),
+    OneHotEncoder: ("_n_features_outs", _is_sound_encoder),
+    LogisticRegression: ("coef_", _is_sound_regression),
+    FunctionTransformer: ("func", _is_sound_function),
+    SimpleImputer: ("missing_values", _is_sound_gap),
+    MissingIndicator: ("missing_values", _is_sound_gap),
+    _SigmoidCalibration: ("a_", lambda curve: {type(curve.a_), type(curve.b_)} <= _FLOATS),
+}

@@ -1,1 +1,0 @@
-"""Charts, drawn by matplotlib in one style."""
