@@ -90,26 +90,25 @@ def _list(
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            path, name = Path(entry.path), on_one_line(within + entry.name)
+            path, why = Path(entry.path), ""
             try:
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISDIR(status.st_mode) and subfolders:
                     yield from _list(path, f"{within}{entry.name}/", passed, subfolders=True)
                 elif stat.S_ISDIR(status.st_mode):
-                    passed[name] = A_FOLDER
+                    why = A_FOLDER
                 elif entry.name.lower().endswith(ENDINGS):
-                    ctime_ns, regular = (
-                        min(status.st_ctime_ns, _LATEST),
-                        stat.S_ISREG(status.st_mode),
-                    )
-                    times = mtime_of(status), ctime_ns
+                    times = mtime_of(status), min(status.st_ctime_ns, _LATEST)
+                    regular = stat.S_ISREG(status.st_mode)
                     yield FoundFile(path, status.st_size, *times, regular, within)
                 else:
-                    passed[name] = NO_TABLE
+                    why = NO_TABLE
             except FileNotFoundError:  # gone since it was listed
                 continue
             except PermissionError:
-                passed[name] = "cannot be read: this user has no permission"
+                why = "cannot be read: this user has no permission"
+            if why:
+                passed[on_one_line(within + entry.name)] = why
 
 
 def natural(name: str) -> list[tuple[int, str]]:
