@@ -27,8 +27,7 @@ from pipeline.data.reference import Reference, reference_of
 from pipeline.models.cross_validation import labelled_rows
 from pipeline.models.estimators import risk_of
 from pipeline.models.persistence import OtherVersionError
-from pipeline.models.recency import RECENT_LEAVERS, newest_holding
-from pipeline.models.training import fit_without
+from pipeline.models.training import RECENT_LEAVERS, fit_without, newest_holding
 from pipeline.monitoring import gate, sentences
 from pipeline.monitoring.batch_check import (
     Judgement,

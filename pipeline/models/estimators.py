@@ -5,7 +5,7 @@ numbers, missing categories, rare categories and those it has never seen, and pl
 9999999999999. It names scikit-learn's classes and numpy's functions only.
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -57,47 +57,38 @@ def untrained_model(kind: str, frame: pd.DataFrame, schema: Schema, seed: int = 
 
 def fit_model(kind: str, frame: pd.DataFrame, schema: Schema, seed: int = 0) -> Pipeline:
     """Fit a kind of model on rows that all have a known outcome, both outcomes among them."""
-    model = untrained_model(kind, frame, schema, seed)
-    features = frame[list(schema.features)]
+    model, features = untrained_model(kind, frame, schema, seed), frame[list(schema.features)]
     outcomes = frame[schema.outcome].to_numpy().astype("int64")
-    if kind in LEAVES:
-        # boosting fails on a column without any value, and learns nothing from a constant
-        empty = [column for column in schema.numeric if features[column].isna().all()]
-        with threads_for(len(frame)):
-            model.fit(features.fillna(dict.fromkeys(empty, 0.0)), outcomes)
-        _strip(model["boosting"])
-        return model
-    with one_thread():
-        model.fit(features, outcomes)
+    if kind not in LEAVES:
+        with one_thread():
+            return model.fit(features, outcomes)
+    # boosting fails on a column without any value, and learns nothing from a constant
+    empty = [column for column in schema.numeric if features[column].isna().all()]
+    with threads_for(len(frame)):
+        model.fit(features.fillna(dict.fromkeys(empty, 0.0)), outcomes)
+    _strip(model["boosting"])
     return model
 
 
-class Limits(NamedTuple):
-    """Between them numbers are taken as they are, beyond them as the nearer of the two."""
+def limits_of(values: pd.Series) -> tuple[float, float]:
+    """The lowest and the highest number that count as they are; others count as the nearer one.
 
-    lowest: float
-    highest: float
-
-
-def limits_of(values: pd.Series) -> Limits:
-    """The limits of a column that has these values in training, NaN where missing.
-
-    On a side where some numbers are far beyond the rest, which they would outweigh, the limit is
-    the last of the rest. Where none is, it is as far beyond the last as the whole range is wide, or
-    nowhere, as few rows do not tell the range. Quartiles are of the different values, each once: so
-    a placeholder may stand in most rows, and a number other than nought in few. Source of the rule:
-    Tukey, Exploratory Data Analysis, 1977, with 30 interquartile ranges in place of 3, since real
-    tails are long.
+    On a side where some of these values, of the training, are far beyond the rest, which they would
+    outweigh, the limit is the last of the rest. Where none is, it is as far beyond the last as the
+    whole range is wide, or nowhere, as few rows do not tell the range. Quartiles are of the
+    different values, each once: so a placeholder may stand in most rows, and a number other than
+    nought in few. Source of the rule: Tukey, Exploratory Data Analysis, 1977, with 30 interquartile
+    ranges in place of 3, since real tails are long.
     """
     known = np.unique(values.dropna())
     if not len(known):
-        return Limits(-np.inf, np.inf)
+        return -np.inf, np.inf
     lower, middle, upper = np.quantile(known, [0.25, 0.5, 0.75], method="lower")
     near = np.abs(known - middle) <= FAR * (upper - lower)
     rest = known[near] if upper > lower else known  # of one or two values none is far
     lowest, highest = float(rest[0]), float(rest[-1])
     further = highest - lowest if len(values) >= MIN_ROWS else np.inf
-    return Limits(
+    return (
         lowest if known[0] < lowest else lowest - further,
         highest if known[-1] > highest else highest + further,
     )
@@ -131,13 +122,19 @@ def _logistic(frame: pd.DataFrame, schema: Schema) -> Pipeline:
     )
     columns = _columns(schema, Pipeline(numbers), encode)
     unknown, pairs = _gaps(frame, schema)
-    steps = [("columns", columns)]
     if unknown:
         columns.transformers.insert(1, ("unknown", MissingIndicator(features="all"), unknown))
-    if pairs:
-        steps.append(("slopes", _with_products(pairs)))
     logistic = LogisticRegression(C=100, solver="newton-cholesky", tol=1e-8, max_iter=1000)
-    return Pipeline([*steps, ("logistic", logistic)])
+    steps = [("columns", columns), ("logistic", logistic)]
+    if pairs:  # all columns, and the product of each pair
+        products = [
+            ("pairs", FunctionTransformer(np.take, kw_args={"indices": pairs, "axis": 1})),
+            ("products", FunctionTransformer(np.prod, kw_args={"axis": 2})),
+        ]
+        every = slice(0, None)
+        parts = [("columns", _unchanged(), every), ("products", Pipeline(products), every)]
+        steps.insert(1, ("slopes", ColumnTransformer(parts)))
+    return Pipeline(steps)
 
 
 def _gaps(frame: pd.DataFrame, schema: Schema) -> tuple[list[str], list[list[int]]]:
@@ -152,24 +149,10 @@ def _gaps(frame: pd.DataFrame, schema: Schema) -> tuple[list[str], list[list[int
     pairs: list[list[int]] = []
     for place, name in enumerate(unknown, count):
         left = (outcomes[gaps[name]] == 1).sum()
-        if (
-            min(left, gaps[name].sum() - left) >= EVENTS * count
-            and len(pairs) + count <= MAX_SLOPES
-        ):
+        enough = min(left, gaps[name].sum() - left) >= EVENTS * count
+        if enough and len(pairs) + count <= MAX_SLOPES:
             pairs += [[place, i] for i in range(count) if schema.numeric[i] != name]
     return unknown, pairs
-
-
-def _with_products(pairs: list[list[int]]) -> ColumnTransformer:
-    """All columns of an array, and the product of each of these pairs of columns."""
-    products = [
-        ("pairs", FunctionTransformer(np.take, kw_args={"indices": pairs, "axis": 1})),
-        ("products", FunctionTransformer(np.prod, kw_args={"axis": 2})),
-    ]
-    every = slice(0, None)
-    return ColumnTransformer(
-        [("columns", _unchanged(), every), ("products", Pipeline(products), every)]
-    )
 
 
 def _boosting(schema: Schema, leaves: int, seed: int) -> Pipeline:
@@ -218,15 +201,9 @@ def _strip(boosting: HistGradientBoostingClassifier) -> None:
     The encoding maps the codes 0, 1, … to themselves, yet takes several times as long as the trees
     do for one row. Without these parts a pickle names no function and no random generator.
     """
-    encoded = boosting._preprocessor
-    if encoded is not None:
-        for codes in encoded.named_transformers_["encoder"].categories_:
-            if not np.array_equal(codes, np.arange(len(codes))):
-                raise ValueError(f"codes that are not in order: {codes}")
-    boosting._preprocessor = None
+    for unneeded in ("_preprocessor", "_feature_subsample_rng", "_label_encoder"):
+        setattr(boosting, unneeded, None)
     boosting._bin_mapper.n_threads = 1  # depends on the machine, and only fitting uses it
-    boosting._feature_subsample_rng = None
-    boosting._label_encoder = None
 
 
 def risk_of(model: Model, frame: pd.DataFrame) -> np.ndarray:

@@ -75,8 +75,9 @@ def save_model(
     is what the training warns of; `drawn_from` is how many rows there are, if they are of a sample;
     `contacts` is what these have to do with them.
     """
-    content = pickled(model)
-    usual = usual_row(data.frame, data.schema)
+    content, usual = pickled(model), usual_row(data.frame, data.schema)
+    checked = data.frame[list(data.schema.features)].head(CHECKED_ROWS)
+    rows = tuple(_without_nan(row) for row in checked.itertuples(index=False))
     versions = {name: version(name) for name in ("scikit-learn", "numpy", "pandas")}
     manifest = ModelManifest(
         sha256=sha256(content).hexdigest(),
@@ -85,7 +86,7 @@ def save_model(
         last_file=last_file,
         schema=data.schema,
         versions={"python": platform.python_version(), **versions},
-        self_check=_self_check(model, data.frame[list(data.schema.features)].head(CHECKED_ROWS)),
+        self_check=SelfCheck(rows, tuple(risk_of(model, checked).tolist())),
         recipe=recipe,
         usual=_without_nan([*usual.numbers, *usual.texts]),
         left=data.left,
@@ -113,11 +114,6 @@ def pickled(model: Model) -> bytes:
     pickler.fast = True
     pickler.dump(model)
     return content.getvalue()
-
-
-def _self_check(model: Model, frame: pd.DataFrame) -> SelfCheck:
-    rows = [_without_nan(row) for row in frame.itertuples(index=False)]
-    return SelfCheck(tuple(rows), tuple(risk_of(model, frame).tolist()))
 
 
 def _without_nan(values: Iterable[Any]) -> tuple[float | str | None, ...]:

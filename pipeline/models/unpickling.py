@@ -17,51 +17,46 @@ import numpy as np
 from numpy._core import numeric
 from numpy._core.multiarray import _reconstruct, scalar
 from sklearn._loss._loss import CyHalfBinomialLoss
-from sklearn.calibration import _SigmoidCalibration
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
-from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from sklearn.preprocessing import OneHotEncoder
 
 from pipeline.core.errors import ModelError
 
 # What a pickle may name. In code, never beside the artefact that it protects against.
 ALLOWED = frozenset(
-    {
-        "builtins.slice",
-        "numpy.dtype",
-        "numpy.float64",
-        "numpy.ndarray",
-        "numpy.prod",
-        "numpy.take",
-        "numpy._core.multiarray._reconstruct",
-        "numpy._core.multiarray.scalar",
-        "numpy.clip",
-        "numpy._core.numeric._frombuffer",
-        "sklearn._loss._loss.CyHalfBinomialLoss",
-        "sklearn._loss.link.Interval",
-        "sklearn._loss.link.LogitLink",
-        "sklearn._loss.loss.HalfBinomialLoss",
-        "sklearn.calibration.CalibratedClassifierCV",
-        "sklearn.calibration._CalibratedClassifier",
-        "sklearn.calibration._SigmoidCalibration",
-        "sklearn.compose._column_transformer.ColumnTransformer",
-        "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
-        "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        "sklearn.impute._base.MissingIndicator",
-        "sklearn.impute._base.SimpleImputer",
-        "sklearn.isotonic.IsotonicRegression",
-        "sklearn.linear_model._logistic.LogisticRegression",
-        "sklearn.model_selection._classification_threshold.FixedThresholdClassifier",
-        "sklearn.pipeline.Pipeline",
-        "sklearn.preprocessing._data.StandardScaler",
-        "sklearn.preprocessing._encoders.OneHotEncoder",
-        "sklearn.preprocessing._encoders.OrdinalEncoder",
-        "sklearn.preprocessing._function_transformer.FunctionTransformer",
-    }
+    f"{module}.{name}"
+    for module, names in {
+        "builtins": ["slice"],
+        "numpy": ["clip", "dtype", "float64", "ndarray", "prod", "take"],
+        "numpy._core.multiarray": ["_reconstruct", "scalar"],
+        "numpy._core.numeric": ["_frombuffer"],
+        "sklearn._loss._loss": ["CyHalfBinomialLoss"],
+        "sklearn._loss.link": ["Interval", "LogitLink"],
+        "sklearn._loss.loss": ["HalfBinomialLoss"],
+        "sklearn.calibration": [
+            "CalibratedClassifierCV",
+            "_CalibratedClassifier",
+            "_SigmoidCalibration",
+        ],
+        "sklearn.compose._column_transformer": ["ColumnTransformer"],
+        "sklearn.ensemble._hist_gradient_boosting.binning": ["_BinMapper"],
+        "sklearn.ensemble._hist_gradient_boosting.gradient_boosting": [
+            "HistGradientBoostingClassifier"
+        ],
+        "sklearn.ensemble._hist_gradient_boosting.predictor": ["TreePredictor"],
+        "sklearn.impute._base": ["MissingIndicator", "SimpleImputer"],
+        "sklearn.isotonic": ["IsotonicRegression"],
+        "sklearn.linear_model._logistic": ["LogisticRegression"],
+        "sklearn.model_selection._classification_threshold": ["FixedThresholdClassifier"],
+        "sklearn.pipeline": ["Pipeline"],
+        "sklearn.preprocessing._data": ["StandardScaler"],
+        "sklearn.preprocessing._encoders": ["OneHotEncoder", "OrdinalEncoder"],
+        "sklearn.preprocessing._function_transformer": ["FunctionTransformer"],
+    }.items()
+    for name in names
 )
 _TYPES = [np.dtype(code) for code in ("b1", "u1", "i4", "u4", "i8", "u8", "f4", "f8", "O")]
 # by the name that a pickle makes one by, what it then says of it
@@ -70,9 +65,9 @@ _TYPE_STATES = {
     for _, made_by, state in [found.__reduce__() for found in [*_TYPES, PREDICTOR_RECORD_DTYPE]]
 }
 _frombuffer: Any = vars(numeric)["_frombuffer"]
-_FLOATS = {float, np.float64}
-# what no model of ours needs: hashing anything but texts may take forever, or all of the stack
-_REFUSED = (pickle.NEWOBJ_EX, pickle.EMPTY_SET, pickle.FROZENSET, pickle.ADDITEMS)
+# what no pickle of ours has: other ways to call, and to hash what may take forever to be hashed
+_OTHER_CALLS = (pickle.INST, pickle.OBJ, pickle.NEWOBJ_EX)
+_OTHER_KEYS = (pickle.DICT, pickle.EMPTY_SET, pickle.FROZENSET, pickle.ADDITEMS)
 
 
 class RefusedError(ModelError):
@@ -88,13 +83,13 @@ def unpickle(content: bytes) -> Any:
     try:
         model = _Unpickler(io.BytesIO(content)).load()
         _look_through(model, len(content))
+        return model
     except ModelError:
         raise
     except Exception as error:  # a pickle of other versions may fail in any way
         kind = RefusedError if isinstance(error, pickle.UnpicklingError) else ModelError
         text = f"it cannot be unpickled here ({type(error).__name__}: {_printable(str(error))})"
         raise kind(text) from error
-    return model
 
 
 def _printable(text: str) -> str:
@@ -110,7 +105,7 @@ class _Unpickler(pickle._Unpickler):
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
         code: load
         for code, load in pickle._Unpickler.dispatch.items()
-        if code not in [opcode[0] for opcode in _REFUSED]
+        if code not in [opcode[0] for opcode in (*_OTHER_CALLS, *_OTHER_KEYS)]
     }
 
     def find_class(self, module: str, name: str) -> Any:
@@ -123,68 +118,51 @@ class _Unpickler(pickle._Unpickler):
             )
         return super().find_class(module, name)
 
-    def _instantiate(self, called: Any, args: list[Any]) -> None:
-        self.append(_call(called, tuple(args)))
-
-    def _load_reduce(self) -> None:
+    def _reduce(self) -> None:
         args = self.stack.pop()
         self.append(_call(self.stack.pop(), args))
 
-    def _load_newobj(self) -> None:
+    def _newobj(self) -> None:
         args, kind = self.stack.pop(), self.stack.pop()
         if not (isinstance(kind, type) and _is_sklearns(kind) and args == ()):
             raise pickle.UnpicklingError("it makes what no model of ours needs")
         self.append(object.__new__(kind))
 
-    def _load_build(self) -> None:
+    def _build(self) -> None:
         state, made = self.stack.pop(), self.stack[-1]
         if isinstance(made, np.dtype):
             if state != _TYPE_STATES[made.__reduce__()[1][0]]:
                 raise ValueError("its arrays are of another type")
-        elif isinstance(made, np.ndarray):
-            _, shape, kind, _, values = state
-            many = kind == "O" and type(values) is list and len(values) == math.prod(shape)
-            if min(shape, default=0) < 0 or not (many or type(values) is bytes):
-                raise pickle.UnpicklingError("an array is not as large as it says")
-        elif not _is_sklearns(type(made)) or type(state) is not dict:
-            raise pickle.UnpicklingError("it changes what no model of ours does")
-        elif isinstance(made, IsotonicRegression) and not (  # computes as soon as it is built
-            _is_list(state["X_thresholds_"]) and _is_list(state["y_thresholds_"])
-        ):
-            raise pickle.UnpicklingError("its curve is none")
+        elif not (_is_array(made, state) or _is_part(made, state)):
+            raise pickle.UnpicklingError("it changes what no model of ours does, or to no end")
         if hasattr(made, "__setstate__"):
             made.__setstate__(state)
         else:
             vars(made).update(state)
 
-    def _load_setitem(self) -> None:
-        value, key = self.stack.pop(), self.stack.pop()
-        self._set([key, value])
-
-    def _load_setitems(self) -> None:
+    def _setitems(self) -> None:
         self._set(self.pop_mark())
 
-    def _load_dict(self) -> None:
-        items = self.pop_mark()
-        self.append({})
+    def _setitem(self) -> None:
+        items = self.stack[-2:]
+        del self.stack[-2:]
         self._set(items)
 
     def _set(self, items: list[Any]) -> None:
-        if type(self.stack[-1]) is not dict or not {*map(type, items[::2])} <= {str}:
+        if type(self.stack[-1]) is not dict or {*map(type, items[::2])} != {str}:
             raise pickle.UnpicklingError("it names things by something else than texts")
         self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
 
-    def _load_bytearray8(self) -> None:  # of no more bytes than there are
+    def _bytearray8(self) -> None:  # of no more bytes than there are
         self.append(bytearray(self.read(unpack("<Q", self.read(8))[0])))
 
     dispatch |= {
-        pickle.REDUCE[0]: _load_reduce,
-        pickle.NEWOBJ[0]: _load_newobj,
-        pickle.BUILD[0]: _load_build,
-        pickle.DICT[0]: _load_dict,
-        pickle.SETITEM[0]: _load_setitem,
-        pickle.SETITEMS[0]: _load_setitems,
-        pickle.BYTEARRAY8[0]: _load_bytearray8,
+        pickle.REDUCE[0]: _reduce,
+        pickle.NEWOBJ[0]: _newobj,
+        pickle.BUILD[0]: _build,
+        pickle.SETITEM[0]: _setitem,
+        pickle.SETITEMS[0]: _setitems,
+        pickle.BYTEARRAY8[0]: _bytearray8,
     }
 
 
@@ -210,12 +188,27 @@ def _is_sklearns(kind: type) -> bool:
     return kind.__module__.startswith("sklearn.")
 
 
-def _attributes(part: Any) -> dict[str, Any]:
-    return getattr(part, "__dict__", {})
-
-
 def _is_list(values: Any) -> bool:
     return isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype == "f8"
+
+
+def _is_array(made: Any, state: Any) -> bool:
+    """Whether an array is to be as large as what it is to hold."""
+    if not isinstance(made, np.ndarray):
+        return False
+    _, shape, kind, _, values = state
+    objects = kind == "O" and type(values) is list and len(values) == math.prod(shape)
+    return min(shape, default=0) >= 0 and (objects or type(values) is bytes)
+
+
+def _is_part(made: Any, state: Any) -> bool:
+    """Whether it is one of scikit-learn's; a curve computes as soon as it has its numbers."""
+    curve = ["X_thresholds_", "y_thresholds_"] if isinstance(made, IsotonicRegression) else []
+    return (
+        _is_sklearns(type(made))
+        and type(state) is dict
+        and all(_is_list(state[name]) for name in curve)
+    )
 
 
 # --- what comes of it ---
@@ -228,7 +221,7 @@ def _look_through(model: Any, size: int) -> None:
     """
     for part in _parts(model, size):
         computes, is_sound = _CHECKS.get(type(part), ("", bool))
-        if (hasattr(part, computes) and not is_sound(part)) or _attributes(part).get("n_jobs"):
+        if (hasattr(part, computes) and not is_sound(part)) or getattr(part, "n_jobs", None):
             raise RefusedError(f"its {type(part).__name__} is none that training makes")
 
 
@@ -245,7 +238,7 @@ def _parts(model: Any, size: int) -> Iterator[Any]:
         elif isinstance(part, list | tuple):
             inner = [*part]
         elif _is_sklearns(type(part)):
-            inner = [*_attributes(part).values()]
+            inner = [*getattr(part, "__dict__", {}).values()]
         size -= 1
         if len(waiting) + len(inner) > size:
             raise RefusedError("it holds something in itself, or many times")
@@ -300,27 +293,22 @@ def _is_sound_encoder(encoder: OneHotEncoder) -> bool:
     return sizes == encoder._n_features_outs and encoder._drop_idx_after_grouping is None
 
 
+def _is_sound_list(values: list[Any] | tuple[Any, ...]) -> bool:
+    """Whether it is no array of three dimensions."""
+    inner = [v for value in values if isinstance(value, list | tuple) for v in value]
+    return not any(isinstance(v, list | tuple) and not {*map(type, v)} <= {str} for v in inner)
+
+
 def _is_sound_regression(model: LogisticRegression) -> bool:
     return bool(model.coef_.shape == (1, model.n_features_in_) and model.intercept_.shape == (1,))
 
 
-def _is_sound_function(step: FunctionTransformer) -> bool:
-    """Whether a limit is a row; what is taken is no more than the numbers that say so."""
-    return step.func is not np.clip or all(map(_is_list, step.kw_args.values()))
-
-
-def _is_sound_gap(step: SimpleImputer | MissingIndicator) -> bool:
-    return isinstance(step.missing_values, str | float | int | None)
-
-
 # what each computes with, which it has once it is fitted, and whether that is sound
 _CHECKS: dict[type, tuple[str, Callable[[Any], bool]]] = {
+    list: ("count", _is_sound_list),
+    tuple: ("count", _is_sound_list),
     np.ndarray: ("shape", _is_sound_array),
     HistGradientBoostingClassifier: ("_predictors", _are_sound_trees),
     OneHotEncoder: ("_n_features_outs", _is_sound_encoder),
     LogisticRegression: ("coef_", _is_sound_regression),
-    FunctionTransformer: ("func", _is_sound_function),
-    SimpleImputer: ("missing_values", _is_sound_gap),
-    MissingIndicator: ("missing_values", _is_sound_gap),
-    _SigmoidCalibration: ("a_", lambda curve: {type(curve.a_), type(curve.b_)} <= _FLOATS),
 }

@@ -5,17 +5,15 @@ docs/model-and-decisions.md has the rules. Days are counted from 1970-01-01.
 
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
 from zlib import crc32
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.storage.contacts import Assignment, assignments, contacts
 from pipeline.storage.database import History
 from pipeline.storage.ledger import file_days
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
 
 _SPAN, _FIRST = 1 << 32, 1 << 31  # more than there are days; as many lie before 1970
 Events = tuple[tuple[str, int, int], ...]  # client, day, and how often a row then counts
@@ -43,9 +41,9 @@ class Marked:
     Each has the shape (rows,).
     """
 
-    replaced: "NDArray[np.bool_]"
-    others: "NDArray[np.bool_]"
-    times: "NDArray[np.int64]"
+    replaced: NDArray[np.bool_]
+    others: NDArray[np.bool_]
+    times: NDArray[np.int64]
 
 
 def read_marks(history: History, campaign_days: int | None) -> Marks | None:
@@ -89,24 +87,21 @@ def _times(one: Assignment) -> int:
 def mark(
     marks: Marks,
     clients: "pd.Series[str]",
-    begins: "NDArray[np.int64]",
-    ends: "NDArray[np.int64]",
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
     days: int,
 ) -> Marked:
     """Mark rows whose outcome formed from `begins` until before `ends`, by their clients.
 
     A contact may change what comes in so many `days` from its own on. Arrays are of shape (rows,).
     """
-    import numpy as np
-    import pandas as pd
-
     codes, names = pd.factorize(clients)
     index = pd.Index(names)
     least, most = (np.clip(each, -_FIRST, _FIRST - 1) for each in (begins, ends))
     low = codes * _SPAN + np.maximum(least - days, -_FIRST) + _FIRST
     high = codes * _SPAN + most + _FIRST
 
-    def times(events: Events) -> "NDArray[np.int64]":
+    def times(events: Events) -> NDArray[np.int64]:
         """What the first event in time of each row says; 0 where there is none."""
         who = index.get_indexer(pd.Index([client for client, _, _ in events], dtype=object))
         keys = who * _SPAN + np.array([day for _, day, _ in events], np.int64) + _FIRST

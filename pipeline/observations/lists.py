@@ -77,13 +77,7 @@ def rows_by_key(
 
 def renumbered(lists: Sequence[FullList], rows: NDArray[np.int64]) -> list[FullList]:
     """Lists by the places that these rows, in order, have among themselves; others are on none."""
-    found = []
-    for each in lists:
-        at = np.searchsorted(rows, each.rows)
-        there = at < len(rows)
-        there[there] = rows[at[there]] == each.rows[there]
-        found.append(replace(each, rows=at[there]))
-    return found
+    return [replace(each, rows=np.flatnonzero(np.isin(rows, each.rows))) for each in lists]
 
 
 def in_part(

@@ -85,11 +85,6 @@ class Master:
         """How many there are."""
         return self.on_record.rows
 
-    @property
-    def size(self) -> int:
-        """Their bytes, the header included; bytes beyond them do not count."""
-        return self.on_record.bytes
-
     @cached_property
     def frame(self) -> pd.DataFrame:
         """All rows that are known of, in order, with the columns of the schema."""
@@ -108,8 +103,8 @@ class Master:
     @cached_property
     def _all_rows(self) -> pd.DataFrame:
         path = current_path(self.path, self.on_record)
-        whole = path.stat().st_size == self.size
-        text = path if whole else io.BytesIO(path.read_bytes()[: self.size])
+        size = self.on_record.bytes  # what is beyond them does not count
+        text = path if path.stat().st_size == size else io.BytesIO(path.read_bytes()[:size])
         return frame_of(text, self.schema, self.schema.columns)
 
     @cached_property
@@ -320,7 +315,7 @@ class Master:
     def of_client(self, client: str) -> tuple[list[bytes], States]:
         """The lines of a client's rows, which alone are read, and what is known of each."""
         current = current_path(self.path, self.on_record)
-        found = dict(lines_of_client(client, current, self.size))
+        found = dict(lines_of_client(client, current, self.on_record.bytes))
         rows, lines = np.array([*found], np.uint32), [*found.values()]
         if self.left_out.contents:  # what they said of rows is in the file
             as_known = renewer(self.schema, rows, self.all_states, {})

@@ -5,7 +5,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from heapq import nlargest
 from itertools import compress
 from pathlib import Path
@@ -23,7 +23,6 @@ from pipeline.data.loader import Counts
 from pipeline.observations import master_files as files
 from pipeline.observations.row_keys import (
     AT_ONCE,
-    Found,
     RowKeys,
     keep_rows,
     kept_rows,
@@ -34,11 +33,11 @@ from pipeline.observations.row_keys import (
 from pipeline.observations.row_lines import (
     ClientRows,
     Index,
-    Resolved,
-    Split,
+    Reports,
     line_batches,
     renewer,
     split,
+    text_hashes,
     write_rows,
 )
 from pipeline.observations.rules import (
@@ -60,7 +59,6 @@ from pipeline.observations.sightings import (
     Words,
     codes_of,
     fresh_places,
-    outcomes_of,
 )
 from pipeline.storage.ledger import Former, LogFile, MasterState, file_record
 
@@ -71,6 +69,16 @@ NOTHING = MasterState(0, 0)
 MAX_BYTES = 64 << 20  # of finaldata.csv; of a larger one, to read all names would take a second
 
 
+@dataclass(frozen=True)
+class Appended:
+    """Lines of a file: the row of each, its words, what travels, and whether it made a new row."""
+
+    rows: Rows
+    words: Words
+    carried: list[bytes]
+    new: NDArray[np.bool_]
+
+
 class RowWriter:
     """A file of rows, open for appending: locked, as another run may still be writing it.
 
@@ -79,8 +87,7 @@ class RowWriter:
 
     def __init__(self, path: Path, schema: Schema) -> None:
         self._table, self._schema, self.rows, self._keys = path, schema, 0, RowKeys()
-        self._found: list[Found] = []
-        self._split: list[Split] = []
+        self._appended: list[Appended] = []
         self._reports: list[bytes] | None = None
         self._clients: tuple[ClientRows, int] | None = None  # of so many bytes, once asked for
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,9 +110,10 @@ class RowWriter:
         """Add canonical lines of a file, without their line ends."""
         cut = split(lines, self._schema)
         found = self._keys.add(cut.observations)
-        cut = replace(cut, observations=[])  # which may take much memory
-        self._split.append(cut)
-        self._found.append(found)
+        words = codes_of(found.keys, cut.outcomes)[:, None]
+        if len(self._schema.tail) > 1:
+            words = np.column_stack([words, cut.more])
+        self._appended.append(Appended(found.rows, words, cut.carried, found.new))
         added = list(compress(lines, found.new.tolist()))
         if added:
             with errors_with_path(self._table):
@@ -118,20 +126,20 @@ class RowWriter:
 
     def take_back(self) -> None:
         """Undo what was appended since the last file."""
-        size, self.rows, keys = self._settled
+        size, self.rows = self._settled
         with errors_with_path(self._table):
             self._file.seek(size)
             self._file.truncate()
-        self._keys.take_back(keys)
+        self._keys.take_back(self.rows)
         self._forget()
 
     def _settle(self) -> None:
         """Let what was appended stay."""
         self._forget()
-        self._settled = (self.size, self.rows, self._keys.settle())
+        self._settled = self.size, self.rows
 
     def _forget(self) -> None:
-        self._found, self._split, self._reports = [], [], None
+        self._appended, self._reports = [], None
 
     def _content(
         self,
@@ -139,23 +147,19 @@ class RowWriter:
         bad_at: Sequence[int],
         states: Callable[[], States],
         of: tuple[Index, int] | None,
-    ) -> tuple[Content, Rows, Resolved | None]:
+    ) -> tuple[Content, Rows, Reports | None]:
         """What was appended as a content of this number; the rows of its good lines.
 
         If they are reports, whom they are about, by the states of all rows.
         """
         about = None
-        if self._reports is not None:
-            about = self._resolved(self._reports, states())
-            rows, words = about.rows.astype(np.uint32), self._report_words(about)
+        if self._reports is None:
+            self.append([])  # so that there is something
+            rows = np.concatenate([part.rows for part in self._appended])
+            words = np.concatenate([part.words for part in self._appended])
         else:
-            found = [*self._found, self._keys.add([])]
-            cut = [*self._split, split([], self._schema)]
-            rows = np.concatenate([part.rows for part in found])
-            low = np.concatenate([part.keys for part in found])
-            words = codes_of(low, np.concatenate([part.outcomes for part in cut]))[:, None]
-            if len(self._schema.tail) > 1:
-                words = np.column_stack([words, np.concatenate([part.more for part in cut])])
+            about, words = self._found(self._reports, states())
+            rows = about.rows.astype(np.uint32)
         if bad_at:
             at = np.array(bad_at) - np.arange(len(bad_at))
             words = np.insert(words, at, BAD, axis=0)
@@ -164,25 +168,20 @@ class RowWriter:
             places = places[:1] + of[0].astype("<u8")
         return Content(number, words, places, reports=about is not None), rows, about
 
-    def _resolved(self, lines: Sequence[bytes], states: States) -> Resolved:
-        """Reports, by what is known of all rows so far."""
+    def _found(self, lines: Sequence[bytes], states: States) -> tuple[Reports, Words]:
+        """Reports, by what is known of all rows so far, and their words."""
         self._file.flush()
         known, read = self._clients or (ClientRows(self._schema, self._keys.seed), 0)
         read = read or len(self._schema.header) + 1
         known.add(line_batches(self._table, read, self.size))
         self._clients = known, self.size
-        return known.resolve(lines, states["sighted"])
-
-    def _report_words(self, found: Resolved) -> Words:
-        """The words of the lines of a file of outcomes alone."""
-        low = self._keys.words()
-        codes = np.where(found.says, NOBODY, BAD)
-        known = found.rows >= 0
-        codes[known] = codes_of(low[found.rows[known]], found.outcomes[known])
-        columns = [found.identities, codes]
+        about = known.find(lines, states["sighted"])
+        codes, found = np.where(about.says, NOBODY, BAD), about.rows >= 0
+        codes[found] = codes_of(self._keys.words()[about.rows[found]], about.outcomes[found])
+        columns = [text_hashes(lines, self._keys.seed), codes]
         if len(self._schema.tail) > 1:
-            columns.append(more_of(found.days, np.zeros(len(codes), np.uint32)))
-        return np.column_stack(columns)
+            columns.append(more_of(about.days, np.zeros(len(codes), np.uint32)))
+        return about, np.column_stack(columns)
 
     def _sync(self) -> None:
         with errors_with_path(self._table):
@@ -290,7 +289,7 @@ class MasterWriter(RowWriter):
         new = content.places[content.good] >= fresh_places(number, 1)
         clients: tuple[str, ...] = ()
         if about:
-            clients = about.clients(new & (about.rows < 0) & about.says)
+            clients = about.names(new & (about.rows < 0) & about.says)
             new &= about.rows >= 0
         if again and not new.any():
             self._forget()
@@ -299,9 +298,7 @@ class MasterWriter(RowWriter):
         if not former and self.rows - start > len(content.words) // 2:
             base = None  # too different to be kept as a part of another
         log_at = self._log.append(content, base.log_at if base else None)
-        said = content.said()
-        reports = said.reports if about else None
-        lines = Lines(rows[new], outcomes_of(said.codes), said.places, said.more, reports)
+        lines = replace(content.said(), rows=rows[new])
         changed = self._learn(lines)
         if len(changed.carried):
             self._note_carried(lines, np.flatnonzero(new), changed.carried)
@@ -321,7 +318,7 @@ class MasterWriter(RowWriter):
 
     def _note_carried(self, lines: Lines, at: NDArray[np.int64], changed: Rows) -> None:
         """Keep the texts that some rows carry now; `at` has the places of the lines in the file."""
-        carried = [text for part in self._split for text in part.carried]
+        carried = [text for part in self._appended for text in part.carried]
         now = parts_of(lines.more)[1] == self._states["carried"][lines.rows]
         for i in np.flatnonzero(np.isin(lines.rows, changed) & now).tolist():
             self._carried[int(lines.rows[i])] = carried[int(at[i])]

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -154,9 +155,15 @@ def sampled(
     number: int = 0,
 ) -> Worked:
     """A part of all rows in some parts, or of those of some clients, by their cells."""
-    part = Part(new_folder(path, "sample").name)
+    part, sources = Part(new_folder(path, "sample").name), []
+    for file, state in (each.at(path) for each in parts):
+        alive = np.ones(state.rows, np.bool_)
+        if clients is not None:
+            rows = chain.from_iterable(rows_in(file, state.bytes))
+            alive[:] = [client_cell(row) in clients for row in rows]
+        sources.append((file, state, alive))
     with Renewal(part.at(path)[0], schema, NO_ROWS, {}, None, seed=tables.seed) as master:
-        master.gather([each.at(path) for each in parts], clients)
+        master.gather(sources)
         return _saved(number, path, part, master, NOTHING_GONE)
 
 

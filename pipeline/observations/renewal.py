@@ -25,7 +25,6 @@ from pipeline.observations.row_keys import (
     lines_of,
     loaded_keys,
     recorded_lines,
-    recorded_states,
     states_by,
 )
 from pipeline.observations.row_lines import (
@@ -34,6 +33,7 @@ from pipeline.observations.row_lines import (
     client_of,
     renewer,
     rows_in,
+    split,
     write_rows,
 )
 from pipeline.observations.rules import Lines, More, Outcomes, Places, content_of, more_of, parts_of
@@ -42,7 +42,6 @@ from pipeline.observations.sightings import (
     NOBODY,
     Content,
     SightingsLog,
-    Words,
     fresh_places,
     is_about,
     keys_of,
@@ -75,8 +74,6 @@ class Renewal(RowWriter):
     ) -> None:
         self.path, self._state, self._history, self._before = path, state, history, before
         self._saved = False
-        self._written: list[Outcomes] = [np.zeros(0, np.uint8)]  # as they are in the new rows
-        self._written_more: list[More] = [np.zeros(0, np.uint64)]
         self._carried: dict[tuple[int, int], bytes] = {}  # texts by rows and hashes
         self._log_at: dict[int, int] = {}  # by the number of a content
         self._kept_reports: list[Content] = []  # until all rows are known
@@ -99,20 +96,12 @@ class Renewal(RowWriter):
     def append(self, lines: Sequence[bytes]) -> None:
         """Add canonical lines of a file, without their line ends."""
         super().append(lines)
-        found, cut = self._found[-1], self._split[-1]
-        self._written.append(cut.outcomes[found.new])
-        self._written_more.append(cut.more[found.new] if len(cut.more) else cut.more)
-        if cut.carried:
-            hashes = parts_of(cut.more)[1].tolist()
-            pairs = zip(found.rows.tolist(), hashes, strict=True)
-            known = (~found.new).tolist()  # those of new rows are in the file
-            self._carried |= dict(compress(zip(pairs, cut.carried, strict=True), known))
-
-    def take_back(self) -> None:
-        """Undo what was appended since the last file."""
-        for parts in (self._written, self._written_more):
-            del parts[len(parts) - len(self._found) :]
-        super().take_back()
+        added = self._appended[-1]
+        if added.carried:
+            hashes = parts_of(added.words[:, 1])[1].tolist()
+            pairs = zip(added.rows.tolist(), hashes, strict=True)
+            known = (~added.new).tolist()  # those of new rows are in the file
+            self._carried |= dict(compress(zip(pairs, added.carried, strict=True), known))
 
     def accept(
         self,
@@ -137,7 +126,7 @@ class Renewal(RowWriter):
         if about and self._reports is not None:
             of = of or (np.flatnonzero(content.good), len(content.words))
             self._report_lines[number] = (self._reports, *of)
-            clients = about.clients(content.codes[content.good] == NOBODY)
+            clients = about.names(content.codes[content.good] == NOBODY)
         self._keep(content)
         self._settle()
         return Counts(
@@ -172,7 +161,7 @@ class Renewal(RowWriter):
                 lines, numbers, total = self._report_lines[content.number]
                 if (codes == NOBODY).any():
                     states = states_by(self._lines(), self._schema, self.rows)
-                    words = self._report_words(self._resolved(lines, states))
+                    _, words = self._found(lines, states)
                     known = (codes[at] == NOBODY) & is_about(words[:, 1])
                     content.words[at[known]] = words[known]
                     content.places[at[known]] = late + numbers[known].astype("<u8")
@@ -217,49 +206,30 @@ class Renewal(RowWriter):
                 self._keep(content)
         if present:
             last = self._before.content(self._history[name][-1].log_at)
-            fresh = fresh_places(last.number, len(last.words))
-            self._keep(
-                self._renewed(
-                    Content(last.number, last.words.copy(), fresh, reports=last.reports), name
-                )
-            )
-        old, said = self._old_keys(), self._log.said()
-        alive = np.isin(keys_of(old), keys_of(said.codes[~said.reports]))
+            places = fresh_places(last.number, len(last.words))
+            again = Content(last.number, last.words.copy(), places, reports=last.reports)
+            self._keep(self._renewed(again, name))
+        old = loaded_keys(self.path, self._schema, self._state, self._keys.seed)
+        said = self._log.said()
+        assert said.reports is not None
+        alive = np.isin(keys_of(old), said.rows[~said.reports])
         self._copy(self.path, self._state, alive)
         return _gone(self.path, self._state.bytes, alive)
 
-    def erase(self, others: NDArray[np.bool_]) -> None:
-        """Keep these of the old rows, and all contents without the lines about the rest."""
-        assert self._before
-        old = self._old_keys()
-        dead = keys_of(old[~others])
-        for content in self._before.contents():
-            content.words[np.isin(keys_of(content.codes), dead)] = BAD
-            more = ~np.isin(keys_of(content.more_words[:, int(content.reports)]), dead)
-            more_words, more_places = content.more_words[more], content.more_places[more]
-            self._keep(replace(content, more_words=more_words, more_places=more_places))
-        self._copy(self.path, self._state, others)
+    def gather(self, sources: Iterable[tuple[Path, MasterState, NDArray[np.bool_]]]) -> None:
+        """Add some rows of other files, and the lines about these; what waits for rows still does.
 
-    def gather(
-        self, sources: Iterable[tuple[Path, MasterState]], wanted: Collection[bytes] | None
-    ) -> None:
-        """Add the rows of those clients, or all, of other files, and the lines about them."""
+        With each file and what is on record of it there is which of its rows are meant.
+        """
         found: dict[int, list[Content]] = {}
-        for path, state in sources:
+        for path, state, alive in sources:
+            self._copy(path, state, alive)
             with recorded_lines(path, self._schema, state) as (log, keys):
-                alive = np.ones(len(keys), np.bool_)
-                if wanted is not None:
-                    lines = chain.from_iterable(rows_in(path, state.bytes))
-                    alive[:] = [client_cell(line) in wanted for line in lines]
-                self._copy(path, state, alive)
                 for content in log.contents():
                     of = content.about(keys_of(keys[alive]))
                     found.setdefault(content.number, []).append(of)
         for _, parts in sorted(found.items()):
             self._keep(united(parts))
-
-    def _old_keys(self) -> Words:
-        return loaded_keys(self.path, self._schema, self._state, self._keys.seed)
 
     def _copy(self, path: Path, state: MasterState, alive: NDArray[np.bool_]) -> None:
         """Add those rows on record of a file that are alive; their lines come apart."""
@@ -271,10 +241,6 @@ class Renewal(RowWriter):
             self._file.writelines(line + b"\n" for line in kept)
             begin += len(lines)
         self.rows += len(keys)
-        states = recorded_states(path, self._schema, state)[alive]
-        self._written.append(states["outcome"])
-        if len(self._schema.tail) > 1:
-            self._written_more.append(more_of(states["day"], states["carried"]))
         self._settle()
 
     def rows_gone(self) -> "Gone":
@@ -300,12 +266,11 @@ class Renewal(RowWriter):
         numbers[order] = np.arange(len(order))
         lines = replace(lines, rows=numbers[lines.rows])
         states = states_by(lines, self._schema, self.rows)
-        differs = states["outcome"] != np.concatenate(self._written)[order]
-        more, carried = np.concatenate(self._written_more), dict[int, bytes]()
+        outcomes, more = self._written()
+        differs, more = states["outcome"] != outcomes[order], more[order] if len(more) else more
         if len(more):
-            more = more[order]
             differs |= more_of(states["day"], states["carried"]) != more
-        changed = np.flatnonzero(differs).astype("<u4")
+        changed, carried = np.flatnonzero(differs).astype("<u4"), dict[int, bytes]()
         if self._schema.carry:
             hashes = states["carried"][changed].tolist()
             of = zip(changed.tolist(), order[changed].tolist(), hashes, strict=True)
@@ -327,6 +292,15 @@ class Renewal(RowWriter):
         state = MasterState(self.rows, record.size, record, log, self._schema.client_names)
         return state, self._spans(np.sort(lines.places[np.sort(first)]))
 
+    def _written(self) -> tuple[Outcomes, More]:
+        """What the last cells of all rows are in the file."""
+        outcomes, more = [np.zeros(0, np.uint8)], [np.zeros(0, np.uint64)]
+        for lines in rows_in(self._table, self.size):
+            cut = split(lines, self._schema)
+            outcomes.append(cut.outcomes)
+            more.append(cut.more)
+        return np.concatenate(outcomes), np.concatenate(more)
+
     def _discard(self) -> None:
         """Remove what is not to be used, which may be as large as all there is."""
         if not self._saved:
@@ -335,13 +309,11 @@ class Renewal(RowWriter):
 
     def _spans(self, places: Places) -> dict[int, Span]:
         """By the places of the first lines of all rows, in order."""
-        numbers, starts = np.unique(content_of(places), return_index=True)
-        ends = np.append(starts, len(places))[1:]
-        spans = {
-            int(number): Span(int(start), int(end), self._log_at.get(int(number)))
-            for number, start, end in zip(numbers, starts, ends, strict=True)
-        }
-        return spans | {n: Span(0, 0, at) for n, at in self._log_at.items() if n not in spans}
+        numbers, counts = np.unique(content_of(places), return_counts=True)
+        ends = np.cumsum(counts)
+        spans = zip(numbers.tolist(), (ends - counts).tolist(), ends.tolist(), strict=True)
+        found = {n: Span(begin, end, self._log_at.get(n)) for n, begin, end in spans}
+        return {n: Span(0, 0, at) for n, at in self._log_at.items()} | found
 
 
 class RowsWouldGo(PipelineError):

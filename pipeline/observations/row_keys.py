@@ -37,10 +37,10 @@ from pipeline.observations.rules import (
     content_of,
     parts_of,
     state_type,
-    states_after,
     states_after_first,
+    take_in,
 )
-from pipeline.observations.sightings import SightingsLog, keys_of, outcomes_of
+from pipeline.observations.sightings import SightingsLog, keys_of
 from pipeline.storage.held_files import LeftOut
 from pipeline.storage.ledger import LogFile, MasterState, file_fault
 
@@ -86,7 +86,6 @@ class RowKeys:
         keys = np.array(words, _WORD)
         order = np.argsort(keys)
         self._runs = [Run(keys[order], order.astype(_ROW))] if len(keys) else []
-        self._settled = len(self._runs)
         # seeded at random, so that no file can be made whose rows share a hash
         self.seed = seed or secrets.randbits(63)
 
@@ -117,7 +116,7 @@ class RowKeys:
         found[added[np.argsort(index[added])]] = len(self) + np.arange(len(added))
         if len(added):
             self._runs.append(Run(keys[added], found[added].astype(_ROW)))
-            self._merge(self._settled)
+            self._merge()
         return Found(found[of].astype(_ROW), words, new)
 
     def words(self) -> Words:
@@ -127,19 +126,14 @@ class RowKeys:
             words[run.rows] = run.keys
         return words
 
-    def settle(self) -> int:
-        """Note that what was added is not taken back on its own; returns the mark of this state."""
-        self._merge(0)
-        self._settled = len(self._runs)
-        return self._settled
+    def take_back(self, rows: int) -> None:
+        """Forget all but so many rows, the first ones."""
+        kept = [(run, run.rows < rows) for run in self._runs]
+        self._runs = [Run(run.keys[at], run.rows[at]) for run, at in kept if at.any()]
 
-    def take_back(self, mark: int) -> None:
-        """Forget what was added since `settle` returned this mark."""
-        del self._runs[mark:]
-
-    def _merge(self, begin: int) -> None:
-        """Merge the last runs, from this one on, while they are of like size."""
-        while len(self._runs) > begin + 1 and (
+    def _merge(self) -> None:
+        """Merge the last runs while they are of like size."""
+        while len(self._runs) > 1 and (
             len(self._runs[-2].keys) <= MAX_RATIO * len(self._runs[-1].keys)
         ):
             last = self._runs.pop()
@@ -279,27 +273,23 @@ def lines_of(log: SightingsLog, words: Words) -> Lines:
 
     `words` has the key of each row. Reports about observations that there are no more are left out.
     """
-    low = keys_of(words)
-    order, said = np.argsort(low), log.said()
-    asked = keys_of(said.codes)
-    at, by = np.empty(len(asked), np.int64), np.argsort(asked)
-    at[by] = np.searchsorted(low[order], asked[by])  # in order, which is quicker by far
-    if said.reports.any():
-        found = at < len(low)
-        found[found] = low[order[at[found]]] == asked[found]
-        said, at = said.at(found), at[found]
-    rows = order[at].astype("<u4")
-    reports = said.reports if said.reports.any() else None
-    lines = Lines(rows, outcomes_of(said.codes), said.places, said.more, reports)
-    places = said.places
+    low, said = keys_of(words), log.said()
+    order, by = np.argsort(low), np.argsort(said.rows)
+    at = np.empty(len(by), np.int64)
+    at[by] = np.searchsorted(low[order], said.rows[by])  # in order, which is quicker by far
+    if said.reports is not None and said.reports.any():
+        there = at < len(low)
+        there[there] = low[order[at[there]]] == said.rows[there]
+        said, at = said.at(there), at[there]
+    else:
+        said = replace(said, reports=None)
+    lines, places = replace(said, rows=order[at].astype("<u4")), said.places
     return lines if (places[1:] >= places[:-1]).all() else lines.at(np.argsort(places))
 
 
 def firsts(lines: Lines) -> NDArray[np.int64]:
     """Where the first sighting of each observation is, in order of rows."""
-    if lines.reports is None:
-        return np.unique(lines.rows, return_index=True)[1]
-    seen = np.flatnonzero(~lines.reports)
+    seen = np.arange(len(lines)) if lines.reports is None else np.flatnonzero(~lines.reports)
     found: NDArray[np.int64] = seen[np.unique(lines.rows[seen], return_index=True)[1]]
     return found
 
@@ -323,6 +313,5 @@ def states_by(lines: Lines, schema: Schema, rows: int) -> States:
         early &= (states["outcome"][lines.rows] == UNKNOWN) & (lines.outcomes != UNKNOWN)
         states["outcome"][lines.rows[early]] = lines.outcomes[early]
         states["known"][lines.rows[early]] = content_of(lines.places[early])
-    again, after = states_after(lines.at(rest), states.__getitem__)
-    states[again] = after
+    take_in(lines.at(rest), states)
     return states

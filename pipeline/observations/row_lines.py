@@ -9,7 +9,7 @@ import csv
 import mmap
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from itertools import compress
@@ -58,12 +58,27 @@ class Split:
 
 @dataclass(frozen=True)
 class Reports:
-    """What lines of a file of outcomes alone say; each array has the shape (lines,)."""
+    """What lines of a file of outcomes alone say; each array has the shape (lines,).
+
+    `rows` has the row of the observation that each is about, -1 where there is none.
+    """
 
     clients: list[bytes]  # cells
     dates: list[bytes]  # empty where none is given
     outcomes: Outcomes
     days: Days
+    rows: Index
+
+    @property
+    def says(self) -> NDArray[np.bool_]:
+        """Which of them say anything."""
+        return np.asarray((self.outcomes != UNKNOWN) | (self.days != UNSAID))
+
+    def names(self, index: NDArray[np.bool_]) -> tuple[str, ...]:
+        """The clients in some of the lines, each once, as they are written."""
+        return tuple(
+            dict.fromkeys(cell.decode() for cell in compress(self.clients, index.tolist()))
+        )
 
 
 def split(lines: Sequence[bytes], schema: Schema) -> Split:
@@ -83,14 +98,6 @@ def split(lines: Sequence[bytes], schema: Schema) -> Split:
     return Split([row[0] for row in cells], outcomes, more_of(days, hashes), carried)
 
 
-def joined(observation: bytes, outcome: bytes, day: int, carried: bytes, schema: Schema) -> bytes:
-    """The line that `split` cuts into these."""
-    cells = [observation, outcome]
-    if schema.left_on:
-        cells.append(date.fromordinal(day).isoformat().encode() if day else b"")
-    return b",".join([*cells, carried] if schema.carry else cells)
-
-
 def renewer(
     schema: Schema, rows: Rows, states: States, carried: Mapping[int, bytes]
 ) -> Callable[[int, bytes], bytes]:
@@ -101,18 +108,23 @@ def renewer(
     outcomes = [OUTCOME_TEXTS[outcome] for outcome in states["outcome"][rows].tolist()]
     if len(schema.tail) == 1:
         return lambda i, line: line[: line.rindex(b",") + 1] + outcomes[i]
-    days = states["day"][rows].tolist()
+    days = [
+        date.fromordinal(day).isoformat().encode() if day else b""
+        for day in states["day"][rows].tolist()
+    ]
 
     def renewed(i: int, line: bytes) -> bytes:
         before = split([line], schema)
-        travels = carried.get(int(rows[i]), before.carried[0]) if schema.carry else b""
-        return joined(before.observations[0], outcomes[i], days[i], travels, schema)
+        cells = [before.observations[0], outcomes[i], *([days[i]] if schema.left_on else [])]
+        if schema.carry:
+            cells.append(carried.get(int(rows[i]), before.carried[0]))
+        return b",".join(cells)
 
     return renewed
 
 
 def reports(lines: Sequence[bytes], schema: Schema) -> Reports:
-    """Read canonical lines of a file of outcomes alone."""
+    """Read canonical lines of a file of outcomes alone; whom they are about is not known yet."""
     first = 2 if schema.date else 1
     rows = [_cells(line, len(schema.report_columns) - 1) for line in lines]
     outcomes = np.array([OUTCOME_TEXTS.index(row[first]) for row in rows], np.uint8)
@@ -123,7 +135,7 @@ def reports(lines: Sequence[bytes], schema: Schema) -> Reports:
             outcomes[(left == 0) & (outcomes == UNKNOWN)] = 0
         days = np.where((left > 0) | (outcomes == 0), left, UNSAID).astype(np.uint32)
     dates = [row[1] if schema.date else b"" for row in rows]
-    return Reports([row[0] for row in rows], dates, outcomes, days)
+    return Reports([row[0] for row in rows], dates, outcomes, days, np.full(len(rows), -1))
 
 
 def text_hashes(texts: Sequence[bytes], seed: int) -> Hashes:
@@ -164,11 +176,11 @@ def _day(text: bytes) -> int:
 # --- files of them ---
 
 
-def line_batches(source: Path, start: int, end: int, block: int = BLOCK) -> Iterator[list[bytes]]:
+def line_batches(source: Path, start: int, end: int) -> Iterator[list[bytes]]:
     """The lines between two bytes of a file, without their line ends, many at a time."""
     with source.open("rb") as file:
         file.seek(start)
-        while (left := end - file.tell()) > 0 and (text := file.read(min(block, left))):
+        while (left := end - file.tell()) > 0 and (text := file.read(min(BLOCK, left))):
             if not text.endswith(b"\n"):
                 text += file.readline()
             yield text.split(b"\n")[:-1]
@@ -253,25 +265,6 @@ def lines_of_client(client: str, path: Path, size: int) -> Iterator[tuple[int, b
 # --- whom outcomes alone are about ---
 
 
-@dataclass(frozen=True)
-class Resolved:
-    """Reports and whom they are about; each array has the shape (lines,).
-
-    `rows` has the row of each one's observation, -1 where there is none, or where it says nothing.
-    """
-
-    rows: Index
-    identities: Hashes  # of the text, by which it is told from others
-    outcomes: Outcomes
-    days: Days
-    says: NDArray[np.bool_]  # whether it says anything
-    cells: list[bytes]  # of clients
-
-    def clients(self, index: NDArray[np.bool_]) -> tuple[str, ...]:
-        """The names in some of the lines, each once, as they are written."""
-        return tuple(dict.fromkeys(cell.decode() for cell in compress(self.cells, index.tolist())))
-
-
 class ClientRows:
     """Whose rows are, and of which day."""
 
@@ -291,14 +284,11 @@ class ClientRows:
                 dates.append(days_of([line[at : at + _DATE] for at, line in pairs]))
         self._clients, self._dates = np.concatenate(clients), np.concatenate(dates)
 
-    def resolve(self, lines: Sequence[bytes], sighted: Places) -> Resolved:
-        """Find the observations of reports, by the places of all latest sightings: (rows,)."""
+    def find(self, lines: Sequence[bytes], sighted: Places) -> Reports:
+        """Reports and their observations, by the places of all latest sightings: (rows,)."""
         said = reports(lines, self._schema)
         rows = self._latest(text_hashes(said.clients, self._seed), days_of(said.dates), sighted)
-        says = (said.outcomes != UNKNOWN) | (said.days != UNSAID)
-        rows[~says] = -1
-        identities = text_hashes(lines, self._seed)
-        return Resolved(rows, identities, said.outcomes, said.days, says, said.clients)
+        return replace(said, rows=np.where(said.says, rows, -1))
 
     def _latest(self, clients: Hashes, dates: Days, sighted: Places) -> Index:
         """Of each of these clients the row of that day, else the latest; -1 of one without."""

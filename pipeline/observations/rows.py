@@ -28,11 +28,6 @@ from pipeline.storage.held_files import held_contents, left_out
 from pipeline.storage.ledger import ListedFile, Span, listed_files, master_state
 
 
-def is_on_spark(path: Path) -> bool:
-    """Whether Spark keeps the rows."""
-    return path.suffix == ".parquet"
-
-
 def open_rows(
     path: Path, schema: Schema, history: History, campaign_days: int | None = None
 ) -> Master:
@@ -41,7 +36,7 @@ def open_rows(
     With the length of a campaign they are marked by contacts, as they must be to learn from them.
     Raises `HistoryError` if the files are not what the ledger says, or have no rows yet.
     """
-    if not is_on_spark(path):
+    if path.suffix != ".parquet":
         return open_master(path, schema, history, campaign_days)
     state = master_state(history)
     tables = open_tables(path, state, schema)

@@ -4,7 +4,6 @@ An observation is a client with its features. A line that says so is a sighting,
 a known outcome for an observation that first came unknown is a report. docs/data.md has the rules.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from pipeline.core.schema import Schema
 if TYPE_CHECKING:
     import pandas as pd
 
-Rows = NDArray[np.uint32]  # numbers of rows of finaldata.csv, from 0
+Rows = NDArray[np.unsignedinteger]  # numbers of rows of finaldata.csv, from 0
 Outcomes = NDArray[np.uint8]  # 0, 1 or `UNKNOWN`
 Places = NDArray[np.uint64]  # the number of a file's content, and by `LINE_BITS` below it the line
 Days = NDArray[np.uint32]  # as `date.toordinal` counts them, 0: none
@@ -96,36 +95,6 @@ def states_after_first(lines: Lines) -> States:
     return states
 
 
-def states_after(lines: Lines, before: Callable[[Rows], States]) -> tuple[Rows, States]:
-    """The observations that further lines are about, each once, and their states afterwards."""
-    order = np.argsort(lines.rows, kind="stable")
-    lines = lines.at(order)
-    first = _differs(lines.rows)
-    rows, group = lines.rows[first], np.cumsum(first) - 1
-    states = before(rows)
-    known, leaves = lines.outcomes != UNKNOWN, lines.outcomes == 1
-    report = known.copy()
-    # of several values assigned to one place, the last one stays: that of the last line
-    changed = _renew(states, "outcome", group, np.flatnonzero(known), lines.outcomes)
-    days, carried = parts_of(lines.more)
-    if len(days):
-        said = (days > 0) & (days != UNSAID)
-        report, leaves = report | said, leaves | said
-        changed |= _renew(states, "day", group, np.flatnonzero(days != UNSAID), days)
-    report &= states["late"][group] == 1
-    if lines.reports is not None:
-        report |= lines.reports
-    sighted = np.flatnonzero(~report)
-    states["sighted"][group[sighted]] = lines.places[sighted]
-    if len(days):
-        states["carried"][group[sighted]] = carried[sighted]
-    states["known"][group[changed]] = content_of(lines.places[changed])
-    # whether the client left: a report says so where it differs from the one before
-    said_so = np.flatnonzero(np.where(report, changed, leaves))
-    states["left"][group[said_so]] = np.where(leaves[said_so], lines.places[said_so], 0)
-    return rows, states
-
-
 @dataclass(frozen=True)
 class Changed:
     """Rows that became others: in their outcomes or days of leaving, and in what travels."""
@@ -146,17 +115,34 @@ def first_lines(lines: Lines, known: int) -> NDArray[np.bool_]:
 
 def take_in(lines: Lines, states: States) -> Changed:
     """Change states by lines of known observations that follow all others."""
-    if not len(lines):
-        return Changed(lines.rows, lines.rows)
-    rows, after = states_after(lines, states.__getitem__)
-    before = states[rows]
-    outcome = after["outcome"] != before["outcome"]
-    carried = np.zeros(len(rows), np.bool_)
-    if states.dtype == WIDE_STATE:
-        outcome |= after["day"] != before["day"]
-        carried = after["carried"] != before["carried"]
+    lines = lines.at(np.argsort(lines.rows, kind="stable"))
+    first = _differs(lines.rows)
+    rows, group = lines.rows[first], np.cumsum(first) - 1
+    after = states[rows]
+    known, leaves = lines.outcomes != UNKNOWN, lines.outcomes == 1
+    report = known.copy()
+    # of several values assigned to one place, the last one stays: that of the last line
+    changed = _renew(after, "outcome", group, np.flatnonzero(known), lines.outcomes)
+    days, carried = parts_of(lines.more)
+    if len(days):
+        said = (days > 0) & (days != UNSAID)
+        report, leaves = report | said, leaves | said
+        changed |= _renew(after, "day", group, np.flatnonzero(days != UNSAID), days)
+    report &= after["late"][group] == 1
+    if lines.reports is not None:
+        report |= lines.reports
+    sighted = np.flatnonzero(~report)
+    after["sighted"][group[sighted]] = lines.places[sighted]
+    if len(days):
+        after["carried"][group[sighted]] = carried[sighted]
+    after["known"][group[changed]] = content_of(lines.places[changed])
+    # whether the client left: a report says so where it differs from the one before
+    said_so = np.flatnonzero(np.where(report, changed, leaves))
+    after["left"][group[said_so]] = np.where(leaves[said_so], lines.places[said_so], 0)
+    other = {name: after[name] != states[name][rows] for name in states.dtype.names or ()}
     states[rows] = after
-    return Changed(rows[outcome], rows[carried])
+    outcomes = other["outcome"] | other.get("day", False)
+    return Changed(rows[outcomes], rows[other["carried"]] if "carried" in other else rows[:0])
 
 
 def _renew(
@@ -189,19 +175,16 @@ def present_rows(
     import pandas as pd  # ingestion does without
 
     sighted, left = states["sighted"], states["left"]
-    keys = [sighted] if dates is None else [sighted, dates]
-    order = np.lexsort(keys)
+    day = np.zeros(len(states), np.int64) if dates is None else dates
+    order = np.lexsort([sighted, day])
     order = order[sighted[order] > 0]
     latest = ~clients.iloc[order].duplicated(keep="last").to_numpy()
     rows = np.sort(order[latest])
     said = np.flatnonzero(left)
-    present = pd.Index(clients.iloc[rows])
-    at = present.get_indexer(pd.Index(clients.iloc[said]))
+    at = pd.Index(clients.iloc[rows]).get_indexer(pd.Index(clients.iloc[said]))
     said, at = said[at >= 0], at[at >= 0]
     now = rows[at]  # the present row of the client
-    later = left[said] >= sighted[now]
-    if dates is not None:
-        later = (dates[said] > dates[now]) | ((dates[said] == dates[now]) & later)
+    later = (day[said] > day[now]) | ((day[said] == day[now]) & (left[said] >= sighted[now]))
     has_left = np.zeros(len(rows), np.bool_)
     has_left[at[later]] = True
     return rows, has_left

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.files import errors_with_path
-from pipeline.observations.rules import LINE_BITS, More, Outcomes, Places, content_of
+from pipeline.observations.rules import LINE_BITS, Lines, Outcomes, Places, content_of
 
 Codes = NDArray[np.uint64]
 Words = NDArray[np.uint64]  # of rows: a column each
@@ -32,21 +32,6 @@ _NONE = np.zeros(0, _WORD)
 _MIXES = np.uint64(0x9E3779B97F4A7C15)  # odd, with its bits spread: 2^64 by the golden ratio
 _FOLLOWS, _SETTLED, _REPORTS, _WORDS = 1, 2, 4, 8  # of a content's kind; words of a row, times 8
 _HEAD = 8  # words before a content: how many it takes, its number, kind, base, depth, counts
-
-
-@dataclass(frozen=True)
-class Said:
-    """What lines say: each array has the shape (lines,), `more` where the schema has it."""
-
-    codes: Codes
-    places: Places
-    more: More
-    reports: NDArray[np.bool_]  # those of files of outcomes alone
-
-    def at(self, index: NDArray[np.bool_]) -> "Said":
-        """Some of them."""
-        more = self.more[index] if len(self.more) else self.more
-        return Said(self.codes[index], self.places[index], more, self.reports[index])
 
 
 @dataclass(frozen=True)
@@ -106,8 +91,8 @@ class Content:
         return count
 
     def about(self, keys: Codes) -> "Content":
-        """Its lines about those observations alone."""
-        here = is_about(self.codes) & np.isin(keys_of(self.codes), keys)
+        """Its lines about those observations alone, and what waits for others."""
+        here = np.isin(keys_of(self.codes), keys) | (self.codes == NOBODY)
         more = np.isin(keys_of(self.more_words[:, int(self.reports)]), keys)
         return Content(
             *(self.number, self.words[here], self.places[here], self.settled),
@@ -124,13 +109,17 @@ class Content:
             return words, places
         return np.concatenate([words, self.more_words]), np.concatenate([places, self.more_places])
 
-    def said(self) -> Said:
-        """What the lines say that were new in it; reports without an observation say nothing."""
+    def said(self) -> Lines:
+        """What the lines say that were new in it; reports without an observation say nothing.
+
+        In place of rows are the keys of their observations.
+        """
         words, places = self.new_lines()
         at = int(self.reports)
-        more = words[:, at + 1] if words.shape[1] > at + 1 else _NONE
-        said = Said(words[:, at], places, more, np.full(len(words), self.reports))
-        return said.at(is_about(said.codes)) if self.reports else said
+        codes, more = words[:, at], words[:, at + 1] if words.shape[1] > at + 1 else _NONE
+        reports = np.full(len(words), self.reports)
+        said = Lines(keys_of(codes), outcomes_of(codes), places, more, reports)
+        return said.at(is_about(codes)) if self.reports else said
 
 
 def united(parts: Sequence[Content]) -> Content:
@@ -272,12 +261,12 @@ class SightingsLog:
             yield self.content(at)
         self._kept = None  # it may be large
 
-    def said(self) -> Said:
-        """The lines that were new in their contents, in no order."""
+    def said(self) -> Lines:
+        """The lines that were new in their contents, in no order, as `Content.said` has them."""
         none = Content(0, np.zeros((0, 1), _WORD), _NONE)
         found = [none.said(), *(content.said() for content in self.contents())]
-        columns = ([getattr(each, name) for each in found] for name in Said.__dataclass_fields__)
-        return Said(*map(np.concatenate, columns))
+        columns = ([getattr(each, name) for each in found] for name in Lines.__dataclass_fields__)
+        return Lines(*map(np.concatenate, columns))
 
     def _content(self, at: int) -> tuple[Content, int]:
         if self._kept and self._kept[0] == at:

@@ -141,7 +141,7 @@ def releases_grid(
 
 def _details(manifest: ModelManifest, card: Card) -> Iterator[tuple[str, str]]:
     """What only the whole card has of a release."""
-    period, estimator = card.period, unwrap_model(card.model).core[-1]
+    period, estimator = card.period, unwrap_model(card.model)[0][-1]
     yield "data", f"{period.files:,} files, ingested from {period.first} to {period.last}"
     yield "seed", str(manifest.recipe.seed)
     usual = type(estimator)().get_params()

@@ -134,7 +134,7 @@ def _leave_only(
         recorded_log(path, state) as before,
         Renewal(path, schema, state, {}, before, history.check_lock) as master,
     ):
-        master.erase(rows)
+        master.gather([(path, state, rows)])
         renewed, spans = master.save()
         ledger.renew_files(history, [], [], spans, renewed, also=forget)
     return renewed

@@ -11,8 +11,7 @@ import pandas as pd
 from pipeline.core.config import Config
 from pipeline.data.outcomes import NO_DAY
 from pipeline.models.persistence import TrainedModel, save_model
-from pipeline.models.recency import Learned, choose
-from pipeline.models.training import fit
+from pipeline.models.training import Learned, choose_rows, fit
 from pipeline.monitoring.sentences import contact_lines
 from pipeline.monitoring.training_checks import training_warnings
 from pipeline.observations.master import Master
@@ -36,7 +35,7 @@ def rows_to_learn_from(
         return None
     labelled, outcomes = rows.labelled()
     if policy.learn_from == "auto":
-        return choose(labelled, outcomes, rows.training_data, policy)
+        return choose_rows(labelled, outcomes, rows.training_data, policy)
     count, what = policy.learn_from.split()
     if what == "rows":
         newest = np.arange(len(labelled)) >= len(labelled) - int(count)

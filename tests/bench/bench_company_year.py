@@ -2,7 +2,7 @@
 
 Run it from the project's folder; a seed takes some minutes:
 
-    python -m tests.bench.bench_company_year [--seeds 1 2 3] [--weeks 52] [--weekly] [--csv]
+    python -m tests.bench.bench_company_year [--seeds 1 2 3] [--weeks 52]
         [--set model='"auto"'] [--set threshold='"f1"'] [--dated] [--quiet] [--without-fits]
 
 The company is that of `tests/support/company.py`. Each week its file is put into the folder, with
@@ -11,17 +11,13 @@ config but the schema and those that are set. The AUC is that of the risks in th
 clients on the week's list, by who of them leaves within four weeks. Beside it are two fits by the
 project's own training, of kind "auto": on all labelled rows known by then, and on those whose
 outcomes came with the last 8 files; both score the true features of the same clients. `--quiet` is
-a year without a change of causes, new clients or broken feeds. `--weekly` prints a line a week,
-`--csv` all of it as CSV instead of the tables.
+a year without a change of causes, new clients or broken feeds.
 """
 
 import argparse
-import csv
-import dataclasses
 import json
 import logging
 import os
-import sys
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -53,7 +49,6 @@ LATE = 3600  # seconds before now that the last file has
 RECENT = 8  # files whose outcomes the second fit learns from
 BEFORE, AFTER = range(8, 17), range(32, 44)  # the weeks that are judged
 CALM = (*range(8, 20), *range(24, 30), *range(32, 38))  # without an event a warning could be of
-OTHER = 4  # every so many other weeks the fits are made too, where lines of weeks are shown
 FOLDERS = ("input_folder", "output_folder", "test_data", "output_model", "prod_deployment")
 NAMES = {
     "chain": "the chain",
@@ -61,7 +56,6 @@ NAMES = {
     "recent": "a fit on the last 8",
     "ideal": "the true chances",
 }
-HEADER = "week | chain | all   | last8 | ideal | contact | broken |     s | warn | what"
 MACHINE = ("diagnostics",)  # loggers whose warnings are of the machine, not of the data
 
 
@@ -226,20 +220,6 @@ def summary(lines: Sequence[Line], events: Events) -> dict[str, str]:
     }
 
 
-def weekly(line: Line) -> str:
-    """A week as a line of a table."""
-    cells = [
-        *(f"{line.week:4}", *(_auc_text(getattr(line, name)) for name in NAMES)),
-        f"{line.contacted:7.1%}",
-        f"{line.broken:6}",
-        f"{line.seconds:5.1f}",
-        f"{len(line.warnings):4}",
-        f"{line.verdict}, {line.action}{line.challenge and f', challenger {line.challenge}'}"
-        f"{', held back' if line.held_back else ''}",
-    ]
-    return " | ".join(cells)
-
-
 def _auc_text(value: float) -> str:
     return 5 * " " if np.isnan(value) else f"{value:.3f}"
 
@@ -257,7 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--weeks", type=int, default=52)
     parser.add_argument("--set", type=_key, action="append", default=[], metavar="KEY=JSON")
-    for name in ("weekly", "csv", "dated", "quiet", "without-fits"):
+    for name in ("dated", "quiet", "without-fits"):
         parser.add_argument(f"--{name}", action="store_true")
     args = parser.parse_args(argv)
     os.environ["PIP_PYTHON"] = "/nowhere"  # no package index is asked
@@ -265,32 +245,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     threadpool_limits(1, "openmp")
     events, schema = QUIET if args.quiet else Events(), DATED if args.dated else SCHEMA
     first_day = date.fromtimestamp(time() - LATE - (args.weeks - 1) * WEEK)
-    writer = csv.DictWriter(sys.stdout, [field.name for field in dataclasses.fields(Line)])
-    if args.csv:
-        writer.writeheader()
-    other = range(0, args.weeks, OTHER) if args.weekly or args.csv else ()
-    fitted = () if args.without_fits else (*BEFORE, *AFTER, *other)
+    fitted = () if args.without_fits else (*BEFORE, *AFTER)
     found = {}
     for seed in args.seeds:
         began, lines = process_time(), []
         world = year(seed, weeks=args.weeks, events=events, schema=schema, first_day=first_day)
-        if args.weekly:
-            print(f"Seed {seed}\n{HEADER}", flush=True)
         for line in live(world, seed, dict(args.set), fitted):
             lines.append(line)
-            if args.weekly:
-                print(weekly(line), flush=True)
-            if args.csv:
-                writer.writerow(dataclasses.asdict(line) | {"warnings": " | ".join(line.warnings)})
-                sys.stdout.flush()
         found[f"seed {seed}"] = summary(lines, events) | {
             "CPU seconds of all": f"{process_time() - began:.0f}"
         }
-    if not args.csv:
-        names = next(iter(found.values()))
-        rows = [[name, *(one[name] for one in found.values())] for name in names]
-        print(table(["", *found], rows))
-        print(machine())
+    names = next(iter(found.values()))
+    rows = [[name, *(one[name] for one in found.values())] for name in names]
+    print(table(["", *found], rows))
+    print(machine())
     return 0
 
 

@@ -13,11 +13,10 @@ from threadpoolctl import threadpool_limits
 from pipeline.core.policy import DriftTest, Gate, Policy
 from pipeline.core.schema import DEFAULT_SCHEMA, LARGEST_NUMBER, Schema
 from pipeline.data.features import Features
-from pipeline.models.calibration import Calibration, fitted_calibrator
+from pipeline.models.calibration import Calibration, fitted_calibrator, with_threshold
 from pipeline.models.cross_validation import TrainingData, labelled_rows, subsample
 from pipeline.models.estimators import Model, fit_model
 from pipeline.models.scorer import Scorer
-from pipeline.models.threshold import with_threshold
 from pipeline.models.training import fit
 
 MIXED = Schema("client", "left", ("age", "balance"), ("place", "kind"))

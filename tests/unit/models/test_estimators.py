@@ -14,7 +14,6 @@ from pipeline.models.estimators import (
     FEW,
     MAX_CATEGORIES,
     MAX_WORDS,
-    Limits,
     fit_model,
     limits_of,
     risk_of,
@@ -133,7 +132,7 @@ REAL = {
 def test_rare_real_numbers_count_as_they_are(values: Any) -> None:
     found = limits_of(pd.Series(values))
     width = np.max(values) - np.min(values)
-    assert found == Limits(np.min(values) - width, np.max(values) + width)
+    assert found == (np.min(values) - width, np.max(values) + width)
 
 
 @pytest.mark.parametrize("share", [0.001, 0.5, 0.9])
@@ -142,14 +141,14 @@ def test_a_placeholder_is_found_in_few_rows_and_in_most(share: float, number: fl
     ages = RANDOM.integers(18, 90, 1000).astype(float)
     ages[: int(1000 * share)] = number
     least, largest = ages[ages < 90].min(), ages[ages < 90].max()
-    assert limits_of(pd.Series(ages)) == Limits(least - (largest - least), largest)
-    assert limits_of(pd.Series(-ages)) == Limits(-largest, -least + (largest - least))
+    assert limits_of(pd.Series(ages)) == (least - (largest - least), largest)
+    assert limits_of(pd.Series(-ages)) == (-largest, -least + (largest - least))
 
 
 def test_few_rows_do_not_tell_how_far_numbers_go() -> None:
-    assert limits_of(pd.Series(np.arange(99.0))) == Limits(-np.inf, np.inf)
-    assert limits_of(pd.Series([*range(98), PLACEHOLDER])) == Limits(-np.inf, 97)
-    assert limits_of(pd.Series([np.nan] * 200)) == Limits(-np.inf, np.inf)
+    assert limits_of(pd.Series(np.arange(99.0))) == (-np.inf, np.inf)
+    assert limits_of(pd.Series([*range(98), PLACEHOLDER])) == (-np.inf, 97)
+    assert limits_of(pd.Series([np.nan] * 200)) == (-np.inf, np.inf)
 
 
 @pytest.mark.parametrize("kind", KINDS)

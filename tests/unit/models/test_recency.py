@@ -5,7 +5,7 @@ import pytest
 from pipeline.core.policy import Policy
 from pipeline.core.schema import Schema
 from pipeline.models.cross_validation import TrainingData
-from pipeline.models.recency import Learned, RowNumbers, choose, newest_holding
+from pipeline.models.training import Learned, RowNumbers, choose_rows, newest_holding
 
 SCHEMA = Schema("client", "left", ("a", "b"))
 
@@ -28,7 +28,7 @@ def chosen(rows: int, changed: int) -> Learned:
         part = frame.iloc[rows - 1 - np.sort(some)]
         return TrainingData(part, part, SCHEMA)
 
-    return choose(numbers, frame["left"].to_numpy(), data_of, Policy(seed=1))
+    return choose_rows(numbers, frame["left"].to_numpy(), data_of, Policy(seed=1))
 
 
 def test_after_a_change_of_causes_the_newest_rows_are_learned_from() -> None:
@@ -45,7 +45,7 @@ def test_without_one_all_rows_are() -> None:
 
 
 @pytest.mark.parametrize("one_outcome", [range(1_000, 2_000), range(2_000, 2_300)])
-def test_of_newest_rows_of_leavers_only_there_is_nothing_to_choose(one_outcome: range) -> None:
+def test_of_newest_rows_of_leavers_only_there_is_nothing_to_choose_rows(one_outcome: range) -> None:
     outcomes = np.zeros(2_300)
     outcomes[:1_000:2] = 1
     outcomes[one_outcome] = 1
@@ -54,9 +54,9 @@ def test_of_newest_rows_of_leavers_only_there_is_nothing_to_choose(one_outcome: 
     def data_of(_: RowNumbers) -> TrainingData:
         raise AssertionError("nothing is fitted")
 
-    assert not choose(np.arange(2_300), outcomes, data_of, Policy()).recent
+    assert not choose_rows(np.arange(2_300), outcomes, data_of, Policy()).recent
 
 
-def test_of_few_leavers_there_is_nothing_to_choose() -> None:
+def test_of_few_leavers_there_is_nothing_to_choose_rows() -> None:
     found = chosen(3_000, changed=1_500)
     assert (found.recent, len(found.rows), found.evidence) == (False, 3_000, {})

@@ -6,14 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 from modelling import MAKES, MIXED, SCHEMAS, core_of, made, random_table
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.isotonic import IsotonicRegression
-from sklearn.model_selection import FixedThresholdClassifier
 
 from pipeline.data.features import features_of
-from pipeline.models.calibration import Calibration, fitted_calibrator
-from pipeline.models.scorer import ModelParts, Scorer, unwrap_model
-from pipeline.models.threshold import with_threshold
+from pipeline.models.calibration import Calibration, fitted_calibrator, with_threshold
+from pipeline.models.scorer import Scorer, unwrap_model
 
 TABLE = random_table(MIXED)
 FEATURES, OUTCOMES = TABLE[list(MIXED.features)], TABLE[MIXED.outcome].to_numpy()
@@ -76,28 +73,6 @@ def test_log_odds_are_those_before_calibration_whichever_rows_are_asked_with(kin
 
 
 def test_a_model_is_taken_apart() -> None:
-    assert unwrap_model(CORE) == ModelParts(CORE, None, None)
-    assert unwrap_model(CURVED) == ModelParts(CORE, CALIBRATOR, None)
-    assert unwrap_model(with_threshold(CORE, 0.3)) == ModelParts(CORE, None, 0.3)
-    assert unwrap_model(with_threshold(CURVED, 0.3)) == ModelParts(CORE, CALIBRATOR, 0.3)
-
-
-UNKNOWN: dict[str, Any] = {
-    "a threshold of log-odds": FixedThresholdClassifier(
-        CORE, threshold=0.3, pos_label=1, response_method="decision_function"
-    ),
-    "a threshold for staying": FixedThresholdClassifier(
-        CORE, threshold=0.3, pos_label=0, response_method="predict_proba"
-    ),
-    "a threshold that says nothing": FixedThresholdClassifier(CORE),
-    "several curves": CalibratedClassifierCV(CORE, cv=2).fit(FEATURES, OUTCOMES),
-    "another curve": CalibratedClassifierCV(CORE, method="temperature", ensemble=False).fit(
-        FEATURES, OUTCOMES
-    ),
-    "no model": {},
-}
-
-
-@pytest.mark.parametrize("model", UNKNOWN.values(), ids=UNKNOWN)
-def test_what_is_put_together_in_another_way_stays_whole(model: Any) -> None:
-    assert unwrap_model(model) == ModelParts(model, None, None)
+    assert unwrap_model(CORE) == unwrap_model(CURVED) == (CORE, None)
+    assert unwrap_model(with_threshold(CORE, 0.3)) == (CORE, 0.3)
+    assert unwrap_model(with_threshold(CURVED, 0.3)) == (CORE, 0.3)

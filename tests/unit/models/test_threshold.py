@@ -12,16 +12,11 @@ from sklearn.metrics import f1_score
 from pipeline.core.errors import ModelError
 from pipeline.core.policy import Worth
 from pipeline.core.schema import Schema
-from pipeline.models.calibration import Calibration
+from pipeline.models.calibration import Calibration, f1_threshold, value_threshold, with_threshold
 from pipeline.models.estimators import fit_model, predictions_of, risk_of
-from pipeline.models.threshold import ValueThreshold, f1_threshold, value_threshold, with_threshold
 
 SCHEMA = Schema("id", "left", ("balance",))
 FRAME = pd.DataFrame({"balance": [100.0, 200.0, 900.0, math.nan]})
-
-
-def found_for(worth: Worth, frame: pd.DataFrame) -> ValueThreshold:
-    return value_threshold(worth, frame)
 
 
 @given(
@@ -48,23 +43,23 @@ def test_of_equally_good_thresholds_the_highest_is_taken() -> None:
 
 
 def test_the_line_lies_where_a_contact_pays() -> None:
-    found = found_for(Worth(1000.0, 50.0, 0.25), FRAME)
-    assert found.threshold == pytest.approx(0.2)
-    assert found.rule == "where risk * 0.25 * 1000 exceeds 50"
-    assert found.threshold > 0.2  # as much as the cost is not more than it
+    threshold, rule = value_threshold(Worth(1000.0, 50.0, 0.25), FRAME)
+    assert threshold == pytest.approx(0.2)
+    assert rule == "where risk * 0.25 * 1000 exceeds 50"
+    assert threshold > 0.2  # as much as the cost is not more than it
 
 
 def test_of_a_column_the_median_of_those_worth_a_contact_decides() -> None:
-    assert found_for(Worth("balance", 10.0, 0.5), FRAME).threshold == pytest.approx(0.1)
-    found = found_for(Worth("balance", 60.0, 0.5), FRAME)  # 100 is not worth it
-    assert found.threshold == pytest.approx(60 / (0.5 * 550))
-    assert found.rule == 'where risk * 0.5 * 550 (the median "balance") exceeds 60'
+    assert value_threshold(Worth("balance", 10.0, 0.5), FRAME)[0] == pytest.approx(0.1)
+    threshold, rule = value_threshold(Worth("balance", 60.0, 0.5), FRAME)  # 100 is not worth it
+    assert threshold == pytest.approx(60 / (0.5 * 550))
+    assert rule == 'where risk * 0.5 * 550 (the median "balance") exceeds 60'
 
 
 @pytest.mark.parametrize("balance", [[0.0], [-5.0], [math.nan], [10.0]])
 def test_a_contact_that_never_pays_is_reported(balance: list[float]) -> None:
     with pytest.raises(ModelError) as caught:
-        found_for(Worth("balance", 10.0, 0.5), pd.DataFrame({"balance": balance}))
+        value_threshold(Worth("balance", 10.0, 0.5), pd.DataFrame({"balance": balance}))
     assert str(caught.value) == (
         "no client is worth contacting: contact_cost 10 is no less than save_rate 0.5"
         ' * client_value (the "balance" of any labelled row)'
@@ -72,8 +67,8 @@ def test_a_contact_that_never_pays_is_reported(balance: list[float]) -> None:
 
 
 def test_by_a_measured_save_rate_it_may_be_that_no_contact_pays() -> None:
-    found = found_for(Worth(100.0, 10.0, 0.05, measured=True), FRAME)
-    assert found == ValueThreshold(1.0, "nobody's: at a save rate of 0.05 no contact pays")
+    found = value_threshold(Worth(100.0, 10.0, 0.05, measured=True), FRAME)
+    assert found == (1.0, "nobody's: at a save rate of 0.05 no contact pays")
 
 
 @pytest.mark.parametrize("kind", ["logistic", "boosting"])

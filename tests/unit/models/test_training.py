@@ -21,7 +21,7 @@ from pipeline.data.frames import frame_of_text
 from pipeline.models.cross_validation import TrainingData
 from pipeline.models.estimators import fit_model, predictions_of, risk_of
 from pipeline.models.manifest import Recipe
-from pipeline.models.training import Fitted, Selection, _log_losses, fit, fit_without, select
+from pipeline.models.training import Fitted, Selection, fit, fit_without, select
 from pipeline.sample_data import SEED, clients
 
 FEATURES = list(DEFAULT_SCHEMA.features)
@@ -195,13 +195,11 @@ def test_where_the_world_changes_choices_by_time_serve_the_next_date_better(
 # the kind of model
 
 
-def test_the_loss_of_a_row_is_that_of_its_probability() -> None:
+def test_the_losses_are_those_of_the_probabilities_finite_however_sure_and_wrong() -> None:
     scores, outcomes = np.array([-3.0, 0.0, 2.5, 40.0]), np.array([0, 1, 1, 1])
-    assert _log_losses(outcomes, scores).mean() == pytest.approx(log_loss(outcomes, expit(scores)))
-
-
-def test_a_loss_is_finite_however_sure_and_wrong() -> None:
-    assert _log_losses(np.array([0]), np.array([5000.0])).tolist() == [5000.0]
+    found = select(outcomes, np.arange(4), {"a": scores, "b": np.array([5000.0, 0, 0, 0])})
+    assert found.evidence["log_loss_a"] == pytest.approx(log_loss(outcomes, expit(scores)))
+    assert found.evidence["log_loss_b"] == pytest.approx((5000 + 3 * np.log(2)) / 4)
 
 
 KINDS = ("logistic", "boosting_7", "boosting")
@@ -241,8 +239,8 @@ def test_where_none_is_better_the_simplest_is_taken_but_for_one_time_in_three() 
 def test_a_win_within_the_standard_error_is_none() -> None:
     outcomes, clients = np.array([1, 1]), np.arange(2)
     found = select(outcomes, clients, {"simple": np.array([0, 0]), "other": np.array([0, 1])})
-    (error,) = found.standard_errors.values()
-    assert found.losses["simple"] - found.losses["other"] == pytest.approx(error * 2**0.5)
+    gain = found.evidence["log_loss_simple"] - found.evidence["log_loss_other"]
+    assert gain == pytest.approx(found.evidence["standard_error_other"] * 2**0.5)
     assert found.kind == "other"
     more = {"simple": np.array([0, 0]), "other": np.array([-0.9, 1])}
     assert select(outcomes, clients, more).kind == "simple"
@@ -255,7 +253,7 @@ def test_rows_of_one_client_count_as_one() -> None:
 
     def error(outcomes: np.ndarray, clients: np.ndarray, *scores: np.ndarray) -> float:
         found = select(outcomes, clients, dict(zip(KINDS, scores, strict=False)))
-        return found.standard_errors["boosting_7"]
+        return found.evidence["standard_error_boosting_7"]
 
     once = error(outcomes, np.arange(50), first, second)
     assert error(thrice[0], np.repeat(np.arange(50), 3), *thrice[1:]) == pytest.approx(once)

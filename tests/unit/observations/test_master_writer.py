@@ -1,13 +1,11 @@
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
-from sandbox import HEADER, PROJECT, client_rows
+from sandbox import HEADER, client_rows
 
 from pipeline.core.errors import HistoryError, LockHeldError
 from pipeline.core.schema import DEFAULT_SCHEMA
@@ -47,29 +45,6 @@ def text(*rows: str) -> str:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "out/finaldata.csv"
-
-
-def test_a_new_master_has_the_header_only(path: Path) -> None:
-    with opened(path) as master:
-        assert (master.rows, master.size) == (0, len(HEADER) + 1)
-    assert path.read_text() == text()
-
-
-def test_rows_are_written_in_the_order_they_come(path: Path) -> None:
-    with opened(path) as master:
-        assert append(master, B, A) == 2
-        assert append(master, C) == 1
-        assert (master.rows, master.size) == (3, len(text(A, B, C)))
-    assert path.read_text() == text(B, A, C)
-
-
-def test_the_same_row_is_written_once(path: Path) -> None:
-    with opened(path) as master:
-        assert append(master, A, B, A, A) == 2
-        assert append(master, B, A) == 0
-        assert append(master) == 0
-        assert master.rows == 2
-    assert path.read_text() == text(A, B)
 
 
 def saved(path: Path, *rows: str) -> MasterState:
@@ -129,18 +104,6 @@ def test_keys_beyond_those_on_record_do_not_count(path: Path) -> None:
     assert path.read_text() == text(*client_rows(0, 10), A, B)
     with opened(path, state) as master:
         assert append(master, A, B) == 0
-
-
-def test_many_small_appends_are_known(path: Path) -> None:
-    state, rows = saved(path, A), client_rows(0, 100)
-    for row in rows:
-        with opened(path, state) as master:
-            assert append(master, row) == 1
-            state = master.save()
-    with opened(path, state) as master:
-        assert append(master, *reversed(rows), A) == 0
-    assert path.read_text() == text(A, *rows)
-    assert state_path(path).stat().st_size < 101 * 40
 
 
 def test_a_torn_tail_is_cut_off(path: Path) -> None:
@@ -256,26 +219,6 @@ def test_nobody_else_writes_meanwhile(path: Path) -> None:
         assert path.read_text() == text(A, B)
     with opened(path, on_record):
         pass
-
-
-def test_a_writer_that_was_killed_is_in_nobodys_way(path: Path) -> None:
-    program = (
-        "import sys, time\nfrom pathlib import Path\n"
-        "from pipeline.core.file_lock import open_alone\n"
-        "file = open_alone(Path(sys.argv[1]))\nprint(flush=True)\ntime.sleep(60)"
-    )
-    path.parent.mkdir()
-    command = [sys.executable, "-c", program, str(path)]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE) as writer:
-        assert writer.stdout
-        writer.stdout.readline()
-        with pytest.raises(LockHeldError):
-            opened(path)
-        writer.kill()
-        writer.wait()
-    with opened(path) as master:
-        append(master, A)
-    assert path.read_text() == text(A)
 
 
 def test_without_the_run_lock_nothing_is_changed(path: Path) -> None:

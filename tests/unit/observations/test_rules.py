@@ -13,8 +13,8 @@ from pipeline.observations.rules import (
     Lines,
     States,
     present_rows,
-    states_after,
     states_after_first,
+    take_in,
 )
 
 OUTCOMES = {"0": 0, "1": 1, "": UNKNOWN}
@@ -44,8 +44,7 @@ def states_of(*batches: list[Said]) -> States:
         for row in range(len(states), 1 + max([len(states) - 1, *lines.rows.tolist()])):
             first[lines.rows.tolist().index(row)] = True
         states = np.concatenate([states, states_after_first(lines.at(first))])
-        rows, after = states_after(lines.at(~first), states.__getitem__)
-        states[rows] = after
+        take_in(lines.at(~first), states)
     return states
 
 
@@ -90,43 +89,6 @@ def histories(draw: st.DrawFn) -> list[list[Said]]:
 @given(histories())
 def test_lines_together_say_what_they_say_one_by_one(batches: list[list[Said]]) -> None:
     assert states_of(*batches).tolist() == plain([line for batch in batches for line in batch])
-
-
-def state_of(*outcomes: str) -> tuple[int, int, int, int]:
-    """Of one observation by lines with these outcomes: latest sighting, leaving, what, by which."""
-    ((sighted, left, known, outcome, _),) = states_of([(0, outcome) for outcome in outcomes])
-    return sighted >> int(LINE_BITS), left >> int(LINE_BITS), outcome, known
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "sighted", "left", "outcome", "known"),
-    [
-        # an outcome that comes with the first line; the line again is a sighting
-        (["0"], 1, 0, 0, 1),
-        (["0", "0"], 2, 0, 0, 1),
-        (["1"], 1, 1, 1, 1),
-        (["1", "1"], 2, 2, 1, 1),  # sighted, and as one that has left
-        # one that first came unknown: a known outcome is a report, however often it is sent
-        (["", ""], 2, 0, UNKNOWN, 0),
-        (["", "0"], 1, 0, 0, 2),
-        (["", "1"], 1, 2, 1, 2),
-        (["", "1", "1"], 1, 2, 1, 2),  # the same once more changes nothing
-        (["", "0", "1"], 1, 3, 1, 3),  # the one known last counts
-        (["", "1", "0"], 1, 0, 0, 3),  # it has not left
-        # an outcome that was known from the start is corrected by a sighting
-        (["0", "1"], 2, 2, 1, 2),
-        (["1", "0"], 2, 1, 0, 2),  # back
-        # unknown never overrides known, and is a sighting
-        (["0", ""], 2, 0, 0, 1),
-        (["1", ""], 2, 1, 1, 1),  # back
-        (["", "1", ""], 3, 2, 1, 2),  # back
-        (["", "1", "", "1"], 3, 2, 1, 2),  # and an old report does not change that
-    ],
-)
-def test_what_lines_say_of_an_observation(
-    outcomes: list[str], sighted: int, left: int, outcome: int, known: int
-) -> None:
-    assert state_of(*outcomes) == (sighted, left, outcome, known)
 
 
 def present(clients: str, said: list[Said]) -> dict[int, bool]:

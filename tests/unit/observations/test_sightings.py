@@ -122,7 +122,7 @@ def test_a_settled_content_keeps_sightings_of_those_before_it(log: SightingsLog)
     with reopened(log) as other:
         assert_equal(other.content(at), content)
     said = log.said()
-    assert said.codes.tolist() == [4, 8, 4, 8]
+    assert codes_of(said.rows, said.outcomes).tolist() == [4, 8, 4, 8]
     assert said.places.tolist() == [*fresh_places(3, 2).tolist(), *fresh_places(1, 2).tolist()]
 
 
@@ -131,7 +131,7 @@ def test_lines_that_keep_their_places_are_no_new_sightings(log: SightingsLog) ->
     places = np.concatenate([first.places[:1], fresh_places(2, 2)[1:]])
     log.append(Content(2, worded([4, 12]), places), log.append(first))
     said = log.said()
-    assert said.codes.tolist() == [4, 8, 12]  # what was set aside is none
+    assert codes_of(said.rows, said.outcomes).tolist() == [4, 8, 12]  # what was set aside is none
     assert said.places.tolist() == [*first.places[[0, 2]].tolist(), int(fresh_places(2, 2)[1])]
 
 

@@ -12,11 +12,10 @@ from modelling import MIXED, SCHEMAS, random_table, rows_of
 
 from pipeline.core.schema import Schema
 from pipeline.data.features import Features, Row, features_of, usual_row
-from pipeline.models.calibration import Calibration, fitted_calibrator
+from pipeline.models.calibration import Calibration, fitted_calibrator, with_threshold
 from pipeline.models.estimators import fit_model
 from pipeline.models.manifest import BOOSTING, LOGISTIC, SIGMOID, ModelManifest, SelfCheck
 from pipeline.models.scorer import Scorer
-from pipeline.models.threshold import with_threshold
 from pipeline.ranking.explanations import (
     MAX_LETTERS,
     MIN_CONTRIBUTION,

@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 
 from pipeline.core.schema import Schema
-from pipeline.observations.row_lines import client_cell, joined, reports, split
-from pipeline.observations.rules import UNSAID, parts_of
+from pipeline.observations.row_lines import client_cell, renewer, reports, split
+from pipeline.observations.rules import UNSAID, WIDE_STATE, parts_of
 
 PLAIN = Schema("id", "left", ("n",))
 WIDE = Schema("id", "left", ("n",), date="day", left_on="until", carry=("who", "mail"))
@@ -33,9 +34,10 @@ def test_it_is_without_the_day_of_leaving_and_what_travels_too() -> None:
 @pytest.mark.parametrize("line", LINES)
 def test_the_parts_of_a_line_make_it_again(line: bytes) -> None:
     found = split([line], WIDE)
-    day = int(parts_of(found.more)[0][0])
-    outcome = (b"0", b"1", b"")[found.outcomes[0]]
-    assert joined(found.observations[0], outcome, day, found.carried[0], WIDE) == line
+    states = np.zeros(1, WIDE_STATE)
+    states["outcome"], states["day"] = found.outcomes, parts_of(found.more)[0]
+    renewed = renewer(WIDE, np.zeros(1, np.uint32), states, {0: found.carried[0]})
+    assert renewed(0, b",".join([found.observations[0], b",,x,y"])) == line
 
 
 def test_reports_say_what_became_of_clients() -> None:
