@@ -31,7 +31,8 @@ def _seconds(text: str) -> float:
 def command(config: Config, args: argparse.Namespace) -> None:
     """Call, keep the answers, and print where."""
     url = (args.url or config.api_url or DEFAULT_API_URL).rstrip("/")
-    answers = call_api(url, args.file or default_file(config.test_data_path), args.timeout)
+    file = args.file or default_file(config.test_data_path)
+    answers = call_api(url, file, config.prod_deployment_path, args.timeout)
     for answer in answers:
         check(answer)
     path = config.output_model_path / args.output

@@ -76,7 +76,7 @@ from pipeline.web.api_client import (
     call_api,
     check,
     default_file,
-    release_served,
+    prove,
     serving,
     write_answers,
 )
@@ -439,7 +439,7 @@ def ask_api(config: Config, path: Path) -> None:
     does not undo a run that is otherwise done.
     """
     with api_server(config) as url:
-        answers = call_api(url, default_file(config.test_data_path))
+        answers = call_api(url, default_file(config.test_data_path), config.prod_deployment_path)
     write_answers(answers, path)
     for answer in answers:
         try:
@@ -454,9 +454,14 @@ def api_server(config: Config) -> Iterator[str]:
 
     That one listens on a free loopback port for as long as the context lasts.
     """
-    if config.api_url and release_served(config.api_url) == live_id(config.prod_deployment_path):
-        yield config.api_url
-        return
+    if config.api_url:
+        try:
+            prove(config.api_url, live_release(config.prod_deployment_path))
+        except ApiError as error:
+            log.debug("%s", error)
+        else:
+            yield config.api_url
+            return
     with serving(create_app(config)) as url:
         yield url
 

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -39,15 +39,21 @@ def project_version() -> str:
     return answer.stdout.strip()
 
 
+def installed_packages(requirements: Path = REQUIREMENTS) -> list[Package]:
+    """The installed version of each package that `requirements.txt` names; asks nobody."""
+    lines = requirements.read_text(encoding="utf-8").splitlines()
+    names = [name[0] for line in lines if (name := re.match(r"[A-Za-z0-9][\w.-]*", line))]
+    return [Package(name, _installed(name), UNKNOWN) for name in names]
+
+
 def outdated_packages(requirements: Path = REQUIREMENTS) -> list[Package]:
     """Installed and latest version of each package that `requirements.txt` names.
 
     Asks pip once; what it does not answer, or an index that cannot be reached, is `unknown`.
     """
-    lines = requirements.read_text(encoding="utf-8").splitlines()
-    names = [name[0] for line in lines if (name := re.match(r"[A-Za-z0-9][\w.-]*", line))]
-    latest = _latest(names)
-    return [Package(name, _installed(name), latest.get(_normal(name), UNKNOWN)) for name in names]
+    found = installed_packages(requirements)
+    latest = _latest([each.package for each in found])
+    return [replace(each, latest=latest.get(_normal(each.package), UNKNOWN)) for each in found]
 
 
 def _latest(names: Sequence[str]) -> dict[str, str]:

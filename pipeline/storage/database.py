@@ -29,6 +29,7 @@ class History:
 
     place: "Path | DatabaseUrl"
     connection: Any  # of sqlite3 or psycopg
+    shared = False  # whether others go on with it when one of its users ends
     migrations = MIGRATIONS
     _begin = "BEGIN IMMEDIATE"
     _compact = "VACUUM"
@@ -55,7 +56,8 @@ class History:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        if not self.shared:
+            self.close()
 
     def close(self) -> None:
         """Close the database."""

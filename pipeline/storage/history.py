@@ -2,7 +2,9 @@
 
 import shutil
 import sqlite3
-from contextlib import AbstractContextManager, closing
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +28,35 @@ def open_history(place: "Path | DatabaseUrl") -> History:
     return ServerHistory(place)
 
 
+_OPENED: ContextVar["dict[Path | DatabaseUrl, History] | None"] = ContextVar("opened", default=None)
+
+
+@contextmanager
+def one_connection() -> Iterator[None]:
+    """Have all who read a history within it share one connection, which is closed after it."""
+    opened: dict[Path | DatabaseUrl, History] = {}
+    token = _OPENED.set(opened)
+    try:
+        yield
+    finally:
+        _OPENED.reset(token)
+        for history in opened.values():
+            history.close()
+
+
 def open_existing_history(place: "Path | DatabaseUrl") -> History | None:
     """The history for those who read it; None where there is none: opening it would make it."""
+    opened = _OPENED.get()
+    if opened is not None and place in opened:
+        return opened[place]
+    history = _open_existing(place)
+    if history and opened is not None:
+        history.shared = True
+        opened[place] = history
+    return history
+
+
+def _open_existing(place: "Path | DatabaseUrl") -> History | None:
     if isinstance(place, Path):
         return History(place) if place.exists() else None
     from pipeline.storage.postgres import existing_history

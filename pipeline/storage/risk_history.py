@@ -4,7 +4,6 @@ A client's risk holds from one of its points to the next, however many rankings 
 """
 
 from collections.abc import Mapping
-from operator import itemgetter
 from typing import NamedTuple
 
 from pipeline.core.files import utc_now
@@ -43,27 +42,20 @@ def record_risks(history: History, release: str, risks: Mapping[str, float]) -> 
     `risks` has those of all clients in the ranking, to two decimals. Who is on record and not in
     it gets a point without a risk. The same ranking again, as after a killed run, adds nothing.
     """
-    known = {
-        client: (number, risk)
-        for number, client, risk in history.tuples(
-            "SELECT id, client, (SELECT risk FROM client_risk WHERE client_id = ranked_clients.id"
-            " ORDER BY ranking_id DESC LIMIT 1) FROM ranked_clients"
-        )
-    }
-    new = sorted(risks.keys() - known.keys())
-    first = 1 + max((number for number, _ in known.values()), default=0)
-    numbers = dict(zip(new, range(first, first + len(new)), strict=True))
-    changed = [(numbers[client], risks[client]) for client in new] + [
-        (number, risks.get(client))
-        for client, (number, risk) in known.items()
-        if risks.get(client) != risk
-    ]
+    known = history.tuples(
+        "SELECT id, client, (SELECT risk FROM client_risk WHERE client_id = ranked_clients.id"
+        " ORDER BY ranking_id DESC LIMIT 1) FROM ranked_clients ORDER BY id"
+    )
+    changed = [(i, risks.get(client)) for i, client, risk in known if risks.get(client) != risk]
+    first = known[-1][0] + 1 if known else 1
+    new = [*enumerate(sorted(risks.keys() - {client for _, client, _ in known}), first)]
+    changed += [(number, risks[client]) for number, client in new]
     if not changed:
         return False
     with history.transaction():
         ranking = history.insert("rankings", at=utc_now(), release=release, clients=len(risks))
-        history.fill("ranked_clients", ("id", "client"), ((i, name) for name, i in numbers.items()))
-        points = ((number, ranking, risk) for number, risk in sorted(changed, key=itemgetter(0)))
+        history.fill("ranked_clients", ("id", "client"), new)
+        points = ((number, ranking, risk) for number, risk in changed)
         history.fill("client_risk", ("client_id", "ranking_id", "risk"), points)
     return True
 
@@ -95,11 +87,10 @@ def risk_over_time(history: History, client: str) -> tuple[RiskPoint, ...]:
 
 
 def forget_risks(history: History, before: str) -> None:
-    """Delete each point that another one of its client took the place of before that time.
+    """In a transaction, delete each point that another of its client replaced before that time.
 
-    So the last point of a client before then stays, which held until the next. The last ranking
-    never counts as old: who moved is found by what it replaced. Each ranking is looked at once,
-    when it has become old. To be called in a transaction.
+    The last ranking never counts as old: who moved is found by what it replaced. Each ranking is
+    looked at once, when it has become old.
     """
     gone = history.tuples(
         "SELECT earlier.client_id, earlier.ranking_id FROM"
@@ -111,8 +102,6 @@ def forget_risks(history: History, before: str) -> None:
     )
     history.query(f"UPDATE rankings SET old = 1 WHERE {_BECAME_OLD}", before)
     history.many("DELETE FROM client_risk WHERE client_id = ? AND ranking_id = ?", gone)
-    history.many(
-        "DELETE FROM rankings WHERE id = ?"
-        " AND NOT EXISTS (SELECT 1 FROM client_risk WHERE ranking_id = rankings.id)",
-        ((ranking,) for ranking in sorted({ranking for _, ranking in gone})),
-    )
+    unused = "NOT EXISTS (SELECT 1 FROM client_risk WHERE ranking_id = rankings.id)"
+    rankings = {(ranking,) for _, ranking in gone}
+    history.many(f"DELETE FROM rankings WHERE id = ? AND {unused}", rankings)

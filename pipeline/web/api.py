@@ -2,29 +2,24 @@
 
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import wraps
 from typing import Annotated, Any, Literal, TypedDict, TypeVar, cast
 
 import msgspec
-import pandas as pd
 from flask import Blueprint, Request, Response, request
+from msgspec import Meta, Struct
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from pipeline.action.contacts import COLUMNS, MAX_TEXT
 from pipeline.action.current_ranking import file_stamp
 from pipeline.action.effect import Effect
 from pipeline.core.schema import Schema
 from pipeline.data.input_files import list_input
 from pipeline.monitoring.metrics import scores_on_test_data
-from pipeline.monitoring.packages import Package
+from pipeline.monitoring.packages import Package, installed_packages
 from pipeline.monitoring.scores import Scores
 from pipeline.observations.rows import open_rows, read_test_data
-from pipeline.ranking.explanations import MAX_REASONS
 from pipeline.ranking.ranking_file import (
-    BANDS,
-    CONTACT,
     Status,
     has_losses,
     ranking_text,
@@ -35,7 +30,6 @@ from pipeline.registry.releases import live_id
 from pipeline.reporting.overview import readable_release
 from pipeline.reporting.status import LastRun, last_active, last_run
 from pipeline.storage.held_files import held_contents
-from pipeline.storage.history import open_existing_history, recorded_history
 from pipeline.storage.ledger import master_state
 from pipeline.storage.records import (
     Checked,
@@ -45,16 +39,16 @@ from pipeline.storage.records import (
     last_timings,
 )
 from pipeline.storage.trends import DEFAULT_TRENDS, MAX_TRENDS, Trends, trends
-from pipeline.web.auth import api_token
-from pipeline.web.client_views import CSV, find_clients, query_of
+from pipeline.web.auth import proof_of
+from pipeline.web.client_views import CSV, Asked, Query, find_clients, parameters
 from pipeline.web.contact_views import (
-    MAX_CONTACTS,
+    GIVEN,
     RecordedContact,
     as_recorded,
     contacts_of,
     contacts_of_request,
 )
-from pipeline.web.openapi import OPTIONAL, CsvText, Described, Operation, Parameter, description
+from pipeline.web.openapi import ROWS, CsvText, Described, Operation, description
 from pipeline.web.prometheus import metrics_text
 from pipeline.web.request_rows import (
     NAME_KEYS,
@@ -64,40 +58,40 @@ from pipeline.web.request_rows import (
     rows_of_named,
     rows_of_request,
 )
-from pipeline.web.state import Summary, get_state
+from pipeline.web.state import get_state
 
 DECIMALS = 6  # of a probability
 NO_LOSS = "null where config.json names no client_value, or the client has none"
 
-SHARE = {"minimum": 0, "maximum": 1}
-
-
+Share = Annotated[float, Meta(ge=0, le=1)]
 Horizon = Annotated[
-    int | None,
-    {
-        "minimum": 1,
-        "description": "days within which a client leaves, null if the model names none",
-    },
+    int | None, Meta(description="days within which a client leaves, null if the model names none")
 ]
 
 
-@dataclass(frozen=True)
-class ReportedRow:
+class ReportedRow(Struct):
     """A row that was not predicted."""
 
     line: int
     reason: str
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(Struct, omit_defaults=True):
     """A prediction and a risk for each row, None for a bad one."""
 
     predictions: list[Literal[0, 1] | None]
-    risk: list[Annotated[float | None, SHARE]]
+    risk: list[Share | None]
     release: str
-    bad_rows: tuple[ReportedRow, ...] = field(default=(), metadata=OPTIONAL)
-    horizon_days: Horizon = None
+    horizon_days: Horizon
+    bad_rows: tuple[ReportedRow, ...] = ()
+
+
+class Summary(Struct):
+    """Statistics of one number column; None where there are too few numbers."""
+
+    mean: float | None
+    median: float | None
+    std: float | None
 
 
 @dataclass(frozen=True)
@@ -107,8 +101,7 @@ class LiveScores(Scores):
     release: str
 
 
-@dataclass(frozen=True)
-class Diagnostics:
+class Diagnostics(Struct):
     """What the runs recorded last; `drift` is None before the first check."""
 
     missing_percent: dict[str, float]
@@ -122,25 +115,18 @@ class RankedClient(TypedDict):
 
     rank: int
     client: str
-    risk: Annotated[float, SHARE]
+    risk: Share
     band: str
     release: str
-    contact: Annotated[bool, {"description": "whether to contact the client"}]
-    reasons: Annotated[
-        list[str],
-        {
-            "maxItems": MAX_REASONS,
-            "description": "what raises the risk most, compared with a usual client",
-        },
-    ]
-    expected_loss: Annotated[float | None, {"description": f"risk times client_value; {NO_LOSS}"}]
-    loss_rank: Annotated[int | None, {"minimum": 1, "description": NO_LOSS}]
-    contact_status: Annotated[str, {"enum": [*Status]}]
-    contacted_on: Annotated[str | None, {"format": "date", "description": "null: never"}]
+    contact: Annotated[bool, Meta(description="whether to contact the client")]
+    reasons: Annotated[list[str], Meta(description="what raises the risk most")]
+    expected_loss: Annotated[float | None, Meta(description=f"risk times client_value; {NO_LOSS}")]
+    loss_rank: Annotated[int | None, Meta(description=NO_LOSS)]
+    contact_status: Status
+    contacted_on: Annotated[str | None, Meta(description="a date; null: never")]
 
 
-@dataclass(frozen=True)
-class RankedClients:
+class RankedClients(Struct):
     """The first clients of the ranking, and how many there are in all."""
 
     total: int
@@ -154,26 +140,23 @@ class FoundClient(RankedClient):
     horizon_days: Horizon
 
 
-@dataclass(frozen=True)
-class Contacts:
+class Contacts(Struct):
     """Some contacts, newest first, and how many there are in all."""
 
     total: int
     contacts: list[RecordedContact]
 
 
-@dataclass(frozen=True)
-class MovedClient:
+class MovedClient(Struct):
     """A client whose risk changed."""
 
     client: str
-    before: Annotated[float, SHARE]
-    risk: Annotated[float, SHARE]
+    before: Share
+    risk: Share
     change: float
 
 
-@dataclass(frozen=True)
-class MovedClients:
+class MovedClients(Struct):
     """The clients whose risk changed most; `release_before` is None for the first ranking."""
 
     release_before: str | None
@@ -182,47 +165,59 @@ class MovedClients:
     fell: list[MovedClient]
 
 
-@dataclass(frozen=True)
-class Health:
-    """That the server is there; None before the first release, run or look for work."""
+class Health(Struct, omit_defaults=True):
+    """That the server is there; None before the first release, run or look for work.
+
+    `proof` is what a `challenge` is answered with.
+    """
 
     status: str
     release: str | None
     last_run: LastRun | None
     last_active: str | None
+    proof: str = ""
 
 
-@dataclass(frozen=True)
-class Ready:
+class Ready(Struct):
     """That a release is live."""
 
     status: str
     release: str
 
 
-FILENAME, FILEPATH = (Parameter(name, {"type": "string"}) for name in NAME_KEYS)
-EXAMPLE = replace(FILENAME, example="testdata.csv")
-CLIENT = Parameter("client", {"type": "string"}, where="path", example="CLIENT")
-NUMBER = {"type": "integer", "minimum": 1, "maximum": 999_999_999}
-RISK_LIMIT = Parameter("limit", {**NUMBER, "default": 50})
-OFFSET = Parameter("offset", {**NUMBER, "minimum": 0, "default": 0})
-TRENDS_LIMIT = Parameter("limit", {**NUMBER, "maximum": MAX_TRENDS, "default": DEFAULT_TRENDS})
-SORT = Parameter("sort", {"type": "string", "enum": ["risk", "expected_loss"], "default": "risk"})
-FILTERS = (
-    Parameter("band", {"type": "string", "enum": [*BANDS]}),
-    Parameter("contact", {"type": "string", "enum": [*CONTACT]}),
-    Parameter("q", {"type": "string"}),
-)
-CLIENT_NAMED = Parameter("client", {"type": "string"})
-_CONTACT_BODY: Described = {
-    "type": "object",
-    "properties": {name: {"type": "string", "maxLength": MAX_TEXT} for name in COLUMNS},
-    "required": ["client"],
-    "additionalProperties": False,
-}
-_SOME = {"type": "array", "items": _CONTACT_BODY, "minItems": 1, "maxItems": MAX_CONTACTS}
-CONTACTS_BODY: Described = {"anyOf": [_CONTACT_BODY, _SOME]}
-FORMAT = Parameter("format", {"type": "string", "enum": ["json", "csv"]})
+NamedFile = msgspec.defstruct("NamedFile", [(key, str, "") for key in NAME_KEYS])
+Challenge = msgspec.defstruct("Challenge", [("challenge", str, "")])  # to be answered with a proof
+
+
+class TrendsQuery(Struct):
+    """How many of each kind."""
+
+    limit: Annotated[int, Meta(ge=1, le=MAX_TRENDS)] = DEFAULT_TRENDS
+
+
+class Part(Struct):
+    """How many, and how many before them are left out."""
+
+    limit: Annotated[int, Meta(ge=1, le=999_999_999)] = 50
+    offset: Annotated[int, Meta(ge=0, le=999_999_999)] = 0
+
+
+class ContactsQuery(Part):
+    """Those of a client, or all."""
+
+    client: str | None = None
+
+
+class RiskQuery(Part):
+    """What part of the ranking."""
+
+    sort: Literal["risk", "expected_loss"] = "risk"
+    band: Literal["", "high", "medium", "low"] = ""
+    contact: Literal["", "yes", "no"] = ""
+    q: str = ""
+    format: Literal["", "json", "csv"] = ""
+    carried: dict[str, str] = {}
+
 
 api = Blueprint("api", __name__)
 OPERATIONS: list[Operation] = []
@@ -239,7 +234,12 @@ def _route(method: str, rule: str, *errors: int, **described: Any) -> Callable[[
         def answer(**values: str) -> Response:
             if request.args:
                 _check_parameters(operation)
-            return _response(view(**values))
+            found = view(**values)
+            if isinstance(found, str):
+                kind = CSV if isinstance(found, CsvText) else CONTENT_TYPE_LATEST
+                return Response(found, content_type=kind)
+            # of 10,000 rows in 0.5 ms, where `jsonify` takes 3
+            return Response(msgspec.json.encode(found) + b"\n", content_type="application/json")
 
         api.add_url_rule(rule, view_func=answer, methods=[method])
         OPERATIONS.append(operation)
@@ -254,28 +254,14 @@ def _check_parameters(operation: Operation) -> None:
     Who needs no token here does not learn by it which files there are.
     """
     state = get_state()
-    known = [one.name for one in operation.asked(state.config.schema) if one.where == "query"]
+    known = operation.parameters(state.config.schema)
     unknown = {text for name, text in request.args.items(multi=True) if name not in known}
-    if not unknown or (
-        unknown <= state.files.names().keys() and (operation.needs_token or not api_token())
-    ):
-        return
-    raise RequestError(400, f"unknown parameter; known are {', '.join(known) or 'none'}")
+    told = operation.needs_token or not state.token
+    if unknown and not (told and unknown <= state.files.names().keys()):
+        raise RequestError(400, f"unknown parameter; known are {', '.join(known) or 'none'}")
 
 
-def _response(answer: object) -> Response:
-    if isinstance(answer, str):
-        kind = CSV if isinstance(answer, CsvText) else CONTENT_TYPE_LATEST
-        return Response(answer, content_type=kind)
-    if is_dataclass(answer):
-        values = ((one, getattr(answer, one.name)) for one in fields(answer))
-        answer = {one.name: value for one, value in values if value or not one.metadata}
-    # of 10,000 rows in 0.5 ms, where `jsonify` takes 3
-    content = msgspec.json.encode(answer) + b"\n"
-    return Response(content, content_type="application/json")
-
-
-@_route("GET", "/prediction", 401, 404, 413, 422, 503, parameters=(EXAMPLE, FILEPATH))
+@_route("GET", "/prediction", 401, 404, 413, 422, 503, query=NamedFile)
 def predict_file() -> Prediction:
     """Predict the clients of a file by its name."""
     state = get_state()
@@ -285,11 +271,7 @@ def predict_file() -> Prediction:
     raise RequestError(400, NAME_ONE)
 
 
-@_route(
-    *("POST", "/prediction", 401, 404, 413, 415, 422, 503),
-    parameters=(FILENAME, FILEPATH),
-    takes_rows=True,
-)
+@_route("POST", "/prediction", 401, 404, 413, 415, 422, 503, query=NamedFile, body=ROWS)
 def predict_rows() -> Prediction:
     """Predict clients."""
     state = get_state()
@@ -304,8 +286,8 @@ def _prediction(live: Live, rows: ClientRows) -> Prediction:
         rows.in_order(scores.outcomes.tolist()),
         rows.in_order(scores.risk.round(DECIMALS).tolist()),
         live.release.id,
-        tuple(ReportedRow(bad.line, bad.reason) for bad in rows.bad.values()),
         live.release.horizon_days,
+        tuple(ReportedRow(bad.line, bad.reason) for bad in rows.bad.values()),
     )
 
 
@@ -313,64 +295,64 @@ def _prediction(live: Live, rows: ClientRows) -> Prediction:
 def scoring() -> LiveScores:
     """How the live model does on the test data."""
     state = get_state()
-    live, config = state.live.get(), state.config
+    live, config, records = state.live.get(), state.config, state.records()
     folder = config.test_data_path
-    with recorded_history(config.history_path) as history:
-        scores = state.scores.get(
-            (live.release.id, tuple(list_input(folder))),
-            lambda: scores_on_test_data(
-                read_test_data(folder, config.finaldata_path, config.schema, history),
-                *(folder, config.schema, live.model),
-            ),
-        )
-    return LiveScores(**asdict(scores), release=live.release.id)
+
+    def score() -> LiveScores:
+        rows = read_test_data(folder, config.finaldata_path, config.schema, records)
+        scores = scores_on_test_data(rows, folder, config.schema, live.model)
+        return LiveScores(**asdict(scores), release=live.release.id)
+
+    key = live.release.id, tuple(list_input(folder))
+    return cast(LiveScores, state.kept["scores"].get(key, score))
 
 
 @_route("GET", "/summarystats", 401, 503)
 def summarystats() -> dict[str, Summary]:
     """Statistics of the number columns."""
+    return _of_rows()[0]
+
+
+def _of_rows() -> tuple[dict[str, Summary], dict[str, float]]:
+    """Statistics, and the percent missing, of all rows that count."""
     state = get_state()
-    config = state.config
-    with recorded_history(config.history_path) as history:
-        return state.summary.get(
-            (master_state(history), held_contents(history), file_stamp(config.finaldata_path)),
-            lambda: _summary(open_rows(config.finaldata_path, config.schema, history).summary()),
-        )
+    config, records = state.config, state.records()
 
+    def read() -> tuple[dict[str, Summary], dict[str, float]]:
+        rows = open_rows(config.finaldata_path, config.schema, records)
+        table = rows.summary()[["mean", "median", "std"]]
+        summary = {
+            str(column): Summary(*(value if math.isfinite(value) else None for value in row))
+            for column, *row in table.itertuples()
+        }
+        return summary, rows.missing()
 
-def _summary(table: pd.DataFrame) -> dict[str, Summary]:
-    return {
-        str(column): Summary(*(value if math.isfinite(value) else None for value in row))
-        for column, *row in table[["mean", "median", "std"]].itertuples()
-    }
+    key = master_state(records), held_contents(records), file_stamp(config.finaldata_path)
+    return cast(tuple[dict[str, Summary], dict[str, float]], state.kept["rows"].get(key, read))
 
 
 @_route("GET", "/diagnostics", 401, 503)
 def diagnostics() -> Diagnostics:
-    """What the runs recorded."""
-    with recorded_history(get_state().config.history_path) as history:
-        return Diagnostics(
-            last_missing(history),
-            last_timings(history),
-            last_packages(history),
-            last_checked(history),
-        )
+    """What the runs recorded; what they have not, of the rows and the packages that are there."""
+    records = get_state().records()
+    missing = last_missing(records)
+    if not missing and master_state(records).rows:
+        _, missing = _of_rows()
+    packages = last_packages(records) or installed_packages()
+    return Diagnostics(missing, last_timings(records), packages, last_checked(records))
 
 
-@_route("GET", "/history", 401, 503, parameters=(TRENDS_LIMIT,))
+@_route("GET", "/history", 401, 503, query=TrendsQuery)
 def history() -> Trends:
     """What happened, over time."""
-    limit = _number(TRENDS_LIMIT)
-    with recorded_history(get_state().config.history_path) as records:
-        return trends(records, limit)
+    return trends(get_state().records(), _asked(TrendsQuery).limit)
 
 
 @_route("GET", "/effect", 401, 503)
 def effect() -> Effect:
     """Whether contacting helped, by the control groups of all campaigns."""
     state = get_state()
-    with recorded_history(state.config.history_path) as records:
-        return state.current_effect(records)
+    return state.current_effect(state.records())
 
 
 @_route("GET", "/metrics", 401, 503)
@@ -379,42 +361,28 @@ def metrics() -> str:
     return metrics_text(get_state().config)
 
 
-@_route(
-    *("GET", "/risk", 401, 503),
-    parameters=(RISK_LIMIT, OFFSET, SORT, *FILTERS, FORMAT),
-    by_carried=True,
-)
+@_route("GET", "/risk", 401, 503, query=RiskQuery)
 def risk() -> RankedClients | CsvText:
     """The clients at risk, highest first."""
-    state = get_state()
-    first, limit = _number(OFFSET), _number(RISK_LIMIT)
-    order = _choice(SORT, "risk")
-    liked = request.accept_mimetypes.best_match(["application/json", "text/csv"])
-    form = _choice(FORMAT, "csv" if liked == "text/csv" else "json")
-    query = query_of(request.args.to_dict(), state.config.schema)
-    ranking = state.ranking.ranking()
-    if order == "expected_loss" and not has_losses(ranking):
+    asked, ranking = _asked(RiskQuery), get_state().ranking.ranking()
+    if asked.sort == "expected_loss" and not has_losses(ranking):
         raise RequestError(400, "there is no expected_loss: config.json names no client_value")
-    found = find_clients(ranking, query)
-    part = found.iloc[first : first + limit]
-    if form == "csv":
+    found = find_clients(ranking, msgspec.convert(asked, Query, from_attributes=True))
+    part = found.iloc[asked.offset : asked.offset + asked.limit]
+    liked = request.accept_mimetypes.best_match(["application/json", "text/csv"])
+    if asked.format == "csv" or (liked == "text/csv" and not asked.format):
         return CsvText(ranking_text(part))
-    return RankedClients(len(found), ranked_clients(part), _horizon())
+    return RankedClients(len(found), cast(list[RankedClient], ranking_to_dicts(part)), _horizon())
 
 
-@_route("GET", "/risk/<text:client>", 401, 404, 503, parameters=(CLIENT,))
+@_route("GET", "/risk/<text:client>", 401, 404, 503)
 def client_risk(client: str) -> FoundClient:
     """One client of the ranking."""
     state = get_state()
     row, _ = state.ranking.client(state.config.schema.asked_client(client))
-    if found := ranked_clients(row):
-        return {**found[0], "horizon_days": _horizon()}
+    if found := ranking_to_dicts(row):
+        return cast(FoundClient, {**found[0], "horizon_days": _horizon()})
     raise RequestError(404, "no client of that name is in the ranking")
-
-
-def ranked_clients(ranking: pd.DataFrame) -> list[RankedClient]:
-    """The rows of a ranking as they are answered."""
-    return cast(list[RankedClient], ranking_to_dicts(ranking))
 
 
 def _horizon() -> int | None:
@@ -422,15 +390,16 @@ def _horizon() -> int | None:
     return release.horizon_days if release else None
 
 
-@_route("GET", "/contacts", 401, 503, parameters=(CLIENT_NAMED, RISK_LIMIT, OFFSET))
+@_route("GET", "/contacts", 401, 503, query=ContactsQuery)
 def contacts() -> Contacts:
     """Who was contacted."""
-    first, limit = _number(OFFSET), _number(RISK_LIMIT)
-    found = contacts_of(request.args.get(CLIENT_NAMED.name))
-    return Contacts(len(found), [*map(as_recorded, found[first : first + limit])])
+    asked = _asked(ContactsQuery)
+    found = contacts_of(asked.client)
+    part = found[asked.offset : asked.offset + asked.limit]
+    return Contacts(len(found), [*map(as_recorded, part)])
 
 
-@_route("POST", "/contacts", 401, 403, 404, 413, 422, 503, body=CONTACTS_BODY)
+@_route("POST", "/contacts", 401, 403, 404, 413, 422, 503, body=GIVEN)
 def record_contacts() -> Contacts:
     """Record contacts."""
     found = contacts_of_request()
@@ -449,15 +418,16 @@ def movers() -> MovedClients:
     )
 
 
-@_route("GET", "/health", 503, needs_token=False)
+@_route("GET", "/health", 503, query=Challenge, needs_token=False)
 def health() -> Health:
     """Whether the server is there."""
-    config = get_state().config
-    release = live_id(config.prod_deployment_path)
-    records = open_existing_history(config.history_path)
-    with records or nullcontext():
-        run = last_run(records) if records else None
-        return Health("ok", release, run, last_active(config.lock_path, records))
+    state, challenge = get_state(), request.args.get("challenge")
+    config = state.config
+    release, records, proof = live_id(config.prod_deployment_path), state.history(), ""
+    if challenge:
+        proof = proof_of(challenge, state.live.get().release.model.sha256, state.token)
+    run = last_run(records) if records else None
+    return Health("ok", release, run, last_active(config.lock_path, records), proof)
 
 
 @_route("GET", "/ready", 401, 503)
@@ -467,7 +437,7 @@ def ready() -> Ready:
 
 
 @_route("GET", "/openapi.json", 401)
-def openapi() -> dict[str, object]:
+def openapi() -> dict[str, Any]:
     """This description."""
     return api_description(get_state().config.schema)
 
@@ -477,21 +447,6 @@ def api_description(schema: Schema) -> Described:
     return description(schema, OPERATIONS)
 
 
-def _number(parameter: Parameter) -> int:
-    """The number that a request gives, or the default; raises `RequestError`."""
-    name, asked = parameter.name, parameter.schema
-    text = request.args.get(name, str(asked["default"]))
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
-    if number < asked["minimum"]:
-        raise RequestError(400, f"{name} must be a whole number of at least {asked['minimum']}")
-    if number > asked["maximum"]:
-        raise RequestError(400, f"{name} must not be above {asked['maximum']:,}")
-    return number
-
-
-def _choice(parameter: Parameter, default: str) -> str:
-    """The one of some values that a request gives, or the default; raises `RequestError`."""
-    choices, choice = parameter.schema["enum"], request.args.get(parameter.name, default)
-    if choice not in choices:
-        raise RequestError(400, f"{parameter.name} must be {' or '.join(choices)}")
-    return choice
+def _asked(kind: type[Asked]) -> Asked:
+    """The parameters of the request; raises `RequestError`."""
+    return parameters(kind, request.args.to_dict(), get_state().config.schema)

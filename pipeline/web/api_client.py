@@ -1,26 +1,37 @@
-"""Calling the API, of a server that runs or of one of our own, and keeping its answers."""
+"""Calling the API, of a server that runs or of one of our own, and keeping its answers.
+
+The token goes only to a server that has proved to serve our release and to know the token, and
+never over plain HTTP to another machine. Every exchange has a limit of time and one of size.
+"""
 
 import json
 import logging
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError
 from werkzeug.serving import make_server
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_atomic
+from pipeline.core.time_limit import time_limit
 from pipeline.data.input_files import list_input
-from pipeline.web.auth import api_token
+from pipeline.registry.releases import Release, live_release
+from pipeline.web.auth import TOKEN_VARIABLE, api_token, is_loopback, proof_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 SECONDS = 30.0
+PROOF_SECONDS = 2.0
+MAX_BYTES = 8 * 2**20  # of an answer
 
 
 class ApiError(PipelineError):
@@ -37,19 +48,23 @@ class Answer:
     body: dict[str, Any]
 
 
-def call_api(url: str, filepath: str, seconds: float = SECONDS) -> list[Answer]:
+def call_api(
+    url: str, filepath: str, production: Path, seconds: float = SECONDS
+) -> tuple[Answer, ...]:
     """Make the four calls; `filepath` names the client file to predict.
 
+    With a token, the server has to prove that it serves the release that is live in `production`.
     Raises `ApiError` if the server is not there, is too slow, or not one of ours. An error is an
     answer, too: `check` raises for it.
     """
-    with _session() as session:
-        return [
-            _call(session, "POST", f"{url}/prediction", seconds, {"filepath": filepath}),
-            _call(session, "GET", f"{url}/scoring", seconds),
-            _call(session, "GET", f"{url}/summarystats", seconds),
-            _call(session, "GET", f"{url}/diagnostics", seconds),
-        ]
+    if token := api_token():
+        prove(url, live_release(production), min(seconds, PROOF_SECONDS))
+    return (
+        _call("POST", f"{url}/prediction", seconds, token, {"filepath": filepath}),
+        _call("GET", f"{url}/scoring", seconds, token),
+        _call("GET", f"{url}/summarystats", seconds, token),
+        _call("GET", f"{url}/diagnostics", seconds, token),
+    )
 
 
 def check(answer: Answer) -> None:
@@ -58,14 +73,20 @@ def check(answer: Answer) -> None:
         raise ApiError(f"{answer.call}: status {answer.status}: {answer.text[:200].strip()}")
 
 
-def release_served(url: str, seconds: float = 2.0) -> str | None:
-    """The id of the release that a server of ours serves; None if none answers there."""
-    try:
-        with _session() as session:
-            answer = session.get(f"{url}/ready", timeout=seconds).json()
-        return str(answer["release"])
-    except (requests.RequestException, KeyError, TypeError):
-        return None
+def prove(url: str, release: Release, seconds: float = PROOF_SECONDS) -> None:
+    """Raise `ApiError` unless the server may have our token, if there is one: it is not sent here.
+
+    It has to answer a random text with what only those can work out who have the release's model
+    and the token.
+    """
+    challenge, token = secrets.token_hex(16), api_token()
+    answer = _call("GET", f"{url}/health?challenge={challenge}", seconds)
+    if answer.body.get("proof") != proof_of(challenge, release.model.sha256, token):
+        known = f" and knows {TOKEN_VARIABLE}" if token else ""
+        raise ApiError(f"{url}: the server does not prove that it serves {release.id}{known}")
+    place = urlsplit(url)
+    if token and place.scheme != "https" and not is_loopback(place.hostname or ""):
+        raise ApiError(f"{url}: the token is sent to another machine by https:// only")
 
 
 def write_answers(answers: Sequence[Answer], path: Path) -> None:
@@ -81,35 +102,35 @@ def default_file(folder: Path) -> str:
     return files[0].name
 
 
-def _session() -> requests.Session:
-    """A session that carries the API's token, if one is set, and uses no proxy."""
-    session = requests.Session()
-    session.trust_env = False
-    if token := api_token():
-        session.headers["Authorization"] = f"Bearer {token}"
-    return session
-
-
 def _call(
-    session: requests.Session,
     method: str,
     url: str,
     seconds: float,
+    token: str | None = None,
     body: dict[str, str] | None = None,
 ) -> Answer:
     call = f"{method} {url}" + (f" {json.dumps(body)}" if body else "")
+    slow = ApiError(f"{call}: no answer within {seconds:g} seconds")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        response = session.request(method, url, json=body, timeout=seconds)
-        answer = response.json()
-    except requests.JSONDecodeError:
-        raise ApiError(f"{call}: the answer is not JSON; is this the right server?") from None
-    except requests.Timeout:
-        raise ApiError(f"{call}: no answer within {seconds:g} seconds") from None
-    except requests.RequestException as error:
+        with time_limit(seconds, slow), requests.Session() as session:
+            session.trust_env = False  # no proxy
+            with session.request(
+                method, url, json=body, headers=headers, stream=True, allow_redirects=False
+            ) as response:
+                status, content = response.status_code, response.raw.read(MAX_BYTES + 1)
+    except (requests.RequestException, HTTPError, ValueError) as error:
         raise ApiError(f"{call}: no server answers there ({type(error).__name__})") from None
+    if len(content) > MAX_BYTES:
+        raise ApiError(f"{call}: the answer has more than {MAX_BYTES:,} bytes")
+    text = content.decode(errors="replace")
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ApiError(f"{call}: the answer is not JSON; is this the right server?") from None
     if not isinstance(answer, dict):
-        raise ApiError(f"{call}: status {response.status_code}: {response.text[:200].strip()}")
-    return Answer(call, response.status_code, response.text, answer)
+        raise ApiError(f"{call}: status {status}: {text[:200].strip()}")
+    return Answer(call, status, text, answer)
 
 
 def _format_answer(answer: Answer) -> str:

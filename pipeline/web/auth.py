@@ -1,4 +1,4 @@
-"""Who may ask the API, and what every answer carries: a token, an address rule, headers."""
+"""Who may ask the API: a token, its proof, and the addresses that a server without one may have."""
 
 import base64
 import hmac
@@ -6,24 +6,14 @@ import ipaddress
 import os
 import re
 import socket
-import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.core.errors import PipelineError
 
 TOKEN_VARIABLE = "RISK_API_TOKEN"
-
 _VISIBLE = re.compile("[!-~]+")
-
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
 
 
 def api_token() -> str | None:
@@ -43,21 +33,26 @@ def authorized(header: str | None, token: str) -> bool:
     Programs send it as a bearer token, browsers as the password of any user.
     """
     scheme, _, sent = (header or "").partition(" ")
-    carried: Callable[[str], bytes] = _CARRIED.get(scheme.lower(), lambda _: b"")
+    known: dict[str, Callable[[str], bytes]] = {"bearer": str.encode, "basic": _password}
+    carried: Callable[[str], bytes] = known.get(scheme.lower(), lambda _: b"")
     return hmac.compare_digest(carried(sent), token.encode())
 
 
 def _password(credentials: str) -> bytes:
     """The password of a browser's credentials; empty if they are none."""
     try:
-        decoded = base64.b64decode(credentials, validate=True)
+        return base64.b64decode(credentials, validate=True).partition(b":")[2]
     except ValueError:
         return b""
-    return decoded.partition(b":")[2]
 
 
-# scheme -> the token that it carries
-_CARRIED: dict[str, Callable[[str], bytes]] = {"bearer": str.encode, "basic": _password}
+def proof_of(challenge: str, model_sha256: str, token: str | None) -> str:
+    """What a server answers to a random text that has a release's model, and the token if any.
+
+    Who has neither learns nothing of the token by it: the digest of the model is not public.
+    """
+    key = f"{token or ''} {model_sha256}"
+    return hmac.new(key.encode(), challenge.encode(), "sha256").hexdigest()
 
 
 def check_address(host: str) -> None:
@@ -84,18 +79,12 @@ def is_loopback(host: str) -> bool:
 
 def listening_hosts() -> list[str]:
     """The addresses that this process listens on: what a WSGI server has bound before us."""
-    descriptors = [int(entry.name) for entry in Path("/dev/fd").iterdir()]
-    return [host for descriptor in descriptors if (host := _listening_host(descriptor))]
-
-
-def _listening_host(descriptor: int) -> str | None:
-    try:
-        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-            return None
-    except OSError:  # the listing's own, closed by now
-        return None
-    with socket.socket(fileno=os.dup(descriptor)) as bound:
-        internet = bound.family in (socket.AF_INET, socket.AF_INET6)
-        if internet and bound.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            return str(bound.getsockname()[0])
-    return None
+    found = []
+    for entry in Path("/dev/fd").iterdir():
+        with suppress(OSError):  # no socket, or the listing's own, closed by now
+            bound = socket.socket(fileno=int(entry.name))
+            internet = bound.family in (socket.AF_INET, socket.AF_INET6)
+            if internet and bound.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                found.append(str(bound.getsockname()[0]))
+            bound.detach()
+    return found

@@ -1,10 +1,17 @@
-"""Contacts through the API and by the forms of the page: written without the run lock."""
+"""Contacts through the API and by the forms of the page: written without the run lock.
 
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+Who may write are this server's own pages, and programs; never pages of other sites. A page of
+another site that somebody has open can send requests here, with the password that the browser
+knows. Browsers say where a request comes from, in `Sec-Fetch-Site` or `Origin`; programs say
+nothing.
+"""
+
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
+import msgspec
 from flask import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -21,37 +28,53 @@ from pipeline.storage.contacts import (
     record_contact,
     remove_contact,
 )
-from pipeline.storage.history import open_existing_history, recorded_history
 from pipeline.web.request_rows import MAX_FORM_BYTES, RequestError, parse_json
-from pipeline.web.state import ServerState, get_state
-from pipeline.web.writes import check_write
+from pipeline.web.state import get_state
 
 MAX_CONTACTS = 1_000  # of one request
 UNDO_SHOWN, MAX_UNDO = timedelta(minutes=5), 3  # beside the list
 
+_Limited = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+GivenContact = msgspec.defstruct(
+    "GivenContact",
+    [("client", _Limited), *((name, _Limited, "") for name in COLUMNS if name != "client")],
+    forbid_unknown_fields=True,
+)
+_Some = Annotated[list[GivenContact], msgspec.Meta(min_length=1, max_length=MAX_CONTACTS)]  # type: ignore[valid-type]
+GIVEN: Any = GivenContact | _Some  # what the API is sent
+
 contact_forms = Blueprint("contact_forms", __name__)
 
 
-@dataclass(frozen=True)
-class RecordedContact:
+class RecordedContact(msgspec.Struct, rename={"day": "date", "by_whom": "by"}):
     """A contact that is on record."""
 
     id: int
     client: str
-    date: str
+    day: str
     channel: str
     note: str
     result: str
-    by: str
+    by_whom: str
     source: str
     recorded_at: str
 
 
 def as_recorded(contact: Contact) -> RecordedContact:
     """A contact as the API answers it."""
-    return RecordedContact(
-        *(contact.id, contact.client, contact.day, contact.channel, contact.note, contact.result),
-        *(contact.by_whom, contact.source, contact.recorded_at),
+    return msgspec.convert(contact, RecordedContact, from_attributes=True)
+
+
+def check_write() -> None:
+    """Raise `RequestError` if a page of another site sent this request."""
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    own = origin is None or origin.partition("://")[2] == request.host
+    if site in ("same-origin", "none") or (site is None and own):
+        return
+    raise RequestError(
+        403,
+        "the request comes from a page of another site; if it does not, have the proxy in between"
+        " hand on the header Host",
     )
 
 
@@ -59,26 +82,20 @@ def contacts_of(client: str | None) -> list[Contact]:
     """The contacts of a client, or all, newest first."""
     state = get_state()
     name = None if client is None else state.config.schema.asked_client(client)
-    with recorded_history(state.config.history_path) as history:
-        return contacts(history, name)
+    return contacts(state.records(), name)
 
 
 def contacts_of_request() -> list[Contact]:
     """Record the contact, or contacts, that the JSON of a request says; all of them or none."""
     request.max_content_length = 2**20
-    asked = parse_json(request.get_data())
-    given = asked if isinstance(asked, list) else [asked]
-    if not 0 < len(given) <= MAX_CONTACTS:
-        raise RequestError(422, f"expected 1 to {MAX_CONTACTS:,} contacts")
-    found = []
-    for number, values in enumerate(given, start=1):
-        if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
-            raise RequestError(422, f"contact {number} must be an object of texts")
-        if unknown := [key for key in values if key not in COLUMNS]:
-            known = ", ".join(COLUMNS)
-            raise RequestError(422, f"contact {number} has unknown keys {unknown}; known: {known}")
-        found.append(_checked(values, "api", f"contact {number}: "))
-    return _record(found)
+    try:
+        given = msgspec.convert(parse_json(request.get_data()), GIVEN)
+    except ValueError as error:
+        raise RequestError(422, f"the contacts: {error}") from None
+    texts = map(msgspec.structs.asdict, given if isinstance(given, list) else [given])
+    return _record(
+        [_checked(each, "api", f"contact {number}: ") for number, each in enumerate(texts, start=1)]
+    )
 
 
 def _checked(values: dict[str, str], source: str, what: str = "") -> Contact:
@@ -96,28 +113,24 @@ def _checked(values: dict[str, str], source: str, what: str = "") -> Contact:
 def _record(found: list[Contact]) -> list[Contact]:
     check_write()
     state = get_state()
-    if state.config.engine:
+    config = state.config
+    if config.engine:
         raise RequestError(404, "contacts are not kept where Spark does the work")
-    rules, ranking = state.config.contact_rules, None
+    ranking, ranked = None, set()
     with suppress(HistoryError):  # of a client that is not ranked, rows tell
         ranking = state.ranking.ranking()
-    ranked = set() if ranking is None else {*ranking["client"]}
-    for contact in found:
-        if contact.client not in ranked and not _is_known(state, contact.client):
+        ranked = {*ranking["client"]}
+    history = state.records()
+    for name in {contact.client for contact in found} - ranked:
+        rows = open_rows(config.finaldata_path, config.schema, history)
+        if not rows_of_client(rows, name, 1).total:
             raise RequestError(404, "no client of that name is on record")
-    with recorded_history(state.config.history_path) as history, history.transaction():
-        if ranking is not None:  # who is on the list, or left alone, before a contact changes that
+    with history.transaction():
+        if ranking is not None:  # who is on the list before a contact changes that
+            rules = config.contact_rules
             known = contact_state(history, rules, date.today())
             record_assignments(history, new_assignments(ranking, rules, known))
         return [record_contact(history, contact) for contact in found]
-
-
-def _is_known(state: ServerState, client: str) -> bool:
-    """Whether there is a row of a client."""
-    config = state.config
-    with recorded_history(config.history_path) as history:
-        rows = open_rows(config.finaldata_path, config.schema, history)
-        return rows_of_client(rows, client, 1).total > 0
 
 
 @contact_forms.post("/client/contact")
@@ -137,11 +150,10 @@ def undo() -> AnyResponse:
     number = request.form.get("id", "")
     state = get_state()
     client = state.config.schema.asked_client(request.form.get("client", ""))
-    with recorded_history(state.config.history_path) as history:
-        if not (number.isascii() and number.isdigit() and len(number) < 16):
-            raise RequestError(400, "id must be the number of a contact")
-        if not remove_contact(history, int(number), client):
-            raise RequestError(404, "there is no such contact: it may be taken back already")
+    if not (number.isascii() and number.isdigit() and len(number) < 16):
+        raise RequestError(400, "id must be the number of a contact")
+    if not remove_contact(state.records(), int(number), client):
+        raise RequestError(404, "there is no such contact: it may be taken back already")
     return _back(client)
 
 
@@ -153,20 +165,10 @@ def _back(client: str) -> AnyResponse:
     return redirect(f"../client?{urlencode({'name': client})}#contacts", 303, Response)
 
 
-def about_contacts(client: str) -> dict[str, object]:
-    """What the page of a client shows of its contacts, and the form for a new one begins with."""
-    return {
-        "marks": get_state().config.engine is None,
-        "contacts": contacts_of(client),
-        "today": date.today().isoformat(),
-    }
-
-
 def about_marks() -> dict[str, object]:
     """What the list shows of contacts: whether to mark clients, and who was marked just now."""
     state = get_state()
     since = (datetime.now(UTC) - UNDO_SHOWN).strftime("%Y-%m-%dT%H:%M:%S")
-    history = open_existing_history(state.config.history_path)
-    with history or nullcontext():
-        marked = marked_since(history, since, MAX_UNDO) if history else []
+    history = state.history()
+    marked = marked_since(history, since, MAX_UNDO) if history else []
     return {"marks": state.config.engine is None, "marked": marked}

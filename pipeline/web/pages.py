@@ -1,9 +1,9 @@
 """The pages for people: clients at `/`, the model, operations, one client, the docs of the API."""
 
 import logging
-from collections.abc import Mapping
-from contextlib import nullcontext, suppress
-from functools import partial
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import date
 from pathlib import Path
 
 from flask import Blueprint, Response, redirect, request
@@ -12,8 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from pipeline.action.current_ranking import file_stamp, history_stamp
 from pipeline.core.config import Config
-from pipeline.core.errors import HistoryError, NotRecordedError, PipelineError, ReleaseError
-from pipeline.ranking.movers import Movers
+from pipeline.core.errors import HistoryError, ModelError, ReleaseError
 from pipeline.ranking.ranking_file import BANDS, ranking_text, ranking_to_dicts
 from pipeline.registry.releases import Release, live_id
 from pipeline.reporting.document import Fact, Section
@@ -31,12 +30,9 @@ from pipeline.reporting.report_files import report_pdf as make_pdf
 from pipeline.reporting.tables import MAX_MOVERS
 from pipeline.storage.database import History
 from pipeline.storage.held_files import held_files
-from pipeline.storage.history import open_existing_history, recorded_history
 from pipeline.storage.records import Compared, held_challenger
-from pipeline.storage.risk_history import RiskChange
 from pipeline.storage.work_requests import Action, ask, last_requests, undo, waiting_requests
 from pipeline.web.api import api_description
-from pipeline.web.api_docs import example, shape
 from pipeline.web.client_views import (
     CSV,
     SHOWN,
@@ -44,26 +40,25 @@ from pipeline.web.client_views import (
     Query,
     client_record,
     find_clients,
-    latest_row,
     listing,
     newly_high,
-    query_of,
+    parameters,
     score_file,
     scored_csv,
-    scored_grids,
-    scored_sentence,
+    scored_result,
+    what_if,
 )
-from pipeline.web.contact_views import about_contacts, about_marks
+from pipeline.web.contact_views import about_marks, check_write, contacts_of
 from pipeline.web.request_rows import MAX_BYTES, RequestError
 from pipeline.web.state import ServerState, get_state
-from pipeline.web.what_if import what_if
-from pipeline.web.writes import check_write
 
 log = logging.getLogger(__name__)
 
 MAX_REQUESTS = 5  # that were carried out
 MAX_USER = 200  # characters
 SINCE = "since the previous ranking"
+UNRANKED = "No ranking has been written yet: run python fullprocess.py."
+UNLISTED = "The ranking is not as it was written: run python reporting.py."
 
 # of pages: only what this server gives, and nothing inline
 POLICY = (
@@ -90,80 +85,42 @@ pages = Blueprint("pages", __name__)
 def todays_list() -> Response:
     """Whom to contact, who is new and who moved."""
     state = get_state()
-    config = state.config
-    release = readable_release(config)
-    health, risks = page_health(config, state.ranking, state.live)
-    listed = _listed(state)
-    shown: dict[str, object] = {}
-    if listed["listing"] and risks:
-        high, changes = config.risk_bands.high, _changes(state)
-        new, movers = newly_high(changes, high), _movers(state)
-        shown = {
-            "facts": [
-                *risk_facts(risks, release.horizon_days if release else None),
-                *([Fact("New at high risk", f"{len(new):,}", SINCE)] if changes else []),
-            ],
-            "moved": (
+    release = readable_release(state.config)
+    health, risks = page_health(state.config, state.ranking, state.live)
+    facts, moved = list[Fact](), list[tuple[str, Sequence[object], int]]()
+    with suppress(HistoryError):  # the health says so
+        facts += risk_facts(risks, release.horizon_days if release else None) if risks else []
+        if changes := state.ranking.changes():
+            new = newly_high(changes, state.config.risk_bands.high)
+            facts.append(Fact("New at high risk", f"{len(new):,}", SINCE))
+            movers = state.ranking.movers()
+            moved += [
                 ("New at high risk", new[:MAX_MOVERS], len(new)),
                 ("Largest increases", movers.rose[:MAX_MOVERS], movers.all_rose),
                 ("Largest decreases", movers.fell[:MAX_MOVERS], movers.all_fell),
-            )
-            if changes and movers
-            else (),
-        }
-    return page(
-        "index.html",
-        state=health,
-        **listed,
-        **_about_risk(config, release),
-        **shown,
-    )
-
-
-def _changes(state: ServerState) -> Mapping[str, RiskChange]:
-    with suppress(HistoryError):
-        return state.ranking.changes()
-    return {}
-
-
-def _movers(state: ServerState) -> Movers | None:
-    with suppress(HistoryError):
-        return state.ranking.movers()
-    return None
-
-
-def _listed(state: ServerState) -> dict[str, object]:
-    """The part of the ranking that is asked for, or why there is none."""
-    query = _query(state, contact="yes")
-    try:
-        ranking = state.ranking.ranking()
-        found = listing(ranking, query, _changes(state))
-        return {"listing": found, "unlisted": "", **about_marks()}
-    except NotRecordedError:
-        why = "No ranking has been written yet: run python fullprocess.py."
-    except HistoryError as error:
-        log.error("%s", error)
-        why = "The ranking is not as it was written: run python reporting.py."
-    return {"listing": None, "unlisted": why}
-
-
-def _query(state: ServerState, **defaults: str) -> Query:
-    """The part of the ranking that is asked for; what is left empty in a form asks for nothing."""
-    given = {name: text for name, text in request.args.items() if text}
-    return query_of({**defaults, **given}, state.config.schema, SHOWN)
+            ]
+    why = "" if risks else UNLISTED if file_stamp(state.config.clientrisk_path) else UNRANKED
+    around = _list(state, release) if risks else {"listing": None}
+    return page("index.html", state=health, unlisted=why, facts=facts, moved=moved, **around)
 
 
 @pages.get("/clients")
 def clients() -> Response:
     """The list of clients alone."""
     state = get_state()
-    query = _query(state, contact="yes")
-    return page(
-        "clients.html",
-        listing=listing(state.ranking.ranking(), query, _changes(state)),
-        **about_marks(),
-        **_about_risk(state.config, readable_release(state.config)),
-    )
+    return page("clients.html", **_list(state, readable_release(state.config)))
+
+
+def _list(state: ServerState, release: Release | None) -> dict[str, object]:
+    """The part of the ranking that is asked for."""
+    found = listing(state.ranking.ranking(), _query(state, contact="yes"))
+    return {"listing": found, **about_marks(), **_about_risk(state.config, release)}
+
+
+def _query(state: ServerState, **defaults: str) -> Query:
+    """The part of the ranking that is asked for; what is left empty in a form asks for nothing."""
+    given = {name: text for name, text in request.args.items() if text}
+    return parameters(Query, {**defaults, **given}, state.config.schema)
 
 
 @pages.get("/model")
@@ -173,36 +130,30 @@ def model() -> Response:
     config = state.config
     release, ranking = readable_release(config), file_stamp(config.clientrisk_path)
     key = (release and release.id, ranking, history_stamp(config.history_path))
-    html = state.model.get(
+    html = state.kept["model"].get(
         key, lambda: _sections(model_sections(config, state.ranking, state.current_effect))
     )
+    name, found, why = config.schema.asked_client(request.args.get("client", "")), None, ""
+    if name:
+        try:
+            found = what_if(config, state.live.get(), name, request.args)
+            why = "" if found else "No client of that name is on record."
+        except (ModelError, ReleaseError) as error:
+            log.error("%s", error)
+            why = "No release can be asked."
     return page(
         "model.html",
-        sections=Markup(html),
+        sections=html,
         card=card_of(release) if release else "",
         features=", ".join(config.schema.features),
-        **_one_client(state),
+        client=name,
+        found=found,
+        why=why,
     )
 
 
-def _sections(sections: tuple[Section, ...]) -> str:
-    return rendered("sections.html", sections=sections)
-
-
-def _one_client(state: ServerState) -> dict[str, object]:
-    """The client that is asked for, and what makes its risk, or why that cannot be told."""
-    config, given = state.config, request.args.get("client", "")
-    name, found, why = config.schema.asked_client(given), None, ""
-    if given and (latest := latest_row(config, name)):
-        try:
-            live = state.live.get()
-            found = what_if(live, config.schema, config.labels, latest, request.args)
-        except PipelineError as error:
-            log.error("%s", error)
-            why = "No release can be asked."
-    elif given:
-        why = "No client of that name is on record."
-    return {"client": name, "found": found, "why": why}
+def _sections(sections: tuple[Section, ...]) -> Markup:
+    return Markup(rendered("sections.html", sections=sections))
 
 
 @pages.get("/operations")
@@ -211,19 +162,18 @@ def operations() -> Response:
     state = get_state()
     config = state.config
     key = history_stamp(config.history_path)
-    html = state.operations.get(key, lambda: _sections(operations_sections(config)))
+    html = state.kept["operations"].get(key, lambda: _sections(operations_sections(config)))
     health, _ = page_health(config, state.ranking, state.live)
-    history = open_existing_history(config.history_path)
-    with history or nullcontext():
-        return page(
-            "operations.html",
-            state=health,
-            held=held_files(history) if history else (),
-            challenger=_held_challenger(state, history) if history else None,
-            waiting={one.what: one for one in waiting_requests(history)} if history else {},
-            requests=last_requests(history, MAX_REQUESTS) if history else (),
-            sections=Markup(html),
-        )
+    history = state.history()
+    return page(
+        "operations.html",
+        state=health,
+        held=held_files(history) if history else (),
+        challenger=_held_challenger(state, history) if history else None,
+        waiting={one.what: one for one in waiting_requests(history)} if history else {},
+        requests=last_requests(history, MAX_REQUESTS) if history else (),
+        sections=html,
+    )
 
 
 def _held_challenger(state: ServerState, history: History) -> Compared | None:
@@ -238,29 +188,24 @@ def request_work() -> AnyResponse:
     check_write()
     state = get_state()
     action, what = request.form.get("action", ""), request.form.get("what", "")
-    with recorded_history(state.config.history_path) as history:
-        if action == "undo":
-            if not (
-                what.isascii() and what.isdigit() and len(what) < 10 and undo(history, int(what))
-            ):
-                raise RequestError(409, "a run has begun with this, or it was taken back before")
-        elif action in (Action.ACCEPT, Action.FORGET):
-            if what not in [file.name for file in held_files(history)]:
-                raise RequestError(409, "this file is not held back, or not any more")
-            ask(history, Action(action), what, _by_whom())
-        elif action == Action.PROMOTE:
-            waits = _held_challenger(state, history)
-            if not waits or waits.challenger != what:
-                raise RequestError(409, "this challenger does not wait, or not any more")
-            ask(history, Action.PROMOTE, what, _by_whom())
-        else:
-            raise RequestError(400, "action must be accept, forget, promote or undo")
+    signed = request.authorization  # a browser sends the user's name
+    user = ((signed and signed.username) or "")[:MAX_USER]
+    history = state.records()
+    if action == "undo":
+        number = int(what) if what.isascii() and what.isdigit() and len(what) < 10 else 0
+        if not undo(history, number):
+            raise RequestError(409, "a run has begun with this, or it was taken back before")
+    elif action in (Action.ACCEPT, Action.FORGET, Action.PROMOTE):
+        waits = [file.name for file in held_files(history)]
+        if action == Action.PROMOTE:
+            challenger = _held_challenger(state, history)
+            waits = [challenger.challenger] if challenger and challenger.challenger else []
+        if what not in waits:
+            raise RequestError(409, "this does not wait for a decision, or not any more")
+        ask(history, Action(action), what, user)
+    else:
+        raise RequestError(400, "action must be accept, forget, promote or undo")
     return redirect("../operations#decisions", 303)
-
-
-def _by_whom() -> str:
-    """The user's name, where the browser sends one."""
-    return ((request.authorization and request.authorization.username) or "")[:MAX_USER]
 
 
 def _about_risk(config: Config, release: Release | None) -> dict[str, object]:
@@ -289,7 +234,9 @@ def client() -> Response:
         row=None if found.empty else ranking_to_dicts(found)[0],
         total=total,
         record=record,
-        **about_contacts(name),
+        marks=state.config.engine is None,
+        contacts=contacts_of(name),
+        today=date.today().isoformat(),
         **_about_risk(state.config, release),
     )
 
@@ -303,11 +250,11 @@ def score() -> Response:
         raise RequestError(400, "choose a CSV file first")
     with upload.stream as stream:
         content = stream.read(MAX_BYTES)
-    config = state.config
-    rows = score_file(content, live, config.schema, config.labels, config.reasons_from)
+    rows = score_file(content, live, state.config)
     if request.form.get("as") == "csv":
-        return _answer("".join(scored_csv(rows)), CSV, "scored.csv")
-    return page("scored.html", lead=scored_sentence(rows, live), tables=scored_grids(rows))
+        return _answer(scored_csv(rows), CSV, "scored.csv")
+    lead, tables = scored_result(rows, live)
+    return page("scored.html", lead=lead, tables=tables)
 
 
 @pages.get("/ranking.csv")
@@ -334,7 +281,7 @@ def report_pdf() -> Response:
     """The report of the last run as PDF, made when it is first asked for."""
     state = get_state()
     folder = state.config.output_model_path
-    content = state.report_pdf.get(file_stamp(folder / CONTENT), lambda: make_pdf(folder))
+    content = state.kept["report.pdf"].get(file_stamp(folder / CONTENT), lambda: make_pdf(folder))
     if content is None:
         raise RequestError(404, "no run has written this yet")
     return _answer(content, "application/pdf", "report.pdf")
@@ -343,16 +290,15 @@ def report_pdf() -> Response:
 @pages.get("/docs")
 def docs() -> Response:
     """The description of the API."""
-    described = api_description(get_state().config.schema)
-    return page("docs.html", api=described, shape=shape, example=example)
+    return page("docs.html", api=api_description(get_state().config.schema))
 
 
-def _static(name: str) -> Response:
+@pages.get("/page.css")
+@pages.get("/page.js")
+def static_file() -> Response:
+    """What pages need."""
+    name = request.path[1:]
     return Response(static(name), content_type=TYPES[name])
-
-
-for _name in TYPES:
-    pages.add_url_rule(f"/{_name}", _name.replace(".", "_"), partial(_static, _name))
 
 
 def page(template: str, **values: object) -> Response:

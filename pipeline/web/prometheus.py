@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from pipeline.core.config import Config
 from pipeline.monitoring.scores import EXPECTED_SCORES
@@ -23,41 +21,31 @@ from pipeline.storage.records import last_checked, last_missing, last_timings
 from pipeline.storage.trends import ExpectedScores, last_expected
 
 # the name, what it is, its value; of some, the name of a label and a number for each of its values
-Gauge = tuple[str, str, float] | tuple[str, str, tuple[str, dict[str, float]]]
+Metric = tuple[str, str, float] | tuple[str, str, tuple[str, dict[str, float]]]
 DRIFT_VALUES = {"drift": 1.0, "no drift": 0.0}
 
 
 def metrics_text(config: Config) -> str:
     """All metrics there are now; raises `HistoryError` if the history cannot be read."""
+    history = open_existing_history(config.history_path)
+    with history or nullcontext():
+        paths = config.input_folder_path, config.prod_deployment_path, config.lock_path
+        now = read_status(*paths, history, config.schema, subfolders=config.subfolders)
+        metrics = _state(now) + (_records(history) if history else [])
     registry = CollectorRegistry()
-    registry.register(_Collector(config))
+    for name, about, value in metrics:
+        if isinstance(value, tuple):
+            label, values = value
+            gauge = Gauge(f"clientrisk_{name}", about, [label], registry=registry)
+            for key, number in values.items():
+                gauge.labels(key).set(number)
+        else:
+            Gauge(f"clientrisk_{name}", about, registry=registry).set(value)
     return generate_latest(registry).decode()
 
 
-class _Collector(Collector):
-    def __init__(self, config: Config) -> None:
-        self._config = config
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Every metric, as of now."""
-        config = self._config
-        history = open_existing_history(config.history_path)
-        with history or nullcontext():
-            paths = config.input_folder_path, config.prod_deployment_path, config.lock_path
-            now = read_status(*paths, history, config.schema, subfolders=config.subfolders)
-            gauges = _state(now) + (_records(history) if history else [])
-        for name, about, value in gauges:
-            label, values = value if isinstance(value, tuple) else (None, {"": value})
-            family = GaugeMetricFamily(
-                f"clientrisk_{name}", about, labels=[label] if label else None
-            )
-            for key, number in values.items():
-                family.add_metric([key] if label else [], number)
-            yield family
-
-
-def _state(now: Status) -> list[Gauge]:
-    found: list[Gauge] = []
+def _state(now: Status) -> list[Metric]:
+    found: list[Metric] = []
     if isinstance(release := now.release, Release):
         found += [
             ("release", "The release that is live", ("release", {release.id: 1.0})),
@@ -85,16 +73,15 @@ def _state(now: Status) -> list[Gauge]:
     return found
 
 
-def _records(history: History) -> list[Gauge]:
-    found: list[Gauge] = [
+def _records(history: History) -> list[Metric]:
+    found: list[Metric] = [
         ("rows", "Rows of finaldata.csv", master_state(history).rows),
         ("missing_percent", "Percent missing, 0 to 100", ("column", last_missing(history))),
         ("stage_seconds", "Seconds of a stage's last real run", ("stage", last_timings(history))),
     ]
     if checked := last_checked(history):
         verdicts = {
-            str(score.test): DRIFT_VALUES.get(score.verdict, float("nan"))
-            for score in checked.scores
+            str(score.test): DRIFT_VALUES.get(score.verdict, math.nan) for score in checked.scores
         }
         about = "1 drift, 0 no drift, NaN not enough evidence, by drift test"
         found.append(("drift", about, ("test", verdicts)))
@@ -104,27 +91,19 @@ def _records(history: History) -> list[Gauge]:
         found.append(("input_drift_features", "Features whose input drifted in it", drifted))
         told = sum(feature.news == "told" for feature in checked.input)
         found.append(("input_drift_told", "Those of them that are new and change the risk", told))
-    return found + _expected(history)
-
-
-def _expected(history: History) -> list[Gauge]:
-    """The scores to expect of the last batch, and of the last rows with outcomes beside theirs."""
-    found: list[Gauge] = []
+    # the scores to expect of the last batch, and of the last rows with outcomes beside theirs
     for one in last_expected(history, 1, "expected_scores.labelled = 0"):
-        found += _bounds("batch_expected", "in the batch judged last, by score", one)
+        found += _expected("batch_expected", "in the batch judged last, by score", one)
     for one in last_expected(history, 1, "true_f1 IS NOT NULL"):
         about = "on the last rows with known outcomes, by score"
-        found += _bounds("labelled_expected", about, one)
+        found += _expected("labelled_expected", about, one)
         found.append(("labelled_true", f"True scores {about}", _by_score(one, "true_{}")))
     return found
 
 
-def _bounds(name: str, about: str, one: ExpectedScores) -> list[Gauge]:
-    return [
-        (name, f"Expected {about}", _by_score(one, "{}")),
-        (f"{name}_low", f"Lower bound of what is expected {about}", _by_score(one, "{}_low")),
-        (f"{name}_high", f"Upper bound of what is expected {about}", _by_score(one, "{}_high")),
-    ]
+def _expected(name: str, about: str, one: ExpectedScores) -> Iterator[Metric]:
+    for end, what in (("", "Expected"), ("_low", "Lower bound of"), ("_high", "Upper bound of")):
+        yield f"{name}{end}", f"{what} scores {about}", _by_score(one, f"{{}}{end}")
 
 
 def _by_score(one: ExpectedScores, field: str) -> tuple[str, dict[str, float]]:

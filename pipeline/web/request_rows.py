@@ -4,15 +4,14 @@ Messages name the place of a fault and never repeat a value.
 """
 
 import io
-import json
-import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from flask import Request
 
@@ -29,9 +28,11 @@ MAX_FORM_BYTES = 2**16  # of fields that name a file
 MAX_ROWS = 100_000
 MAX_LINES = 10 * MAX_ROWS  # blank ones and those within quotes included
 MAX_COLUMNS = 1_000
-NUMBERS = (int, float)  # not `bool`, which is an `int`, too
 NAME_KEYS = ("filename", "filepath")  # where neither is given, any other may name a client file
 NAME_ONE = "name a client file, as in filename=testdata.csv"
+
+Number = Annotated[float, msgspec.Meta(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)] | None
+Text = str | None
 
 
 class RequestError(PipelineError):
@@ -53,8 +54,6 @@ class ClientRows:
 
     def in_order(self, values: list[Any]) -> list[Any]:
         """One value a row: those of the good rows in their places, None for the bad ones."""
-        if not self.bad:
-            return values
         good = iter(values)
         total = len(values) + len(self.bad)
         return [None if place in self.bad else next(good) for place in range(total)]
@@ -67,27 +66,20 @@ class ClientFiles:
     folders: tuple[Path, ...]
     root: Path  # the folder from which paths may be given
 
-    def read(self, name: Any) -> bytes:
-        """The content of the client file that a request names; raises `RequestError`.
-
-        A name is only compared with those of the files in the folders: nothing that a caller sends
-        is ever a path to the system. Whatever else it may be is refused by the same message, so
-        that nobody learns which other files exist.
-        """
-        if not isinstance(name, str):
-            raise RequestError(400, NAME_ONE)
-        return _content(self.names().get(name))
-
     def read_named(self, values: Mapping[str, Any]) -> bytes | None:
         """The content of the client file that one of these values names; None if none does.
 
-        Raises `RequestError` if there is none of the name under a key of ours, or if the values
-        under other keys name several.
+        A name is only compared with those of the files in the folders: nothing that a caller sends
+        is ever a path to the system. Under a key of ours, whatever else it may be is refused by
+        the same message, so that nobody learns which other files exist. Raises `RequestError`,
+        also if the values under other keys name several files.
         """
+        names = self.names()
         for key in NAME_KEYS:
             if key in values:
-                return self.read(values[key])
-        names = self.names()
+                if not isinstance(values[key], str):
+                    raise RequestError(400, NAME_ONE)
+                return _content(names.get(values[key]))
         found = {names[text] for text in values.values() if isinstance(text, str) and text in names}
         if len(found) > 1:
             raise RequestError(400, f"{len(found)} client files are named: name one")
@@ -111,14 +103,16 @@ class ClientFiles:
 
 
 def _content(path: Path | None) -> bytes:
-    """The content of a client file; raises `RequestError`."""
     if path:
         with suppress(OSError), io.BufferedReader(open_plain(path)) as stream:
-            content = stream.read(MAX_BYTES)
-            if len(content) == MAX_BYTES:
-                raise _too_many_bytes(MAX_BYTES)
-            return content
+            return _within(stream.read(MAX_BYTES), MAX_BYTES)
     raise RequestError(404, "no such client file in the test data or the input folder")
+
+
+def _within(content: bytes, most: int) -> bytes:
+    if len(content) >= most:
+        raise RequestError(413, f"less than {most:,} bytes at a time")
+    return content
 
 
 def rows_of_request(request: Request, files: ClientFiles, schema: Schema) -> ClientRows:
@@ -126,6 +120,7 @@ def rows_of_request(request: Request, files: ClientFiles, schema: Schema) -> Cli
 
     A name in its address counts where the body has neither. Raises `RequestError`.
     """
+    form: Mapping[str, Any] = {}
     if request.mimetype == "text/csv":
         return rows_of_csv(_body(request, MAX_BYTES), schema)
     if request.mimetype == "multipart/form-data":
@@ -135,13 +130,14 @@ def rows_of_request(request: Request, files: ClientFiles, schema: Schema) -> Cli
                 raise RequestError(400, f"send one file, not {len(uploads)}")
             if uploads:
                 return rows_of_csv(uploads[0].read(), schema)
-        form: Mapping[str, str] = request.form
+        form = request.form
     else:
         body = _body(request, MAX_JSON_BYTES)
         said = request.mimetype == "application/json" and (body or not request.args)
         if said or body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
-            return _rows_of_json(body, request.args, files, schema)
-        form = request.form if len(body) < MAX_FORM_BYTES else {}
+            return _rows_of_body(body, request.args, files, schema)
+        if len(body) < MAX_FORM_BYTES:
+            form = request.form
     if rows := rows_of_named(files, schema, form, request.args):
         return rows
     raise RequestError(415, f"send JSON, text/csv, a CSV file as an upload, or {NAME_ONE}")
@@ -157,50 +153,79 @@ def rows_of_named(
     return None
 
 
-def _rows_of_json(
+def _body(request: Request, most: int) -> bytes:
+    """The body; one sent in chunks does not say how long it is, and is cut at the limit."""
+    request.max_content_length = most = min(most, request.max_content_length or most)
+    return _within(request.get_data(), most)
+
+
+def _rows_of_body(
     body: bytes, query: Mapping[str, str], files: ClientFiles, schema: Schema
 ) -> ClientRows:
     asked = parse_json(body)
     if isinstance(asked, dict):
-        if not asked.keys() & {*NAME_KEYS}:
-            if "clients" in asked:
-                return rows_of_json(asked["clients"], schema)
-            if asked.keys() & {*schema.features}:
-                return rows_of_columns(asked, schema)
+        if not asked.keys() & {*NAME_KEYS} and asked.keys() & {"clients", *schema.features}:
+            return rows_of_json(asked, schema)
         if rows := rows_of_named(files, schema, asked, query):
             return rows
     expected = '"clients", a list for each feature, or the name of a client file'
     raise RequestError(422, f"expected an object with {expected}")
 
 
-def _body(request: Request, most: int) -> bytes:
-    """The body; one sent in chunks does not say how long it is, and is cut at the limit."""
-    request.max_content_length = most = min(most, request.max_content_length or most)
-    body = request.get_data()
-    if len(body) == most:
-        raise _too_many_bytes(most)
-    return body
-
-
-def _too_many_bytes(most: int) -> RequestError:
-    return RequestError(413, f"less than {most:,} bytes at a time")
-
-
 def parse_json(body: bytes) -> Any:
-    """The value of a JSON text; raises `RequestError`, also where an object has a key twice."""
+    """The value of a JSON text; raises `RequestError`."""
     try:
-        return json.loads(body, object_pairs_hook=_object)
+        return msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"))
     except ValueError:
-        raise RequestError(400, "the body is not JSON") from None
+        raise RequestError(400, "the body is not JSON, or has a number too large") from None
     except RecursionError:
         raise RequestError(400, "the JSON is nested too deeply") from None
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise RequestError(400, "an object of the JSON has a key twice")
-    return found
+@cache
+def row_types(
+    numeric: tuple[str, ...], categorical: tuple[str, ...]
+) -> tuple[type[msgspec.Struct], type[msgspec.Struct]]:
+    """What JSON says of a client, null where a value is missing, and of many by columns."""
+    row = dict.fromkeys(numeric, Number) | dict.fromkeys(categorical, Text)
+    columns = dict.fromkeys(numeric, list[Number]) | dict.fromkeys(categorical, list[Text])
+    return _struct("ClientRow", row), _struct("ClientColumns", columns)
+
+
+def _struct(name: str, kinds: Mapping[str, Any]) -> type[msgspec.Struct]:
+    # a column may have a name that no attribute of a class can have
+    fields = [
+        (f"f{i}", kind, msgspec.field(name=key)) for i, (key, kind) in enumerate(kinds.items())
+    ]
+    return msgspec.defstruct(name, fields)
+
+
+def rows_of_json(asked: Mapping[str, Any], schema: Schema) -> ClientRows:
+    """Rows in JSON: a list `clients` of objects, else a list for each feature.
+
+    Raises `RequestError` for anything else.
+    """
+    client, table = row_types(schema.numeric, schema.categorical)
+    astuple, numbers = msgspec.structs.astuple, len(schema.numeric)
+    try:
+        if "clients" in asked:
+            rows = msgspec.convert(asked["clients"], list[client])  # type: ignore[valid-type]
+            columns = [*zip(*map(astuple, rows), strict=True)]
+        else:
+            columns = [*astuple(msgspec.convert(asked, table))]
+        counts = {*map(len, columns)}
+        if len(counts) != 1 or counts == {0}:
+            raise ValueError("expected one or more, and as many values of each feature")
+        texts = [
+            [canonical_category(text or "", schema.missing) for text in column]
+            for column in columns[numbers:]
+        ]
+    except ValueError as error:
+        raise RequestError(422, f"the client rows: {error}") from None
+    if (count := counts.pop()) > MAX_ROWS:
+        raise _too_large()
+    values = np.array(columns[:numbers], dtype="float64").reshape(numbers, count)
+    return ClientRows(Features(np.ascontiguousarray(values.T), tuple(texts)))
 
 
 def rows_of_csv(
@@ -235,17 +260,15 @@ def rows_of_csv(
         if why := too_many_bad(list(bad.values()), len(lines) + len(bad)):
             raise DataError(why)
 
+    def names_clients(table: Table) -> bool:
+        return schema.client in table.header
+
+    columns = schema.features
+    stream: io.BufferedReader = io.BufferedReader(io.BytesIO(content))
     try:
-        columns = schema.features
-        if for_people and with_table(
-            _stream(content),
-            schema,
-            columns,
-            lambda table: schema.client in table.header,
-            most=most,
-        ):
+        if for_people and with_table(stream, schema, columns, names_clients, most=most):
             columns = (schema.client, *columns)
-        with_table(_stream(content), schema, columns, read, quote_values=for_people, most=most)
+        with_table(stream, schema, columns, read, quote_values=for_people, most=most)
     except DataError as error:
         raise RequestError(422, f"the CSV {error}") from None
     frame = frame_of_text("".join(good), schema, columns)
@@ -253,75 +276,5 @@ def rows_of_csv(
     return ClientRows(features_of(frame, schema), bad, lines, clients)
 
 
-def _stream(content: bytes) -> io.BufferedReader:
-    return io.BufferedReader(io.BytesIO(content))
-
-
 def _too_large() -> RequestError:
     return RequestError(413, f"at most {MAX_ROWS:,} rows of {MAX_COLUMNS:,} columns at a time")
-
-
-def rows_of_json(clients: Any, schema: Schema) -> ClientRows:
-    """Rows in JSON: a list of objects, null where a value is missing.
-
-    Raises `RequestError` for anything else.
-    """
-    if not isinstance(clients, list) or not clients:
-        raise RequestError(422, '"clients" must be a list of at least one object')
-    if len(clients) > MAX_ROWS:
-        raise _too_large()
-    numbers: list[float] = []
-    texts: list[str] = []
-    for number, client in enumerate(clients, start=1):
-        if not isinstance(client, dict):
-            raise RequestError(422, f"client {number} must be an object")
-        if len(client) > MAX_COLUMNS:
-            raise _too_large()
-        try:
-            for column in schema.numeric:
-                numbers.append(_number(client[column]))
-            for column in schema.categorical:
-                texts.append(_text(client[column], schema.missing))
-        except KeyError:
-            lacking = ", ".join(column for column in schema.features if column not in client)
-            raise RequestError(422, f"client {number} lacks {lacking}") from None
-        except ValueError as error:
-            raise RequestError(422, f"client {number}: {column} {error}") from None
-    shape = (len(clients), len(schema.numeric))
-    columns = len(schema.categorical)
-    return ClientRows(
-        Features(
-            np.array(numbers, dtype="float64").reshape(shape),
-            tuple(texts[place::columns] for place in range(columns)),
-        )
-    )
-
-
-def rows_of_columns(columns: Mapping[str, Any], schema: Schema) -> ClientRows:
-    """Rows in JSON by columns: a list for each feature. Raises `RequestError` for anything else."""
-    if lacking := [name for name in schema.features if name not in columns]:
-        raise RequestError(422, f"the columns lack {', '.join(lacking)}")
-    lists = [columns[name] for name in schema.features]
-    lengths = {len(values) if isinstance(values, list) else 0 for values in lists}
-    if len(lengths) > 1 or 0 in lengths:
-        raise RequestError(422, "each feature must be a list, all of one length and none empty")
-    rows = islice(zip(*lists, strict=True), MAX_ROWS + 1)
-    return rows_of_json([dict(zip(schema.features, row, strict=True)) for row in rows], schema)
-
-
-def _number(value: Any) -> float:
-    """A number of a client, NaN for null; raises `ValueError`."""
-    if value is None:
-        return math.nan
-    if type(value) in NUMBERS and abs(value) <= LARGEST_NUMBER:
-        return float(value)
-    raise ValueError("must be a finite number or null")
-
-
-def _text(value: Any, missing: Collection[str]) -> str:
-    """A category of a client, empty for null or a word for it; raises `ValueError`."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return canonical_category(value, missing)
-    raise ValueError("must be a text or null")

@@ -1,6 +1,8 @@
 """What a server keeps between requests, for the routes that answer them."""
 
+from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Any
 
 from flask import current_app
 
@@ -8,22 +10,14 @@ from pipeline.action.current_ranking import CurrentRanking, file_stamp, history_
 from pipeline.action.effect import Effect
 from pipeline.core.cache import KeyedCache
 from pipeline.core.config import Config
-from pipeline.monitoring.scores import Scores
 from pipeline.registry.live_model import LiveModel
 from pipeline.reporting.overview import read_effect
 from pipeline.storage.database import History
+from pipeline.storage.history import open_existing_history, recorded_history
+from pipeline.web.auth import api_token
 from pipeline.web.request_rows import ClientFiles
 
 KEY = "clientrisk"  # among the extensions of the application
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Statistics of one number column; None where there are too few numbers."""
-
-    mean: float | None
-    median: float | None
-    std: float | None
 
 
 @dataclass(frozen=True)
@@ -34,18 +28,23 @@ class ServerState:
     live: LiveModel
     ranking: CurrentRanking
     files: ClientFiles  # that a request may name
-    scores: KeyedCache[Scores] = field(default_factory=KeyedCache)
-    summary: KeyedCache[dict[str, Summary]] = field(default_factory=KeyedCache)
-    model: KeyedCache[str] = field(default_factory=KeyedCache)  # the sections of that page
-    operations: KeyedCache[str] = field(default_factory=KeyedCache)  # likewise
-    report_pdf: KeyedCache[bytes | None] = field(default_factory=KeyedCache)
-    effect: KeyedCache[Effect] = field(default_factory=KeyedCache)
+    token: str | None  # that requests must carry
+    kept: dict[str, KeyedCache[Any]] = field(default_factory=lambda: defaultdict(KeyedCache))
+
+    def history(self) -> History | None:
+        """The history, by the connection of the request, which ends with it; None before a run."""
+        return open_existing_history(self.config.history_path)
+
+    def records(self) -> History:
+        """The same; raises `NotRecordedError` where there is none."""
+        return recorded_history(self.config.history_path)
 
     def current_effect(self, history: History) -> Effect:
         """What contacts have changed; raises what `open_rows` does."""
         config = self.config
         stamp = history_stamp(config.history_path), file_stamp(config.finaldata_path)
-        return self.effect.get(stamp, lambda: read_effect(config, history))
+        effect: Effect = self.kept["effect"].get(stamp, lambda: read_effect(config, history))
+        return effect
 
 
 def new_state(config: Config) -> ServerState:
@@ -59,6 +58,7 @@ def new_state(config: Config) -> ServerState:
             on_spark=config.engine is not None,
         ),
         ClientFiles((config.test_data_path, config.input_folder_path), config.root),
+        api_token(),
     )
 
 

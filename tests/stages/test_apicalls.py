@@ -1,16 +1,18 @@
 """The client: what it asks of a live server and keeps, and how it says that it cannot."""
 
 import json
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from threading import Event
 
 import pytest
-from sandbox import Sandbox, client_rows
+from sandbox import Sandbox, client_rows, within
 from servers import foreign, free_port, saying, serving
 
 from pipeline.core.errors import PipelineError
-from pipeline.registry.releases import live_id
-from pipeline.web.api_client import call_api, default_file, release_served
+from pipeline.registry.releases import live_release
+from pipeline.web.api_client import MAX_BYTES, ApiError, call_api, default_file, prove
+from pipeline.web.auth import TOKEN_VARIABLE
 
 TEST_DATA = "testdata.csv"
 
@@ -28,9 +30,10 @@ def sections(text: str) -> dict[str, tuple[str, dict[str, object]]]:
 
 
 def test_the_four_answers_are_kept_each_under_its_call(deployed: Sandbox) -> None:
+    production = deployed.config.prod_deployment_path
     with serving(deployed.config) as url:
         result = deployed.run("apicalls", "--url", f"{url}/")
-        expected = {answer.call: answer.body for answer in call_api(url, TEST_DATA)}
+        expected = {answer.call: answer.body for answer in call_api(url, TEST_DATA, production)}
 
     calls = [
         f'POST {url}/prediction {{"filepath": "testdata.csv"}}',
@@ -210,28 +213,103 @@ def test_a_time_limit_that_is_no_time_is_a_usage_error(deployed: Sandbox, second
 
 # --- whose server is it? ---
 
+TOKEN = "s3cret"
 
-def test_a_server_of_ours_tells_which_release_it_serves(deployed: Sandbox) -> None:
+
+def proves(world: Sandbox, url: str, seconds: float = 600) -> str:
+    """Why a server has not proved to be ours; empty if it has."""
+    try:
+        prove(url, live_release(world.config.prod_deployment_path), seconds)
+    except ApiError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("token", ["", TOKEN])
+def test_a_server_of_ours_proves_which_release_it_serves(
+    deployed: Sandbox, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, token)
     with serving(deployed.config) as url:
-        assert release_served(url) == live_id(deployed.config.prod_deployment_path)
-
-
-def test_a_server_of_ours_without_a_release_serves_none(sandbox: Sandbox) -> None:
-    with serving(sandbox.config) as url:
-        assert release_served(url) is None
+        assert proves(deployed, url) == ""
+        release = live_release(deployed.config.prod_deployment_path)
+        other = replace(release, model=replace(release.model, sha256="0" * 64))
+        with pytest.raises(ApiError, match="does not prove that it serves 000001-"):
+            prove(url, other)
 
 
 @pytest.mark.parametrize(
-    "body", ["<h1>It works!</h1>", "", "null", "[]", "{}", '"release"', '{"status": "ready"}']
+    "body", ["<h1>It works!</h1>", "", "null", "[]", "{}", '{"status": "ok", "proof": null}']
 )
-def test_a_server_that_is_not_ours_serves_no_release(body: str) -> None:
-    with foreign(saying(body)) as (url, asked):
-        assert release_served(url) is None
-    assert asked == ["GET /ready"]
+def test_a_server_that_is_not_ours_is_not_sent_the_token(
+    deployed: Sandbox, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+    sent: list[str] = []
+
+    def listen(handler: BaseHTTPRequestHandler) -> None:
+        sent.append(str(handler.headers))
+        saying(body)(handler)
+
+    with foreign(listen) as (url, asked):
+        failed(deployed, "--url", url)
+
+    assert [request.partition("?")[0] for request in asked] == ["GET /health"]
+    assert TOKEN not in "".join(sent)
 
 
-def test_a_server_that_hangs_serves_no_release_after_the_time_limit() -> None:
+def test_the_token_is_not_sent_to_another_machine_in_the_open(
+    deployed: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+    with serving(deployed.config) as url:
+        elsewhere = url.replace("127.0.0.1", "0.0.0.0")
+        why = f"{elsewhere}: the token is sent to another machine by https:// only"
+        assert failed(deployed, "--url", elsewhere) == why
+        monkeypatch.delenv(TOKEN_VARIABLE)
+        assert "status 401" in failed(deployed, "--url", elsewhere)
+
+
+def test_a_redirect_is_not_followed(deployed: Sandbox) -> None:
+    with foreign(saying("{}")) as (elsewhere, asked):
+
+        def redirect(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(302)
+            handler.send_header("Location", f"{elsewhere}{handler.path}")
+            handler.end_headers()
+
+        with foreign(redirect) as (url, _):
+            assert "the answer is not JSON" in failed(deployed, "--url", url)
+            assert "the answer is not JSON" in proves(deployed, url)
+
+    assert asked == []
+
+
+def test_a_server_that_drips_is_left_after_the_time_limit(deployed: Sandbox) -> None:
     over = Event()
-    with foreign(lambda _: over.wait(600) and None) as (url, _):
-        assert release_served(url, seconds=0.2) is None
+
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        while not over.wait(0.02):
+            handler.wfile.write(b" ")
+
+    with foreign(drip) as (url, _), within(600):
+        said = failed(deployed, "--url", url, "--timeout", "0.3")
+        assert "no answer within 0.3 seconds" in proves(deployed, url, 0.3)
         over.set()
+
+    assert said == f"POST {url}{PREDICTION}: no answer within 0.3 seconds"
+
+
+def test_an_endless_answer_is_left_at_the_limit_of_size(deployed: Sandbox) -> None:
+    def flood(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        while True:
+            handler.wfile.write(b" " * 2**16)
+
+    with foreign(flood) as (url, _), within(600):
+        said = failed(deployed, "--url", url)
+
+    assert said == f"POST {url}{PREDICTION}: the answer has more than {MAX_BYTES:,} bytes"

@@ -292,7 +292,7 @@ def test_what_there_are_no_numbers_to_tell_of_is_null(settled: Sandbox) -> None:
 def test_the_client_tells_every_answer(settled: Sandbox) -> None:
     with serving(settled.config) as url:
         found = parsed(settled.run("apicalls", "--url", url, "--output", "x.txt", "--json"))
-        answers = call_api(url, "testdata.csv")
+        answers = call_api(url, "testdata.csv", settled.config.prod_deployment_path)
 
     assert found == {
         "path": "models/x.txt",

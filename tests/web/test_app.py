@@ -378,10 +378,20 @@ def test_diagnostics_show_the_last_drift_check(settled: Sandbox) -> None:
     assert [feature for feature, *_ in columns] == [*FEATURES, "risk"]
 
 
-def test_diagnostics_before_anything_was_recorded_are_empty(client: FlaskClient) -> None:
-    answer = client.get("/diagnostics").get_json()
+def test_after_stages_by_hand_diagnostics_tell_of_the_rows_and_packages_there_are(
+    sandbox: Sandbox,
+) -> None:
+    sandbox.write("sourcedata/a.csv", ["Acme,,300,12,0", "Bolt,1,300,12,1"])
+    assert sandbox.run("ingestion").code == 0
 
-    assert (answer["missing_percent"], answer["packages"]) == ({}, [])
+    answer = create_app(sandbox.config).test_client().get("/diagnostics").get_json()
+
+    assert answer["missing_percent"] == {
+        **dict.fromkeys(["corporation", *FEATURES, "exited"], 0.0),
+        "lastmonth_activity": 50.0,
+    }
+    pandas = {"package": "pandas", "installed": pd.__version__, "latest": "unknown"}
+    assert pandas in answer["packages"]
 
 
 # --- the ranking ---
@@ -499,10 +509,10 @@ def test_the_ranking_is_filtered_and_comes_in_parts(
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("band=High", "band must be one of high, medium, low"),
-        ("contact=1", "contact must be one of yes, no"),
-        ("format=xml", "format must be json or csv"),
-        ("offset=-1", "offset must be a whole number of at least 0"),
+        ("band=High", "band must be one of high, low, medium"),
+        ("contact=1", "contact must be one of no, yes"),
+        ("format=xml", "format must be one of csv, json"),
+        ("offset=-1", "offset must be a whole number from 0 to 999,999,999"),
     ],
 )
 def test_what_no_client_can_be_is_refused(client: FlaskClient, query: str, message: str) -> None:
@@ -577,7 +587,7 @@ def test_without_a_client_value_there_is_no_expected_loss(client: FlaskClient) -
 def test_another_order_is_refused(client: FlaskClient, word: str) -> None:
     answer = client.get("/risk", query_string={"sort": word})
 
-    assert error_of(answer, 400) == "sort must be risk or expected_loss"
+    assert error_of(answer, 400) == "sort must be one of expected_loss, risk"
 
 
 @pytest.mark.parametrize(("limit", "count"), [("1", 1), ("7", 7), ("64", 64), ("1000", 64)])
@@ -597,7 +607,7 @@ def test_risk_gives_as_many_as_asked_for(
 def test_a_limit_that_is_no_whole_number_is_refused(client: FlaskClient, limit: str) -> None:
     answer = client.get("/risk", query_string={"limit": limit})
 
-    assert error_of(answer, 400) == "limit must be a whole number of at least 1"
+    assert error_of(answer, 400) == "limit must be a whole number from 1 to 999,999,999"
 
 
 def test_one_client_s_risk_is_its_line_of_the_ranking(
@@ -701,10 +711,11 @@ PARAMETERS = {
     "/prediction": "filename, filepath",
     "/risk": "limit, offset, sort, band, contact, q, format, Account manager",
     "/history": "limit",
+    "/health": "challenge",
     **dict.fromkeys(
         [
             *["/scoring", "/summarystats", "/diagnostics", "/metrics", "/risk/client00001"],
-            *["/movers", "/health", "/ready", "/openapi.json"],
+            *["/movers", "/ready", "/openapi.json"],
         ],
         "none",
     ),

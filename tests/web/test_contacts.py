@@ -84,11 +84,11 @@ def test_some_are_recorded_together_or_none(client: FlaskClient) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ([], "expected 1 to 1,000 contacts"),
-        ([{"client": "a"}] * 1_001, "expected 1 to 1,000 contacts"),
-        ("x", "contact 1 must be an object of texts"),
-        ([{"client": "a"}, {"client": 7}], "contact 2 must be an object of texts"),
-        ({"client": "a", "Date": "x"}, "contact 1 has unknown keys ['Date']; known: "),
+        ([], "the contacts: Expected `array` of length >= 1"),
+        ([{"client": "a"}] * 1_001, "the contacts: Expected `array` of length <= 1000"),
+        ("x", "the contacts: Expected `object | array`, got `str`"),
+        ([{"client": "a"}, {"client": 7}], "the contacts: Expected `str`, got `int` - at `$[1]"),
+        ({"client": "a", "Date": "x"}, "the contacts: Object contains unknown field `Date`"),
         ({"client": "a", "date": "1.2.2026"}, "contact 1: date is not a date; expected YYYY-MM-DD"),
     ],
 )

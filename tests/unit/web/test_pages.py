@@ -3,9 +3,9 @@
 import base64
 import csv
 import io
-import json
 import re
-import subprocess
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,19 @@ import pytest
 from flask.testing import FlaskClient
 from html_reading import Read
 from sandbox import HEADER, Sandbox, client_rows
-from servers import serving
 from werkzeug.test import TestResponse
 
 from app import create_app
-from pipeline.core.schema import Schema
 from pipeline.registry.releases import live_release
 from pipeline.storage.database import History
 from pipeline.storage.risk_history import record_risks
 from pipeline.web.api import api_description
-from pipeline.web.api_docs import SERVER, example
-from pipeline.web.auth import HEADERS, TOKEN_VARIABLE
+from pipeline.web.app import HEADERS
+from pipeline.web.auth import TOKEN_VARIABLE
 from pipeline.web.pages import PAGES, POLICY, REPORT_POLICY
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+NOON = "2026-11-22T12:00:00.000Z"
 HOSTILE = """<img src=x onerror="alert(1)">'&amp;"""
 FEATURES = "lastmonth_activity,lastyear_activity,number_of_employees"
 
@@ -119,7 +118,7 @@ def test_the_list_alone_is_searched(client: FlaskClient) -> None:
 
 def test_what_is_asked_wrongly_is_reported_on_a_page(client: FlaskClient) -> None:
     read = page(client.get("/?band=Low", headers=BROWSER), 400)
-    assert "band must be one of high, medium, low" in read.words
+    assert "band must be one of high, low, medium" in read.words
 
 
 def test_one_client_is_shown_with_its_history_and_rows(client: FlaskClient) -> None:
@@ -216,7 +215,8 @@ def test_those_found_are_downloaded_beside_all(settled: Sandbox, client: FlaskCl
 def test_the_docs_tell_all_that_can_be_asked(settled: Sandbox, client: FlaskClient) -> None:
     words = re.sub(r"\s+", " ", page(client.get("/docs")).words)
 
-    for path, operations in api_description(settled.config.schema)["paths"].items():
+    described = api_description(settled.config.schema)
+    for path, operations in described["paths"].items():
         for method, result in operations.items():
             assert words.count(f"{method.upper()} {path}") >= 2
             errors = words.split(f"Errors of {method.upper()} {path} ")[1].split("Errors of")[0]
@@ -224,38 +224,8 @@ def test_the_docs_tell_all_that_can_be_asked(settled: Sandbox, client: FlaskClie
                 assert f" {parameter['name']} {parameter['in']}" in words
             for status, answer in result["responses"].items():
                 assert status == "200" or f"{status}: {answer['description']}" in errors
-
-
-def test_the_examples_of_the_docs_can_be_pasted(settled: Sandbox) -> None:
-    examples = [
-        example(path, operation, content_type)
-        for path, operations in api_description(settled.config.schema)["paths"].items()
-        for operation in operations.values()
-        for content_type in operation.get("requestBody", {}).get("content", [""])
-    ]
-    first = pd.read_csv(settled.config.clientrisk_path)["client"][0]
-    with serving(settled.config) as url:
-        for line in examples:
-            asked = line.replace(SERVER, url).replace("CLIENT", first)
-            done = subprocess.run(
-                ["sh", "-c", f"{asked} -sSf"], capture_output=True, text=True, check=False
-            )
-            assert (done.returncode, done.stderr) == (0, ""), line
-            assert "/prediction" not in line or "predictions" in json.loads(done.stdout)
-
-
-def test_examples_have_the_columns_of_the_schema() -> None:
-    schema = Schema("kunde", "weg", ("it's",), ("a, b", "$x"))
-    post = api_description(schema)["paths"]["/prediction"]["post"]
-    typed = """printf '%s\\n' 'it'"'"'s,"a, b",$x' 1,a,a | """
-    sent = "http://127.0.0.1:8000/prediction"
-    clients = """'{"clients": [{"it'"'"'s": 1, "a, b": "a", "$x": "a"}]}'"""
-    assert [example("/prediction", post, kind) for kind in post["requestBody"]["content"]] == [
-        f"curl -H 'Content-Type: application/json' -d {clients} {sent}",
-        f"{typed}curl -H 'Content-Type: text/csv' --data-binary @- {sent}",
-        f"{typed}curl -F 'file=@-;filename=clients.csv' {sent}",
-        f"curl -d filename=testdata.csv {sent}",
-    ]
+    parts = words.split(" Parts ")[1]
+    assert [name for name in described["components"]["schemas"] if f" {name} {{" not in parts] == []
 
 
 @pytest.mark.parametrize(
@@ -414,7 +384,7 @@ def test_an_error_is_json_unless_a_page_is_asked_for(client: FlaskClient, accept
     answer = client.get("/?page=0", headers={"Accept": accept})
     assert (answer.status_code, answer.get_json()) == (
         400,
-        {"error": "page must be a whole number of at least 1"},
+        {"error": "page must be a whole number from 1 to 9,999,999"},
     )
 
 
@@ -496,3 +466,39 @@ def test_what_is_asked_for_puts_no_control_characters_into_the_log(
     create_app(settled.config).test_client().get("/risk/x%0dforged%1b[31m")
 
     assert "'/risk/x\\rforged\\x1b[31m'" in caplog.text
+
+
+def test_no_answer_names_a_folder_of_the_server(
+    settled: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("a & b")
+    shutil.move(settled.root / "production_deployment", elsewhere / "live")
+    settled.configure(prod_deployment_path=str(elsewhere / "live"))
+    why = f"{settled.root}/models/x is damaged: {elsewhere}/live/releases/000001 is refused"
+    with History(settled.config.history_path) as history:
+        history.insert("requests", at=NOON, action="promote", what="x", done_at=NOON, outcome=why)
+        history.query("UPDATE files SET reason = ?, status = 'rejected'", why)
+
+    client = create_app(settled.config).test_client()
+
+    for path in ("/operations", "/history"):
+        text = client.get(path).text
+        assert "models/x is damaged: live/releases/000001 is refused" in text
+        assert str(settled.root) not in text
+        assert elsewhere.name not in text
+
+
+@pytest.mark.parametrize("path", [*TITLES, "/clients", "/client?name=client00063", "/health"])
+def test_a_request_opens_the_history_once(settled: Sandbox, path: str) -> None:
+    client = create_app(settled.config).test_client()
+    opened: list[object] = []
+    HEARD.append(opened)
+    answer = client.get(path)
+    HEARD.clear()
+    assert (answer.status_code, len(opened)) == (200, 1)
+
+
+HEARD: list[list[object]] = []  # the lists that get what SQLite opens
+sys.addaudithook(
+    lambda event, found: HEARD and event == "sqlite3.connect" and HEARD[0].append(found)
+)
