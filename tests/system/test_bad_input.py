@@ -22,7 +22,6 @@ from replaced_files import link_to, socket_at
 from sandbox import HEADER, Result, Sandbox, client_rows, within
 from stagecalls import ingest
 
-from app import create_app
 from pipeline.core.config import PATH_KEYS, Config, load_config
 from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.data.frames import frame_of
@@ -390,30 +389,6 @@ def spreadsheet_cells(path: Path) -> Iterator[str]:
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.reader(file, delimiter=delimiter):
                 yield from row
-
-
-def test_formulas_do_not_run_in_the_ranking_and_are_kept_in_the_data(deployed: Sandbox) -> None:
-    rows = [f"{csv_cell(name)},20,300,10," for name in FORMULAS]
-    deployed.write("sourcedata/m.csv", rows)
-    for stage in ("ingestion", "reporting"):
-        assert deployed.run(stage).code == 0
-
-    assert finaldata(deployed)[-len(rows) :] == rows
-    cells = list(spreadsheet_cells(deployed.config.clientrisk_path))
-    assert [cell for cell in cells if cell.startswith(CELL_STARTS)] == []
-    assert "'=cmd|'/c calc'!A1" in cells
-
-
-def test_the_api_gives_the_original_names_back(deployed: Sandbox) -> None:
-    deployed.write("sourcedata/m.csv", [f"{csv_cell(name)},20,300,10," for name in FORMULAS])
-    for stage in ("ingestion", "reporting"):
-        assert deployed.run(stage).code == 0
-    client = create_app(deployed.config).test_client()
-
-    result = client.get("/risk?limit=1000").json["clients"]
-    assert set(FORMULAS) <= {row["client"] for row in result}
-    answer = client.get("/risk/=cmd|'/c calc'!A1").json
-    assert (answer["client"], answer["band"]) == ("=cmd|'/c calc'!A1", "high")
 
 
 def test_formulas_do_not_run_among_the_rows_set_aside(world: Sandbox) -> None:
