@@ -30,12 +30,9 @@ class Features:
 
     def frame(self, schema: Schema) -> pd.DataFrame:
         """The same rows as a DataFrame of the schema's feature columns."""
-        columns: dict[str, pd.Series[float] | pd.Series[str]] = {}
-        for i, name in enumerate(schema.numeric):
-            columns[name] = pd.Series(self.numbers[:, i], dtype="float64")
-        for name, values in zip(schema.categorical, self.texts, strict=True):
-            columns[name] = pd.Series(values, dtype="str")
-        return pd.DataFrame(columns)
+        frame = pd.DataFrame(self.numbers, columns=list(schema.numeric))
+        pairs = zip(schema.categorical, self.texts, strict=True)
+        return frame.assign(**{name: pd.Series(values, dtype="str") for name, values in pairs})
 
 
 class Row(NamedTuple):

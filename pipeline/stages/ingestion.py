@@ -13,8 +13,7 @@ from pipeline.core.files import write_if_changed
 from pipeline.core.formatting import escape_formula, format_names, pluralize
 from pipeline.core.schema import csv_line
 from pipeline.data.input_files import FoundFile, digest, in_order, list_input
-from pipeline.data.loader import Sink, TakenFile, log_counts, take_in
-from pipeline.data.progress import progress
+from pipeline.data.loader import Sink, TakenFile, log_counts, progress, take_in
 from pipeline.observations.master_files import (
     check_columns,
     check_rows,
@@ -28,7 +27,12 @@ from pipeline.observations.row_keys import recorded_log
 from pipeline.storage import held_files, ledger
 from pipeline.storage.contacts import erasures, kept_out
 from pipeline.storage.database import History
-from pipeline.storage.input_checks import list_and_tell, ready_files, tell_once
+from pipeline.storage.input_checks import (
+    list_and_tell,
+    ready_files,
+    remember_unfinished,
+    tell_once,
+)
 from pipeline.storage.records import record_timing
 
 log = logging.getLogger("ingestion")
@@ -93,7 +97,9 @@ def _on_spark(
         ready = _to_rebuild(history, found)
         return spark.rebuild(config, history, ready, yes=yes or not rebuild)
     new = ready_files(history, ledger.new_files(history, found, config.schema))
-    return spark.append(config, history, new, found)
+    taken, rows = spark.append(config, history, new, found)
+    _remember_unfinished(history, new, taken)
+    return taken, rows
 
 
 def _append(
@@ -257,7 +263,15 @@ def _take_all(
         if again := [file for file in found if file.name in waiting]:
             take(again, again=True)
     tell_once(history, waits, "waits")
+    _remember_unfinished(history, new, taken)
     return taken
+
+
+def _remember_unfinished(
+    history: History, new: Sequence[FoundFile], taken: Sequence[TakenFile]
+) -> None:
+    finished = {file.name for file in taken if not file.unfinished}
+    remember_unfinished(history, {file.name for file in new} - finished)
 
 
 def write_records(config: Config, history: History) -> None:

@@ -15,7 +15,7 @@ from pipeline.storage.held_files import WITHDRAWN
 
 if TYPE_CHECKING:  # an empty tick erases nobody
     from pipeline.core.names import NamesInText
-    from pipeline.data.kept_out import KeptOut
+    from pipeline.data.loader import KeptOut
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def rejected_rows_of(
 
     Also, with nobody's name, those whose text has one and cannot be told apart into cells.
     """
-    from pipeline.data.kept_out import cells_of, is_csv
+    from pipeline.data.loader import cells_of, is_csv
 
     rows, clients = set[tuple[int, int]](), set[str]()
     for number, line, reason, row in history.tuples(
@@ -180,7 +180,7 @@ def erasures(history: History) -> tuple[int, str]:
 
 def kept_out(history: History) -> "KeptOut":
     """The clients of whom nothing is to be taken in."""
-    from pipeline.data.kept_out import KeptOut
+    from pipeline.data.loader import KeptOut
 
     (key,) = history.column("SELECT kept_out_key FROM master")
     return KeptOut(bytes.fromhex(key or ""), frozenset(history.column("SELECT hash FROM kept_out")))

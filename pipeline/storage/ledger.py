@@ -137,7 +137,8 @@ def _record_file(history: History, file: "TakenFile", **times: Any) -> None:
     former = "UPDATE files SET current = 0 WHERE name = ? AND current = 1 RETURNING id"
     gone = history.tuples(former, file.name)
     history.many("DELETE FROM rejected_rows WHERE file_id = ?", gone)
-    left_out = ("bad_rows", "changed", "missing", "unknown_clients", "reports", "kept_out")
+    left_out = {"bad_rows", "changed", "missing", "unknown_clients"}
+    left_out |= {"reports", "kept_out", "unfinished"}
     columns = {name: value for name, value in vars(file).items() if name not in left_out} | {
         "status": "rejected" if file.reason else "ingested",
         "rejected": len(file.bad_rows) - file.kept_out,  # of whom it is known who they are
