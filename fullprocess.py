@@ -39,11 +39,11 @@ def run(config: Config, args: argparse.Namespace) -> None:
 
         ask_due(config.queries, config.input_folder_path, config.root, config.schema.format)
     with (
-        sending(config),
+        sending(config) as waiting,
         run_lock(config.lock_path),
         heartbeat(config.heartbeat_url),
         open_history(config.history_path) as history,
-        noticing(config, history),
+        noticing(config, history, waiting),
     ):
         if config.contacts_path:
             from pipeline.action.contacts import take_contact_files
