@@ -8,16 +8,17 @@ each judged batch.
 """
 
 import argparse
+import gc
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 from pipeline import cli
-from pipeline.alerting import alerting, try_targets
+from pipeline.alerting import heartbeat, noticing, sending, try_targets
 from pipeline.core.config import Config
 from pipeline.core.errors import PipelineError
-from pipeline.heartbeat import heartbeat
 from pipeline.pending import contacts_due, has_work, nothing_new
+from pipeline.places import hand_over
 from pipeline.storage.history import (
     open_existing_history,
     open_history,
@@ -38,20 +39,24 @@ def run(config: Config, args: argparse.Namespace) -> None:
 
         ask_due(config.queries, config.input_folder_path, config.root, config.schema.format)
     with (
-        alerting(config) as noticing,
+        sending(config),
         run_lock(config.lock_path),
         heartbeat(config.heartbeat_url),
         open_history(config.history_path) as history,
-        noticing(history),
+        noticing(config, history),
     ):
         if config.contacts_path:
             from pipeline.action.contacts import take_contact_files
 
             take_contact_files(history, config.contacts_path, config.schema)
         if has_work(config, history):
-            from pipeline import chain  # pandas and scikit-learn: only where there is work
+            # pandas and scikit-learn: only where there is work. Garbage, of which they make none,
+            # is not looked for meanwhile: that would take a tenth of a short run
+            gc.disable()
+            from pipeline import chain
             from pipeline.stages.ingestion import check_accepted
 
+            gc.enable()
             done = chain.run(config, history, print_lines)
             if args.json:
                 cli.print_json(config, done.to_dict(config))
@@ -91,6 +96,7 @@ def restore(args: argparse.Namespace) -> None:
     from pipeline.stages import backup
 
     config, made = backup.restore(args.restore, args.config, practice=args.practice)
+    hand_over(config)
     paths = (config.input_folder_path, config.test_data_path, config.contacts_path)
     folders = [config.shown(path) for path in paths if path]
     lines = [
@@ -121,10 +127,8 @@ def try_alerts(config: Config, args: argparse.Namespace) -> None:
 
 def show_crontab(config: Config, args: argparse.Namespace) -> None:
     """Show the line for a crontab."""
-    from pipeline.crontab import crontab_line
-
     words = ["--config", str(config.path)] if config.path != cli.CONFIG else []
-    line = crontab_line(cli.CONFIG.parent, words + ["--practice"] * config.practice)
+    line = cli.crontab_line(cli.CONFIG.parent, words + ["--practice"] * config.practice)
     cli.print_result(config, args, {"crontab": line}, [line])
 
 

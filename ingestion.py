@@ -21,7 +21,6 @@ from pipeline.stages.ingestion import (
     ingestion_to_dict,
     withdraw,
     withdrawal_lines,
-    withdrawal_to_dict,
 )
 from pipeline.storage.database import History
 
@@ -40,17 +39,14 @@ def command(config: Config, history: History, args: argparse.Namespace) -> None:
         return
     if args.withdraw is not None:
         done = withdraw(config, history, args.withdraw, yes=args.yes)
-        cli.print_result(
-            config, args, withdrawal_to_dict(config, done), withdrawal_lines(config, done)
-        )
+        cli.print_result(config, args, done, withdrawal_lines(config, done))
         return
     if args.erase or args.erase_file:
         from pipeline.stages import erasure  # with pandas
 
         names = erasure.read_names(args.erase_file) if args.erase_file else args.erase
         erased = erasure.erase(config, history, names, keep_out=args.keep_out)
-        result = erasure.erasure_to_dict(erased)
-        cli.print_result(config, args, result, erasure.erasure_lines(config, erased))
+        cli.print_result(config, args, erased, erasure.erasure_lines(config, erased))
         erasure.check_known(erased)
         return
     ingestion = ingest(config, history, rebuild=args.rebuild, yes=args.yes)

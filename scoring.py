@@ -11,7 +11,7 @@ from pipeline import cli
 from pipeline.core.config import Config
 from pipeline.models.persistence import load_trained
 from pipeline.observations.rows import read_test_data
-from pipeline.stages.scoring import score, score_lines
+from pipeline.stages.training import score, score_lines
 from pipeline.storage.database import History
 
 

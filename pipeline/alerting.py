@@ -1,10 +1,12 @@
-"""Alerts around a run: what it did is noticed under its lock, and told once that is free again."""
+"""Who is told of a run: a monitor when it begins and ends, people of what it did.
+
+What is to be told is noticed under the run lock, and sent once that is free again.
+"""
 
 import csv
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +14,11 @@ from pipeline.core.config import Config
 from pipeline.core.errors import HistoryError, LockHeldError
 from pipeline.core.formatting import unescape_formula
 from pipeline.storage.database import History
-from pipeline.storage.history import open_history, sending_lock
+from pipeline.storage.history import open_existing_history, sending_lock
 
 if TYPE_CHECKING:
+    from queue import SimpleQueue
+
     from pipeline.action.alerts import Alert
     from pipeline.action.delivery import Message
 
@@ -24,54 +28,47 @@ PAGES = {  # below the address of the page: where to look
     **dict.fromkeys(("drift", "released", "promotion_waits"), "/model"),
 }
 MAX_MOVERS = 5  # in a digest, that rose, and as many that fell
+MONITOR_SECONDS = 5.0  # for one question, whatever the monitor does
 
 
 @contextmanager
-def alerting(config: Config) -> Iterator[Callable[[History], AbstractContextManager[None]]]:
-    """Yields what is to be entered once the history is open; sends what waits at the end.
-
-    Of a run that fails, the first error is the one that counts.
-    """
+def noticing(config: Config, history: History) -> Iterator[None]:
+    """Put on record what is to be told of what is done inside, or of how it fails."""
     if not config.alerts.targets:
-        yield lambda _: nullcontext()
+        yield
         return
     from pipeline.action.alerts import begin, notice
 
-    waiting = 0
-
-    @contextmanager
-    def noticing(history: History) -> Iterator[None]:
-        nonlocal waiting
-        now, high = datetime.now().astimezone(), config.risk_bands.high
-        begin(history, now)
-        try:
-            yield
-        except Exception as error:
-            with suppress(HistoryError):
-                waiting = notice(history, config.alerts, high, now, error)
-            raise
-        waiting = notice(history, config.alerts, high, now, None)
-
+    now, high = datetime.now().astimezone(), config.risk_bands.high
+    begin(history, now)
     try:
-        yield noticing
+        yield
+    except Exception as error:
+        with suppress(HistoryError):  # the first error is the one that counts
+            notice(history, config.alerts, high, now, error)
+        raise
+    notice(history, config.alerts, high, now, None)
+
+
+@contextmanager
+def sending(config: Config) -> Iterator[None]:
+    """Send what waits when all is done inside, or has failed; not to be called under the lock."""
+    try:
+        yield
     except Exception:  # who interrupts a run knows, and is not to wait
         with suppress(HistoryError):
-            _deliver(config, waiting)
+            _deliver(config)
         raise
-    _deliver(config, waiting)
+    _deliver(config)
 
 
-def _deliver(config: Config, waiting: int) -> None:
+def _deliver(config: Config) -> None:
     """Send what waits, unless another process does."""
-    if not waiting:
+    if not config.alerts.targets or not (opened := open_existing_history(config.history_path)):
         return
     from pipeline.action.delivery import deliver
 
-    with (
-        suppress(LockHeldError),
-        open_history(config.history_path) as history,
-        sending_lock(config.lock_path, history),
-    ):
+    with suppress(LockHeldError), opened as history, sending_lock(config.lock_path, history):
         deliver(history, config.alerts.targets, lambda alert: _message(config, history, alert))
 
 
@@ -94,9 +91,7 @@ def _message(config: Config, history: History, alert: "Alert") -> "Message":
         found = new_in_high_band(history, alert.event, config.risk_bands.high)
         body = listed([(client, f"{risk:.0%}") for client, risk in found])
     elif kind == "digest":
-        sections = _listed_today(config)
-        sections += _helped(config, history)
-        body = "\n\n".join("\n".join(lines) for lines in sections)
+        body = "\n\n".join("\n".join(lines) for lines in _digest(config, history))
         attached = report_pdf(config.output_model_path)
     if config.alerts.page_url:
         body += f"\n\n{config.alerts.page_url}{PAGES.get(kind, '/operations')}"
@@ -104,42 +99,34 @@ def _message(config: Config, history: History, alert: "Alert") -> "Message":
     return Message(title, body.strip() or title, KINDS.get(kind, "warning"), attached)
 
 
-def _listed_today(config: Config) -> list[list[str]]:
-    """Who is to be contacted and who moved, or that people have changed these files."""
-    try:
-        return [_to_contact(config.clientrisk_path), *_moved(config.movers_path)]
-    except (LookupError, TypeError, ValueError, OSError, csv.Error):
-        return [["The ranking is not as it was written: run python reporting.py."]]
-
-
-def _to_contact(path: Path) -> list[str]:
-    """Who is to be contacted, as the ranking has it."""
-    from pipeline.action.alerts import listed
-
-    due = [row for row in _rows(path) if row["contact"] == "yes"]
-    found = [(row["client"], f"{float(row['risk']):.0%}; {row['reasons']}") for row in due]
-    return [f"To be contacted: {len(due):,}", listed(found)]
-
-
-def _moved(path: Path) -> Iterator[list[str]]:
-    """Whose risk rose and fell most since the ranking before."""
-    for how, sign in (("rose", 1), ("fell", -1)):
-        moved = (row for row in _rows(path) if float(row["change"]) * sign > 0)
-        lines = [
-            f"{row['client']}: {float(row['before']):.0%} to {float(row['risk']):.0%}"
-            for row in islice(moved, MAX_MOVERS)
-        ]
-        yield [f"Whose risk {how} most:", *(lines or ["nobody's"])]
-
-
-def _helped(config: Config, history: History) -> Iterator[list[str]]:
-    """What contacts have changed, once there was a campaign."""
+def _digest(config: Config, history: History) -> Iterator[list[str]]:
+    """Who is to be contacted, who moved, and what contacts have changed, in paragraphs."""
     from pipeline.reporting.effect import effect_section
     from pipeline.reporting.overview import read_effect
 
+    try:
+        yield from [*_listed(config.clientrisk_path, config.movers_path)]
+    except (LookupError, TypeError, ValueError, OSError, csv.Error):
+        yield ["The ranking is not as it was written: run python reporting.py."]
     with suppress(HistoryError):  # which the next run says
         if section := effect_section(read_effect(config, history)):
             yield [f"{section.title}:", section.lead]
+
+
+def _listed(ranking: Path, movers: Path) -> Iterator[list[str]]:
+    """What the files of a ranking say; raises what reading one does that people have changed."""
+    from pipeline.action.alerts import listed
+
+    due = [row for row in _rows(ranking) if row["contact"] == "yes"]
+    found = [(row["client"], f"{float(row['risk']):.0%}; {row['reasons']}") for row in due]
+    yield [f"To be contacted: {len(due):,}", listed(found)]
+    for how, sign in (("rose", 1), ("fell", -1)):
+        lines = [
+            f"{row['client']}: {float(row['before']):.0%} to {float(row['risk']):.0%}"
+            for row in _rows(movers)
+            if float(row["change"]) * sign > 0
+        ]
+        yield [f"Whose risk {how} most:", *(lines[:MAX_MOVERS] or ["nobody's"])]
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
@@ -147,3 +134,51 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
     with suppress(FileNotFoundError), path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             yield {name: unescape_formula(cell) for name, cell in row.items()}
+
+
+@contextmanager
+def heartbeat(url: str | None) -> Iterator[None]:
+    """Ask the monitor at start, and at the end according to how it comes; never fails the run.
+
+    The address itself is asked on success, `/start` and `/fail` below it at start and failure, as
+    monitors of the healthchecks kind expect. It may end in a query.
+    """
+    if url is None:
+        yield
+        return
+    path, mark, query = url.partition("?")
+    start, fail = (f"{path.rstrip('/')}/{name}{mark}{query}" for name in ("start", "fail"))
+    _ask(start)
+    try:
+        yield
+    except BaseException:
+        _ask(fail)
+        raise
+    _ask(url)
+
+
+def _ask(url: str) -> None:
+    import logging  # only where a monitor is named, this and the rest: a tick is to be cheap
+    from queue import Empty, SimpleQueue
+    from threading import Thread
+
+    # in a thread, for a socket's timeout counts each step anew and looking up a name has none
+    said: SimpleQueue[str | None] = SimpleQueue()
+    Thread(target=_get, args=(url, said), daemon=True).start()
+    try:
+        error = said.get(timeout=MONITOR_SECONDS)
+    except Empty:
+        error = f"no answer within {MONITOR_SECONDS:g} seconds"
+    if error:
+        logging.getLogger(__name__).warning("the heartbeat %s was not heard: %s", url, error)
+
+
+def _get(url: str, said: "SimpleQueue[str | None]") -> None:
+    from http.client import HTTPException
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(url, timeout=MONITOR_SECONDS):
+            said.put(None)
+    except (OSError, HTTPException, ValueError) as error:
+        said.put(str(error).strip()[:200] or type(error).__name__)

@@ -5,8 +5,7 @@ and asked about them once.
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -19,13 +18,14 @@ from pipeline.action.alerts import forget as forget_alerts
 from pipeline.core.config import Config
 from pipeline.core.errors import ModelError
 from pipeline.core.formatting import Printer
-from pipeline.core.policy import DriftTest, Gate, Policy, changed_defaults, enough_rows
+from pipeline.core.policy import DriftTest, Gate, Policy, enough_rows
 from pipeline.data.frames import read_folder
 from pipeline.data.input_files import PendingFile
 from pipeline.data.outcomes import NO_DAY, matured
 from pipeline.data.reference import Reference, reference_of
 from pipeline.models.cross_validation import labelled_rows
 from pipeline.models.estimators import risk_of
+from pipeline.models.manifest import MODEL
 from pipeline.models.persistence import OtherVersionError
 from pipeline.models.training import RECENT_LEAVERS, fit_without, newest_holding
 from pipeline.monitoring import gate, sentences
@@ -44,43 +44,42 @@ from pipeline.monitoring.batch_check import (
 )
 from pipeline.monitoring.decisions import Decision, Verdict, decision_to_dict
 from pipeline.monitoring.metrics import Evaluation, PredictedRows, evaluate, predict_rows
+from pipeline.monitoring.packages import known_packages
 from pipeline.observations.master import Master
 from pipeline.observations.rows import open_rows
 from pipeline.pending import lacks_release, means_otherwise, nothing_new
+from pipeline.places import claim
 from pipeline.registry.live_model import Live, load_live
 from pipeline.registry.releases import live_id, live_release
-from pipeline.stages import diagnostics, reporting
+from pipeline.stages import reporting
 from pipeline.stages.deployment import deploy, recover_interrupted
-from pipeline.stages.effect import with_save_rate
 from pipeline.stages.feeds import check_feeds
 from pipeline.stages.ingestion import Ingestion, ingest, ingestion_lines, ingestion_to_dict
 from pipeline.stages.reporting import Report
-from pipeline.stages.scoring import score
-from pipeline.stages.training import newest_date, rows_to_learn_from, train
+from pipeline.stages.training import (
+    newest_date,
+    rows_to_learn_from,
+    score,
+    train,
+    with_save_rate,
+)
 from pipeline.stages.work_requests import carry_out
 from pipeline.storage import ledger
 from pipeline.storage.database import History
 from pipeline.storage.records import (
     batch_scores,
     last_challenged,
+    last_packages,
     oldest_kept,
     prune,
     record_decision,
     record_drift,
     record_expected,
+    record_missing,
+    record_packages,
     record_scores,
     recorded_run,
 )
-from pipeline.web.api_client import (
-    ApiError,
-    call_api,
-    check,
-    default_file,
-    prove,
-    serving,
-    write_answers,
-)
-from pipeline.web.app import create_app
 
 log = logging.getLogger("fullprocess")
 
@@ -88,11 +87,11 @@ MAX_RECENT_ROWS = 10_000  # of a recent batch: the profile of all would hardly d
 
 
 @dataclass(frozen=True)
-class Reports:
-    """The reports, the F1 of the live release on the test data, and what the API answered."""
+class Reports(Report):
+    """The reports, the live model and its F1 on the test data, and what the API answered."""
 
-    report: Report
     f1: float
+    model: Path
     api_returns: Path | None
 
 
@@ -112,7 +111,7 @@ class Result:
             "outcome": "done",
             **ingestion_to_dict(config, self.ingestion),
             "decision": decision_to_dict(self.decision) if self.decision else None,
-            "reports": _reports_to_dict(config, self.reports) if self.reports else None,
+            "reports": asdict(self.reports) if self.reports else None,
         }
 
 
@@ -122,8 +121,8 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
     `print_lines` gets what was done as soon as it is. The run is recorded in the history.
     """
     with recorded_run(history, "fullprocess"):
+        claim(config)
         recover_interrupted(config, history)
-        _tell_of_defaults(config, history)
         if done := carry_out(config, history):
             print_lines(done)
         ingestion = ingest(config, history)
@@ -136,8 +135,8 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
             print_lines([f"{decision.verdict}: {decision.reason}"])
         pending = ledger.unreported(history)
         if pending or decision or (done and live_id(config.prod_deployment_path)):
-            calm = decision and decision.verdict == Verdict.NO_DRIFT and not decision.gate
-            reports = chain.report(in_full=not calm)
+            # what the API answers has changed with the release, or is still to be written
+            reports = chain.report(ask=decision is None or bool(decision.new_release))
             print_lines(report_lines(config, reports))
             with history.transaction():
                 ledger.mark(history, pending, "reported")
@@ -145,19 +144,6 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
         if not config.alerts.targets:
             forget_alerts(history)
     return Result(ingestion, decision, reports)
-
-
-def _tell_of_defaults(config: Config, history: History) -> None:
-    """Say once, where a model of an earlier version is live, what defaults are now."""
-    live = live_id(config.prod_deployment_path)
-    if not live or live_release(config.prod_deployment_path).model.left is not None:
-        return
-    if (changed := changed_defaults(config.policy)) and not ledger.told_of_defaults(history):
-        log.warning(
-            "the defaults of config.json have changed: %s; they apply from the next training on;"
-            " to keep a former one, set it",
-            changed,
-        )
 
 
 class _Chain:
@@ -168,21 +154,18 @@ class _Chain:
 
     @cached_property
     def _test(self) -> pd.DataFrame:
-        """The rows of the test data."""
         schema = self._config.schema
         newest = self._rows.newest_day if schema.derives else NO_DAY
         return read_folder(self._config.test_data_path, schema, newest)
 
     @cached_property
     def _rows(self) -> Master:
-        """All client rows."""
         config = self._config
         days = config.contact_rules.campaign_days
         return open_rows(config.finaldata_path, config.schema, self._history, days)
 
     @cached_property
     def _valued(self) -> Config:
-        """The config with the save rate that is measured, if it is to be."""
         return with_save_rate(self._config, self._history, self._rows)
 
     @cached_property
@@ -195,7 +178,7 @@ class _Chain:
         """Why the live model, if there is one, cannot be used with the scikit-learn of now."""
         try:
             if live_id(self._config.prod_deployment_path):
-                self._live = load_live(self._config.prod_deployment_path, self._config.schema)
+                assert self._live
         except OtherVersionError as error:
             return error
         return None
@@ -207,14 +190,8 @@ class _Chain:
         return evaluate(self._live.model, self._test, self._config.schema, seed)
 
     @property
-    def _outcomes(self) -> "pd.Series[float]":
-        """The outcomes that are known."""
-        return self._rows.learned[self._config.schema.outcome].dropna()
-
-    @property
     def _enough_rows(self) -> bool:
-        """Whether there are enough labelled rows to tell more than an F1."""
-        outcomes = self._outcomes
+        outcomes = self._rows.learned[self._config.schema.outcome].dropna()
         return enough_rows(len(outcomes), int(outcomes.sum()))
 
     def judge(self) -> Decision:
@@ -276,8 +253,9 @@ class _Chain:
         self._live = deploy(self._config, self._history, trained, evaluation)
         self._evaluation = evaluation
         rows = ledger.master_state(self._history).rows
+        labelled = int(self._rows.learned[self._config.schema.outcome].count())
         why = sentences.OTHER_VERSION if unusable else sentences.OTHER_MEANING
-        return first_release(batch, rows, len(self._outcomes), self._live.release, why)
+        return first_release(batch, rows, labelled, self._live.release, why)
 
     def _check(self, batch: list[PendingFile]) -> tuple[Decision, Judgement | None]:
         """Judge the live model on the rows it has not learned from; on drift, challenge it."""
@@ -311,7 +289,6 @@ class _Chain:
         return predict_rows(self._live.model, rows, self._config.schema)
 
     def _weighed(self, rows: PredictedRows) -> PredictedRows:
-        """Each labelled row as often as it counts."""
         marked = self._rows.marked
         return rows.weighed(marked.times[rows.labelled.index]) if marked else rows
 
@@ -397,37 +374,36 @@ class _Chain:
         newest = newest.iloc[newest_holding(outcomes, RECENT_LEAVERS) :]
         return self._weighed(self._predict(newest))
 
-    def report(self, *, in_full: bool) -> Reports:
-        """Write the reports; in full, ask the API and pip as well."""
+    def report(self, *, ask: bool) -> Reports:
+        """Write the reports, and ask the API if that is to be done."""
         config, history = self._valued, self._history
-        diagnostics.record(history, self._rows, packages=in_full)  # the report shows them
+        record_missing(history, self._rows.missing())  # the report shows them
+        if ask:
+            record_packages(history, known_packages(last_packages(history)))
         done = reporting.report(
             *(config, history, self._live, self._evaluation, self._rows),
             "confusionmatrix2.png",
             with_pdf=False,  # made when somebody asks for it
         )
-        path = config.output_model_path / "apireturns2.txt" if in_full else None
+        path = config.output_model_path / "apireturns2.txt" if ask else None
         if path:
             ask_api(config, path)
-        return Reports(done, self._live.release.f1, path)
+        model = config.prod_deployment_path / MODEL
+        return Reports(**vars(done), f1=self._live.release.f1, model=model, api_returns=path)
 
 
-def report_lines(config: Config, reports: Reports) -> list[str]:
+def report_lines(config: Config, done: Reports) -> list[str]:
     """Where everything is, for a person."""
-    done = reports.report
+    live = f"the live model, release {done.release}, F1 {done.f1:.4f} on the test data"
     made = [
-        (
-            _live_model(config),
-            f"the live model, release {done.release}, F1 {reports.f1:.4f} on the test data",
-        ),
+        (done.model, live),
         (config.finaldata_path, "all unique client rows"),
         (done.client_risk, done.ranked),
         (done.movers, done.moved),
         (done.confusion_matrix, "the live model on the test data"),
         *((path, "the report") for path in done.documents),
+        *([(done.api_returns, "what the API answers")] if done.api_returns else []),
     ]
-    if reports.api_returns:
-        made.append((reports.api_returns, "what the API answers"))
     width = max(len(config.shown(path)) for path, _ in made)
     return [f"{config.shown(path):<{width}}  {what}" for path, what in made]
 
@@ -435,45 +411,26 @@ def report_lines(config: Config, reports: Reports) -> list[str]:
 def ask_api(config: Config, path: Path) -> None:
     """Make the API calls against a real server and keep the answers.
 
+    It is the one at `api_url` if that serves our live release, else one of our own on a free port.
     What the API refuses (test data larger than it takes at a time, say) is logged and kept too; it
     does not undo a run that is otherwise done.
     """
-    with api_server(config) as url:
-        answers = call_api(url, default_file(config.test_data_path), config.prod_deployment_path)
-    write_answers(answers, path)
+    from pipeline.web import api_client as client  # with Flask, which a calm batch does without
+    from pipeline.web.app import create_app
+
+    production, url = config.prod_deployment_path, config.api_url
+    with ExitStack() as stack:
+        try:
+            if url:
+                client.prove(url, live_release(production))
+        except client.ApiError as error:
+            log.debug("%s", error)
+            url = None
+        url = url or stack.enter_context(client.serving(create_app(config)))
+        answers = client.call_api(url, client.default_file(config.test_data_path), production)
+    client.write_answers(answers, path)
     for answer in answers:
         try:
-            check(answer)
-        except ApiError as error:
+            client.check(answer)
+        except client.ApiError as error:
             log.error("%s", error)
-
-
-@contextmanager
-def api_server(config: Config) -> Iterator[str]:
-    """The URL of the server at `api_url` if it serves our live release, else of one of our own.
-
-    That one listens on a free loopback port for as long as the context lasts.
-    """
-    if config.api_url:
-        try:
-            prove(config.api_url, live_release(config.prod_deployment_path))
-        except ApiError as error:
-            log.debug("%s", error)
-        else:
-            yield config.api_url
-            return
-    with serving(create_app(config)) as url:
-        yield url
-
-
-def _reports_to_dict(config: Config, reports: Reports) -> dict[str, Any]:
-    return {
-        **asdict(reports.report),
-        "f1": reports.f1,
-        "model": _live_model(config),
-        "api_returns": reports.api_returns,
-    }
-
-
-def _live_model(config: Config) -> Path:
-    return config.prod_deployment_path / "trainedmodel.pkl"

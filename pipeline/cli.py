@@ -1,6 +1,7 @@
 """The parser, the results, the logging set-up and the exit codes that every stage shares."""
 
 import argparse
+import io
 import json
 import logging
 import os
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.config import Config, load_config
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import ConfigError, PipelineError
 from pipeline.core.formatting import Printer
+from pipeline.places import claim, hand_over, rights_of
 from pipeline.storage.database import History
 from pipeline.storage.history import open_history, run_lock
 
@@ -27,12 +29,17 @@ OUR_LOGGERS = (
     *("app", "apicalls", "fullprocess"),
 )
 
+# within single quotes of sh, for every cron: some leave the backslash before a %, some take one of
+# two that follow each other
+_QUOTED = str.maketrans({"'": "'\"'\"'", "%": "'\\%'", "\\": "\\''"})
+
 Command = Callable[[Config, argparse.Namespace], None]
 StageCommand = Callable[[Config, History, argparse.Namespace], None]
 
 
 def stage_parser(manual: str | None) -> argparse.ArgumentParser:
     """A parser with the options that every stage takes; `manual` is the stage's docstring."""
+    escape_output()
     parser = argparse.ArgumentParser(
         description=manual, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -55,6 +62,13 @@ def result_parser(manual: str | None) -> argparse.ArgumentParser:
     parser = stage_parser(manual)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     return parser
+
+
+def escape_output() -> None:
+    """Let what an output's encoding has no letters for be escaped, and end no run."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def print_lines(lines: Iterable[str]) -> None:
@@ -99,7 +113,12 @@ def print_json(config: Config, result: Any) -> None:
             return config.shown(value)
         return {field.name: getattr(value, field.name) for field in fields(value)}
 
-    _print(json.dumps(result, default=plain, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(result, default=plain, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # JSON knows other escapes than Python
+        text = json.dumps(result, default=plain, allow_nan=False)
+    _print(text)
 
 
 def run(command: Command, args: argparse.Namespace) -> int:
@@ -111,7 +130,10 @@ def run(command: Command, args: argparse.Namespace) -> int:
     def configured(args: argparse.Namespace) -> None:
         config = load_config(args.config, practice=args.practice)
         log.debug("%s%s: %s", config.path, " (practice)" if config.practice else "", config)
-        command(config, args)
+        try:
+            command(config, args)
+        finally:
+            hand_over(config)
 
     return run_without_config(configured, args)
 
@@ -120,7 +142,8 @@ def run_without_config(command: Callable[[argparse.Namespace], None], args: Any)
     """`run`, of a command that needs no config."""
     set_up_logging(args.verbose)
     try:
-        command(args)
+        with rights_of(args.config.absolute().parent):
+            command(args)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -143,6 +166,7 @@ def run_stage(name: str, command: StageCommand, args: argparse.Namespace) -> int
             open_history(config.history_path) as history,
             recorded_run(history, name),
         ):
+            claim(config)
             command(config, history, args)
 
     return run(recorded, args)
@@ -161,3 +185,17 @@ def set_up_logging(verbose: bool) -> None:
     root.setLevel(logging.WARNING)  # libraries speak up only where something is wrong
     for ours in OUR_LOGGERS:
         logging.getLogger(ours).setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def crontab_line(project: Path, options: Iterable[str] = (), python: str = sys.executable) -> str:
+    """The line, whose whole output goes into the project's log; raises `ConfigError`."""
+    words = " ".join(["fullprocess.py", *(_quoted(option) for option in options)])
+    command = f"cd {_quoted(str(project))} && {_quoted(python)} {words}"
+    line = f"*/10 * * * * {{ {command}; }} >> {_quoted(str(project / 'fullprocess.log'))} 2>&1"
+    if "\n" in line:
+        raise ConfigError(f"cron can run nothing whose path has a line break: {line!r}")
+    return line
+
+
+def _quoted(text: str) -> str:
+    return f"'{text.translate(_QUOTED)}'"

@@ -23,7 +23,6 @@ looks fine and size used to mean safety.
 """
 
 import argparse
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from pipeline.cli import escape_output, print_lines
+from pipeline.core.files import atomic_writer
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = 20200101
@@ -111,29 +113,19 @@ def draw(market: Market, rows: int, seed: int, first: int) -> pd.DataFrame:
 
 
 def clients(rows: int, seed: int, first: int = SOURCE) -> pd.DataFrame:
-    """Return clients first, first + 1, ... of the usual process."""
+    """Return clients of the usual process."""
     return draw(USUAL, rows, seed, first)
 
 
 def drifted(rows: int, seed: int, first: int = DRIFT) -> pd.DataFrame:
-    """Return clients first, first + 1, ... of the new market, most of whom leave."""
+    """Return clients of the new market, most of whom leave."""
     return draw(NEW, rows, seed, first)
 
 
-def repeated(table: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
-    """Return the table with about this share of its rows replaced by copies of earlier ones."""
-    chance, pick = np.random.default_rng(seed).random((len(table), 2)).T
-    original = chance >= share
-    original[:1] = True
-    copied = np.flatnonzero(original)[(pick * np.cumsum(original)).astype(np.int64)]
-    return table.iloc[np.where(original, np.arange(len(table)), copied)]
-
-
-def bulk(rows: int, seed: int, share: float = 0.0) -> Iterator[pd.DataFrame]:
-    """Yield this many rows of the usual process in chunks, this share of them repeats."""
+def bulk(rows: int, seed: int) -> Iterator[pd.DataFrame]:
+    """Yield this many rows of the usual process in chunks."""
     for start in range(0, rows, CHUNK):
-        table = clients(min(CHUNK, rows - start), seed, BULK + start)
-        yield repeated(table, share, seed + start) if share else table
+        yield clients(min(CHUNK, rows - start), seed, BULK + start)
 
 
 def shipped(seed: int) -> dict[str, pd.DataFrame]:
@@ -150,69 +142,47 @@ def shipped(seed: int) -> dict[str, pd.DataFrame]:
 
 def write(path: Path, tables: Iterable[pd.DataFrame]) -> int:
     """Write the tables as one CSV file, which appears complete or not at all; return its rows."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     rows = 0
-    try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            file.write(",".join(COLUMNS) + "\n")
-            for table in tables:
-                table.to_csv(file, header=False, index=False, lineterminator="\n")
-                rows += len(table)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_writer(path) as file:
+        file.write(f"{','.join(COLUMNS)}\n".encode())
+        for table in tables:
+            file.write(table.to_csv(header=False, index=False, lineterminator="\n").encode())
+            rows += len(table)
     return rows
 
 
 def natural(text: str) -> int:
     """Parse an integer that is not negative."""
-    number = int(text)
-    if number < 0:
+    if (number := int(text)) < 0:
         raise ValueError
     return number
 
 
-def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the command line; exit with status 2 where it makes no sense."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the requested files and print the path and rows of each."""
+    escape_output()
     parser = argparse.ArgumentParser(description="Write the synthetic sample data.")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--drift", action="store_true", help="write a batch of a new market")
     mode.add_argument("--stable", action="store_true", help="write one more usual batch")
     mode.add_argument("--rows", type=natural, metavar="N", help="write N rows to --output")
-    parser.add_argument("--output", metavar="FILE", help="the one file, below --folder")
-    parser.add_argument("--duplicates", type=float, default=0.0, help="share of --rows")
+    parser.add_argument("--output", metavar="FILE", help="the file of --rows, below --folder")
     parser.add_argument("--folder", type=Path, default=ROOT, help="default: the project's")
     parser.add_argument("--seed", type=natural, default=SEED, help="default: %(default)s")
     args = parser.parse_args(argv)
-    if args.rows is not None and not args.output:
-        parser.error("--rows needs --output")
-    if not 0 <= args.duplicates < 1:
-        parser.error("--duplicates must be at least 0 and below 1")
-    if args.duplicates and args.rows is None:
-        parser.error("--duplicates needs --rows")
-    if args.output and args.rows is None and not (args.drift or args.stable):
-        parser.error("--output needs --drift, --stable or --rows")
-    return args
-
-
-def requested(args: argparse.Namespace) -> dict[str, Iterable[pd.DataFrame]]:
-    """Return what the command line asks for: the tables of each file by its name."""
-    if args.drift:
-        return {args.output or "sourcedata/dataset5.csv": [drifted(2_000, args.seed)]}
-    if args.stable:
-        return {args.output or "sourcedata/dataset6.csv": [clients(1_000, args.seed, STABLE)]}
+    if (args.rows is None) == bool(args.output):
+        parser.error("--rows and --output go together")
+    files: dict[str, Iterable[pd.DataFrame]]
     if args.rows is not None:
-        return {args.output: bulk(args.rows, args.seed, args.duplicates)}
-    return {name: [table] for name, table in shipped(args.seed).items()}
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the requested files and print the path and rows of each."""
-    args = arguments(argv)
-    for name, tables in requested(args).items():
-        rows = write(args.folder / name, tables)
-        print(f"{args.folder / name}: {rows} rows")
+        files = {args.output: bulk(args.rows, args.seed)}
+    elif args.drift:
+        files = {"sourcedata/dataset5.csv": [drifted(2_000, args.seed)]}
+    elif args.stable:
+        files = {"sourcedata/dataset6.csv": [clients(1_000, args.seed, STABLE)]}
+    else:
+        files = {name: [table] for name, table in shipped(args.seed).items()}
+    for name, tables in files.items():
+        print_lines([f"{args.folder / name}: {write(args.folder / name, tables)} rows"])
     return 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from pipeline.core.alert_targets import AlertRules, Target
+from pipeline.core.connections import AlertRules, Target
 from pipeline.core.errors import RejectedError
 from pipeline.core.files import utc_now
 from pipeline.core.formatting import format_minute, pluralize, truncate

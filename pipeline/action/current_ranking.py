@@ -1,20 +1,20 @@
 """The current ranking and its movers, worked out again only when something has changed."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import pandas as pd
 
 from pipeline.action.proposals import contact_state, with_contacts
-from pipeline.core.cache import KeyedCache
-from pipeline.core.contact_rules import ContactRules
 from pipeline.core.errors import NotRecordedError
-from pipeline.ranking.movers import Movers, movers_on_record
+from pipeline.core.policy import ContactRules
+from pipeline.ranking.movers import Movers, movers_of
 from pipeline.ranking.ranking_file import read_ranking
-from pipeline.ranking.risk_files import NOTE, line_of, read_note, risk_folder
+from pipeline.ranking.risk_files import line_of, read_note, risk_folder
 from pipeline.storage.history import open_existing_history, recorded_history
 from pipeline.storage.risk_history import RiskChange, last_changes
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.core.database_url import DatabaseUrl
 
 Stamp = tuple[int, int, int]
+Value = TypeVar("Value")
 DEFAULT_RULES = ContactRules()
 
 
@@ -57,6 +58,21 @@ def risks_stamp(place: "Path | DatabaseUrl") -> Hashable:
         return tuple(history.tuples(sql))  # by the key: to look for the last `at` reads all
 
 
+class KeyedCache(Generic[Value]):
+    """The last value made, kept until it is asked for by another key."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._kept: tuple[Hashable, Value] | None = None
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """The value for this key, made unless it is the one kept."""
+        with self._lock:
+            if self._kept is None or self._kept[0] != key:
+                self._kept = (key, make())
+            return self._kept[1]
+
+
 class CurrentRanking:
     """The ranking in a file, with the columns of `carry`, and the movers in a history.
 
@@ -77,8 +93,7 @@ class CurrentRanking:
         self._history_path, self._rules = history_path, rules
         self._in_file = KeyedCache[pd.DataFrame]()
         self._ranking = KeyedCache[pd.DataFrame]()
-        self._movers = KeyedCache[Movers]()
-        self._changes = KeyedCache[Mapping[str, RiskChange]]()
+        self._changes = KeyedCache[tuple[Movers, Mapping[str, RiskChange]]]()
 
     def ranking(self) -> pd.DataFrame:
         """The ranking; raises `NotRecordedError` before the first."""
@@ -110,9 +125,9 @@ class CurrentRanking:
 
     def movers(self) -> Movers:
         """The movers; raises `NotRecordedError` before the first ranking."""
-        note = risk_folder(self._path) / NOTE
-        key = file_stamp(note) if self._on_spark else risks_stamp(self._history_path)
-        return self._movers.get(key, self._read_movers)
+        if self._on_spark and (found := read_note(risk_folder(self._path)).movers):
+            return found
+        return self._last()[0]
 
     def changes(self) -> Mapping[str, RiskChange]:
         """By client what the last ranking changed; on Spark, of those alone who moved most.
@@ -122,17 +137,13 @@ class CurrentRanking:
         if self._on_spark:
             movers = self.movers()
             return {m.client: RiskChange(*m[:3]) for m in (*movers.rose, *movers.fell)}
-        return self._changes.get(risks_stamp(self._history_path), self._read_changes)
+        return self._last()[1]
 
-    def _read_changes(self) -> Mapping[str, RiskChange]:
-        with recorded_history(self._history_path) as history:
-            found = last_changes(history)
-        return {each.client: each for each in found.risks} if found and found.release_before else {}
+    def _last(self) -> tuple[Movers, Mapping[str, RiskChange]]:
+        return self._changes.get(risks_stamp(self._history_path), self._read_last)
 
-    def _read_movers(self) -> Movers:
-        if self._on_spark and (found := read_note(risk_folder(self._path)).movers):
-            return found
+    def _read_last(self) -> tuple[Movers, Mapping[str, RiskChange]]:
         with recorded_history(self._history_path) as history:
-            if movers := movers_on_record(history):
-                return movers
+            if found := last_changes(history):
+                return movers_of(found), {each.client: each for each in found.risks}
         raise NotRecordedError("no ranking has been recorded yet")

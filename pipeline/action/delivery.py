@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from pipeline.action.alerts import Alert, drop_waiting, record_delivery, waiting_for
-from pipeline.core.alert_targets import VARIABLE, Target
-from pipeline.core.time_limit import time_limit
+from pipeline.core.connections import VARIABLE, Target
+from pipeline.core.limits import time_limit
 from pipeline.storage.database import History
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
-from pipeline.core.contact_rules import ContactRules
-from pipeline.ranking.ranking_file import CONTACT, Status, has_losses
+from pipeline.core.policy import ContactRules
+from pipeline.ranking.ranking_file import CONTACT, Status, has_losses, one_of, text_column
 from pipeline.storage.contacts import Assignment, last_contacts
 from pipeline.storage.database import History
 
@@ -54,42 +54,31 @@ def with_contacts(ranking: pd.DataFrame, rules: ContactRules, state: ContactStat
     Whose risk does not say that a contact is due is told from the status that the ranking has.
     """
     due = (ranking["contact_status"] != Status.BELOW_THRESHOLD).to_numpy()
-    if not (state.last or rules.capacity or rules.control_share or state.assigned):
-        contacted = pd.Series("", ranking.index, dtype="str")
-        return _filled(ranking, np.where(due, Status.PROPOSED, Status.BELOW_THRESHOLD), contacted)
-    clients = ranking["client"]
-    days = [state.last.get(client, "") for client in clients]
-    contacted = pd.Series(days, ranking.index, dtype="str")
-    warm = (state.today - timedelta(rules.cool_down_days)).isoformat()
-    cooling = (contacted > warm).to_numpy()
-    free = np.flatnonzero(due & ~cooling)
-    if has_losses(ranking):  # the best are those with the most at stake
-        free = free[np.argsort(ranking["loss_rank"].to_numpy()[free], kind="stable")]
-    names = clients.to_numpy()[free]
-    alone = np.array([_left_alone(name, rules, state) for name in names], dtype=bool)
-    room = np.inf if rules.capacity is None else max(0, rules.capacity - state.this_week)
-    # a client is left alone whom there would have been room for, and then for the whole campaign
-    before = np.cumsum(~alone) - ~alone
-    known = np.array([state.assigned.get(name, False) for name in names], dtype=bool)
-    status = np.full(len(ranking), Status.BELOW_THRESHOLD, dtype=object)
-    status[due & cooling] = Status.COOLING_DOWN
-    within = (before < room) | known
-    status[free] = np.where(
-        within, np.where(alone, Status.CONTROL, Status.PROPOSED), Status.BEYOND_CAPACITY
-    )
-    return _filled(ranking, status, contacted)
-
-
-def _filled(
-    ranking: pd.DataFrame, status: "np.ndarray", contacted: "pd.Series[str]"
-) -> pd.DataFrame:
-    return ranking.assign(
-        contact=pd.Series(
-            np.where(status == Status.PROPOSED, *CONTACT), ranking.index, dtype="str"
-        ),
-        contact_status=pd.Series(status.astype(str), ranking.index, dtype="str"),
-        contacted_on=contacted,
-    )
+    words = np.array([str(Status.BELOW_THRESHOLD), str(Status.PROPOSED)], object)
+    status, contacted = words[due.astype(int)], np.full(len(ranking), "", object)
+    if state.last or rules.capacity or rules.control_share or state.assigned:
+        clients = ranking["client"].to_numpy(object)
+        contacted[:] = [state.last.get(client, "") for client in clients]
+        cooling = contacted > (state.today - timedelta(rules.cool_down_days)).isoformat()
+        status[due & cooling] = str(Status.COOLING_DOWN)
+        free = np.flatnonzero(due & ~cooling)
+        if has_losses(ranking):  # the best are those with the most at stake
+            free = free[np.argsort(ranking["loss_rank"].to_numpy()[free], kind="stable")]
+        names = clients[free]
+        alone = np.array([_left_alone(name, rules, state) for name in names], dtype=bool)
+        room = np.inf if rules.capacity is None else max(0, rules.capacity - state.this_week)
+        # a client is left alone whom there would have been room for, then for the whole campaign
+        before = np.cumsum(~alone) - ~alone
+        known = np.array([state.assigned.get(name, False) for name in names], dtype=bool)
+        status[free[alone]] = str(Status.CONTROL)
+        status[free[(before >= room) & ~known]] = str(Status.BEYOND_CAPACITY)
+    proposed = status == Status.PROPOSED
+    columns = {
+        "contact": one_of(CONTACT[::-1], proposed.astype(int)),
+        "contact_status": text_column(status),
+        "contacted_on": text_column(contacted),
+    }
+    return ranking.assign(**{name: each.set_axis(ranking.index) for name, each in columns.items()})
 
 
 def _left_alone(client: str, rules: ContactRules, state: ContactState) -> bool:

@@ -7,13 +7,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import sleep
 from typing import BinaryIO
 
 from pipeline.core.errors import LockHeldError
 from pipeline.core.files import errors_with_path, utc_now
 
-HOLDER_ATTEMPTS = 100  # a hundredth of a second apart
 LOCKLESS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # errors of shares without locks
 
 
@@ -60,17 +58,14 @@ def _locked(path: Path, message: Callable[[int], str], passed_over: tuple[int, .
 
 
 def _holder(descriptor: int) -> str:
-    """Who holds the lock, as its file says; a new holder is given time to write that."""
-    for _ in range(HOLDER_ATTEMPTS):
-        try:
-            holder = json.loads(os.pread(descriptor, 200, 0))
-            os.kill(holder["pid"], 0)  # a killed holder may have left its name
-            return f"process {holder['pid']}, since {holder['since']}"
-        except (ValueError, KeyError, TypeError, ProcessLookupError):
-            sleep(0.01)
-        except PermissionError:  # it is alive, and another user's
-            return f"process {holder['pid']}, since {holder['since']}"
-    return "it has just started"
+    """Who holds the lock, as its file says, unless it has not written that yet."""
+    try:
+        holder = json.loads(os.pread(descriptor, 200, 0))
+        with suppress(PermissionError):  # it is another user's
+            os.kill(holder["pid"], 0)
+    except (ValueError, KeyError, TypeError, ProcessLookupError):  # or a killed one left its name
+        return "it has just started"
+    return f"process {holder['pid']}, since {holder['since']}"
 
 
 def open_alone(path: Path) -> BinaryIO:

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+MARK = ".history"  # a file in a folder that runs write into: which history tells of it
+
 
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Replace a file in one step, so that a reader sees the old content or the new."""

@@ -107,17 +107,19 @@ def format_amount(value: float) -> str:
     return f"{value:,.0f}" if abs(value) < _HUGE else f"{value:.3g}"
 
 
-# A cell that begins with = + - @, a tab or a line end is taken for a formula by spreadsheets; an
-# apostrophe before it makes it plain text. Some begin a cell also at a semicolon, a tab or a line
-# end within a text. Source: OWASP, CSV Injection.
-_FORMULA = r"""(?=["']*[=+\-@])"""
+# A cell that begins with = + - @, in full width and small too, a tab or a line end is taken for a
+# formula by spreadsheets; an apostrophe before it makes it plain text. Some begin a cell also at a
+# semicolon, a tab or a line end within a text. Source: OWASP, CSV Injection.
+_SIGNS = r"=+\-@\uff1d\uff0b\uff0d\uff20\ufe62\ufe63\ufe66\ufe6b"
+_FORMULA = rf"""(?=["']*[{_SIGNS}])"""
+_PLAIN = re.compile(rf"""[^"';\t\r\n{_SIGNS}][^;\t\r\n]*""")  # as most texts are
 _BEFORE = re.compile(rf"^(?='*[\t\r\n])|(?:^|(?<=[;\t\r\n])){_FORMULA}")
 _MARK = re.compile(rf"^'(?='*[\t\r\n])|(?:^|(?<=[;\t\r\n]))'{_FORMULA}")
 
 
 def escape_formula(text: str) -> str:
     """A text as a CSV cell that no spreadsheet runs."""
-    return _BEFORE.sub("'", text)
+    return text if _PLAIN.fullmatch(text) else _BEFORE.sub("'", text)
 
 
 def unescape_formula(cell: str) -> str:

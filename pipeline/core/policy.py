@@ -1,17 +1,21 @@
-"""What `config.json` decides: the model, the threshold, drift, redeployment."""
+"""What `config.json` decides: the model, the threshold, drift, redeployment, contacts."""
 
-import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
+from datetime import date
 from enum import StrEnum
+from typing import Annotated
 
-from pipeline.core.config_reader import (
+from pipeline.core.json_reader import (
+    Key,
     Kind,
     ObjectReader,
+    keys_of,
     member,
     number,
     one_of,
     optional,
+    text,
     whole_number,
 )
 
@@ -44,9 +48,7 @@ class Gate(StrEnum):
     MANUAL = "manual"  # a person, who promotes it
 
 
-_LEARN_FROM = re.compile(r"auto|all|[1-9][0-9]{0,8} (days|rows)")
 MAX_AMOUNT = 1e15  # of a sum of money
-MAX_SEED = 2**32 - 1  # that scikit-learn takes
 AMOUNT = optional(number(lambda value: 0 < value < MAX_AMOUNT, "a number above 0"))
 ASSUMED_SAVE_RATE = 0.1  # where none is given, or none is measured yet
 MEASURED = "measured"
@@ -56,33 +58,21 @@ RATE = optional(
         f'a number above 0, up to 1, or "{MEASURED}"',
     )
 )
-CHOICES = {
-    "model": one_of("logistic", "boosting", "auto"),
-    "threshold": Kind(
-        lambda value: (
-            value in ("f1", "value")
-            if isinstance(value, str)
-            else type(value) is float and 0 < value < 1
-        ),
-        'a number between 0 and 1, "f1" or "value"',
-    ),
-    "drift_test": member(DriftTest),
-    "retrain_on": member(RetrainOn),
-    "gate": member(Gate),
-    "retrain_after_days": whole_number(1, 36_600),
-    "learn_from": Kind(
-        lambda value: isinstance(value, str) and bool(_LEARN_FROM.fullmatch(value)),
-        '"auto", "all", or a number of days or rows, such as "180 days" or "50000 rows"',
-    ),
-    "seed": whole_number(0, MAX_SEED),
-}
+MIN_SHARE = 0.01  # of a control group: of a smaller one nothing would be learned in years
+THRESHOLD = Kind(
+    lambda value: value in ("f1", "value") or (type(value) is float and 0 < value < 1),
+    'a number between 0 and 1, "f1" or "value"',
+)
+LEARN_FROM = text(
+    re.compile(r"auto|all|[1-9][0-9]{0,8} (days|rows)").fullmatch,
+    '"auto", "all", or a number of days or rows, such as "180 days" or "50000 rows"',
+)
+CONTROL_SHARE = number(
+    lambda value: value == 0 or MIN_SHARE <= value <= 0.5, f"0, or a number from {MIN_SHARE} to 0.5"
+)
 MIN_ROWS = 100  # labelled: what is chosen, tuned or judged on fewer goes by noise
 MIN_OF_AN_OUTCOME = 20  # of these rows
 WORTH_KEYS = ("contact_cost", "client_value", "save_rate")
-POLICY_KEYS = (
-    *("model", "threshold", *WORTH_KEYS, "drift_test", "retrain_on", "gate"),
-    *("retrain_after_days", "learn_from", "seed"),
-)
 
 
 @dataclass(frozen=True)
@@ -110,15 +100,15 @@ class Worth:
 class Policy:
     """The decisions left to the config, each with its default."""
 
-    model: str = "auto"
-    threshold: float | str = "f1"
+    model: Annotated[str, one_of("logistic", "boosting", "auto")] = "auto"
+    threshold: Annotated[float | str, THRESHOLD] = "f1"
     worth: Worth = Worth()
-    drift_test: DriftTest = DriftTest.RANKING
-    retrain_on: RetrainOn = RetrainOn.SCORE
-    gate: Gate = Gate.EVIDENCE
-    retrain_after_days: int = 90
-    learn_from: str = "auto"
-    seed: int = 0
+    drift_test: Annotated[DriftTest, member(DriftTest)] = DriftTest.RANKING
+    retrain_on: Annotated[RetrainOn, member(RetrainOn)] = RetrainOn.SCORE
+    gate: Annotated[Gate, member(Gate)] = Gate.EVIDENCE
+    retrain_after_days: Annotated[int, whole_number(1, 36_600)] = 90
+    learn_from: Annotated[str, LEARN_FROM] = "auto"
+    seed: Annotated[int, whole_number(0, 2**32 - 1)] = 0  # that scikit-learn takes
 
     @property
     def of_few_rows(self) -> "Policy":
@@ -136,24 +126,12 @@ def enough_rows(rows: int, left: int) -> bool:
     return rows >= MIN_ROWS and MIN_OF_AN_OUTCOME <= left <= rows - MIN_OF_AN_OUTCOME
 
 
-FORMER_DEFAULTS = {"model": "logistic", "threshold": 0.5, "drift_test": "raw", "gate": "not_worse"}
-
-
-def changed_defaults(policy: Policy) -> str:
-    """The keys at a default that was another one in an earlier version, with both; or nothing."""
-    default = Policy()
-    return ", ".join(
-        f'"{key}": {json.dumps(getattr(default, key))} (it was {json.dumps(former)})'
-        for key, former in FORMER_DEFAULTS.items()
-        if getattr(policy, key) == getattr(default, key)
-    )
+POLICY_KEYS = (*keys_of(Policy), *WORTH_KEYS)
 
 
 def read_policy(reader: ObjectReader, numeric: tuple[str, ...]) -> Policy:
     """The policy of a config whose table has these number columns."""
-    default = Policy()
-    chosen = {key: reader.get(key, getattr(default, key), kind) for key, kind in CHOICES.items()}
-    policy = Policy(**chosen, worth=_worth(reader, numeric))
+    policy: Policy = reader.fill(Policy, worth=_worth(reader, numeric))
     if policy.threshold == "value":
         _check_worth(reader, policy.worth)
     return policy
@@ -166,10 +144,10 @@ def _worth(reader: ObjectReader, numeric: tuple[str, ...]) -> Worth:
         if value not in numeric:
             reader.problem("client_value", f'names no number column of the schema: "{value}"')
     else:
-        value = reader.get("client_value", None, AMOUNT)
-    rate = reader.get("save_rate", None, RATE)
+        value = reader.get("client_value", AMOUNT, None)
+    rate = reader.get("save_rate", RATE, None)
     measured = rate == MEASURED
-    cost = reader.get("contact_cost", None, AMOUNT)
+    cost = reader.get("contact_cost", AMOUNT, None)
     return Worth(value, cost, None if measured else rate, measured)
 
 
@@ -185,3 +163,20 @@ def _check_worth(reader: ObjectReader, worth: Worth) -> None:
             f"is {cost:g}, no less than save_rate * client_value ({rate * value:g}):"
             " no client would be worth contacting",
         )
+
+
+@dataclass(frozen=True)
+class ContactRules:
+    """Of whom the risk says that a contact is due, who is contacted, and when again."""
+
+    # from a contact until the client may be proposed again
+    cool_down_days: Annotated[int, whole_number(0, 3_660)] = 30
+    # how many clients can be contacted in a week
+    capacity: Annotated[int | None, optional(whole_number(1)), Key("contact_capacity")] = None
+    # of those who would be proposed, the share that is left alone, and for how long the same ones
+    control_share: Annotated[float, CONTROL_SHARE] = 0.0
+    campaign_days: Annotated[int, whole_number(1, 3_660)] = 90
+
+    def mark(self, day: date) -> str:
+        """What is noted when the ranking was last looked at: the day, and these rules."""
+        return f"{day} {astuple(self)}"

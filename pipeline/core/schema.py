@@ -7,11 +7,14 @@ return its canonical text, or raise `ValueError` with what is wrong with it.
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
 from functools import cached_property, partial
+from typing import Annotated
 from unicodedata import normalize
+
+from pipeline.core.json_reader import NAMES, Kind, one_of, text
 
 # words for what is missing, in small letters; `format.missing` adds to them
 MISSING = frozenset(
@@ -29,8 +32,6 @@ OUTCOMES = dict.fromkeys(STAYED, "0") | dict.fromkeys((*LEFT, "sí", "sì"), "1"
 
 _OUTCOMES = OUTCOMES | dict.fromkeys(MISSING, "")
 
-# of a name or text that has to be shown on one line
-UNTELLABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # Within a name these show nothing: Unicode's Default_Ignorable_Code_Point, and control characters
 # that are no white space. Joiners are among them, though they shape Persian and Indic words and
 # join emoji: who types the same name elsewhere leaves them out. Signs that show are not, such as
@@ -54,16 +55,47 @@ _NEVER = 9999  # the year of what a database calls never
 _INTEGERS = 10**18  # those below have no more digits than `_INTEGER` takes
 
 
+def _is_encoding(name: str) -> bool:
+    try:
+        return isinstance("".encode(name), bytes)
+    except (LookupError, ValueError):
+        return False
+
+
+def _is_date_format(form: str) -> bool:
+    """Whether `strptime` reads a day back by it that `strftime` wrote."""
+    try:
+        day = datetime(1999, 12, 31)
+        return datetime.strptime(day.strftime(form), form) == day
+    except (ValueError, re.error):  # of a directive that occurs twice
+        return False
+
+
+_ENCODING = text(
+    lambda name: not name or _is_encoding(name),
+    "the name of an encoding such as utf-8, cp1252 or utf-16",
+)
+_DELIMITER = Kind(
+    lambda value: isinstance(value, str) and len(value) < 2 and value not in ('"', "\n", "\r"),
+    "one character",
+)
+_DATE_FORM = text(
+    lambda form: not form or _is_date_format(form), "a form of a date such as %d.%m.%Y"
+)
+_SMALL_NAMES = replace(NAMES, make=lambda words: tuple(word.strip().lower() for word in words))
+
+
 @dataclass(frozen=True)
 class Format:
     """How files are written, as far as the config says; what is empty is found out of each."""
 
-    encoding: str = ""
-    delimiter: str = ""
-    decimal: str = ""
-    thousands: str = ""
-    date: str = ""  # of strptime; empty: ISO
-    missing: tuple[str, ...] = ()  # words for it beside `MISSING`, in small letters
+    encoding: Annotated[str, _ENCODING] = ""
+    delimiter: Annotated[str, _DELIMITER] = ""
+    decimal: Annotated[str, one_of("", ".", ",")] = ""
+    thousands: Annotated[str, one_of("", ".", ",", " ", "'")] = ""
+    date: Annotated[str, _DATE_FORM] = ""  # of strptime; empty: ISO
+    # words for it beside `MISSING`, in small letters
+    missing: Annotated[tuple[str, ...], _SMALL_NAMES] = ()
 
 
 @dataclass(frozen=True)
@@ -308,8 +340,10 @@ def day_of(text: str, date_format: str = "") -> date:
 
 
 def csv_line(values: tuple[str, ...] | list[str]) -> str:
-    """One line of canonical CSV, without its line end: quoted only where it has to be."""
-    return ",".join(
-        '"' + value.replace('"', '""') + '"' if "," in value or '"' in value else value
-        for value in values
-    )
+    """One line of canonical CSV, without its line end."""
+    return ",".join(map(csv_cell, values))
+
+
+def csv_cell(value: str) -> str:
+    """A cell of canonical CSV: quoted only where it has to be."""
+    return '"' + value.replace('"', '""') + '"' if "," in value or '"' in value else value

@@ -14,17 +14,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import compress
 from typing import Any, TypeVar
 
 from pipeline.core.errors import DataError
 from pipeline.core.formatting import format_names, truncate
-from pipeline.core.schema import Format, Schema, csv_line
-from pipeline.data.header import find_header
+from pipeline.core.schema import SHORTEST, Format, Schema, csv_line
+from pipeline.data.header import CHECK, find_header
 from pipeline.data.number_forms import SHAPES, NumberForm, Survey, is_odd, notes_of, settled_decimal
-from pipeline.data.outcome_words import probable_outcomes
-from pipeline.data.plain_columns import is_total, plain_column
-from pipeline.data.text_lines import MAX_ROW, Lines
+from pipeline.data.text_lines import MAX_ROW, Lines, NotUtf8Error
 from pipeline.data.unpacking import unpacked
 
 log = logging.getLogger(__name__)
@@ -38,12 +35,34 @@ BATCH = 1 << 16  # characters of rows that are read together
 LOOKED_AT = 5  # lines within quotes, each of which may be a row of its own
 
 A_TOTAL = "is a total, and no client"
-
+# what a row of totals has in place of a client
+_TOTALS = "|".join(
+    (
+        *("total", "totals", "grand total", "subtotal", "sub-total", "sub total", "sum", "overall"),
+        *("summe", "gesamt", "gesamtsumme", "insgesamt", "endsumme", "zwischensumme"),
+        *("total général", "total general", "totale", "totaal", "suma", "somma", "soma", "razem"),
+        *("average", "mean", "count", "durchschnitt", "mittelwert", "anzahl", "moyenne"),
+    )
+)
+_TOTAL = re.compile(
+    rf"(?:{_TOTALS})(?:\s?[:=(][\d\s.,()]*+|[\w ]*+[:=]\s?[\d.,]++)?", re.IGNORECASE
+)
 # what spreadsheets and pandas make of long ids; `12E4` may be an id
-_SCIENTIFIC = re.compile(r"[1-9](?:[.,][0-9]+[eE]\+?|[eE]\+)[0-9]+")
+_SCIENTIFIC = re.compile(r'^"?([1-9](?:[.,][0-9]+[eE]\+?|[eE]\+)[0-9]+)"?$', re.MULTILINE)
+_MAY_BE_TOTALS = re.compile(rf"^(?:{_TOTALS})", re.IGNORECASE | re.MULTILINE)  # of many names
+# columns of cells that are canonical as written, as most are: numbers, and ids such as C0012
+_NUMBERS = re.compile(rf"(?:(?:-?[1-9][0-9]{{0,17}}+|0|{SHORTEST})?\n)*+")
+_IDS = re.compile(r"(?:(?:[A-Za-z]+-?[0-9]++|[1-9][0-9]*+)\n)*+")
+
+_QUOTING = {  # what the reader of rows says, in our words
+    "field limit": f"has a field of more than {csv.field_size_limit():,} characters",
+    "unexpected end of data": "has a quote that never closes",
+}
 
 T = TypeVar("T")
 Forms = Mapping[str, NumberForm]
+Reader = Callable[[str], str]  # makes the canonical text; raises `ValueError`
+_Pick = tuple[int | None, str, Reader]  # a column: its place in the file, its name, how it is read
 
 
 class OddNumbersError(Exception):
@@ -72,6 +91,23 @@ class _TotalRow(GoodRows):
     """A row whose client's name is a word for a total: it is one if no good row follows."""
 
 
+class _Odd(str):
+    """A cell that makes its row one to be looked at alone: the name of a total."""
+
+    __slots__ = ()
+
+
+class _Fault(_Odd):
+    """A cell that cannot be read, as the reason."""
+
+    __slots__ = ()
+
+
+def is_total(text: str) -> bool:
+    """Whether a text is a word for a total, perhaps with a number."""
+    return bool(_TOTAL.fullmatch(text.strip()))
+
+
 def with_table(
     stream: io.BufferedReader,
     schema: Schema,
@@ -85,38 +121,44 @@ def with_table(
 ) -> T:
     """What `use` makes of the table that a file holds, which may be packed.
 
-    Where numbers can be read only once all of a column were looked at, it is called a second time,
-    with the table from its beginning; the stream can be wound back. Raises `DataError`, also if,
-    unpacked, it has more than `most` bytes, where that is given; 0: it may not be packed.
+    Where a text turns out to be of another encoding, or its numbers can be read only once all of a
+    column were looked at, it is called again, with the table from its beginning; the stream can be
+    wound back. Raises `DataError`, also if, unpacked, it has more than `most` bytes, where that is
+    given; 0: it may not be packed.
     """
-
-    def table_of(text: io.BufferedReader, schema: Schema, forms: Forms | None = None) -> Table:
-        text.seek(0)
-        return Table(
-            *(text, schema, columns, forms),
-            quote_values=quote_values,
-            last_day=last_day,
-            may_report=may_report,
-        )
+    table_of = partial(
+        Table,
+        columns=columns,
+        quote_values=quote_values,
+        last_day=last_day,
+        may_report=may_report,
+    )
 
     def fits(text: io.BufferedReader) -> bool:
         with suppress(DataError):
+            text.seek(0)
             return bool(table_of(text, typed))
         return False
 
     form = schema.format
     typed = replace(schema, format=Format(date=form.date, missing=form.missing))
     text, packed, has_types = unpacked(stream, most, fits)
-
-    def table(forms: Forms | None) -> Table:
-        table = table_of(text, typed if has_types else schema, forms)
-        table.notes += [packed] * bool(packed)
-        return table
-
+    schema = typed if has_types else schema
+    forms: Forms | None = None
+    windows_line, survey = 0, False
     with nullcontext() if text is stream else text:
-        with suppress(OddNumbersError):
-            return use(table(None))
-        return use(table(table({}).survey()))
+        while True:
+            text.seek(0)
+            try:
+                table = table_of(text, schema, forms=forms, windows_line=windows_line)
+                if not survey:
+                    table.notes += [packed] * bool(packed)
+                    return use(table)
+                forms, survey = table.survey(), False
+            except OddNumbersError:
+                forms, survey = {}, True
+            except NotUtf8Error as error:
+                windows_line = error.line
 
 
 def good_rows(
@@ -165,8 +207,9 @@ class Table:
         quote_values: bool = True,
         last_day: str = "",
         may_report: bool = False,
+        windows_line: int = 0,
     ) -> None:
-        self._lines = Lines(stream, schema.format.encoding)
+        self._lines = Lines(stream, schema.format.encoding, windows_line)
         self._schema, self._quote_values, self._forms = schema, quote_values, forms
         self._client, self._has_client = schema.client, schema.client in columns
         self._bad_rows = self._rows = 0
@@ -179,25 +222,23 @@ class Table:
         self.reports, self._delimiter = found.reports, found.delimiter
         self._dialect: Any = {"delimiter": found.delimiter, "skipinitialspace": True}
         self.header, self.width = found.names, len(found.names)
-        self._empty = [""] * self.width
         columns = schema.report_columns if self.reports else columns
-        self._last_day, self._days = last_day, {schema.date, schema.left_on} - {""}
-        self._picks = [
-            (self.header.index(c) if c in self.header else None, c, self._reader(c))
-            for c in columns
-        ]
+        self._last_day = last_day
+        self._picks: list[_Pick] = []
+        for column in columns:
+            read, form = schema.canonical(column), (forms or {}).get(column)
+            place = self.header.index(column) if column in self.header else None
+            self._picks.append(
+                (place, column, partial(form.canonical, plain=read) if form else read)
+            )
+        self._days = {schema.date, schema.left_on} - {""} if last_day else set()
+        numbers = () if forms else {*schema.numeric} - {rule.column for rule in schema.rules}
+        self._plain = {schema.client: _IDS, **dict.fromkeys(numbers, _NUMBERS)}
+        self._client_pick = columns.index(self._client) if self._has_client else None
         self.extra_columns = tuple(name for name in self.header if name not in columns)
-        self._client_at = self.header.index(self._client) if self._has_client else 0
         self.lacks_outcome = schema.outcome in columns and schema.outcome not in self.header
         if self._has_client and any(map(self._is_row, found.above)):
             raise DataError(f"has rows above its header, which is line {found.line}")
-        self._plain = {} if forms else {c: plain_column(c, schema) for c in columns}
-
-    def _reader(self, column: str) -> Callable[[str], str]:
-        """What makes the canonical text of a column's text; raises `ValueError`."""
-        canonical = self._schema.canonical(column)
-        form = (self._forms or {}).get(column)
-        return partial(form.canonical, plain=canonical) if form else canonical
 
     @property
     def how(self) -> str:
@@ -215,7 +256,7 @@ class Table:
             return None
         found = f", such as {self._example!r}" if self._quote_values else ""
         return (
-            f"has {self._schema.client} in scientific notation in {self._scientific:,} of"
+            f"has {self._client} in scientific notation in {self._scientific:,} of"
             f" {self._rows:,} rows{found}: a spreadsheet cut these ids; format the column as text"
             " there and export it again"
         )
@@ -226,25 +267,24 @@ class Table:
         if not (self._outcomes and self._quote_values):
             return ""
         words = [*self._outcomes]
-        given = {word: int(value) if value else None for word, value in self._schema.outcomes}
-        plain = all(map(str.isprintable, words))
-        meant = json.dumps(given | probable_outcomes(words), ensure_ascii=not plain)
-        found = format_names([repr(word) for word in words], 10)
+        key = ", ".join(
+            f"{json.dumps(word, ensure_ascii=not word.isprintable())}: …" for word in words[:4]
+        )
         return (
-            f"; {self._schema.outcome} has {found}: say in config.json which means leaving (1),"
-            " staying (0) or nothing (null), as in"
-            f' "outcomes": {meant if len(words) < 5 else "{…}"}'
+            f"; {self._schema.outcome} has {format_names([repr(word) for word in words], 10)}: say"
+            " in config.json which means leaving (1), staying (0) or nothing (null), as in"
+            f' "outcomes": {{{key}}}; {CHECK}'
         )
 
     def survey(self) -> Forms:
         """How each column of numbers is written; raises `DataError` where that cannot be told."""
-        missing, given = self._schema.missing, self._schema.format
+        missing, given, empty = self._schema.missing, self._schema.format, [""] * self.width
         numeric = {*self._schema.numeric}
         surveys = [(i, Survey(c)) for i, c, _ in self._picks if i is not None and c in numeric]
         while text := self._lines.batch(BATCH) or self._lines.line():
-            rows = text.rstrip("\r\n").split("\n")
-            fields = self._split(rows) or self._one_by_one(rows)
-            padded = [(row + self._empty)[: self.width] for row in fields if len(row) > 1]
+            rows = text.rstrip("\n").split("\n")
+            fields = self._split(rows) or [f for row in rows for f in self._split([row]) or []]
+            padded = [(row + empty)[: self.width] for row in fields if len(row) > 1]
             columns = [*zip(*(padded or fields), strict=True)]
             for i, survey in surveys if columns else ():
                 shapes = "\n".join(columns[i]).translate(SHAPES).split("\n")
@@ -253,8 +293,7 @@ class Table:
                     if (value := examples[shape].strip()).lower() not in missing:
                         survey.add(value, count)
         others = {mark for _, survey in surveys for mark in survey.ways}
-        european = self._delimiter == ";"
-        quoted = self._quote_values
+        european, quoted = self._delimiter == ";", self._quote_values
         forms = {
             s.column: s.form(given, others, european=european, quoted=quoted) for _, s in surveys
         }
@@ -290,19 +329,26 @@ class Table:
         self.notes += notes_of(self._forms or {})
 
     def _blocks(self) -> Iterator[GoodRows | BadRow]:
-        """Rows in order.
-
-        They are read by the column, as many at a time as follow each other, and what cannot be so,
-        one by one.
-        """
+        """Rows in order: as many at a time as follow each other, else one by one."""
         while True:
             line = self._lines.taken + 1
-            if text := self._lines.batch(BATCH):
-                yield from self._batch(line, text)
-            elif not (found := self._one()):
-                break
-            else:
-                yield found
+            text = self._lines.batch(BATCH)
+            rows = text.split("\n")[:-1]
+            if rows and "\0" not in text and (fields := self._split(rows)):
+                yield from self._checked(line, fields)
+                continue
+            self._lines.put_back(text)
+            while True:
+                first = self._lines.taken + 1
+                if (found := self._one()) is None:
+                    return
+                if isinstance(found, BadRow):
+                    yield found
+                else:
+                    fields, ended = found
+                    yield from self._checked(first, fields, ended=ended)
+                if self._lines.taken + 1 >= line + len(rows):
+                    break
 
     def _split(self, rows: list[str]) -> list[list[str]] | None:
         """The fields of lines without ends; None where a quote does not close in its line."""
@@ -316,118 +362,27 @@ class Table:
                 return fields
         return None
 
-    def _one_by_one(self, rows: list[str]) -> list[list[str]]:
-        """The fields of lines, each by itself; of what is no row alone none."""
-        found: list[list[str]] = []
-        for row in rows:
-            with suppress(csv.Error):
-                found += csv.reader([row], strict=True, **self._dialect)
-        return found
-
-    def _batch(self, line: int, text: str) -> Iterator[GoodRows | BadRow]:
-        """The rows of lines, the first of which has this number, read by the column."""
-        rows, mark = text.split("\n")[:-1], self._delimiter
-        simple = not ('"' in text or "\0" in text or len(text) > csv.field_size_limit())
-        if simple and {row.count(mark) for row in rows} == {self.width - 1}:
-            flat = mark.join(rows).split(mark)
-            columns: list[Sequence[str]] = [flat[i :: self.width] for i in range(self.width)]
-            read = [self._column(columns, *pick) for pick in self._picks]
-            if not any(None in column for column in read):
-                yield self._good(line, [*map(",".join, zip(*read, strict=True))])
-                return
-        fields = self._split(rows)
-        if fields is None or "\0" in text:
-            self._lines.put_back(text, len(rows))
-            while self._lines.taken + 1 < line + len(rows) and (found := self._one()):
-                yield found
-            return
-        usual = [len(row) == self.width for row in fields]
-        columns = [*zip(*compress(fields, usual), strict=True)]
-        read = [self._column(columns, *pick) for pick in self._picks] if columns else []
-        if read and all(usual) and not any(None in column for column in read):
-            yield self._good(line, [",".join(row) for row in zip(*read, strict=True)])
-            return
-        texts = (None if None in row else ",".join(row) for row in zip(*read, strict=True))
-        good: list[str] = []
-        for number, (row, is_usual) in enumerate(zip(fields, usual, strict=True), line):
-            if is_usual and (whole := next(texts)) is not None:
-                good.append(whole)
-                continue
-            if good:
-                yield self._good(number - len(good), good)
-                good = []
-            if found := self._row(number, row):
-                yield found
-        if good:
-            yield self._good(line + len(rows) - len(good), good)
-
-    def _good(self, line: int, texts: list[str]) -> GoodRows:
-        self._rows += len(texts)
-        return GoodRows(line, "\n".join(texts) + "\n")
-
-    def _column(
-        self,
-        columns: Sequence[Sequence[str]],
-        place: int | None,
-        name: str,
-        canonical: Callable[[str], str],
-    ) -> list[str | None]:
-        """The cells of a column of some rows; None where the row has to be looked at alone."""
-        if place is None:
-            return [""] * len(columns[0])
-        texts = columns[place]
-        late = self._last_day and name in self._days and max(texts) > self._last_day
-        plain = self._plain.get(name)
-        if plain and not late and plain.fullmatch("\n".join(texts) + "\n"):
-            return [*texts]
-        cells: dict[str, str | None] = {}
-        for text in {*texts}:
-            value: str | None = None
-            with suppress(ValueError):
-                value = self._value(text, name, canonical)
-            alone = value and name == self._client
-            if value is None or (alone and (_SCIENTIFIC.fullmatch(value) or is_total(value))):
-                cells[text] = None
-            else:
-                cells[text] = csv_line((value,)) if "," in value or '"' in value else value
-        return [cells[text] for text in texts]
-
-    def _value(self, text: str, name: str, canonical: Callable[[str], str]) -> str:
-        """The canonical text of one field; raises `ValueError`."""
-        try:
-            value = canonical(text)
-        except ValueError:
-            if self._forms is None and name in self._schema.numeric and is_odd(text):
-                raise OddNumbersError from None
-            if self.reports and name == self._schema.date and not text.strip():
-                return ""
-            raise
-        if self._last_day and name in self._days and value > self._last_day:
-            raise ValueError("is after the day on which the file was written")
-        return value
-
-    def _one(self) -> GoodRows | BadRow | None:
-        """The next row, which may have several lines, or what is wrong with it; None at the end.
+    def _one(self) -> tuple[list[list[str]], bool] | BadRow | None:
+        """The fields of the next row, which may have several lines, and whether it has an end.
 
         If a quote does not close, or closes in a later line though a row has begun in between, the
-        first of these lines alone is bad.
+        first of these lines alone is bad. None at the end.
         """
-        while True:
-            line, taken, fault = self._lines.taken + 1, list[str](), ""
-            try:
-                fields = next(csv.reader(self._feed(taken), strict=True, **self._dialect))
-            except StopIteration:
-                return None
-            except csv.Error as error:
-                fields, fault = [], _quoting_fault(error)
-            if len(taken) > 1 and (fault or len(fields) != self.width or self._begins(taken)):
-                self._lines.put_back("".join(taken[1:]), len(taken) - 1)
-                fault = fault or "has a quote that closes in another line"
-            if fault:
-                self._rows += 1
-                return self._bad_row(line, fault, taken[0].rstrip("\r\n"))
-            if found := self._row(line, fields, ended=taken[-1].endswith(("\n", "\r"))):
-                return found
+        line, taken, fault = self._lines.taken + 1, list[str](), ""
+        try:
+            fields = next(csv.reader(self._feed(taken), strict=True, **self._dialect))
+        except StopIteration:
+            return None
+        except csv.Error as error:
+            known = (reason for said, reason in _QUOTING.items() if said in str(error))
+            fields, fault = [], next(known, f"has a quote where none is allowed ({error})")
+        if len(taken) > 1 and (fault or len(fields) != self.width or self._begins(taken)):
+            self._lines.put_back("".join(taken[1:]))
+            fault = fault or "has a quote that closes in another line"
+        if fault:
+            self._rows += 1
+            return self._bad_row(line, fault, taken[0].rstrip("\n"))
+        return [fields], taken[-1].endswith("\n")
 
     def _feed(self, taken: list[str]) -> Iterator[str]:
         """The lines that one row may have."""
@@ -444,58 +399,112 @@ class Table:
 
     def _is_row(self, text: str) -> bool:
         """Whether a line without quotes is a good row, in which some feature is known."""
-        fields = text.rstrip("\r\n").split(self._delimiter)
-        known = False
-        try:
-            for place, name, canonical in self._picks if len(fields) == self.width else ():
-                value = self._value("" if place is None else fields[place], name, canonical)
-                known = known or (value != "" and name in self._schema.features)
-        except ValueError:
+        fields = text.rstrip("\n").split(self._delimiter)
+        if len(fields) != self.width:
             return False
+        try:
+            texts = [(field,) for field in fields]
+            cells = [self._cells(texts, 1, *pick)[0] for pick in self._picks]
         except OddNumbersError:
             return True
-        return known
+        named = zip(cells, self._picks, strict=True)
+        known = any(cell for cell, (_, name, _) in named if name in self._schema.features)
+        return known and not any(isinstance(cell, _Fault) for cell in cells)
 
-    def _row(self, line: int, fields: list[str], *, ended: bool = True) -> GoodRows | BadRow | None:
-        """One row, checked; None if it is blank. `ended` says whether its line has an end."""
-        # spreadsheets leave rows of commas only; in a table without clients they may be rows
-        if not any(map(str.strip, fields)) and (len(fields) < 2 or self._has_client):
-            return None
-        self._rows += 1
-        more, lacking = fields[self.width :], self.width - len(fields)
-        if not any(map(str.strip, more)):
-            fields = fields[: self.width]
-        if lacking > 0 and ended and (len(fields) > 1 or self.width == 2):
-            fields = fields + [""] * lacking  # cut off where they were empty
-        if len(fields) != self.width:
-            reason = f"has {len(fields)} fields where the header has {self.width}"
-            if lacking > 0 and not ended:
-                reason += ", and no line end: it seems to be cut off"
-            return self._bad(line, reason, fields)
-        values, is_a_total = [], False
-        for place, name, canonical in self._picks:
-            if place is None:
-                values.append("")
+    def _checked(
+        self, line: int, fields: list[list[str]], *, ended: bool = True
+    ) -> Iterator[GoodRows | BadRow]:
+        """Rows in consecutive lines, read by the column; `ended`: whether the last has an end."""
+        fitted = [row if len(row) == self.width else self._fitted(row, ended) for row in fields]
+        whole = [row for row in fitted if isinstance(row, list)]
+        texts = [*zip(*whole, strict=True)] or [()] * self.width
+        columns = [self._cells(texts, len(whole), *pick) for pick in self._picks]
+        if self._client_pick is not None:
+            cut = _SCIENTIFIC.findall("\n".join(columns[self._client_pick]))
+            self._scientific += len(cut)
+            self._example = self._example or next(iter(cut), "")
+        if len(whole) == len(fields) and all({*map(type, cells)} == {str} for cells in columns):
+            yield self._good(line, [*map(",".join, zip(*columns, strict=True))])
+            return
+        cells, good = zip(*columns, strict=True), list[str]()
+        for number, (row, fit) in enumerate(zip(fields, fitted, strict=True), line):
+            values = next(cells) if isinstance(fit, list) else ()
+            odd = [i for i, value in enumerate(values) if isinstance(value, _Odd)]
+            if values and not odd:
+                good.append(",".join(values))
                 continue
-            try:
-                value = self._value(fields[place], name, canonical)
-            except ValueError as error:
-                quoted = f"{name} {truncate(fields[place], 41)!r}" if self._quote_values else name
-                if name == self._schema.outcome:
-                    self._outcomes.setdefault(truncate(fields[place].strip(), 41))
-                return self._bad(line, f"{quoted} {error}", fields)
-            values.append(value)
-            if name == self._client:
-                is_a_total = is_total(value)
-                if _SCIENTIFIC.fullmatch(value):
-                    self._scientific += 1
-                    self._example = self._example or value
-        return (_TotalRow if is_a_total else GoodRows)(line, csv_line(values) + "\n")
+            if good:
+                yield self._good(number - len(good), good)
+                good = []
+            if fit is None or (self._has_client and not any(map(str.strip, row))):
+                continue  # blank, as spreadsheets leave rows of commas only
+            self._rows += 1
+            faults = [i for i in odd if isinstance(values[i], _Fault)]
+            if faults:
+                yield self._bad(number, str(values[faults[0]]), row, self._picks[faults[0]])
+            elif values:
+                yield _TotalRow(number, ",".join(values) + "\n")
+            else:
+                yield self._bad(number, str(fit), row)
+        if good:
+            yield self._good(line + len(fields) - len(good), good)
 
-    def _bad(self, line: int, reason: str, fields: list[str]) -> BadRow:
+    def _good(self, line: int, texts: list[str]) -> GoodRows:
+        self._rows += len(texts)
+        return GoodRows(line, "\n".join(texts) + "\n")
+
+    def _fitted(self, row: list[str], ended: bool) -> list[str] | str | None:
+        """A row as wide as the header, or why it cannot be; None if it is blank."""
+        if not any(map(str.strip, row)) and (len(row) < 2 or self._has_client):
+            return None
+        lacking = self.width - len(row)
+        if lacking < 0 and not any(map(str.strip, row[self.width :])):
+            return row[: self.width]
+        if lacking > 0 and ended and (len(row) > 1 or self.width == 2):
+            return row + [""] * lacking  # cut off where they were empty
+        cut = ", and no line end: it seems to be cut off" if lacking > 0 and not ended else ""
+        return f"has {len(row)} fields where the header has {self.width}{cut}"
+
+    def _cells(
+        self,
+        columns: Sequence[Sequence[str]],
+        rows: int,
+        place: int | None,
+        name: str,
+        read: Reader,
+    ) -> list[str]:
+        """The canonical cells of a column of some rows; those that are odd say so by their type."""
+        if place is None:
+            return [""] * rows
+        if plain := self._plain.get(name):
+            text = "\n".join([*columns[place], ""])
+            if text.count("\n") == rows and plain.fullmatch(text):
+                return [*columns[place]]
+        cells: dict[str, str] = {}
+        for text in {*columns[place]}:
+            try:
+                lacks = self.reports and name == self._schema.date and not text.strip()
+                value = "" if lacks else read(text)
+                if name in self._days and value > self._last_day:
+                    raise ValueError("is after the day on which the file was written")
+            except ValueError as error:
+                if self._forms is None and name in self._schema.numeric and is_odd(text):
+                    raise OddNumbersError from None
+                quoted = f" {truncate(text, 41)!r}" if self._quote_values else ""
+                cells[text] = _Fault(f"{name}{quoted} {error}")
+            else:
+                cells[text] = csv_line((value,)) if "," in value or '"' in value else value
+        found = [cells[text] for text in columns[place]]
+        if name == self._client and _MAY_BE_TOTALS.search("\n".join(found)):
+            return [_Odd(cell) if is_total(cell) else cell for cell in found]
+        return found
+
+    def _bad(self, line: int, reason: str, fields: list[str], pick: _Pick | None = None) -> BadRow:
         """A row that is set aside, perhaps as a total: of all, or of clients above it."""
+        if pick and pick[0] is not None and pick[1] == self._schema.outcome:
+            self._outcomes.setdefault(truncate(fields[pick[0]].strip(), 41))
         if self._has_client and any(map(is_total, fields)):
-            place = self._client_at
+            place = self.header.index(self._client)
             name = fields[place].strip() if place < len(fields) else ""
             if not name or is_total(name):
                 reason = A_TOTAL
@@ -508,14 +517,6 @@ class Table:
                 f"has too many bad rows: more than {MAX_BAD_ROWS:,} (line {line}: {reason})"
             )
         return BadRow(line, reason, truncate(row, MAX_KEPT + 1))
-
-
-def _quoting_fault(error: csv.Error) -> str:
-    if "field limit" in str(error):
-        return f"has a field of more than {csv.field_size_limit():,} characters"
-    if "unexpected end of data" in str(error):
-        return "has a quote that never closes"
-    return f"has a quote where none is allowed ({error})"
 
 
 def too_many_bad(bad: Sequence[BadRow], rows: int) -> str | None:

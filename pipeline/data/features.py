@@ -23,20 +23,16 @@ class Features:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def at(self, places: np.ndarray) -> "Features":
+    def at(self, places: np.ndarray | slice) -> "Features":
         """The rows with these numbers, in that order."""
-        picked = places.tolist() if self.texts else []
-        texts = tuple([values[i] for i in picked] for values in self.texts)
+        texts = tuple(np.array(values, object)[places].tolist() for values in self.texts)
         return Features(self.numbers[places], texts)
 
     def frame(self, schema: Schema) -> pd.DataFrame:
         """The same rows as a DataFrame of the schema's feature columns."""
-        columns: dict[str, pd.Series[float] | pd.Series[str]] = {}
-        for i, name in enumerate(schema.numeric):
-            columns[name] = pd.Series(self.numbers[:, i], dtype="float64")
-        for name, values in zip(schema.categorical, self.texts, strict=True):
-            columns[name] = pd.Series(values, dtype="str")
-        return pd.DataFrame(columns)
+        frame = pd.DataFrame(self.numbers, columns=list(schema.numeric))
+        pairs = zip(schema.categorical, self.texts, strict=True)
+        return frame.assign(**{name: pd.Series(values, dtype="str") for name, values in pairs})
 
 
 class Row(NamedTuple):

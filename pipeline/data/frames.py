@@ -64,10 +64,10 @@ def read_folder(folder: Path, schema: Schema, newest: int = NO_DAY) -> pd.DataFr
     for path in (found.path for found in list_input(folder) if found.regular):
         try:
             stream: io.BufferedReader = io.BufferedReader(open_plain(path))
+            with stream:
+                frames.append(read_table(stream, schema, schema.columns, str(path)))
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror}") from None
-        with stream:
-            frames.append(read_table(stream, schema, schema.columns, str(path)))
     if not frames:
         raise DataError(f"{folder}: holds no table, such as a .csv file")
     frame = pd.concat(frames, ignore_index=True)

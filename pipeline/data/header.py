@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from unicodedata import normalize
@@ -15,10 +15,9 @@ from pipeline.data.text_lines import Lines
 DELIMITERS = ",;\t|"
 MAX_ABOVE = 50  # lines of titles
 _MAX_LINES = 100  # of a header, if names have line breaks
-_LETTERS = re.compile(r"[\W_]+")  # what is none: names are compared without
 _SPACES = re.compile(r"[\s_]+")
-_NOTHING = f'{DELIMITERS}" \r\n'  # what a line of empty fields has
-_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_NOTHING = f'{DELIMITERS}" \n'  # what a line of empty fields has
+SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 CHECK = "python ingestion.py --check FILE proposes a schema"
 
 
@@ -70,58 +69,57 @@ def find_header(
     best: tuple[int, Header] | None = None
     while len(above) < MAX_ABOVE and (line := lines.line()):
         above.append(line)
-        if len(above) == 1 and (match := _SEPARATOR.fullmatch(line.strip())):
+        if len(above) == 1 and (match := SEPARATOR.fullmatch(line)):
             given = given or match[1]
             continue
         if not line.strip(_NOTHING):
             continue
-        for text in _with_next(line, lines):
-            for delimiter in given or DELIMITERS:
-                found = _header(text, delimiter, above, schema)
-                have = sum(column in found.names for column in needed)
-                if may_report and have < len(needed) and _is_report(found.names, schema):
-                    return _checked_once(replace(found, reports=True), schema.report_columns)
-                if have == len(needed):
+        more = _up_to_quote(line, lines)
+        for text, delimiter in (
+            (t, d) for t in {line: 0, line + more: 0} for d in given or DELIMITERS
+        ):
+            found = _header(text, delimiter, above, schema)
+            have = sum(column in found.names for column in needed)
+            reports = may_report and have < len(needed) and _is_report(found.names, schema)
+            if reports or have == len(needed):
+                while text != line:
+                    line += lines.line()
+                if not reports:
                     _check_outcome(found, schema, columns)
-                    return _checked_once(found, columns)
-                if any(found.names) and (best is None or have > best[0]):
-                    best = have, found
+                _check_once(found, schema.report_columns if reports else columns)
+                return replace(found, reports=reports)
+            if any(found.names) and (best is None or have > best[0]):
+                best = have, found
     if best is None:
         raise DataError("is empty; expected a header line and rows")
     raise _no_header(*best, needed, quote_values=quote_values)
 
 
-def _with_next(line: str, lines: Lines) -> Iterator[str]:
-    """A line, and, where a quote does not close in it, that with the next ones up to where it does.
-
-    These are put back for whoever asks for more.
-    """
-    yield line
-    more: list[str] = []
-    while ("".join([line, *more]).count('"') % 2) and len(more) < _MAX_LINES:
+def _up_to_quote(line: str, lines: Lines) -> str:
+    """The lines after one up to where a quote closes that does not in it; they are put back."""
+    more = ""
+    while (line + more).count('"') % 2 and more.count("\n") < _MAX_LINES:
         if not (following := lines.line()):
             break
-        more.append(following)
-    if more:
-        yield "".join([line, *more])
-        lines.put_back("".join(more), len(more))
+        more += following
+    lines.put_back(more)
+    return more
 
 
 def _header(text: str, delimiter: str, lines: Sequence[str], schema: Schema) -> Header:
     """The header that a text would be: columns have the names of the schema that are alike."""
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
     try:
-        written = [name.strip() for name in next(reader, [])]
+        fields = next(csv.reader(text.splitlines(keepends=True), delimiter=delimiter), [])
     except csv.Error:  # a field beyond the limit of the reader
-        written = [truncate(text, MAX_ABOVE)]
-    exact = {*written}
+        fields = [truncate(text, MAX_ABOVE)]
+    written = [name.strip() for name in fields]
     known: dict[str, list[str]] = {}
     for column in schema.columns:
         known.setdefault(name_key(column), []).append(column)
     names = []
     for name in written:
         alike = known.get(name_key(name), [])
-        taken = name in schema.columns or len(alike) != 1 or alike[0] in exact
+        taken = name in schema.columns or len(alike) != 1 or alike[0] in written
         names.append(name if taken else alike[0])
     return Header(names, written, delimiter, len(lines), tuple(lines[:-1]))
 
@@ -131,8 +129,10 @@ def _is_report(header: Sequence[str], schema: Schema) -> bool:
     names = {*header}
     outcomes = {*schema.report_columns} - {schema.client, schema.date}
     # a feature that is written otherwise makes it a client file that lacks a column
-    spelt = {_LETTERS.sub("", name).casefold() for name in names}
-    features = {_LETTERS.sub("", name).casefold() for name in schema.features}
+    spelt, features = (
+        {re.sub(r"[\W_]+", "", name).casefold() for name in each}
+        for each in (names, schema.features)
+    )
     others = names - {*schema.report_columns}  # as many as a client file has make it one
     return (
         schema.client in names
@@ -157,34 +157,22 @@ def _check_outcome(header: Header, schema: Schema, columns: Sequence[str]) -> No
         )
 
 
-def _checked_once(header: Header, columns: Sequence[str]) -> Header:
+def _check_once(header: Header, columns: Sequence[str]) -> None:
     if twice := [column for column in columns if header.names.count(column) > 1]:
-        written = [
-            old
-            for old, new in zip(header.written, header.names, strict=True)
-            if new in twice and old != new
-        ]
+        pairs = zip(header.written, header.names, strict=True)
+        written = [old for old, new in pairs if new in twice and old != new]
         also = f", also written {format_columns(written)}" if written else ""
         raise DataError(f"has the column {', '.join(twice)} more than once{also}")
-    return header
 
 
 def _no_header(
     have: int, header: Header, needed: Sequence[str], *, quote_values: bool
 ) -> DataError:
     """What is wrong with what comes nearest to a header."""
-    missing = [column for column in needed if column not in header.names]
-    if not have:  # the first line may be a client's row
-        helps = CHECK
-        first = header.names[0]
-        others = len(header.names) == 1 and not any(mark in first for mark in DELIMITERS)
-        if others and all(name in first for name in needed):
-            helps = (
-                "its columns are there: say what separates them with"
-                ' "format": {"delimiter": "…"} in config.json'
-            )
-        found = f"; found {format_columns(header.names)}; {helps}" if quote_values else ""
-        return DataError(f"has no header line: expected {', '.join(needed)}{found}")
-    expected, found = told_apart(missing, header.names)
     helps = f"; {CHECK}" if quote_values else ""
-    return DataError(f"lacks the column {expected}; it has {found}{helps}")
+    if not have:  # the first line may be a client's row
+        found = f"; found {format_columns(header.names)}" if quote_values else ""
+        return DataError(f"has no header line: expected {', '.join(needed)}{found}{helps}")
+    missing = [column for column in needed if column not in header.names]
+    expected, names = told_apart(missing, header.names)
+    return DataError(f"lacks the column {expected}; it has {names}{helps}")

@@ -5,7 +5,7 @@ import io
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,7 @@ class FoundFile:
     ctime_ns: int  # of the inode: no program can set it
     regular: bool = True  # not a link, pipe or device
     within: str = ""  # the path of its subfolder, with a slash behind it
+    overdue: bool = False  # whether it has waited for long for its writer to end
 
     @cached_property
     def name(self) -> str:
@@ -72,9 +73,9 @@ def list_input(
     `passed` gets what else there is, by name, and why it is passed over.
     Raises `DataError` if there is no such folder.
     """
-    found: list[FoundFile] = []
+    passed = {} if passed is None else passed
     try:
-        _list(folder, "", found, {} if passed is None else passed, subfolders=subfolders)
+        found = [*_list(folder, "", passed, subfolders=subfolders)]
     except FileNotFoundError:
         raise DataError(f"{folder}: there is no such folder to take files from") from None
     except NotADirectoryError:
@@ -83,34 +84,31 @@ def list_input(
 
 
 def _list(
-    folder: Path, within: str, found: list[FoundFile], passed: dict[str, str], *, subfolders: bool
-) -> None:
+    folder: Path, within: str, passed: dict[str, str], *, subfolders: bool
+) -> Iterator[FoundFile]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
+            path, why = Path(entry.path), ""
             try:
                 status = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode) and subfolders:
+                    yield from _list(path, f"{within}{entry.name}/", passed, subfolders=True)
+                elif stat.S_ISDIR(status.st_mode):
+                    why = A_FOLDER
+                elif entry.name.lower().endswith(ENDINGS):
+                    times = mtime_of(status), min(status.st_ctime_ns, _LATEST)
+                    regular = stat.S_ISREG(status.st_mode)
+                    yield FoundFile(path, status.st_size, *times, regular, within)
+                else:
+                    why = NO_TABLE
             except FileNotFoundError:  # gone since it was listed
                 continue
-            if stat.S_ISDIR(status.st_mode):
-                if subfolders:
-                    inner = f"{within}{entry.name}/"
-                    try:
-                        _list(Path(entry.path), inner, found, passed, subfolders=True)
-                    except FileNotFoundError:  # gone since it was listed
-                        continue
-                    except PermissionError:
-                        name = on_one_line(within + entry.name)
-                        passed[name] = "cannot be read: this user has no permission"
-                else:
-                    passed[on_one_line(within + entry.name)] = A_FOLDER
-            elif entry.name.lower().endswith(ENDINGS):
-                regular, ctime_ns = stat.S_ISREG(status.st_mode), min(status.st_ctime_ns, _LATEST)
-                mtime_ns, path = mtime_of(status), Path(entry.path)
-                found.append(FoundFile(path, status.st_size, mtime_ns, ctime_ns, regular, within))
-            else:
-                passed[on_one_line(within + entry.name)] = NO_TABLE
+            except PermissionError:
+                why = "cannot be read: this user has no permission"
+            if why:
+                passed[on_one_line(within + entry.name)] = why
 
 
 def natural(name: str) -> list[tuple[int, str]]:

@@ -1,14 +1,18 @@
 """Taking in one client file: read, checked, and undone if it is rejected."""
 
-import errno
+import csv
 import hashlib
+import hmac
 import io
 import logging
 import os
+import re
+import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from logging.handlers import BufferingHandler
 from tempfile import TemporaryFile
 from time import time
 from typing import IO, Any, Protocol
@@ -21,17 +25,72 @@ from pipeline.core.formatting import format_columns, pluralize
 from pipeline.core.schema import Schema
 from pipeline.data.csv_reader import BadRow, Table, too_many_bad, with_table
 from pipeline.data.input_files import CLOCK_TOLERANCE, UNREAD, FoundFile, mtime_of, plain
-from pipeline.data.kept_out import KEPT_OUT, NOBODY, KeptOut
-from pipeline.data.outcome_words import probably_left
-from pipeline.data.progress import Step, no_progress
 
 log = logging.getLogger(__name__)
 
 COPYING_SECONDS = 60  # a file that changed less long ago may still be being copied
+CHANGED = "changed while it was read"
+_TEXTS = (".csv", ".txt", ".tsv")  # what may go in as far as it is written
+_LONG_LINE = 1 << 20  # bytes among which the last line end is looked for
 # rows are added in batches, whose keys are looked up together
 BATCH_ROWS = 1 << 18
 BATCH_BYTES = 16 << 20
 _BLOCK = 16 << 20  # of lines that are read back
+PROGRESS_DELAY = 1.0  # seconds; what takes no longer shows no bar
+KEPT_OUT = "the client is kept out"  # why a row is set aside, of which nothing else is kept
+_MARKS = re.compile(r"[,;|\t]")  # between the cells of a row that is no CSV
+
+Step = Callable[[int], object]  # takes the bytes of a step of long work
+
+
+def no_progress(_: int) -> None:
+    """Show nothing."""
+
+
+@contextmanager
+def progress(what: str, size: int) -> Iterator[Step]:
+    """Show a bar until the end if standard error is a terminal, with log lines above it."""
+    if not sys.stderr.isatty():
+        yield no_progress
+        return
+    from tqdm import tqdm  # cron does without
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    bar = tqdm(desc=what, total=size, unit="B", unit_scale=True, delay=PROGRESS_DELAY, leave=False)
+    with bar, logging_redirect_tqdm():
+        yield bar.update
+
+
+@dataclass(frozen=True)
+class KeptOut:
+    """Clients of whom nothing is taken in: HMAC-SHA256 of names, by a random key."""
+
+    key: bytes = b""
+    hashes: frozenset[str] = frozenset()
+
+    def hash(self, client: str) -> str:
+        """That of a name, which is canonical, in hexadecimal."""
+        return hmac.digest(self.key, client.encode(errors="surrogatepass"), "sha256").hex()
+
+    def __contains__(self, client: object) -> bool:
+        """Whether a client of this name, which is canonical, is one."""
+        return bool(self.hashes) and self.hash(str(client)) in self.hashes
+
+
+NOBODY = KeptOut()
+
+
+def cells_of(row: str) -> set[str]:
+    """What may be the cells of a row that was set aside, whose quotes may be wrong."""
+    return {*next(csv.reader([row]), []), *(text.strip(" \"'") for text in _MARKS.split(row))}
+
+
+def is_csv(row: str) -> bool:
+    """Whether a row is one of CSV, whole."""
+    try:
+        return len([*csv.reader([row], strict=True)]) == 1
+    except csv.Error:
+        return False
 
 
 @dataclass(frozen=True)
@@ -72,6 +131,7 @@ class TakenFile:
     kept_out: int = 0  # of the bad rows those of clients that are kept out
     ctime_ns: int | None = None  # None: not known
     schema: str | None = None  # `Schema.text`, if it was rejected
+    unfinished: bool = False  # whether it is still being written: its whole lines were taken in
 
 
 class Sink(Protocol):
@@ -112,41 +172,59 @@ def take_in(
 ) -> TakenFile | None:
     """Read one file into the master; None if it has to wait, or brings nothing when read `again`.
 
-    Why it waits, `tell` gets with its name.
+    Why it waits, or goes in unfinished, `tell` gets with its name.
 
     It is digested as it is read, so that the ledger has the digest of exactly what went in.
     """
-    reading = _Reading(number, schema, kept_out)
-    if not file.regular:
-        reading.reason = "is a link or a special file; expected the file itself"
-        return reading.result(file, UNREAD, None)
-    sha256 = UNREAD
+    reading = _Reading(schema, kept_out)
+    sha256, waits, listed, unfinished = UNREAD, "", file.size, False
     try:
+        if not file.regular:
+            raise DataError("is a link or a special file; expected the file itself")
         with _opened(file, step) as raw:
-            stream: io.BufferedReader = io.BufferedReader(
-                raw
-            )  # which closes the file when it is no longer there
+            if unfinished := _goes_in_unfinished(file, schema):
+                file = replace(file, size=raw.leave_out_last_line())
+            # which closes the file even when this is no longer there
+            stream: io.BufferedReader = io.BufferedReader(raw)
             reading.read(file, stream, master)
             sha256 = raw.digest_rest()
-            waits = _must_wait(file, os.fstat(raw.fileno()), raw.last_byte)
+            waits = _waits_for(file, os.fstat(raw.fileno()), raw.last_byte, unfinished, listed)
     except PermissionError:
-        waits, reading.reason = None, "cannot be read: this user has no permission"
-    except _Unreadable as error:
+        reading.reason = "cannot be read: this user has no permission"
+    except DataError as error:
+        reading.reason = str(error)
+    except _UnreadableError as error:
         waits = str(error)
     if waits or reading.reason:
         master.take_back()
     if waits:
         tell(file.name, f"{waits}: left for the next run")
         return None
+    if unfinished:
+        tell(file.name, "is written to without pause: its whole lines so far are taken in")
+    taken = TakenFile(
+        *(number, file.name, file.size, file.mtime_ns, sha256, reading.reason, reading.rows),
+        ctime_ns=file.ctime_ns,
+        unfinished=unfinished,
+    )
     if reading.reason:
-        return reading.result(file, sha256, None)
+        log.warning("%s is rejected: it %s", file.name, reading.reason)
+        return replace(taken, schema=schema.text)
     counts = master.accept(number, file.name, sha256, reading.bad_at, again=again)
     if counts is None:
         return None
-    return reading.result(file, sha256, counts)
+    bad = tuple(reading.bad)
+    return replace(
+        taken,
+        **vars(counts),
+        duplicates=0 if reading.reports else reading.rows - counts.added - len(bad),
+        reports=reading.reports,
+        bad_rows=bad,
+        kept_out=sum(row.reason == KEPT_OUT for row in bad),
+    )
 
 
-class _Unreadable(Exception):
+class _UnreadableError(Exception):
     """A file cannot be read at the moment; the message says why."""
 
 
@@ -163,12 +241,10 @@ class ListedFile(io.FileIO):
         self.last_byte = b""  # of what was read so far
 
     def seek(self, place: int, whence: int = 0, /) -> int:
-        """Begin again, digest and all, or say where reading is."""
+        """Begin again, digest and all; only the beginning is ever sought."""
         found = super().seek(place, whence)
         if (place, whence) == (0, 0):
             self._begin()
-        elif found != self._size - self._left:
-            raise OSError(errno.ESPIPE, "It is read from its beginning")
         return found
 
     def readinto(self, buffer: Any) -> int:
@@ -176,13 +252,22 @@ class ListedFile(io.FileIO):
         try:
             count = super().readinto(memoryview(buffer)[: self._left]) or 0
         except OSError as error:
-            raise _Unreadable(f"cannot be read: {error.strerror}") from error
+            raise _UnreadableError(f"cannot be read: {error.strerror}") from error
         self._left -= count
         read = memoryview(buffer)[:count]
         self._sha256.update(read)
         self.last_byte = bytes(read[-1:]) or self.last_byte
         self._step(count)
         return count
+
+    def leave_out_last_line(self) -> int:
+        """End behind the last line end, before anything is read; returns where that is."""
+        begin = max(0, self._size - _LONG_LINE)
+        tail = os.pread(self.fileno(), self._size - begin, begin)
+        if end := max(tail.rfind(b"\n"), tail.rfind(b"\r")) + 1:
+            end += tail[end : end + 1] == b"\0"  # of UTF-16
+            self._size = self._left = begin + end
+        return self._size
 
     def digest_rest(self) -> str:
         """Read what is left and return the SHA-256 of the whole content."""
@@ -198,24 +283,33 @@ def _opened(file: FoundFile, step: Step) -> ListedFile:
     except PermissionError:
         raise
     except OSError as error:  # gone, or no longer a regular file
-        raise _Unreadable(f"cannot be opened: {error.strerror}") from error
+        raise _UnreadableError(f"cannot be opened: {error.strerror}") from error
 
 
-def _must_wait(file: FoundFile, now: os.stat_result, last_byte: bytes) -> str | None:
-    """Why a file seems to be still being copied, or None."""
+def _goes_in_unfinished(file: FoundFile, schema: Schema) -> bool:
+    """Whether a file has been written to for long, and still is; a full list has to be whole."""
+    recent = time() - file.mtime_ns / 1e9 < COPYING_SECONDS
+    return file.overdue and recent and file.name.lower().endswith(_TEXTS) and not schema.snapshots
+
+
+def _waits_for(
+    file: FoundFile, now: os.stat_result, last_byte: bytes, unfinished: bool, listed: int
+) -> str:
+    """Why a file seems to be still being copied; empty if it may go in."""
+    if unfinished:
+        return CHANGED if now.st_size < listed else ""
     if (now.st_size, mtime_of(now)) != (file.size, file.mtime_ns):
-        return "changed while it was read"
+        return CHANGED
     age = time() - now.st_mtime
     if last_byte not in (b"\n", b"\r") and -CLOCK_TOLERANCE <= age < COPYING_SECONDS:
         return "does not end with a line end and changed within the last minute"
-    return None
+    return ""
 
 
 @dataclass
 class _Reading:
     """What was read of one file so far."""
 
-    number: int
     schema: Schema
     kept_out: KeptOut
     rows: int = 0
@@ -225,20 +319,22 @@ class _Reading:
     reports: bool = False
 
     def read(self, file: FoundFile, stream: io.BufferedReader, master: Sink) -> None:
-        """Hand its rows on; or note why it is rejected."""
+        """Hand its rows on; or note why it is rejected, once it is read to its end."""
+        # the last day that it may speak of: the next one
+        day = datetime.fromtimestamp(file.mtime_ns / 1e9).date() + timedelta(days=1)
         try:
             with_table(
                 stream,
                 self.schema,
                 self.schema.columns,
-                lambda table: self._read(file, table, master),
-                last_day=_last_day(file.mtime_ns),
+                lambda table: self._read(file.name, table, master),
+                last_day=day.isoformat(),
                 may_report=True,
             )
         except DataError as error:
             self.reason = str(error)
 
-    def _read(self, file: FoundFile, table: Table, master: Sink) -> None:
+    def _read(self, name: str, table: Table, master: Sink) -> None:
         if self.rows:  # anew
             master.take_back()
             self.rows, self.bad, self.bad_at = 0, [], []
@@ -248,12 +344,10 @@ class _Reading:
         size = 0
         for block in table.blocks():
             if isinstance(block, BadRow):
-                of_one = self.kept_out.has_any(block.row, self.schema)
-                self._set_aside(BadRow(block.line, KEPT_OUT, "") if of_one else block)
+                self._set_aside(block)
                 continue
             text = block.text.encode()
-            found = text.split(b"\n")[:-1]
-            lines += self._let_in(block.line, found)
+            lines += self._let_in(block.line, text.split(b"\n")[:-1])
             size += len(text)
             if len(lines) >= BATCH_ROWS or size >= BATCH_BYTES:
                 append(lines)
@@ -262,66 +356,44 @@ class _Reading:
         bad = [row for row in self.bad if row.reason != KEPT_OUT]
         if reason := too_many_bad(bad, self.rows):
             self.reason = reason + table.bad_outcomes
-        self._tell(file.name, table)
+        self._log(name, table)
 
     def _let_in(self, first: int, lines: list[bytes]) -> list[bytes]:
         """Those of some good lines, the first with this number, whose clients are not kept out."""
-        if not self.kept_out.hashes:
-            self.rows += len(lines)
-            return lines
-        good = []
-        for number, line in enumerate(lines, first):
-            if self.kept_out.has_first(line.decode()):
-                self._set_aside(BadRow(number, KEPT_OUT, ""))
-            else:
-                good.append(line)
-                self.rows += 1
+        good = lines
+        if self.kept_out.hashes:
+            good = []
+            for number, line in enumerate(lines, first):
+                if next(csv.reader([line.decode()]))[0] in self.kept_out:
+                    self._set_aside(BadRow(number, KEPT_OUT, ""), len(good))
+                else:
+                    good.append(line)
+        self.rows += len(good)
         return good
 
-    def _set_aside(self, row: BadRow) -> None:
+    def _set_aside(self, row: BadRow, before: int = 0) -> None:
+        names = cells_of(row.row) if self.kept_out.hashes else ()
+        if any(self.schema.asked_client(name) in self.kept_out for name in names):
+            row = BadRow(row.line, KEPT_OUT, "")
         self.bad.append(row)
-        self.bad_at.append(self.rows)
+        self.bad_at.append(self.rows + before)
         self.rows += 1
 
-    def _tell(self, name: str, table: Table) -> None:
+    def _log(self, name: str, table: Table) -> None:
         """Log what is to be known of how a file was read."""
         carried = [column for column in self.schema.carry if column not in table.header]
         if carried and not table.reports:
-            log.warning(
-                "%s lacks the column %s, which travels: it is empty",
-                *(name, format_columns(carried)),
-            )
+            travels = "%s lacks the column %s, which travels: it is empty"
+            log.warning(travels, name, format_columns(carried))
         if table.lacks_outcome and self.schema.has_outcome and not table.reports:
-            level = (
-                logging.WARNING if any(map(probably_left, table.extra_columns)) else logging.INFO
-            )
-            text = "%s lacks the column %s: no outcome of its rows is known"
-            log.log(level, text, name, self.schema.outcome)
+            unknown = "%s lacks the column %s: no outcome of its rows is known"
+            log.info(unknown, name, self.schema.outcome)
         if left_out := [column for column in table.extra_columns if column]:
             log.info("%s: left out columns: %s", name, format_columns(left_out))
         for note in table.notes:
             log.info("%s: %s", name, note)
         if table.warning and not self.reason:
             log.warning("%s %s", name, table.warning)
-
-    def result(self, file: FoundFile, sha256: str, counts: Counts | None) -> TakenFile:
-        known = TakenFile(
-            *(self.number, file.name, file.size, file.mtime_ns, sha256, self.reason, self.rows),
-            ctime_ns=file.ctime_ns,
-        )
-        if counts is None:
-            log.warning("%s is rejected: it %s", file.name, self.reason)
-            return replace(known, schema=self.schema.text)
-        bad = tuple(self.bad)
-        duplicates = 0 if self.reports else self.rows - counts.added - len(bad)
-        kept_out = sum(row.reason == KEPT_OUT for row in bad)
-        known = replace(known, reports=self.reports, kept_out=kept_out)
-        return replace(known, **vars(counts), duplicates=duplicates, bad_rows=bad)
-
-
-def _last_day(mtime_ns: int) -> str:
-    """The last day that a file of this time may speak of, as ISO writes it: the next one."""
-    return (datetime.fromtimestamp(mtime_ns / 1e9).date() + timedelta(days=1)).isoformat()
 
 
 def log_counts(file: TakenFile, *, was_held: bool = False) -> None:
@@ -337,17 +409,15 @@ def log_counts(file: TakenFile, *, was_held: bool = False) -> None:
             "%s: outcomes of %s, such as %s, of whom no row is known: they wait for one",
             *(file.name, pluralize(len(file.unknown_clients), "client"), file.unknown_clients[0]),
         )
-    if file.missing and was_held:
-        log.info(
-            "%s: %s of the rows held back are not in it any more: they count no more",
-            *(file.name, f"{file.missing:,}"),
+    if file.missing:
+        said = (
+            "before are not in it any more; they stay known (`python ingestion.py --withdraw` takes"
+            " them back)"
         )
-    elif file.missing:
-        log.warning(
-            "%s: %s of the rows it held before are not in it any more; they stay known"
-            " (`python ingestion.py --withdraw` takes them back)",
-            *(file.name, f"{file.missing:,}"),
-        )
+        if was_held:
+            said = "back are not in it any more: they count no more"
+        level = logging.INFO if was_held else logging.WARNING
+        log.log(level, "%s: %s of the rows it held %s", file.name, f"{file.missing:,}", said)
 
 
 # --- apart from those who put rows together, as executors of Spark read ---
@@ -400,33 +470,23 @@ class LinesApart:
         """The lines that count, and the number that each has among all rows of the file."""
         self.file.seek(0)
         shift, done = self.bad_at - np.arange(len(self.bad_at)), 0
-        while self.accepted and (block := self.file.read(_BLOCK)):
-            lines = (block + self.file.readline()).split(b"\n")[:-1]
+        while self.accepted and (lines := self.file.readlines(_BLOCK)):
             at = np.arange(done, done + len(lines))
             done += len(lines)
-            yield at + np.searchsorted(shift, at, "right"), lines
+            yield at + np.searchsorted(shift, at, "right"), [line[:-1] for line in lines]
 
 
 @contextmanager
 def read_apart(file: FoundFile, schema: Schema) -> Iterator[tuple[Read, LinesApart]]:
     """What came of a file, and its lines, for as long as the context lasts."""
-    logger, collector = logging.getLogger("pipeline"), _Collector()
+    logger, collector = logging.getLogger("pipeline"), BufferingHandler(sys.maxsize)
     logger.addHandler(collector)
     logger.setLevel(logging.INFO)
     try:
         with TemporaryFile() as kept:
             lines = LinesApart(kept)
-            yield Read(take_in(schema, file, 0, lines), collector.found), lines
+            taken = take_in(schema, file, 0, lines)
+            logged = [(r.name, r.levelno, r.getMessage()) for r in collector.buffer]
+            yield Read(taken, logged), lines
     finally:
         logger.removeHandler(collector)
-
-
-class _Collector(logging.Handler):
-    """Collects what is logged, for the process that asked."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[tuple[str, int, str]] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.found.append((record.name, record.levelno, record.getMessage()))

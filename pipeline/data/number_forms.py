@@ -18,20 +18,8 @@ MAX_OTHERS = 0.1  # of the values that tell: with more that tell otherwise, none
 _DECIMAL_KEY = '"format": {"decimal": "."} or {"decimal": ","} in config.json'
 # texts that differ in these digits alone are read alike
 SHAPES = str.maketrans("12345678", "99999999")
-_GROUPED = r"[1-9]\d{0,2}(?:MARK\d{3})+|[1-9]\d?(?:MARK\d\d)+MARK\d{3}"  # the latter in India
-_FRACTION = r"(?:MARK\d*)?(?:e[+-]?\d+)?"
-
-
-def _grammar(decimal: str, thousands: str) -> re.Pattern[str]:
-    whole = rf"(?:{_GROUPED.replace('MARK', re.escape(thousands))}|\d++)"
-    decimal = re.escape(decimal)
-    fraction = _FRACTION.replace("MARK", decimal)
-    return re.compile(rf"{whole}{fraction}|{decimal}\d+", re.ASCII | re.IGNORECASE)
-
-
-_PLAIN = re.compile(r"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:e[+-]?\d++)?", re.ASCII | re.IGNORECASE)
 _OTHER = {".": ",", ",": "."}  # the mark of thousands beside a mark of decimals
-_READS = {decimal: _grammar(decimal, thousands) for decimal, thousands in _OTHER.items()}
+_PLAIN = re.compile(r"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:e[+-]?\d++)?", re.ASCII | re.IGNORECASE)
 _TWO_WAYS = re.compile(r"[1-9]\d{0,2}[.,]\d{3}", re.ASCII)
 _CURRENCY = (
     r"[$\xa2-\xa5\u058f\u060b\u09f2\u09f3\u0e3f\u20a0-\u20c0\ufe69\uff04\uffe0\uffe1\uffe5\uffe6]"
@@ -48,8 +36,18 @@ _WRITTEN = re.compile(
 _SPACED = re.compile(r"^\d{1,3}(?:[\s'\u2019]\d{3})+(?!\d)")  # digits in groups, and nothing else
 _NO_CENTS = re.compile(r"(?<=\d)[.,](?:--?|\u2013|\u2014)(?=\D*$)")  # as of 10,-
 _ZERO = re.compile(rf"{_UNIT}\s*-\s*", re.IGNORECASE)  # as accountants write it, of money
-_MINUS, _MARKED = ("-", "\u2212"), re.compile(r"[\d.,]+")
 _BARE = re.compile(r"([+-]?)([\d.,]+)", re.ASCII)
+
+
+def _grammar(decimal: str) -> re.Pattern[str]:
+    mark, thousands = re.escape(decimal), re.escape(_OTHER[decimal])
+    india = rf"[1-9]\d?(?:{thousands}\d\d)+{thousands}\d{{3}}"
+    whole = rf"(?:[1-9]\d{{0,2}}(?:{thousands}\d{{3}})+|{india}|\d++)"
+    fraction = rf"(?:{mark}\d*)?(?:e[+-]?\d+)?"
+    return re.compile(rf"{whole}{fraction}|{mark}\d+", re.ASCII | re.IGNORECASE)
+
+
+_READS = {decimal: _grammar(decimal) for decimal in _OTHER}
 
 
 @dataclass(frozen=True)
@@ -77,27 +75,27 @@ class NumberForm:
 
 
 class _Apart(NamedTuple):
-    sign: str
-    digits: str  # with their marks; none where the text makes no sense as a number
-    unit: str
+    sign: str = ""
+    digits: str = ""  # with their marks; none where the text makes no sense as a number
+    unit: str = ""
 
 
 def _taken_apart(text: str) -> _Apart:
     text = text.strip()
     if match := _BARE.fullmatch(text):  # as most are
-        return _Apart(match[1], match[2], "")
+        return _Apart(match[1], match[2])
     text = _NO_CENTS.sub("", text)
     if (match := _ZERO.fullmatch(text)) and match[1]:
         return _Apart("", "0", match[1].upper())
     if not (match := _WRITTEN.fullmatch(text)):
-        return _Apart("", "", "")
+        return _Apart()
     opened, before, unit, inner, digits, unit_behind, behind, closed = match.groups("")
     signs = before + inner + behind
     if len(opened) != len(closed) or (unit and unit_behind) or len(signs) + len(opened) > 1:
-        return _Apart("", "", "")
-    if not _MARKED.fullmatch(digits):
-        digits = _SPACED.sub(lambda found: re.sub(r"\D", "", found[0]), digits, count=1)
-    return _Apart("-" if opened or signs in _MINUS else "", digits, (unit + unit_behind).upper())
+        return _Apart()
+    digits = _SPACED.sub(lambda found: re.sub(r"\D", "", found[0]), digits)
+    minus = opened or signs in ("-", "\u2212")
+    return _Apart("-" if minus else "", digits, (unit + unit_behind).upper())
 
 
 @dataclass
@@ -139,13 +137,20 @@ class Survey:
         Only where a file is `european` a value such as 1.234 is doubted alone. An example is given
         if values may be `quoted`.
         """
+        units = self.units.copy()
+        if not units["%"]:
+            del units[""]  # a currency may be left out
+        unit, tells = _most(units, "")
+        if not tells:
+            named = ", ".join(each or "none" for each, count in units.most_common() if count)
+            raise DataError(
+                f"has {self.column} in several units ({named}): export it in one, without its sign"
+            )
         if settled := settled_decimal(given):
-            return NumberForm(settled, self._unit())
-        doubted = "," in self.doubtful or (european and self.doubtful)
+            return NumberForm(settled, unit)
         if not self.ways and self.doubtful and len(others) == 1:
-            (decimal,) = others
-            return NumberForm(decimal, self._unit())
-        if not self.ways and doubted:
+            return NumberForm(next(iter(others)), unit)
+        if not self.ways and ("," in self.doubtful or (european and self.doubtful)):
             example, count = next(iter(self.doubtful.values()))
             if count > MAX_OTHERS * self.units.total():
                 digits = _taken_apart(example).digits
@@ -155,31 +160,21 @@ class Survey:
                     f"has {self.column} {which if quoted else 'that may be read in two ways'}: say"
                     f" which with {_DECIMAL_KEY}"
                 )
-            return NumberForm(".", self._unit(), doubtful=True)
-        return NumberForm(self._decimal(), self._unit())
-
-    def _decimal(self) -> str:
-        (most, count), *others = self.ways.most_common() or [(".", 0)]
-        if others and others[0][1] > MAX_OTHERS * (count + others[0][1]):
+            return NumberForm(".", unit, doubtful=True)
+        decimal, tells = _most(self.ways, ".")
+        if not tells:
             raise DataError(
                 f"has {self.column} with decimal points in {self.ways['.']:,} values and decimal"
                 f" commas in {self.ways[',']:,}: export it in one form, or say which counts with"
                 f" {_DECIMAL_KEY}"
             )
-        return most
+        return NumberForm(decimal, unit)
 
-    def _unit(self) -> str:
-        units = self.units.copy()
-        if not units["%"]:
-            del units[""]  # a currency may be left out
-        (most, count), *others = units.most_common() or [("", 0)]
-        rest = sum(other for _, other in others)
-        if rest > MAX_OTHERS * (count + rest):
-            named = ", ".join(unit or "none" for unit, _ in units.most_common() if units[unit])
-            raise DataError(
-                f"has {self.column} in several units ({named}): export it in one, without its sign"
-            )
-        return most
+
+def _most(counts: Counter[str], usual: str) -> tuple[str, bool]:
+    """What is counted most, if anything is, and whether the others are few enough."""
+    (most, count), *_ = counts.most_common() or [(usual, 0)]
+    return most, counts.total() - count <= MAX_OTHERS * counts.total()
 
 
 def notes_of(forms: Mapping[str, NumberForm]) -> list[str]:

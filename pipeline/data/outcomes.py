@@ -60,13 +60,11 @@ def learned_outcomes(
     `newest` is the newest day that is known of, if it is beyond the frame; `order` orders rows of
     one date; `lists` are the full lists that are believed, oldest first.
     """
-    outcome: NDArray[np.float64] = frame[schema.outcome].to_numpy("float64")
-    left_on = np.full(len(frame), NO_DAY)
-    if schema.left_on:
-        left_on = days_of(frame[schema.left_on])
+    outcome: NDArray[np.float64] = frame[schema.outcome].to_numpy("float64", copy=True)
+    since = np.full(len(frame), NO_DAY)
+    left_on = days_of(frame[schema.left_on]) if schema.left_on else since
     gone = (outcome == 1) | (left_on != NO_DAY)
     clients = pd.factorize(frame[schema.client])[0]
-    since = np.full(len(frame), NO_DAY)
     if schema.horizon_days and (schema.date or lists):
         rows = np.arange(len(frame))
         if schema.date:
@@ -79,20 +77,18 @@ def learned_outcomes(
         left = gone[rows]
         if not schema.date:  # what was sent of the outcome alone is true of its last day only
             left &= ~pd.Series(rows).duplicated(keep="last").to_numpy() | (left_on[rows] != NO_DAY)
-        sorted_rows = _Rows(clients[rows], days, left, left_on[rows])
         newest = max(newest, newest_day(frame, schema, lists))
-        found = _within_horizon(sorted_rows, schema, clients, lists, newest)
-        learned, known = np.full(len(frame), np.nan), ~np.isnan(found)
+        found = _within_horizon(rows, days, left, left_on[rows], clients, schema, lists, newest)
+        learned, since, known = np.full(len(frame), np.nan), since.copy(), ~np.isnan(found)
         learned[rows[known]] = found[known]  # of several the last one stays: that of the last day
         since[rows[known]] = days[known]
         return learned, since
     if schema.left_on:
-        outcome = np.where(gone, 1.0, np.where(np.isnan(outcome), 0.0, outcome))
+        outcome[np.isnan(outcome)] = 0
     if schema.absent_left:
-        outcome = outcome.copy()
         for now, then in pairs_of(lists):
             outcome[now.rows] = ~np.isin(clients[now.rows], clients[then.rows])
-        outcome[gone] = 1
+    outcome[gone] = 1
     return outcome, since
 
 
@@ -103,28 +99,28 @@ def pairs_of(lists: Sequence[FullList]) -> Iterator[tuple[FullList, FullList]]:
         yield now, last[then.day]
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Rows in order of client, then day; each array has the shape (rows,)."""
-
-    clients: Index
-    days: Days
-    gone: NDArray[np.bool_]  # whether the client had left, as far as the row says
-    left_on: Days
-
-
 def _within_horizon(
-    rows: _Rows, schema: Schema, clients: Index, lists: Sequence[FullList], newest: int
+    rows: Index,
+    days: Days,
+    gone: NDArray[np.bool_],
+    left_on: Days,
+    clients: Index,
+    schema: Schema,
+    lists: Sequence[FullList],
+    newest: int,
 ) -> NDArray[np.float64]:
-    """What rows teach; `clients` has the client of each row that lists name."""
-    of, days, gone = rows.clients, rows.days, rows.gone
+    """What rows teach, which are in order of client, then day.
+
+    `gone` says of each whether its client had left, `clients` has that of each row of the table.
+    """
+    of = clients[rows]
     # consecutive rows of a client that had left are one leaving: on the day known last, else on
     # that of the first of them
     begins = gone.copy()
     begins[1:] &= ~gone[:-1] | (of[1:] != of[:-1])
     leaving, number = days[begins], np.cumsum(begins) - 1
-    filled = gone & (rows.left_on != NO_DAY)
-    leaving[number[filled]] = rows.left_on[filled]
+    filled = gone & (left_on != NO_DAY)
+    leaving[number[filled]] = left_on[filled]
     left_out = np.zeros(len(of), np.bool_)  # what is of the day of leaving, or later
     left_out[gone] = leaving[number[gone]] <= days[gone]
     later = np.full(len(of), _FAR)

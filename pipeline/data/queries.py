@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from pipeline.core.connections import Query
 from pipeline.core.errors import DataError, PipelineError
 from pipeline.core.file_lock import file_lock
 from pipeline.core.files import atomic_writer
-from pipeline.core.queries import Query
+from pipeline.core.limits import time_limit
 from pipeline.core.schema import Format
-from pipeline.core.time_limit import time_limit
 from pipeline.data.number_forms import settled_decimal
 
 log = logging.getLogger(__name__)

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 from msgspec import Meta
 
+from pipeline.core.json_reader import from_json
 from pipeline.core.schema import Schema
-from pipeline.core.typed_json import from_json
-from pipeline.data.features import features_of
 
 MAX_SAMPLE = 5_000
 Count = Annotated[int, Meta(ge=0)]
@@ -52,14 +51,13 @@ def reference_of(frame: pd.DataFrame, risk: np.ndarray, schema: Schema, seed: in
     not learned from, since of others it may be surer than it will be. No more than 5,000 values of
     a column are kept, drawn at random.
     """
-    features, random = features_of(frame, schema), np.random.default_rng(seed)
+    random = np.random.default_rng(seed)
     return Reference(
         numbers={
-            name: _numbers(features.numbers[:, i], random) for i, name in enumerate(schema.numeric)
+            name: _numbers(frame[name].to_numpy("float64"), random) for name in schema.numeric
         },
         categories={
-            name: dict(sorted(Counter(texts).items()))
-            for name, texts in zip(schema.categorical, features.texts, strict=True)
+            name: dict(sorted(Counter(frame[name]).items())) for name in schema.categorical
         },
         risk=_numbers(np.asarray(risk, dtype="float64"), random),
     )

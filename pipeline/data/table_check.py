@@ -6,9 +6,9 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from textwrap import wrap
@@ -19,21 +19,12 @@ from xxhash import xxh64_intdigest
 from pipeline.core.errors import DataError
 from pipeline.core.files import write_atomic
 from pipeline.core.formatting import format_columns, pluralize, truncate
-from pipeline.core.schema import (
-    MISSING,
-    OUTCOMES,
-    Format,
-    Schema,
-    canonical_digits,
-    day_of,
-)
-from pipeline.data.csv_reader import BadRow, Table, good_rows, too_many_bad, with_table
-from pipeline.data.header import DELIMITERS, MAX_ABOVE
+from pipeline.core.schema import MISSING, OUTCOMES, Format, Schema, canonical_digits, day_of
+from pipeline.data.csv_reader import BadRow, Table, good_rows, is_total, too_many_bad, with_table
+from pipeline.data.header import DELIMITERS, MAX_ABOVE, SEPARATOR
 from pipeline.data.input_files import list_input, open_plain
 from pipeline.data.number_forms import is_number
-from pipeline.data.outcome_words import probable_outcomes, probably_left
-from pipeline.data.plain_columns import is_total
-from pipeline.data.text_lines import Lines
+from pipeline.data.text_lines import Lines, NotUtf8Error
 from pipeline.data.unpacking import unpacked
 
 log = logging.getLogger(__name__)
@@ -49,6 +40,7 @@ DATE_FORMATS = (
     *("", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d.%m.%y", "%m/%d/%y"),
     *("%d/%m/%y", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%Y-%m-%d"),
 )
+KINDS = {"number": "numeric", "category": "categorical"}  # of features, and their roles
 
 _IN_HOW = ("separated by", "the header is", "decimal comma")  # notes that say it, too
 _CLIENT = re.compile(
@@ -58,6 +50,16 @@ _ID = re.compile(r"(?:^|[\W_])(?:id|no|nr|num|number|key)(?:$|[\W_])|nr\.?$|id$"
 _OUTCOME = re.compile(r"target|label|outcome|status|abgang", re.I)  # of less use than other names
 _INDEX = re.compile(r"row|index|line|^no\.?$|^nr\.?$|^#$", re.I)  # of what numbers rows
 _CODE = re.compile(r"0\d+")
+# what words for outcomes and names of their columns are about, and what turns them
+_LEAVING = re.compile(
+    r"churn|\bleft\b|\bleav|lost|cancel|\bclos|gone|exit|attrit|terminat|gek(?:u|ue|\xfc)ndigt|delet"
+    r"|suspend|laps|r[e\xe9]sili|\bbaja|\bina[ck]tiv|\bformer|\bpast\b|ended|expired|\bex-"
+)
+_STAYING = re.compile(
+    r"\bstay|retain|retention|remain|renew|\ba[ck]tiv|\bactif|current|\bopen|member|bleib|present"
+    r"|still|survived|\bcustomer\b|\bclient\b"
+)
+_NOT = re.compile(r"\b(?:not?|non|never|nicht|kein|no longer|un)(?:\b|(?=renew))")
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,12 @@ class ColumnCheck:
     kind: str
     role: str  # in the schema; empty if it is left out
     missing: float  # a part of 1
-    distinct: int
-    examples: tuple[str, ...]
+    counts: Counter[str]  # of what is not missing
+
+    @property
+    def examples(self) -> list[str]:
+        """Its most frequent values."""
+        return [value for value, _ in self.counts.most_common(3)]
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ class FileCheck:
     bad: tuple[BadRow, ...] = ()
     columns: tuple[ColumnCheck, ...] = ()
     odd: tuple[str, ...] = ()
-    proposed: tuple[tuple[str, Any], ...] = ()  # keys of config.json
+    proposed: dict[str, Any] = field(default_factory=dict)  # keys of config.json
 
 
 def check_files(paths: Sequence[Path], schema: Schema, *, subfolders: bool) -> Iterator[FileCheck]:
@@ -104,39 +110,34 @@ def check_files(paths: Sequence[Path], schema: Schema, *, subfolders: bool) -> I
 
 
 def _check(path: Path, name: str, schema: Schema) -> FileCheck:
+    known = FileCheck(name)
     try:
         stream: io.BufferedReader = io.BufferedReader(open_plain(path))
         with stream:
-            fits = _fits(stream, schema)
-            stream.seek(0)
-            columns: tuple[ColumnCheck, ...] = ()
-            proposed: dict[str, Any] = {}
-            with suppress(*((DataError,) if fits else ())):
-                columns, proposed = _columns(stream, schema.format)
-            stream.seek(0)
-            known = FileCheck(name, fits=fits, columns=columns, proposed=tuple(proposed.items()))
-            if not fits and "schema" not in proposed:
-                return replace(known, fault="has no column that could name clients, and features")
-            used = schema if fits else _schema_of(proposed, schema)
             try:
-                return with_table(stream, used, used.columns, lambda t: _tried(t, known, used))
-            except DataError as error:
-                return replace(known, fault=str(error))
+                fits = with_table(stream, schema, schema.columns, lambda _: True, may_report=True)
+            except DataError:
+                fits = False
+            stream.seek(0)
+            try:
+                columns, proposed = _columns(stream, schema.format)
+                known = replace(known, fits=fits, columns=columns, proposed=proposed)
+            except DataError:
+                if not fits:
+                    raise
+                known = replace(known, fits=True)
+            if not fits and not known.proposed:
+                return replace(known, fault="has no column that could name clients, and features")
+            stream.seek(0)
+            used = schema if fits else _schema_of(known.proposed, schema)
+            return with_table(stream, used, used.columns, lambda t: _tried(t, known, used))
     except (DataError, OSError) as error:
-        return FileCheck(name, fault=str(error))
-
-
-def _fits(stream: io.BufferedReader, schema: Schema) -> bool:
-    """Whether a file has the columns of the config."""
-    try:
-        return with_table(stream, schema, schema.columns, lambda _: True, may_report=True)
-    except DataError:
-        return False
+        return replace(known, fault=str(error))
 
 
 def _tried(table: Table, known: FileCheck, schema: Schema) -> FileCheck:
     """What would become of the rows."""
-    rows, bad, clients = 0, [], Counter[str]()
+    rows, bad, clients = 0, list[BadRow](), Counter[str]()
     for block in table.blocks():
         if isinstance(block, BadRow):
             bad.append(block)
@@ -146,9 +147,8 @@ def _tried(table: Table, known: FileCheck, schema: Schema) -> FileCheck:
             rows += len(lines)
             clients.update(row[0] for row in csv.reader(lines))
     fault = too_many_bad(bad, rows)
-    odd = [*_odd_columns(known.columns), *_odd_clients(clients, schema)]
-    if table.warning:
-        odd.insert(0, f"the file {table.warning}")
+    odd = [f"the file {table.warning}"] if table.warning else []
+    odd += [*_odd_columns(known.columns), *_odd_clients(clients, schema)]
     if table.lacks_outcome and not table.reports:
         odd.append(
             "no column says who has left: outcomes are unknown; if each file lists all clients,"
@@ -167,11 +167,7 @@ def _tried(table: Table, known: FileCheck, schema: Schema) -> FileCheck:
 
 def _odd_columns(columns: Sequence[ColumnCheck]) -> Iterator[str]:
     for column in columns:
-        if (
-            column.role
-            and column.missing > MANY_MISSING
-            and column.role not in ("outcome", "left_on")
-        ):
+        if column.missing > MANY_MISSING and column.role not in ("", "outcome", "left_on"):
             yield f"{column.name} is missing in {column.missing:.0%} of the rows"
         if column.role == "numeric" and any(map(_CODE.fullmatch, column.examples)):
             yield f"{column.name} has leading zeros: if it is a code, name it under categorical"
@@ -182,9 +178,8 @@ def _odd_columns(columns: Sequence[ColumnCheck]) -> Iterator[str]:
 
 
 def _odd_clients(clients: Counter[str], schema: Schema) -> Iterator[str]:
-    if (most := clients.most_common(1)) and most[0][1] > 1 and not schema.date:
-        twice = sum(count > 1 for count in clients.values())
-        yield f"{pluralize(twice, 'client')} with several rows, such as {most[0][0]!r}"
+    if not schema.date and (twice := [name for name, count in clients.items() if count > 1]):
+        yield f"{pluralize(len(twice), 'client')} with several rows, such as {twice[0]!r}"
     for what, key in (("leading zeros or a last .0", canonical_digits), ("case", str.lower)):
         alike = Counter(map(key, clients))
         if several := [name for name, count in alike.items() if count > 1]:
@@ -227,128 +222,123 @@ def _columns(
 ) -> tuple[tuple[ColumnCheck, ...], dict[str, Any]]:
     """How the columns of a table read; and the keys of `config.json` that would fit."""
     text, *_ = unpacked(stream)
-    try:
-        lines = Lines(text, given.encoding)
-        sample = [*islice(iter(lines.line, ""), SAMPLE)]
-    finally:
-        if text is not stream:
-            text.close()
+    with nullcontext() if text is stream else text:
+        try:
+            sample = [*islice(iter(Lines(text, given.encoding).line, ""), SAMPLE)]
+        except NotUtf8Error as error:
+            text.seek(0)
+            lines = Lines(text, windows_line=error.line)
+            sample = [*islice(iter(lines.line, ""), SAMPLE)]
     header, rows = _table_of(sample, given.delimiter or DELIMITERS)
     rows = [row for row in rows if not any(map(is_total, row))]
-    values = [[row[i].strip() for row in rows] for i in range(len(header))]
-    missing = MISSING | {*given.missing}
-    columns = [_column(name, each, missing) for name, each in zip(header, values, strict=True)]
-    return _proposal(columns, values, missing)
+    missing, columns = MISSING | {*given.missing}, list[ColumnCheck]()
+    for name, values in zip(
+        header, zip(*rows, strict=True) if rows else [()] * len(header), strict=True
+    ):
+        counts = Counter(value for value in map(str.strip, values) if value.lower() not in missing)
+        lacks = 1 - counts.total() / max(1, len(rows))
+        columns.append(ColumnCheck(name, _kind(name, counts), "", lacks, counts))
+    return _proposal(columns)
 
 
 def _table_of(sample: Sequence[str], delimiters: str) -> tuple[list[str], list[list[str]]]:
     """The names of the columns, and the rows below them as wide as they are."""
-    if match := re.fullmatch(r'"?sep=(.)"?\s*', sample[0] if sample else "", re.I):
+    if match := SEPARATOR.fullmatch(sample[0] if sample else ""):
         sample, delimiters = sample[1:], match[1]
-    best: tuple[int, list[list[str]]] = (1, [])
+    best: list[list[str]] = []
     for delimiter in delimiters:
         rows: list[list[str]] = []
+        reader = csv.reader(sample, delimiter=delimiter)
         with suppress(csv.Error):  # at a field beyond the limit of the reader: of the lines before
-            rows.extend(
-                row for row in csv.reader(sample, delimiter=delimiter) if any(map(str.strip, row))
-            )
+            rows += (row for row in reader if any(map(str.strip, row)))
         widths = Counter(map(len, rows))
-        width, count = max(widths.items(), key=lambda each: (each[1], each[0]), default=(1, 0))
-        if width * count > best[0] * len(best[1]) or not best[1]:
-            best = width, [row for row in rows if len(row) == width]
-    width, rows = best
-    for at, row in enumerate(rows[:MAX_ABOVE]):
+        width = max(widths, key=lambda width: (widths[width], width), default=1)
+        if width * widths[width] > sum(map(len, best)):
+            best = [row for row in rows if len(row) == width]
+    for at, row in enumerate(best[:MAX_ABOVE]):
         names = [name.strip() or f"({i + 1})" for i, name in enumerate(row)]
-        if (
-            sum(map(is_number, names)) <= width // 3
-            and sum(map(bool, map(str.strip, row))) > width // 2
-        ):
-            return names, rows[at + 1 :]
+        named = sum(map(bool, map(str.strip, row))) > len(row) // 2
+        if named and sum(map(is_number, names)) <= len(row) // 3:
+            return names, best[at + 1 :]
     raise DataError("has no line that looks like a header: names of columns, most no numbers")
 
 
-def _column(name: str, values: Sequence[str], missing: frozenset[str]) -> ColumnCheck:
-    present = [value for value in values if value.lower() not in missing]
-    counts = Counter(present)
-    kind = _kind(name, present, counts)
-    share = 1 - len(present) / max(1, len(values))
-    examples = tuple(value for value, _ in counts.most_common(3))
-    return ColumnCheck(name, kind, "", share, len(counts), examples)
-
-
-def _kind(name: str, present: Sequence[str], counts: Counter[str]) -> str:
+def _kind(name: str, counts: Counter[str]) -> str:
     if len(counts) < 2:
         return "constant" if counts else "empty"
-    if any(_dated(counts, form) for form in DATE_FORMATS):
+    if _date_form(counts) is not None:
         return "date"
-    unique = len(counts) > UNIQUE * len(present)
     if any("@" in value for value in islice(counts, 20)):
         return "text"
+    unique = len(counts) > UNIQUE * counts.total()
     words = {value: count for value, count in counts.items() if not is_number(value)}
-    share = 1 - sum(words.values()) / len(present)
+    share = 1 - sum(words.values()) / counts.total()
     if share >= MOST or (share >= NUMBERS and len(words) <= WORDS):
-        codes = all(value.isdigit() for value in counts if value not in words) and (
-            _ID.search(name) or _CLIENT.search(name) or any(map(_CODE.fullmatch, counts))
-        )
+        named = _ID.search(name) or _CLIENT.search(name) or any(map(_CODE.fullmatch, counts))
+        codes = named and all(value.isdigit() for value in counts if value not in words)
         return "identifier" if unique and codes else "number"
-    if unique and len(present) > FEW // 5:
+    if unique and counts.total() > FEW // 5:
         return "identifier"
-    return "category" if len(counts) <= max(FEW, len(present) // 20) else "text"
+    return "category" if len(counts) <= max(FEW, counts.total() // 20) else "text"
 
 
-def _dated(counts: Counter[str], form: str) -> bool:
-    """Whether almost all values are days in this form."""
+def _date_form(counts: Counter[str]) -> str | None:
+    """The form in which almost all values are days, if there is one."""
     looked = [*islice(counts, 200)]
+    return next((f for f in DATE_FORMATS if _days(looked, f) >= MOST * len(looked)), None)
+
+
+def _days(values: Sequence[str], form: str) -> int:
     good = 0
-    for value in looked:
+    for value in values:
         if len(value) >= 8 or form:
             try:
                 day_of(value.split(" ")[0] if form else value, form)
+                good += 1
             except ValueError:
-                continue
-            good += 1
-    return good >= MOST * len(looked)
+                pass
+    return good
 
 
-def _proposal(
-    columns: Sequence[ColumnCheck], values: Sequence[Sequence[str]], missing: frozenset[str]
-) -> tuple[tuple[ColumnCheck, ...], dict[str, Any]]:
+def _proposal(columns: Sequence[ColumnCheck]) -> tuple[tuple[ColumnCheck, ...], dict[str, Any]]:
     """The columns with their roles, and the keys of `config.json`."""
     client = max(columns, key=_likely_client)
     outcome = max((c for c in columns if c is not client), key=_likely_outcome, default=None)
-    if outcome and not _likely_outcome(outcome):
-        outcome = None
-    roles = {client.name: "client"} | ({outcome.name: "outcome"} if outcome else {})
-    several = client.distinct < len(values[0]) * (1 - client.missing)  # rows a client
+    roles = {client.name: "client"}
+    if outcome and _likely_outcome(outcome):
+        roles[outcome.name] = "outcome"
+    several = len(client.counts) < client.counts.total()  # rows a client
     for column in columns:
         ended = probably_left(column.name) and column.missing > 0
-        if column.kind == "date" and (ended or several):
-            role = "left_on" if ended else "date"
-            if role not in roles.values():
-                roles[column.name] = role
-    kinds = {"number": "numeric", "category": "categorical"}
+        role = "left_on" if ended else "date"
+        if column.kind == "date" and (ended or several) and role not in roles.values():
+            roles[column.name] = role
     for column in columns:
-        if column.kind in kinds:
-            roles.setdefault(column.name, kinds[column.kind])
-    if client.kind not in ("identifier", "text", "category", "number") or not (
-        {*roles.values()} & {*kinds.values()}
-    ):
+        if column.kind in KINDS:
+            roles.setdefault(column.name, KINDS[column.kind])
+    if _likely_client(client) < 0 or not {*roles.values()} & {*KINDS.values()}:
         return tuple(columns), {}
     schema: dict[str, Any] = {}
-    of_role = {role: name for name, role in roles.items()}
-    schema |= {r: of_role[r] for r in ("client", "date", "outcome", "left_on") if r in of_role}
-    for role in ("numeric", "categorical"):
+    for role in ("client", "date", "outcome", "left_on", *KINDS.values()):
         if names := [column.name for column in columns if roles.get(column.name) == role]:
-            schema[role] = names
+            schema[role] = names if role in KINDS.values() else names[0]
+    found = [replace(column, role=roles.get(column.name, "")) for column in columns]
+    form: dict[str, Any] = {}  # what cannot be found out of the files alone
+    words: dict[str, None] = {}
     keys: dict[str, Any] = {"schema": schema}
-    form = _format(columns, values, roles, missing)
-    if form:
-        keys["format"] = form
-    if outcome:
-        meant = _meant(outcome, values[columns.index(outcome)], missing)
-        if any(OUTCOMES.get(word.lower()) != str(each) for word, each in meant.items()):
-            keys["outcomes"] = meant
-    return tuple(replace(each, role=roles.get(each.name, "")) for each in columns), keys
+    for column in found:
+        if column.role in ("date", "left_on") and (written := _date_form(column.counts)):
+            form["date"] = written
+        if column.role == "numeric":
+            often = [word for word, count in column.counts.items() if count > 1]
+            words |= dict.fromkeys(word for word in often if not is_number(word))
+        if column.role == "outcome":
+            meant = _meant(column)
+            if any(OUTCOMES.get(word.lower()) != str(each) for word, each in meant.items()):
+                keys["outcomes"] = meant
+    if words:
+        form["missing"] = [*words]
+    return tuple(found), keys | ({"format": form} if form else {})
 
 
 def _likely_client(column: ColumnCheck) -> int:
@@ -362,59 +352,50 @@ def _likely_client(column: ColumnCheck) -> int:
 
 
 def _likely_outcome(column: ColumnCheck) -> int:
-    if not 1 < column.distinct <= 4 or column.kind not in ("number", "category"):
+    if not 1 < len(column.counts) <= 4 or column.kind not in KINDS:
         return 0
     named = probably_left(column.name)
     known = all(value.lower() in OUTCOMES for value in column.examples)
     told = set(probable_outcomes(column.examples).values()) != {None}
-    score = (
-        16 * (named is True)
-        + 8 * told
-        + 4 * (named is False)
-        + 2 * bool(_OUTCOME.search(column.name))
-    )
+    score = 16 * (named is True) + 8 * told + 4 * (named is False)
+    score += 2 * bool(_OUTCOME.search(column.name))
     return score + (known and column.kind == "category") if known or told or score else 0
 
 
-def _meant(
-    column: ColumnCheck, texts: Sequence[str], missing: frozenset[str]
-) -> dict[str, int | None]:
+def _meant(column: ColumnCheck) -> dict[str, int | None]:
     """What the words of a column mean for leaving: as they are known, turned, or as they seem."""
-    words = [*Counter(text for text in texts if text.lower() not in missing)]
-    if unknown := [word for word in words if word.lower() not in OUTCOMES]:
+    if unknown := [word for word in column.counts if word.lower() not in OUTCOMES]:
         return probable_outcomes(unknown)
     turned = probably_left(column.name) is False
-    return {word: abs(turned - int(OUTCOMES[word.lower()])) for word in words}
+    return {word: abs(turned - int(OUTCOMES[word.lower()])) for word in column.counts}
 
 
-def _format(
-    columns: Sequence[ColumnCheck],
-    values: Sequence[Sequence[str]],
-    roles: dict[str, str],
-    missing: frozenset[str],
-) -> dict[str, Any]:
-    """What of `format` cannot be found out of the files alone."""
-    found: dict[str, Any] = {}
-    words: dict[str, None] = {}
-    for column, texts in zip(columns, values, strict=True):
-        if roles.get(column.name) in ("date", "left_on"):
-            counts = Counter(text for text in texts if text.lower() not in missing)
-            form = next(form for form in DATE_FORMATS if _dated(counts, form))
-            if form:
-                found["date"] = form
-        if roles.get(column.name) == "numeric":
-            others = (t for t in texts if t.lower() not in missing and not is_number(t))
-            words |= dict.fromkeys(word for word, n in Counter(others).items() if n > 1)
-    if words:
-        found["missing"] = [*words]
-    return found
+def probably_left(text: str) -> bool | None:
+    """Whether a word for an outcome, or the name of its column, is of leaving; None: unclear."""
+    text = text.replace("_", " ").lower()
+    left, stayed = bool(_LEAVING.search(text)), bool(_STAYING.search(text))
+    return left != bool(_NOT.search(text)) if left or stayed else None
+
+
+def probable_outcomes(words: Iterable[str]) -> dict[str, int | None]:
+    """What words for outcomes probably mean: 1, 0, or None where that is not clear."""
+    meant = {word: probably_left(word) for word in words}
+    known = {*meant.values()} - {None}
+    if len(meant) == 2 and len(known) == 1:  # one of two tells the other, if that is unclear
+        meant = {
+            word: each if each is not None else True not in known for word, each in meant.items()
+        }
+    if len({*meant.values()} - {None}) < 2:
+        return dict.fromkeys(meant)  # as of words that all mean the same
+    return {word: None if each is None else int(each) for word, each in meant.items()}
 
 
 def _schema_of(proposed: dict[str, Any], schema: Schema) -> Schema:
     """The schema of proposed keys."""
-    roles, form = proposed["schema"], proposed.get("format", {})
+    roles, form, given = proposed["schema"], proposed.get("format", {}), schema.format
     words = proposed.get("outcomes", {}).items()
-    given = schema.format
+    outcomes = [(word.lower(), "" if value is None else str(value)) for word, value in words]
+    missing = (*given.missing, *map(str.lower, form.get("missing", ())))
     return Schema(
         roles["client"],
         roles.get("outcome", "has_left"),
@@ -423,15 +404,8 @@ def _schema_of(proposed: dict[str, Any], schema: Schema) -> Schema:
         date=roles.get("date", ""),
         left_on=roles.get("left_on", ""),
         has_outcome="outcome" in roles,
-        format=replace(
-            given,
-            date=form.get("date", given.date),
-            missing=(*given.missing, *map(str.lower, form.get("missing", ()))),
-        ),
-        outcomes=(
-            *schema.outcomes,
-            *((word.lower(), "" if value is None else str(value)) for word, value in words),
-        ),
+        format=replace(given, date=form.get("date", given.date), missing=missing),
+        outcomes=(*schema.outcomes, *outcomes),
     )
 
 
@@ -440,12 +414,12 @@ def _schema_of(proposed: dict[str, Any], schema: Schema) -> Schema:
 
 def check_lines(checks: Sequence[FileCheck]) -> Iterator[str]:
     """What was found, in lines for a person."""
-    proposed: tuple[tuple[str, Any], ...] = ()
+    proposed: dict[str, Any] = {}
     for check in checks:
-        found = f"{check.rows:,} rows, {check.aside:,} would be set aside"
+        found = f": {check.rows:,} rows, {check.aside:,} would be set aside"
         if check.fault:
-            found = f"would be rejected: it {check.fault}"
-        yield f"{check.name}{f' {check.passed}' if check.passed else f': {found}'}"
+            found = f": would be rejected: it {check.fault}"
+        yield check.name + (f" {check.passed}" if check.passed else found)
         yield from (f"  {note}" for note in check.notes)
         yield from _column_lines(check.columns)
         yield from (f"  set aside: line {row.line}: {row.reason}" for row in check.bad)
@@ -455,25 +429,21 @@ def check_lines(checks: Sequence[FileCheck]) -> Iterator[str]:
         elif check.proposed and check.proposed != proposed:
             proposed = check.proposed
             yield "for config.json, right behind its first {, if roles and outcomes are right:"
-            yield from (f"  {json.dumps(key)}: {_as_json(value)}," for key, value in proposed)
+            yield from (f"  {json.dumps(key)}: {_as_json(v)}," for key, v in proposed.items())
 
 
-def _as_json(value: Any) -> str:
-    parts = (
-        f"{json.dumps(k, ensure_ascii=False)}: {json.dumps(v, ensure_ascii=False)}"
-        for k, v in value.items()
-    )
+def _as_json(value: dict[str, Any]) -> str:
+    parts = (json.dumps({k: v}, ensure_ascii=False)[1:-1] for k, v in value.items())
     lines = ("\n      ".join(wrap(part, 90, break_long_words=False)) for part in parts)
-    lines = (f"    {line}" for line in lines)
-    return "{\n" + ",\n".join(lines) + "\n  }"
+    return "{\n" + ",\n".join(f"    {line}" for line in lines) + "\n  }"
 
 
-def _column_lines(columns: Sequence[ColumnCheck]) -> Iterator[str]:
+def _column_lines(columns: Collection[ColumnCheck]) -> Iterator[str]:
     rows = [("column", "reads as", "role", "missing", "values", "such as")]
     for each in columns:
         examples = ", ".join(truncate(repr(value)[1:-1], 20) for value in each.examples)
         role, missing = each.role or "left out", f"{each.missing:.0%}"
-        cells = (each.kind, role, missing, f"{each.distinct:,}", truncate(examples, 32))
+        cells = (each.kind, role, missing, f"{len(each.counts):,}", truncate(examples, 32))
         rows.append((truncate(each.name, 24), *cells))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows if columns else ():
@@ -482,4 +452,13 @@ def _column_lines(columns: Sequence[ColumnCheck]) -> Iterator[str]:
 
 def checks_to_dict(checks: Sequence[FileCheck]) -> dict[str, Any]:
     """What was found, for a program."""
-    return {"files": [asdict(check) | {"proposed": dict(check.proposed)} for check in checks]}
+    return {
+        "files": [
+            asdict(check) | {"columns": [*map(_column_to_dict, check.columns)]} for check in checks
+        ]
+    }
+
+
+def _column_to_dict(column: ColumnCheck) -> dict[str, Any]:
+    found = {name: getattr(column, name) for name in ("name", "kind", "role", "missing")}
+    return found | {"distinct": len(column.counts), "examples": column.examples}

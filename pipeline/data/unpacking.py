@@ -18,14 +18,7 @@ from pipeline.core.errors import DataError
 from pipeline.data.input_files import ENDINGS
 
 _IN_MEMORY = 64 << 20  # bytes, beyond which a packed table is held in a temporary file
-# what is no table, by its first bytes in small letters
-_OTHERS = {
-    b"%pdf": "a PDF",
-    b"<!do": "a web page",
-    b"<htm": "a web page",
-    b"<?xm": "XML",
-    b"bzh9": "compressed with bzip2",
-}
+_PAGES = (b"<!do", b"<htm", b"<?xm")  # first bytes, in small letters
 _GZIP, _ZIP, _OLE, _PARQUET = b"\x1f\x8b", b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"PAR1"
 MAX_WORKBOOK = 1 << 30  # bytes once it is unpacked, all of which is held in memory
 _WHOLE = 1e17  # whole numbers below have no exponent
@@ -45,9 +38,7 @@ class Unpacked(NamedTuple):
 
 
 def unpacked(
-    stream: io.BufferedReader,
-    most: int | None = None,
-    fits: Callable[[io.BufferedReader], bool] = lambda _: False,
+    stream: io.BufferedReader, most: int | None = None, fits: Fits = lambda _: False
 ) -> Unpacked:
     """What a file holds; of a workbook the sheet that `fits`, or that with most rows.
 
@@ -55,15 +46,14 @@ def unpacked(
     has more bytes than that; 0: it may not be packed.
     """
     head = stream.peek(4)[:4]
-    for begin, what in _OTHERS.items():
-        if head.lower().startswith(begin):
-            raise DataError(f"is {what}: save it as CSV or as a workbook")
+    if head.lower().startswith(_PAGES):
+        raise DataError("is a web page: save it as CSV or as a workbook")
     if most == 0 and (head.startswith(_GZIP) or head in (_ZIP, _OLE, _PARQUET)):
         raise DataError("is packed, as a workbook or archive is; expected plain CSV text")
     try:
         if head.startswith(_GZIP):
             with gzip.open(stream) as text:
-                return Unpacked(_kept(iter(lambda: text.read(1 << 20), b""), most), "gzip")
+                return Unpacked(_kept(_blocks(text), most), "gzip")
         if head == _ZIP:
             return _unzipped(stream, most, fits)
         if head == _OLE:
@@ -76,14 +66,17 @@ def unpacked(
     return Unpacked(stream)
 
 
+def _blocks(stream: Any) -> Iterator[bytes]:
+    return iter(lambda: stream.read(1 << 20), b"")
+
+
 def _kept(blocks: Iterable[bytes], most: int | None) -> io.BufferedReader:
     """Blocks of bytes as a stream from its beginning."""
     kept: Any = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  closed with the stream
-    size = 0
     try:
         for block in blocks:
-            size += kept.write(block)
-            if most and size > most:
+            kept.write(block)
+            if most and kept.tell() > most:
                 raise DataError(f"has more than {most:,} bytes once it is unpacked")
         kept.seek(0)
     except BaseException as error:
@@ -95,13 +88,13 @@ def _kept(blocks: Iterable[bytes], most: int | None) -> io.BufferedReader:
 
 
 def _unzipped(stream: io.BufferedReader, most: int | None, fits: Fits) -> Unpacked:
-    with (
-        _kept(iter(lambda: stream.read(1 << 20), b""), None) as content,
-        ZipFile(content) as archive,
-    ):
+    with _kept(_blocks(stream), None) as content, ZipFile(content) as archive:
         entries = archive.infolist()
-        names = {entry.filename for entry in entries}
-        if names & {"xl/workbook.xml", "xl/workbook.bin", "content.xml"}:
+        if {entry.filename for entry in entries} & {
+            "xl/workbook.xml",
+            "xl/workbook.bin",
+            "content.xml",
+        }:
             if sum(entry.file_size for entry in entries) > (most or MAX_WORKBOOK):
                 raise DataError(f"is a workbook of more than {most or MAX_WORKBOOK:,} bytes")
             for entry in entries:  # a far cell would have all before it in memory
@@ -115,12 +108,10 @@ def _unzipped(stream: io.BufferedReader, most: int | None, fits: Fits) -> Unpack
             raise DataError(
                 f"is an archive of {len(tables)} tables ({named}); expected one: unpack it"
             )
-        if tables[0].compress_type not in (ZIP_STORED, ZIP_DEFLATED):
-            raise DataError("is an archive packed in a rare way: unpack it")
-        if tables[0].flag_bits & 1:
-            raise DataError("is an archive with a password; expected one without")
+        if tables[0].flag_bits & 1 or tables[0].compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+            raise DataError("is an archive with a password, or packed in a rare way: unpack it")
         with archive.open(tables[0]) as inner:
-            text = _kept(iter(lambda: inner.read(1 << 20), b""), most)
+            text = _kept(_blocks(inner), most)
     found = unpacked(text, most, fits)  # a workbook, perhaps
     if found.text is not text:
         text.close()
@@ -132,7 +123,7 @@ def _check_cells(archive: ZipFile, entry: ZipInfo) -> None:
     """Raise `DataError` where a sheet spans far more cells than it has."""
     rows, columns, end = 1, 1, b""
     with archive.open(entry) as sheet:
-        while block := sheet.read(1 << 20):
+        for block in _blocks(sheet):
             for letters, digits in _CELL.findall(end + block):
                 number = 0
                 for letter in letters:
@@ -167,18 +158,16 @@ def _workbook(content: IO[bytes], most: int | None, fits: Fits) -> Unpacked:
                 if rows:
                     texts[sheet.name] = _kept(_csv_lines(rows), most)
                     sizes[sheet.name] = len(rows)
+        if not texts:
+            raise DataError("is a workbook without a row")
         found = [name for name, text in texts.items() if fits(text)]
         if len(found) > 1:
             raise DataError(f"has clients in several sheets ({', '.join(found)}): leave one in it")
-        if not texts:
-            raise DataError("is a workbook without a row")
         name = found[0] if found else max(texts, key=sizes.__getitem__)
         of = f" of {', '.join(texts)}" if len(texts) > 1 else ""
         texts[name].seek(0)
         return Unpacked(texts.pop(name), f"sheet {name!r}{of} in a workbook", typed=True)
-    except calamine.PasswordError:
-        raise DataError("is a workbook with a password; expected one without") from None
-    except calamine.CalamineError as error:
+    except calamine.CalamineError as error:  # a password, too
         raise DataError(f"is a workbook that cannot be read: {error}") from None
     finally:
         for text in texts.values():

@@ -22,9 +22,9 @@ from sklearn.preprocessing import (
 )
 
 from pipeline.core.errors import ModelError
+from pipeline.core.limits import one_thread, threads_for
 from pipeline.core.policy import MIN_ROWS
 from pipeline.core.schema import Schema
-from pipeline.core.threads import one_thread, threads_for
 from pipeline.models.manifest import BOOSTING, BOOSTING_7
 
 LEAVES = {BOOSTING_7: 7, BOOSTING: 15}  # of a tree at most

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import ModelError
+from pipeline.core.json_reader import from_json, is_printable
 from pipeline.core.schema import Schema
-from pipeline.core.typed_json import from_json, is_printable
 
 LOGISTIC, BOOSTING, AUTO = "logistic", "boosting", "auto"
 BOOSTING_7 = "boosting_7"  # with half the leaves, which only `auto` chooses

@@ -8,8 +8,8 @@ import pandas as pd
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import FixedThresholdClassifier
 
+from pipeline.core.limits import threads_for
 from pipeline.core.schema import Schema
-from pipeline.core.threads import threads_for
 from pipeline.data.features import Features
 from pipeline.models.estimators import Model, padded, predictions_of, risk_of
 

@@ -14,9 +14,9 @@ from scipy.special import logit
 from sklearn.dummy import DummyClassifier
 
 from pipeline.core.errors import ModelError
+from pipeline.core.limits import threads_for
 from pipeline.core.policy import Policy, enough_rows
 from pipeline.core.schema import Schema
-from pipeline.core.threads import threads_for
 from pipeline.models.calibration import (
     calibrate,
     f1_threshold,

@@ -28,7 +28,6 @@ class Package:
 
 
 @cache
-@cache
 def project_version() -> str:
     """The commit that this process began with and its day; unknown where git knows none."""
     ask = ["git", "-C", str(REQUIREMENTS.parent), "log", "-1", "--format=%h of %cs"]
@@ -54,6 +53,14 @@ def outdated_packages(requirements: Path = REQUIREMENTS) -> list[Package]:
     found = installed_packages(requirements)
     latest = _latest([each.package for each in found])
     return [replace(each, latest=latest.get(_normal(each.package), UNKNOWN)) for each in found]
+
+
+def known_packages(before: Sequence[Package]) -> list[Package]:
+    """`outdated_packages` without asking pip: the latest versions are those known before."""
+    latest = {package.package: package.latest for package in before}
+    return [
+        replace(each, latest=latest.get(each.package, UNKNOWN)) for each in installed_packages()
+    ]
 
 
 def _latest(names: Sequence[str]) -> dict[str, str]:

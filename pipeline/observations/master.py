@@ -262,7 +262,9 @@ class Master:
         Warns where the newest list is not believed.
         """
         self.tell_doubt()
-        return self.present
+        present = self.present
+        self.__dict__.pop("present")  # of many clients it is large, and who ranks keeps less
+        return present
 
     def tell_doubt(self) -> None:
         """Warn where the newest list is not believed."""

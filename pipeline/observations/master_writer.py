@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from pipeline.core.file_lock import open_alone
 from pipeline.core.files import errors_with_path, sync_folder
+from pipeline.core.names import folded, why_alike
 from pipeline.core.schema import Schema
-from pipeline.core.similar_names import folded, why_alike
 from pipeline.data.loader import Counts
 from pipeline.observations import master_files as files
 from pipeline.observations.row_keys import (
@@ -331,18 +331,15 @@ class MasterWriter(RowWriter):
         """
         self._sync()
         self._log.sync()
-        changed, path, before = np.unique(np.concatenate(self._changed)), self.path, None
+        changed, path = np.unique(np.concatenate(self._changed)), self.path
         if len(changed):
             path = files.next_path(path)
             renewed = renewer(self._schema, changed, self._states, self._carried)
             write_rows(self.path, path, None, changed, renewed)
-        else:
-            before = self._on_record.record
         sync_folder(path.parent)
-        recorded = self._on_record.log.record if self._on_record.log else None
-        log = LogFile(self._log_name, file_record(self._log.path, recorded))
+        log = LogFile(self._log_name, file_record(self._log.path))
         keep_rows(self.path, log, self._keys.words(), self._states)
-        record = file_record(path, before)
+        record = file_record(path)
         return MasterState(self.rows, record.size, record, log, self._schema.client_names)
 
 

@@ -9,12 +9,12 @@ place of the average over all.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from pipeline.core.formatting import truncate
+from pipeline.core.formatting import escape_formula, truncate, unescape_formula
 from pipeline.core.schema import canonical_number, canonical_text
 from pipeline.data.features import Features, Row
 from pipeline.models.manifest import ModelManifest
@@ -25,7 +25,7 @@ MIN_CONTRIBUTION = 0.01  # log-odds: less moves no risk by more than a quarter o
 SEPARATOR = "; "
 UNKNOWN = "unknown"
 MAX_LETTERS = 60  # of a category or label
-ROWS_AT_ONCE = 100_000  # each with every feature exchanged
+ROWS_AT_ONCE = 25_000  # each with every feature exchanged
 _ROUND = 100  # numbers from here on are shown without decimals
 _HUGE = 1e9  # and from here on with an exponent
 
@@ -41,18 +41,39 @@ class Explainer:
 
     def reasons(self, rows: Features) -> list[list[str]]:
         """The reasons of each row, strongest first."""
-        usual = self.usual
-        if usual is None or not len(rows):
-            return [[] for _ in range(len(rows))]
+        return [reasons_of(cell) for cell in self.cells(rows)]
+
+    def cells(self, rows: Features) -> NDArray[np.object_]:
+        """The reasons of each row as one text, in which none is a formula: shape (rows,)."""
+        if self.usual is None:
+            return np.full(len(rows), "", object)
+        begins = range(0, len(rows), ROWS_AT_ONCE)
+        parts = [self._cells(rows.at(slice(i, i + ROWS_AT_ONCE)), self.usual) for i in begins]
+        return np.concatenate([np.empty(0, object), *parts])
+
+    def _cells(self, rows: Features, usual: Row) -> NDArray[np.object_]:
+        cells = np.full(len(rows), "", object)
         found = contributions(self.scorer, rows, usual)
         found[list(self.never)] = -np.inf
         top = strongest(found)
-        columns = [*rows.numbers.T.tolist(), *rows.texts]
-        baseline = [*usual.numbers, *usual.texts]
-        return [
-            [reason(self.labels[i], columns[i][row], baseline[i]) for i in features if i >= 0]
-            for row, features in enumerate(top.T.tolist())
-        ]
+        texts = np.full(top.shape, "", object)
+        columns = [*rows.numbers.T, *(np.array(column, object) for column in rows.texts)]
+        baseline: list[float | str] = [*usual.numbers, *usual.texts]
+        for i, (label, column) in enumerate(zip(self.labels, columns, strict=True)):
+            places, at = np.nonzero(top == i)
+            # each value's reason is worded once
+            codes, values = pd.factorize(column[at], use_na_sentinel=False)
+            each = [escape_formula(reason(label, v, baseline[i])) for v in values.tolist()]
+            texts[places, at] = np.array(each, object)[codes]
+        for place, text in enumerate(texts):
+            some = top[place] >= 0
+            cells[some] += (SEPARATOR if place else "") + text[some]
+        return cells
+
+
+def reasons_of(cell: str) -> list[str]:
+    """The reasons in a cell of the ranking."""
+    return [unescape_formula(text) for text in cell.split(SEPARATOR) if text]
 
 
 def explainer_of(
@@ -80,17 +101,14 @@ def baseline_row(manifest: ModelManifest) -> Row | None:
 
 def contributions(scorer: Scorer, rows: Features, usual: Row) -> np.ndarray:
     """What each feature adds to each row's log-odds: shape (features, rows), schema's order."""
-    values: dict[str, Any] = dict(
-        zip(scorer.schema.features, [*usual.numbers, *usual.texts], strict=True)
-    )
-    frame, found = rows.frame(scorer.schema), []
-    for begin in range(0, len(rows), ROWS_AT_ONCE):
-        part = frame[begin : begin + ROWS_AT_ONCE]
-        changed = (part.assign(**{name: value}) for name, value in values.items())
-        asked = pd.concat([part, *changed], ignore_index=True)
-        decision = scorer.decision(asked).reshape(-1, len(part))
-        found.append(decision[0] - decision[1:])
-    return np.concatenate(found, axis=1)
+    frame = rows.frame(scorer.schema)
+    values: list[float | str] = [*usual.numbers, *usual.texts]
+    pairs = zip(scorer.schema.features, values, strict=True)
+    changed = (frame.assign(**{name: value}) for name, value in pairs)
+    decision = scorer.decision(pd.concat([frame, *changed], ignore_index=True))
+    each = decision.reshape(-1, len(rows))
+    found: NDArray[np.float64] = each[0] - each[1:]
+    return found
 
 
 def strongest(found: np.ndarray) -> np.ndarray:
@@ -106,18 +124,15 @@ def strongest(found: np.ndarray) -> np.ndarray:
 
 def reason(label: str, value: float | str, usual: float | str) -> str:
     """A value and the usual one: "last month's activity 3, usual 41"."""
+    label = shown(label)
     if isinstance(value, str) or isinstance(usual, str):
-        return _category_reason(shown(label), str(value), str(usual))
-    text, usual_text = number_text(value), number_text(usual)
-    if text == usual_text:  # they differ in later digits
-        text, usual_text = _exact(value), _exact(usual)
-    return f"{shown(label)} {text}, usual {usual_text}"
-
-
-def _category_reason(label: str, value: str, usual: str) -> str:
-    text, usual_text = shown(value) or UNKNOWN, shown(usual) or UNKNOWN
-    if text == usual_text:  # cut short, or a category named "unknown"
-        return f"{label} other than the usual, {usual_text}"
+        text, usual_text = (shown(str(each)) or UNKNOWN for each in (value, usual))
+        if text == usual_text:  # cut short, or a category named "unknown"
+            return f"{label} other than the usual, {usual_text}"
+    else:
+        text, usual_text = number_text(value), number_text(usual)
+        if text == usual_text:  # they differ in later digits
+            text, usual_text = (canonical_number(repr(each)) or UNKNOWN for each in (value, usual))
     return f"{label} {text}, usual {usual_text}"
 
 
@@ -136,7 +151,3 @@ def number_text(value: float) -> str:
 def shown(text: str) -> str:
     """A label or category on one line, cut short; without semicolons, which separate reasons."""
     return truncate(canonical_text(text).replace(";", ","), MAX_LETTERS)
-
-
-def _exact(value: float) -> str:
-    return canonical_number(repr(value)) or UNKNOWN

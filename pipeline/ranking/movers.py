@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.files import write_if_changed
-from pipeline.core.formatting import escape_formula
+from pipeline.core.formatting import escape_formula, pluralize
 from pipeline.core.schema import csv_line
 from pipeline.ranking.rank import RISK_DECIMALS, Ranking
 from pipeline.storage.database import History
-from pipeline.storage.risk_history import last_changes, record_risks
+from pipeline.storage.risk_history import LastChanges, last_changes, record_risks
 
 MAX_MOVERS = 50  # that rose, and as many that fell
 COLUMNS = ("client", "before", "risk", "change", "release_before", "release")
@@ -46,8 +46,11 @@ def update_movers(
     To be called before the ranking is written: a run that is killed in between then records
     nothing twice, and finds the same movers again. Where no risk changed, the movers stay.
     """
-    percents = whole_percents(ranking.risk).tolist()
-    risks = dict(zip(ranking.clients, percents, strict=True))
+    clients, percents = np.array(ranking.clients, object), whole_percents(ranking.risk)
+    if (by_name := ranking.by_name) is not None:  # a database takes them sooner in order
+        clients, percents = clients[by_name], percents[by_name]
+    values, which = np.unique(percents, return_inverse=True)  # each of which is kept once
+    risks = dict(zip(clients.tolist(), values.astype(object)[which].tolist(), strict=True))
     changed = record_risks(history, release, risks)
     movers = movers_on_record(history) or Movers(None, release)
     return movers, write_movers(path, movers, changed=changed)
@@ -73,13 +76,13 @@ def whole_percents(risk: np.ndarray) -> np.ndarray:
 
 
 def movers_on_record(history: History) -> Movers | None:
-    """The movers of the last ranking on record, None before the first.
-
-    Clients that are in one of both rankings only did not move.
-    """
+    """The movers of the last ranking on record, None before the first."""
     changes = last_changes(history)
-    if changes is None:
-        return None
+    return movers_of(changes) if changes else None
+
+
+def movers_of(changes: LastChanges) -> Movers:
+    """The movers among what a ranking changed: clients in one of both rankings only are none."""
     moved = [
         Mover(client, before, risk, round(risk - before, 2))
         for client, before, risk in changes.risks
@@ -98,8 +101,8 @@ def largest(movers: list[Mover]) -> tuple[Mover, ...]:
 def _summary(movers: Movers) -> str:
     if movers.release_before is None:
         return "no ranking before to compare with"
-    rose, fell = movers.all_rose, movers.all_fell
-    return f"{rose:,} client{'s' * (rose != 1)} rose, {fell:,} fell by 0.01 or more"
+    rose = pluralize(movers.all_rose, "client")
+    return f"{rose} rose, {movers.all_fell:,} fell by 0.01 or more"
 
 
 def _csv(movers: Movers) -> str:

@@ -12,6 +12,7 @@ from pipeline.data.features import Features, features_of
 from pipeline.models.scorer import Scorer
 
 DEFAULT_POLICY = Policy()
+ROWS_AT_ONCE = 25_000  # that are scored
 RISK_DECIMALS = 6  # of the risks in a ranking's file
 
 
@@ -25,6 +26,7 @@ class Ranking:
     rows: Features
     loss: np.ndarray | None = None  # risk * value, to the cent, NaN where the value is missing
     decision: np.ndarray | None = None  # the log-odds before calibration, which orders equal risks
+    by_name: np.ndarray | None = None  # their places in order of name
     carried: dict[str, list[str]] = field(default_factory=dict)  # a column's text of each client
 
     @cached_property
@@ -49,11 +51,14 @@ def rank_clients(
     log-odds before calibration, then of name.
     """
     rows = features_of(frame, schema)
-    predicted, risk = scorer.scores(rows)
+    scored = [
+        (*scorer.scores(features_of(part, schema)), scorer.decision(part))
+        for part in (frame[i : i + ROWS_AT_ONCE] for i in range(0, len(frame) or 1, ROWS_AT_ONCE))
+    ]
+    predicted, risk, decision = map(np.concatenate, zip(*scored, strict=True))
     clients = frame[schema.client].to_numpy(dtype=object)
-    decision = scorer.decision(frame)
-    keys = pd.DataFrame({"risk": -risk, "decision": -decision, "client": clients})
-    order = keys.sort_values(["risk", "decision", "client"]).index.to_numpy()
+    by_name = np.array(sorted(range(len(clients)), key=clients.__getitem__), np.int64)
+    order = by_name[np.lexsort((-decision[by_name], -risk[by_name]))]
     rows, risk = rows.at(order), risk[order]
     values = _values(rows, schema, policy)
     return Ranking(
@@ -63,6 +68,7 @@ def rank_clients(
         rows=rows,
         loss=None if values is None else np.round(risk * values, 2) + 0.0,  # no -0.0
         decision=decision[order],
+        by_name=np.argsort(order)[by_name],
         carried={name: frame[name].iloc[order].tolist() for name in schema.carry},
     )
 

@@ -1,6 +1,7 @@
 """The ranking as a table, and as `clientrisk.csv`: written for people, read back for the API."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
@@ -10,10 +11,10 @@ import pandas as pd
 
 from pipeline.core.config import RiskBands
 from pipeline.core.errors import HistoryError
-from pipeline.core.files import write_atomic
+from pipeline.core.files import atomic_writer
 from pipeline.core.formatting import escape_formula, unescape_formula
-from pipeline.core.schema import csv_line
-from pipeline.ranking.explanations import SEPARATOR, Explainer
+from pipeline.core.schema import csv_cell, csv_line
+from pipeline.ranking.explanations import Explainer, reasons_of
 from pipeline.ranking.rank import RISK_DECIMALS, Ranking
 
 COLUMNS = ("rank", "client", "risk", "band", "release", "contact", "reasons")
@@ -21,6 +22,8 @@ LOSS_COLUMNS = ("expected_loss", "loss_rank")  # where the config says what clie
 STATUS_COLUMNS = ("contact_status", "contacted_on")  # the last ones
 BANDS = ("high", "medium", "low")
 CONTACT = ("yes", "no")
+FORMS = {"rank": "%d", "risk": f"%.{RISK_DECIMALS}f", "expected_loss": "%.2f", "loss_rank": "%.0f"}
+ROWS_AT_ONCE = 20_000  # of a file that is written
 FIRST = 1_000  # clients, of a ranking that is read in short
 
 
@@ -43,58 +46,65 @@ def ranking_table(
     for clients without a value. The columns that no model sees follow, and those of the status,
     which here goes by the risk alone.
     """
+    due = ranking.contact.astype(int)
     columns = {
         "rank": np.arange(1, len(ranking.clients) + 1),
-        "client": ranking.clients,
+        "client": text_column(ranking.clients),
         "risk": ranking.risk.round(RISK_DECIMALS),
-        "band": [bands.band(risk) for risk in ranking.risk.tolist()],
+        "band": one_of(BANDS[::-1], np.digitize(ranking.risk, [bands.medium, bands.high])),
         "release": release,
-        "contact": np.where(ranking.contact, *CONTACT),
-        "reasons": [
-            SEPARATOR.join(map(escape_formula, reasons))
-            for reasons in explainer.reasons(ranking.rows)
-        ],
+        "contact": one_of(CONTACT[::-1], due),
+        "reasons": text_column(explainer.cells(ranking.rows)),
     }
     if ranking.loss is not None:
         places = np.where(ranking.loss_rank > 0, ranking.loss_rank, np.nan)
         columns |= {"expected_loss": ranking.loss, "loss_rank": places}
-    due = np.where(ranking.contact, Status.PROPOSED, Status.BELOW_THRESHOLD)
-    status = dict(zip(STATUS_COLUMNS, (due, ""), strict=True))
-    texts = ("client", "band", "release", "contact", "reasons", *ranking.carried, *status)
-    return pd.DataFrame(columns | ranking.carried | status).astype(dict.fromkeys(texts, "str"))
+    columns |= {name: text_column(texts) for name, texts in ranking.carried.items()}
+    columns["contact_status"] = one_of((Status.BELOW_THRESHOLD, Status.PROPOSED), due)
+    columns["contacted_on"] = ""
+    texts = {"release": "str", "contacted_on": "str"}
+    return pd.DataFrame(columns).astype(texts)
+
+
+def text_column(texts: Sequence[str] | np.ndarray) -> "pd.Series[str]":
+    """A column of these texts."""
+    return pd.Series(texts, dtype="str")
+
+
+def one_of(words: Sequence[str], which: np.ndarray) -> "pd.Series[str]":
+    """A column in which each row has one of some words, by its number; each is kept once."""
+    return text_column(np.array([str(word) for word in words], object)[which])
 
 
 def write_ranking(path: Path, ranking: pd.DataFrame) -> None:
     """Write a ranking as canonical CSV."""
-    write_atomic(path, ranking_text(ranking))
+    with atomic_writer(path) as file:
+        for text in ranking_texts(ranking):
+            file.write(text.encode())
 
 
 def ranking_text(ranking: pd.DataFrame) -> str:
     """A ranking, or a part of one, as the text of its file."""
-    return "\n".join(ranking_lines(ranking)) + "\n"
+    return "".join(ranking_texts(ranking))
 
 
-def ranking_lines(ranking: pd.DataFrame) -> Iterator[str]:
-    """A ranking as canonical CSV, in which no text is a formula; the first line is the header."""
-    columns = [
-        ranking["rank"].astype("str"),
-        map(escape_formula, ranking["client"]),
-        (f"{risk:.{RISK_DECIMALS}f}" for risk in ranking["risk"]),
-        *(ranking[name] for name in ("band", "release", "contact", "reasons")),
-    ]
-    if has_losses(ranking):
-        columns += [
-            _numbers(ranking["expected_loss"], ".2f"),
-            _numbers(ranking["loss_rank"], ".0f"),
-        ]
-    columns += [map(escape_formula, ranking[name]) for name in carried_columns(ranking)]
-    columns += [ranking[name] for name in STATUS_COLUMNS if name in ranking]
-    yield csv_line([escape_formula(name) for name in ranking.columns])
-    yield from map(csv_line, zip(*columns, strict=True))
-
-
-def _numbers(values: "pd.Series[float]", form: str) -> Iterator[str]:
-    return ("" if np.isnan(value) else format(value, form) for value in values)
+def ranking_texts(ranking: pd.DataFrame) -> Iterator[str]:
+    """A ranking as canonical CSV, in which no text is a formula: the header, then some lines."""
+    yield f"{csv_line([escape_formula(name) for name in ranking.columns])}\n"
+    names = {"client", *carried_columns(ranking)}
+    for begin in range(0, len(ranking), ROWS_AT_ONCE):
+        columns = list[Iterable[str]]()
+        for name, column in ranking[begin : begin + ROWS_AT_ONCE].items():
+            values = column.tolist()
+            if form := FORMS.get(str(name)):
+                columns.append(["" if value != value else form % value for value in values])
+            elif name == "reasons":
+                columns.append(map(csv_cell, values))
+            else:
+                columns.append(
+                    map(csv_cell, map(escape_formula, values)) if name in names else values
+                )
+        yield "\n".join(map(",".join, zip(*columns, strict=True))) + "\n"
 
 
 def read_ranking(
@@ -102,45 +112,32 @@ def read_ranking(
 ) -> pd.DataFrame:
     """The ranking with the columns of its file; raises `HistoryError` if it has another form.
 
-    The columns of `carry` are empty where the file was written before the config named them, and
-    those of the status go by `contact` where it was written before there were any. At most so many
-    rows are read, if that is given; of `part`, if that is: some of its lines.
+    The columns of `carry` are empty where the file was written before the config named them. At
+    most so many rows are read, if that is given; of `part`, if that is: some of its lines.
     """
-    texts = (
-        "client",
-        "release",
-        "contact",
-        "reasons",
-        *map(escape_formula, carry),
-        *STATUS_COLUMNS,
-    )
+    numbers = {"rank": "int64", "risk": "float64", **dict.fromkeys(LOSS_COLUMNS, "float64")}
     try:
         ranking = pd.read_csv(
             path if part is None else part,
-            dtype=dict.fromkeys(texts, "str"),
+            dtype=defaultdict(lambda: "str", numbers),
             keep_default_na=False,
             nrows=most,
-            na_values={column: [""] for column in LOSS_COLUMNS},
+            na_values={name: [""] for name in LOSS_COLUMNS},
         )
         ranking.columns = pd.Index(map(unescape_formula, ranking.columns))
         own = [*COLUMNS, *(LOSS_COLUMNS if has_losses(ranking) else ())]
         if list(ranking.columns[: len(own)]) != own:
             raise ValueError(f"it has the columns {', '.join(ranking.columns)}")
-        ranking = ranking.astype({"rank": "int64", "risk": "float64"})
-        if has_losses(ranking):
-            ranking = ranking.astype(dict.fromkeys(LOSS_COLUMNS, "float64"))
-        if not ranking["risk"].between(0, 1).all() or not ranking["contact"].isin(CONTACT).all():
-            raise ValueError("a risk is not between 0 and 1, or a contact neither yes nor no")
-        if STATUS_COLUMNS[0] not in ranking:
-            due = np.where(ranking["contact"] == "yes", Status.PROPOSED, Status.BELOW_THRESHOLD)
-            ranking["contact_status"], ranking["contacted_on"] = due, ""
-        if not ranking["contact_status"].isin([*Status]).all():
-            raise ValueError("a contact_status is none of ours")
+        if not ranking["risk"].between(0, 1).all():
+            raise ValueError("a risk is not between 0 and 1")
+        for name, words in (("contact", CONTACT), ("contact_status", [*Status])):
+            if not ranking[name].isin(words).all():
+                raise ValueError(f"a {name} is none of ours")
         for name in ("client", *carry):
             ranking[name] = [unescape_formula(t) for t in ranking[name]] if name in ranking else ""
+        return ranking[[*own, *carry, *STATUS_COLUMNS]]
     except (ValueError, KeyError) as error:  # people open this file, and may have saved it
         raise HistoryError(f"{path} is no ranking of ours: {error!r}") from error
-    return ranking[[*own, *carry, *STATUS_COLUMNS]]
 
 
 def read_in_short(path: Path, carry: Sequence[str] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -169,11 +166,6 @@ def with_values(ranking: pd.DataFrame, values: Mapping[str, str]) -> pd.DataFram
     for name, text in values.items():
         ranking = ranking[ranking[name] == text]
     return ranking
-
-
-def reasons_of(cell: str) -> list[str]:
-    """The reasons in a cell of the ranking."""
-    return [unescape_formula(text) for text in cell.split(SEPARATOR) if text]
 
 
 def ranking_to_dicts(ranking: pd.DataFrame) -> list[dict[str, Any]]:

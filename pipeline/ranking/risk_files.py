@@ -1,5 +1,6 @@
-"""Each client's risk where Spark ranks: over time, by bucket, and its line in `clientrisk.csv`."""
+"""Ranking on Spark: lines of `clientrisk.csv`, and each client's risk over time, by bucket."""
 
+import json
 import os
 import re
 from array import array
@@ -10,16 +11,34 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import pandas as pd
 from xxhash import xxh3_64_intdigest
 
+from pipeline.core.config import RiskBands
 from pipeline.core.files import atomic_writer, write_atomic
 from pipeline.core.formatting import escape_formula
-from pipeline.core.schema import csv_line
-from pipeline.observations.parts import bucket_of
-from pipeline.ranking.movers import Movers
+from pipeline.core.policy import Policy
+from pipeline.core.schema import Schema, csv_line
+from pipeline.observations.master import Master
+from pipeline.observations.parts import bucket_of, for_arrow
+from pipeline.ranking.explanations import Explainer
+from pipeline.ranking.movers import Movers, whole_percents
+from pipeline.ranking.rank import rank_clients
+from pipeline.ranking.ranking_file import (
+    COLUMNS,
+    LOSS_COLUMNS,
+    STATUS_COLUMNS,
+    has_losses,
+    ranking_table,
+    ranking_text,
+)
 from pipeline.storage.risk_history import RiskPoint
 
 NOTE = "risks.json"
+RANKED = (
+    "client string, risk double, decision double, loss double, percent double, line string"
+    ", rest string"
+)
 _CELL = re.compile(rb'"(?:[^"]|"")*"|[^,]*')
 
 
@@ -54,8 +73,6 @@ def write_note(folder: Path, note: RiskNote) -> None:
 
 def risk_points(folder: Path, client: str) -> tuple[RiskPoint, ...]:
     """The risk of a client over time, oldest first; none where it was never ranked."""
-    import pandas as pd
-
     note = read_note(folder)
     bucket = folder / note.folder / f"bucket={bucket_of(client, note.buckets)}"
     if not note.folder or ((folder / note.folder).is_dir() and not bucket.is_dir()):
@@ -127,3 +144,51 @@ def line_of(ranking: Path, client: str) -> tuple[StringIO, int] | None:
             if line.partition(b",")[2].startswith(cell + b","):
                 found += line
     return StringIO(found.decode()), len(begins)
+
+
+@dataclass(frozen=True)
+class PartRanker:
+    """What it takes to rank some clients by a release."""
+
+    explainer: Explainer
+    schema: Schema
+    policy: Policy
+    bands: RiskBands
+    release: str
+
+    @property
+    def header(self) -> str:
+        """The first line of the file."""
+        losses = () if self.policy.worth.client_value is None else LOSS_COLUMNS
+        names = (*COLUMNS, *losses, *self.schema.carry, *STATUS_COLUMNS)
+        return csv_line([escape_formula(name) for name in names])
+
+    def part(self, rows: Master) -> pd.DataFrame:
+        """The rows of `rank` for the clients of a part, and one of counts, as `RANKED` has them."""
+        counts = json.dumps({"seen": rows.rows, "clients": len(rows.present)})
+        counted = pd.DataFrame({"line": [counts]})
+        return for_arrow(pd.concat([self.rank(rows.present), counted]), RANKED)
+
+    def rank(self, clients: pd.DataFrame) -> pd.DataFrame:
+        """A row for each of these clients, one a row, with what orders it among all.
+
+        `line` and `rest` are its line, without its rank and, between them, its place by loss.
+        """
+        ranking = rank_clients(self.explainer.scorer, clients, self.schema, self.policy)
+        table = ranking_table(ranking, self.explainer, self.bands, self.release)
+        rest = [""] * len(table)
+        if has_losses(table):
+            last = (*self.schema.carry, *STATUS_COLUMNS)
+            cells = [map(escape_formula, table.pop(name)) for name in last]
+            rest = [f",{csv_line(each)}" for each in zip(*cells, strict=True)]
+            table["loss_rank"] = np.nan
+        columns = {
+            "client": np.array(ranking.clients, object),
+            "risk": ranking.risk,
+            "decision": ranking.decision,
+            "loss": np.nan if ranking.loss is None else ranking.loss,
+            "percent": whole_percents(ranking.risk),
+            "line": [line.partition(",")[2] for line in ranking_text(table).split("\n")[1:-1]],
+            "rest": rest,
+        }
+        return pd.DataFrame(columns)

@@ -17,24 +17,6 @@ from pipeline.registry.releases import Release, live_id, live_release, read_rele
 log = logging.getLogger(__name__)
 
 
-def load_release(release: Release, schema: Schema) -> Model:
-    """Verify a release file by file and load its model.
-
-    Raises `ReleaseError` or `ModelError` if it is damaged or of another schema.
-    """
-    for name in sorted({MODEL, SCORE, RECORD, *release.files}):
-        file = release.path / name
-        try:
-            whole = file.is_file() and sha256_of(file) == release.files.get(name)
-        except OSError as error:
-            raise ReleaseError(
-                f"release {release.id} cannot be read: {name}: {error.strerror}"
-            ) from None
-        if not whole:
-            raise ReleaseError(f"release {release.id} is damaged: {name} is not what was deployed")
-    return load_model(release.path / MODEL, release.model, schema)
-
-
 @dataclass(frozen=True)
 class Live:
     """A release with its model, loaded."""
@@ -44,15 +26,27 @@ class Live:
     scorer: Scorer
 
 
+def load_release(release: Release, schema: Schema) -> Live:
+    """Verify a release file by file and load its model.
+
+    Raises `ReleaseError` or `ModelError` if it is damaged or of another schema.
+    """
+    for name in sorted({MODEL, SCORE, RECORD, *release.files}):
+        file = release.path / name
+        try:
+            whole = file.is_file() and sha256_of(file) == release.files.get(name)
+        except OSError as error:
+            why = f"{name}: {error.strerror}"
+            raise ReleaseError(f"release {release.id} cannot be read: {why}") from None
+        if not whole:
+            raise ReleaseError(f"release {release.id} is damaged: {name} is not what was deployed")
+    model = load_model(release.path / MODEL, release.model, schema)
+    return Live(release, model, Scorer(model, release.model.schema))
+
+
 def load_live(production: Path, schema: Schema) -> Live:
     """The release that is live, verified, with its model; raises as `load_release`."""
-    return load_live_release(live_release(production), schema)
-
-
-def load_live_release(release: Release, schema: Schema) -> Live:
-    """A release, verified, with its model; raises as `load_release`."""
-    model = load_release(release, schema)
-    return Live(release, model, Scorer(model, release.model.schema))
+    return load_release(live_release(production), schema)
 
 
 class LiveModel:
@@ -62,8 +56,7 @@ class LiveModel:
         self._production, self._schema = production, schema
         self._lock = Lock()
         self._live: Live | None = None
-        self._refused: str | None = None
-        self._link_logged = False  # that it is none
+        self._refused: str | None = None  # what was logged: a release, or that there is no link
 
     def get(self) -> Live:
         """The live release and its model; raises `ReleaseError` if there is none to serve.
@@ -73,38 +66,30 @@ class LiveModel:
         """
         live = self._live
         try:
-            live_now = live_id(self._production)
+            now = live_id(self._production)
         except ReleaseError as error:
-            return self._without_link(error)
-        self._link_logged = False
-        if live and live_now in (live.release.id, self._refused, None):
+            with self._lock:
+                return self._go_on("of no name", error)
+        if live and now == live.release.id:
+            self._refused = None
             return live
-        with self._lock:
-            return self._load(live_now)
-
-    def _without_link(self, error: ReleaseError) -> Live:
-        with self._lock:
-            if not self._live:
-                raise error
-            if not self._link_logged:
-                log.error("%s; %s goes on", error, self._live.release.id)
-                self._link_logged = True
+        with self._lock:  # another thread may have been first
+            if self._live and now in (self._live.release.id, self._refused, None):
+                return self._live
+            if not now:
+                raise ReleaseError("nothing is deployed yet")
+            try:
+                self._live = load_release(read_release(self._production, now), self._schema)
+            except PipelineError as error:
+                return self._go_on(now, error)
             return self._live
 
-    def _load(self, release_id: str | None) -> Live:
-        if not release_id:
-            raise ReleaseError("nothing is deployed yet")
-        if self._live and release_id in (self._live.release.id, self._refused):
-            return self._live  # another thread was first
-        try:
-            release = read_release(self._production, release_id)
-            self._live = load_live_release(release, self._schema)
-            self._refused = None
-        except PipelineError as error:
-            if not self._live:
-                raise
-            log.error(
-                "release %s is refused, %s goes on: %s", release_id, self._live.release.id, error
-            )
-            self._refused = release_id
+    def _go_on(self, refused: str, error: PipelineError) -> Live:
+        """The release that was loaded before; raises the error if there is none."""
+        if not self._live:
+            raise error
+        if self._refused != refused:
+            live = self._live.release.id
+            log.error("release %s is refused, %s goes on: %s", refused, live, error)
+        self._refused = refused
         return self._live

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import ReleaseError
-from pipeline.core.typed_json import from_json, is_printable
+from pipeline.core.json_reader import from_json, is_printable
 from pipeline.models.manifest import MANIFEST, ModelManifest, to_json
 
 CURRENT = "current"  # the link to the live release
@@ -32,18 +32,30 @@ class Challenge:
     numbers: dict[str, float] = field(default_factory=dict)  # of the evidence, by name
 
 
-@dataclass(frozen=True)
-class Release:
-    """One complete set of model, score and record in production."""
+@dataclass(frozen=True, kw_only=True)
+class _Stored:
+    """What the manifest of a release holds beside its id, which is the name of its folder."""
 
-    id: str
-    path: Path
     deployed_at: str
     f1: float
     previous: str | None  # the release that was live before
     files: dict[str, str]  # name -> SHA-256
     model: ModelManifest
     challenge: Challenge | None = None  # None if it was deployed without one
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` if a text cannot be shown."""
+        challenge = vars(self.challenge) if self.challenge else {}
+        if not is_printable([self.deployed_at, self.previous, self.files, challenge]):
+            raise ValueError("a text cannot be shown")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release(_Stored):
+    """One complete set of model, score and record in production."""
+
+    id: str
+    path: Path
 
     @property
     def horizon_days(self) -> int | None:
@@ -92,24 +104,6 @@ def read_release(production: Path, release_id: str) -> Release:
         raise ReleaseError(f"release {release_id} is damaged: {MANIFEST}: {error}") from error
 
 
-@dataclass(frozen=True)
-class _Stored:
-    """What the manifest of a release holds beside its id, which is the name of its folder."""
-
-    deployed_at: str
-    f1: float
-    previous: str | None
-    files: dict[str, str]
-    model: ModelManifest
-    challenge: Challenge | None = None
-
-    def __post_init__(self) -> None:
-        """Raise `ValueError` if a text cannot be shown."""
-        challenge = vars(self.challenge) if self.challenge else {}
-        if not is_printable([self.deployed_at, self.previous, self.files, challenge]):
-            raise ValueError("a text cannot be shown")
-
-
 def release_text(release: Release) -> str:
     """The text of a release's manifest."""
     return to_json(release_to_dict(release))
@@ -117,7 +111,7 @@ def release_text(release: Release) -> str:
 
 def release_to_dict(release: Release) -> dict[str, Any]:
     """A release as JSON types, as in its manifest: without its path."""
-    fields = asdict(release)
+    fields = {"id": release.id, **asdict(release)}
     del fields["path"]
     return fields
 
@@ -143,31 +137,24 @@ class ReleaseList:
 
 def list_releases(production: Path) -> ReleaseList:
     """Every release of a production folder; raises `ReleaseError` as `live_id` does."""
-    live = live_id(production)
-    return ReleaseList(live, tuple(_listed(production, id_) for id_ in release_ids(production)))
-
-
-def _listed(production: Path, release_id: str) -> ListedRelease:
-    try:
-        found = read_release(production, release_id)
-    except ReleaseError as error:
-        return ListedRelease(release_id, error=str(error))
-    return ListedRelease(release_id, found.deployed_at, found.f1, found.model.rows)
+    live, listed = live_id(production), list[ListedRelease]()
+    for release_id in release_ids(production):
+        try:
+            found = read_release(production, release_id)
+        except ReleaseError as error:
+            listed.append(ListedRelease(release_id, error=str(error)))
+        else:
+            shown = (found.deployed_at, found.f1, found.model.rows)
+            listed.append(ListedRelease(release_id, *shown))
+    return ReleaseList(live, tuple(listed))
 
 
 def list_lines(found: ReleaseList) -> list[str]:
     """The list as an aligned table."""
     if not found.releases:
         return ["nothing is deployed yet"]
-    head = f"  {'release':<32} {'deployed':<24} {'F1':>6}  trained on"
-    lines = [
-        f"{'*' if listed.id == found.live else ' '} {listed.id:<32} {_format_listed(listed)}"
-        for listed in found.releases
-    ]
-    return [head, *lines, "* is live"]
-
-
-def _format_listed(listed: ListedRelease) -> str:
-    if listed.error:
-        return listed.error
-    return f"{listed.deployed_at:<24} {listed.f1:6.4f}  {listed.rows:,} rows"
+    lines = [f"  {'release':<32} {'deployed':<24} {'F1':>6}  trained on"]
+    for one in found.releases:
+        shown = one.error or f"{one.deployed_at:<24} {one.f1:6.4f}  {one.rows:,} rows"
+        lines.append(f"{'*' if one.id == found.live else ' '} {one.id:<32} {shown}")
+    return [*lines, "* is live"]

@@ -26,16 +26,12 @@ def effect_section(effect: Effect | None) -> Section | None:
     """Whether contacting helped; None before the first campaign."""
     if effect is None or not effect.campaigns:
         return None
-    grids = [_groups_grid(effect)]
+    grids, notes = [_groups_grid(effect)], [*_notes(effect)]
     if parts := (*effect.bands, *effect.segments):
         grids.append(_parts_grid(parts))
-    return Section(
-        key="effect",
-        title="Did contacting help",
-        lead=_finding(effect),
-        grids=tuple(grids),
-        notes=(*_notes(effect), *((MANY,) if parts else ())),
-    )
+        notes.append(MANY)
+    lead = _finding(effect)
+    return Section("effect", "Did contacting help", lead, grids=tuple(grids), notes=tuple(notes))
 
 
 def effect_lines(effect: Effect) -> list[str]:
@@ -63,7 +59,7 @@ def _finding(effect: Effect) -> str:
     )
     if found.save_rate is None:
         return f"{said} That is too little to say what a contact keeps."
-    rate, bounds = _percent(found.save_rate).split(" (")
+    rate, bounds = _bounded(found.save_rate, 0, " %").split(" (")
     kept = f"Of clients who would leave, a contact keeps {rate} (95 % interval {bounds}"
     doubt = "" if found.save_rate.low > 0 else ": it may be that contacts keep nobody"
     return f"{said} {kept}{doubt}."
@@ -106,24 +102,16 @@ def _notes(effect: Effect) -> Iterator[str]:
 def _groups_grid(effect: Effect) -> Grid:
     campaigns = pluralize(effect.campaigns, "campaign")
     until = f", rows until {effect.until}" if effect.until else ""
-    found = effect.overall
-    groups = (
+    found, rows = effect.overall, []
+    for name, group, share in (
         ("proposed", found.proposed, found.share_left),
         ("control group", found.control, found.share_left_control),
-    )
-    return Grid(
-        f"{campaigns} since {effect.since}{until}",
-        ("group", "clients", "contacted", "left", "share", "too early", "not known"),
-        tuple(
-            (
-                name,
-                *(f"{count:,}" for count in (group.clients, group.contacted, group.left)),
-                format_percent(share),
-                *(f"{count:,}" for count in (group.waiting, group.unknown)),
-            )
-            for name, group, share in groups
-        ),
-    )
+    ):
+        counts = group.clients, group.contacted, group.left, group.waiting, group.unknown
+        texts = [f"{count:,}" for count in counts]
+        rows.append((name, *texts[:3], format_percent(share), *texts[3:]))
+    header = ("group", "clients", "contacted", "left", "share", "too early", "not known")
+    return Grid(f"{campaigns} since {effect.since}{until}", header, tuple(rows))
 
 
 def _parts_grid(parts: tuple[Compared, ...]) -> Grid:
@@ -134,18 +122,17 @@ def _parts_grid(parts: tuple[Compared, ...]) -> Grid:
             (
                 *(one.column, one.value),
                 *(f"{one.proposed.clients:,}", f"{one.control.clients:,}"),
-                _points(one.difference) if one.difference else "-",
-                _percent(one.save_rate) if one.save_rate else "-",
+                _bounded(one.difference, 1),
+                _bounded(one.save_rate, 0, " %"),
             )
             for one in parts
         ),
     )
 
 
-def _points(found: Difference) -> str:
-    return f"{100 * found.value:.1f} ({100 * found.low:.1f} to {100 * found.high:.1f})"
-
-
-def _percent(found: Difference) -> str:
-    bounds = f"{100 * found.low:.0f} to {100 * found.high:.0f}"
-    return f"{format_percent(found.value, 0)} ({bounds})"
+def _bounded(found: Difference | None, decimals: int, unit: str = "") -> str:
+    """A share in percent, and its interval."""
+    if found is None:
+        return "-"
+    value, low, high = (f"{100 * one:.{decimals}f}" for one in (found.value, found.low, found.high))
+    return f"{value}{unit} ({low} to {high})"

@@ -65,69 +65,57 @@ def overall_health(
     wrong = [*_wrong(status), *wrong]
     doubts = [*_doubts(status, checked, now), *doubts]
     level = BAD if wrong else WARNING if doubts else GOOD
-    parts = [*wrong, *doubts, _live(status)]
+    parts, release = [*wrong, *doubts], status.release
+    if isinstance(release, Release):
+        since = format_day(status.live_since or release.deployed_at)
+        number, f1 = format_release_number(release.id), format_score(release.f1)
+        parts.append(f"release {number}, live since {since}, has an F1 of {f1} on the test data")
     if status.last_active and _seconds(status.last_active, now) <= MAX_SILENCE:
         parts.append(f"a stage last ran {format_age(status.last_active, now)}")
     return State(
         level=level,
         word=_WORDS[level],
-        sentence=f"{'; '.join(filter(None, parts))}.",
+        sentence=f"{'; '.join(parts)}.",
         facts=tuple(_facts(status, risks, now)),
         problems=(*wrong, *doubts),
     )
 
 
-def _wrong(status: Status) -> list[str]:
-    wrong = []
+def _wrong(status: Status) -> Iterator[str]:
     if isinstance(status.release, PipelineError):
-        wrong.append(f"the live release cannot be read: {SAYS_WHY}")
+        yield f"the live release cannot be read: {SAYS_WHY}"
     if isinstance(status.new, PipelineError):
-        wrong.append(f"the input folder cannot be read: {SAYS_WHY}")
+        yield f"the input folder cannot be read: {SAYS_WHY}"
     if status.last_run and status.last_run.outcome == "failed":
-        wrong.append("the last run failed")
-    return wrong
+        yield "the last run failed"
 
 
-def _doubts(status: Status, checked: Checked | None, now: datetime) -> list[str]:
-    doubts = []
+def _doubts(status: Status, checked: Checked | None, now: datetime) -> Iterator[str]:
     if status.release is None:
-        doubts.append("no release is live yet: run python fullprocess.py")
-    run = status.last_run
+        yield "no release is live yet: run python fullprocess.py"
+    run, last, release = status.last_run, status.last_verdict, status.release
     if run and run.ended_at is None and _seconds(run.started_at, now) > LONG_RUN:
-        doubts.append(f"the last run, started {format_age(run.started_at, now)}, has not ended")
+        yield f"the last run, started {format_age(run.started_at, now)}, has not ended"
     if status.last_active and _seconds(status.last_active, now) > MAX_SILENCE:
-        doubts.append(f"nothing has run for {format_age(status.last_active, now)[:-4]}")
-    last = status.last_verdict
+        yield f"nothing has run for {format_age(status.last_active, now)[:-4]}"
     if last and last.verdict == Verdict.DRIFT and last.challenge in NOT_REPLACED:
-        doubts.append("the last batch drifted, and no better model was found")
+        yield "the last batch drifted, and no better model was found"
     if status.held_challenger:
-        doubts.append("a challenger waits to be promoted")
-    if unreadable := [reason for _, reason in status.rejected if reason != WITHDRAWN]:
-        files = pluralize(len(unreadable), "file")
-        doubts.append(f"{files} in the input folder cannot be read")
-    doubts += [f"a file is held back: {file.name}: {file.reason}" for file in status.held[-1:]]
+        yield "a challenger waits to be promoted"
+    if unreadable := sum(reason != WITHDRAWN for _, reason in status.rejected):
+        yield f"{pluralize(unreadable, 'file')} in the input folder cannot be read"
+    for file in status.held[-1:]:
+        yield f"a file is held back: {file.name}: {file.reason}"
     if len(status.held) > 1:
-        doubts.append(f"{pluralize(len(status.held), 'file')} are held back in all")
-    release = status.release
+        yield f"{pluralize(len(status.held), 'file')} are held back in all"
     if not isinstance(release, Release):
-        return doubts
+        return
     if release.f1 == 0:
-        doubts.append("the F1 of the live model is 0: it predicts no leaver correctly")
+        yield "the F1 of the live model is 0: it predicts no leaver correctly"
     found = checked.input if checked and checked.release == release.id else ()
-    names = [one.name for one in found if one.news == News.TOLD]
-    if names:
+    if names := [one.name for one in found if one.news == News.TOLD]:
         new = format_names(names, MAX_FEATURES)
-        doubts.append(f"the input of the last batch is unlike that of recent ones: {new}")
-    return doubts
-
-
-def _live(status: Status) -> str:
-    release = status.release
-    if not isinstance(release, Release):
-        return ""
-    since = format_day(status.live_since or release.deployed_at)
-    number, f1 = format_release_number(release.id), format_score(release.f1)
-    return f"release {number}, live since {since}, has an F1 of {f1} on the test data"
+        yield f"the input of the last batch is unlike that of recent ones: {new}"
 
 
 def _seconds(at: str, now: datetime) -> float:

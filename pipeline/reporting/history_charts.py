@@ -1,5 +1,6 @@
 """Charts of what the history has: the score, drift of the input, missing values, timings, risks."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.core.formatting import (
@@ -15,8 +16,8 @@ from pipeline.core.formatting import (
 from pipeline.monitoring.decisions import Cause, FeatureDrift, Verdict
 from pipeline.reporting.picture import (
     ALARM,
+    COLOURED,
     DASHES,
-    FEW_POINTS,
     MAIN,
     QUIET,
     Axis,
@@ -37,7 +38,6 @@ MAX_FEATURES = 12  # drawn; the others are in the table
 MAX_LINES = 6  # columns that are drawn; the others are in the table
 MAX_LETTERS = 22  # of a column's name
 ONE_RUN = "The line begins with the second run."
-_LINE = 2  # points
 # of the height: a tick of drift, and how much longer it is where all batches drifted
 _SHORTEST, _LONGER = 0.03, 0.07
 _SCORE, _DRIFT = Series("on new rows", MAIN), Series("drift", ALARM)
@@ -47,12 +47,15 @@ _THRESHOLD = Series("threshold: predicted to leave", ALARM, dash=DASHES[1])
 
 def score_chart(bins: Sequence[ScoreBin], releases: Sequence[Deployment]) -> Chart:
     """The live model's F1 on each batch, with what drifted and when a release went live."""
-    drifted = sum(part.drifted for part in bins)
-    batches = sum(part.batches for part in bins)
+    drifted, batches = sum(part.drifted for part in bins), sum(part.batches for part in bins)
     found = "none judged yet"
     if bins:
         latest = f"latest {format_score(bins[-1].f1)}"
         found = f"{latest}; drift in {drifted:,} of {pluralize(batches, 'batch', 'batches')}"
+    rows = []
+    for part in reversed(bins):
+        scores = map(format_score, (part.f1, part.low, part.high))
+        rows.append((_span(part), f"{part.batches:,}", *scores, f"{part.drifted:,}"))
     return Chart(
         key="score",
         title=f"F1 of the live model on new rows: {found}",
@@ -63,35 +66,27 @@ def score_chart(bins: Sequence[ScoreBin], releases: Sequence[Deployment]) -> Cha
             " several, and the band reaches from the lowest to the highest."
         ),
         header=("when", "batches", "F1", "lowest", "highest", "drifted"),
-        rows=tuple(
-            (
-                _span(part),
-                f"{part.batches:,}",
-                *(format_score(value) for value in (part.f1, part.low, part.high)),
-                f"{part.drifted:,}",
-            )
-            for part in reversed(bins)
-        ),
-        picture=_score_plot(bins, releases[-MAX_RELEASES:]).picture() if bins else "",
+        rows=tuple(rows),
+        picture=_draw_scores(bins, releases[-MAX_RELEASES:]) if bins else "",
         nothing="" if bins else "The line begins with the first batch whose outcomes are known.",
     )
 
 
-def _score_plot(bins: Sequence[ScoreBin], releases: Sequence[Deployment]) -> Plot:
+def _draw_scores(bins: Sequence[ScoreBin], releases: Sequence[Deployment]) -> str:
     x = time_axis([*_ends(bins), *(one.at for one in releases)])
     plot = Plot(x, number_axis(1.02, "F1 (0 to 1)"), (_SCORE, _DRIFT))
-    at = [_middle(part) for part in bins]
+    at = [*map(_middle, bins)]
     highest = zip(at, (part.high for part in bins), strict=True)
     lowest = zip(reversed(at), (part.low for part in reversed(bins)), strict=True)
     plot.area([*highest, *lowest], MAIN, 0.2)
-    plot.line(at, [part.f1 for part in bins], _SCORE, markers=len(bins) <= FEW_POINTS)
+    plot.line(at, [part.f1 for part in bins], _SCORE, markers=True)
     for when, part in zip(at, bins, strict=True):
         if part.drifted:
             height = _SHORTEST + _LONGER * part.drifted / part.batches
             plot.line([when, when], [0, height], _DRIFT)
     for one in releases:
         plot.mark(place_of(one.at), format_release_number(one.release), QUIET, DASHES[3])
-    return plot
+    return plot.picture()
 
 
 def input_chart(found: Sequence[FeatureDrift], release: str) -> Chart:
@@ -99,13 +94,13 @@ def input_chart(found: Sequence[FeatureDrift], release: str) -> Chart:
     drifted = [one.name for one in found if one.verdict == Verdict.DRIFT]
     drawn = [one for one in found if one.psi_limit or one.verdict == Verdict.DRIFT]
     drawn.sort(key=lambda one: (one.verdict == Verdict.DRIFT, _ratio(one)), reverse=True)
-    title = "Input: no feature drifted" if drawn else "Input: too few rows to tell"
+    title = "no feature drifted" if drawn else "too few rows to tell"
     if drifted:
-        title = f"Input: {', '.join(drifted)} drifted"
+        title = f"{', '.join(drifted)} drifted"
     grid = input_grid(found)
     return Chart(
         key="input",
-        title=title if len(title) < 100 else f"Input: {len(drifted):,} features drifted",
+        title=f"Input: {title if len(title) < 93 else f'{len(drifted):,} features drifted'}",
         summary=(
             "Bars: the population stability index (PSI) between each feature of the last batch and"
             f" the training data of release {release}, as a multiple of the limit for so many rows;"
@@ -113,25 +108,24 @@ def input_chart(found: Sequence[FeatureDrift], release: str) -> Chart:
         ),
         header=grid.header,
         rows=grid.rows,
-        picture=_input_plot(drawn[:MAX_FEATURES]).picture() if drawn else "",
+        picture=_draw_input(drawn[:MAX_FEATURES]) if drawn else "",
         nothing="" if drawn else "The batch has too few rows to compare.",
     )
 
 
-def _input_plot(shown: Sequence[FeatureDrift]) -> Plot:
-    texts = [f"drift{_cause(one)}" * (one.verdict == Verdict.DRIFT) for one in shown]
+def _draw_input(shown: Sequence[FeatureDrift]) -> str:
     room = 2.6 if any(map(_cause, shown)) else 1.25  # for the text at the longest bar
-    high = room * max(1.0, *map(_ratio, shown))
     names = ((-place, truncate(one.name, MAX_LETTERS)) for place, one in enumerate(shown))
     plot = Plot(
-        number_axis(high, "PSI, as a multiple of its limit"),
+        number_axis(room * max(1.0, *map(_ratio, shown)), "PSI, as a multiple of its limit"),
         Axis(0.3 - len(shown), 0.7, tuple(names), "", grid=False),
     )
     plot.mark(1, "", "muted", DASHES[1])
-    for place, (one, text) in enumerate(zip(shown, texts, strict=True)):
+    for place, one in enumerate(shown):
+        text = f"drift{_cause(one)}" * (one.verdict == Verdict.DRIFT)
         plot.box((0, _ratio(one)), (-place - 0.3, -place + 0.3), ALARM if text else QUIET)
         plot.text((_ratio(one), -place), text, (4, 3.6), "start")
-    return plot
+    return plot.picture()
 
 
 def _ratio(one: FeatureDrift) -> float:
@@ -157,7 +151,13 @@ def missing_chart(samples: Sequence[Missing], outcome: str) -> Chart:
     shown = {name: truncate(name, MAX_LETTERS) for name in lacking[:MAX_LINES]}
     if outcome in shown:
         shown[outcome] = f"{truncate(outcome, 14)} (not known yet)"
-    enough = len(samples) >= _LINE
+    rows = []
+    for one in reversed(samples):
+        percents = (format_number(one.percent.get(name), ".2f") for name in order)
+        rows.append((format_minute(one.at), *percents))
+    nothing = "" if shown else "No value has been missing."
+    if len(samples) < 2:
+        nothing = ONE_RUN
     return Chart(
         key="missing",
         title=f"Missing values by column: {latest}",
@@ -166,113 +166,94 @@ def missing_chart(samples: Sequence[Missing], outcome: str) -> Chart:
             f" {outcome} of recent clients is not known yet."
         ),
         header=("when", *order),
-        rows=tuple(
-            (
-                format_minute(one.at),
-                *(format_number(one.percent.get(name), ".2f") for name in order),
-            )
-            for one in reversed(samples)
-        ),
-        picture=_missing_plot(samples, shown).picture() if enough and shown else "",
-        nothing=ONE_RUN if not enough else "" if shown else "No value has been missing.",
+        rows=tuple(rows),
+        picture="" if nothing else _draw_missing(samples, shown),
+        nothing=nothing,
     )
 
 
-def _missing_plot(samples: Sequence[Missing], shown: Mapping[str, str]) -> Plot:
+def _draw_missing(samples: Sequence[Missing], shown: Mapping[str, str]) -> str:
     """`shown` has the label of each column that is drawn."""
-    lines = _numbered(shown.values())
+    lines, at = _numbered(shown.values()), [place_of(one.at) for one in samples]
     most = max(one.percent.get(name, 0.0) for one in samples for name in shown)
-    plot = Plot(
-        time_axis([one.at for one in samples]), number_axis(1.1 * most, "percent missing"), lines
-    )
-    at = [place_of(one.at) for one in samples]
+    x = time_axis([one.at for one in samples])
+    plot = Plot(x, number_axis(1.1 * most, "percent missing"), lines)
     for name, series in zip(shown, lines, strict=True):
-        values = [one.percent.get(name, float("nan")) for one in samples]
-        plot.line(at, values, series, markers=len(at) <= FEW_POINTS)
-    return plot
+        values = [one.percent.get(name, math.nan) for one in samples]
+        plot.line(at, values, series, markers=True)
+    return plot.picture()
 
 
 def _numbered(names: Iterable[str]) -> list[Series]:
     """Series of these names that are told apart by colour and dash."""
-    return [
-        Series(name, f"series-{number}", dash=dash)
-        for number, (name, dash) in enumerate(zip(names, DASHES, strict=False), start=1)
-    ]
+    found = zip(names, COLOURED, DASHES, strict=False)
+    return [Series(name, colour, dash=dash) for name, colour, dash in found]
 
 
 def timing_chart(stages: Mapping[str, Sequence[TimingBin]]) -> Chart:
     """How long each stage took over time."""
-    last = ", ".join(
-        f"{stage} {format_seconds(bins[-1].seconds)}" for stage, bins in stages.items()
-    )
-    enough = any(len(bins) >= _LINE for bins in stages.values())
+    last = (f"{stage} {format_seconds(bins[-1].seconds)}" for stage, bins in stages.items())
+    rows = []
+    for stage, bins in stages.items():
+        for part in reversed(bins):
+            seconds = map(format_significant, (part.seconds, part.low, part.high))
+            rows.append((_span(part), stage, f"{part.runs:,}", *seconds, f"{part.rows:,}"))
+    enough = any(len(bins) > 1 for bins in stages.values())
     return Chart(
         key="timings",
-        title=f"Seconds of the last runs: {last or 'none yet'}",
+        title=f"Seconds of the last runs: {', '.join(last) or 'none yet'}",
         summary="A line for each stage: the seconds that a run took, over time.",
         header=("when", "stage", "runs", "seconds", "least", "most", "rows"),
-        rows=tuple(
-            (
-                *(_span(part), stage, f"{part.runs:,}"),
-                *(format_significant(value) for value in (part.seconds, part.low, part.high)),
-                f"{part.rows:,}",
-            )
-            for stage, bins in stages.items()
-            for part in reversed(bins)
-        ),
-        picture=_timing_plot(stages).picture() if enough else "",
+        rows=tuple(rows),
+        picture=_draw_timings(stages) if enough else "",
         nothing="" if enough else ONE_RUN,
     )
 
 
-def _timing_plot(stages: Mapping[str, Sequence[TimingBin]]) -> Plot:
+def _draw_timings(stages: Mapping[str, Sequence[TimingBin]]) -> str:
     parts = [part for bins in stages.values() for part in bins]
     lines, most = _numbered(stages), max(part.seconds for part in parts)
     plot = Plot(time_axis(_ends(parts)), number_axis(1.1 * max(most, 0.001), "seconds"), lines)
     for series, bins in zip(lines, stages.values(), strict=True):
         seconds = [part.seconds for part in bins]
-        plot.line([*map(_middle, bins)], seconds, series, markers=len(bins) <= FEW_POINTS)
-    return plot
+        plot.line([*map(_middle, bins)], seconds, series, markers=True)
+    return plot.picture()
 
 
 def client_chart(points: Sequence[RiskPoint], threshold: float | None, until: str) -> Chart:
     """One client's risk over time: it holds until the next point, the last one until `until`."""
-    risks = [point.risk for point in points if point.risk is not None]
-    latest = f"latest {format_percent(risks[-1], 0)}" if risks else "none on record"
-    gone = ", then no longer ranked" if risks and points[-1].risk is None else ""
-    enough = len(points) >= _LINE
+    risks = [None if one.risk is None else format_percent(one.risk, 0) for one in points]
+    known = [risk for risk in risks if risk]
+    gone = ", then no longer ranked" if known and not risks[-1] else ""
+    rows = [
+        (format_minute(one.at), risk or "not ranked", one.release)
+        for one, risk in zip(points, risks, strict=True)
+    ]
+    enough = len(points) > 1
     return Chart(
         key="client-risk",
-        title=f"Risk over time: {latest}{gone}",
+        title=f"Risk over time: {f'latest {known[-1]}' if known else 'none on record'}{gone}",
         summary="Steps: the risk of leaving from each ranking that changed it, in percent.",
         header=("when", "risk", "release"),
-        rows=tuple(
-            (
-                format_minute(point.at),
-                "not ranked" if point.risk is None else format_percent(point.risk, 0),
-                point.release,
-            )
-            for point in reversed(points)
-        ),
-        picture=_client_plot(points, threshold, until).picture() if enough else "",
+        rows=tuple(reversed(rows)),
+        picture=_draw_client(points, threshold, until) if enough else "",
         nothing="" if enough else "The line begins with the first change of the risk.",
     )
 
 
-def _client_plot(points: Sequence[RiskPoint], threshold: float | None, until: str) -> Plot:
+def _draw_client(points: Sequence[RiskPoint], threshold: float | None, until: str) -> str:
     moments = [*(point.at for point in points), until]
-    x = time_axis(moments)
+    x, at = time_axis(moments), [place_of(moment) for moment in moments]
     drawn = (_RISK,) if threshold is None else (_RISK, _THRESHOLD)
     plot = Plot(x, percent_axis("risk, percent"), drawn)
-    at = [place_of(moment) for moment in moments]
-    values = [float("nan") if point.risk is None else 100 * point.risk for point in points]
+    values = [math.nan if point.risk is None else 100 * point.risk for point in points]
     steps = [at[0], *(when for when in at[1:-1] for _ in range(2)), at[-1]]
     plot.line(steps, [value for value in values for _ in range(2)], _RISK)
     for when, value in zip(at[:-1], values, strict=True):
         plot.dot(when, value, MAIN)
     if threshold is not None:
         plot.line([x.low, x.high], [100 * threshold] * 2, _THRESHOLD)
-    return plot
+    return plot.picture()
 
 
 def _ends(bins: Iterable[ScoreBin | TimingBin]) -> list[str]:
@@ -285,5 +266,4 @@ def _middle(part: ScoreBin | TimingBin) -> float:
 
 def _span(part: ScoreBin | TimingBin) -> str:
     """From when to when, for a table."""
-    ends = dict.fromkeys((format_minute(part.first), format_minute(part.last)))
-    return " to ".join(ends)
+    return " to ".join(dict.fromkeys(map(format_minute, (part.first, part.last))))

@@ -52,7 +52,6 @@ NOT_FOR = (
     "Explaining why clients leave: reasons are what moves this model, not what moves clients.",
     "Clients unlike those it learned from: the input drift shows them.",
 )
-_SEGMENT_SCORES = ("f1", "precision", "recall", "roc_auc")
 
 
 @dataclass(frozen=True)
@@ -152,42 +151,33 @@ def _details(manifest: ModelManifest, card: Card) -> Iterator[tuple[str, str]]:
 
 
 def _features_grid(manifest: ModelManifest) -> Grid:
-    schema = manifest.schema
+    schema, rows = manifest.schema, []
     usual = manifest.usual or ("",) * len(schema.features)
-    rows = tuple(
-        (
-            name,
-            "number" if name in schema.numeric else "category",
-            "unknown" if value is None else value if isinstance(value, str) else f"{value:.6g}",
-        )
-        for name, value in zip(schema.features, usual, strict=True)
-    )
-    return Grid("Features", ("feature", "kind", "usual (median or most frequent)"), rows)
+    for name, value in zip(schema.features, usual, strict=True):
+        text = "unknown" if value is None else f"{value:.6g}" if isinstance(value, float) else value
+        rows.append((name, "number" if name in schema.numeric else "category", text))
+    header = ("feature", "kind", "usual (median or most frequent)")
+    return Grid("Features", header, tuple(rows))
 
 
 def _segments_grid(segments: Sequence[Segment]) -> Grid:
     """Scores by category, where unequal errors show."""
-    rows = tuple(
-        (
-            *(part.column, part.category or "(missing)", f"{part.scores.rows:,}"),
-            *(format_percent(share) for share in (part.left, part.risk)),
-            *(format_score(getattr(part.scores, key)) for key in _SEGMENT_SCORES),
-        )
-        for part in segments
+    names, rows = ("f1", "precision", "recall", "roc_auc"), []
+    for part in segments:
+        about = part.column, part.category or "(missing)", f"{part.scores.rows:,}"
+        shares = map(format_percent, (part.left, part.risk))
+        rows.append((*about, *shares, *(format_score(getattr(part.scores, key)) for key in names)))
+    header = (
+        "column",
+        "category",
+        "rows",
+        "left",
+        "predicted",
+        *(SCORE_NAMES[key] for key in names),
     )
-    return Grid(
-        "Segments (where rows are few, scores differ by chance)",
-        (
-            "column",
-            "category",
-            "rows",
-            "left",
-            "predicted",
-            *(SCORE_NAMES[key] for key in _SEGMENT_SCORES),
-        ),
-        rows,
-        empty="There are no category columns to break the scores down by.",
-    )
+    none = "There are no category columns to break the scores down by."
+    caption = "Segments (where rows are few, scores differ by chance)"
+    return Grid(caption, header, tuple(rows), none)
 
 
 def _markdown(grid: Grid) -> str:

@@ -1,7 +1,9 @@
 """Charts of how a model does on labelled rows, and of the risks it gives."""
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn import metrics
@@ -19,6 +21,7 @@ from pipeline.reporting.picture import (
     Axis,
     Chart,
     Plot,
+    Row,
     Series,
     number_axis,
     percent_axis,
@@ -126,45 +129,36 @@ def _shade(share: float) -> str:
 def roc_chart(tested: Tested) -> Chart:
     """The receiver operating characteristic."""
     x, y, _ = metrics.roc_curve(tested.outcomes, tested.risk)
-    area = metrics.roc_auc_score(tested.outcomes, tested.risk)
-    header = ("false positive rate", "true positive rate")
-    return Chart(
-        key="roc",
-        title=f"ROC curve: area {area:.3f} of 1 (0.5 by chance)",
-        summary=(
-            "For every threshold: the percent of those who left that are predicted to leave (true"
-            " positive rate), over the percent of those who stayed that are (false positive rate)."
-            " The further to the upper left the better."
-        ),
-        header=header,
-        rows=tuple(
-            (format_percent(share, 0), format_percent(float(np.interp(share, x, y))))
-            for share in _TENTHS
-        ),
-        picture=_curve(header, x, y),
+    area, places = metrics.roc_auc_score(tested.outcomes, tested.risk), _few(len(x))
+    return _curve(
+        "roc",
+        f"ROC curve: area {area:.3f} of 1 (0.5 by chance)",
+        "For every threshold: the percent of those who left that are predicted to leave (true"
+        " positive rate), over the percent of those who stayed that are (false positive rate)."
+        " The further to the upper left the better.",
+        ("false positive rate", "true positive rate"),
+        [(share, format_percent(float(np.interp(share, x, y)))) for share in _TENTHS],
+        (x[places], y[places]),
     )
 
 
 def recall_chart(tested: Tested) -> Chart:
-    """Precision over recall."""
+    """Precision over recall, in steps: the next threshold is what reaches a recall between two."""
     y, x, _ = metrics.precision_recall_curve(tested.outcomes, tested.risk)
     area = metrics.average_precision_score(tested.outcomes, tested.risk)
     base = float(tested.outcomes.mean())
-    header = ("recall, at least", "precision")
-    return Chart(
-        key="precision-recall",
-        title=f"Precision and recall: average precision {area:.3f} ({base:.3f} by chance)",
-        summary=(
-            "For every threshold: how many of the clients predicted to leave did leave (precision),"
-            " over how many of those who left were predicted to (recall). The table has the highest"
-            " threshold that reaches each recall."
-        ),
-        header=header,
-        rows=tuple(
-            (format_percent(share, 0), format_percent(y[x >= share - 1e-9][-1]))
-            for share in _TENTHS[1:]
-        ),
-        picture=_curve(header, x[::-1], y[::-1], chance=(base, base), steps=True),
+    places = _few(len(x))
+    steps = np.repeat(x[::-1][places], 2)[:-1], np.repeat(y[::-1][places], 2)[1:]
+    return _curve(
+        "precision-recall",
+        f"Precision and recall: average precision {area:.3f} ({base:.3f} by chance)",
+        "For every threshold: how many of the clients predicted to leave did leave (precision),"
+        " over how many of those who left were predicted to (recall). The table has the highest"
+        " threshold that reaches each recall.",
+        ("recall, at least", "precision"),
+        [(share, format_percent(y[x >= share - 1e-9][-1])) for share in _TENTHS[1:]],
+        steps,
+        (base, base),
     )
 
 
@@ -177,49 +171,44 @@ def gain_chart(evaluation: Evaluation) -> Chart:
     alarms, y, _ = metrics.roc_curve(tested.outcomes, tested.risk, drop_intermediate=False)
     base = tested.outcomes.mean()
     x = base * y + (1 - base) * alarms
-    gains = np.interp(_TENTHS, x, y)
-    header = ("contacted", "of those who left", "lift")
-    title = "Gain and lift: too few rows to tell"
+    gains = [(share, np.interp(share, x, y)) for share in _TENTHS[1:]]
+    found = "too few rows to tell"
     if lift is not None:
-        title = f"Gain and lift: the first tenth holds {lift:.1f} times as many as by chance"
-    return Chart(
-        key="gain",
-        title=title,
-        summary=(
-            "How many of all who left are among the clients contacted, if those at the highest risk"
-            " are contacted first. Lift is how many times as many that is as by chance."
-        ),
-        header=header,
-        rows=tuple(
-            (format_percent(share, 0), format_percent(gain), f"{gain / share:.2f}")
-            for share, gain in zip(_TENTHS[1:], gains[1:], strict=True)
-        ),
-        picture=_curve(header, x, y),
+        found = f"the first tenth holds {lift:.1f} times as many as by chance"
+    places = _few(len(x))
+    return _curve(
+        "gain",
+        f"Gain and lift: {found}",
+        "How many of all who left are among the clients contacted, if those at the highest risk"
+        " are contacted first. Lift is how many times as many that is as by chance.",
+        ("contacted", "of those who left", "lift"),
+        [(share, format_percent(gain), f"{gain / share:.2f}") for share, gain in gains],
+        (x[places], y[places]),
     )
 
 
-def _curve(
-    header: tuple[str, ...],
-    x: np.ndarray,
-    y: np.ndarray,
-    *,
-    chance: tuple[float, float] = (0.0, 1.0),
-    steps: bool = False,
-) -> str:
-    """A curve of shares, from 0 to 1, over that of chance, which has `chance` at both ends.
+def _few(count: int) -> np.ndarray:
+    """The places of no more of so many points than a picture shows."""
+    return np.unique(np.linspace(0, count - 1, MAX_POINTS).astype("int64"))
 
-    In steps there is no threshold between two points: the next one is what reaches a share.
-    """
+
+def _curve(
+    key: str,
+    title: str,
+    summary: str,
+    header: Row,
+    rows: Sequence[tuple[Any, ...]],
+    curve: tuple[np.ndarray, np.ndarray],
+    chance: tuple[float, float] = (0.0, 1.0),
+) -> Chart:
+    """A curve of shares, from 0 to 1, over that of chance, which has `chance` at both ends."""
     sides = (percent_axis(f"{header[0]}, percent"), percent_axis(f"{header[1]}, %"))
     plot = Plot(*sides, (_MODEL, _CHANCE))
     plot.line([0, 100], [100 * end for end in chance], _CHANCE)
-    # no more points than a picture shows
-    places = np.unique(np.linspace(0, len(x) - 1, MAX_POINTS).astype("int64"))
-    x, y = 100 * x[places], 100 * y[places]
-    if steps:
-        x, y = np.repeat(x, 2)[:-1], np.repeat(y, 2)[1:]
+    x, y = (100 * side for side in curve)
     plot.line(x.tolist(), y.tolist(), _MODEL)
-    return plot.picture()
+    texts = tuple((format_percent(share, 0), *cells) for share, *cells in rows)
+    return Chart(key, title, summary, header, texts, plot.picture())
 
 
 def calibration_chart(evaluation: Evaluation) -> Chart:

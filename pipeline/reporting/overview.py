@@ -1,9 +1,10 @@
-"""Which sections pages and report have, and the overall health that they begin with.
+"""The sections of pages and report, and the overall health that they begin with.
 
 What they are made of is gathered here, by the config; all else in this package takes what it needs.
 """
 
 import logging
+import platform
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -15,45 +16,48 @@ from pipeline.action.effect import Effect, measure_effect
 from pipeline.core.config import Config
 from pipeline.core.errors import HistoryError, NotRecordedError, PipelineError, ReleaseError
 from pipeline.core.files import utc_now
-from pipeline.core.formatting import format_minute, format_release_number
+from pipeline.core.formatting import (
+    format_horizon,
+    format_minute,
+    format_release_number,
+    pluralize,
+)
 from pipeline.models.manifest import CARD
 from pipeline.monitoring.metrics import Evaluation
+from pipeline.monitoring.packages import project_version
 from pipeline.observations.master import Master
 from pipeline.observations.rows import open_rows
 from pipeline.ranking.movers import Movers
 from pipeline.registry.live_model import LiveModel
-from pipeline.registry.releases import (
-    Release,
-    live_id,
-    live_release,
-    read_release,
-    release_ids,
-)
+from pipeline.registry.releases import Release, live_id, live_release, read_release, release_ids
+from pipeline.reporting import history_charts, tables
 from pipeline.reporting.document import ReportContent, Section, State
 from pipeline.reporting.effect import effect_section
 from pipeline.reporting.health import Risks, count_risks, overall_health
-from pipeline.reporting.sections import (
-    alerts_section,
-    card_section,
-    data_section,
-    drift_section,
-    files_section,
-    model_section,
-    releases_section,
-    risks_section,
-    runs_section,
-    score_section,
-    top_section,
-    versions_section,
-)
+from pipeline.reporting.model_card import NOT_FOR, release_grid, releases_grid
+from pipeline.reporting.model_charts import distribution_chart, model_charts
 from pipeline.reporting.status import Status, read_status
+from pipeline.reporting.tables import MAX_EVENTS
+from pipeline.storage import trends
 from pipeline.storage.database import History
 from pipeline.storage.history import open_existing_history
-from pipeline.storage.records import last_checked, last_compared, last_scores
+from pipeline.storage.records import (
+    Checked,
+    Compared,
+    last_checked,
+    last_compared,
+    last_packages,
+    last_scores,
+)
 
 log = logging.getLogger(__name__)
 
 MAX_RELEASES = 3  # side by side
+STAGES = ("ingestion", "training")
+CANNOT_SEE = (
+    "Expected scores trust the calibration of the risks: they follow a change of the clients, and"
+    " cannot see a change of what makes clients leave; only true scores show that."
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ def report_content(config: Config, history: History, results: RunResults) -> Rep
     """The report of a run, which is the last one and has not ended: it says nothing of itself."""
     release, ranking, checked = results.release, results.ranking, last_checked(history)
     risks = count_risks(ranking, config.policy)
+    card = "The whole card is modelcard.md in the release's folder."
     return ReportContent(
         made_at=format_minute(utc_now()),
         release=release.id,
@@ -83,11 +88,15 @@ def report_content(config: Config, history: History, results: RunResults) -> Rep
             top_section(ranking if results.first is None else results.first, release.horizon_days),
             _risks_section(config, ranking, results.movers, release),
             *filter(None, [effect_section(results.effect)]),
-            score_section(history),
+            _score_section(history),
             model_section(results.evaluation),
             drift_section(checked, last_compared(history)),
-            data_section(history, config.schema.outcome),
-            card_section(release),
+            _data_section(history, config.schema.outcome),
+            Section(
+                *("card", "Model card", card),
+                grids=(release_grid(release),),
+                notes=("It must not be used for:", *NOT_FOR),
+            ),
         ),
         card=card_of(release),
     )
@@ -158,24 +167,25 @@ def model_sections(
     live = readable_release(config)
     releases = _last_releases(config, live)
     with history:
-        scored = score_section(history)
+        scored = _score_section(history)
         drift = drift_section(last_checked(history), last_compared(history))
         scores = [last_scores(history, each.model.sha256) for each in releases]
         helped = None
         with suppress(HistoryError):  # the health says so
             helped = effect_section(effect(history))
-        made = releases_section(history, releases, scores, live.id if live else None)
-    grids = tuple(each for each in scored.grids if not each.narrow)  # releases are below
+        went_live = tables.deployments_grid(trends.last_deployments(history, MAX_EVENTS))
+    charts = scored.charts
     with suppress(HistoryError):  # the health says so
-        risks = _risks_section(config, current.ranking(), None, live)
-        scored = replace(scored, charts=(*scored.charts, *risks.charts))
-    found = [
-        replace(scored, title="Scores", grids=grids),
-        drift,
-        helped,
-        made if releases else None,
-    ]
-    return tuple(filter(None, found))
+        charts += _risks_section(config, current.ranking(), None, live).charts
+    grids = tuple(each for each in scored.grids if not each.narrow)  # releases are below
+    scored = replace(scored, title="Scores", charts=charts, grids=grids)
+    side_by_side = releases_grid(releases, scores, live.id if live else None)
+    made = Section(
+        *("releases", "Releases"),
+        grids=(side_by_side, replace(went_live, folded=True)),
+        notes=("A model must not be used for:", *NOT_FOR),
+    )
+    return tuple(filter(None, [scored, drift, helped, made if releases else None]))
 
 
 def _last_releases(config: Config, live: Release | None) -> list[Release]:
@@ -194,12 +204,19 @@ def operations_sections(config: Config) -> tuple[Section, ...]:
     if not (history := open_existing_history(config.history_path)):
         return ()
     with history:
-        return (
-            files_section(history, config.schema.outcome),
-            runs_section(history),
-            alerts_section(history),
-            versions_section(history),
-        )
+        files = _data_section(history, config.schema.outcome)
+        grids = tables.files_grid(history), *files.grids
+        bins = {stage: found for stage in STAGES if (found := trends.timing_bins(history, stage))}
+        timings, runs = history_charts.timing_chart(bins), tables.runs_grid(history)
+        alerts, packages = tables.alerts_grid(history), last_packages(history)
+    rare = "Runs that found nothing new leave no record."
+    versions = f"Commit {project_version()} of this project, on Python {platform.python_version()}."
+    return (
+        replace(files, title="Files", grids=grids),
+        Section("runs", "Runs", rare, charts=(timings,), grids=(runs,)),
+        Section("alerts", "Alerts", grids=(alerts,)),
+        Section("versions", "Versions", versions, grids=(tables.packages_grid(packages),)),
+    )
 
 
 def read_effect(config: Config, history: History, rows: Master | None = None) -> Effect:
@@ -220,10 +237,81 @@ def readable_release(config: Config) -> Release | None:
     return None
 
 
+def top_section(ranking: pd.DataFrame, horizon_days: int | None = None) -> Section:
+    """The clients most likely to leave, and why."""
+    if ranking.empty:
+        return Section("top", "No client is at risk", "All clients have left.")
+    horizon = format_horizon(horizon_days)
+    risk = f"The risk is the probability of leaving{horizon}. " if horizon else ""
+    count = min(tables.TOP_CLIENTS, len(ranking))
+    return Section(
+        "top",
+        f"The {count} clients at the highest risk" if count > 1 else "The client at risk",
+        f"{risk}Reasons are what raises the model's risk most, with the usual value; they are"
+        " not causes, and a high risk does not mean that contacting the client helps.",
+        grids=(tables.top_grid(ranking),),
+    )
+
+
 def _risks_section(
     config: Config, ranking: pd.DataFrame, movers: Movers | None, release: Release | None
 ) -> Section:
+    """How many clients are at which risk, and who moved."""
     ranked_by_it = release and set(ranking["release"]) <= {release.id}  # not so after a rollback
     threshold = release.model.recipe.threshold if release and ranked_by_it else None
     horizon_days = release.horizon_days if release else None
-    return risks_section(ranking, movers, config.risk_bands, threshold, horizon_days)
+    risks = ranking["risk"].to_numpy()
+    chart = distribution_chart(risks, config.risk_bands, threshold, horizon_days)
+    grids = tables.mover_grids(movers) if movers else ()
+    return Section("risks", "Risks, and largest changes", charts=(chart,), grids=tuple(grids))
+
+
+def _score_section(history: History) -> Section:
+    """The score over time, and the decisions."""
+    releases = trends.last_deployments(history, trends.MAX_POINTS)
+    return Section(
+        "scores",
+        "Score over time",
+        "The live model predicts every batch with known outcomes; the score says how well.",
+        charts=(history_charts.score_chart(trends.score_bins(history), releases),),
+        grids=(
+            tables.checks_grid(trends.last_checks(history, MAX_EVENTS)),
+            tables.deployments_grid(releases[-MAX_EVENTS:]),
+            tables.expected_grid(trends.last_expected(history, MAX_EVENTS)),
+        ),
+        notes=(CANNOT_SEE,),
+    )
+
+
+def model_section(evaluation: Evaluation) -> Section:
+    """How the live model does on the test data."""
+    tested = evaluation.tested
+    left = int(tested.outcomes.sum())
+    rows = f"{pluralize(len(tested.outcomes), 'client')} of the test data, of whom {left:,} left"
+    alike = "" if tested.both else " There are no curves: all of these rows have the same outcome."
+    scores = tables.score_grid(evaluation.scores, evaluation.intervals)
+    charts = model_charts(evaluation)
+    return Section("model", "How good the model is", f"On {rows}.{alike}", charts, (scores,))
+
+
+def drift_section(checked: Checked | None, compared: Compared | None = None) -> Section:
+    """What the last drift check found, and the last challenge."""
+    if checked is None:
+        return Section("drift", "Drift", "No batch was checked for drift yet.")
+    number, found = format_release_number(checked.release), checked.input
+    challenge = [tables.compared_grid(compared)] if compared else []
+    return Section(
+        "drift",
+        "Drift",
+        f"The last check, {format_minute(checked.at)} UTC, of release {number}.",
+        charts=(history_charts.input_chart(found, number),) if found else (),
+        grids=(tables.verdicts_grid(checked), *challenge),
+    )
+
+
+def _data_section(history: History, outcome: str) -> Section:
+    """Missing values, refused files and rows, over time."""
+    chart = history_charts.missing_chart(trends.missing_samples(history), outcome)
+    refused = tables.refused_grid(trends.last_refused(history, tables.MAX_REFUSED))
+    grids = refused, tables.set_aside_grid(history)
+    return Section("data", "Data quality", charts=(chart,), grids=grids)

@@ -22,14 +22,15 @@ from pipeline.reporting.document import (
     ReportContent,
     Section,
 )
-from pipeline.reporting.picture import GRID, HEIGHT, INK, MUTED, PAPER, WIDTH, Chart, Row, svg_file
+from pipeline.reporting.picture import GRID, INK, MUTED, PAPER, Chart, Row, svg_file
 
 LEVELS = {GOOD: "#1a7f37", WARNING: "#9a6700", BAD: "#c1121f"}
 MARGIN = 15.0  # millimetres
 GAP = 6.0
-LINE = 3.9  # the height of a line of small text
+LINE = 3.6  # the height of a line of small text
 SMALL, TEXT, LARGE = 7.0, 8.5, 12.0  # points
 MAX_CELL, MAX_SENTENCE = 40, 800  # letters; report.html has them all
+MAX_WIDE = 70  # letters of a column; longer cells wrap
 MAX_ROWS = 20  # of a table; report.html has the others
 MISSING_LETTER = "□"  # in place of a letter that the font lacks
 
@@ -40,12 +41,11 @@ logging.getLogger("fontTools").setLevel(logging.ERROR)  # and the tables of a fo
 
 
 class Paper(FPDF):
-    """A4 with margins and a footer; `trial`: one endless page without pictures, to measure on."""
+    """A4, or of that width and another height in millimetres, with margins and a footer."""
 
-    def __init__(self, footer: str, *, trial: bool = False) -> None:
-        super().__init__(format=(210, 10_000) if trial else "A4")
+    def __init__(self, footer: str, height: float = 297) -> None:
+        super().__init__(format=(210, height))
         self._footer = footer
-        self._trial = trial
         self.lacks_letters = False
         self.set_margin(MARGIN)
         self.set_auto_page_break(auto=True, margin=MARGIN + 5)
@@ -106,11 +106,8 @@ class Paper(FPDF):
             self.set_type(TEXT, colour=MUTED)
             self.lines(chart.nothing, LINE)
             return
-        if self._trial:
-            self.ln(self.epw * HEIGHT / WIDTH)
-        else:
-            picture = BytesIO(svg_file(chart, "DejaVu").encode())
-            self.image(picture, w=self.epw, alt_text=chart.summary)
+        picture = BytesIO(svg_file(chart, "DejaVu").encode())
+        self.image(picture, w=self.epw, alt_text=chart.summary)
 
     def grid(self, grid: Grid) -> None:
         """A table below its caption."""
@@ -123,7 +120,7 @@ class Paper(FPDF):
         rows = paper_rows(grid)
         with self.table(
             align="LEFT",
-            col_widths=_widths(rows),
+            col_widths=_widths(rows, MAX_WIDE // (1 + grid.narrow)),
             borders_layout=TableBordersLayout.HORIZONTAL_LINES,
             headings_style=FontFace(emphasis="BOLD", color=INK),
             line_height=LINE,
@@ -148,16 +145,18 @@ def paper_rows(grid: Grid) -> list[Row]:
     return [grid.header, *rows]
 
 
-def _widths(rows: Sequence[Row]) -> tuple[float, ...]:
-    """How wide the columns are, relative: by their longest words, and by their longest cells."""
-    columns = zip(*rows, strict=True)
-    longest = ((max(map(len, " ".join(cells).split())), max(map(len, cells))) for cells in columns)
-    return tuple(min(word, 24) + min(cell, 90) ** 0.5 for word, cell in longest)
+def _widths(rows: Sequence[Row], most: int) -> list[float]:
+    """How wide the columns are, relative: for their longest words and cells, up to so much."""
+    found = []
+    for cells in zip(*rows, strict=True):
+        word = max(map(len, " ".join(cells).split()), default=0)
+        found.append(4 + max(1.2 * min(word, 24), min(max(map(len, cells[1:])), most)))
+    return found
 
 
 def pdf_of(content: ReportContent) -> bytes:
     """The report as a PDF."""
-    paper, trial = Paper(content.made), Paper(content.made, trial=True)
+    paper, trial = Paper(content.made), Paper(content.made, height=10_000)  # to measure on
     paper.set_title(f"{TITLE}: {content.made}")
     paper.set_lang("en")
     paper.set_creation_date(datetime.fromisoformat(content.made_at).replace(tzinfo=UTC))
@@ -239,6 +238,6 @@ def _section(section: Section, row: Sequence[Chart | Grid], paper: Paper) -> Non
 
 def _notes(notes: Sequence[str], paper: Paper) -> None:
     """A sentence, and points below it."""
-    paper.set_type(TEXT)
-    for note in notes:
-        paper.lines(note if note == notes[0] else f"•  {note}", LINE)
+    if notes:
+        paper.set_type(TEXT)
+        paper.lines("\n•  ".join(notes), LINE)

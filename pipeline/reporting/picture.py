@@ -18,10 +18,9 @@ SERIES = ("#0b4f8a", "#c2570c", "#00967a", "#905aa7", "#6b7280", "#8a5524")
 DASHES = ("", "6 3", "3 2", "2 3", "10 3", "1.5 4")
 INK, MUTED, GRID, PAPER = "#1f2328", "#59636e", "#d1d9e0", "#ffffff"
 # the names are those of the page's variables, so that pictures follow light and dark
-COLOURS = {"ink": INK, "muted": MUTED, "grid": GRID} | {
-    f"series-{number}": colour for number, colour in enumerate(SERIES, start=1)
-}
-MAIN, ALARM, QUIET, BROWN = "series-1", "series-2", "series-5", "series-6"
+COLOURED = [f"series-{number}" for number in range(1, 7)]
+COLOURS = {"ink": INK, "muted": MUTED, "grid": GRID, **dict(zip(COLOURED, SERIES, strict=True))}
+MAIN, ALARM, _, _, QUIET, BROWN = COLOURED
 
 WIDTH, HEIGHT = 360.0, 198.0  # points; on a phone of 320 pixels it is shown at 0.8 of its size
 LETTERS = 10.4  # points: the size of all letters, which are 8 pixels there
@@ -101,7 +100,7 @@ def time_axis(moments: Iterable[str]) -> Axis:
     low, high = first - margin, last + margin
     unit = next(size for size in (_DAY, 3600.0, 60.0, 1.0) if (high - low) / 4 >= size)
     form = {_DAY: "%-d %b %Y", 1.0: "%H:%M:%S"}.get(unit, "%-d %b, %H:%M")
-    ticks = [unit * math.ceil((low + part * (high - low)) / unit) for part in (0.05, 0.38, 0.71)]
+    ticks = [unit * math.ceil((low + part * (high - low)) / unit) for part in (0.1, 0.42, 0.74)]
     texts = (datetime.fromtimestamp(at, UTC).strftime(form) for at in ticks)
     return Axis(low, high, tuple(zip(ticks, texts, strict=True)), "when (UTC)")
 
@@ -178,7 +177,7 @@ class Plot:
         for there, run in groupby(pairs, key=lambda pair: not math.isnan(pair[1])):
             if there:
                 self._line([self._at(*pair) for pair in run], series.colour, dash=series.dash)
-        for x, y in pairs if markers else ():
+        for x, y in pairs if markers and len(pairs) <= FEW_POINTS else ():
             self.dot(x, y, series.colour)
 
     def dot(self, x: float, y: float, colour: str, radius: float = 2.3) -> None:
@@ -234,6 +233,8 @@ class Plot:
     def _text(
         self, at: Point, text: str, anchor: str = "start", colour: str = "ink", turn: int = 0
     ) -> None:
+        if not text:
+            return
         turned = f' transform="rotate({turn} {at[0]:.2f} {at[1]:.2f})"' if turn else ""
         place = f'x="{at[0]:.2f}" y="{at[1]:.2f}" text-anchor="{anchor}"{turned}'
         self._parts.append(f'<text {place} fill="{_paint(colour)}">{escape(text)}</text>')

@@ -26,24 +26,22 @@ def write_reports(
     Without the PDF, one of an earlier report is deleted: `report_pdf` makes it of this one. Returns
     the files that are not dated. If one cannot be written, all stay as they were.
     """
-    dated, paper = folder / FOLDER, folder / "report.pdf"
-    dated.mkdir(parents=True, exist_ok=True)
-    written: dict[Path, bytes] = {}
-    source = {folder / CONTENT: msgspec.json.encode(content)} if "pdf" in formats else {}
+    day, files = content.made_at[:10], {}
+    if "pdf" in formats:
+        files[folder / CONTENT] = msgspec.json.encode(content)
     if "html" in formats:
-        written[folder / "report.html"] = report_html(content).encode()
+        files[folder / "report.html"] = report_html(content).encode()
     if "pdf" in formats and with_pdf:
-        written[paper] = _pdf(content)
-    day = content.made_at[:10]
-    copies = {dated / f"{day}{path.suffix}": text for path, text in written.items()}
-    files = copies | source | written
+        files[folder / "report.pdf"] = _pdf(content)
+    written = tuple(path for path in files if path.name != CONTENT)
+    copies = {folder / FOLDER / f"{day}{path.suffix}": files[path] for path in written}
     for path in filter(Path.is_dir, files):  # before anything is written
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not with_pdf and paper.is_file():
-        paper.unlink()
-    for path, text in files.items():
+    if not with_pdf:
+        (folder / "report.pdf").unlink(missing_ok=True)
+    for path, text in (copies | files).items():
         write_atomic(path, text)
-    return tuple(written)
+    return written
 
 
 def report_pdf(folder: Path) -> bytes | None:

@@ -1,7 +1,7 @@
 """The state of the system on one screen; light to import, and nothing is written."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -93,27 +93,23 @@ def read_status(
     """The state now; raises `HistoryError` if the history cannot be read."""
     found = _or_error(lambda: list_input(input_folder, subfolders=subfolders))
     release = _or_error(lambda: live_release(production) if live_id(production) else None)
-    active = last_active(lock, history)
+    new = found if isinstance(found, PipelineError) else _names(found)
+    now = Status(release, None, last_active(lock, history), new, (), (), None)
     if history is None:
-        listed = found if isinstance(found, PipelineError) else _names(found)
-        return Status(release, None, active, listed, (), (), None)
-    new: tuple[str, ...] | PipelineError
+        return now
     rejected = rejected_files(history)
-    if isinstance(found, PipelineError):
-        new = found
-    else:
+    if not isinstance(found, PipelineError):
+        there = {file.name for file in found}
         new = _names(new_files(history, found, schema, remember=False))
-        there = set(_names(found))
         rejected = [(name, reason) for name, reason in rejected if name in there]
     columns = "at, verdict, reason, challenge"
     judged = history.one(f"SELECT {columns} FROM decisions ORDER BY id DESC LIMIT 1")
     deployed = history.one("SELECT at, release FROM deployments ORDER BY id DESC LIMIT 1")
-    waits = held_challenger(history, release.id if isinstance(release, Release) else None)
-    by_it = deployed and isinstance(release, Release) and deployed["release"] == release.id
-    return Status(
-        release=release,
+    live = release.id if isinstance(release, Release) else None
+    waits = held_challenger(history, live)
+    return replace(
+        now,
         last_run=last_run(history),
-        last_active=active,
         new=new,
         pending=_names(unreported(history)),
         rejected=tuple(rejected),
@@ -122,7 +118,7 @@ def read_status(
         held=tuple(held_files(history)),
         held_challenger=waits.reason if waits else None,
         alerts_waiting=count_waiting(history),
-        live_since=deployed["at"] if deployed and by_it else None,
+        live_since=deployed["at"] if live and deployed and deployed["release"] == live else None,
     )
 
 
@@ -144,8 +140,12 @@ def _names(files: Iterable[FoundFile | PendingFile]) -> tuple[str, ...]:
 def status_to_dict(now: Status) -> dict[str, Any]:
     """The state for a program: null for what cannot be read, and the errors that say why."""
     readings = {"release": now.release, "new": now.new}
+    release = None
+    if isinstance(now.release, Release):
+        keys = "id", "deployed_at", "f1", "horizon_days"
+        release = {key: getattr(now.release, key) for key in keys}
     return {
-        "release": _release_to_dict(now.release) if isinstance(now.release, Release) else None,
+        "release": release,
         "last_run": asdict(now.last_run) if now.last_run else None,
         "last_active": now.last_active,
         "new": None if isinstance(now.new, PipelineError) else now.new,
@@ -159,51 +159,35 @@ def status_to_dict(now: Status) -> dict[str, Any]:
     }
 
 
-def _release_to_dict(release: Release) -> dict[str, Any]:
-    return {
-        "id": release.id,
-        "deployed_at": release.deployed_at,
-        "f1": release.f1,
-        "horizon_days": release.horizon_days,
-    }
-
-
 def status_lines(now: Status) -> list[str]:
     """The state in lines for a person."""
+    release, run, last = f"unknown: {now.release}", "never", "none"
+    if now.release is None:
+        release = "none"
+    elif isinstance(now.release, Release):
+        live, horizon = now.release, format_horizon(now.release.horizon_days)
+        release = f"{live.id}, F1 {live.f1:.4f}, deployed {live.deployed_at}"
+        release += f", predicts who leaves{horizon}" if horizon else ""
+    if now.last_run:
+        done, ended = now.last_run, now.last_run.ended_at
+        how = f"{done.outcome}, ended {ended}" if ended else f"started {done.started_at}"
+        run = f"{done.command}, {how}{'' if ended else ' and not ended'}"
+    if now.last_verdict:
+        last = f"{now.last_verdict.at} {now.last_verdict.verdict}: {now.last_verdict.reason}"
     return [
-        f"live release   {_format_release(now.release)}",
-        f"last run       {_format_run(now.last_run)}",
+        f"live release   {release}",
+        f"last run       {run}",
         f"last active    {now.last_active or 'never'}",
         f"new files      {_format_names(now.new)}",
         f"pending files  {_format_names(now.pending)}",
         f"rejected files {len(now.rejected)}",
         *[f"               {name}: it {reason}" for name, reason in now.rejected[:10]],
-        *([f"held back      {len(now.held)}"] if now.held else []),
+        *[f"held back      {len(now.held)}"] * bool(now.held),
         *[f"               {file.name}: {file.reason}" for file in now.held[:10]],
-        f"last verdict   {_format_verdict(now.last_verdict)}",
+        f"last verdict   {last}",
         *["challenger     waits for `python deployment.py --promote`"] * bool(now.held_challenger),
         *[f"alerts         {now.alerts_waiting:,} wait to be sent"] * bool(now.alerts_waiting),
     ]
-
-
-def _format_release(release: Release | PipelineError | None) -> str:
-    if isinstance(release, Release):
-        horizon = format_horizon(release.horizon_days)
-        who = f", predicts who leaves{horizon}" if horizon else ""
-        return f"{release.id}, F1 {release.f1:.4f}, deployed {release.deployed_at}{who}"
-    return f"unknown: {release}" if release else "none"
-
-
-def _format_run(run: LastRun | None) -> str:
-    if run is None:
-        return "never"
-    if run.ended_at is None:
-        return f"{run.command}, started {run.started_at} and not ended"
-    return f"{run.command}, {run.outcome}, ended {run.ended_at}"
-
-
-def _format_verdict(last: LastVerdict | None) -> str:
-    return f"{last.at} {last.verdict}: {last.reason}" if last else "none"
 
 
 def _format_names(names: tuple[str, ...] | PipelineError) -> str:

@@ -18,8 +18,9 @@ from pipeline.monitoring.decisions import ChallengeOutcome, FeatureDrift, News
 from pipeline.monitoring.metrics import CalibrationBin
 from pipeline.monitoring.packages import UNKNOWN, Package
 from pipeline.monitoring.scores import EXPECTED_SCORES, SCORE_NAMES, Scores
+from pipeline.ranking.explanations import reasons_of
 from pipeline.ranking.movers import Movers
-from pipeline.ranking.ranking_file import has_losses, reasons_of
+from pipeline.ranking.ranking_file import has_losses
 from pipeline.reporting.document import Grid, grid_lines
 from pipeline.storage import trends
 from pipeline.storage.database import History

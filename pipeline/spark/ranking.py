@@ -15,8 +15,15 @@ from pipeline.observations.rows import PartMaster, SampledMaster
 from pipeline.observations.tables import new_folder, remove_folders
 from pipeline.ranking.explanations import explainer_of
 from pipeline.ranking.movers import MAX_MOVERS, Mover, Movers, write_movers
-from pipeline.ranking.part_ranking import RANKED, PartRanker
-from pipeline.ranking.risk_files import RiskNote, join_lines, read_note, risk_folder, write_note
+from pipeline.ranking.risk_files import (
+    RANKED,
+    PartRanker,
+    RiskNote,
+    join_lines,
+    read_note,
+    risk_folder,
+    write_note,
+)
 from pipeline.registry.live_model import Live
 from pipeline.spark.session import check_count, in_buckets, read, write
 from pipeline.spark.store import PART_ROWS, Store

@@ -16,7 +16,11 @@ from pipeline.observations.parts import for_arrow
 from pipeline.observations.row_lines import client_cell
 from pipeline.spark.session import check_count, read, write
 
-_FILE = "file int, path binary, size long, mtime_ns long, ctime_ns long, regular boolean"
+_FILE = (
+    "file int, path binary, size long, mtime_ns long, ctime_ns long, regular boolean"
+    ", within string, overdue boolean"
+)
+_LISTED = ("size", "mtime_ns", "ctime_ns", "regular", "within", "overdue")
 LINE = "file int, line long, client string, text string, report boolean"
 
 
@@ -25,7 +29,7 @@ def read_files(
 ) -> tuple[DataFrame, list[Read]]:
     """Have files read, each by one task, into a folder: their lines, and what came of each."""
     rows = [
-        (i, os.fsencode(file.path), file.size, file.mtime_ns, file.ctime_ns, file.regular)
+        (i, os.fsencode(file.path), *(getattr(file, name) for name in _LISTED))
         for i, file in enumerate(files)
     ]
     listed = spark.createDataFrame(rows, _FILE).repartition(len(rows))

@@ -16,7 +16,7 @@ from pyspark.errors import PySparkException, PythonException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.core.engine import Engine
+from pipeline.core.connections import Engine
 from pipeline.core.errors import PipelineError
 
 # What `conf` of the config says comes after these.

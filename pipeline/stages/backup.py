@@ -22,11 +22,10 @@ from typing import Any, cast
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 from pipeline.core.config import Config, load_config
-from pipeline.core.config_reader import read_object
 from pipeline.core.errors import BackupError
-from pipeline.core.files import atomic_writer, sha256_of, temporary_path, utc_now
+from pipeline.core.files import MARK, atomic_writer, sha256_of, temporary_path, utc_now
 from pipeline.core.formatting import format_names
-from pipeline.core.typed_json import from_json
+from pipeline.core.json_reader import from_json
 from pipeline.models.manifest import MODEL, RECORD, SCORE
 from pipeline.registry.release_store import put_live
 from pipeline.registry.releases import CURRENT, live_id, release_ids
@@ -159,7 +158,7 @@ def _files(config: Config) -> dict[str, Path]:
         path: f"{name}/{path.relative_to(folder).as_posix()}"
         for name, folder in _folders(config).items()
         for path in chain(folder.glob("*"), *((folder / each).rglob("*") for each in inner[name]))
-        if path.is_file() and not path.is_symlink() and path.suffix != ".tmp"
+        if path.is_file() and not path.is_symlink() and path.suffix != ".tmp" and path.name != MARK
     }
     return {name: path for path, name in found.items() if not str(path).startswith(apart)}
 
@@ -214,19 +213,11 @@ def _checked(archive: ZipFile) -> Manifest:
 @contextmanager
 def _config(archive: ZipFile, path: Path, practice: bool) -> Iterator[Config]:
     """The config at a path, or the archive's, which is there once all else is."""
-    content = archive.read(CONFIG)
     if path.exists():
-        ours, theirs = read_object(path), json.loads(content.decode("utf-8-sig"))
-        other = [key for key in {**theirs, **ours} if ours.get(key) != theirs.get(key)]
-        if other := [key for key in other if key != "practice" and not key.endswith("_path")]:
-            raise BackupError(
-                f"{path} differs from the config.json of the backup in {format_names(other, 5)}:"
-                " move it away to have that one restored too; only paths may differ"
-            )
         yield load_config(path, practice=practice)
         return
     with atomic_writer(path, _mode(archive, CONFIG)) as file:
-        file.write(content)
+        file.write(archive.read(CONFIG))
         file.flush()
         yield replace(load_config(temporary_path(path), practice=practice), path=path)
 

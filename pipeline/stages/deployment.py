@@ -13,7 +13,7 @@ from pipeline.models.persistence import TrainedModel, load_trained
 from pipeline.monitoring import sentences
 from pipeline.monitoring.metrics import Evaluation, evaluate
 from pipeline.observations.rows import read_test_data
-from pipeline.registry.live_model import Live, load_live_release, load_release
+from pipeline.registry.live_model import Live, load_release
 from pipeline.registry.release_store import (
     clear,
     hide,
@@ -36,7 +36,6 @@ from pipeline.storage.ledger import ingested_period, unsettled_since
 from pipeline.storage.records import (
     deployed_releases,
     held_challenger,
-    last_scores,
     record_deployment,
 )
 from pipeline.storage.trends import last_checks
@@ -67,7 +66,7 @@ def deploy(
         if not source.is_file():
             raise ReleaseError(f"{source} is missing: run ingestion, training and scoring first")
     _check_reference(sources[REFERENCE], manifest)
-    f1 = _checked_score(config, manifest, evaluation, history)
+    f1 = _checked_score(sources[SCORE], evaluation.scores.f1)
     period = ingested_period(history, manifest.last_file)
     card = Card(trained.model, evaluation, period, last_checks(history, 20))
     history.check_lock()
@@ -79,7 +78,7 @@ def deploy(
         challenge=challenge,
         card=partial(card_text, card=card),
     )
-    live = load_live_release(release, config.schema)  # what cannot be read back does not go live
+    live = load_release(release, config.schema)  # what cannot be read back does not go live
     history.check_lock()
     put_live(production, release.id)
     prune(production, config.keep_releases)
@@ -177,26 +176,13 @@ def _made_since(production: Path, release_id: str, since: str) -> bool:
     return False
 
 
-def _checked_score(
-    config: Config, manifest: ModelManifest, evaluation: Evaluation, history: History
-) -> float:
-    """The F1 of latestscore.txt, if it is this model's on the test data of now."""
-    text = config.latestscore_path.read_text(encoding="utf-8", errors="replace")
-    try:
-        f1 = float(text)
-    except ValueError:
-        raise ModelError(f"{config.latestscore_path} holds no number: {text[:40]!r}") from None
-    scored = last_scores(history, manifest.sha256)
-    if (recorded := scored and scored.f1) != f1:
-        found = "was never scored" if recorded is None else f"scored {recorded}"
+def _checked_score(path: Path, f1: float | None) -> float:
+    """The score beside a model, which must be its own, on the test data of now."""
+    text = path.read_text(encoding="utf-8", errors="replace").strip()
+    if f1 is None or text != str(f1):
         raise ModelError(
-            f"{config.latestscore_path} says {f1}, but the model beside it {found}:"
-            " run `python scoring.py` first"
-        )
-    if evaluation.scores.f1 != f1:
-        raise ModelError(
-            f"{config.latestscore_path} says {f1}, but on the test data of now the F1 is"
-            f" {evaluation.scores.f1}: run `python scoring.py` first"
+            f"{path} says {text[:40]!r}, but the F1 of the model beside it, on the test data of"
+            f" now, is {f1}: run `python scoring.py` first"
         )
     return f1
 

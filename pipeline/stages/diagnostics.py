@@ -15,10 +15,8 @@ from pipeline.monitoring.packages import UNKNOWN, Package, outdated_packages
 from pipeline.observations.master import Master
 from pipeline.observations.rows import open_rows
 from pipeline.registry.live_model import Live, load_live
-from pipeline.reporting.tables import drift_lines
-from pipeline.stages.effect import with_save_rate
 from pipeline.stages.ingestion import ingest
-from pipeline.stages.training import train
+from pipeline.stages.training import train, with_save_rate
 from pipeline.storage.database import History
 from pipeline.storage.history import open_history
 from pipeline.storage.records import (
@@ -86,74 +84,60 @@ def execution_time(config: Config) -> Timings:
             return Timings(**last_timings(history))
 
 
-def record(history: History, rows: Master, *, packages: bool = True) -> None:
-    """Record the missing percentages and, if asked for, the packages, for the API to show."""
+def record(history: History, rows: Master) -> None:
+    """Record the missing percentages and what pip says of the packages, for the API to show."""
     record_missing(history, rows.missing())
-    if packages:
-        record_packages(history, outdated_packages())
+    record_packages(history, outdated_packages())
 
 
 def diagnose(config: Config, history: History, print_lines: Printer) -> Diagnostics:
     """All diagnostics; `print_lines` gets each at once, as pip may take a minute to answer."""
+    from pipeline.reporting.tables import drift_lines  # which the chain does without
+
     live = load_live(config.prod_deployment_path, config.schema)
     predicted = model_predictions(live, read_folder(config.test_data_path, config.schema))
     predictions = Predicted(len(predicted), predicted.count(1), predicted.count(0))
-    print_lines(_prediction_lines(live.release.id, predictions))
+    print_lines(
+        [
+            f"predictions of release {live.release.id} on the {predictions.rows:,} rows of test"
+            " data",
+            f"  {predictions.leave:,} to leave, {predictions.stay:,} to stay",
+            "",
+        ]
+    )
     rows = open_rows(config.finaldata_path, config.schema, history)
     table = rows.summary()
-    print_lines([f"summary of {config.shown(config.finaldata_path)}", _summary_table(table)])
+    numbers = table.to_string(float_format="{:,.2f}".format).splitlines()
+    print_lines([f"summary of {config.shown(config.finaldata_path)}"])
+    print_lines(f"  {line}" for line in numbers)
     record(history, rows)
     missing, packages = last_missing(history), last_packages(history)
-    print_lines(_missing_lines(missing))
+    lines = [f"  {column:<28}{percent:8.2f}" for column, percent in missing.items()]
+    print_lines(["", "missing data, percent", *lines])
     if checked := last_checked(history):
         print_lines(["", *drift_lines(checked)])
     timings = execution_time(with_save_rate(config, history, rows))
-    print_lines(_timing_lines(timings))
+    print_lines(
+        [
+            "",
+            "execution time, seconds, in a temporary place",
+            f"  {'ingestion':<28}{timings.ingestion:8.3f}",
+            f"  {'training':<28}{timings.training:8.3f}",
+        ]
+    )
     print_lines(_package_lines(packages))
     return Diagnostics(
         release=live.release.id,
         predictions=predictions,
-        summary=_without_nan(table),
+        summary={  # None where there are too few numbers to tell
+            str(column): {str(k): float(v) if math.isfinite(v) else None for k, v in row.items()}
+            for column, row in table.iterrows()
+        },
         missing_percent=missing,
         drift=checked,
         seconds=timings,
         packages=tuple(packages),
     )
-
-
-def _without_nan(table: pd.DataFrame) -> dict[str, dict[str, float | None]]:
-    """Column -> mean, median, std; None where there are too few numbers to tell."""
-    return {
-        str(column): {str(k): float(v) if math.isfinite(v) else None for k, v in row.items()}
-        for column, row in table.iterrows()
-    }
-
-
-def _prediction_lines(release: str, predicted: Predicted) -> list[str]:
-    return [
-        f"predictions of release {release} on the {predicted.rows:,} rows of test data",
-        f"  {predicted.leave:,} to leave, {predicted.stay:,} to stay",
-        "",
-    ]
-
-
-def _summary_table(table: pd.DataFrame) -> str:
-    lines = table.to_string(float_format="{:,.2f}".format).splitlines()
-    return "\n".join(f"  {line}" for line in lines)
-
-
-def _missing_lines(missing: dict[str, float]) -> list[str]:
-    lines = [f"  {column:<28}{percent:8.2f}" for column, percent in missing.items()]
-    return ["", "missing data, percent", *lines]
-
-
-def _timing_lines(timings: Timings) -> list[str]:
-    return [
-        "",
-        "execution time, seconds, in a temporary place",
-        f"  {'ingestion':<28}{timings.ingestion:8.3f}",
-        f"  {'training':<28}{timings.training:8.3f}",
-    ]
 
 
 def _package_lines(packages: list[Package]) -> list[str]:

@@ -9,12 +9,12 @@ import io
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.core.config import Config
 from pipeline.core.errors import DataError, HistoryError
 from pipeline.core.formatting import pluralize
-from pipeline.core.names_in_text import NamesInText
+from pipeline.core.names import NamesInText
 from pipeline.core.schema import Schema
 from pipeline.data.csv_reader import BadRow, Table, with_table
 from pipeline.data.input_files import FoundFile, list_input, open_plain
@@ -109,14 +109,14 @@ def erase(
             config.movers_path, movers_on_record(history) or Movers(None, ""), changed=True
         )
     history.compact()
-    holding, unread = _still_holding(config, search)
+    others_files = [*_looked_through(config, search)]
     return Erasure(
         erased=tuple(sorted(known)),
         unknown=tuple(sorted(names - known)),
         rows=0 if others is None else int((~others).sum()),
         deleted=tuple(deleted),
-        holding=holding,
-        unread=unread,
+        holding=tuple(path for path, found in others_files if found),
+        unread=tuple(path for path, found in others_files if found is None),
         kept_out=keep_out,
     )
 
@@ -190,24 +190,13 @@ def _rank_without(config: Config, names: set[str]) -> list[Path]:
     return []
 
 
-def _still_holding(
-    config: Config, search: NamesInText
-) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """The files of other people that have something of the clients; and those it cannot be told of.
-
-    They are the client files, test data, contact files and the log of cron's runs.
-    """
-    holding: list[Path] = []
-    unread: list[Path] = []
-    for path, found in _looked_through(config, search):
-        if found or found is None:
-            (unread if found is None else holding).append(path)
-    return tuple(holding), tuple(unread)
-
-
 def _looked_through(
     config: Config, search: NamesInText
 ) -> Iterator[tuple[Path, Collection[str] | None]]:
+    """The files of other people, each with who of the clients is in it; None if that is not known.
+
+    They are the client files, test data, contact files and the log of cron's runs.
+    """
     folders = {config.input_folder_path: config.subfolders, config.test_data_path: False}
     present = [(folder, deep) for folder, deep in folders.items() if folder.is_dir()]
     for file in (each for folder, deep in present for each in list_input(folder, subfolders=deep)):
@@ -218,8 +207,8 @@ def _looked_through(
         except OSError:
             found = None
         yield file.path, found
-    texts = [*config.contacts_path.glob("*")] if config.contacts_path else []
-    for path in (*sorted(texts), *config.root.glob("fullprocess.log*")):
+    texts = sorted(config.contacts_path.glob("*")) if config.contacts_path else []
+    for path in (*texts, *config.root.glob("fullprocess.log*")):
         if path.is_file():
             yield path, _named(path, search)
 
@@ -259,11 +248,6 @@ def erasure_lines(config: Config, done: Erasure) -> list[str]:
     if not done.kept_out:
         lines.append("the next file that names a client brings it back, and so does --rebuild")
     return lines
-
-
-def erasure_to_dict(done: Erasure) -> dict[str, Any]:
-    """What was erased, for a program."""
-    return dict(vars(done))
 
 
 def check_known(done: Erasure) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -12,8 +13,7 @@ from pipeline.core.files import write_if_changed
 from pipeline.core.formatting import escape_formula, format_names, pluralize
 from pipeline.core.schema import csv_line
 from pipeline.data.input_files import FoundFile, digest, in_order, list_input
-from pipeline.data.loader import Sink, TakenFile, log_counts, take_in
-from pipeline.data.progress import progress
+from pipeline.data.loader import Sink, TakenFile, log_counts, progress, take_in
 from pipeline.observations.master_files import (
     check_columns,
     check_rows,
@@ -22,12 +22,17 @@ from pipeline.observations.master_files import (
     put_in_place,
 )
 from pipeline.observations.master_writer import NOTHING, MasterWriter, warn_of_alike
-from pipeline.observations.renewal import Gone, Renewal, RowsWouldGo
+from pipeline.observations.renewal import Renewal, RowsWouldGo
 from pipeline.observations.row_keys import recorded_log
 from pipeline.storage import held_files, ledger
 from pipeline.storage.contacts import erasures, kept_out
 from pipeline.storage.database import History
-from pipeline.storage.input_checks import list_and_tell, ready_files, tell_once
+from pipeline.storage.input_checks import (
+    list_and_tell,
+    ready_files,
+    remember_unfinished,
+    tell_once,
+)
 from pipeline.storage.records import record_timing
 
 log = logging.getLogger("ingestion")
@@ -40,10 +45,11 @@ class Withdrawal:
     """What taking back a file's former lines has changed."""
 
     name: str
-    holds: bool  # whether what the file holds now still counts
+    present: bool  # whether what the file holds now still counts
     held: bool  # whether it was held back: it goes even while its file is there
-    gone: Gone
-    rows: int  # of finaldata.csv, afterwards
+    rows_gone: int
+    total_rows: int  # of finaldata.csv, afterwards
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -53,11 +59,6 @@ class Ingestion:
     files: tuple[TakenFile, ...]
     total_rows: int  # of finaldata.csv, afterwards
     seconds: float
-
-    @property
-    def added(self) -> int:
-        """Rows that were new."""
-        return sum(file.added for file in self.files)
 
 
 def ingest(
@@ -96,7 +97,9 @@ def _on_spark(
         ready = _to_rebuild(history, found)
         return spark.rebuild(config, history, ready, yes=yes or not rebuild)
     new = ready_files(history, ledger.new_files(history, found, config.schema))
-    return spark.append(config, history, new, found)
+    taken, rows = spark.append(config, history, new, found)
+    _remember_unfinished(history, new, taken)
+    return taken, rows
 
 
 def _append(
@@ -193,7 +196,8 @@ def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withd
 
         gone, rows = spark.withdraw(config, history, name, present=present, held=held, yes=yes)
         write_records(config, history)
-        return Withdrawal(name, present and held is None, held is not None, gone, rows)
+        counts = gone.rows, rows
+        return Withdrawal(name, present and held is None, held is not None, *counts, path)
     with (
         recorded_log(path, state) as before,
         Renewal(path, config.schema, state, contents, before, history.check_lock) as master,
@@ -206,7 +210,8 @@ def withdraw(config: Config, history: History, name: str, *, yes: bool) -> Withd
         ledger.renew_files(history, [], gone_names, spans, state, withdrawn=held)
         finish(path, state)
     write_records(config, history)
-    return Withdrawal(name, present and held is None, held is not None, gone, state.rows)
+    counts = gone.rows, state.rows
+    return Withdrawal(name, present and held is None, held is not None, *counts, path)
 
 
 def accept(history: History, name: str) -> None:
@@ -258,7 +263,15 @@ def _take_all(
         if again := [file for file in found if file.name in waiting]:
             take(again, again=True)
     tell_once(history, waits, "waits")
+    _remember_unfinished(history, new, taken)
     return taken
+
+
+def _remember_unfinished(
+    history: History, new: Sequence[FoundFile], taken: Sequence[TakenFile]
+) -> None:
+    finished = {file.name for file in taken if not file.unfinished}
+    remember_unfinished(history, {file.name for file in new} - finished)
 
 
 def write_records(config: Config, history: History) -> None:
@@ -267,17 +280,10 @@ def write_records(config: Config, history: History) -> None:
         write_if_changed(config.ingestedfiles_path, ledger.ingestedfiles_text(history))
     rejected = ledger.rejected_rows(history)
     if rejected or config.rejectedrows_path.exists():
-        lines = [["file", "line", "reason", "row"]]
-        lines += [
-            [
-                escape_formula(name),
-                str(bad.line),
-                escape_formula(bad.reason),
-                escape_formula(bad.row),
-            ]
-            for name, bad in rejected
-        ]
-        write_if_changed(config.rejectedrows_path, "".join(csv_line(line) + "\n" for line in lines))
+        lines = [("file", "line", "reason", "row")]
+        lines += [(name, str(bad.line), bad.reason, bad.row) for name, bad in rejected]
+        text = "".join(csv_line([*map(escape_formula, line)]) + "\n" for line in lines)
+        write_if_changed(config.rejectedrows_path, text)
 
 
 def ingestion_lines(config: Config, ingestion: Ingestion) -> list[str]:
@@ -320,47 +326,35 @@ def ingestion_to_dict(config: Config, ingestion: Ingestion) -> dict[str, Any]:
     """What an ingestion did, for a program; rows set aside are counted, and their file is named."""
     aside = any(file.bad_rows for file in ingestion.files)
     return {
-        "files": [_file_to_dict(file) for file in ingestion.files],
-        "added": ingestion.added,
+        "files": [
+            {
+                "name": file.name,
+                "reason": file.reason,
+                "rows": file.rows,
+                "added": file.added,
+                "duplicates": file.duplicates,
+                "set_aside": len(file.bad_rows),
+                "outcomes_changed": file.changed,
+                "missing": file.missing,
+                "outcomes_alone": file.reports,
+                "unknown_clients": len(file.unknown_clients),
+                "sha256": file.sha256 or None,  # what cannot be read has none
+            }
+            for file in ingestion.files
+        ],
+        "added": sum(file.added for file in ingestion.files),
         "total_rows": ingestion.total_rows,
         "path": config.finaldata_path,
         "rejected_rows": config.rejectedrows_path if aside else None,
     }
 
 
-def _file_to_dict(file: TakenFile) -> dict[str, Any]:
-    return {
-        "name": file.name,
-        "reason": file.reason,
-        "rows": file.rows,
-        "added": file.added,
-        "duplicates": file.duplicates,
-        "set_aside": len(file.bad_rows),
-        "outcomes_changed": file.changed,
-        "missing": file.missing,
-        "outcomes_alone": file.reports,
-        "unknown_clients": len(file.unknown_clients),
-        "sha256": file.sha256 or None,  # what cannot be read has none
-    }
-
-
 def withdrawal_lines(config: Config, done: Withdrawal) -> list[str]:
     """What a withdrawal did, in lines for a person."""
-    left = "only what it holds now counts" if done.holds else "it is gone, and counts no more"
+    left = "only what it holds now counts" if done.present else "it is gone, and counts no more"
     if done.held:
         left = "it was held back, and counts no more"
     return [
-        f"{done.name}: {left}; {pluralize(done.gone.rows, 'row')} taken back",
-        f"{config.shown(config.finaldata_path)}: {done.rows:,} rows",
+        f"{done.name}: {left}; {pluralize(done.rows_gone, 'row')} taken back",
+        f"{config.shown(done.path)}: {done.total_rows:,} rows",
     ]
-
-
-def withdrawal_to_dict(config: Config, done: Withdrawal) -> dict[str, Any]:
-    """What a withdrawal did, for a program."""
-    return {
-        "name": done.name,
-        "present": done.holds,
-        "rows_gone": done.gone.rows,
-        "total_rows": done.rows,
-        "path": config.finaldata_path,
-    }

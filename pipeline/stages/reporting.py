@@ -9,9 +9,9 @@ import pandas as pd
 
 from pipeline.action.proposals import contact_state, new_assignments, with_contacts
 from pipeline.core.config import Config
-from pipeline.core.contact_rules import ContactRules
 from pipeline.core.errors import HistoryError
 from pipeline.core.formatting import format_horizon, pluralize
+from pipeline.core.policy import ContactRules
 from pipeline.monitoring.metrics import Evaluation
 from pipeline.observations.master import Master
 from pipeline.observations.rows import SampledMaster
@@ -28,7 +28,7 @@ from pipeline.registry.live_model import Live
 from pipeline.reporting.model_charts import write_confusion_matrix
 from pipeline.reporting.overview import RunResults, read_effect, report_content
 from pipeline.reporting.report_files import forget_reports, write_reports
-from pipeline.stages.effect import with_save_rate
+from pipeline.stages.training import with_save_rate
 from pipeline.storage.contacts import record_assignments
 from pipeline.storage.database import History
 from pipeline.storage.records import oldest_kept
@@ -115,10 +115,10 @@ def update_ranking(config: Config, history: History, live: Live, rows: Master) -
         return Ranked(whole, movers, moved, first)
     explainer = explainer_of(live.scorer, release.model, config.labels, config.reasons_from)
     ranking = rank_clients(live.scorer, rows.current(), config.schema, config.policy)
+    movers, moved = update_movers(history, config.movers_path, ranking, release.id)
     table = ranking_table(ranking, explainer, config.risk_bands, release.id)
     today = date.today()
     table = as_of(today, table, config.contact_rules, history)
-    movers, moved = update_movers(history, config.movers_path, ranking, release.id)
     write_ranking(config.clientrisk_path, table)
     _record_look(history, config.contact_rules.mark(today))
     return Ranked(table, movers, moved, table)

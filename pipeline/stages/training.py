@@ -1,4 +1,4 @@
-"""Fit on the labelled rows of finaldata.csv, and save the model."""
+"""Fit on the labelled rows of finaldata.csv and save the model; score it on the test data."""
 
 import logging
 from dataclasses import replace
@@ -8,19 +8,48 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 
+from pipeline.action.effect import measure_effect
 from pipeline.core.config import Config
+from pipeline.core.files import write_atomic
+from pipeline.core.formatting import format_percent
+from pipeline.core.policy import ASSUMED_SAVE_RATE
 from pipeline.data.outcomes import NO_DAY
 from pipeline.models.persistence import TrainedModel, save_model
 from pipeline.models.training import Learned, choose_rows, fit
+from pipeline.monitoring.metrics import Evaluation, check_f1_defined, check_outcomes_known, evaluate
+from pipeline.monitoring.scores import SCORE_NAMES, Scores
 from pipeline.monitoring.sentences import contact_lines
 from pipeline.monitoring.training_checks import training_warnings
 from pipeline.observations.master import Master
-from pipeline.stages.effect import with_save_rate
 from pipeline.storage.database import History
 from pipeline.storage.ledger import file_days, last_file
-from pipeline.storage.records import record_timing
+from pipeline.storage.records import record_scores, record_timing
 
 log = logging.getLogger("training")
+
+RATE_DECIMALS = 4  # of a measured save rate, which a model card repeats
+
+
+def with_save_rate(config: Config, history: History, rows: Master) -> Config:
+    """The config with the save rate that is measured, where it says "measured".
+
+    As long as none is, or its interval reaches down to 0, one is assumed, and the log says why.
+    """
+    worth = config.policy.worth
+    if not worth.measured or worth.save_rate is not None:
+        return config
+    rate, found = ASSUMED_SAVE_RATE, measure_effect(history, rows, in_parts=False)
+    measured = found.overall.save_rate
+    if measured and measured.low > 0:
+        rate = round(min(1.0, measured.value), RATE_DECIMALS)
+        interval = f"{format_percent(measured.low)} to {format_percent(measured.high)}"
+        log.info("save rate: %s, as measured (95 %% interval %s)", format_percent(rate), interval)
+    else:
+        why = "no campaign has begun" if not found.campaigns else "too few have left to tell"
+        if measured:
+            why = f"the one measured may be none (at least {format_percent(measured.low)})"
+        log.info("save rate: %s is assumed, as %s", format_percent(rate), why)
+    return replace(config, policy=replace(config.policy, worth=replace(worth, save_rate=rate)))
 
 
 def rows_to_learn_from(
@@ -110,3 +139,29 @@ def train(
     for text in warned:
         log.warning("%s", text)
     return trained
+
+
+def score(
+    config: Config, history: History, trained: TrainedModel, test: pd.DataFrame
+) -> Evaluation:
+    """Score a trained model on the test data, write latestscore.txt and record it all.
+
+    Raises `DataError` if the test data leave the F1 undefined.
+    """
+    check_outcomes_known(config.test_data_path, test, config.schema)
+    evaluation = evaluate(trained.model, test, config.schema, trained.manifest.recipe.seed)
+    scores = evaluation.scores
+    check_f1_defined(config.test_data_path, scores)
+    record_scores(history, trained.manifest.sha256, "test data", scores)
+    write_atomic(config.latestscore_path, f"{scores.f1}\n")
+    log.info("F1 %.4f on %s rows of test data", scores.f1, f"{scores.rows:,}")
+    return evaluation
+
+
+def score_lines(scores: Scores) -> list[str]:
+    """The scores as an aligned table, a line each."""
+    values = {label: getattr(scores, key) for key, label in SCORE_NAMES.items()}
+    return [
+        f"{label:<18} {'undefined' if value is None else format(value, '9.4f')}"
+        for label, value in values.items()
+    ]

@@ -52,8 +52,8 @@ def _done(config: Config, history: History, one: WorkRequest) -> str:
         if one.begun:
             return "forgotten"
         raise DataError(f"{one.what} is not held back any more")
-    gone = ingestion.withdraw(config, history, one.what, yes=True).gone
-    return f"forgotten: {pluralize(gone.rows, 'row')} less on record"
+    gone = ingestion.withdraw(config, history, one.what, yes=True).rows_gone
+    return f"forgotten: {pluralize(gone, 'row')} less on record"
 
 
 def _promoted(config: Config, history: History, one: WorkRequest) -> str:

@@ -14,8 +14,8 @@ from pipeline.storage.database import History, insertion
 from pipeline.storage.held_files import WITHDRAWN
 
 if TYPE_CHECKING:  # an empty tick erases nobody
-    from pipeline.core.names_in_text import NamesInText
-    from pipeline.data.kept_out import KeptOut
+    from pipeline.core.names import NamesInText
+    from pipeline.data.loader import KeptOut
 
 
 @dataclass(frozen=True)
@@ -49,18 +49,11 @@ class Assignment:
 _GIVEN = (*Contact.__annotations__,)[:-2]
 _OF_CLIENTS = ("ranked_clients", "contacts", "assignments")
 # texts in which a client may be named
-_TEXTS = {
-    "alerts": ("title", "body"),
-    "contact_files": ("problem",),
-    "contacts": ("channel", "note", "result", "by_whom"),
-    "decisions": ("reason",),
-    "files": ("reason", "held"),
-    "input_drift": ("reason",),
-    "requests": ("outcome",),
-    "runs": ("detail",),
-    "score_drift": ("reason",),
-    "told": ("what",),
-}
+_TEXTS = (
+    *("alerts.title", "alerts.body", "contact_files.problem", "contacts.channel", "contacts.note"),
+    *("contacts.result", "contacts.by_whom", "decisions.reason", "files.reason", "files.held"),
+    *("input_drift.reason", "requests.outcome", "runs.detail", "score_drift.reason", "told.what"),
+)
 
 
 def add_contacts(history: History, contacts: Iterable[Contact], *, instead_of: str = "") -> None:
@@ -85,10 +78,8 @@ def record_contact(history: History, contact: Contact) -> Contact:
 
 
 def remove_contact(history: History, number: int, client: str) -> bool:
-    """Take back a contact of a client that no file has said; whether there was one.
-
-    Numbers are given again: that of one that was taken back may be another client's by now.
-    """
+    """Take back a contact of a client that no file has said; whether there was one."""
+    # numbers are given again: that of one that was taken back may be another client's by now
     sql = "DELETE FROM contacts WHERE id = ? AND client = ? AND source IN ('page', 'api')"
     return bool(history.tuples(f"{sql} RETURNING id", number, client))
 
@@ -145,7 +136,7 @@ def rejected_rows_of(
 
     Also, with nobody's name, those whose text has one and cannot be told apart into cells.
     """
-    from pipeline.data.kept_out import cells_of, is_csv
+    from pipeline.data.loader import cells_of, is_csv
 
     rows, clients = set[tuple[int, int]](), set[str]()
     for number, line, reason, row in history.tuples(
@@ -166,22 +157,18 @@ def erase_records(
 ) -> None:
     """In a transaction, delete what is recorded of clients, and note that the known are erased."""
     names = [(name,) for name in sorted(search.names)]
-    history.many(
-        "DELETE FROM client_risk WHERE client_id ="
-        " (SELECT id FROM ranked_clients WHERE client = ?)",
-        names,
-    )
+    number = "(SELECT id FROM ranked_clients WHERE client = ?)"
+    history.many(f"DELETE FROM client_risk WHERE client_id = {number}", names)
     for table in _OF_CLIENTS:
         history.many(f"DELETE FROM {table} WHERE client = ?", names)
     history.many("DELETE FROM rejected_rows WHERE file_id = ? AND line = ?", rejected)
-    for table, columns in _TEXTS.items():
-        for column in columns:
-            texts = {*history.column(f"SELECT DISTINCT {column} FROM {table}")} - {WITHDRAWN}
-            changed = [(search.without(text), text) for text in texts if text]
-            history.many(
-                f"UPDATE {table} SET {column} = ? WHERE {column} = ?",
-                [each for each in changed if each[0] != each[1]],
-            )
+    for table, column in (each.split(".") for each in _TEXTS):
+        texts = {*history.column(f"SELECT DISTINCT {column} FROM {table}")} - {WITHDRAWN}
+        changed = ((search.without(text), text) for text in texts if text)
+        history.many(
+            f"UPDATE {table} SET {column} = ? WHERE {column} = ?",
+            [(new, old) for new, old in changed if new != old],
+        )
     history.many("INSERT INTO erasures (day) VALUES (?)", [(utc_now()[:10],) for _ in known])
 
 
@@ -193,7 +180,7 @@ def erasures(history: History) -> tuple[int, str]:
 
 def kept_out(history: History) -> "KeptOut":
     """The clients of whom nothing is to be taken in."""
-    from pipeline.data.kept_out import KeptOut
+    from pipeline.data.loader import KeptOut
 
     (key,) = history.column("SELECT kept_out_key FROM master")
     return KeptOut(bytes.fromhex(key or ""), frozenset(history.column("SELECT hash FROM kept_out")))
@@ -201,9 +188,8 @@ def kept_out(history: History) -> "KeptOut":
 
 def keep_out(history: History, names: Collection[str]) -> None:
     """In a transaction, let nothing be taken in of clients of these names from now on."""
-    history.query(
-        "UPDATE master SET kept_out_key = coalesce(kept_out_key, ?)", secrets.token_hex(32)
-    )
+    key = secrets.token_hex(32)
+    history.query("UPDATE master SET kept_out_key = coalesce(kept_out_key, ?)", key)
     known = kept_out(history)
     new = sorted({*map(known.hash, names)} - known.hashes)
     history.fill("kept_out", ("hash",), ((each,) for each in new))

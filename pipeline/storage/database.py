@@ -8,6 +8,7 @@ import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 IN_JSON = {"compared", "numbers", "causes"}  # columns of lists and mappings
+MAX_VALUES = 900  # in a statement: SQLite takes 999 and more
 
 Row = dict[str, Any]  # a row of an answer, by the names of its columns
 
@@ -37,6 +39,8 @@ class History:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.place = path
+        if not path.exists():
+            path.touch()  # with the rights that the umask gives; SQLite lets only its owner write
         try:
             self.connection = sqlite3.connect(path, timeout=30, isolation_level=None)
         except sqlite3.OperationalError as error:
@@ -123,8 +127,12 @@ class History:
             self.connection.executemany(sql, values)
 
     def fill(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-        """Add many rows, quicker than `many` does where the history is on a server."""
-        self.many(insertion(table, columns), rows)
+        """Add many rows, quicker than `many` does: some in each statement."""
+        more, row = iter(rows), f", ({', '.join('?' * len(columns))})"
+        with self._translate_errors():
+            while part := list(islice(more, MAX_VALUES // len(columns))):
+                sql = insertion(table, columns) + row * (len(part) - 1)
+                self.connection.execute(sql, list(chain.from_iterable(part)))
 
     def compact(self) -> None:
         """Write the database anew: nothing of what was deleted is left in its files."""

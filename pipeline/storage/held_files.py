@@ -68,13 +68,12 @@ class FeedRecord:
 def feed_records(history: History) -> list[FeedRecord]:
     """Every content that was checked, from the last one before those held back on, oldest first."""
     rows = history.tuples(
-        "SELECT id, name, recorded_at, start_row, end_row, feed,"
-        f" CASE WHEN {HELD} THEN 1 ELSE 0 END FROM files WHERE feed IS NOT NULL AND id >="
-        f" (SELECT min(id) FROM files WHERE {HELD}) ORDER BY id"
+        f"SELECT feed, {HELD}, id, name, recorded_at, start_row, end_row FROM files WHERE feed"
+        f" IS NOT NULL AND id >= (SELECT min(id) FROM files WHERE {HELD}) ORDER BY id"
     )
     return [
-        FeedRecord(PendingFile(number, name, at, (start, end)), feed, bool(held))
-        for number, name, at, start, end, feed, held in rows
+        FeedRecord(PendingFile(number, name, at, (*span,)), feed, bool(held))
+        for feed, held, number, name, at, *span in rows
     ]
 
 
@@ -88,34 +87,23 @@ def record_feeds(
 
     Those accepted count as taken in when the file was that had them accepted.
     """
-    history.many(
-        "UPDATE files SET feed = ?, held = ? WHERE id = ?",
-        [(feed, held.get(number), number) for number, feed in found.items()],
-    )
-    history.many(
-        "UPDATE files SET accepted_at = ? WHERE id = ?",
-        [(file.recorded_at, file.id) for file in accepted],
-    )
+    feeds = [(feed, held.get(number), number) for number, feed in found.items()]
+    history.many("UPDATE files SET feed = ?, held = ? WHERE id = ?", feeds)
+    times = [(file.recorded_at, file.id) for file in accepted]
+    history.many("UPDATE files SET accepted_at = ? WHERE id = ?", times)
 
 
 def accepted_contents(history: History) -> frozenset[int]:
     """The contents that somebody has accepted and that are not judged yet."""
-    return frozenset(
-        history.column(
-            "SELECT id FROM files WHERE held IS NOT NULL AND accepted_at IS NOT NULL"
-            " AND reported_at IS NULL AND judged_at IS NULL"
-        )
-    )
+    waits = "accepted_at IS NOT NULL AND reported_at IS NULL AND judged_at IS NULL"
+    return frozenset(history.column(f"SELECT id FROM files WHERE held IS NOT NULL AND {waits}"))
 
 
 def accept(history: History, name: str) -> bool:
     """Let the content that is held back of a file wait to be judged; false if there is none."""
-    accepted = history.tuples(
-        "UPDATE files SET accepted_at = ?, judged_at = NULL, reported_at = NULL"
-        f" WHERE name = ? AND current = 1 AND {HELD} RETURNING id",
-        *(utc_now(), name),
-    )
-    return bool(accepted)
+    waits = "accepted_at = ?, judged_at = NULL, reported_at = NULL"
+    sql = f"UPDATE files SET {waits} WHERE name = ? AND current = 1 AND {HELD} RETURNING id"
+    return bool(history.tuples(sql, utc_now(), name))
 
 
 def withdrawn_files(history: History) -> set[tuple[str, str]]:

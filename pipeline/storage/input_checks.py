@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pipeline.storage.database import History, insertion
 
 log = logging.getLogger(__name__)
 
+MAX_WAIT = 3600  # seconds after which a file that is still being written goes in as far as it is
 MAX_TOLD = 20  # names in the log of a run
 EMPTIED = (
     "has no client files any more: what was taken in stays; if that was not meant, see whether the"
@@ -38,7 +40,25 @@ def ready_files(history: History, files: list[FoundFile]) -> list[FoundFile]:
                 " its content is still the same",
                 *(file.name, datetime.fromtimestamp(file.mtime_ns // 10**9, UTC).isoformat()),
             )
-    return [file for file in files if file.name not in waiting]
+    since = _unfinished(history)
+    return [
+        replace(file, overdue=abs(time.time() - since.get(file.name, time.time())) >= MAX_WAIT)
+        for file in files
+        if file.name not in waiting
+    ]
+
+
+def _unfinished(history: History) -> dict[str, int]:
+    """Since when each file is being written, in seconds."""
+    found = history.tuples("SELECT name, what FROM told WHERE kind = 'unfinished'")
+    return {name: int(since) for name, since in found}
+
+
+def remember_unfinished(history: History, names: Collection[str]) -> None:
+    """Remember since when files are being written: these, of all others no more."""
+    since, now = _unfinished(history), int(time.time())
+    found = {name: str(since.get(name, now)) for name in names}
+    _remember(history, "unfinished", found)
 
 
 def tell_once(history: History, found: Mapping[str, str], kind: str) -> None:

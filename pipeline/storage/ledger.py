@@ -1,8 +1,4 @@
-"""The ledger of ingested files: what was taken in, what is pending, how much data counts.
-
-Data files are on record with a digest that is a sum over blocks of one MiB, so that after an append
-only the last ones are read.
-"""
+"""The ledger of ingested files: what was taken in, what is pending, how much data counts."""
 
 import json
 from collections.abc import Callable, Collection, Mapping
@@ -15,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pipeline.core.files import utc_now
 from pipeline.data.input_files import UNREAD, FoundFile, PendingFile, digest
-from pipeline.storage.database import History
+from pipeline.storage.database import History, insertion
 from pipeline.storage.held_files import HELD, WITHDRAWN
 
 if TYPE_CHECKING:
@@ -24,14 +20,10 @@ if TYPE_CHECKING:
     from pipeline.data.loader import TakenFile
 
 BLOCK = 1 << 20
-_MODULUS = 1 << 128
 MAX_RECENT = 4  # batches
 MIN_RECENT_ROWS = 200  # of one: fewer tell little of what is usual
 MAX_RECENT_FILES = 1_000
-KEPT = (  # by a rebuild
-    *("recorded_at", "judged_at", "scored_at", "reported_at"),
-    *("feed", "held", "accepted_at"),
-)
+KEPT = "recorded_at, judged_at, scored_at, reported_at, feed, held, accepted_at"  # by a rebuild
 
 
 @dataclass(frozen=True)
@@ -108,16 +100,14 @@ def renew_files(
     """
     with history.transaction():
         if withdrawn is not None:
-            history.query(
-                "UPDATE files SET status = 'rejected', reason = ? WHERE id = ?",
-                *(WITHDRAWN, withdrawn),
-            )
+            rejected = "UPDATE files SET status = 'rejected', reason = ? WHERE id = ?"
+            history.query(rejected, WITHDRAWN, withdrawn)
         history.many(  # what was withdrawn stays so, as long as its content is there
             "DELETE FROM files WHERE name = ? AND coalesce(reason, '') <> ?",
             [(name, WITHDRAWN) for name in gone],
         )
         for file in taken:
-            known = history.one(f"SELECT {', '.join(KEPT)} FROM files WHERE id = ?", file.id)
+            known = history.one(f"SELECT {KEPT} FROM files WHERE id = ?", file.id)
             history.query("DELETE FROM files WHERE id = ?", file.id)
             _record_file(history, file, **known or {})
         history.query("UPDATE files SET start_row = 0, end_row = 0, log_at = NULL")
@@ -144,26 +134,21 @@ def _record_master(history: History, master: MasterState) -> None:
 def _record_file(history: History, file: "TakenFile", **times: Any) -> None:
     now = utc_now()
     settled = now if file.reason else None  # there is nothing to judge in a rejected file
-    former = "WHERE name = ? AND current = 1"
-    history.query(
-        f"DELETE FROM rejected_rows WHERE file_id IN (SELECT id FROM files {former})", file.name
-    )
-    history.query(f"UPDATE files SET current = 0 {former}", file.name)
-    left_out = ("bad_rows", "changed", "missing", "unknown_clients", "reports", "kept_out")
+    former = "UPDATE files SET current = 0 WHERE name = ? AND current = 1 RETURNING id"
+    gone = history.tuples(former, file.name)
+    history.many("DELETE FROM rejected_rows WHERE file_id = ?", gone)
+    left_out = {"bad_rows", "changed", "missing", "unknown_clients"}
+    left_out |= {"reports", "kept_out", "unfinished"}
     columns = {name: value for name, value in vars(file).items() if name not in left_out} | {
         "status": "rejected" if file.reason else "ingested",
         "rejected": len(file.bad_rows) - file.kept_out,  # of whom it is known who they are
         "recorded_at": now,
-        "judged_at": settled,
-        "scored_at": settled,
-        "reported_at": settled,
+        **dict.fromkeys(("judged_at", "scored_at", "reported_at"), settled),
     }
-    file_id = history.insert("files", **columns | times)
-    history.query("UPDATE master SET last_file = ? WHERE last_file < ?", file_id, file_id)
-    history.many(
-        "INSERT INTO rejected_rows (file_id, line, reason, row) VALUES (?, ?, ?, ?)",
-        [(file_id, bad.line, bad.reason, bad.row) for bad in file.bad_rows],
-    )
+    history.insert("files", **columns | times)
+    history.query("UPDATE master SET last_file = ? WHERE last_file < ?", file.id, file.id)
+    rows = [(file.id, bad.line, bad.reason, bad.row) for bad in file.bad_rows]
+    history.many(insertion("rejected_rows", ("file_id", "line", "reason", "row")), rows)
 
 
 def master_state(history: History) -> MasterState:
@@ -222,9 +207,7 @@ def listed_files(history: History) -> list[ListedFile]:
         "SELECT id, name, mtime_ns, log_at, rejected FROM files"
         " WHERE log_at IS NOT NULL OR (status = 'rejected' AND current = 1)"
     )
-    return [
-        ListedFile(number, name, _local_day(time), *rest) for number, name, time, *rest in found
-    ]
+    return [ListedFile(i, name, _local_day(time), *rest) for i, name, time, *rest in found]
 
 
 def file_days(history: History) -> dict[int, int]:
@@ -240,12 +223,12 @@ def last_file(history: History) -> int:
 
 def ingested_period(history: History, last_file: int) -> Period:
     """When the files up to this id were taken in."""
-    (found,) = history.tuples(
-        "SELECT count(DISTINCT name), coalesce(min(recorded_at), ''), coalesce(max(recorded_at),"
-        " '') FROM files WHERE status = 'ingested' AND id <= ?",
+    ((files, first, last),) = history.tuples(
+        "SELECT count(DISTINCT name), min(recorded_at), max(recorded_at) FROM files"
+        " WHERE status = 'ingested' AND id <= ?",
         last_file,
     )
-    return Period(*found)
+    return Period(files, first or "", last or "")
 
 
 def unjudged(history: History) -> list[PendingFile]:
@@ -265,10 +248,8 @@ def unscored(history: History) -> list[PendingFile]:
 
 def scored_since(history: History, time: str) -> list[PendingFile]:
     """The files taken in after a time on which a drift test has come to a verdict, oldest first."""
-    condition = (
-        "scored_at IS NOT NULL AND status = 'ingested' AND coalesce(accepted_at, recorded_at) > ?"
-    )
-    return _pending(history, condition, time)
+    since = "coalesce(accepted_at, recorded_at) > ?"
+    return _pending(history, f"scored_at IS NOT NULL AND status = 'ingested' AND {since}", time)
 
 
 def _pending(history: History, condition: str, *values: str) -> list[PendingFile]:
@@ -277,7 +258,7 @@ def _pending(history: History, condition: str, *values: str) -> list[PendingFile
         f" WHERE {condition} ORDER BY id",
         *values,
     )
-    return [PendingFile(number, name, at, (start, end)) for number, name, at, start, end in rows]
+    return [PendingFile(number, name, at, (*span,)) for number, name, at, *span in rows]
 
 
 def recent_batches(history: History) -> list[list[PendingFile]]:
@@ -288,8 +269,7 @@ def recent_batches(history: History) -> list[list[PendingFile]]:
     rows = history.tuples(
         "SELECT judged_at, id, name, recorded_at, start_row, end_row FROM files"
         f" WHERE status = 'ingested' AND judged_at IS NOT NULL AND NOT ({HELD})"
-        " ORDER BY judged_at DESC, id DESC LIMIT ?",
-        MAX_RECENT_FILES,
+        f" ORDER BY judged_at DESC, id DESC LIMIT {MAX_RECENT_FILES}"
     )
     batches: list[list[PendingFile]] = []
     brought = MIN_RECENT_ROWS
@@ -297,9 +277,9 @@ def recent_batches(history: History) -> list[list[PendingFile]]:
         if brought >= MIN_RECENT_ROWS:
             batches.append([])
             brought = 0
-        files = [PendingFile(number, name, at, (*span,)) for _, number, name, at, *span in judged]
-        batches[-1] += files
-        brought += sum(file.span[1] - file.span[0] for file in files)
+        for _, number, name, at, start, end in judged:
+            batches[-1].append(PendingFile(number, name, at, (start, end)))
+            brought += end - start
     return batches[:MAX_RECENT]
 
 
@@ -356,14 +336,6 @@ def rebuilding(history: History) -> bool:
     return bool(history.column("SELECT rebuilding FROM master")[0])
 
 
-def told_of_defaults(history: History) -> bool:
-    """Whether it was said that defaults are others than they were; from now on it was."""
-    (told,) = history.column("SELECT defaults_told FROM master")
-    if not told:
-        history.query("UPDATE master SET defaults_told = 1")
-    return bool(told)
-
-
 def unsettled_since(history: History) -> str | None:
     """When the first run began that was killed or failed after the last complete chain.
 
@@ -409,23 +381,17 @@ def new_files(
         elif not same_times:
             touched.append(file)
     if touched and remember:
+        times = [(file.mtime_ns, file.ctime_ns, file.name) for file in touched]
+        sql = "UPDATE files SET mtime_ns = ?, ctime_ns = ? WHERE name = ? AND current = 1"
         with history.transaction():
-            history.many(
-                "UPDATE files SET mtime_ns = ?, ctime_ns = ? WHERE name = ? AND current = 1",
-                [(file.mtime_ns, file.ctime_ns, file.name) for file in touched],
-            )
+            history.many(sql, times)
     return new
 
 
-def file_record(path: Path, before: FileRecord | None = None) -> FileRecord:
-    """The record of a file; `before` is that of the file it was until something was appended."""
-    size = path.stat().st_size
-    total, start = 0, 0
-    if before:
-        start = before.size // BLOCK * BLOCK
-        total = int(before.digest, 16) - _sum(path, start, before.size)
-    total = (total + _sum(path, start, size)) % _MODULUS
-    return FileRecord(size, path.stat().st_mtime_ns, f"{total:032x}")
+def file_record(path: Path) -> FileRecord:
+    """The record of a file as it is."""
+    found = path.stat()
+    return FileRecord(found.st_size, found.st_mtime_ns, _digest(path, found.st_size))
 
 
 def file_fault(path: Path, record: FileRecord, *, longer: bool = False) -> str | None:
@@ -436,21 +402,18 @@ def file_fault(path: Path, record: FileRecord, *, longer: bool = False) -> str |
         return f"is gone, though {record.size:,} bytes of it are on record"
     if found.st_size < record.size or (found.st_size > record.size and not longer):
         return f"has {found.st_size:,} bytes where {record.size:,} are on record"
-    if (found.st_size, found.st_mtime_ns) == (record.size, record.mtime_ns):
-        return None
-    if _sum(path, 0, record.size) % _MODULUS == int(record.digest, 16):
+    same = (found.st_size, found.st_mtime_ns) == (record.size, record.mtime_ns)
+    if same or _digest(path, record.size) == record.digest:
         return None
     return "has other content than is on record"
 
 
-def _sum(path: Path, start: int, end: int) -> int:
-    """The sum of the digests of the blocks between two bytes of a file; modulo is the caller's."""
+def _digest(path: Path, size: int) -> str:
+    """A sum of those of the blocks of a file up to a size."""
     from xxhash import xxh3_128_intdigest  # an empty tick does without, as a rule
 
     total = 0
     with path.open("rb") as file:
-        file.seek(start)
-        for number in range(start // BLOCK, -(-end // BLOCK)):
-            block = file.read(min(BLOCK, end - number * BLOCK))
-            total += xxh3_128_intdigest(block, seed=number)
-    return total
+        for number, start in enumerate(range(0, size, BLOCK)):
+            total += xxh3_128_intdigest(file.read(min(BLOCK, size - start)), seed=number)
+    return f"{total % (1 << 128):032x}"

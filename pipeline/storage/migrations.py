@@ -6,15 +6,12 @@ MIGRATIONS = (
     CREATE TABLE files (          -- the ledger: each content of each input file, once
         id INTEGER PRIMARY KEY AUTOINCREMENT,  -- grows with every file, for ever
         name TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL,
-        status TEXT NOT NULL CHECK (status IN ('ingested', 'rejected')),
-        reason TEXT,              -- why it was rejected
-        rows INTEGER NOT NULL,    -- rows read
-        added INTEGER NOT NULL,   -- of these, new in finaldata.csv
-        duplicates INTEGER NOT NULL, rejected INTEGER NOT NULL,
-        start_byte INTEGER NOT NULL,  -- where its rows lie in finaldata.csv
-        end_byte INTEGER NOT NULL, recorded_at TEXT NOT NULL,
-        judged_at TEXT,           -- when a drift check saw its rows
-        reported_at TEXT,         -- when the reports that follow were written
+        status TEXT NOT NULL CHECK (status IN ('ingested', 'rejected')), reason TEXT,
+        -- how many were read, new in finaldata.csv, known, set aside; and where they lie there
+        rows INTEGER NOT NULL, added INTEGER NOT NULL, duplicates INTEGER NOT NULL,
+        rejected INTEGER NOT NULL, start_byte INTEGER NOT NULL, end_byte INTEGER NOT NULL,
+        -- when a drift check saw its rows, and when the reports that follow were written
+        recorded_at TEXT NOT NULL, judged_at TEXT, reported_at TEXT,
         current INTEGER NOT NULL DEFAULT 1  -- 0: the file has other content now
     );
     CREATE UNIQUE INDEX files_current ON files (name) WHERE current = 1;
@@ -43,16 +40,12 @@ MIGRATIONS = (
     );
     CREATE INDEX scores_model ON scores (model_sha256, data);
     CREATE TABLE decisions (
-        id INTEGER PRIMARY KEY, at TEXT NOT NULL,
-        files TEXT NOT NULL,      -- a JSON array of the names judged
-        rows INTEGER NOT NULL,    -- new rows judged
-        labelled INTEGER NOT NULL,
-        release TEXT,             -- live when the decision was taken
-        deployed_f1 REAL,         -- its latestscore.txt
-        new_f1 REAL,              -- its F1 on the new rows
+        -- the names judged, a JSON array, and how many new rows
+        id INTEGER PRIMARY KEY, at TEXT NOT NULL, files TEXT NOT NULL, rows INTEGER NOT NULL,
+        -- what was live, its latestscore.txt, and its F1 on the new rows
+        labelled INTEGER NOT NULL, release TEXT, deployed_f1 REAL, new_f1 REAL,
         verdict TEXT NOT NULL,    -- 'nothing deployed', 'no drift', 'drift', 'no evidence'
-        champion_f1 REAL,         -- both models on the same rows, after drift
-        challenger_f1 REAL,
+        champion_f1 REAL, challenger_f1 REAL,  -- on the same rows, after drift
         action TEXT NOT NULL,     -- 'deployed' or 'kept'
         reason TEXT NOT NULL, new_release TEXT
     );

@@ -71,7 +71,7 @@ class ServerHistory(History):
     def __init__(self, url: DatabaseUrl, *, make: bool = True) -> None:
         self.place = url
         holder = _holding.get(url)
-        self.shared, self.locked = holder is not None, holder is not None
+        self.borrowed = self.locked = holder is not None
         self.connection = holder.connection if holder else _connect(url)
         try:
             self.made = self._version() >= 0
@@ -86,7 +86,7 @@ class ServerHistory(History):
 
     def close(self) -> None:
         """Close the connection, unless the run lock needs it."""
-        if not self.shared:
+        if not self.borrowed:
             self.connection.close()
 
     def check_lock(self) -> None:
@@ -107,10 +107,8 @@ class ServerHistory(History):
 
     def insert(self, table: str, **values: Any) -> int:
         """Add one row; returns its id, the first column of every table that has one."""
-        stored = map(as_stored, values.values())
-        added = self.tuples(f"{insertion(table, values)} RETURNING *", *stored)
-        number: int = added[0][0]
-        return number
+        added = f"{insertion(table, values)} RETURNING *"
+        return int(self.column(added, *values.values())[0])
 
     def many(self, sql: str, values: Iterable[tuple[Any, ...]]) -> None:
         """Run a statement with each of these values."""
@@ -121,11 +119,7 @@ class ServerHistory(History):
     def fill(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
         """Add many rows as one stream."""
         sql = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
-        with (
-            self._translate_errors(),
-            self.connection.cursor() as cursor,
-            cursor.copy(sql) as stream,
-        ):
+        with self._translate_errors(), self.connection.cursor().copy(sql) as stream:
             for row in rows:
                 stream.write_row(_storable(row))
 
@@ -249,7 +243,7 @@ def _storable(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Values as SQLite stores them: `True` is 1; a character that PostgreSQL cannot hold is not."""
     return tuple(
         v.replace("\0", "\ufffd") if isinstance(v, str) else int(v) if isinstance(v, bool) else v
-        for v in values
+        for v in map(as_stored, values)
     )
 
 

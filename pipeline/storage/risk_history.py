@@ -4,7 +4,7 @@ A client's risk holds from one of its points to the next, however many rankings 
 """
 
 from collections.abc import Mapping
-from operator import itemgetter
+from itertools import chain
 from typing import NamedTuple
 
 from pipeline.core.files import utc_now
@@ -50,29 +50,31 @@ def record_risks(history: History, release: str, risks: Mapping[str, float]) -> 
             " ORDER BY ranking_id DESC LIMIT 1) FROM ranked_clients"
         )
     }
-    new = sorted(risks.keys() - known.keys())
+    new = [client for client in risks if client not in known]
     first = 1 + max((number for number, _ in known.values()), default=0)
-    numbers = dict(zip(new, range(first, first + len(new)), strict=True))
-    changed = [(numbers[client], risks[client]) for client in new] + [
+    changed = sorted(
         (number, risks.get(client))
         for client, (number, risk) in known.items()
         if risks.get(client) != risk
-    ]
-    if not changed:
+    )
+    if not (new or changed):
         return False
     with history.transaction():
         ranking = history.insert("rankings", at=utc_now(), release=release, clients=len(risks))
-        history.fill("ranked_clients", ("id", "client"), ((i, name) for name, i in numbers.items()))
-        points = ((number, ranking, risk) for number, risk in sorted(changed, key=itemgetter(0)))
+        history.fill("ranked_clients", ("id", "client"), enumerate(new, first))
+        added = enumerate(map(risks.__getitem__, new), first)
+        points = ((number, ranking, risk) for number, risk in chain(changed, added))
         history.fill("client_risk", ("client_id", "ranking_id", "risk"), points)
     return True
 
 
 def last_changes(history: History) -> LastChanges | None:
-    """What the last ranking on record changed; None before the first one."""
+    """What the last ranking on record changed; None before the first one, which changed nothing."""
     releases = history.tuples("SELECT release FROM rankings ORDER BY id DESC LIMIT 2")
     if not releases:
         return None
+    if len(releases) == 1:
+        return LastChanges(None, releases[0][0], [])
     changes = history.tuples(
         "SELECT client, (SELECT risk FROM client_risk AS earlier"
         " WHERE earlier.client_id = latest.client_id AND earlier.ranking_id < latest.ranking_id"
@@ -80,8 +82,7 @@ def last_changes(history: History) -> LastChanges | None:
         " FROM client_risk AS latest JOIN ranked_clients ON ranked_clients.id = latest.client_id"
         " WHERE ranking_id = (SELECT max(id) FROM rankings)"
     )
-    before = releases[1][0] if len(releases) > 1 else None
-    return LastChanges(before, releases[0][0], [RiskChange(*change) for change in changes])
+    return LastChanges(releases[1][0], releases[0][0], [RiskChange(*each) for each in changes])
 
 
 def risk_over_time(history: History, client: str) -> tuple[RiskPoint, ...]:
@@ -95,11 +96,10 @@ def risk_over_time(history: History, client: str) -> tuple[RiskPoint, ...]:
 
 
 def forget_risks(history: History, before: str) -> None:
-    """Delete each point that another one of its client took the place of before that time.
+    """In a transaction, delete each point that another of its client replaced before that time.
 
-    So the last point of a client before then stays, which held until the next. The last ranking
-    never counts as old: who moved is found by what it replaced. Each ranking is looked at once,
-    when it has become old. To be called in a transaction.
+    The last ranking never counts as old: who moved is found by what it replaced. Each ranking is
+    looked at once, when it has become old.
     """
     gone = history.tuples(
         "SELECT earlier.client_id, earlier.ranking_id FROM"
@@ -111,8 +111,6 @@ def forget_risks(history: History, before: str) -> None:
     )
     history.query(f"UPDATE rankings SET old = 1 WHERE {_BECAME_OLD}", before)
     history.many("DELETE FROM client_risk WHERE client_id = ? AND ranking_id = ?", gone)
-    history.many(
-        "DELETE FROM rankings WHERE id = ?"
-        " AND NOT EXISTS (SELECT 1 FROM client_risk WHERE ranking_id = rankings.id)",
-        ((ranking,) for ranking in sorted({ranking for _, ranking in gone})),
-    )
+    unused = "NOT EXISTS (SELECT 1 FROM client_risk WHERE ranking_id = rankings.id)"
+    rankings = {(ranking,) for _, ranking in gone}
+    history.many(f"DELETE FROM rankings WHERE id = ? AND {unused}", rankings)

@@ -209,23 +209,16 @@ def timing_bins(history: History, stage: str, limit: int = MAX_POINTS) -> list[T
 
 def missing_samples(history: History, limit: int = MAX_POINTS) -> tuple[Missing, ...]:
     """The percent missing by column at so many moments, evenly spread; the last is among them."""
-    return _missing(
-        history,
-        "SELECT max(at) FROM missing,"
-        " (SELECT min(rowid) AS low, max(rowid) + 1 - min(rowid) AS span FROM missing) AS ids"
-        " WHERE position = 0 GROUP BY (missing.rowid - low) * ? / span",
-        limit,
-    )
+    ids = "SELECT min(rowid) AS low, max(rowid) + 1 - min(rowid) AS span FROM missing"
+    part = "(missing.rowid - low) * ? / span"
+    moments = f"SELECT max(at) FROM missing, ({ids}) AS ids WHERE position = 0 GROUP BY {part}"
+    return _missing(history, moments, limit)
 
 
 def _missing(history: History, moments: str, limit: int) -> tuple[Missing, ...]:
     """The percent missing at the moments that a query picks, oldest first."""
-    rows = history.tuples(
-        "SELECT at, column_name, percent FROM missing"
-        f" WHERE at IN ({moments}) ORDER BY at, position",
-        limit,
-    )
+    sql = f"SELECT at, column_name, percent FROM missing WHERE at IN ({moments})"
     found: dict[str, dict[str, float]] = {}
-    for at, column, percent in rows:
+    for at, column, percent in history.tuples(f"{sql} ORDER BY at, position", limit):
         found.setdefault(at, {})[column] = percent
-    return tuple(Missing(at, percent) for at, percent in found.items())
+    return (*(Missing(*each) for each in found.items()),)

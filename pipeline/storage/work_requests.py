@@ -38,13 +38,13 @@ class WorkRequest:
 
 def ask(history: History, action: Action, what: str, by_whom: str = "") -> None:
     """Record a request; asked twice it is one, and of one thing the last one counts."""
-    values = {"action": str(action), "what": what, "by_whom": by_whom}
     with history.transaction():
         history.lock_table("requests")
         asked = history.read(WorkRequest, f"FROM requests WHERE what = ? AND {_WAITS}", what)
         if any(each.action == action or each.begun for each in asked):
             return
         history.query(f"DELETE FROM requests WHERE what = ? AND {_WAITS}", what)
+        values = {"action": str(action), "what": what, "by_whom": by_whom}
         history.insert("requests", at=utc_now(), **values)
 
 
@@ -78,6 +78,5 @@ def begin(history: History, number: int) -> bool:
 
 def finish(history: History, number: int, outcome: str) -> None:
     """Record what came of a request."""
-    history.query(
-        "UPDATE requests SET done_at = ?, outcome = ? WHERE id = ?", utc_now(), outcome, number
-    )
+    done = "UPDATE requests SET done_at = ?, outcome = ? WHERE id = ?"
+    history.query(done, utc_now(), outcome, number)

@@ -21,7 +21,7 @@ from werkzeug.serving import make_server
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_atomic
-from pipeline.core.time_limit import time_limit
+from pipeline.core.limits import time_limit
 from pipeline.data.input_files import list_input
 from pipeline.registry.releases import Release, live_release
 from pipeline.web.auth import TOKEN_VARIABLE, api_token, is_loopback, proof_of

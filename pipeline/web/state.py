@@ -6,9 +6,13 @@ from typing import Any
 
 from flask import current_app
 
-from pipeline.action.current_ranking import CurrentRanking, file_stamp, history_stamp
+from pipeline.action.current_ranking import (
+    CurrentRanking,
+    KeyedCache,
+    file_stamp,
+    history_stamp,
+)
 from pipeline.action.effect import Effect
-from pipeline.core.cache import KeyedCache
 from pipeline.core.config import Config
 from pipeline.registry.live_model import LiveModel
 from pipeline.reporting.overview import read_effect

@@ -7,8 +7,8 @@ Run it from the project's folder; ten million rows take some minutes and 2 GB of
 Each way runs in a process of its own and writes all unique rows, in the order first seen, into one
 file; the ways take turns. Only ours checks the rows. What it writes is compared, byte for byte,
 with what a set of raw lines gives (the sample rows are canonical as they stand). Then a file of
-10,000 rows is added to what is there, and all is built again, both in one process; and the last
-table shows how time and memory grow with rows and with files.
+10,000 rows is added to what is there, and all is built again; and the last table shows how time
+and memory grow with rows and with files.
 """
 
 import argparse
@@ -17,35 +17,25 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from importlib.util import find_spec
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
 
 from pipeline.core.config import Config, load_config
 from tests.bench.measuring import PROJECT, machine, run, table
 from tests.bench.processes import Cost
-from tests.support.stagecalls import ingest
 
 FILES = 20
-DUPLICATES = "0.05"
-ADDED = 10_000
+REPEATED = 20  # every so many-th row is the one before
+ADDED = "10000"
 CURVE = (10_000, 100_000, 1_000_000, 10_000_000)
 FILE_COUNTS = (1, 100, 10_000)
 
-PLAIN, RAW = "frame grown in a loop", "Python set of raw lines, unchecked"
+OURS, RAW = "ingestion.py, every row checked", "Python set of raw lines, unchecked"
 # what each other way does with the files of argv[1] to make argv[2]
 WAYS = {
-    PLAIN: """
-import pandas as pd
-frame = pd.DataFrame()
-for path in paths:
-    frame = pd.concat([frame, pd.read_csv(path)], ignore_index=True).drop_duplicates()
-frame.to_csv(made, index=False)
-""",
     "pandas, all files at once": """
 import pandas as pd
 frame = pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
@@ -63,19 +53,6 @@ with open(made, "wb") as out:
                 if line not in seen:
                     seen.add(line)
                     out.write(line)
-""",
-    "polars": """
-import polars as pl
-frame = pl.concat([pl.read_csv(path) for path in paths])
-frame.unique(maintain_order=True).write_csv(made)
-""",
-    "pyarrow": """
-import pyarrow as pa, pyarrow.csv as csv
-table = pa.concat_tables([csv.read_csv(path) for path in paths])
-names = table.column_names
-table = table.append_column("place", pa.array(range(len(table))))
-first = table.group_by(names).aggregate([("place", "min")]).sort_by("place_min")
-csv.write_csv(first.select(names), made)
 """,
 }
 _GIVEN = """
@@ -96,14 +73,16 @@ def sample(folder: Path, name: str, *words: str) -> Path:
 def client_files(folder: Path, rows: int, files: int) -> None:
     """Spread so many sample rows, some of them twice, over so many files."""
     folder.mkdir(parents=True)
-    made = sample(folder.parent, "all.csv", "--rows", str(rows), "--duplicates", DUPLICATES)
+    made = sample(folder.parent, "all.csv", "--rows", str(rows))
     with made.open("rb") as source:
-        header = source.readline()
+        header, before = source.readline(), b""
         for i in range(files):
             part = rows // files + (i < rows % files)
             with (folder / f"part{i:05d}.csv").open("wb") as file:
                 file.write(header)
-                file.writelines(islice(source, part))
+                for n, line in enumerate(islice(source, part)):
+                    file.write(before if n % REPEATED == 1 else line)
+                    before = line
     made.unlink()
 
 
@@ -122,17 +101,13 @@ def ours(place: Path, source: Path) -> Cost:
     return run("ingestion.py", "--config", str(config_of(place, source).path))
 
 
-def against_others(place: Path, source: Path, repeat: int) -> list[list[str]]:
-    """The lines of the table of all ways; checks that ours wrote what it should."""
-    made = place / "made.csv"
-    ways: dict[str, Callable[[], Cost]] = {
-        "ingestion.py, checked": lambda: ours(place / "ours", source)
-    }
-    missing = [name for name in ("polars", "pyarrow") if not find_spec(name)]
+def compared(place: Path, source: Path, repeat: int) -> Iterator[tuple[str, ...]]:
+    """The lines of the table of all ways, and of adding a file; checks that ours wrote the same."""
+    made, config = place / "made.csv", str(place / "ours/config.json")
+    ways: dict[str, Callable[[], Cost]] = {OURS: lambda: ours(place / "ours", source)}
     for name, program in WAYS.items():
-        if name not in missing:
-            words = ("-c", _GIVEN + program, str(source), str(made))
-            ways[name] = lambda words=words: run(*words)
+        words = ("-c", _GIVEN + program, str(source), str(made))
+        ways[name] = lambda words=words: run(*words)
     taken: dict[str, list[Cost]] = {name: [] for name in ways}
     for _ in range(repeat):
         for name, way in ways.items():
@@ -141,58 +116,30 @@ def against_others(place: Path, source: Path, repeat: int) -> list[list[str]]:
                 made, place / "ours/ingesteddata/finaldata.csv", shallow=False
             ):
                 raise SystemExit("finaldata.csv is not what a set of raw lines gives")
-    seconds = {name: median(run.wall for run in runs) for name, runs in taken.items()}
-    lines = [
-        [
-            name,
-            f"{seconds[name]:.1f}",
-            f"{median(run.cpu for run in runs):.1f}",
-            f"{median(run.peak for run in runs):,.0f}",
-            f"{seconds[PLAIN] / seconds[name]:.1f}",
-        ]
-        for name, runs in taken.items()
-    ]
-    return [*lines, *([f"{name} (not installed)", "", "", "", ""] for name in missing)]
-
-
-def adding(config: Config, repeat: int) -> list[list[str]]:
-    """The lines of the table of one file more, and of building all again."""
-    added = []
+    more, again = f"one file of {ADDED} rows more", "ingestion.py --rebuild of all"
+    taken |= {more: [], again: []}
     for i in range(repeat):
-        words = ["--rows", str(ADDED), "--seed", str(i + 1)]
-        sample(config.input_folder_path, f"more{i}.csv", *words)
-        started = perf_counter()
-        ingest(config)
-        added.append(perf_counter() - started)
-    started = perf_counter()
-    ingest(config, rebuild=True)
-    rebuilt = perf_counter() - started
-    return [
-        [f"one file of {ADDED:,} rows more", f"{median(added):.3f}", ""],
-        ["ingestion.py --rebuild", f"{rebuilt:.3f}", f"{rebuilt / median(added):.0f}"],
-    ]
+        sample(source, f"more{i}.csv", "--rows", ADDED, "--seed", str(i + 1))
+        taken[more].append(run("ingestion.py", "--config", config))
+    taken[again].append(run("ingestion.py", "--config", config, "--rebuild", "--yes"))
+    for name, runs in taken.items():
+        wall, cpu = median(run.wall for run in runs), median(run.cpu for run in runs)
+        yield name, f"{wall:.2f}", f"{cpu:.2f}", f"{median(run.peak for run in runs):,.0f}"
 
 
-def curve(place: Path, most: int) -> Iterator[list[str]]:
+def curve(place: Path, most: int) -> Iterator[tuple[str, ...]]:
     """The lines of the table of how it grows: with rows in files of the same number, and files."""
-    nothing = run("-c", "import numpy, xxhash").peak
     sizes = [(rows, FILES) for rows in CURVE if rows <= most]
-    sizes += [(min(most, 1_000_000), files) for files in FILE_COUNTS]
-    for rows, files in sizes:
+    for rows, files in [*sizes, *((min(most, 1_000_000), files) for files in FILE_COUNTS)]:
         source = place / "curve"
         client_files(source, rows, files)
         done = ours(place / "ours", source)
         shutil.rmtree(source)
-        yield [
-            f"{rows:,} rows in {files:,} files",
-            f"{done.wall:.2f}",
-            f"{done.cpu:.2f}",
-            f"{done.peak:,.0f}",
-            f"{(done.peak - nothing) * 2**20 / rows:,.0f}",
-        ]
+        name = f"{rows:,} rows in {files:,} files"
+        yield name, f"{done.wall:.2f}", f"{done.cpu:.2f}", f"{done.peak:,.0f}"
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, default=10_000_000)
@@ -200,19 +147,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--place", type=Path, help="where the files go (default: a temporary folder)"
     )
-    args = parser.parse_args(argv)
+    args = parser.parse_args()
     with TemporaryDirectory(dir=args.place) as folder:
         place = Path(folder)
         source = place / "source"
         client_files(source, args.rows, FILES)
-        header = [f"{args.rows:,} rows", "seconds", "of processor", "peak MiB", "times as fast"]
-        print(table(header, against_others(place, source, args.repeat)), end="\n\n")
-        config = load_config(place / "ours/config.json")
-        header = [f"in process, {args.rows:,} rows", "seconds", "times as long"]
-        print(table(header, adding(config, args.repeat)), end="\n\n")
+        columns = ("seconds", "of processor", "peak MiB")
+        lines = [*compared(place, source, args.repeat)]
+        print(table((f"{args.rows:,} rows", *columns), lines), end="\n\n")
         shutil.rmtree(source)
-        header = ["cold", "seconds", "of processor", "peak MiB", "bytes a row above start"]
-        print(table(header, list(curve(place, args.rows))), end="\n\n")
+        print(table(("cold", *columns), [*curve(place, args.rows)]), end="\n\n")
         print(machine())
 
 

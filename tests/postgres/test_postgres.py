@@ -6,18 +6,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from threading import Thread
 from typing import Any, NamedTuple
 
 import postgres
 import pytest
-import requests
 from flask.testing import FlaskClient
-from gunicorns import gunicorn
 from postgres import CAREFUL, PASSWORD, Server, opened
-from redeployments import Callers, check_answers, releases_served, three_models
 from sandbox import PROJECT, Sandbox, client_rows
 from servers import free_port, wait_until
 
@@ -26,7 +21,7 @@ from pipeline.action.current_ranking import history_stamp
 from pipeline.core.errors import HistoryError
 from pipeline.registry.releases import live_id
 from pipeline.storage.migrations import MIGRATIONS
-from pipeline.storage.records import last_timings, record_timing
+from pipeline.storage.records import record_timing
 
 if (lacking := postgres.missing()) and not postgres.REQUIRED:
     pytest.skip(lacking, allow_module_level=True)
@@ -345,19 +340,15 @@ def test_an_older_database_gets_the_steps_it_lacks(
 ) -> None:
     with opened(database) as history:
         record_timing(history, "training", 1.5, 10)
-    step = "ALTER TABLE timings ADD COLUMN host TEXT;\nUPDATE timings SET host = 'here'"
-    monkeypatch.setattr("pipeline.storage.postgres.ServerHistory.migrations", (*MIGRATIONS, step))
+    step, steps = "ALTER TABLE timings ADD host TEXT, ADD os TEXT;\nUPDATE {} SET os = 'x'", []
+    for table in ("nowhere", "timings"):  # all of a step, or nothing
+        steps = [*MIGRATIONS, step.format(table)]
+        monkeypatch.setattr("pipeline.storage.postgres.ServerHistory.migrations", steps)
+        if table == "nowhere":
+            with pytest.raises(HistoryError, match="is no history database of ours"):
+                opened(database)
     with opened(database) as history:
-        assert history.tuples("SELECT stage, host FROM timings") == [("training", "here")]
-    monkeypatch.setattr(
-        "pipeline.storage.postgres.ServerHistory.migrations",
-        (*MIGRATIONS, step, "UPDATE nowhere SET x"),
-    )
-    with pytest.raises(HistoryError, match="is no history database of ours"):
-        opened(database)
-    monkeypatch.setattr("pipeline.storage.postgres.ServerHistory.migrations", (*MIGRATIONS, step))
-    with opened(database) as history:
-        assert last_timings(history) == {"training": 1.5}
+        assert history.tuples("SELECT stage, host, os FROM timings") == [("training", None, "x")]
 
 
 def test_a_newer_database_is_refused(database: str) -> None:
@@ -412,7 +403,13 @@ HINT = (
 )
 
 
-def test_a_server_that_is_not_there_is_named(source: Sandbox) -> None:
+def test_a_server_or_database_that_is_not_there_is_named(
+    source: Sandbox, postgresql: Server
+) -> None:
+    source.configure(history_path=postgresql.url("nowhere"))
+    result = one_line(source.run("fullprocess").err)
+    assert result.startswith(f"error: {postgresql.url('nowhere')} cannot be opened: ")
+    assert 'database "nowhere" does not exist' in result
     url = f"postgresql://risk:{PASSWORD[:1]}@127.0.0.1:{free_port()}/h"
     source.configure(history_path=url)
 
@@ -423,15 +420,6 @@ def test_a_server_that_is_not_there_is_named(source: Sandbox) -> None:
         assert found.startswith(f"error: {source.config.history_path} cannot be opened: ")
         assert "Connection refused" in found
         assert found.endswith(HINT)
-
-
-def test_a_database_that_is_not_there_is_named(source: Sandbox, postgresql: Server) -> None:
-    source.configure(history_path=postgresql.url("nowhere"))
-
-    result = one_line(source.run("fullprocess").err)
-
-    assert result.startswith(f"error: {postgresql.url('nowhere')} cannot be opened: ")
-    assert 'database "nowhere" does not exist' in result
 
 
 @pytest.fixture
@@ -550,50 +538,3 @@ def test_an_api_outlives_its_server(live: Sandbox, own: Server) -> None:
     assert [client.get(path).status_code for path in asked] == [503, 200, 503, 503, 200]
     own.start()
     assert client.get("/health").status_code == 200
-
-
-# --- several machines ---
-
-
-@pytest.mark.slow
-def test_two_servers_on_one_deployment_follow_a_redeploy_and_fail_no_request(
-    live: Sandbox, postgresql: Server
-) -> None:
-    """As two machines do it: each with workers of its own, on one folder and one history."""
-    found = three_models(live)
-    with ExitStack() as stack:
-        urls = [stack.enter_context(gunicorn(live, "--workers", "2")) for _ in range(2)]
-        callers = [Callers(url) for url in urls]
-        records = [Callers(url) for url in urls]
-        threads = [
-            Thread(target=one.ask, args=("GET", path))
-            for one in records
-            for path in ("/diagnostics", "/history?limit=5", "/health")
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            with callers[0].asking(), callers[1].asking():
-                for _ in range(4):
-                    before = [len(one.heard) for one in callers]
-                    found.next()
-                    for one, count in zip(callers, before, strict=True):
-                        wait_until(lambda one=one, count=count: one.heard_more_than(count + 5))
-        finally:
-            for one in records:
-                one.over.set()
-            for thread in threads:
-                thread.join()
-        served = [releases_served(url) for url in urls]
-        result = [requests.get(f"{url}/history?limit=50", timeout=600).json() for url in urls]
-
-    for one in callers:
-        check_answers(found, one)
-        assert len({answer["release"] for _, answer in one.heard}) > 2
-    for one in records:
-        assert one.failures == []
-        assert {path for path, _ in one.heard} == {"/diagnostics", "/history?limit=5", "/health"}
-    assert served == [{live_id(live.config.prod_deployment_path)}] * 2
-    assert result[0] == result[1]
-    assert len(result[0]["deployments"]) == 5
-    wait_until(lambda: postgresql.connected() == 0)

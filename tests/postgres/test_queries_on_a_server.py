@@ -13,7 +13,7 @@ import pytest
 from postgres import CAREFUL, PASSWORD, Server
 from servers import wait_until
 
-from pipeline.core.queries import Query
+from pipeline.core.connections import Query
 from pipeline.core.schema import Format
 from pipeline.data.queries import ask_due
 

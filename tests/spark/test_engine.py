@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sandbox import Sandbox
@@ -144,6 +145,10 @@ def test_of_risks_that_are_long_past_the_one_that_still_held_is_kept(worlds: Wor
     before = {name: risk_points(folder, name)[-1].risk for name in changed}
     past = {number: ("2020-01-01T00:00:00Z", of) for number, (_, of) in note.rankings.items()}
     write_note(folder, replace(note, rankings=past))
+    with open_history(world.config.history_path) as history:
+        for month in range(1, 14):  # what is forgotten goes by the days of runs
+            at = f"{datetime.now(UTC) - timedelta(days=30 * month):%FT%TZ}"
+            history.insert("runs", command="training", started_at=at, outcome="done")
     batch(3, range(300))
     after = {name: [point.risk for point in risk_points(folder, name)] for name in changed}
     assert changed

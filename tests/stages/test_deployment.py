@@ -17,7 +17,7 @@ from sandbox import PROJECT, Sandbox, client_rows
 from stagecalls import deploy, rollback
 
 from pipeline.core.errors import ReleaseError
-from pipeline.registry.releases import live_id, live_release, release_ids
+from pipeline.registry.releases import live_id, release_ids
 
 LINKED = ("trainedmodel.pkl", "latestscore.txt", "ingestedfiles.txt")
 FILES = (*LINKED, "reference.json")
@@ -139,19 +139,6 @@ def test_the_three_names_are_links_through_current(scored: Sandbox) -> None:
     assert live_files(scored) == sources(scored)
 
 
-def test_nothing_else_is_left_in_production(twice: Sandbox) -> None:
-    assert sorted(p.name for p in production(twice).iterdir()) == [
-        *("current", "ingestedfiles.txt", "latestscore.txt", "releases", "trainedmodel.pkl")
-    ]
-    assert sorted(p.name for p in (production(twice) / "releases").iterdir()) == ids(twice)
-
-
-def test_it_tells_what_is_live(scored: Sandbox) -> None:
-    result = scored.run("deployment")
-    live, f1 = live_id(production(scored)), scored.config.latestscore_path.read_text().strip()
-    assert result.out == f"production_deployment: {live} is live, F1 {f1}\n"
-
-
 def test_a_deployment_is_recorded(scored: Sandbox) -> None:
     live = release(scored)
     f1 = float(scored.config.latestscore_path.read_text())
@@ -171,20 +158,6 @@ def test_ids_count_upwards_though_the_clock_goes_back(scored: Sandbox) -> None:
         production(scored) / "releases/000041-29990101T000000Z"
     )
     assert release(scored).startswith("000042-")
-
-
-def test_an_older_release_stays_as_it_was(scored: Sandbox) -> None:
-    first = release(scored)
-    folder = production(scored) / "releases" / first
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    learn(scored, "c.csv", 500)
-    release(scored)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    assert all(live_files(scored)[name] != before[name] for name in LINKED)
-
-
-def test_a_release_knows_the_one_before_it(twice: Sandbox) -> None:
-    assert live_release(production(twice)).previous == ids(twice)[0]
 
 
 def test_the_live_model_loads_with_pickle(scored: Sandbox) -> None:
@@ -223,43 +196,15 @@ def test_without_one_of_its_files_nothing_is_deployed(
     assert refused(scored) == f"error: {scored.root}/{name} {reason}\n"
 
 
-def test_the_score_of_an_older_model_is_refused(scored: Sandbox) -> None:
-    release(scored)
-    scored.write("sourcedata/c.csv", client_rows(500, 30, flipped=True))
-    scored.run("ingestion")
-    scored.run("training")
-    f1 = scored.config.latestscore_path.read_text().strip()
+@pytest.mark.parametrize("text", ["", "good", "0.99", "\udc80"])
+def test_a_score_that_is_not_the_model_s_is_refused(scored: Sandbox, text: str) -> None:
+    path = scored.config.latestscore_path
+    f1 = path.read_text().strip()
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
     assert refused(scored) == (
-        f"error: {scored.config.latestscore_path} says {f1}, but the model beside it was never"
-        " scored: run `python scoring.py` first\n"
+        f"error: {path} says {text.replace(chr(0xDC80), chr(0xFFFD))!r}, but the F1 of the model"
+        f" beside it, on the test data of now, is {f1}: run `python scoring.py` first\n"
     )
-
-
-def test_a_score_that_was_changed_is_refused(scored: Sandbox) -> None:
-    f1 = scored.config.latestscore_path.read_text().strip()
-    scored.config.latestscore_path.write_text("0.99\n")
-    assert refused(scored) == (
-        f"error: {scored.config.latestscore_path} says 0.99, but the model beside it scored {f1}:"
-        " run `python scoring.py` first\n"
-    )
-
-
-@pytest.mark.parametrize("text", ["", "good\n", "0.5 0.6\n"])
-def test_a_score_that_is_no_number_is_refused(scored: Sandbox, text: str) -> None:
-    scored.config.latestscore_path.write_text(text)
-    assert refused(scored) == (
-        f"error: {scored.config.latestscore_path} holds no number: {text!r}\n"
-    )
-
-
-def test_nan_is_no_models_score(scored: Sandbox) -> None:
-    scored.config.latestscore_path.write_text("nan\n")
-    assert "says nan, but the model beside it scored 0." in refused(scored)
-
-
-def test_a_score_that_is_no_text_is_refused(scored: Sandbox) -> None:
-    scored.config.latestscore_path.write_bytes(b"\xff\xfe\x00")
-    assert "latestscore.txt holds no number" in refused(scored)
 
 
 def test_a_damaged_model_is_refused(scored: Sandbox) -> None:
@@ -273,12 +218,8 @@ def test_a_damaged_model_is_refused(scored: Sandbox) -> None:
 
 
 def test_a_score_that_the_test_data_of_now_do_not_give_is_refused(scored: Sandbox) -> None:
-    f1 = scored.config.latestscore_path.read_text().strip()
     scored.write("testdata/testdata.csv", client_rows(90_000, 60))
-    assert refused(scored) == (
-        f"error: {scored.config.latestscore_path} says {f1}, but on the test data of now the F1 is"
-        " 1.0: run `python scoring.py` first\n"
-    )
+    assert ", on the test data of now, is 1.0: run `python scoring.py` first" in refused(scored)
 
 
 @pytest.mark.parametrize(
@@ -347,12 +288,6 @@ def test_listing_writes_nothing(twice: Sandbox) -> None:
     assert twice.files() == before
 
 
-def test_listing_and_going_back_at_once_is_a_wrong_usage(twice: Sandbox) -> None:
-    with pytest.raises(SystemExit) as caught:
-        twice.run("deployment", "--list", "--rollback")
-    assert caught.value.code == 2
-
-
 def test_a_damaged_release_is_listed_as_such_among_the_others(twice: Sandbox) -> None:
     first, second = ids(twice)
     manifest_of(twice, first).write_text("{")
@@ -406,11 +341,6 @@ def test_going_back_to_a_release_by_its_id(scored: Sandbox) -> None:
         (made[1], "rollback"),
         (made[3], "rollback"),
     ]
-
-
-def test_going_back_twice_goes_back_two(scored: Sandbox) -> None:
-    made = [release(scored) for _ in range(3)]
-    assert [release(scored, "--rollback") for _ in range(2)] == [made[1], made[0]]
 
 
 def test_going_back_after_a_redeployment_leads_to_what_was_live(scored: Sandbox) -> None:
@@ -495,16 +425,6 @@ def test_old_releases_are_pruned_but_never_the_one_before(
     made = [release(scored) for _ in range(left + 1)]
     assert ids(scored) == made[-left:]
     assert sorted(p.name for p in (production(scored) / "releases").iterdir()) == made[-left:]
-
-
-def test_pruning_keeps_what_was_live_before_however_old(scored: Sandbox) -> None:
-    made = [release(scored) for _ in range(3)]
-    release(scored, "--rollback", made[0])
-    scored.configure(keep_releases=1)
-    last = release(scored)
-    assert made[0] in ids(scored)
-    assert last in ids(scored)
-    assert release(scored, "--rollback") == made[0]
 
 
 def test_whatever_happens_the_live_release_and_the_one_before_it_are_there(

@@ -19,7 +19,7 @@ from sandbox import HEADER, NOISE, Sandbox, client_rows
 
 from app import create_app
 from pipeline.core.formatting import truncate
-from pipeline.core.names_in_text import NamesInText
+from pipeline.core.names import NamesInText
 from pipeline.core.schema import csv_line
 from pipeline.observations.master import Master, open_master
 from pipeline.storage.contacts import (
@@ -300,3 +300,13 @@ def test_names_are_found_however_they_are_written(text: str, found: set[str]) ->
     assert search.found(text) == found
     assert search.found(search.without(text)) == set()
     assert search.without("of A1, A10") == "of (erased), A10"
+
+
+def test_outcomes_that_wait_for_their_clients_wait_on(sandbox: Sandbox) -> None:
+    sandbox.write("sourcedata/a.csv", ["first,1,2,3,0", "second,1,2,3,0"])
+    sandbox.write("sourcedata/late.csv", ["who comes later,1"], "corporation,exited")
+    assert sandbox.run("ingestion").code == 0
+    assert sandbox.run("ingestion", "--erase", "first").code == 0
+    sandbox.write("sourcedata/b.csv", ["who comes later,1,2,3,"])
+    assert sandbox.run("ingestion").code == 0
+    assert sandbox.config.finaldata_path.read_text().splitlines()[-1] == "who comes later,1,2,3,1"

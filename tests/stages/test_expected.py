@@ -4,7 +4,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sandbox import Sandbox, client_rows
 
 from app import create_app
-from pipeline.reporting.sections import CANNOT_SEE
+from pipeline.reporting.overview import CANNOT_SEE
 
 
 def test_a_batch_without_outcomes_has_expected_scores_and_later_the_true_ones_beside_them(

@@ -130,15 +130,6 @@ def test_rows_are_identical_by_value_not_by_spelling(sandbox: Sandbox) -> None:
     assert finaldata(sandbox) == ["a,1,2,3,0", "a,1,,3,0"]
 
 
-def test_files_stay_where_they_are(source: Sandbox) -> None:
-    source.write("sourcedata/bad.csv", "no table\n")
-    folder = source.root / "sourcedata"
-    before = {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.iterdir()}
-    ingest(source)
-    ingest(source, "--rebuild")
-    assert {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.iterdir()} == before
-
-
 def test_the_record_names_each_file_once_in_order_of_ingestion(source: Sandbox) -> None:
     ingest(source)
     source.write("sourcedata/0.csv", client_rows(200, 5))
@@ -150,25 +141,6 @@ def test_the_record_names_each_file_once_in_order_of_ingestion(source: Sandbox) 
     )
 
 
-def test_a_timing_is_recorded(source: Sandbox) -> None:
-    ingest(source)
-    ((stage, rows, seconds),) = source.query("SELECT stage, rows, seconds FROM timings")
-    assert (stage, rows) == ("ingestion", 120)
-    assert seconds > 0
-
-
-def test_practice_touches_nothing_of_production(source: Sandbox) -> None:
-    source.write("practicedata/p.csv", client_rows(0, 3))
-    before = source.files()
-    ingest(source, "--practice")
-    after = source.files()
-    assert {name: after[name] for name in before} == before
-    assert sorted(set(after) - set(before)) == [
-        "practicemodels/history.db",
-        *(f"practicemodels/ingesteddata/{name}" for name in written(source.practice)),
-    ]
-
-
 def test_a_file_rejected_after_it_was_ingested_keeps_its_rows_in_the_master(
     sandbox: Sandbox,
 ) -> None:
@@ -178,21 +150,6 @@ def test_a_file_rejected_after_it_was_ingested_keeps_its_rows_in_the_master(
     assert sandbox.run("ingestion").code == 1
     assert finaldata(sandbox) == ["a,1,2,3,0"]
     assert ingested(sandbox) == ["a.csv"]
-
-
-def test_where_every_new_file_is_rejected_the_stage_fails_once(sandbox: Sandbox) -> None:
-    for name in "abcde":
-        sandbox.write(f"sourcedata/{name}.csv", "\n")
-    first, second = sandbox.run("ingestion"), sandbox.run("ingestion")
-    empty = "it is empty; expected a header line and rows"
-    assert (first.code, first.err.splitlines()[-1]) == (
-        1,
-        f"error: {sandbox.root}/sourcedata: every new file is rejected:"
-        f" a.csv: {empty}; b.csv: {empty}; c.csv: {empty}; and 2 more",
-    )
-    assert first.out.splitlines()[0] == f"a.csv: rejected: {empty}"
-    assert (second.code, second.out, second.err) == (0, "nothing new in sourcedata\n", "")
-    assert sandbox.query("SELECT outcome FROM runs") == [("done",)] * 2
 
 
 # another schema
@@ -268,22 +225,6 @@ def test_a_bad_row_is_set_aside_with_file_line_and_reason(sandbox: Sandbox) -> N
     ]
 
 
-def test_identical_rows_count_among_the_rows_of_which_a_tenth_may_be_bad(sandbox: Sandbox) -> None:
-    sandbox.write("sourcedata/a.csv", ["a,1,2,3,0"] * 9 + ["x,y,2,3,0"])
-    assert ingest(sandbox).startswith("a.csv: 1 new of 10 rows, 1 set aside\n")
-
-
-def test_rows_set_aside_are_gathered_over_all_files(sandbox: Sandbox) -> None:
-    sandbox.write("sourcedata/b.csv", [*client_rows(0, 10), 'x,y,"1,5",3,0'])
-    ingest(sandbox)
-    sandbox.write('sourcedata/a,"b.csv', ["x,1,2,3,7", *client_rows(20, 10)])
-    ingest(sandbox)
-    assert set_aside(sandbox)[1:] == [
-        ["b.csv", "12", "lastmonth_activity 'y' is not a number", 'x,y,"1,5",3,0'],
-        ['a,"b.csv', "2", "exited '7' is not an outcome (0, 1 or empty)", "x,1,2,3,7"],
-    ]
-
-
 def test_a_file_that_is_mended_has_no_rows_set_aside_any_more(sandbox: Sandbox) -> None:
     sandbox.write("sourcedata/a.csv", [*client_rows(0, 10), "x,y,2,3,0"])
     ingest(sandbox)
@@ -304,10 +245,6 @@ def test_an_unchanged_folder_is_nothing_new_and_leaves_all_files(source: Sandbox
     before.pop("history.db")  # each run is recorded there
     after.pop("history.db")
     assert after == before
-
-
-def test_an_empty_folder_is_nothing_new(sandbox: Sandbox) -> None:
-    assert ingest(sandbox) == "nothing new in sourcedata\n"
 
 
 def test_a_changed_file_is_taken_in_again_for_its_new_rows(source: Sandbox) -> None:
@@ -493,16 +430,6 @@ def test_pending_rows_are_found_after_a_rebuild_has_moved_them(source: Sandbox) 
     (source.root / "sourcedata/a.csv").unlink()
     ingest(source, "--rebuild", "--yes")
     assert unjudged_rows(source) == client_rows(200, 5)
-
-
-def test_two_rebuilds_in_a_row_make_the_same(source: Sandbox) -> None:
-    ingest(source)
-    source.write("sourcedata/a.csv", client_rows(0, 65, noise=10))
-    ingest(source)
-    ingest(source, "--rebuild")
-    first = source.config.finaldata_path.read_bytes(), ingested(source)
-    ingest(source, "--rebuild")
-    assert (source.config.finaldata_path.read_bytes(), ingested(source)) == first
 
 
 @pytest.mark.parametrize(

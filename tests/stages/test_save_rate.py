@@ -6,7 +6,7 @@ import pytest
 from sandbox import Sandbox
 from stagecalls import rows_of
 
-from pipeline.stages.effect import with_save_rate
+from pipeline.stages.training import with_save_rate
 from pipeline.storage.contacts import Assignment, Contact, add_contacts, record_assignments
 from pipeline.storage.history import open_history
 

@@ -6,7 +6,7 @@ from sandbox import NOISE, Sandbox, client_rows
 from sklearn.metrics import f1_score
 
 from pipeline.monitoring.scores import Scores
-from pipeline.stages.scoring import score_lines
+from pipeline.stages.training import score_lines
 
 
 def test_scores_are_reported_as_a_table() -> None:

@@ -51,15 +51,6 @@ def trained_bytes(world: Sandbox) -> bytes:
     return world.config.trainedmodel_path.read_bytes()
 
 
-def test_it_tells_what_it_trained(source: Sandbox) -> None:
-    source.run("ingestion")
-    result = source.run("training")
-    assert (result.code, result.out) == (
-        0,
-        "models/trainedmodel.pkl: logistic, trained on 120 labelled rows\n",
-    )
-
-
 def test_the_manifest_tells_what_the_model_is_made_of(source: Sandbox) -> None:
     source.run("ingestion")
     began = utc_now()
@@ -108,12 +99,6 @@ def test_only_labelled_rows_are_counted(sandbox: Sandbox) -> None:
     prepared(sandbox, client_rows(0, 40) + client_rows(40, 20, outcome=""))
     result = sandbox.run("training")
     assert result.out == "models/trainedmodel.pkl: logistic, trained on 40 labelled rows\n"
-
-
-def test_a_timing_is_recorded(source: Sandbox) -> None:
-    source.run("ingestion")
-    source.run("training")
-    assert source.query("SELECT rows FROM timings WHERE stage = 'training'") == [(120,)]
 
 
 def test_rows_not_on_record_are_not_learned(source: Sandbox) -> None:

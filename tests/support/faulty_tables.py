@@ -90,11 +90,6 @@ HEADERS = {
     "a long column": ("x" * 100_000, f"{NO_HEADER}{'x' * 40}…{CHECK}"),
     "a longer column": ("x" * 200_000 + "\n", f"{NO_HEADER}{'x' * 40}…{CHECK}"),
     "a web page": ("<!DOCTYPE html>\n<html>\n", "is a web page: save it as CSV or as a workbook"),
-    "a rare separator": (
-        PLAIN.replace(",", "^"),
-        f"{NO_HEADER}{HEADER.replace(',', '^')[:40]}…; its columns are there: say what separates"
-        ' them with "format": {"delimiter": "…"} in config.json',
-    ),
     "many columns beside an outcome": (
         "corporation,exited,a,b,c\nacme,1,2,3,4\n",
         f"lacks the column {NEEDED.partition(', ')[2]}; it has corporation, exited, a, b, c{CHECK}",

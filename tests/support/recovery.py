@@ -98,7 +98,7 @@ def check_production(world: World) -> None:
 
     try:
         release = live_release(config.prod_deployment_path)
-        model = load_release(release, config.schema)
+        model = load_release(release, config.schema).model
         rows = read_folder(config.test_data_path, config.schema)
         if set(predictions_of(model, rows)) != {0, 1}:
             world.faults.append(f"production: {release.id} predicts nonsense")

@@ -16,8 +16,7 @@ from pipeline.ranking.movers import Movers
 from pipeline.ranking.ranking_file import COLUMNS
 from pipeline.registry.releases import Release, live_release
 from pipeline.reporting.document import ReportContent
-from pipeline.reporting.overview import RunResults, report_content
-from pipeline.reporting.sections import drift_section
+from pipeline.reporting.overview import RunResults, drift_section, report_content
 from pipeline.storage.database import History
 from pipeline.storage.records import Checked
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from pipeline.core.config import Config, load_config
+from pipeline.core.limits import time_limit
 from pipeline.core.schema import Schema
-from pipeline.core.time_limit import time_limit
 from pipeline.storage.history import open_history
 
 PROJECT = Path(__file__).resolve().parents[2]

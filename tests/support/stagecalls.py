@@ -11,7 +11,7 @@ from pipeline.monitoring.scores import Scores
 from pipeline.observations.master import Master, open_master
 from pipeline.registry.live_model import Live, load_live
 from pipeline.registry.releases import Challenge, Release
-from pipeline.stages import deployment, diagnostics, ingestion, reporting, scoring, training
+from pipeline.stages import deployment, diagnostics, ingestion, reporting, training
 from pipeline.storage.database import History
 from pipeline.storage.history import open_history
 
@@ -33,7 +33,7 @@ def train(config: Config) -> TrainedModel:
 def score(config: Config) -> Scores:
     trained = load_trained(config.output_model_path, config.schema)
     with open_history(config.history_path) as history:
-        return scoring.score(config, history, trained, _test(config)).scores
+        return training.score(config, history, trained, _test(config)).scores
 
 
 def deploy(config: Config, challenge: Challenge | None = None) -> Release:
@@ -63,9 +63,9 @@ def report(config: Config, matrix_name: str = "confusionmatrix.png") -> reportin
         return reporting.report(config, history, loaded, evaluation, rows, matrix_name)
 
 
-def record_diagnostics(config: Config, *, packages: bool = True) -> None:
+def record_diagnostics(config: Config) -> None:
     with open_history(config.history_path) as history:
-        diagnostics.record(history, rows_of(config, history), packages=packages)
+        diagnostics.record(history, rows_of(config, history))
 
 
 def model_predictions(config: Config, frame: pd.DataFrame) -> list[int]:

@@ -18,7 +18,7 @@ from sandbox import PROJECT, Sandbox, client_rows
 from servers import free_port
 
 from pipeline.action import delivery
-from pipeline.core.alert_targets import EVENTS
+from pipeline.core.connections import EVENTS
 from pipeline.reporting.report_files import report_pdf
 from pipeline.storage.history import open_history, sending_lock
 

@@ -1,6 +1,5 @@
 """Other people's files: none crashes or blocks a run, or touches a good row beside it."""
 
-import contextlib
 import csv
 import io
 import itertools
@@ -14,25 +13,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from faulty_tables import CHECK, FAULTS, NO_HEADER, PLAIN, ROWS, wide
+from faulty_tables import FAULTS, PLAIN, ROWS, wide
 from hypothesis import HealthCheck, given, settings
 from malformed import malformed
 from replaced_files import link_to, socket_at
 from sandbox import HEADER, Result, Sandbox, client_rows, within
 from stagecalls import ingest
 
-from app import create_app
 from pipeline.core.config import PATH_KEYS, Config, load_config
 from pipeline.core.schema import DEFAULT_SCHEMA
 from pipeline.data.frames import frame_of
 from pipeline.stages.ingestion import ingestion_lines
+from pipeline.storage.history import open_history
 
 FIRST, LAST = client_rows(0, 20), client_rows(50, 20)  # the good files beside the bad one
 SPECIAL = "is a link or a special file; expected the file itself"
-NOBODY = 65534
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # no disk to wait for
 
 
@@ -72,27 +69,12 @@ def set_aside(world: Sandbox) -> list[list[str]]:
         return list(csv.reader(file, strict=True))[1:]
 
 
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Root may read everything: be somebody else for a while."""
-    if os.getuid():
-        yield
-        return
-    os.setresuid(NOBODY, NOBODY, 0)
-    try:
-        yield
-    finally:
-        os.setresuid(0, 0, 0)
-
-
-def ingested(world: Sandbox, user: Callable[[], Any] = contextlib.nullcontext) -> Result:
+def ingested(world: Sandbox) -> Result:
     """Ingest twice: the first tells all, the second tells nothing and changes nothing."""
-    with user():
-        first = world.run("ingestion")
+    first = world.run("ingestion")
     assert (first.code, "Traceback" in first.err) == (0, False), first.err
     before = world.files(), world.stamps()
-    with user():
-        second = world.run("ingestion")
+    second = world.run("ingestion")
     assert (second.code, second.out, second.err) == (0, "nothing new in sourcedata\n", "")
     after = world.files(), world.stamps()
     for known in (*before, *after):
@@ -107,11 +89,9 @@ def warnings_of(result: Result) -> list[str]:
     return [line for line in lines if not line.startswith("INFO ")]
 
 
-def assert_rejected(
-    world: Sandbox, reasons: dict[str, str], user: Callable[[], Any] = contextlib.nullcontext
-) -> None:
+def assert_rejected(world: Sandbox, reasons: dict[str, str]) -> None:
     """Some files are rejected, each reported once with one reason; the good go in unchanged."""
-    result = ingested(world, user)
+    result = ingested(world)
     assert result.out.splitlines() == [
         "a.csv: 20 new of 20 rows",
         *[f"{name}: rejected: it {reason}" for name, reason in reasons.items()],
@@ -141,13 +121,6 @@ def test_a_rejected_file_goes_in_once_it_is_mended(world: Sandbox) -> None:
     put(world, PLAIN)
     assert ingested(world).out.startswith("m.csv: 20 new of 20 rows\n")
     assert finaldata(world) == FIRST + LAST + ROWS
-
-
-def test_a_rejected_file_that_is_touched_is_not_reported_again(world: Sandbox) -> None:
-    path = put(world, b"\x1f\x8b" + os.urandom(300_000))
-    ingested(world)
-    aged(path, 999)
-    assert world.run("ingestion").out == "nothing new in sourcedata\n"
 
 
 def test_columns_left_out_are_reported_on_one_short_line(world: Sandbox) -> None:
@@ -230,18 +203,6 @@ def test_what_is_no_plain_file_is_rejected_once(world: Sandbox) -> None:
     assert_rejected(world, dict.fromkeys(sorted(STRANGE), SPECIAL))
 
 
-def test_a_plain_file_in_its_place_goes_in(world: Sandbox) -> None:
-    for name, make in STRANGE.items():
-        make(world.root / "sourcedata" / name)
-    ingested(world)
-    for i, name in enumerate(sorted(STRANGE), start=20):
-        (world.root / "sourcedata" / name).unlink()
-        put(world, PLAIN.replace("client01", f"client{i}"), name)
-    assert ingested(world).out.splitlines()[:-1] == [
-        f"{name}: 20 new of 20 rows" for name in sorted(STRANGE)
-    ]
-
-
 def test_a_pipe_that_somebody_writes_into_is_left_alone(world: Sandbox) -> None:
     path = world.root / "sourcedata/m.csv"
     os.mkfifo(path)
@@ -253,51 +214,6 @@ def test_a_pipe_that_somebody_writes_into_is_left_alone(world: Sandbox) -> None:
         assert len(os.read(descriptor, 65536)) == len(PLAIN)
     finally:
         os.close(descriptor)
-
-
-@pytest.fixture
-def anybodys(
-    sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
-) -> Iterator[tuple[Sandbox, Callable[[], None]]]:
-    """A project that root and nobody may write to, and what hands over what root wrote last."""
-    with tempfile.TemporaryDirectory() as folder:
-        world = Sandbox(Path(folder), capsys)
-        world.write("config.json", (sandbox.root / "config.json").read_text())
-        aged(world.write("sourcedata/a.csv", FIRST), 300)
-        world.write("sourcedata/z.csv", LAST)
-        sandbox.write("sourcedata/a.csv", FIRST)
-        sandbox.run("ingestion")  # nobody may not be able to read the modules
-
-        def hand_over() -> None:
-            for path in [world.root, *world.root.rglob("*")]:
-                if not os.getuid():
-                    os.chown(path, NOBODY, -1)
-
-        with within(600):
-            yield world, hand_over
-
-
-def test_a_file_without_read_permission_is_rejected_once(
-    anybodys: tuple[Sandbox, Callable[[], None]],
-) -> None:
-    world, hand_over = anybodys
-    path = put(world, PLAIN)
-    path.chmod(0)
-    hand_over()
-    assert_rejected(world, {"m.csv": "cannot be read: this user has no permission"}, as_nobody)
-
-
-def test_a_file_goes_in_once_it_may_be_read(
-    anybodys: tuple[Sandbox, Callable[[], None]],
-) -> None:
-    world, hand_over = anybodys
-    path = put(world, PLAIN)
-    path.chmod(0)
-    hand_over()
-    ingested(world, as_nobody)
-    path.chmod(0o400)
-    assert ingested(world, as_nobody).out.startswith("m.csv: 20 new of 20 rows\n")
-    assert finaldata(world) == FIRST + LAST + ROWS
 
 
 # --- names of files ---
@@ -334,26 +250,6 @@ def test_a_file_of_any_name_goes_in_and_is_reported_on_one_line(world: Sandbox) 
     assert sorted(found) == sorted(f"'{name}" if name[0] in "=-" else name for name in names)
     recorded = json.loads(world.config.ingestedfiles_path.read_text())
     assert sorted(recorded) == sorted(["a.csv", *names, "z.csv"])
-
-
-def test_a_bad_file_of_any_name_is_reported_once_on_one_line(world: Sandbox) -> None:
-    for raw, _ in FILE_NAMES.values():
-        put(world, "no table", os.fsdecode(raw))
-    result = ingested(world)
-    for _, name in FILE_NAMES.values():
-        assert f"{name}: rejected: it {NO_HEADER}no table{CHECK}" in result.out.split("\n")
-    assert len(warnings_of(result)) == len(FILE_NAMES)
-    assert finaldata(world) == FIRST + LAST
-
-
-def test_a_file_of_any_time_goes_in(world: Sandbox) -> None:
-    for i, year in enumerate((1910, 1970, 2107, 2400), start=20):
-        path = put(world, PLAIN.replace("client01", f"client{i}"), f"m{year}.csv")
-        then = (year - 1970) * 31_556_952
-        os.utime(path, (then, then))
-    world.run("ingestion")  # those from the future wait
-    ingested(world)
-    assert len(finaldata(world)) == 120
 
 
 def test_a_full_disk_is_not_taken_for_a_fault_of_the_file(world: Sandbox) -> None:
@@ -434,6 +330,36 @@ def test_a_file_that_is_still_being_copied_waits_and_then_goes_in(world: Sandbox
     assert finaldata(world) == FIRST + LAST + ROWS
 
 
+def test_a_file_that_is_always_being_written_goes_in_after_an_hour_as_far_as_it_is(
+    world: Sandbox,
+) -> None:
+    path = aged(put(world, HALF), 0)
+
+    def run(seconds_later: float = 0) -> str:
+        with open_history(world.config.history_path) as history, history.transaction():
+            history.query(
+                "UPDATE told SET what = CAST(CAST(what AS INTEGER) - ? AS TEXT)"
+                " WHERE kind = 'unfinished'",
+                seconds_later,
+            )
+        aged(path, 0)
+        return world.run("ingestion").err
+
+    assert "does not end with a line end" in world.run("ingestion").err
+    assert "m.csv" not in run(3590)
+    assert finaldata(world) == FIRST + LAST
+    text = "m.csv is written to without pause: its whole lines so far are taken in"
+    assert text in run(20)
+    assert finaldata(world) == FIRST + LAST + ROWS[:10]
+    path.write_text("\n".join([HEADER, *ROWS[:15], "cl"]))
+    assert "m.csv: 15 rows: 5 new, 10 already known" in run()
+    path.write_text(PLAIN[:-1])
+    aged(path)
+    ingested(world)
+    assert finaldata(world) == FIRST + LAST + ROWS
+    assert world.query("SELECT count(*) FROM told") == [(0,)]
+
+
 def test_a_file_from_the_future_does_not_wait_for_ever(world: Sandbox) -> None:
     aged(put(world, PLAIN[:-1]), -3600)
     world.run("ingestion")
@@ -465,30 +391,6 @@ def spreadsheet_cells(path: Path) -> Iterator[str]:
                 yield from row
 
 
-def test_formulas_do_not_run_in_the_ranking_and_are_kept_in_the_data(deployed: Sandbox) -> None:
-    rows = [f"{csv_cell(name)},20,300,10," for name in FORMULAS]
-    deployed.write("sourcedata/m.csv", rows)
-    for stage in ("ingestion", "reporting"):
-        assert deployed.run(stage).code == 0
-
-    assert finaldata(deployed)[-len(rows) :] == rows
-    cells = list(spreadsheet_cells(deployed.config.clientrisk_path))
-    assert [cell for cell in cells if cell.startswith(CELL_STARTS)] == []
-    assert "'=cmd|'/c calc'!A1" in cells
-
-
-def test_the_api_gives_the_original_names_back(deployed: Sandbox) -> None:
-    deployed.write("sourcedata/m.csv", [f"{csv_cell(name)},20,300,10," for name in FORMULAS])
-    for stage in ("ingestion", "reporting"):
-        assert deployed.run(stage).code == 0
-    client = create_app(deployed.config).test_client()
-
-    result = client.get("/risk?limit=1000").json["clients"]
-    assert set(FORMULAS) <= {row["client"] for row in result}
-    answer = client.get("/risk/=cmd|'/c calc'!A1").json
-    assert (answer["client"], answer["band"]) == ("=cmd|'/c calc'!A1", "high")
-
-
 def test_formulas_do_not_run_among_the_rows_set_aside(world: Sandbox) -> None:
     formulas = [*FORMULAS, "Acme\t@SUM(A1)"]
     bad = [f"{csv_cell(name)},x,300,10," for name in formulas]
@@ -517,17 +419,6 @@ def test_the_chain_goes_on_among_bad_files(settled: Sandbox) -> None:
     assert (result.code, "Traceback" in result.err) == (0, False)
     assert "c.csv: 60 new of 62 rows, 2 set aside\n" in result.out
     assert settled.run("fullprocess").out == "nothing new in sourcedata\n"
-
-
-def test_test_data_that_cannot_be_read_are_an_expected_failure(deployed: Sandbox) -> None:
-    deployed.root.joinpath("testdata/testdata.csv").unlink()
-    os.mkfifo(deployed.root / "testdata/testdata.csv")
-    with within(600):
-        result = deployed.run("scoring")
-    assert (result.code, result.err) == (
-        1,
-        f"error: {deployed.root}/testdata: holds no table, such as a .csv file\n",
-    )
 
 
 # --- any file at all ---

@@ -1,6 +1,7 @@
 """What all stages share on the command line: options, exit codes, and what goes to which stream."""
 
 import importlib
+import json
 import logging
 import os
 import re
@@ -120,6 +121,52 @@ def test_a_bug_keeps_its_traceback(sandbox: Sandbox) -> None:
         cli.run(command, arguments(sandbox))
 
 
+ODD = "Gr\u00f6\u00dfe \u682a \udcff"  # what few encodings have, and a byte of a file's name
+SAY_ODD = f"""
+import logging
+from pipeline import cli
+from pipeline.core.errors import DataError
+
+def command(config, args):
+    cli.print_result(config, args, {{"file": {ODD!a}}}, [{ODD!a}])
+    logging.getLogger("pipeline").warning({ODD!a})
+    raise DataError({ODD!a})
+
+raise SystemExit(cli.run(command, cli.result_parser({ODD!a}).parse_args()))
+"""
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"PYTHONIOENCODING": "utf-8"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+)
+def test_what_an_output_cannot_encode_is_escaped(
+    sandbox: Sandbox, environment: dict[str, str]
+) -> None:
+    def said(*args: str) -> tuple[int, str, str]:
+        child = [sys.executable, "-c", SAY_ODD, "--config", str(sandbox.root / "config.json")]
+        done = subprocess.run(
+            [*child, *args], cwd=PROJECT, capture_output=True, env={**os.environ, **environment}
+        )
+        encoding = environment.get("PYTHONIOENCODING", "ascii")
+        return done.returncode, done.stdout.decode(encoding), done.stderr.decode(encoding)
+
+    encoding = environment.get("PYTHONIOENCODING", "ascii")
+    escaped = ODD.encode(encoding, "backslashreplace").decode(encoding)
+    code, out, err = said()
+    assert (code, out) == (1, f"{escaped}\n")
+    assert (err.count(escaped), err.count("\n"), "Traceback" in err) == (2, 2, False)
+    code, out, err = said("--json")
+    assert (code, json.loads(out)) == (1, {"file": ODD})
+    code, out, err = said("--help")
+    assert (code, escaped in out, err) == (0, True, "")
+
+
 MANY_LINES = """
 import sys
 from pipeline import cli
@@ -216,19 +263,6 @@ def test_each_run_is_recorded_with_how_it_ended(sandbox: Sandbox) -> None:
     ]
 
 
-def test_a_bug_is_recorded_too(sandbox: Sandbox) -> None:
-    def command(*_: object) -> None:
-        raise ZeroDivisionError("a bug")
-
-    with pytest.raises(ZeroDivisionError):
-        cli.run_stage("broken", command, arguments(sandbox))
-
-    assert sandbox.query("SELECT command, outcome, detail FROM runs") == [
-        ("broken", "failed", "ZeroDivisionError: a bug")
-    ]
-    assert not sandbox.config.lock_path.exists()
-
-
 @pytest.mark.parametrize("stage", ["ingestion", "fullprocess"])
 def test_the_lock_is_gone_after_a_run(source: Sandbox, stage: str) -> None:
     (source.root / "sourcedata").rename(source.root / "elsewhere")
@@ -274,15 +308,6 @@ def test_a_script_works_from_any_folder_and_logs_in_utc(source: Sandbox, tmp_pat
     (recorded,) = source.query("SELECT started_at FROM runs")[0]
     assert began <= recorded <= utc_now()
     assert recorded[:19] <= child.stderr[:19] <= utc_now()
-
-
-def test_logging_is_set_up_anew_by_each_command(sandbox: Sandbox) -> None:
-    for _ in range(3):
-        cli.set_up_logging(verbose=False)
-
-    cli.run(lambda *_: logging.getLogger("ingestion").warning("once"), arguments(sandbox))
-
-    assert sandbox.capsys.readouterr().err.count("once") == 1
 
 
 @pytest.mark.parametrize(("verbose", "result"), [(False, ["fact"]), (True, ["detail", "fact"])])

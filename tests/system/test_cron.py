@@ -12,7 +12,7 @@ import pytest
 from sandbox import PROJECT
 from servers import wait_until
 
-from pipeline.crontab import crontab_line
+from pipeline.cli import crontab_line
 from pipeline.registry.releases import live_release
 
 PID_FILE = Path("/var/run/crond.pid")

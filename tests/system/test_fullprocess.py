@@ -7,20 +7,18 @@ import pickle
 import re
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import UTC, datetime
-from itertools import accumulate
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from sandbox import NOISE, PROJECT, SHARED, SIMPLE, Result, Sandbox, client_rows, needs_shared
-from servers import foreign, free_port, saying, serving
+from servers import foreign, saying, serving
 from sklearn.metrics import f1_score
 
 from pipeline.data.frames import read_folder
@@ -191,6 +189,7 @@ def test_the_first_run_leaves_every_file_it_names(settled: Sandbox) -> None:
         f"ingesteddata/.finaldata.csv.{sightings}.sightings",
         "ingesteddata/finaldata.csv",
         "ingesteddata/ingestedfiles.txt",
+        "models/.history",
         "models/apireturns2.txt",
         "models/clientrisk.csv",
         "models/confusionmatrix2.png",
@@ -199,6 +198,7 @@ def test_the_first_run_leaves_every_file_it_names(settled: Sandbox) -> None:
         "models/movers.csv",
         "models/reference.json",
         "models/trainedmodel.pkl",
+        "production_deployment/.history",
         "production_deployment/current",
         "production_deployment/ingestedfiles.txt",
         "production_deployment/latestscore.txt",
@@ -242,21 +242,12 @@ def test_the_first_decision_is_in_the_history(settled: Sandbox) -> None:
     ]
 
 
-def test_the_first_run_is_recorded_with_its_deployment(settled: Sandbox) -> None:
-    release = live(settled)
-
-    assert runs(settled) == [("fullprocess", "done", None)]
-    assert settled.query("SELECT release, action, f1 FROM deployments") == [
-        (release.id, "deploy", release.f1)
-    ]
-
-
 def test_the_log_goes_to_standard_error_alone(first_run: Run) -> None:
     log = first_run().err
 
     result = [re.sub(r"^\S+Z [A-Z]+ [\w.]+: ", "", line) for line in log.splitlines()]
     expected = ["a.csv: 60 rows", "b.csv: 60 rows", "trained on", "the test data hold 26"]
-    expected += ["F1 ", "release ", "the latest versions are unknown", "ranked "]
+    expected += ["F1 ", "release ", "ranked "]
     assert [line[: len(start)] for line, start in zip(result, expected, strict=True)] == expected
 
 
@@ -276,13 +267,6 @@ def test_it_calls_the_four_endpoints_and_keeps_the_answers(settled: Sandbox) -> 
         f"## GET {url}/diagnostics",
         "status 200",
     ]
-
-
-def test_diagnostics_of_the_run_are_recorded(settled: Sandbox) -> None:
-    missing = settled.query("SELECT column_name, percent FROM missing ORDER BY position")
-    assert missing == [("corporation", 0.0), *[(name, 0.0) for name in FEATURES], ("exited", 0.0)]
-    packages = settled.query("SELECT package, latest FROM packages WHERE package = 'pandas'")
-    assert packages == [("pandas", "unknown")]
 
 
 def test_one_outcome_only_is_a_clear_error_at_every_run_until_more_comes(sandbox: Sandbox) -> None:
@@ -315,12 +299,6 @@ def test_a_missing_input_folder_is_one_clear_line(sandbox: Sandbox) -> None:
 # --- nothing new ---
 
 
-def test_a_second_run_says_that_nothing_is_new(settled: Sandbox) -> None:
-    result = settled.run("fullprocess")
-
-    assert (result.code, result.out, result.err) == (0, NOTHING_NEW, "")
-
-
 def test_a_second_run_leaves_every_file_as_it_was_and_no_lock(settled: Sandbox) -> None:
     settled.run("fullprocess")  # its files may be copies, which are read once
     files, stamps = settled.files(), settled.stamps()
@@ -329,13 +307,6 @@ def test_a_second_run_leaves_every_file_as_it_was_and_no_lock(settled: Sandbox) 
 
     assert settled.files() == files
     assert settled.stamps() == stamps
-
-
-def test_an_empty_input_folder_is_nothing_new(sandbox: Sandbox) -> None:
-    result = sandbox.run("fullprocess")
-
-    assert (result.code, result.out, result.err) == (0, NOTHING_NEW, "")
-    assert not (sandbox.root / "ingesteddata").exists()
 
 
 def test_stray_files_are_never_new(settled: Sandbox) -> None:
@@ -351,13 +322,6 @@ def test_stray_files_are_never_new(settled: Sandbox) -> None:
     assert told == ["c.csv.part", "notes.md", "x.csv", ""]
     again = settled.run("fullprocess")
     assert (again.code, again.out, again.err) == (0, NOTHING_NEW, "")
-
-
-def test_a_touched_file_with_the_same_content_is_not_new(settled: Sandbox) -> None:
-    os.utime(settled.root / "sourcedata/a.csv", (1, 1))
-
-    assert settled.run("fullprocess").out == NOTHING_NEW
-    assert len(decisions(settled)) == 1
 
 
 # --- new data ---
@@ -414,26 +378,6 @@ def test_new_data_without_drift_refresh_the_reports(settled: Sandbox, run_on: Ru
     assert settled.query("SELECT count(DISTINCT at) FROM missing") == [(2,)]
 
 
-def test_new_data_without_drift_ask_neither_pip_nor_the_api(settled: Sandbox) -> None:
-    settled.write("sourcedata/c.csv", STABLE)
-    with foreign(saying('{"release": "none"}')) as (url, asked):
-        settled.configure(api_url=url)
-        settled.run("fullprocess")
-
-    assert asked == []
-    assert settled.query("SELECT count(DISTINCT at) FROM packages") == [(1,)]
-
-
-def test_scores_on_the_new_rows_are_recorded(settled: Sandbox, run_on: RunOn) -> None:
-    release = live(settled)
-
-    run_on("stable")
-
-    assert settled.query(
-        "SELECT model_sha256, rows, f1 FROM scores WHERE data = 'new rows' ORDER BY id"
-    ) == [(release.model.sha256, 60, f1_of(settled, release, "sourcedata/c.csv"))]
-
-
 def test_drift_retrains_compares_and_redeploys(settled: Sandbox, run_on: RunOn) -> None:
     old = live(settled)
 
@@ -474,27 +418,11 @@ def test_drift_retrains_compares_and_redeploys(settled: Sandbox, run_on: RunOn) 
     assert new.id != old.id
 
 
-def test_a_redeployed_model_has_learned_from_everything(settled: Sandbox, run_on: RunOn) -> None:
-    old = live(settled)
-
-    run_on("drifted")
-
-    new = live(settled)
-    assert (new.previous, new.model.rows) == (old.id, 520)
-    assert new.f1 == f1_of(settled, new, "testdata/testdata.csv")
-    assert set(ranked(settled).values()) == {new.id}
-    assert settled.query("SELECT release, action FROM deployments ORDER BY id") == [
-        (old.id, "deploy"),
-        (new.id, "deploy"),
-    ]
-
-
-def test_drift_asks_pip_and_the_api(settled: Sandbox, run_on: RunOn) -> None:
+def test_drift_asks_the_api(settled: Sandbox, run_on: RunOn) -> None:
     run_on("drifted")
 
     result = (settled.root / "models/apireturns2.txt").read_text()
     assert f'"release": "{live(settled).id}"' in result
-    assert settled.query("SELECT count(DISTINCT at) FROM packages") == [(2,)]
 
 
 def test_a_challenger_that_is_worse_stays_out(settled: Sandbox, run_on: RunOn) -> None:
@@ -503,45 +431,17 @@ def test_a_challenger_that_is_worse_stays_out(settled: Sandbox, run_on: RunOn) -
     result = run_on("too few to learn")
 
     _, decision = decisions(settled)
-    champion_f1 = f1_of(settled, old, "testdata/testdata.csv", "sourcedata/c.csv")
     assert result.code == 0
     assert production(settled) == before
     assert decision.challenger_f1 is not None
-    assert decision.challenger_f1 < champion_f1
+    assert decision.champion_f1 is not None
+    assert decision.challenger_f1 < decision.champion_f1
+    assert (decision.verdict, decision.action, decision.challenge) == ("drift", "kept", "lost")
     low, high = interval(decision)
-    assert decision == Decision(
-        files='["c.csv"]',
-        rows=60,
-        labelled=60,
-        release=old.id,
-        deployed_f1=old.f1,
-        new_f1=0.0,
-        verdict="drift",
-        champion_f1=champion_f1,
-        challenger_f1=decision.challenger_f1,
-        action="kept",
-        reason=(
-            f"F1 on the new rows is 0.0000, lower than the deployed {old.f1:.4f};"
-            f" the challenger's F1 {decision.challenger_f1:.4f} is worse than"
-            f" the deployed model's {champion_f1:.4f} on the same 120 rows (95 % interval of the"
-            f" difference {low:+.4f} to {high:+.4f}): {old.id} stays live"
-        ),
-        new_release=None,
-        drift_test="raw",
-        gate="not_worse",
-        difference_low=low,
-        difference_high=high,
-        challenge="lost",
-    )
-
-
-def test_a_challenger_that_stayed_out_leaves_the_reports_to_the_live_model(
-    settled: Sandbox, run_on: RunOn
-) -> None:
-    run_on("too few to learn")
-
+    assert (decision.new_f1, decision.difference_low, decision.difference_high) == (0.0, low, high)
+    assert decision.reason.endswith(f" to {high:+.4f}): {old.id} stays live")
     clients = ranked(settled)
-    assert set(clients.values()) == {live(settled).id}
+    assert set(clients.values()) == {old.id}
     assert len(clients) == 64 + sum(row.endswith(",0") for row in TOO_FEW_TO_LEARN)
 
 
@@ -574,20 +474,6 @@ def test_a_changed_file_is_new_and_its_new_rows_are_judged(settled: Sandbox) -> 
     ]
 
 
-def test_a_file_of_known_rows_only_is_no_evidence(settled: Sandbox) -> None:
-    settled.write("sourcedata/copy.csv", (settled.root / "sourcedata/a.csv").read_text())
-
-    settled.run("fullprocess")
-
-    _, decision = decisions(settled)
-    assert (decision.rows, decision.new_f1, decision.verdict, decision.action) == (
-        0,
-        None,
-        "not enough evidence",
-        "kept",
-    )
-
-
 def test_rows_without_outcome_are_no_evidence_but_are_ranked(settled: Sandbox) -> None:
     settled.write("sourcedata/c.csv", client_rows(300, 20, outcome=""))
     before, release = production(settled), live(settled)
@@ -611,20 +497,6 @@ def test_rows_without_outcome_are_no_evidence_but_are_ranked(settled: Sandbox) -
         )
     ]
     assert {f"client{i:05d}" for i in range(300, 320)} < set(ranked(settled))
-
-
-def test_a_batch_is_judged_by_the_model_that_was_rolled_back_to(
-    settled: Sandbox, run_on: RunOn
-) -> None:
-    first = live(settled)
-    run_on("drifted")
-    assert settled.run("deployment", "--rollback").code == 0
-    settled.write("sourcedata/d.csv", client_rows(800, 60))
-
-    settled.run("fullprocess")
-
-    last = decisions(settled)[-1]
-    assert (last.release, last.deployed_f1, last.verdict) == (first.id, first.f1, "no drift")
 
 
 # --- what the config decides ---
@@ -670,7 +542,7 @@ def found_by(world: Sandbox, name: str, release: Release, earlier: list[float]) 
     config = world.config
     (world.root / "alone").mkdir()
     shutil.copy(world.root / "sourcedata" / name, world.root / "alone")
-    model = load_release(release, config.schema)
+    model = load_release(release, config.schema).model
     new, test = (
         predict_rows(model, read_folder(folder, config.schema), config.schema)
         for folder in (world.root / "alone", config.test_data_path)
@@ -717,33 +589,6 @@ def test_the_config_s_drift_test_decides(settled: Sandbox, drift_test: str, plac
     )
 
 
-def test_every_verdict_of_a_check_is_recorded(settled: Sandbox, run_on: RunOn) -> None:
-    run_on("stable")
-
-    assert checked(settled) == found_by(settled, "c.csv", live(settled), [])
-
-
-def test_every_verdict_of_a_check_that_finds_drift_is_recorded(
-    settled: Sandbox, run_on: RunOn
-) -> None:
-    old = live(settled)
-
-    run_on("drifted")
-
-    assert checked(settled) == found_by(settled, "c.csv", old, [])
-
-
-def test_a_release_that_was_just_deployed_has_no_earlier_batch(
-    settled: Sandbox, run_on: RunOn
-) -> None:
-    run_on("drifted")
-    settled.write("sourcedata/d.csv", client_rows(800, 60, flipped=True))
-
-    settled.run("fullprocess")
-
-    assert checked(settled) == found_by(settled, "d.csv", live(settled), [])
-
-
 def test_input_drift_is_reported_and_recorded_and_by_default_asks_for_nothing(
     settled: Sandbox,
 ) -> None:
@@ -755,11 +600,7 @@ def test_input_drift_is_reported_and_recorded_and_by_default_asks_for_nothing(
     found = checked(settled)
     assert found == found_by(settled, "c.csv", release, [])
     assert [one.feature for one in found.input if one.verdict == "drift"] == ["lastyear_activity"]
-    # it changes no risk
-    assert "input drift" not in result.err
-    (decision,) = decisions(settled)[1:]
-    assert (decision.verdict, decision.action) == ("not enough evidence", "kept")
-    assert decision.reason == "new rows with a known outcome: 0, at least 5 are needed"
+    assert "input drift" not in result.err  # it changes no risk
     assert production(settled) == before
 
 
@@ -783,41 +624,17 @@ def test_what_is_new_of_the_input_is_told_once(settled: Sandbox) -> None:
 
 
 def test_retraining_on_input_drift_challenges_the_live_model(settled: Sandbox) -> None:
-    old = live(settled)
     settled.configure(retrain_on="input")
     settled.write("sourcedata/c.csv", moved(STABLE))
 
-    result = settled.run("fullprocess")
+    settled.run("fullprocess")
 
     new, (decision,) = live(settled), decisions(settled)[1:]
-    new_f1 = f1_of(settled, old, "sourcedata/c.csv")
-    champion_f1 = f1_of(settled, old, "testdata/testdata.csv", "sourcedata/c.csv")
-    low, high = interval(decision)
-    assert decision == Decision(
-        files='["c.csv"]',
-        rows=60,
-        labelled=60,
-        release=old.id,
-        deployed_f1=old.f1,
-        new_f1=new_f1,
-        verdict="no drift",
-        champion_f1=champion_f1,
-        challenger_f1=decision.challenger_f1,
-        action="deployed",
-        reason=(
-            f"F1 on the new rows is {new_f1:.4f}, not lower than the deployed {old.f1:.4f};"
-            f" input drift in lastyear_activity; the challenger's F1 {decision.challenger_f1:.4f}"
-            f" is at least as good as the deployed model's {champion_f1:.4f} on the same 120 rows"
-            f" (95 % interval of the difference {low:+.4f} to {high:+.4f}): deployed {new.id}"
-        ),
-        new_release=new.id,
-        drift_test="raw",
-        gate="not_worse",
-        difference_low=low,
-        difference_high=high,
-        challenge="won",
+    assert (decision.verdict, decision.action, decision.challenge) == (
+        *("no drift", "deployed", "won"),
     )
-    assert f"no drift: {decision.reason}" in result.out.splitlines()
+    assert "; input drift in lastyear_activity; the challenger's F1" in decision.reason
+    assert decision.reason.endswith(f": deployed {new.id}")
     assert (settled.root / "models/apireturns2.txt").read_text().count(new.id)
 
 
@@ -853,56 +670,6 @@ def test_the_same_model_again_is_not_deployed(settled: Sandbox) -> None:
     assert settled.run("fullprocess").out == NOTHING_NEW
 
 
-@pytest.mark.slow
-def test_a_better_gate_keeps_the_model_where_chance_may_be_the_reason(settled: Sandbox) -> None:
-    before, old = production(settled), live(settled)
-    settled.configure(retrain_on="new_data", gate="better")
-    settled.write("sourcedata/c.csv", STABLE)
-
-    settled.run("fullprocess")
-
-    (decision,) = decisions(settled)[1:]
-    low, high = decision.difference_low, decision.difference_high
-    assert decision.champion_f1 is not None
-    assert decision.challenger_f1 is not None
-    assert low is not None
-    assert high is not None
-    assert low <= 0 <= high
-    assert decision.challenger_f1 >= decision.champion_f1  # with "not_worse" it would go live
-    assert (decision.verdict, decision.action, decision.gate) == ("no drift", "kept", "better")
-    assert decision.reason == (
-        f"F1 on the new rows is {decision.new_f1:.4f}, not lower than the deployed {old.f1:.4f};"
-        f" 60 new rows with a known outcome; the challenger's F1 {decision.challenger_f1:.4f} is"
-        f" at least as good as the deployed model's {decision.champion_f1:.4f} on the same 120"
-        f" rows (95 % interval of the difference {low:+.4f} to {high:+.4f}, which must be above"
-        f" zero): {old.id} stays live"
-    )
-    assert production(settled) == before
-
-
-@pytest.mark.slow
-def test_a_gate_that_is_always_open_lets_a_worse_model_pass(settled: Sandbox) -> None:
-    old = live(settled)
-    settled.configure(gate="always")
-    settled.write("sourcedata/c.csv", TOO_FEW_TO_LEARN)
-
-    settled.run("fullprocess")
-
-    new, (decision,) = live(settled), decisions(settled)[1:]
-    low, high = interval(decision)
-    assert decision.champion_f1 is not None
-    assert decision.challenger_f1 is not None
-    assert decision.challenger_f1 < decision.champion_f1
-    assert (decision.action, decision.gate, decision.new_release) == ("deployed", "always", new.id)
-    assert decision.reason == (
-        f"F1 on the new rows is 0.0000, lower than the deployed {old.f1:.4f}; the challenger's F1"
-        f" {decision.challenger_f1:.4f} is worse than the deployed model's"
-        f" {decision.champion_f1:.4f} on the same 120 rows (95 % interval of the difference"
-        f" {low:+.4f} to {high:+.4f}, and it goes live in any case): deployed {new.id}"
-    )
-    assert (new.previous, new.id != old.id) == (old.id, True)
-
-
 def test_the_manifest_tells_the_comparison_that_its_model_won(
     settled: Sandbox, run_on: RunOn
 ) -> None:
@@ -925,17 +692,6 @@ def test_the_manifest_tells_the_comparison_that_its_model_won(
         high=high,
         reason=decision.reason.removesuffix(f": deployed {new.id}"),
     )
-
-
-def test_the_card_of_a_challenger_tells_what_it_replaced(settled: Sandbox, run_on: RunOn) -> None:
-    run_on("drifted")
-
-    new = live(settled)
-    assert new.challenge
-    card = (new.path / "modelcard.md").read_text(encoding="utf-8")
-    why = f"in place of {new.challenge.champion}: {new.challenge.reason}"
-    assert f"| why it went live | {why} |\n" in card
-    assert card.count("| nothing deployed | deployed ") == 1
 
 
 # a run that is killed where this function of ours is called, once a release has gone live
@@ -1065,171 +821,6 @@ def test_what_is_promoted_is_the_challenger_and_no_model_trained_since(settled: 
     assert "\nchallenger " not in settled.run("fullprocess", "--status").out
 
 
-# --- what a former version made ---
-
-FORMER_HISTORY = """
-    DROP TABLE deliveries;
-    DROP TABLE alerts;
-    DROP TABLE alert_marks;
-    DROP TABLE assignments;
-    DROP TABLE backups;
-    DROP TABLE contact_files;
-    DROP TABLE contacts;
-    DROP TABLE erasures;
-    DROP TABLE kept_out;
-    DROP TABLE requests;
-    ALTER TABLE master DROP COLUMN contacts_day;
-    ALTER TABLE master DROP COLUMN kept_out_key;
-    ALTER TABLE master DROP COLUMN defaults_told;
-    DROP INDEX files_held;
-    DROP INDEX decisions_compared;
-    DROP TABLE expected_scores;
-    ALTER TABLE files DROP COLUMN scored_at;
-    ALTER TABLE decisions DROP COLUMN first_file;
-    ALTER TABLE decisions DROP COLUMN last_file;
-    ALTER TABLE decisions DROP COLUMN data_until;
-    ALTER TABLE decisions DROP COLUMN challenger;
-    ALTER TABLE decisions DROP COLUMN compared;
-    ALTER TABLE files DROP COLUMN feed;
-    ALTER TABLE files DROP COLUMN held;
-    ALTER TABLE files DROP COLUMN accepted_at;
-    ALTER TABLE files DROP COLUMN ctime_ns;
-    ALTER TABLE files DROP COLUMN schema;
-    ALTER TABLE files DROP COLUMN log_at;
-    ALTER TABLE files RENAME COLUMN start_row TO start_byte;
-    ALTER TABLE files RENAME COLUMN end_row TO end_byte;
-    ALTER TABLE master DROP COLUMN mtime_ns;
-    ALTER TABLE master DROP COLUMN digest;
-    ALTER TABLE master DROP COLUMN log_file;
-    ALTER TABLE master DROP COLUMN log_bytes;
-    ALTER TABLE master DROP COLUMN log_mtime_ns;
-    ALTER TABLE master DROP COLUMN log_digest;
-    ALTER TABLE master DROP COLUMN client_names;
-    ALTER TABLE master DROP COLUMN last_file;
-    ALTER TABLE master DROP COLUMN buckets;
-    DROP TABLE client_risk;
-    DROP TABLE told;
-    DROP TABLE ranked_clients;
-    DROP TABLE rankings;
-    DROP TABLE score_drift;
-    DROP TABLE input_drift;
-    DROP INDEX decisions_release;
-    DROP INDEX decisions_checked;
-    DROP INDEX files_refused;
-    ALTER TABLE decisions DROP COLUMN drift_test;
-    ALTER TABLE decisions DROP COLUMN gate;
-    ALTER TABLE decisions DROP COLUMN difference_low;
-    ALTER TABLE decisions DROP COLUMN difference_high;
-    ALTER TABLE decisions DROP COLUMN challenge;
-    PRAGMA user_version = 2;
-"""
-
-
-def make_former(world: Sandbox) -> None:
-    """Take from a world what the version before models with recipes did not know."""
-    release, path = live(world).path, world.root / "models/manifest.json"
-    result, model = (
-        json.loads((release / "manifest.json").read_text()),
-        json.loads(path.read_text()),
-    )
-    for key in ("recipe", "usual", "left", "data_until", "warnings"):
-        del result["model"][key], model[key]
-    del result["challenge"], result["files"]["reference.json"]
-    (release / "manifest.json").write_text(json.dumps(result))
-    path.write_text(json.dumps(model))
-    for name in ("reference.json", "modelcard.md"):
-        (release / name).unlink()
-    (world.root / "models/reference.json").unlink()
-    rows = world.config.finaldata_path.read_bytes().splitlines(keepends=True)
-    starts = list(accumulate(map(len, rows)))  # of each row, in bytes
-    connection = sqlite3.connect(world.config.history_path)
-    connection.create_function("start_of", 1, starts.__getitem__)
-    connection.execute(
-        "UPDATE files SET start_row = start_of(start_row), end_row = start_of(end_row)"
-    )
-    connection.executescript(FORMER_HISTORY)
-    connection.close()
-
-
-@pytest.fixture
-def former(settled: Sandbox) -> Sandbox:
-    """A project whose first run was one of the former version."""
-    make_former(settled)
-    return settled
-
-
-def test_a_release_of_a_former_version_is_judged_by_its_scores(former: Sandbox) -> None:
-    before, release = production(former), live(former)
-    former.write("sourcedata/c.csv", STABLE)
-
-    result = former.run("fullprocess")
-
-    warning = f": release {release.id} has no reference.json: its input is not compared\n"
-    assert result.code == 0
-    assert warning in result.err
-    assert production(former) == before
-    assert [(d.release, d.verdict, d.drift_test) for d in decisions(former)] == [
-        (None, "nothing deployed", None),
-        (release.id, "no drift", "raw"),
-    ]
-    assert former.query("SELECT test FROM score_drift") == [
-        *(("raw",), ("parametric",), ("nonparametric",), ("bootstrap",), ("ranking",))
-    ]
-    assert former.query("SELECT * FROM input_drift") == []
-
-
-@pytest.mark.slow
-def test_a_release_of_a_former_version_is_replaced_by_a_better_one(former: Sandbox) -> None:
-    old = live(former)
-    former.write("sourcedata/c.csv", DRIFTED)
-
-    assert former.run("fullprocess").code == 0
-
-    new = live(former)
-    assert (new.previous, new.challenge and new.challenge.champion) == (old.id, old.id)
-    assert "reference.json" in new.files
-    assert former.run("deployment", "--rollback").code == 0
-    assert live(former) == old
-
-
-def test_a_batch_that_a_former_version_judged_is_an_earlier_one(
-    settled: Sandbox, run_on: RunOn
-) -> None:
-    run_on("stable")
-    (_, judged) = decisions(settled)
-    make_former(settled)
-    settled.write("sourcedata/d.csv", client_rows(800, 60))
-
-    settled.run("fullprocess")
-
-    assert judged.new_f1 is not None
-    found = found_by(settled, "d.csv", live(settled), [judged.new_f1])
-    last = checked(settled)
-    assert last
-    assert last.scores[:4] == found.scores[:4]
-    assert last.scores[4].numbers["earlier_rows"] == 120  # the test data, and c.csv
-
-
-def test_nothing_new_is_nothing_new_for_a_former_version_s_project(former: Sandbox) -> None:
-    assert former.run("fullprocess").out == NOTHING_NEW
-
-
-def test_that_defaults_have_changed_is_said_once_where_a_former_version_s_model_is_live(
-    former: Sandbox,
-) -> None:
-    old = live(former)
-    former.configure(model=None, threshold=None, gate=None)
-    changed = "the defaults of config.json have changed:"
-
-    first, second = former.run("fullprocess"), former.run("fullprocess")
-
-    assert first.err.count(changed) == 1
-    assert '"model": "auto" (it was "logistic"), "threshold": "f1" (it was 0.5)' in first.err
-    assert "drift_test" not in first.err  # the config sets it
-    assert changed not in second.err
-    assert live(former) == old
-
-
 # --- what is refused ---
 
 
@@ -1327,24 +918,6 @@ def test_an_input_folder_that_became_empty_is_reported_once(settled: Sandbox) ->
     assert [len(tick.err.splitlines()) for tick in (*ticks, back)] == [1, 0, 0, 0]
 
 
-def test_nothing_but_a_rejected_file_deploys_nothing(sandbox: Sandbox) -> None:
-    sandbox.write("sourcedata/c.csv", REJECTED)
-
-    first, second = sandbox.run("fullprocess"), sandbox.run("fullprocess")
-
-    assert (first.code, second.code, second.out) == (1, 0, NOTHING_NEW)
-    assert decisions(sandbox) == []
-    assert live_id(sandbox.config.prod_deployment_path) is None
-
-
-def test_a_bad_row_in_the_test_data_does_not_fail_the_run(source: Sandbox) -> None:
-    source.write("testdata/testdata.csv", [*client_rows(90_000, 60, noise=NOISE), BAD_ROW])
-
-    first, second = source.run("fullprocess"), source.run("fullprocess")
-
-    assert (first.code, second.code, second.out) == (0, 0, NOTHING_NEW)
-
-
 def test_test_data_beyond_what_the_api_takes_at_a_time_do_not_fail_the_run(
     source: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1393,19 +966,6 @@ def test_a_batch_that_the_live_model_was_trained_on_is_no_evidence(settled: Sand
     assert set(ranked(settled).values()) == {release.id}
 
 
-def test_only_the_files_that_the_live_model_has_not_learned_are_evidence(settled: Sandbox) -> None:
-    settled.write("sourcedata/c.csv", DRIFTED)
-    by_hand(settled, "ingestion", "training", "scoring", "deployment")
-    settled.write("sourcedata/d.csv", client_rows(800, 30, flipped=True))
-    release = live(settled)
-
-    settled.run("fullprocess")
-
-    decision = decisions(settled)[1]
-    assert (decision.files, decision.rows) == ('["c.csv", "d.csv"]', 30)
-    assert decision.new_f1 == f1_of(settled, release, "sourcedata/d.csv")
-
-
 @pytest.mark.parametrize("done", [("ingestion", "training"), ("ingestion", "training", "scoring")])
 @pytest.mark.slow
 def test_a_first_run_killed_before_it_deployed_is_taken_up(
@@ -1433,18 +993,6 @@ def test_a_first_run_killed_after_it_deployed_is_taken_up(deployed: Sandbox) -> 
     ]
     assert set(ranked(deployed).values()) == {release.id}
     assert deployed.run("fullprocess").out == NOTHING_NEW
-
-
-@pytest.mark.slow
-def test_a_run_killed_between_training_and_comparing_judges_again(settled: Sandbox) -> None:
-    settled.write("sourcedata/c.csv", DRIFTED)
-    by_hand(settled, "ingestion", "training", "scoring")
-
-    settled.run("fullprocess")
-
-    _, decision = decisions(settled)
-    assert (decision.verdict, decision.action) == ("drift", "deployed")
-    assert live(settled).id == decision.new_release
 
 
 def test_reports_that_failed_are_written_by_the_next_run_without_judging_again(
@@ -1502,25 +1050,6 @@ def test_practice_leaves_production_untouched(
     }
 
 
-def test_practice_writes_nowhere_but_into_its_own_folder(
-    settled: Sandbox, kept_worlds: Path, practised: Result
-) -> None:
-    before = Sandbox(kept_worlds / "settled", settled.capsys).files()
-
-    new = {name.split("/")[0] for name in settled.files() if name not in before}
-    assert new == {"practicedata", "practicemodels"}
-    assert practised.code == 0
-
-
-def test_practice_deploys_a_release_of_its_own(settled: Sandbox, practised: Result) -> None:
-    release = live_release(settled.practice.prod_deployment_path)
-
-    assert release.path.parent == settled.root / "practicemodels/production_deployment/releases"
-    assert release.model.rows == 60
-    assert practised.out.splitlines()[0] == "p.csv: 60 new of 60 rows"
-    assert settled.run("fullprocess", "--practice").out == "nothing new in practicedata\n"
-
-
 @pytest.mark.usefixtures("practised")
 def test_practice_asks_a_server_of_its_own(settled: Sandbox) -> None:
     result = (settled.root / "practicemodels/apireturns2.txt").read_text()
@@ -1552,15 +1081,6 @@ def test_a_server_at_api_url_that_is_not_ours_is_left_alone(source: Sandbox) -> 
 
     assert result.code == 0
     assert [request.partition("?")[0] for request in asked] == ["GET /health"]
-    assert asked_server(source) != url
-
-
-def test_where_nothing_listens_at_api_url_a_server_is_started(source: Sandbox) -> None:
-    url = f"http://127.0.0.1:{free_port()}"
-    source.configure(api_url=url)
-
-    assert source.run("fullprocess").code == 0
-    assert asked_server(source).startswith("http://127.0.0.1:")
     assert asked_server(source) != url
 
 

@@ -208,37 +208,6 @@ def test_an_ingestion_tells_what_became_of_each_file(sandbox: Sandbox) -> None:
     }
 
 
-def test_a_training_tells_the_manifest_it_wrote(settled: Sandbox) -> None:
-    found = json_of(settled, "training")
-
-    written = manifest(settled.root / "models/manifest.json")
-    assert found == {"path": "models/trainedmodel.pkl", **written}
-
-
-def test_a_scoring_tells_all_scores_that_it_recorded(settled: Sandbox) -> None:
-    found = json_of(settled, "scoring")
-
-    names = SCORES[1:]
-    row = settled.query(f"SELECT {', '.join(names)} FROM scores ORDER BY id DESC LIMIT 1")[0]
-    assert found == {"path": "models/latestscore.txt", **dict(zip(names, row, strict=True))}
-    assert (settled.root / "models/latestscore.txt").read_text() == f"{found['f1']}\n"
-
-
-@pytest.mark.parametrize("call", ["deployment", "deployment --rollback"])
-def test_a_deployment_tells_the_release_that_is_live_by_its_manifest(
-    settled: Sandbox, call: str
-) -> None:
-    first = live_release(settled.config.prod_deployment_path).id
-    assert settled.run("deployment").code == 0
-
-    found = json_of(settled, call)
-
-    release = live_release(settled.config.prod_deployment_path)
-    path = f"production_deployment/releases/{release.id}"
-    assert found == {"path": path, **manifest(settled.root / path / "manifest.json")}
-    assert (release.id == first) == (call == "deployment --rollback")
-
-
 def test_diagnostics_tell_what_their_parts_found(settled: Sandbox) -> None:
     settled.write("sourcedata/c.csv", client_rows(300, 60))
     assert settled.run("fullprocess").code == 0
@@ -350,29 +319,6 @@ def test_the_first_tick_tells_files_decision_and_reports(source: Sandbox) -> Non
     }
 
 
-@pytest.mark.parametrize(
-    ("batch", "verdict", "action", "asked"),
-    [
-        (client_rows(300, 60), "no drift", "kept", None),
-        (client_rows(300, 400, flipped=True), "drift", "deployed", "models/apireturns2.txt"),
-    ],
-)
-def test_a_tick_tells_what_was_decided(
-    settled: Sandbox, batch: list[str], verdict: str, action: str, asked: str | None
-) -> None:
-    settled.write("sourcedata/c.csv", batch)
-
-    found = json_of(settled, "fullprocess")
-
-    decision = found["decision"]
-    assert decision == decision_on_record(settled)
-    assert (decision["verdict"], decision["action"]) == (verdict, action)
-    live = live_release(settled.config.prod_deployment_path)
-    assert (found["reports"]["release"], found["reports"]["f1"]) == (live.id, live.f1)
-    assert decision["new_release"] == (live.id if action == "deployed" else None)
-    assert found["reports"]["api_returns"] == asked
-
-
 def test_a_tick_of_rejected_files_alone_decides_and_reports_nothing(settled: Sandbox) -> None:
     settled.write("sourcedata/c.csv", REJECTED)
 
@@ -426,16 +372,3 @@ def test_the_status_tells_what_the_screen_tells(settled: Sandbox) -> None:
         "errors": {},
     }
     assert f"last active    {last_active}\n" in settled.run("fullprocess", "--status").out
-
-
-def test_a_status_that_cannot_be_reported_is_null_with_its_error(settled: Sandbox) -> None:
-    release = live_release(settled.config.prod_deployment_path)
-    (release.path / "manifest.json").write_text("{")
-    (settled.root / "sourcedata").rename(settled.root / "elsewhere")
-
-    found = json_of(settled, "fullprocess --status")
-
-    screen = settled.run("fullprocess", "--status").out.splitlines()
-    assert (found["release"], found["new"]) == (None, None)
-    assert screen[0] == f"live release   unknown: {found['errors']['release']}"
-    assert screen[3] == f"new files      unknown: {found['errors']['new']}"

@@ -23,7 +23,6 @@ from pipeline.storage.history import open_history
 
 MODEL = "trainedmodel.pkl"
 NEEDLESS = r"which no model of ours needs"
-TRAIN_AGAIN = "train again with the versions installed here, or install those of its manifest"
 
 
 class Runs:
@@ -132,17 +131,6 @@ def test_a_rollback_to_it_is_refused(twice: Sandbox) -> None:
     assert live_id(production(twice)) == live
 
 
-def test_where_it_is_live_the_chain_refuses_it(deployed: Sandbox) -> None:
-    marker = plant(deployed, release_folder(deployed, 0))
-    deployed.write("sourcedata/c.csv", client_rows(300, 60))
-
-    result = deployed.run("fullprocess")
-
-    assert (result.code, "Traceback" in result.err) == (1, False)
-    assert f"{MODEL} is refused: it names posix.system, {NEEDLESS}" in result.err
-    assert not marker.exists()
-
-
 def test_where_it_is_live_one_can_go_back(twice: Sandbox) -> None:
     marker = plant(twice, release_folder(twice, 1))
 
@@ -204,16 +192,6 @@ def before_opening() -> Iterator[dict[str, Callable[[], None]]]:
     WATCHED.clear()
 
 
-def test_a_model_is_read_once_for_digest_and_unpickling(
-    deployed: Sandbox, before_opening: dict[str, Callable[[], None]]
-) -> None:
-    opened = []
-    path = models(deployed) / MODEL
-    before_opening[str(path)] = lambda: opened.append(path)
-    load_trained(models(deployed), deployed.config.schema)
-    assert opened == [path]
-
-
 def test_a_model_that_is_swapped_after_its_release_was_verified_does_not_run(
     deployed: Sandbox, before_opening: dict[str, Callable[[], None]]
 ) -> None:
@@ -242,22 +220,6 @@ def off_by(difference: float) -> Callable[[dict[str, Any]], None]:
         model["self_check"]["risk"][-1] += difference
 
     return edit
-
-
-def test_a_release_that_fails_its_self_check_is_refused_with_advice(twice: Sandbox) -> None:
-    folder, live = release_folder(twice, 0), live_id(production(twice))
-    gave = json_in(folder / "manifest.json")["model"]["self_check"]["risk"]
-    edit_manifest(folder, off_by(1e-3))
-    expected = json_in(folder / "manifest.json")["model"]["self_check"]["risk"]
-
-    result = twice.run("deployment", "--rollback")
-
-    assert (result.code, live_id(production(twice))) == (1, live)
-    start, _, rest = result.err.partition(" it gives ")
-    assert start == f"error: {folder / MODEL} fails its self-check:"
-    answers, _, rest = rest.partition(" where it gave ")
-    assert json.loads(answers) == pytest.approx(gave)
-    assert rest == f"{expected} when it was made: {TRAIN_AGAIN}\n"
 
 
 def of_another_version(folder: Path, content: bytes | None = None) -> None:

@@ -14,7 +14,7 @@ from pipeline.action.alerts import (
     notice,
     waiting_for,
 )
-from pipeline.core.alert_targets import EVENTS, AlertRules, Target
+from pipeline.core.connections import EVENTS, AlertRules, Target
 from pipeline.core.errors import DataError, LockHeldError, RejectedError
 from pipeline.monitoring.decisions import Action, ChallengeOutcome, Decision, Verdict
 from pipeline.storage.database import History

@@ -154,9 +154,3 @@ def test_a_folder_that_cannot_be_listed_fails_no_run(
 def test_what_is_no_contact_is_refused(given: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
         contact_of(given, DEFAULT_SCHEMA, "api")
-
-
-def test_a_contact_without_a_date_is_of_today() -> None:
-    found = contact_of({"client": " A  b ", "note": "two\nlines "}, DEFAULT_SCHEMA, "api")
-
-    assert found == Contact("A b", date.today().isoformat(), "api", note="two lines")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.action.current_ranking import CurrentRanking
-from pipeline.core.names_in_text import NamesInText
+from pipeline.core.names import NamesInText
 from pipeline.storage.contacts import Contact, erase_records, record_contact
 from pipeline.storage.database import History
 from pipeline.storage.risk_history import record_risks

@@ -15,7 +15,7 @@ from pipeline.action.proposals import (
     new_assignments,
     with_contacts,
 )
-from pipeline.core.contact_rules import ContactRules
+from pipeline.core.policy import ContactRules
 from pipeline.storage.contacts import Contact, add_contacts, record_assignments
 from pipeline.storage.database import History
 
@@ -45,14 +45,6 @@ def ranking(count: int, due: int, losses: list[float] | None = None) -> pd.DataF
 def statuses(table: pd.DataFrame) -> list[str]:
     assert (table["contact"] == "yes").tolist() == (table["contact_status"] == "proposed").tolist()
     return table["contact_status"].tolist()
-
-
-def test_without_contacts_and_rules_the_risk_decides() -> None:
-    before = ranking(4, 2)
-
-    pd.testing.assert_frame_equal(
-        with_contacts(before, ContactRules(), NOTHING), before, check_dtype=False
-    )
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from sandbox import PROJECT, Sandbox
 
-from pipeline.core.config import load_config
 from pipeline.core.database_url import FORM, DatabaseUrl
 from pipeline.core.errors import ConfigError
 
@@ -91,12 +90,6 @@ def test_practice_has_a_file_of_its_own(sandbox: Sandbox) -> None:
     assert isinstance(sandbox.practice.lock_path, Path)
 
 
-def test_practice_may_have_another_database(sandbox: Sandbox) -> None:
-    sandbox.configure(history_path=URL, practice={"history_path": f"{URL}_practice"})
-
-    assert sandbox.practice.history_path == DatabaseUrl(f"{URL}_practice")
-
-
 def test_practice_in_the_database_of_production_is_refused(sandbox: Sandbox) -> None:
     sandbox.configure(
         history_path=URL,
@@ -169,10 +162,3 @@ def test_a_history_in_a_file_needs_nothing_of_it(settled: Sandbox) -> None:
     ours = {"core.database_url", "storage.postgres"}
     assert "pipeline.storage.database" in imported
     assert {f"pipeline.{name}" for name in ours}.isdisjoint(imported)
-
-
-def test_a_path_is_a_path_whatever_it_is_called(sandbox: Sandbox) -> None:
-    sandbox.configure(history_path="postgresql/history.db")
-
-    loaded = load_config(sandbox.root / "config.json")
-    assert loaded.history_path == sandbox.root / "postgresql/history.db"

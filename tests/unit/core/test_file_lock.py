@@ -64,14 +64,6 @@ def test_the_lock_file_is_gone_when_the_lock_is_free(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_lock_is_free_after_an_error(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), file_lock(tmp_path / "lock"):
-        raise RuntimeError
-    with file_lock(tmp_path / "lock"):
-        pass
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_lock_held_by_another_process_tells_which_and_since_when(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     began = utc_now()
@@ -82,10 +74,6 @@ def test_a_lock_held_by_another_process_tells_which_and_since_when(tmp_path: Pat
         match = re.fullmatch(result, str(caught.value))
     assert match
     assert began[:19] <= match[1] <= utc_now()
-
-
-def test_a_lock_that_is_held_has_its_own_exit_code() -> None:
-    assert LockHeldError.exit_code == 75
 
 
 def test_who_is_refused_leaves_the_lock_to_its_holder(tmp_path: Path) -> None:

@@ -42,11 +42,6 @@ def test_text_is_written_as_utf8_into_a_folder_that_is_made(tmp_path: Path) -> N
     assert (tmp_path / "a/b/file.txt").read_bytes() == "größer\n".encode()
 
 
-def test_bytes_are_written_as_they_are(tmp_path: Path) -> None:
-    write_atomic(tmp_path / "file", b"\x00\xff\r\n")
-    assert (tmp_path / "file").read_bytes() == b"\x00\xff\r\n"
-
-
 def test_nothing_but_the_file_is_left(tmp_path: Path) -> None:
     write_atomic(tmp_path / "file", "old")
     write_atomic(tmp_path / "file", "new")
@@ -120,12 +115,6 @@ def test_the_same_content_is_not_written_again(tmp_path: Path) -> None:
     write_if_changed(tmp_path / "file", "same")
     after = (tmp_path / "file").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-
-
-def test_other_content_is_written(tmp_path: Path) -> None:
-    write_if_changed(tmp_path / "file", "old")
-    write_if_changed(tmp_path / "file", "new")
-    assert (tmp_path / "file").read_text() == "new"
 
 
 def test_a_digest_is_the_sha256_of_the_content(tmp_path: Path) -> None:

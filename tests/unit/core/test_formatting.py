@@ -38,29 +38,18 @@ def test_ago_is_reported_to_the_unit_that_matters(at: str, result: str) -> None:
     assert format_age(at, NOW) == result
 
 
-def test_ago_is_from_now_by_default() -> None:
-    assert format_age(datetime.now(UTC).isoformat()) == "just now"
-
-
 @pytest.mark.parametrize(
     ("count", "result"), [(0, "0 files"), (1, "1 file"), (2, "2 files"), (2000, "2,000 files")]
 )
 def test_one_is_distinguished_from_several(count: int, result: str) -> None:
     assert pluralize(count, "file") == result
-
-
-def test_an_odd_plural_can_be_reported() -> None:
-    assert [pluralize(n, "batch", "batches") for n in (1, 2)] == ["1 batch", "2 batches"]
+    assert pluralize(2, "batch", "batches") == "2 batches"
 
 
 def test_times_are_reported_to_the_minute_and_to_the_day() -> None:
     assert format_minute("2026-11-02T09:59:59.999Z") == "2026-11-02 09:59"
     assert format_day("2026-11-02T23:59:59.999Z") == "2 November 2026"
-    assert format_day("2026-01-31T00:00:00Z") == "31 January 2026"
-
-
-def test_a_day_is_reported_in_utc() -> None:
-    assert format_day("2026-11-02T01:30:00+02:00") == "1 November 2026"
+    assert format_day("2026-02-01T01:30:00+02:00") == "31 January 2026"
 
 
 @pytest.mark.parametrize(
@@ -115,16 +104,36 @@ def test_a_release_is_called_by_its_number(release: str | None, result: str) -> 
     assert format_release_number(release) == result
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+49 30", "-5", "@SUM(A1)", "\tx", "\rx", "'=1", "''=1"])
+FULL_WIDTH = "\uff1d\uff0b\uff0d\uff20"  # = + - @
+SMALL = "\ufe66\ufe62\ufe63\ufe6b"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *["=1+1", "+49 30", "-5", "@SUM(A1)", "\tx", "\rx", "'=1", "''=1"],
+        *[f"{sign}1" for sign in FULL_WIDTH + SMALL],
+        *[f"'\"{sign}1" for sign in FULL_WIDTH],
+    ],
+)
 def test_what_a_spreadsheet_would_run_gets_an_apostrophe(text: str) -> None:
     assert escape_formula(text) == f"'{text}"
 
 
-@pytest.mark.parametrize("text", ["", "acme", "a=b", "12", "'quoted'", "O'Neill", " =1"])
+@pytest.mark.parametrize("sign", ["=", *FULL_WIDTH])
+def test_so_does_what_begins_a_cell_within_a_text(sign: str) -> None:
+    cell = f"a;'{sign}1\t'{sign}2\n'{sign}3"
+    assert escape_formula(cell.replace("'", "")) == cell
+    assert unescape_formula(cell) == cell.replace("'", "")
+
+
+@pytest.mark.parametrize("text", ["", "acme", "a=b", "12", "'quoted'", "O'Neill", " =1", "\uff1b"])
 def test_other_texts_stay(text: str) -> None:
     assert escape_formula(text) == text
 
 
-@pytest.mark.parametrize("text", ["=1", "'=1", "''=1", "-", "acme", "'quoted'", "", "'", "''"])
+@pytest.mark.parametrize(
+    "text", ["=1", "'=1", "''=1", "-", "acme", "'quoted'", "", "'", "''", *FULL_WIDTH, "'\uff1d"]
+)
 def test_the_text_can_be_distinguished_from_its_cell(text: str) -> None:
     assert unescape_formula(escape_formula(text)) == text

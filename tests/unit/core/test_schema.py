@@ -17,19 +17,10 @@ from pipeline.core.schema import (
     canonical_end,
     canonical_number,
     canonical_outcome,
-    canonical_text,
     csv_line,
 )
 
 BANK = Schema(client="id", outcome="left", numeric=("age",), categorical=("land", "sex"))
-
-
-def test_columns_are_client_features_and_outcome_in_this_order() -> None:
-    assert BANK.columns == ("id", "age", "land", "sex", "left")
-
-
-def test_features_are_numbers_then_categories() -> None:
-    assert BANK.features == ("age", "land", "sex")
 
 
 def test_the_default_schema_is_the_corporation_table() -> None:
@@ -70,6 +61,7 @@ def test_each_column_has_the_canonical_form_of_its_role() -> None:
         ("12345678.9", "12345678.9"),
         ("1e-7", "1e-07"),
         ("1e-400", "0"),
+        *((text, "10000000000000000") for text in ("1e16", "10000000000000000.0")),
         ("1e100", "1e+100"),
         ("\u00a012", "12"),
         ("123456789012345678", "123456789012345678"),
@@ -77,11 +69,6 @@ def test_each_column_has_the_canonical_form_of_its_role() -> None:
 )
 def test_equal_numbers_have_one_text(text: str, canonical: str) -> None:
     assert canonical_number(text) == canonical
-
-
-def test_large_equal_numbers_have_one_text() -> None:
-    texts = ("1e16", "10000000000000000.0", "10000000000000000")
-    assert len({canonical_number(text) for text in texts}) == 1
 
 
 @pytest.mark.parametrize("text", ["", "  ", "NA", "n/a", "NaN", "nan", "NULL", "None"])
@@ -181,6 +168,7 @@ def test_a_word_for_missing_is_no_client(text: str) -> None:
         ("=1+1", "=1+1"),
         ("000010", "000010"),
         ("10.0", "10.0"),
+        *((" Acme\r\nLtd ", "Acme Ltd"), ("Acme\n\n\rLtd", "Acme Ltd")),
         ("Naan", "Naan"),
         ("ACME", "ACME"),
     ],
@@ -270,15 +258,6 @@ def test_what_is_no_date_is_told(text: str, date_format: str, fault: str) -> Non
 @pytest.mark.parametrize("text", ["", "NULL", "9999-12-31", "9999-12-31 00:00:00"])
 def test_who_has_no_day_of_leaving_has_not_left(text: str) -> None:
     assert canonical_end(text) == ""
-
-
-def test_a_category_may_be_called_na() -> None:
-    assert canonical_text(" NA ") == "NA"
-
-
-@pytest.mark.parametrize("text", ["Acme\nLtd", " Acme\r\nLtd ", "Acme\n\n\rLtd"])
-def test_a_name_lies_on_one_line(text: str) -> None:
-    assert canonical_client(text) == "Acme Ltd"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.core.similar_names import folded, why_alike
+from pipeline.core.names import folded, why_alike
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,8 @@ from sandbox import HEADER
 from tables import GoodRow, RowTable, read
 
 from pipeline.core.errors import DataError
-from pipeline.core.schema import DEFAULT_SCHEMA, Format, Rule, Schema
-from pipeline.data.csv_reader import BadRow, too_many_bad
-from pipeline.data.outcome_words import probable_outcomes
+from pipeline.core.schema import DEFAULT_SCHEMA, ClientNames, Format, Rule, Schema
+from pipeline.data.csv_reader import BadRow, Table, too_many_bad
 
 BANK = Schema("id", "left", ("age",), ("land",))
 PLAIN = f"{HEADER}\nacme,1,2,3,0\n"
@@ -66,25 +65,9 @@ def test_a_table_that_is_odd_and_whole_is_read(text: str | bytes) -> None:
     assert (found.good, found.bad) == (ROWS, [])
 
 
-def test_names_may_be_quoted() -> None:
-    header = ",".join(f'"{name}"' for name in HEADER.split(","))
-    assert lines(f'{header}\n"a, b",1,2,3,0\n') == ['"a, b",1,2,3,0']
-
-
-def test_names_are_utf8() -> None:
-    assert lines(f"{HEADER}\nGroße Söhne 株式会社 🙂,1,2,3,0\n") == [
-        "Große Söhne 株式会社 🙂,1,2,3,0"
-    ]
-
-
 def test_blank_lines_are_passed_over_and_counted() -> None:
     rows = list(table(f"\n{HEADER}\n\n  \na,1,2,3,0\n\nb,1,2,3,0\n\n"))
     assert rows == [GoodRow(5, "a,1,2,3,0"), GoodRow(7, "b,1,2,3,0")]
-
-
-def test_many_words_may_be_too_long_for_a_field() -> None:
-    row = bad_row(f"{' '.join(['x' * 9_000] * 16)},1,2,3,0")
-    assert row.reason == "has a field of more than 131,072 characters"
 
 
 def test_a_line_break_within_quotes_becomes_a_space_and_is_counted() -> None:
@@ -146,26 +129,6 @@ def test_a_stray_quote_does_not_hide_how_numbers_are_written() -> None:
     assert found.good[-3:] == ["c59,59.5,x,0", "cut,2.5,x,", "more,2.5,x,0"]
 
 
-@pytest.mark.parametrize(
-    ("words", "meant"),
-    [
-        (["Stayed", "Churned"], {"Stayed": 0, "Churned": 1}),
-        (["active", "inactive"], {"active": 0, "inactive": 1}),
-        (["Renewed", "Not renewed"], {"Renewed": 0, "Not renewed": 1}),
-        (["No Churn", "Churn"], {"No Churn": 0, "Churn": 1}),
-        (["Member", "Former member"], {"Member": 0, "Former member": 1}),
-        (["Active", "Deleted", "On Hold"], {"Active": 0, "Deleted": 1, "On Hold": None}),
-        (["Current", "Gekündigt"], {"Current": 0, "Gekündigt": 1}),
-        (["Closed Won", "Closed Lost"], {"Closed Won": None, "Closed Lost": None}),
-        (["A", "B"], {"A": None, "B": None}),
-    ],
-)
-def test_what_words_for_outcomes_probably_mean(
-    words: list[str], meant: dict[str, int | None]
-) -> None:
-    assert probable_outcomes(words) == meant
-
-
 def test_what_is_called_a_total_and_followed_by_clients_is_a_client() -> None:
     rows = ["a,1,2,3,0", "Total,1,2,3,0", "b,1,2,3,0"]
     found = read("\n".join([HEADER, *rows, ",5,6,7,Subtotal", ""]), DEFAULT_SCHEMA)
@@ -179,7 +142,8 @@ def test_words_that_are_no_outcomes_are_named_with_the_key_that_settles_them() -
     assert len([row for row in rows if isinstance(row, BadRow)]) == 3
     assert rows.bad_outcomes == (
         "; exited has 'Stayed', 'Churned': say in config.json which means leaving (1), staying (0)"
-        ' or nothing (null), as in "outcomes": {"Stayed": 0, "Churned": 1}'
+        ' or nothing (null), as in "outcomes": {"Stayed": …, "Churned": …}'
+        "; python ingestion.py --check FILE proposes a schema"
     )
     known = replace(DEFAULT_SCHEMA, outcomes=(("churned", "1"), ("stayed", "0")))
     assert [line[-1] for line in read(content, known).good] == ["0", "1", ",", "0"]
@@ -267,32 +231,19 @@ def test_a_fault_far_down_comes_after_the_rows_above_it() -> None:
     ],
 )
 def test_a_bad_row_is_reported_with_line_reason_and_text(row: str, reason: str) -> None:
-    assert bad_row(row) == BadRow(2, reason, row)
+    bad = bad_row(row)
+    assert bad == BadRow(2, reason, row)
+    assert type(bad.reason) is str
 
 
 def test_of_a_long_bad_row_only_the_beginning_is_kept() -> None:
     assert bad_row(f"{'long ' * 20_000},x,2,3,0").row == "long " * 200 + "…"
 
 
-def test_the_first_fault_of_a_row_is_its_reason() -> None:
-    assert bad_row(",x,y,z,7").reason == "corporation '' is empty; expected a name"
-
-
-def test_a_long_value_is_cut_in_the_reason() -> None:
-    assert bad_row(f"a,{'x' * 100},2,3,0").reason == (
-        f"lastmonth_activity '{'x' * 40}…' is not a number"
-    )
-
-
 def test_a_value_with_a_line_break_is_reported_on_one_line() -> None:
     (bad,) = table(f'{HEADER}\na,"1\n2",2,3,0\n')
     assert isinstance(bad, BadRow)
     assert bad.reason == r"lastmonth_activity '1\n2' is not a number"
-
-
-def test_the_rows_after_a_bad_one_go_on() -> None:
-    rows = list(table(f"{HEADER}\na,x,2,3,0\nb,1,2,3,1\n"))
-    assert [type(row) for row in rows] == [BadRow, GoodRow]
 
 
 SCIENTIFIC = "a spreadsheet cut these ids; format the column as text there and export it again"
@@ -325,16 +276,6 @@ def test_other_names_may_look_like_numbers(name: str) -> None:
     rows = table(cut_ids(20, 20, name))
     assert len(list(rows)) == 20
     assert rows.warning is None
-
-
-def test_a_number_in_scientific_notation_is_one() -> None:
-    rows = table(f"{HEADER}\na,1.5E+3,2,3,0\n")
-    assert list(rows) == [GoodRow(2, "a,1500,2,3,0")]
-    assert rows.warning is None
-
-
-def test_bad_values_in_extra_columns_do_not_matter() -> None:
-    assert lines(f"{HEADER},note\na,1,2,3,0,1e400\n") == ["a,1,2,3,0"]
 
 
 def test_reasons_need_not_quote_the_value() -> None:
@@ -376,21 +317,37 @@ def test_a_tenth_of_bad_rows_is_borne(bad: int, rows: int) -> None:
     assert too_many_bad([BAD] * bad, rows) is None
 
 
-@pytest.mark.parametrize(("bad", "rows"), [(1, 1), (1, 9), (2, 19), (4, 39), (701, 7000)])
-def test_more_than_a_tenth_is_not(bad: int, rows: int) -> None:
-    reason = too_many_bad([BAD] * bad, rows)
-    assert reason
-    assert reason.startswith(
-        f"has too many bad rows: {bad} of {rows:,}, more than a tenth (line 5: exited "
-    )
+ODD = [
+    *(
+        "NULL",
+        "nan",
+        "-",
+        "?",
+        "a  b",
+        "a\u200bb",
+        '"=""07"""',
+        "e\u0301",
+        "1.5E+11",
+        "2e+7",
+        "1e5",
+    ),
+    *("0010", "00", "10.0", "0.00", "-0", "+1", "1.50", ".5", "5.", "0.00001", "12", "C-07"),
+    *("1234567890123456789", "123456789.123456", "²", "٣", " 1", '"1"', '"1,5"', "a b", "Sum: 3"),
+]
 
 
-def test_the_first_three_bad_rows_are_reported() -> None:
-    bad = [BadRow(line, "is odd", "x") for line in range(2, 9)]
-    assert too_many_bad(bad, 7) == (
-        "has too many bad rows: 7 of 7, more than a tenth"
-        " (line 2: is odd; line 3: is odd; line 4: is odd)"
-    )
+@given(st.lists(st.tuples(*[st.sampled_from([*ODD, "7", "C1"])] * 2), min_size=1, max_size=8))
+def test_rows_are_read_as_if_each_was_alone(cells: list[tuple[str, str]]) -> None:
+    schema = replace(BANK, client_names=ClientNames.DIGITS)
+
+    def read_of(*rows: str) -> list[str]:
+        text = "\n".join(["id,age,land,left", *rows, ""])
+        blocks = [*Table(stream(text), schema, schema.columns, {})._blocks()]
+        parts = (b.reason if isinstance(b, BadRow) else b.text.rstrip("\n") for b in blocks)
+        return "\n".join(parts).split("\n")
+
+    rows = [f"{name},{number},x,0" for name, number in cells]
+    assert read_of(*rows) == [each for row in rows for each in read_of(row)]
 
 
 # --- memory and time, whatever a file asks for ---
@@ -435,16 +392,6 @@ def test_a_row_without_end_is_given_up(again: str, reason: str) -> None:
     with pytest.raises(DataError) as caught:
         list(RowTable(stream, DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns))
     assert str(caught.value) == reason
-
-
-def test_bad_rows_without_end_are_given_up() -> None:
-    stream = io.BufferedReader(Endless(f"{HEADER}\n".encode(), b"a,b,c,d,e\n"))
-    with pytest.raises(DataError) as caught:
-        list(RowTable(stream, DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns))
-    assert str(caught.value) == (
-        "has too many bad rows: more than 100,000 (line 100002: lastmonth_activity 'b' is not a"
-        " number)"
-    )
 
 
 @pytest.mark.parametrize("digits", [1000, 131_000])

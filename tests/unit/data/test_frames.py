@@ -15,7 +15,7 @@ from sandbox import HEADER
 
 from pipeline.core.errors import DataError
 from pipeline.core.schema import DEFAULT_SCHEMA, Schema
-from pipeline.data.frames import frame_of, frame_of_text, read_folder, read_table
+from pipeline.data.frames import frame_of_text, read_folder, read_table
 
 BANK = Schema("id", "left", ("age",), ("land",))
 NAN = math.nan
@@ -55,17 +55,6 @@ def test_quotes_commas_and_odd_characters_come_back() -> None:
     )
 
 
-def test_columns_stand_in_the_order_asked_for() -> None:
-    text = io.BytesIO(b"id,age,land,left\n1,40,France,0\n")
-    assert list(frame_of(text, BANK, ("land", "age")).columns) == ["land", "age"]
-
-
-def test_a_file_is_read_as_its_text_is(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("id,age,land,left\n1,40,France,0\n")
-    expected = frame_of_text("1,40,France,0\n", BANK, BANK.columns)
-    assert_frame_equal(frame_of(tmp_path / "a.csv", BANK, BANK.columns), expected)
-
-
 def test_no_lines_are_an_empty_frame() -> None:
     assert_frame_equal(frame_of_text("", BANK, BANK.columns), bank_frame([], [], [], []))
 
@@ -94,29 +83,6 @@ def test_a_bad_row_is_left_out_with_a_warning(caplog: pytest.LogCaptureFixture) 
     frame = read(f"id,age,land,left\n{rows}10,old,x,0\n")
     assert frame["id"].tolist() == [str(i) for i in range(10)]
     assert caplog.messages == ["a.csv: line 12 is left out: age 'old' is not a number"]
-
-
-def test_ids_that_a_spreadsheet_cut_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    rows = "".join(f"{i},{i},x,0\n" for i in range(9))
-    read(f"id,age,land,left\n{rows}1.5E+11,1,x,0\n")
-    (message,) = caplog.messages
-    assert message.startswith(
-        "a.csv has id in scientific notation in 1 of 10 rows, such as '1.5E+1"
-    )
-
-
-def test_too_many_bad_rows_refuse_the_table_by_name() -> None:
-    with pytest.raises(DataError) as caught:
-        read("id,age,land,left\n1,40,x,0\n2,old,x,0\n")
-    assert str(caught.value) == (
-        "a.csv has too many bad rows: 1 of 2, more than a tenth (line 3: age 'old' is not a number)"
-    )
-
-
-def test_what_is_no_table_is_refused_by_name() -> None:
-    with pytest.raises(DataError) as caught:
-        read("id,age,land,left\n")
-    assert str(caught.value) == "a.csv has a header and no rows below it"
 
 
 def test_a_folder_is_read_file_by_file_in_order_of_name(tmp_path: Path) -> None:

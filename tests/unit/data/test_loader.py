@@ -10,10 +10,10 @@ import pytest
 from replaced_files import REPLACED
 from sandbox import HEADER, Sandbox, client_rows
 
+from pipeline.data import loader
 from pipeline.data.csv_reader import BadRow
 from pipeline.data.input_files import UNREAD, FoundFile, list_input
-from pipeline.data.loader import ListedFile, TakenFile, take_in
-from pipeline.data.progress import no_progress
+from pipeline.data.loader import ListedFile, TakenFile, no_progress, read_apart, take_in
 from pipeline.observations.master_writer import MasterWriter
 
 KNOWN = "known,1,2,3,0"
@@ -111,15 +111,6 @@ def test_rows_of_a_rejected_file_may_come_in_another_one(
     assert rows_of(master) == [KNOWN, *client_rows(3, 5)]
 
 
-def test_a_large_rejected_file_is_digested_to_its_end(
-    sandbox: Sandbox, master: MasterWriter
-) -> None:
-    file = written(sandbox, "no table\n" * 100_000)
-    taken = taken_in(sandbox, file, master)
-    assert taken
-    assert taken.sha256 == hashlib.sha256(file.path.read_bytes()).hexdigest()
-
-
 @pytest.mark.parametrize("target", ["plain.csv", "nowhere.csv", "/etc/passwd"])
 def test_a_link_is_rejected(sandbox: Sandbox, master: MasterWriter, target: str) -> None:
     sandbox.write("sourcedata/plain.csv", client_rows(0, 5))
@@ -190,6 +181,43 @@ def test_a_file_that_grows_as_fast_as_it_is_read_waits(
     )
 
 
+@pytest.mark.parametrize(
+    ("encoding", "end"), [("utf-8", "\n"), ("utf-8", "\r"), ("utf-16-le", "\r\n"), ("utf-16", "\n")]
+)
+def test_of_a_file_that_never_ends_the_whole_lines_as_listed_go_in(
+    sandbox: Sandbox, master: MasterWriter, encoding: str, end: str
+) -> None:
+    path = sandbox.root / "sourcedata/a.csv"
+    whole = end.join([HEADER, "a,1,2,3,0", "b,1,2,3,1", ""]).encode(encoding)
+    path.write_bytes(whole + "cli".encode(encoding.replace("16", "16-le").replace("le-le", "le")))
+    file = replace(found(sandbox, "a.csv"), overdue=True)
+    with path.open("ab") as writer:
+        writer.write(f"ent,1,2,3,0{end}c".encode())
+    taken = taken_in(sandbox, file, master)
+    assert taken
+    assert (taken.size, taken.added, taken.unfinished) == (len(whole), 2, True)
+    assert taken.sha256 == hashlib.sha256(whole).hexdigest()
+    assert rows_of(master) == [KNOWN, "a,1,2,3,0", "b,1,2,3,1"]
+
+
+def test_what_has_to_be_whole_waits_on(
+    sandbox: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = replace(written(sandbox, f"{HEADER}\na,1"), overdue=True)
+    path = file.path.rename(file.path.with_suffix(".csv.gz"))
+    assert "does not end" in waits(sandbox, replace(file, path=path), master, caplog)
+    path.rename(file.path)
+    assert take_in(replace(sandbox.config.schema, snapshots=True), file, 2, master) is None
+
+
+def test_a_file_that_never_ends_and_became_shorter_waits(
+    sandbox: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = replace(written(sandbox, client_rows(0, 5)), overdue=True)
+    os.truncate(file.path, 100)
+    assert "changed while it was read" in waits(sandbox, file, master, caplog)
+
+
 def test_a_file_that_a_disk_cannot_give_back_waits(
     sandbox: Sandbox, master: MasterWriter, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -243,3 +271,15 @@ def test_the_bytes_that_were_read_are_the_bytes_that_were_digested(tmp_path: Pat
         file.readinto(first)
         path.write_bytes(b"new" * 10_000)
         assert file.digest_rest() == hashlib.sha256(first + b"new" * 9_900).hexdigest()
+
+
+def test_apart_a_file_that_is_read_twice_hands_on_its_rows_once(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "BATCH_ROWS", 2)
+    rows = ["x,1.5,2,3,0"] * 5 + ['y,"1,234.5",2,3,1']
+    with read_apart(written(sandbox, rows), sandbox.config.schema) as (read, lines):
+        assert read.file
+        assert read.file.rows == 6
+        handed = [line.decode() for _, batch in lines.batches() for line in batch]
+    assert handed == [*rows[:5], "y,1234.5,2,3,1"]

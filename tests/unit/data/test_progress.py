@@ -11,8 +11,8 @@ from sandbox import PROJECT, Sandbox, client_rows
 # ingestion with a bar from the first moment on, and whether that needed tqdm
 PROGRAM = """
 import sys
-from pipeline.data import progress
-progress.DELAY = 0
+from pipeline.data import loader
+loader.PROGRESS_DELAY = 0
 from ingestion import main
 main(["--config", sys.argv[1]])
 print("tqdm" in sys.modules)

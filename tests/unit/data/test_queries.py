@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.queries import Query
+from pipeline.core.connections import Query
 from pipeline.core.schema import Format
 from pipeline.data.queries import ask_due
 

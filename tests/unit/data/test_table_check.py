@@ -7,7 +7,13 @@ from sandbox import HEADER, client_rows
 
 from pipeline.core.errors import DataError
 from pipeline.core.schema import DEFAULT_SCHEMA, Schema
-from pipeline.data.table_check import FileCheck, check_files, check_lines, split_file
+from pipeline.data.table_check import (
+    FileCheck,
+    check_files,
+    check_lines,
+    probable_outcomes,
+    split_file,
+)
 
 OURS = "\n".join([HEADER, *client_rows(0, 100), ""])
 OTHER = Schema("no", "gone", ("nothing",))
@@ -106,6 +112,26 @@ def test_a_file_that_fits_is_tried_by_the_config(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_would_be_rejected_is_said(text: str | bytes, why: str, tmp_path: Path) -> None:
     assert check(tmp_path, text).fault.startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["Stayed", "Churned"], {"Stayed": 0, "Churned": 1}),
+        (["active", "inactive"], {"active": 0, "inactive": 1}),
+        (["Renewed", "Not renewed"], {"Renewed": 0, "Not renewed": 1}),
+        (["No Churn", "Churn"], {"No Churn": 0, "Churn": 1}),
+        (["Member", "Former member"], {"Member": 0, "Former member": 1}),
+        (["Active", "Deleted", "On Hold"], {"Active": 0, "Deleted": 1, "On Hold": None}),
+        (["Current", "Gekündigt"], {"Current": 0, "Gekündigt": 1}),
+        (["Closed Won", "Closed Lost"], {"Closed Won": None, "Closed Lost": None}),
+        (["A", "B"], {"A": None, "B": None}),
+    ],
+)
+def test_what_words_for_outcomes_probably_mean(
+    words: list[str], meant: dict[str, int | None]
+) -> None:
+    assert probable_outcomes(words) == meant
 
 
 def test_folders_are_gone_through_and_what_is_not_there_is_said(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from modelling import MIXED, SCHEMAS, random_table
 from threadpoolctl import threadpool_limits
 
-from pipeline.core import threads
+from pipeline.core import limits
 from pipeline.core.schema import Schema
 from pipeline.models.estimators import (
     FEW,
@@ -167,7 +167,7 @@ def test_the_same_rows_give_the_same_bytes(kind: str) -> None:
 def test_the_same_rows_give_the_same_bytes_whatever_the_cores(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(threads, "MANY", 10)
+    monkeypatch.setattr(limits, "MANY", 10)
     frame, made = random_table(MIXED), []
     for count in (1, 2):
         with threadpool_limits(count, "openmp"):

@@ -6,13 +6,11 @@ import functools
 import os
 import pickle
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from struct import pack
 from typing import Any
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,7 +20,6 @@ from modelling import SCHEMAS as TABLES
 from sandbox import PROJECT
 from sklearn.dummy import DummyClassifier
 from sklearn.impute import MissingIndicator
-from sklearn.isotonic import IsotonicRegression
 from sklearn.preprocessing import FunctionTransformer
 
 from pipeline.core.errors import ModelError
@@ -100,27 +97,18 @@ def test_a_model_of_another_version_of_scikit_learn_comes_back(
 
 PLANTED: dict[str, tuple[object, str]] = {
     "a command": (Calls(os.system, "touch boom"), "posix.system"),
-    "a process": (Calls(subprocess.Popen, ["touch", "boom"]), "subprocess.Popen"),
     "eval": (Calls(eval, "open('boom', 'w')"), "builtins.eval"),
-    "exec": (Calls(exec, "open('boom', 'w')"), "builtins.exec"),
     "open": (Calls(open, "boom", "w"), "(_io|io).open"),
     "an import": (Calls(__import__, "antigravity"), "builtins.__import__"),
     "getattr": (Calls(getattr, "x", "upper"), "builtins.getattr"),
     "a method": (Path("boom").touch, "builtins.getattr"),
     "a pickle in a pickle": (Calls(pickle.loads, pickle.dumps(Calls(os.system, "x"))), "_pickle."),
-    "joblib": (Calls(joblib.load, "boom"), "joblib.numpy_pickle.load"),
-    "pandas": (Calls(pd.read_pickle, "boom"), "pandas"),
     "numpy that reads": (Calls(np.load, "boom", None, True), "numpy"),
     "another estimator": (DummyClassifier(), "sklearn.dummy.DummyClassifier"),
     "an estimator of functions": (
         FunctionTransformer(os.system),
         "posix.system",
     ),
-    "an estimator of functions, backwards": (
-        FunctionTransformer(np.clip, inverse_func=os.system),
-        "posix.system",
-    ),
-    "an estimator of functions that reads": (FunctionTransformer(np.load), "numpy.load"),
     "an estimator of functions that runs what it is given": (
         FunctionTransformer(np.apply_along_axis, kw_args={"func1d": os.system}),
         "numpy.apply_along_axis",
@@ -129,15 +117,8 @@ PLANTED: dict[str, tuple[object, str]] = {
         Calls(np.clip, Calls(os.system, "x")),
         "posix.system",
     ),
-    "numbers that are taken by a command": (Calls(np.take, Calls(os.system, "x")), "posix.system"),
-    "a product of commands": (Calls(np.prod, Calls(os.system, "touch boom")), "posix.system"),
     "gaps that run": (Calls(MissingIndicator, Calls(os.system, "touch boom")), "posix.system"),
     "a function with its arguments": (functools.partial(os.system, "x"), "functools.partial"),
-    "random numbers": (np.random.default_rng(), "numpy.random"),
-    "a curve that runs": (
-        Calls(IsotonicRegression, Calls(os.system, "touch boom")),
-        "posix.system",
-    ),
 }
 
 
@@ -165,31 +146,18 @@ def stack_global(module: str, name: str) -> bytes:
     [
         ("numpy", "dtype.__class__"),
         ("numpy", "ndarray.tofile"),
-        ("numpy", "dtype.__class__.__subclasses__"),
         ("builtins", "slice.__class__"),
-        ("builtins", "slice.__init_subclass__"),
         ("sklearn.pipeline", "Pipeline.__init__.__globals__"),
         ("sklearn.pipeline", "Pipeline.fit"),
         ("sklearn", "pipeline.Pipeline"),  # all of it is allowed, put together in another way
         ("numpy._core", "multiarray.scalar"),
-        ("numpy", "_core.numeric._frombuffer"),
-        ("numpy", "clip.__globals__"),
-        ("numpy", "take.__wrapped__"),
         ("numpy", "prod._implementation.__globals__"),
-        ("numpy._core.fromnumeric", "clip"),
-        ("sklearn.impute._base", "MissingIndicator.fit"),
         ("sklearn.preprocessing._function_transformer", "FunctionTransformer._transform"),
         ("sklearn.preprocessing._function_transformer", "np"),
-        ("numpy._core.numeric", "_frombuffer.__globals__"),
-        ("sklearn.isotonic", "IsotonicRegression.predict"),
-        ("sklearn.calibration", "_CalibratedClassifier.__init__.__globals__"),
         ("sklearn.calibration", "clone"),
         ("sklearn.model_selection", "_classification_threshold.FixedThresholdClassifier"),
-        ("sklearn._loss.loss", "HalfBinomialLoss.__init__.__globals__"),
-        ("sklearn._loss._loss", "CyHalfBinomialLoss.loss"),
         ("sklearn.ensemble._hist_gradient_boosting.predictor", "np"),
         ("os", "system"),
-        ("posix", "system"),
         ("", "numpy.dtype"),
         ("numpy.dtype", ""),
     ],

@@ -49,7 +49,7 @@ def live(world: Sandbox) -> Release:
 
 
 def predicted(world: Sandbox, rows: pd.DataFrame) -> PredictedRows:
-    return predict_rows(load_release(live(world), DEFAULT_SCHEMA), rows, DEFAULT_SCHEMA)
+    return predict_rows(load_release(live(world), DEFAULT_SCHEMA).model, rows, DEFAULT_SCHEMA)
 
 
 def on_test_data(world: Sandbox) -> Predictions:

@@ -96,26 +96,12 @@ def test_a_usual_client_has_none(scorer: Scorer) -> None:
 # --- the strongest ---
 
 
-def test_the_three_strongest_come_first() -> None:
-    found = np.array([[0.1], [0.4], [-9.0], [0.3], [0.2]])
-
-    assert strongest(found).T.tolist() == [[1, 3, 4]]
-
-
 def test_what_lowers_the_risk_or_hardly_raises_it_is_left_out() -> None:
     found = np.array(
         [[MIN_CONTRIBUTION, -1.0, 0.0], [MIN_CONTRIBUTION * 0.99, 0.5, -0.0], [0.0, 0.2, 0.009]]
     )
 
     assert strongest(found).T.tolist() == [[0, -1, -1], [1, 2, -1], [-1, -1, -1]]
-
-
-def test_of_equal_ones_the_first_column_comes_first() -> None:
-    assert strongest(np.ones((5, 2))).T.tolist() == [[0, 1, 2]] * 2
-
-
-def test_of_fewer_than_three_columns_there_are_fewer() -> None:
-    assert strongest(np.array([[0.1, 1.0], [0.2, -1.0]])).T.tolist() == [[1, 0], [0, -1]]
 
 
 @settings(deadline=None)
@@ -266,17 +252,3 @@ def test_the_usual_client_is_that_of_the_manifest() -> None:
     assert found is not None
     assert (found.numbers[0], found.texts) == (3.0, ["north", ""])
     assert math.isnan(found.numbers[1])
-
-
-def test_an_older_manifest_knows_none() -> None:
-    assert baseline_row(manifest(())) is None
-
-
-def test_features_of_some_places_are_those_rows() -> None:
-    rows = features_of(random_table(MIXED), MIXED)
-
-    found = rows.at(np.array([7, 0, 7]))
-
-    pd.testing.assert_frame_equal(
-        found.frame(MIXED), rows.frame(MIXED).iloc[[7, 0, 7]].reset_index(drop=True)
-    )

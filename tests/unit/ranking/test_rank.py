@@ -68,23 +68,6 @@ def test_the_ranking_equals_one_computed_by_pandas_and_pickle(deployed: Sandbox)
     assert found["contact"].tolist() == ["yes" if leaves else "no" for leaves in predicted]
 
 
-def test_the_highest_risk_comes_first(deployed: Sandbox) -> None:
-    frame = client_frame(*[(f"c{size:02}", 20, 300, size, 0) for size in range(90, 0, -10)])
-
-    found = rank_clients(scorer_of(deployed), frame, DEFAULT_SCHEMA)
-
-    assert np.diff(found.risk).max() < 0
-    assert found.clients == [f"c{size:02}" for size in range(10, 100, 10)]
-
-
-def test_clients_of_equal_risk_stand_in_order_of_name(deployed: Sandbox) -> None:
-    frame = client_frame(*[(name, 20, 300, 6, 0) for name in ("Zeta", "alpha", "Beta", "Ähre")])
-
-    found = rank_clients(scorer_of(deployed), frame, DEFAULT_SCHEMA)
-
-    assert found.clients == ["Beta", "Zeta", "alpha", "Ähre"]
-
-
 def test_missing_numbers_are_ranked_too(deployed: Sandbox) -> None:
     frame = client_frame(("known", 20, 300, 90, 0))
     frame = pd.concat([frame, pd.DataFrame([{"corporation": "unknown", "exited": 0.0}])])

@@ -8,7 +8,7 @@ import pytest
 from pipeline.action.current_ranking import CurrentRanking
 from pipeline.core.formatting import escape_formula
 from pipeline.core.schema import csv_line
-from pipeline.ranking.ranking_file import COLUMNS, read_ranking
+from pipeline.ranking.ranking_file import COLUMNS, STATUS_COLUMNS, read_ranking
 from pipeline.ranking.risk_files import join_lines, line_of, risk_folder
 
 CLIENTS = ("plain", 'Haus "Nord"; Ost', "A, B", "=1+1", "plain2", "Böhm", '"', "0.5")
@@ -20,10 +20,13 @@ def ranking(tmp_path: Path) -> Path:
     parts.mkdir()
     risk_folder(target).mkdir()
     for number, clients in enumerate((CLIENTS[:3], (), CLIENTS[3:])):
-        cells = [(escape_formula(name), "0.5", "high", "r1", "yes", "a, b") for name in clients]
+        cells = [
+            (escape_formula(name), "0.5", "high", "r1", "yes", "a, b", "proposed", "")
+            for name in clients
+        ]
         lines = "".join(f"{csv_line(row)}\n" for row in cells)
         (parts / f"part-0000{number}").write_text(lines)
-    join_lines(csv_line(COLUMNS), parts, target, lambda _: None)
+    join_lines(csv_line((*COLUMNS, *STATUS_COLUMNS)), parts, target, lambda _: None)
     return target
 
 

@@ -118,8 +118,8 @@ def test_what_is_no_link_is_reported_once_and_the_release_loaded_before_goes_on(
     assert [live.get(), live.get()] == [before, before]
 
     line = (
-        f"ERROR pipeline.registry.live_model: {link} is no link to a release: Invalid argument;"
-        f" {before.release.id} goes on"
+        f"ERROR pipeline.registry.live_model: release of no name is refused, {before.release.id}"
+        f" goes on: {link} is no link to a release: Invalid argument"
     )
     result = deployed.capsys.readouterr().err.splitlines()
     assert [one.split(" ", 1)[1] for one in result] == [line]

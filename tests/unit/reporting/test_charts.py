@@ -34,8 +34,8 @@ from pipeline.reporting.model_charts import (
     roc_chart,
     write_confusion_matrix,
 )
+from pipeline.reporting.overview import model_section
 from pipeline.reporting.picture import HEIGHT, WIDTH, Chart, svg, time_axis
-from pipeline.reporting.sections import model_section
 from pipeline.storage.risk_history import RiskPoint
 from pipeline.storage.trends import Deployment, Missing, ScoreBin, TimingBin
 
@@ -195,7 +195,7 @@ def labels(chart: Chart) -> list[Label]:
 
 
 def texts(chart: Chart) -> list[str]:
-    return [label.text for label in labels(chart) if label.text]
+    return [label.text for label in labels(chart)]
 
 
 def shapes(chart: Chart, *tags: str, colours: Sequence[str] = ()) -> list[Shape]:
@@ -238,13 +238,16 @@ def test_it_is_drawn_within_its_bounds_and_with_every_axis_named(name: str) -> N
 
 
 @pytest.mark.parametrize("name", CHARTS)
-def test_its_table_has_as_many_cells_in_each_row_as_in_its_header(name: str) -> None:
+def test_it_has_words_and_numbers_and_a_sentence_where_there_is_too_little_to_draw(
+    name: str,
+) -> None:
     chart = CHARTS[name]()
 
     assert {len(row) for row in chart.rows} <= {len(chart.header)}
     assert all(chart.header)
     assert chart.title
     assert chart.summary.endswith(".")
+    assert chart.nothing.endswith(".") == (name in EMPTY)
 
 
 # --- titles say what is seen ---
@@ -437,11 +440,6 @@ def test_time_has_ticks_whatever_its_length(seconds: int) -> None:
     assert len(axis.ticks) == 3
     assert all(axis.low <= tick <= axis.high for tick, _ in axis.ticks)
     assert all(one != other for (_, one), (_, other) in pairwise(axis.ticks))
-
-
-@pytest.mark.parametrize("name", CHARTS)
-def test_where_there_is_too_little_to_draw_a_sentence_says_so(name: str) -> None:
-    assert CHARTS[name]().nothing.endswith(".") == (name in EMPTY)
 
 
 def test_marks_of_drift_do_not_hide_a_long_line() -> None:

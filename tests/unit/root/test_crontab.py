@@ -10,8 +10,8 @@ import pytest
 from sandbox import PROJECT
 
 import fullprocess
+from pipeline.cli import crontab_line
 from pipeline.core.errors import ConfigError
-from pipeline.crontab import crontab_line
 
 TIMES = "*/10 * * * * "
 NAMES = (

@@ -56,25 +56,12 @@ def test_opening_again_writes_nothing(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["history.db"]
 
 
-def test_what_was_written_is_there_after_opening_again(tmp_path: Path) -> None:
-    with History(tmp_path / "history.db") as history:
-        record_timing(history, "training", 1.5, 10)
-    with History(tmp_path / "history.db") as history:
-        assert last_timings(history) == {"training": 1.5}
-
-
-def test_an_empty_file_becomes_a_history(tmp_path: Path) -> None:
-    (tmp_path / "history.db").touch()
-    with History(tmp_path / "history.db") as history:
-        assert history.tuples("SELECT bytes, rows, rebuilding FROM master") == [(0, 0, 0)]
-
-
 def test_an_older_database_gets_the_steps_it_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with History(tmp_path / "history.db") as history:
         record_timing(history, "training", 1.5, 10)
-    step = "ALTER TABLE timings ADD COLUMN host TEXT;\nUPDATE timings SET host = 'here'"
+    step = "ALTER TABLE timings ADD os TEXT, ADD host TEXT;\nUPDATE timings SET host = 'here'"
     monkeypatch.setattr(History, "migrations", (*MIGRATIONS, step))
     with History(tmp_path / "history.db") as history:
         assert history.tuples("SELECT stage, host FROM timings") == [("training", "here")]
@@ -145,13 +132,6 @@ def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
         History(tmp_path)
 
 
-def test_what_a_transaction_wrote_counts_at_its_end(history: History) -> None:
-    with history.transaction():
-        record_timing(history, "training", 1.5, 10)
-        record_timing(history, "ingestion", 0.5, 10)
-    assert last_timings(history) == {"ingestion": 0.5, "training": 1.5}
-
-
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, sqlite3.IntegrityError])
 def test_a_transaction_that_fails_leaves_nothing(
     history: History, error: type[BaseException]
@@ -166,14 +146,9 @@ def test_a_transaction_that_fails_leaves_nothing(
     with pytest.raises(error):
         write_and_fail()
     assert last_timings(history) == {"training": 1.5}
-
-
-def test_after_a_failed_transaction_another_one_goes_through(history: History) -> None:
-    with pytest.raises(RuntimeError), history.transaction():
-        raise RuntimeError
     with history.transaction():
-        record_timing(history, "training", 1.5, 10)
-    assert last_timings(history) == {"training": 1.5}
+        record_timing(history, "training", 2.5, 10)
+    assert last_timings(history) == {"training": 2.5}
 
 
 def test_another_connection_sees_a_transaction_only_when_it_is_whole(history: History) -> None:
@@ -198,8 +173,3 @@ def test_one_is_the_first_row_or_none(history: History) -> None:
         "seconds": 1.5,
         "rows": 10,
     }
-
-
-def test_insert_returns_the_id(history: History) -> None:
-    ids = [history.insert("runs", command="x", started_at="t") for _ in range(2)]
-    assert ids == [1, 2]

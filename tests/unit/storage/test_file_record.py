@@ -3,30 +3,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from pipeline.storage import ledger as module
 from pipeline.storage.ledger import BLOCK, FileRecord, file_fault, file_record
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "finaldata.csv"
-
-
-@given(st.lists(st.integers(0, 20), max_size=6))
-def test_the_digest_after_appends_is_that_of_the_whole(
-    tmp_path_factory: pytest.TempPathFactory, sizes: list[int]
-) -> None:
-    path, record = tmp_path_factory.mktemp("record") / "file", None
-    with pytest.MonkeyPatch.context() as patch, path.open("ab", buffering=0) as file:
-        patch.setattr(module, "BLOCK", 8)
-        for number, size in enumerate(sizes):
-            file.write(bytes([number]) * size)
-            record = file_record(path, record)
-            assert record == file_record(path)
-            assert record.size == sum(sizes[: number + 1])
 
 
 def test_the_order_of_blocks_counts(path: Path) -> None:

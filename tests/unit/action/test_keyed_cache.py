@@ -3,7 +3,7 @@ from threading import Barrier, Event
 
 import pytest
 
-from pipeline.core.cache import KeyedCache
+from pipeline.action.current_ranking import KeyedCache
 from pipeline.core.errors import PipelineError
 
 
@@ -15,14 +15,6 @@ def test_an_answer_is_made_once_while_its_key_stays_the_same() -> None:
         return len(made)
 
     assert [cache.get("a", make) for _ in range(3)] == [1, 1, 1]
-
-
-def test_an_answer_is_made_again_for_another_key() -> None:
-    cache = KeyedCache[str]()
-
-    said = [cache.get(key, lambda key=key: f"of {key}") for key in ("a", "b", "a")]
-
-    assert said == ["of a", "of b", "of a"]
 
 
 def test_a_failure_is_not_cache() -> None:

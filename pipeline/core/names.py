@@ -1,16 +1,47 @@
-"""Finding the names of clients in texts, however these write them."""
+"""Names of clients: which are alike, and where they are in texts, however these write them."""
 
 import json
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection
 from unicodedata import normalize
 
 from pipeline.core.formatting import truncate
 
+_POINT_ZERO = re.compile(r"(?<=.)\.0+\Z", re.DOTALL)
 ERASED = "(erased)"
 _WORD = re.compile(r"\w+")
 _CUT = 41  # the letters to which messages cut what they quote
+
+
+def folded(name: str) -> str:
+    """A text that names have in common which differ only in leading zeros, a last `.0`, or case."""
+    # case may be folded into letters and marks that NFC puts together again
+    return normalize("NFC", _core(name).casefold())
+
+
+def why_alike(name: str, other: str) -> str:
+    """In what two different names differ that are the same when folded: `leading zeros and case`.
+
+    `leading zeros`, `.0` and `case`, in this order.
+    """
+    core, other_core = _core(name), _core(other)
+    ways = {
+        "leading zeros": _zeros(name) != _zeros(other),
+        ".0": _POINT_ZERO.findall(name) != _POINT_ZERO.findall(other),
+        "case": core != other_core,
+    }
+    return " and ".join(way for way, differs in ways.items() if differs)
+
+
+def _core(name: str) -> str:
+    """A name without leading zeros and a last `.0`; of zeros alone, one."""
+    return _POINT_ZERO.sub("", name).lstrip("0") or "0"
+
+
+def _zeros(name: str) -> str:
+    """The zeros before the rest of a name."""
+    return _POINT_ZERO.sub("", name).removesuffix(_core(name))
 
 
 class NamesInText:
@@ -19,13 +50,11 @@ class NamesInText:
     def __init__(self, names: Collection[str]) -> None:
         self.names = frozenset(names)
         forms = {form: name for name in names for form in _forms(name)}
-        words = {form: {*_WORD.findall(form)} for form in forms}
-        count = Counter(word for of_form in words.values() for word in of_form)
-        # a form is looked for only in texts that have the rarest of its words
+        # a form is looked for only in texts that have the longest of its words
         self._by_word: dict[str, list[tuple[re.Pattern[str], str]]] = defaultdict(list)
         for form, name in forms.items():
-            rarest = min(words[form], key=lambda word: (count[word], word), default="")
-            self._by_word[rarest].append((_whole(form), name))
+            longest = max(sorted(_WORD.findall(form)), key=len, default="")
+            self._by_word[longest].append((_whole(form), name))
 
     def found(self, text: str) -> set[str]:
         """The names in a text, whatever its spaces."""
