@@ -685,7 +685,7 @@ def test_a_damaged_file_of_the_server_s_is_reported_in_its_log_only(
 
 API = ["wsgi.py", "pipeline/core/schema.py", "pipeline/registry/live_model.py"]
 API += [f"pipeline/web/{name}.py" for name in ("api", "app", "auth", "openapi", "request_rows")]
-API += ["pipeline/data/csv_reader.py", "pipeline/data/features.py"]
+API += ["pipeline/data/csv_reader.py", "pipeline/data/frames.py"]
 API += ["pipeline/models/scorer.py"]
 RUNS_WHAT_IT_READS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml"}
 RUNS_WHAT_IT_READS |= {"jinja2", "mako", "subprocess", "importlib", "runpy", "code"}
