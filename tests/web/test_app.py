@@ -432,6 +432,14 @@ def test_columns_that_no_model_sees_are_answered_and_filtered_by(carrying: Sandb
     assert "<li>manager: Bo</li>" in client.get(f"/client?name={of_bo[0]['client']}").text
 
 
+def test_the_list_has_a_choice_of_their_texts(carrying: Sandbox) -> None:
+    client = create_app(carrying.config).test_client()
+    for query, chosen in (("", False), ("?Account+manager=Ada", True)):
+        answer = client.get(f"/{query}")
+        assert answer.status_code == 200
+        assert ("<option selected>Ada</option>" in answer.text) == chosen
+
+
 def test_a_text_that_alone_is_new_is_answered_after_the_next_run(carrying: Sandbox) -> None:
     rows = [f"{row},Cy" for row in CARRYING]
     carrying.write("sourcedata/b.csv", rows, f"{COLUMNS},Account manager")
