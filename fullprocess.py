@@ -111,7 +111,7 @@ def check_engine(config: Config, args: argparse.Namespace) -> None:
     """Tell whether the cluster of the config fits."""
     lines = ['"engine" is not set: one process does all, and needs nothing more']
     if config.engine:
-        from pipeline.spark.check import check_engine as found
+        from pipeline.spark.session import check_engine as found
 
         lines = found(config)
     cli.print_result(config, args, {"engine": lines}, lines)
