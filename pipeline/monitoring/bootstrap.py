@@ -119,9 +119,9 @@ def f1_of(confusions: np.ndarray) -> np.ndarray:
     return f1
 
 
-def interval_of(resampled: np.ndarray, level: float = LEVEL) -> Interval:
+def interval_of(resampled: np.ndarray) -> Interval:
     """The percentile interval of resampled scores, of shape (resamples,)."""
-    low, high = np.quantile(resampled, [0.5 - level / 2, 0.5 + level / 2])
+    low, high = np.quantile(resampled, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     return Interval(float(low), float(high))
 
 

@@ -38,7 +38,7 @@ def effect_lines(effect: Effect) -> list[str]:
     """The same for a terminal."""
     section = effect_section(effect)
     if section is None:
-        return ["no campaign has begun: nobody was proposed yet, or left alone"]
+        return ["no campaign has begun: it takes a control_share, for example 0.1, and a run"]
     tables = [line for grid in section.grids for line in ("", *grid_lines(grid))]
     return [section.lead, *tables, "", *section.notes]
 

@@ -35,14 +35,17 @@ RULES = {
     "f1": "the highest F1 on out-of-fold predictions",
 }
 EVIDENCE = {
-    "log_loss_logistic": "log loss, logistic regression",
-    "log_loss_boosting_7": "log loss, boosting of 7 leaves",
-    "log_loss_boosting": "log loss, boosting",
-    "standard_error_boosting_7": "log loss, standard error of what 7 leaves gain",
-    "standard_error_boosting": "log loss, standard error of what more leaves gain",
-    "brier": "Brier score, uncalibrated",
-    "brier_sigmoid": "Brier score, sigmoid calibration",
-    "brier_isotonic": "Brier score, isotonic calibration",
+    "log_loss_logistic": "cross-validated log loss, logistic regression",
+    "log_loss_boosting_7": "cross-validated log loss, boosting of 7 leaves",
+    "log_loss_boosting": "cross-validated log loss, boosting",
+    "standard_error_boosting_7": "cross-validated log loss, standard error of what 7 leaves gain",
+    "standard_error_boosting": "cross-validated log loss, standard error of what more leaves gain",
+    "brier": "cross-validated Brier score, uncalibrated",
+    "brier_sigmoid": "cross-validated Brier score, sigmoid calibration",
+    "brier_isotonic": "cross-validated Brier score, isotonic calibration",
+    "log_loss_all": "log loss on the newest rows, learned from all before them",
+    "log_loss_recent": "log loss on the newest rows, learned from the last before them",
+    "standard_error_recent": "log loss on the newest rows, standard error of the difference",
 }
 NOT_FOR = (
     "Choosing whom to contact for the greatest effect: a high risk says who is likely to leave, not"
@@ -147,7 +150,7 @@ def _details(manifest: ModelManifest, card: Card) -> Iterator[tuple[str, str]]:
     own = [(k, v) for k, v in estimator.get_params().items() if v != usual[k] and v is not None]
     yield "parameters", ", ".join(f"{name}={value}" for name, value in own)
     for key, value in manifest.recipe.evidence.items():
-        yield f"cross-validated {EVIDENCE.get(key, key)}", f"{value:.5f}"
+        yield EVIDENCE.get(key, key), f"{value:.5f}"
 
 
 def _features_grid(manifest: ModelManifest) -> Grid:

@@ -304,7 +304,7 @@ def runs_grid(history: History) -> Grid:
             seconds = format_significant(span.total_seconds())
         rows.append((format_minute(at), command, outcome or "not ended", seconds, detail or ""))
     header = ("started (UTC)", "command", "outcome", "seconds", "error")
-    return Grid("The last runs with work", header, tuple(rows), narrow=True)
+    return Grid("The last runs with work", header, tuple(rows))
 
 
 def top_grid(ranking: pd.DataFrame) -> Grid:

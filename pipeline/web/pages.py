@@ -58,6 +58,7 @@ MAX_REQUESTS = 5  # that were carried out
 MAX_USER = 200  # characters
 SINCE = "since the previous ranking"
 UNRANKED = "No ranking has been written yet: run python fullprocess.py."
+NOT_THERE = "it is not there: the next run with work writes it, and python reporting.py"
 UNLISTED = "The ranking is not as it was written: run python reporting.py."
 
 # of pages: only what this server gives, and nothing inline
@@ -283,7 +284,7 @@ def report_pdf() -> Response:
     folder = state.config.output_model_path
     content = state.kept["report.pdf"].get(file_stamp(folder / CONTENT), lambda: make_pdf(folder))
     if content is None:
-        raise RequestError(404, "no run has written this yet")
+        raise RequestError(404, NOT_THERE)
     return _answer(content, "application/pdf", "report.pdf")
 
 
@@ -321,7 +322,7 @@ def _file(path: Path, content_type: str, download: str | None = None) -> Respons
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise RequestError(404, "no run has written this yet") from None
+        raise RequestError(404, NOT_THERE) from None
     return _answer(content, content_type, download)
 
 

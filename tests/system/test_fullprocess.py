@@ -53,7 +53,6 @@ def decisions(world: Sandbox) -> list[Decision]:
     names = [field.name for field in fields(Decision)]
     rows = world.query(f"SELECT {', '.join(names)} FROM decisions ORDER BY id")
     found = [Decision(**dict(zip(names, row, strict=True))) for row in rows]
-    # `test_what_was_compared_is_recorded` has these
     unset = {"challenger": None, "first_file": None, "last_file": None, "data_until": None}
     return [replace(one, **unset) for one in found]
 

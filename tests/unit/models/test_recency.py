@@ -6,6 +6,7 @@ from pipeline.core.policy import Policy
 from pipeline.core.schema import Schema
 from pipeline.models.cross_validation import TrainingData
 from pipeline.models.training import Learned, RowNumbers, choose_rows, newest_holding
+from pipeline.reporting.model_card import EVIDENCE
 
 SCHEMA = Schema("client", "left", ("a", "b"))
 
@@ -37,6 +38,7 @@ def test_after_a_change_of_causes_the_newest_rows_are_learned_from() -> None:
     assert 3_000 < len(found.rows) < 4_000  # of whom 1,200 left
     assert found.rows[-1] == 0
     assert found.evidence["log_loss_recent"] < found.evidence["log_loss_all"] - 0.05
+    assert {*found.evidence} <= {*EVIDENCE}  # the model card has words for all of it
 
 
 def test_without_one_all_rows_are() -> None:
