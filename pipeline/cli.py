@@ -85,6 +85,8 @@ def _print(text: str) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 def printer_for(args: argparse.Namespace) -> Printer:
@@ -115,7 +117,7 @@ def print_json(config: Config, result: Any) -> None:
 
     text = json.dumps(result, default=plain, ensure_ascii=False, allow_nan=False)
     try:
-        text.encode(sys.stdout.encoding or "utf-8")
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")  # it may be closed
     except UnicodeEncodeError:  # JSON knows other escapes than Python
         text = json.dumps(result, default=plain, allow_nan=False)
     _print(text)

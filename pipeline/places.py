@@ -19,8 +19,11 @@ def claim(config: Config) -> None:
     for key in ("output_model_path", "prod_deployment_path"):
         folder: Path = getattr(config, key)
         mark, place = folder / MARK, config.history_path
-        # from the folder on, so that a project may be moved
-        ours = os.path.relpath(place, folder) if isinstance(place, Path) else str(place)
+        # from the folder on, so that a project may be moved; links are followed, for two configs
+        # may name one folder otherwise
+        ours = str(place)
+        if isinstance(place, Path):
+            ours = os.path.relpath(place.resolve(), folder.resolve())
         if not mark.exists():
             write_atomic(mark, f"{ours}\n")
         elif (other := mark.read_text(encoding="utf-8").strip()) != ours:
@@ -37,7 +40,8 @@ def rights_of(folder: Path) -> Iterator[None]:
     Where that is root, they get its group, too.
     """
     found = next(path for path in (folder, *folder.parents) if path.exists()).stat()
-    umask, group = os.umask(0o777 & ~found.st_mode), os.getegid()
+    # its owner may always write: what is made goes elsewhere where the folder is read-only
+    umask, group = os.umask(0o077 & ~found.st_mode), os.getegid()
     try:
         if os.geteuid() == 0:
             os.setegid(found.st_gid)
@@ -57,10 +61,12 @@ def hand_over(config: Config) -> None:
         if any(path.exists() and path.stat().st_uid for path in (folder, folder.parent, *parents)):
             made += [*parents, folder, *folder.rglob("*")]
     if isinstance(history, Path):
+        history = history.resolve()
         folder = history.parent
         made += [folder, *folder.glob(f"{history.name}*"), *folder.glob(f"{history.name}.run/*")]
     for path in sorted(made):  # folders before what is in them
         with suppress(FileNotFoundError):
-            if path.lstat().st_uid == 0:
-                owner = path.parent.stat()
+            made_as, owner = path.lstat(), path.parent.stat()
+            # where nothing is to change, a file that nobody may change is no fault
+            if made_as.st_uid == 0 and (owner.st_uid, owner.st_gid) != (0, made_as.st_gid):
                 os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

@@ -35,17 +35,19 @@ def campaign_of(today: date, rules: ContactRules) -> str:
 
 
 def contact_state(history: History, rules: ContactRules, today: date) -> ContactState:
-    """What is on record on a day."""
+    """What is on record on a day; contacts of later ones are of a clock that was ahead."""
+    until = (today + timedelta(1)).isoformat()  # it may be tomorrow where it was reported
     monday = (today - timedelta(today.weekday())).isoformat()
     ((this_week,),) = history.tuples(
-        "SELECT count(DISTINCT client) FROM contacts WHERE day >= ?", monday
+        "SELECT count(DISTINCT client) FROM contacts WHERE day BETWEEN ? AND ?",
+        *(monday, until),
     )
     campaign = campaign_of(today, rules)
     assigned = history.tuples(
         "SELECT client, control FROM assignments WHERE campaign = ?", campaign
     )
     known = {client: bool(control) for client, control in assigned}
-    return ContactState(today, last_contacts(history), this_week, known)
+    return ContactState(today, last_contacts(history, until), this_week, known)
 
 
 def with_contacts(ranking: pd.DataFrame, rules: ContactRules, state: ContactState) -> pd.DataFrame:

@@ -120,11 +120,12 @@ class Config:
         """The lock that one run holds at a time: in a folder of its own, or on the server.
 
         That folder's modification time is the time of the last run: a tick without work changes no
-        other file.
+        other file. A history that is a link has the lock of the file it leads to.
         """
         if not isinstance(self.history_path, Path):
             return self.history_path
-        return self.history_path.with_name(self.history_path.name + ".run") / "lock"
+        history = self.history_path.resolve()
+        return history.with_name(history.name + ".run") / "lock"
 
     def shown(self, path: Path) -> str:
         """A path as messages show it: relative to the config's folder if it is below that."""

@@ -23,7 +23,7 @@ ENDINGS = (
 A_FOLDER = 'is a folder: set "subfolders": true in config.json to have its files taken in'
 NO_TABLE = f"is no table by its name: known are {', '.join(ENDINGS)}"
 _BREAKS_LINES = "[\x00-\x1f\x7f-\x9f\u2028\u2029]"
-_LATEST = 2**63 - 1  # the largest integer of SQLite; a broken clock may be ahead of it
+_LATEST = 2**63 - 1  # the largest integer of SQLite; a broken clock may be ahead of it, or behind
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def in_order(files: Iterable[FoundFile]) -> list[FoundFile]:
 
 def mtime_of(status: os.stat_result) -> int:
     """The time of change in nanoseconds, as far as the ledger can hold it."""
-    return min(status.st_mtime_ns, _LATEST)
+    return max(min(status.st_mtime_ns, _LATEST), -_LATEST)
 
 
 def open_plain(path: Path) -> io.FileIO:

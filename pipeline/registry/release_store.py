@@ -126,6 +126,9 @@ def clear(production: Path) -> None:
     """Delete hidden releases, and what a killed run left unfinished."""
     for name in (NEW, ".old-*"):
         for hidden in production.glob(f"releases/{name}"):
-            shutil.rmtree(hidden)
+            try:
+                shutil.rmtree(hidden)
+            except OSError as error:  # another user's, or held open on a share: no run needs it
+                log.warning("%s cannot be deleted: %s: %s", hidden, error.filename, error.strerror)
     for link in production.glob(".*.tmp"):
         link.unlink()

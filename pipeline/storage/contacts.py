@@ -105,9 +105,10 @@ def never_ranked(history: History, source: str) -> list[str]:
     )
 
 
-def last_contacts(history: History) -> dict[str, str]:
-    """The day of the latest contact of each client that was ever contacted."""
-    return dict(history.tuples("SELECT client, max(day) FROM contacts GROUP BY client"))
+def last_contacts(history: History, until: str) -> dict[str, str]:
+    """The day of the latest contact, until a day, of each client that was contacted by then."""
+    sql = "SELECT client, max(day) FROM contacts WHERE day <= ? GROUP BY client"
+    return dict(history.tuples(sql, until))
 
 
 def record_assignments(history: History, found: Iterable[Assignment]) -> None:

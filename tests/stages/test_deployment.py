@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import pickle
@@ -444,6 +445,25 @@ def test_whatever_happens_the_live_release_and_the_one_before_it_are_there(
                 rollback(config, rng.choice([None, *release_ids(folder)]))
         assert live_id(folder) in release_ids(folder)
         assert len(release_ids(folder)) <= 5
+
+
+def test_an_old_release_that_cannot_be_deleted_stops_no_deployment(
+    scored: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored.configure(keep_releases=1)
+    first, second = release(scored), release(scored)
+    with monkeypatch.context() as kept:
+        kept.setattr("shutil.rmtree", _not_permitted)
+        result = scored.run("deployment")
+    assert (result.code, result.err.count("cannot be deleted")) == (0, 1)
+    assert ids(scored)[0] == second
+    release(scored)
+    assert not (production(scored) / f"releases/.old-{first}").exists()
+
+
+def _not_permitted(path: object, *, ignore_errors: bool = False) -> None:
+    if not ignore_errors:
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
 
 
 def test_what_a_killed_pruning_left_is_removed(scored: Sandbox) -> None:

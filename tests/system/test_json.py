@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
@@ -151,6 +152,12 @@ def test_a_number_that_json_does_not_have_is_a_bug(sandbox: Sandbox) -> None:
         cli.print_json(sandbox.config, {"f1": float("nan")})
 
     assert sandbox.capsys.readouterr().out == ""
+
+
+def test_standard_output_may_be_closed(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    main = importlib.import_module("fullprocess").main
+    assert main(["--config", str(sandbox.root / "config.json"), "--status", "--json"]) == 0
 
 
 def test_paths_are_as_messages_show_them_and_names_as_they_are(sandbox: Sandbox) -> None:

@@ -88,6 +88,7 @@ def test_texts_keep_what_else_ends_lines(place: Path) -> None:
 def test_a_file_that_cannot_be_read_is_said_and_tried_again(
     place: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert take(place) == []
     (place / "a.csv").write_text("client,date\nA,2026-11-01\n")
     (place / "b.csv").symlink_to(place / "a.csv")
 

@@ -123,8 +123,9 @@ def test_the_state_of_a_day_comes_from_the_history(tmp_path: Path) -> None:
     rules = ContactRules(control_share=0.5, campaign_days=10)
     with History(tmp_path / "history.db") as history:
         with history.transaction():
-            days = ("2026-11-22", "2026-11-23", "2026-11-25", "2026-11-25")
-            names = ("before Monday", "c0000", "c0000", "c0001")
+            # the last ones of a clock that was years ahead
+            days = ("2026-11-22", "2026-11-23", "2026-11-25", "2026-11-25", *["2031-11-25"] * 2)
+            names = ("before Monday", "c0000", "c0000", "c0001", "c0000", "c0002")
             found = [Contact(name, day, "page") for name, day in zip(names, days, strict=True)]
             add_contacts(history, found)
         state = contact_state(history, rules, TODAY)

@@ -27,6 +27,12 @@ def test_a_found_file_has_its_size_and_time(folder: Path) -> None:
     assert (file.path, file.size, file.mtime_ns) == (folder / "a.csv", 5, 123_456_789)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_time_beyond_what_the_ledger_can_hold_is_the_last_that_it_can(sign: int) -> None:
+    status = os.stat_result((0,) * 10, {"st_mtime_ns": sign * 10**23})  # tmpfs and XFS have such
+    assert input_files.mtime_of(status) == sign * (2**63 - 1)
+
+
 def test_stray_things_are_not_found(folder: Path) -> None:
     (folder / "x.csv").mkdir()
     (folder / "x.csv/inner.csv").write_text("x")

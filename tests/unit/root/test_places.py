@@ -9,6 +9,7 @@ import pytest
 from sandbox import Sandbox, client_rows
 
 NOBODY = 65534
+MADE = ("output_folder_path", "output_model_path", "prod_deployment_path", "history_path")
 
 
 @pytest.mark.parametrize("key", ["output_model_path", "prod_deployment_path"])
@@ -47,6 +48,34 @@ def test_a_project_may_be_moved(settled: Sandbox) -> None:
     assert moved.run("fullprocess").code == 0
 
 
+@pytest.mark.parametrize("key", ["output_model_path", "prod_deployment_path"])
+def test_a_folder_that_another_config_reaches_by_a_link_is_refused(
+    settled: Sandbox, tmp_path_factory: pytest.TempPathFactory, key: str
+) -> None:
+    other = Sandbox(tmp_path_factory.mktemp("other"), settled.capsys)
+    for name in ("sourcedata", "testdata"):
+        shutil.copytree(settled.root / name, other.root / name)
+    shutil.copy(settled.root / "config.json", other.root)
+    folder = json.loads((settled.root / "config.json").read_text())[key]
+    (other.root / folder).symlink_to(settled.root / folder)
+    before = settled.files()
+
+    result = other.run("fullprocess")
+
+    assert (result.code, "belongs to another history" in result.err) == (1, True)
+    assert settled.files() == before
+
+
+def test_a_history_that_is_a_link_has_the_lock_of_the_one_it_leads_to(
+    settled: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = Sandbox(tmp_path_factory.mktemp("other"), settled.capsys)
+    shutil.copy(settled.root / "config.json", other.root)
+    (other.root / "history.db").symlink_to(settled.root / "history.db")
+
+    assert other.config.lock_path == settled.config.lock_path
+
+
 def made(world: Sandbox) -> list[os.stat_result]:
     """What runs have made, but for links, which have no rights of their own."""
     folders = ("ingesteddata", "models", "production_deployment", "history.db", "history.db.run")
@@ -69,6 +98,17 @@ def test_files_have_the_rights_of_the_folder_whatever_the_umask(source: Sandbox,
 
     found = {(stat.S_ISDIR(one.st_mode), stat.S_IMODE(one.st_mode)) for one in made(source)}
     assert found == {(True, mode), (False, mode & 0o666)}
+
+
+def test_in_a_folder_that_is_read_only_what_runs_make_is_not(source: Sandbox) -> None:
+    source.configure(**{key: f"state/{key}" for key in MADE})
+    (source.root / "state").mkdir()
+    source.root.chmod(0o555)
+
+    assert source.run("fullprocess").code == 0
+
+    state = source.root / "state"
+    assert [path for path in state.rglob("*") if not path.stat().st_mode & stat.S_IWUSR] == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
