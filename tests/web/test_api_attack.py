@@ -229,31 +229,6 @@ def test_whatever_is_no_client_file_gets_the_same_answer(
     assert len(answers) > 130
 
 
-QUERIES = [
-    "filename=..%2fsecret.csv",
-    "filename=%2e%2e%2fsecret.csv",
-    "filename=%252e%252e%252fsecret.csv",
-    "filename=testdata%2f..%2f..%2fsecret.csv",
-    "filename=..%5csecret.csv",
-    "filename=%2fetc%2fpasswd",
-    "filename=%252fetc%252fpasswd",
-    "filename=testdata.csv%00",
-    "filename=testdata.csv%2500",
-    "filename=%c0%ae%c0%ae%c0%afsecret.csv",
-    "filename=%ff%fe",
-    "filename=file%3a%2f%2f%2fetc%2fpasswd",
-    "filename=",
-    "filename=nosuch.csv&filename=testdata.csv",
-    "filename=nosuch.csv&filepath=testdata.csv",
-    "filename=../secret.csv",
-]
-
-
-def test_an_encoded_path_is_taken_as_it_is(attacker: Attacker) -> None:
-    for query in QUERIES:
-        assert attacker.open(f"/prediction?{query}").status_code == 404, query
-
-
 def test_a_folder_outside_the_config_s_serves_bare_names_and_whole_paths_only(
     deployed: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -469,12 +444,6 @@ def test_csv_that_cannot_be_used_is_refused_without_a_word_of_it(
     assert {text[:80]: said for text, said in found.items() if said != 422} == {}
 
 
-def test_a_bad_row_among_good_ones_is_reported_without_its_values(attacker: Attacker) -> None:
-    body = f"{HEADER}\n" + "1,2,3\n" * 30 + f"{MARKER},2,3\n1,2,3,{MARKER}\n"
-
-    assert attacker.csv(body) == 200
-
-
 CONTENT_TYPES = [
     *[None, "", "text/plain", "application/xml", "text/html", "application/octet-stream"],
     *["application/x-www-form-urlencoded", "application/vnd.ms-excel", "text/x-yaml"],
@@ -595,17 +564,6 @@ def test_an_address_of_many_slashes_is_not_sent_elsewhere(attacker: Attacker) ->
         assert (answer.status_code, answer.headers.get("Location")) == (status, None), path
 
 
-NO_LIMITS = [
-    *["0", "-1", "1.5", "many", "", "%205", "%C2%B2", "0x10", "NaN", "inf", MARKER],
-    *["9" * 5_000, "9" * 10, "0" * 10, "5%00", "5;", "%ff"],
-]
-
-
-def test_a_limit_that_is_no_whole_number_is_refused(attacker: Attacker) -> None:
-    for limit in NO_LIMITS:
-        assert attacker.open(f"/risk?limit={limit}").status_code == 400, limit
-
-
 ODD_HEADERS = [
     *[{"Host": host} for host in ("a b", "\xff", ":::", "a:99999", "", "a/b", "[::1", MARKER)],
     {"Host": "x" * 70_000},
@@ -628,37 +586,6 @@ def test_odd_headers_do_no_harm(attacker: Attacker) -> None:
         assert attacker.open("/health", headers=headers).status_code in (200, 400, 413, 421)
         asked = attacker.open("/prediction", method="POST", data=GOOD, headers=headers)
         assert asked.status_code in (200, 400, 413, 421)
-
-
-def test_answers_to_the_curious_leave_the_server_as_it_was(
-    deployed: Sandbox, attacker: Attacker
-) -> None:
-    before = deployed.files()
-    expected = attacker.open("/prediction", method="POST", json={"clients": [CLIENT]}).get_json()
-    for body in (*BROKEN_JSON, *UNUSABLE_JSON):
-        attacker.json(body)
-
-    answer = attacker.open("/prediction", method="POST", json={"clients": [CLIENT]})
-
-    assert answer.get_json() == expected
-    assert deployed.files() == before
-
-
-def test_numbers_at_the_edge_are_answered_by_a_model_of_small_ones(sandbox: Sandbox) -> None:
-    columns = {"client": "c", "outcome": "y", "numeric": ["a", "b"]}
-    rows = [f"c{i},{i % 17 / 1000},{i % 13 / 1000},{int(i % 17 > 8)}" for i in range(100)]
-    sandbox.configure(schema=columns)
-    for name in ("sourcedata/a.csv", "testdata/testdata.csv"):
-        sandbox.write(name, rows, "c,a,b,y")
-    for stage in ("ingestion", "training", "scoring", "deployment"):
-        assert sandbox.run(stage).code == 0
-    attacker = Attacker(sandbox, create_app(sandbox.config).test_client())
-
-    for a, b in ((1e100, 1e100), (-1e100, 1e100), (1e-320, -0.0)):
-        assert attacker.json(json.dumps({"clients": [{"a": a, "b": b}]})) == 200
-        assert attacker.csv(f"a,b\n{a!r},{b!r}\n") == 200
-    assert attacker.json('{"clients": [{"a": 9e307, "b": 9e307}]}') == 422
-    assert attacker.csv("a,b\n9e307,9e307\n") == 422
 
 
 # --- faults of the server's own ---
@@ -791,26 +718,7 @@ def chunk(content: bytes) -> bytes:
 CHUNKED = "POST /prediction HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Type: {}"
 
 
-def check_what_is_no_http(url: str) -> None:
-    """Such a request is refused and does not end the server."""
-    for head in (
-        MARKER,
-        "GET",
-        "GET /health HTTP/9.9",
-        "GET /" + "a" * 100_000 + " HTTP/1.1",
-        "GET /health HTTP/1.1\r\nX: " + "a" * 100_000,
-        "GET /health HTTP/1.1\r\n" + "X: a\r\n" * 10_000,
-        "G\xffT /health HTTP/1.1",
-        "POST /prediction HTTP/1.1\r\nContent-Length: -1",
-        "POST /prediction HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2",
-        "POST /prediction HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked",
-        "POST /prediction HTTP/1.1\r\nTransfer-Encoding: nosuch",
-    ):
-        assert 400 <= send(url, head, [])[0] <= 505, head[:60]
-    assert send(url, "GET /health HTTP/1.1", [])[0] == 200
-
-
-def test_a_real_server_outlives_bodies_in_pieces_and_what_is_no_http(deployed: Sandbox) -> None:
+def test_a_real_server_outlives_bodies_in_pieces(deployed: Sandbox) -> None:
     csv, as_json = CHUNKED.format("text/csv"), CHUNKED.format("application/json")
     upload = CHUNKED.format("multipart/form-data; boundary=xyz")
     large = [chunk(b"1,2,3,%s\n" % (b"x" * 2**16)) * 16] * 65  # 65 MiB in few rows
@@ -833,7 +741,6 @@ def test_a_real_server_outlives_bodies_in_pieces_and_what_is_no_http(deployed: S
             status, body = send(url, as_json, broken)
             assert (status, list(json.loads(body))) == (400, ["error"]), broken
         assert send(url, csv, small)[0] == 200
-        check_what_is_no_http(url)
 
 
 def test_clients_at_risk_are_reported_to_whom_asks_for_them_only(deployed: Sandbox) -> None:

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -42,15 +41,6 @@ def client(deployed: Sandbox) -> FlaskClient:
 
 def live(world: Sandbox) -> Release:
     return live_release(world.config.prod_deployment_path)
-
-
-def redeploy(world: Sandbox) -> Release:
-    """Put a model live that says the opposite."""
-    world.write("sourcedata/c.csv", client_rows(300, 400, flipped=True))
-    for stage in ("ingestion", "training", "scoring", "deployment"):
-        result = world.run(stage)
-        assert result.code == 0, result.err
-    return live(world)
 
 
 def said_by_model(world: Sandbox, frame: pd.DataFrame) -> dict[str, Any]:
@@ -105,15 +95,6 @@ def test_a_named_file_is_predicted_row_by_row(
     assert len(expected["predictions"]) == 60
 
 
-def test_a_name_with_spaces_and_accents_is_found(deployed: Sandbox, client: FlaskClient) -> None:
-    name = "sourcedata/März 2024, Übersicht.CSV"
-    deployed.write(name, client_rows(500, 3))
-
-    assert ask(client, filepath=name).get_json() == said_of_file(deployed, name)
-    answer = client.get("/prediction", query_string={"filename": Path(name).name})
-    assert answer.get_json() == said_of_file(deployed, name)
-
-
 URLENCODED = "application/x-www-form-urlencoded"
 NAMING = json.dumps({"dataset": TEST_DATA})
 AS_JSON = "application/json"
@@ -142,19 +123,6 @@ def test_a_file_may_be_named_under_any_key_and_without_the_right_content_type(
     answer = client.post("/prediction", **asked)
 
     assert (answer.status_code, answer.get_json()) == (200, said_of_file(deployed, TEST_DATA))
-
-
-@pytest.mark.parametrize("name", [f"/{TEST_DATA}", "/testdata.csv", f"ROOT/{TEST_DATA}"])
-def test_a_name_may_begin_with_a_slash_or_be_the_whole_path(
-    deployed: Sandbox, client: FlaskClient, name: str
-) -> None:
-    name = name.replace("ROOT", str(deployed.root))
-
-    for answer in (
-        ask(client, filepath=name),
-        client.get("/prediction", query_string={"dataset": name}),
-    ):
-        assert (answer.status_code, answer.get_json()) == (200, said_of_file(deployed, TEST_DATA))
 
 
 SEND = "send JSON, text/csv, a CSV file as an upload, or name a client file, as in"
@@ -199,18 +167,9 @@ def test_rows_count_before_a_file_that_is_named_beside_them(client: FlaskClient)
 def test_rows_in_json_are_predicted_in_order(deployed: Sandbox, client: FlaskClient) -> None:
     frame = pd.read_csv(deployed.root / TEST_DATA)
 
-    answer = ask(client, clients=frame.to_dict(orient="records"))
-
-    assert answer.status_code == 200
-    assert answer.get_json() == said_of_file(deployed, TEST_DATA)
-
-
-def test_json_by_columns_is_predicted_in_order(deployed: Sandbox, client: FlaskClient) -> None:
-    frame = pd.read_csv(deployed.root / TEST_DATA)
-
-    answer = ask(client, **frame.to_dict(orient="list"))
-
-    assert (answer.status_code, answer.get_json()) == (200, said_of_file(deployed, TEST_DATA))
+    for body in ({"clients": frame.to_dict(orient="records")}, frame.to_dict(orient="list")):
+        answer = ask(client, **body)
+        assert (answer.status_code, answer.get_json()) == (200, said_of_file(deployed, TEST_DATA))
 
 
 # --- predictions of CSV ---
@@ -506,19 +465,6 @@ def test_the_ranking_is_filtered_and_comes_in_parts(
     assert (part["total"], part["clients"]) == (len(expected), expected[2:5])
 
 
-@pytest.mark.parametrize(
-    ("query", "message"),
-    [
-        ("band=High", "band must be one of high, low, medium"),
-        ("contact=1", "contact must be one of no, yes"),
-        ("format=xml", "format must be one of csv, json"),
-        ("offset=-1", "offset must be a whole number from 0 to 999,999,999"),
-    ],
-)
-def test_what_no_client_can_be_is_refused(client: FlaskClient, query: str, message: str) -> None:
-    assert error_of(client.get(f"/risk?{query}"), 400) == message
-
-
 def test_the_ranking_comes_as_csv_where_that_is_asked_for(carrying: Sandbox) -> None:
     client = create_app(carrying.config).test_client()
     file = carrying.config.clientrisk_path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -583,26 +529,6 @@ def test_without_a_client_value_there_is_no_expected_loss(client: FlaskClient) -
     assert error_of(answer, 400) == result
 
 
-@pytest.mark.parametrize("word", ["", "name", "RISK", "expected_loss ", "risk,expected_loss"])
-def test_another_order_is_refused(client: FlaskClient, word: str) -> None:
-    answer = client.get("/risk", query_string={"sort": word})
-
-    assert error_of(answer, 400) == "sort must be one of expected_loss, risk"
-
-
-@pytest.mark.parametrize(("limit", "count"), [("1", 1), ("7", 7), ("64", 64), ("1000", 64)])
-def test_risk_gives_as_many_as_asked_for(
-    deployed: Sandbox, client: FlaskClient, limit: str, count: int
-) -> None:
-    answer = client.get("/risk", query_string={"limit": limit})
-
-    assert answer.get_json() == {
-        "total": 64,
-        "clients": ranking(deployed)[:count],
-        "horizon_days": None,
-    }
-
-
 @pytest.mark.parametrize("limit", ["0", "٣", "9" * 10])
 def test_a_limit_that_is_no_whole_number_is_refused(client: FlaskClient, limit: str) -> None:
     answer = client.get("/risk", query_string={"limit": limit})
@@ -647,26 +573,6 @@ def test_a_client_is_found_whatever_its_name(named: Sandbox) -> None:
     assert [answer.get_json().get("client") for answer in found.values()] == NAMES
 
 
-def test_a_client_whose_name_is_a_number_keeps_its_zeros(sandbox: Sandbox) -> None:
-    rows = [row.replace("client", "", 1) for row in client_rows(7, 60)]
-    sandbox.write("sourcedata/a.csv", rows)
-    for stage in ("ingestion", "training", "scoring", "deployment", "reporting"):
-        assert sandbox.run(stage).code == 0
-    name = next(row.split(",")[0] for row in rows if row.endswith(",0"))
-
-    answer = create_app(sandbox.config).test_client().get(f"/risk/{name}")
-
-    assert (answer.status_code, answer.get_json()["client"]) == (200, name)
-
-
-def test_a_client_who_left_is_not_in_the_ranking(deployed: Sandbox, client: FlaskClient) -> None:
-    left = client_rows(0, 60, noise=NOISE)
-    name = next(row.split(",")[0] for row in left if row.endswith(",1"))
-
-    assert error_of(client.get(f"/risk/{name}"), 404) == "no client of that name is in the ranking"
-    assert deployed.query("SELECT count(*) FROM files") == [(2,)]
-
-
 # --- movers ---
 
 
@@ -681,28 +587,22 @@ def test_of_the_first_ranking_nobody_moved(deployed: Sandbox, client: FlaskClien
 
 def test_movers_are_those_since_the_ranking_before(deployed: Sandbox, client: FlaskClient) -> None:
     before = ranking(deployed)
-    first, last = before[0], before[-1]
-    rows = [f"{first['client']},49,499,94,", f"{last['client']},10,200,5,"]
-    deployed.write("sourcedata/c.csv", rows)
+    names = before[0]["client"], before[-1]["client"]
+    deployed.write("sourcedata/c.csv", [f"{names[0]},49,499,94,", f"{names[1]},10,200,5,"])
     for stage in ("ingestion", "reporting"):
         assert deployed.run(stage).code == 0
 
     answer = client.get("/movers").get_json()
 
     after = {row["client"]: round(row["risk"], 2) for row in ranking(deployed)}
-    release = live_release(deployed.config.prod_deployment_path).id
-
-    def mover(row: dict[str, Any]) -> dict[str, Any]:
-        before, risk = round(row["risk"], 2), after[row["client"]]
-        change = round(risk - before, 2)
-        return {"client": row["client"], "before": before, "risk": risk, "change": change}
-
-    assert answer == {
-        "release_before": release,
-        "release": release,
-        "rose": [mover(last)],
-        "fell": [mover(first)],
-    }
+    for way, row in (("fell", before[0]), ("rose", before[-1])):
+        (mover,) = answer[way]
+        was, now = round(row["risk"], 2), after[row["client"]]
+        assert mover == {
+            **{"client": row["client"], "before": was, "risk": now},
+            "change": round(now - was, 2),
+        }
+        assert (mover["change"] > 0) == (way == "rose")
 
 
 # --- parameters ---
@@ -802,19 +702,6 @@ def test_no_answer_changes_a_file(deployed: Sandbox, client: FlaskClient) -> Non
     assert statuses == [200, 200, 200, 422, 200, 200, 200, 200, 404, 200, 200, 404]
     assert deployed.files() == files
     assert deployed.stamps() == stamps
-
-
-def test_a_redeploy_is_served_without_a_restart(deployed: Sandbox, client: FlaskClient) -> None:
-    before = ask(client, filepath=TEST_DATA).get_json()
-    assert client.get("/scoring").get_json()["f1"] == live(deployed).f1
-
-    release = redeploy(deployed)
-
-    after = ask(client, filepath=TEST_DATA).get_json()
-    assert after == said_of_file(deployed, TEST_DATA)
-    assert after["release"] == release.id != before["release"]
-    assert after["predictions"] != before["predictions"]
-    assert client.get("/scoring").get_json()["f1"] == release.f1
 
 
 def test_a_server_that_knows_only_a_damaged_release_answers_503(

@@ -17,7 +17,6 @@ from pipeline.core.schema import DEFAULT_SCHEMA, Schema
 from pipeline.ranking.ranking_file import COLUMNS, LOSS_COLUMNS, STATUS_COLUMNS
 from pipeline.registry.live_model import Live, LiveModel
 from pipeline.web.client_views import (
-    PAGE,
     Query,
     find_clients,
     listing,
@@ -105,20 +104,6 @@ def found(asked: dict[str, str], table: pd.DataFrame | None = None) -> list[str]
 )
 def test_a_part_of_a_name_is_searched_for(text: str, names: list[str]) -> None:
     assert found({"q": text}) == names
-
-
-@pytest.mark.parametrize("band", ["high", "medium", "low"])
-def test_a_band_is_filtered(band: str) -> None:
-    expected = MANY[MANY["band"] == band]["client"].tolist()
-    result = listing(MANY, query_of({"band": band}))
-
-    assert result.found == len(expected)
-    assert [row["client"] for row in result.rows] == expected[:PAGE]
-
-
-def test_those_to_contact_are_filtered() -> None:
-    assert listing(MANY, query_of({"contact": "yes"})).found == 51
-    assert listing(MANY, query_of({"contact": "no"})).found == 50
 
 
 CARRYING = replace(DEFAULT_SCHEMA, carry=("Manager", "E-mail"))

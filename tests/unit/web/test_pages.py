@@ -312,16 +312,6 @@ def test_a_damaged_release_is_reported_and_the_rest_is_shown(settled: Sandbox) -
             assert "he live release cannot be read" in read.words
 
 
-def test_another_thing_in_place_of_the_link_is_reported(settled: Sandbox) -> None:
-    link = settled.config.prod_deployment_path / "current"
-    link.unlink()
-    link.write_text("?")
-
-    client = create_app(settled.config).test_client()
-    for path in TITLES:
-        assert path == "/model" or "he live release cannot be read" in page(client.get(path)).words
-
-
 def test_a_damaged_history_is_reported_without_its_path(settled: Sandbox) -> None:
     settled.config.history_path.write_bytes(b"damaged" * 1000)
     answer = create_app(settled.config).test_client().get("/", headers=BROWSER)
@@ -430,12 +420,6 @@ def test_a_browser_sends_the_token_as_a_password(
     for result in tokens:
         answer = client.get("/", headers={**BROWSER, "Authorization": f"Basic {result}"})
         assert answer.status_code == 401, result
-
-
-def test_a_page_is_one_for_head_too(client: FlaskClient) -> None:
-    for path in ("/", "/docs", "/clients"):
-        head, got = client.head(path), client.get(path)
-        assert (head.status_code, head.data, head.content_type) == (200, b"", got.content_type)
 
 
 def test_a_ranking_of_another_release_is_reported(settled: Sandbox) -> None:
