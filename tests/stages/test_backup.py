@@ -340,6 +340,13 @@ def refused(place: Sandbox, backup: Path) -> None:
     assert not [path for path in place.root.parent.rglob("evil*") if path.exists()]
 
 
+def test_a_truncated_archive_is_refused(backup: Path, place: Sandbox) -> None:
+    content = backup.read_bytes()
+    for length in (0, 1, 100, len(content) // 2, len(content) - 100, len(content) - 1):
+        backup.write_bytes(content[:length])
+        refused(place, backup)
+
+
 def test_a_damaged_byte_is_refused_or_does_not_matter(backup: Path, place: Sandbox) -> None:
     content, lot = backup.read_bytes(), random.Random(0)
     directory = content.index(b"PK\x01\x02")

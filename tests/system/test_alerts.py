@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 from inboxes import PASSWORD, TOKEN, USER, Inbox, mailbox, webhook
-from runs import run_at_work
+from runs import run_at_work, start
 from sandbox import PROJECT, Sandbox, client_rows
 from servers import free_port
 
@@ -251,6 +251,29 @@ def test_a_target_that_hangs_is_left_after_the_limit_and_holds_no_lock(
     hook.accepts = lambda: True
     tick(telling)
     assert hook.titles == ["1 file refused"]
+
+
+def test_a_run_killed_while_it_sends_loses_nothing(
+    telling: Sandbox, mail: Inbox, hook: Inbox
+) -> None:
+    reached, go_on = Event(), Event()
+
+    def hold() -> bool:
+        reached.set()
+        return go_on.wait(60) and False
+
+    tick(telling)
+    hook.accepts = hold
+    telling.write("sourcedata/e.csv", "who,what\nAcme,1\n")
+    with start(telling) as child:
+        assert reached.wait(60)
+        child.kill()
+    go_on.set()
+    hook.accepts = lambda: True
+    for _ in range(2):
+        tick(telling)
+
+    assert arrived(mail, hook) == ["1 file refused"]
 
 
 KILLED = """

@@ -198,6 +198,23 @@ def test_a_file_of_any_name_goes_in_and_is_reported_on_one_line(world: Sandbox) 
     assert sorted(recorded) == sorted(["a.csv", *names, "z.csv"])
 
 
+def test_a_full_disk_is_not_taken_for_a_fault_of_the_file(world: Sandbox) -> None:
+    put(world, "\n".join([HEADER, *client_rows(1000, 30_000)]) + "\n")
+    (world.root / "sourcedata/m.csv").rename(world.root / "m.csv")
+    ingested(world)
+    (world.root / "m.csv").rename(world.root / "sourcedata/m.csv")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, before[1]))
+    try:
+        result = world.run("ingestion")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (result.code, result.out) == (1, "")
+    assert "left for the next run" not in result.err
+    assert "File too large" in result.err
+    assert world.run("ingestion").out.startswith("m.csv: 30,000 new of 30,000 rows\n")
+
+
 # --- files that are still being copied ---
 
 HALF = "\n".join([HEADER, *ROWS[:10], ROWS[10][:7]])

@@ -233,13 +233,6 @@ def test_scoring_gives_the_scores_of_the_deployed_model_on_the_test_data(
     assert answer.get_json()["f1"] == live(deployed).f1
 
 
-def test_scoring_follows_the_test_data(deployed: Sandbox, client: FlaskClient) -> None:
-    client.get("/scoring")
-    deployed.write("testdata/more.csv", client_rows(95_000, 40))
-
-    assert client.get("/scoring").get_json()["rows"] == 100
-
-
 def test_scoring_without_test_data_is_an_error_that_names_no_path(
     deployed: Sandbox, client: FlaskClient
 ) -> None:
@@ -574,15 +567,6 @@ def test_a_client_is_found_whatever_its_name(named: Sandbox) -> None:
 
 
 # --- movers ---
-
-
-def test_of_the_first_ranking_nobody_moved(deployed: Sandbox, client: FlaskClient) -> None:
-    assert client.get("/movers").get_json() == {
-        "release_before": None,
-        "release": live_release(deployed.config.prod_deployment_path).id,
-        "rose": [],
-        "fell": [],
-    }
 
 
 def test_movers_are_those_since_the_ranking_before(deployed: Sandbox, client: FlaskClient) -> None:
