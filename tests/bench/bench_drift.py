@@ -19,7 +19,6 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -131,27 +130,6 @@ def alarms(random: np.random.Generator, rows: int, missed: float) -> dict[str, b
     }
 
 
-def below_the_least(random: np.random.Generator, rows: int, leave: float) -> dict[str, bool]:
-    """Which tests take an unchanged batch for drift, with the least numbers and without them."""
-    found = evidence(random, rows, MISSED["0.71"], leave, 4)
-    seed = int(random.integers(2**32))
-    with patch.multiple(score_drift, MIN_EARLIER_SCORES=3, MIN_LEAVERS=1):
-        three = replace(found, earlier=found.earlier[:3])
-        said = {
-            "parametric, 3 earlier": score_drift.parametric(three),
-            "nonparametric, 3 earlier": score_drift.nonparametric(three),
-            "bootstrap, 1 leaver": score_drift.bootstrap(found, seed),
-        }
-    said |= {
-        f"parametric, {score_drift.MIN_EARLIER_SCORES} earlier": score_drift.parametric(found),
-        f"nonparametric, {score_drift.MIN_EARLIER_SCORES} earlier": score_drift.nonparametric(
-            found
-        ),
-        f"bootstrap, {score_drift.MIN_LEAVERS} leavers": score_drift.bootstrap(found, seed),
-    }
-    return {name: said[name].verdict == Verdict.DRIFT for name in sorted(said, key=str.casefold)}
-
-
 def ranked(random: np.random.Generator, rows: int, left: float, slope: float) -> Tested:
     """Rows of a model whose log-odds have a standard deviation of 1.2: its AUC is 0.80.
 
@@ -247,12 +225,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{n:,} rows": partial(alarms, rows=n, missed=missed) for n in SIZES
         }
         print(percentages(f"{title}, percent of batches", draws, (seed, i), "test"), flush=True)
-    few: dict[str, Draw] = {
-        f"{n} rows, {100 * leave:.0f} % leave": partial(below_the_least, rows=n, leave=leave)
-        for n, leave in ((8, 0.25), (25, 0.25), (25, 0.05), (100, 0.05))
-    }
-    title = "Least numbers and less: false alarms, percent of batches"
-    print(percentages(title, few, (seed, 3), "test"), flush=True)
     changes = {
         "Input unchanged: false alarms": (0.0, 1.0),
         "A column shifted by half a standard deviation": (0.5, 1.0),

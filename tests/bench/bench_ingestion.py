@@ -7,8 +7,7 @@ Run it from the project's folder; ten million rows take some minutes and 2 GB of
 Each way runs in a process of its own and writes all unique rows, in the order first seen, into one
 file; the ways take turns. Only ours checks the rows. What it writes is compared, byte for byte,
 with what a set of raw lines gives (the sample rows are canonical as they stand). Then a file of
-10,000 rows is added to what is there, and all is built again; and the last table shows how time
-and memory grow with rows and with files.
+10,000 rows is added to what is there, and all is built again.
 """
 
 import argparse
@@ -30,8 +29,6 @@ from tests.bench.processes import Cost
 FILES = 20
 REPEATED = 20  # every so many-th row is the one before
 ADDED = "10000"
-CURVE = (10_000, 100_000, 1_000_000, 10_000_000)
-FILE_COUNTS = (1, 100, 10_000)
 
 OURS, RAW = "ingestion.py, every row checked", "Python set of raw lines, unchecked"
 # what each other way does with the files of argv[1] to make argv[2]
@@ -127,20 +124,8 @@ def compared(place: Path, source: Path, repeat: int) -> Iterator[tuple[str, ...]
         yield name, f"{wall:.2f}", f"{cpu:.2f}", f"{median(run.peak for run in runs):,.0f}"
 
 
-def curve(place: Path, most: int) -> Iterator[tuple[str, ...]]:
-    """The lines of the table of how it grows: with rows in files of the same number, and files."""
-    sizes = [(rows, FILES) for rows in CURVE if rows <= most]
-    for rows, files in [*sizes, *((min(most, 1_000_000), files) for files in FILE_COUNTS)]:
-        source = place / "curve"
-        client_files(source, rows, files)
-        done = ours(place / "ours", source)
-        shutil.rmtree(source)
-        name = f"{rows:,} rows in {files:,} files"
-        yield name, f"{done.wall:.2f}", f"{done.cpu:.2f}", f"{done.peak:,.0f}"
-
-
 def main() -> None:
-    """Print the tables."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--repeat", type=int, default=3)
@@ -155,8 +140,6 @@ def main() -> None:
         columns = ("seconds", "of processor", "peak MiB")
         lines = [*compared(place, source, args.repeat)]
         print(table((f"{args.rows:,} rows", *columns), lines), end="\n\n")
-        shutil.rmtree(source)
-        print(table(("cold", *columns), [*curve(place, args.rows)]), end="\n\n")
         print(machine())
 
 

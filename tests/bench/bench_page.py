@@ -21,7 +21,7 @@ from flask.testing import FlaskClient
 from pipeline.core.config import Config
 from pipeline.storage.database import History
 from pipeline.web.app import create_app
-from tests.bench.bench_history import asked, fill
+from tests.bench.history import asked, fill
 from tests.bench.measuring import first_world, parser_for, table
 
 RUNS = (10, 50_000)

@@ -18,7 +18,7 @@ from pipeline.data.input_files import list_input
 from pipeline.data.loader import TakenFile
 from pipeline.storage import ledger
 from pipeline.storage.database import History
-from tests.bench.bench_history import fill
+from tests.bench.history import fill
 from tests.bench.measuring import costs_of, first_world, machine, medians, parser_for, table
 
 # files in folder and ledger, and runs on record

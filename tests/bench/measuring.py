@@ -9,11 +9,10 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from time import perf_counter, process_time
 
 from pipeline import sample_data
 from pipeline.core.config import Config, load_config
@@ -22,21 +21,6 @@ from tests.bench.processes import Cost
 from tests.support.stagecalls import ingest
 
 PROJECT = Path(__file__).resolve().parents[2]
-
-_PEAK = """
-import re, sys
-from pathlib import Path
-from time import perf_counter
-from pipeline.core.config import load_config
-{imports}
-def peak():
-    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
-config = load_config(Path(sys.argv[1]))
-{before}
-at_first, started = peak(), perf_counter()
-{work}
-print(at_first, peak(), perf_counter() - started)
-"""
 
 
 def parser_for(manual: str | None, repeat: int) -> argparse.ArgumentParser:
@@ -74,27 +58,6 @@ def world(place: Path, clients: int) -> Config:
     return config
 
 
-def interleaved(
-    questions: Mapping[str, Callable[[], object]], repeat: int
-) -> dict[str, tuple[float, float]]:
-    """Question -> median seconds by the clock and of the processor.
-
-    They are asked in turn, A B A B, so that whatever else the machine does meets them all; once
-    before that counts.
-    """
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in questions}
-    for n in range(repeat + 1):
-        for name, question in questions.items():
-            clock, processor = perf_counter(), process_time()
-            question()
-            if n:
-                taken[name].append((perf_counter() - clock, process_time() - processor))
-    return {
-        name: (median(clock for clock, _ in pairs), median(processor for _, processor in pairs))
-        for name, pairs in taken.items()
-    }
-
-
 def costs_of(commands: Sequence[Sequence[str]], repeat: int) -> list[list[Cost]]:
     """The costs of Python with each of these words, run A B C A B C from the project's folder.
 
@@ -121,20 +84,6 @@ def run(*words: str) -> Cost:
 def medians(costs: Sequence[Cost]) -> Cost:
     """The median of each cost."""
     return Cost(*(median(values) for values in zip(*costs, strict=True)))
-
-
-def peak_of(config: Config, *, imports: str, before: str, work: str) -> tuple[float, float, float]:
-    """MiB that a process of its own held at most before the work and after it, and its seconds."""
-    code = _PEAK.format(imports=imports, before=before, work=work)
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(config.path)],
-        cwd=PROJECT,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    at_first, at_last, seconds = map(float, done.stdout.split()[-3:])
-    return at_first, at_last, seconds
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -61,15 +61,6 @@ def test_the_output_and_the_file_to_predict_can_be_named(deployed: Sandbox) -> N
     assert not (deployed.root / "models/apireturns.txt").exists()
 
 
-def test_the_url_of_the_config_is_the_default(deployed: Sandbox) -> None:
-    with serving(deployed.config) as url:
-        deployed.configure(api_url=url)
-        result = deployed.run("apicalls")
-
-    assert result.code == 0
-    assert result.out.splitlines()[1] == f"GET {url}/scoring: 200"
-
-
 def test_a_proxy_of_the_environment_is_not_asked(
     deployed: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,14 +68,6 @@ def test_a_proxy_of_the_environment_is_not_asked(
     monkeypatch.delenv("NO_PROXY", raising=False)
     with serving(deployed.config) as url:
         assert deployed.run("apicalls", "--url", url).code == 0
-
-
-def test_calls_take_neither_the_lock_nor_a_place_in_the_history(deployed: Sandbox) -> None:
-    before = deployed.query("SELECT count(*) FROM runs")
-    with serving(deployed.config) as url:
-        deployed.run("apicalls", "--url", url)
-
-    assert deployed.query("SELECT count(*) FROM runs") == before
 
 
 def test_without_a_name_the_first_file_of_the_test_data_is_predicted(deployed: Sandbox) -> None:
@@ -127,14 +110,6 @@ def test_a_server_that_is_not_there_is_one_clear_line(deployed: Sandbox) -> None
     )
 
 
-def test_answers_of_before_stay_when_a_server_is_not_there(deployed: Sandbox) -> None:
-    kept = deployed.write("models/apireturns.txt", "kept\n")
-
-    failed(deployed, "--url", f"http://127.0.0.1:{free_port()}")
-
-    assert kept.read_text() == "kept\n"
-
-
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://127.0.0.1", "http://", "nonsense"])
 def test_an_address_that_is_none_is_one_clear_line(deployed: Sandbox, url: str) -> None:
     assert failed(deployed, "--url", url).startswith(
@@ -175,26 +150,6 @@ def test_an_error_of_the_server_is_reported_with_its_status(source: Sandbox) -> 
 
     found = f'error: POST {url}{PREDICTION}: status 503: {{"error":"no release is live"}}'
     assert (result.code, result.out, result.err.splitlines()[-1]) == (1, "", found)
-
-
-def test_a_file_that_the_server_does_not_know_is_reported(deployed: Sandbox) -> None:
-    with serving(deployed.config) as url:
-        said = failed(deployed, "--url", url, "--file", "../secret.csv")
-
-    assert said == (
-        f'POST {url}/prediction {{"filepath": "../secret.csv"}}: status 404:'
-        ' {"error":"no such client file in the test data or the input folder"}'
-    )
-
-
-def test_a_server_that_hangs_up_is_one_clear_line(deployed: Sandbox) -> None:
-    def hang_up(handler: BaseHTTPRequestHandler) -> None:
-        handler.close_connection = True
-
-    with foreign(hang_up) as (url, _):
-        assert failed(deployed, "--url", url) == (
-            f"POST {url}{PREDICTION}: no server answers there (ConnectionError)"
-        )
 
 
 def test_a_long_error_is_cut_short(deployed: Sandbox) -> None:

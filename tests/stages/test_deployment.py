@@ -1,20 +1,15 @@
 import errno
 import hashlib
 import json
-import pickle
 import random
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from threading import Event, Thread
 
 import pytest
 from keeping import made_once
-from sandbox import PROJECT, Sandbox, client_rows
+from sandbox import Sandbox, client_rows
 from stagecalls import deploy, rollback
 
 from pipeline.core.errors import ReleaseError
@@ -22,17 +17,6 @@ from pipeline.registry.releases import live_id, release_ids
 
 LINKED = ("trainedmodel.pkl", "latestscore.txt", "ingestedfiles.txt")
 FILES = (*LINKED, "reference.json")
-
-# deploys, and is killed when the link in question is to be renamed
-KILLED = """
-import os, signal, sys
-def hook(event, args):
-    if event == "os.rename" and str(args[1]).endswith(sys.argv[1]):
-        os.kill(os.getpid(), signal.SIGKILL)
-from deployment import main
-sys.addaudithook(hook)
-main(["--config", sys.argv[2]])
-"""
 
 
 @pytest.fixture
@@ -161,12 +145,6 @@ def test_ids_count_upwards_though_the_clock_goes_back(scored: Sandbox) -> None:
     assert release(scored).startswith("000042-")
 
 
-def test_the_live_model_loads_with_pickle(scored: Sandbox) -> None:
-    release(scored)
-    with (production(scored) / "trainedmodel.pkl").open("rb") as file:
-        assert hasattr(pickle.load(file), "predict_proba")
-
-
 def test_the_production_folder_may_be_moved(twice: Sandbox) -> None:
     before = live_files(twice)
     production(twice).rename(twice.root / "elsewhere")
@@ -283,12 +261,6 @@ def manifest_of(world: Sandbox, release_id: str) -> Path:
     return production(world) / "releases" / release_id / "manifest.json"
 
 
-def test_listing_writes_nothing(twice: Sandbox) -> None:
-    before = twice.files()
-    twice.run("deployment", "--list")
-    assert twice.files() == before
-
-
 def test_a_damaged_release_is_listed_as_such_among_the_others(twice: Sandbox) -> None:
     first, second = ids(twice)
     manifest_of(twice, first).write_text("{")
@@ -308,13 +280,6 @@ def test_a_folder_that_is_no_release_stops_nothing(twice: Sandbox, args: tuple[s
 
 
 # --rollback
-
-
-def test_going_back_to_what_is_live_says_no_more_than_that(scored: Sandbox) -> None:
-    only = release(scored)
-    f1 = scored.config.latestscore_path.read_text().strip()
-    result = scored.run("deployment", "--rollback", only)
-    assert (result.code, result.out) == (0, f"production_deployment: {only} is live, F1 {f1}\n")
 
 
 def test_going_back_puts_the_release_before_live(scored: Sandbox) -> None:
@@ -371,12 +336,6 @@ def test_an_unknown_release_is_refused(twice: Sandbox) -> None:
     )
 
 
-def test_before_the_first_release_there_is_no_way_back(scored: Sandbox) -> None:
-    assert refused(scored, "--rollback") == (
-        f"error: {production(scored)}: nothing is deployed yet\n"
-    )
-
-
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"0.5\n")])
 @pytest.mark.parametrize("by_id", [True, False])
@@ -406,13 +365,6 @@ def test_a_live_release_with_a_damaged_model_can_be_left(twice: Sandbox) -> None
 def test_a_live_release_with_a_damaged_manifest_can_be_left(twice: Sandbox) -> None:
     (production(twice) / "current/manifest.json").write_text("{")
     assert release(twice, "--rollback", ids(twice)[0]) == ids(twice)[0]
-
-
-def test_a_redeployment_after_going_back_becomes_live(twice: Sandbox) -> None:
-    release(twice, "--rollback")
-    third = release(twice)
-    assert ids(twice)[-1] == third
-    assert live_files(twice) == sources(twice)
 
 
 # pruning
@@ -473,97 +425,3 @@ def test_what_a_killed_pruning_left_is_removed(scored: Sandbox) -> None:
     (left / "trainedmodel.pkl").touch()
     release(scored)
     assert not left.exists()
-
-
-# at whatever moment
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("link", ["/releases/.new/manifest.json", "/current"])
-def test_a_killed_deployment_leaves_the_release_before_live(twice: Sandbox, link: str) -> None:
-    live, before = live_id(production(twice)), live_files(twice)
-    killed_before(twice, link)
-    assert live_id(production(twice)) == live
-    assert live_files(twice) == before
-    assert release(twice) != live
-    assert live_files(twice) == sources(twice)
-    assert release(twice, "--rollback") == live
-
-
-@pytest.mark.slow
-def test_a_killed_first_deployment_shows_none_of_the_three_files(scored: Sandbox) -> None:
-    killed_before(scored, "/current")
-    assert [(production(scored) / name).exists() for name in LINKED] == [False] * 3
-    assert scored.run("deployment").code == 0
-    assert live_files(scored) == sources(scored)
-
-
-def killed_before(world: Sandbox, link: str) -> None:
-    """Deploy in a process that is killed just before it puts this in place."""
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, link, str(world.root / "config.json")],
-        cwd=PROJECT,
-        capture_output=True,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-
-
-@pytest.mark.slow
-def test_a_reader_never_sees_a_mixed_set(twice: Sandbox) -> None:
-    twice.configure(keep_releases=100)
-    config, folder = twice.config, production(twice)
-    wanted: dict[str, str] = {}
-    for made in ids(twice):
-        content = (folder / "releases" / made / "trainedmodel.pkl").read_bytes()
-        record = (folder / "releases" / made / "ingestedfiles.txt").read_text()
-        wanted[hashlib.sha256(content).hexdigest()] = record
-    assert len(wanted) == 2
-    first, second = (release_sources(twice, made) for made in ids(twice))
-    seen: list[tuple[str, str]] = []
-    failures: list[str] = []
-    done = Event()
-
-    def keep_reading() -> None:
-        while not done.is_set():
-            inside = (folder / "current").resolve()
-            try:
-                manifest = json.loads((inside / "manifest.json").read_text())
-                content = {name: (inside / name).read_bytes() for name in FILES}
-                live_files(twice)
-            except (OSError, ValueError) as error:
-                failures.append(repr(error))
-                continue
-            digests = {name: hashlib.sha256(text).hexdigest() for name, text in content.items()}
-            if digests != manifest["files"] or manifest["id"] != inside.name:
-                failures.append(f"{inside.name}: {digests}")
-            model, record = digests["trainedmodel.pkl"], content["ingestedfiles.txt"].decode()
-            if wanted[model] != record:
-                failures.append(f"{inside.name}: {model} with {record}")
-            seen.append((inside.name, model))
-
-    reader = Thread(target=keep_reading)
-    reader.start()
-    try:
-        for i in range(24):
-            put_sources(twice, (first, second)[i % 2])
-            deploy(config)
-    finally:
-        done.set()
-        reader.join()
-    assert failures == []
-    assert {model for _, model in seen} == set(wanted)
-    assert len({name for name, _ in seen}) > 10
-
-
-def release_sources(world: Sandbox, release_id: str) -> dict[str, bytes]:
-    """What the stages had made when a release was deployed."""
-    folder = production(world) / "releases" / release_id
-    result = json.loads((folder / "manifest.json").read_text())
-    content = {name: (folder / name).read_bytes() for name in FILES}
-    return {**content, "manifest.json": json.dumps(result["model"]).encode()}
-
-
-def put_sources(world: Sandbox, content: dict[str, bytes]) -> None:
-    for name, text in content.items():
-        place = "ingesteddata" if name == "ingestedfiles.txt" else "models"
-        (world.root / place / name).write_bytes(text)

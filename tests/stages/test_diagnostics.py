@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from sandbox import Sandbox, client_rows
-from stagecalls import dataframe_summary, missing_data, model_predictions, record_diagnostics
+from stagecalls import dataframe_summary, missing_data, model_predictions
 
-from pipeline.core.errors import HistoryError, ModelError, ReleaseError
+from pipeline.core.errors import HistoryError, ModelError
 from pipeline.monitoring.packages import Package, known_packages
 from pipeline.registry.releases import live_release
 from pipeline.stages.diagnostics import execution_time, outdated_packages
@@ -68,11 +68,6 @@ def test_rows_that_lack_a_feature_are_a_clear_error(deployed: Sandbox) -> None:
         assert str(caught.value) == (
             f"the rows have no {FEATURES[1]}: the model needs {', '.join(FEATURES)}"
         )
-
-
-def test_without_a_release_there_is_nothing_to_predict_with(source: Sandbox) -> None:
-    with pytest.raises(ReleaseError, match="nothing is deployed yet"):
-        model_predictions(source.config, pd.DataFrame())
 
 
 # --- statistics and missing data ---
@@ -206,17 +201,6 @@ def test_the_latest_versions_are_those_of_the_index(monkeypatch: pytest.MonkeyPa
 
 
 # --- the record, and the command ---
-
-
-def test_the_record_is_what_the_api_will_show(deployed: Sandbox) -> None:
-    record_diagnostics(deployed.config)
-
-    assert deployed.query("SELECT column_name, percent FROM missing ORDER BY position") == [
-        *missing_data(deployed.config).items()
-    ]
-    assert deployed.query("SELECT package, installed, latest FROM packages ORDER BY position") == [
-        (name, version(name), "unknown") for name in REQUIRED
-    ]
 
 
 def test_a_run_keeps_the_latest_versions_that_are_known() -> None:

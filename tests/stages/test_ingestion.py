@@ -1,27 +1,21 @@
 import csv
 import json
-import math
 import os
-import random
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 
-import pandas as pd
 import pytest
-from pandas.testing import assert_frame_equal
-from sandbox import HEADER, PROJECT, SHARED, Sandbox, client_rows, needs_shared
+from sandbox import HEADER, PROJECT, Sandbox, client_rows
 
 from pipeline.core.config import Config
 from pipeline.core.schema import DEFAULT_SCHEMA
-from pipeline.observations.master import open_master
 from pipeline.storage import ledger
 from pipeline.storage.database import History
 
 SCHEMA = {"client": "corporation", "outcome": "exited", "numeric": DEFAULT_SCHEMA.numeric}
-PLAIN = f"{HEADER}\na,1,2,3,0\n"
 
 # runs the stage, and is killed when it opens, or renames to, the path in question once more
 KILLED = """
@@ -123,13 +117,6 @@ def test_identical_rows_are_dropped_within_a_file_and_across_files(sandbox: Sand
     assert finaldata(sandbox) == ["a,1,2,3,0", "b,1,2,3,1", "c,1,2,3,0", "d,,,,"]
 
 
-def test_rows_are_identical_by_value_not_by_spelling(sandbox: Sandbox) -> None:
-    rows = ["a,1,2,3,0", " a , 1.0,2e0,03,no", '"a",1,+2,3.,FALSE', "a,1,NA,3,0", "a,1,,3,False"]
-    sandbox.write("sourcedata/a.csv", rows)
-    ingest(sandbox)
-    assert finaldata(sandbox) == ["a,1,2,3,0", "a,1,,3,0"]
-
-
 def test_the_record_names_each_file_once_in_order_of_ingestion(source: Sandbox) -> None:
     ingest(source)
     source.write("sourcedata/0.csv", client_rows(200, 5))
@@ -153,21 +140,6 @@ def test_a_file_rejected_after_it_was_ingested_keeps_its_rows_in_the_master(
 
 
 # another schema
-
-
-def test_a_rejected_file_is_read_again_once_with_another_schema(source: Sandbox) -> None:
-    source.write("sourcedata/c.csv", ["c,1,2,few,0"])
-    source.write("sourcedata/d.csv", "\n")
-    assert source.run("ingestion").code == 0
-    numeric = DEFAULT_SCHEMA.numeric
-    source.configure(schema=SCHEMA | {"numeric": numeric[:2], "categorical": numeric[2:]})
-    again, more = source.run("ingestion"), source.run("ingestion")
-    assert again.out.splitlines() == [
-        "c.csv: 1 new of 1 rows",
-        "d.csv: rejected: it is empty; expected a header line and rows",
-        "ingesteddata/finaldata.csv: 121 rows",
-    ]
-    assert (again.code, more.code, more.out) == (0, 0, "nothing new in sourcedata\n")
 
 
 def test_as_long_as_nothing_was_taken_in_the_schema_may_get_other_columns(
@@ -259,13 +231,6 @@ def test_a_changed_file_is_taken_in_again_for_its_new_rows(source: Sandbox) -> N
     assert unjudged(source) == ["a.csv"]
 
 
-def test_a_file_that_left_takes_no_rows_with_it(source: Sandbox) -> None:
-    ingest(source)
-    (source.root / "sourcedata/a.csv").unlink()
-    assert ingest(source) == "nothing new in sourcedata\n"
-    assert len(finaldata(source)) == 120
-
-
 def test_another_schema_is_reported(source: Sandbox) -> None:
     ingest(source)
     schema = {"client": "corporation", "outcome": "exited", "numeric": ["number_of_employees"]}
@@ -278,26 +243,6 @@ def test_another_schema_is_reported(source: Sandbox) -> None:
     assert source.config.finaldata_path.read_text().startswith(
         "corporation,number_of_employees,exited\nclient00000,5,0\nclient00001,42,1\n"
     )
-
-
-def test_a_run_killed_before_it_is_on_record_loses_and_doubles_nothing(source: Sandbox) -> None:
-    ingest(source)
-    source.write("sourcedata/c.csv", client_rows(120, 60, noise=10))
-    # rows are written, the folder is being synced
-    assert killed(source, "open", "ingesteddata", after=1)
-    assert source.config.finaldata_path.read_text().count("\n") == 181
-    assert ingested(source) == ["a.csv", "b.csv"]
-    ingest(source)
-    assert finaldata(source) == client_rows(0, 180, noise=10)
-    assert ingested(source) == ["a.csv", "b.csv", "c.csv"]
-
-
-def test_a_first_run_killed_before_it_is_on_record_begins_anew(source: Sandbox) -> None:
-    assert killed(source, "open", "ingesteddata", after=1)  # nothing is recorded
-    assert len(finaldata(source)) == 120
-    assert source.query("SELECT * FROM files") == []
-    ingest(source)
-    assert finaldata(source) == client_rows(0, 120, noise=10)
 
 
 def test_rows_of_a_lost_history_are_not_overwritten(source: Sandbox) -> None:
@@ -317,16 +262,6 @@ def test_a_lost_finaldata_is_reported_though_nothing_is_new(source: Sandbox, sta
     result = source.run(stage)
     assert result.code == 1
     assert "finaldata.csv is gone, though 2,949 bytes of it are on record: another" in result.err
-
-
-def test_a_run_killed_before_its_records_are_written_leaves_them_to_the_next(
-    source: Sandbox,
-) -> None:
-    assert killed(source, "os.rename", "ingestedfiles.txt")
-    assert not source.config.ingestedfiles_path.exists()
-    assert ingest(source) == "nothing new in sourcedata\n"
-    assert ingested(source) == ["a.csv", "b.csv"]
-    assert finaldata(source) == client_rows(0, 120, noise=10)
 
 
 def test_a_history_that_cannot_be_written_fails_the_run(source: Sandbox) -> None:
@@ -393,24 +328,6 @@ def test_a_rebuild_leaves_out_the_rows_of_a_file_that_left_if_that_is_agreed_to(
     assert "a.csv is no longer in the input folder: its rows are left out\n" in result.err
     assert finaldata(source) == client_rows(60, 60, noise=10)
     assert ingested(source) == ["b.csv"]
-
-
-def test_a_rebuild_keeps_a_row_that_another_file_holds_too(sandbox: Sandbox) -> None:
-    sandbox.write("sourcedata/a.csv", client_rows(0, 10))
-    sandbox.write("sourcedata/b.csv", client_rows(5, 10))
-    ingest(sandbox)
-    (sandbox.root / "sourcedata/a.csv").unlink()
-    ingest(sandbox, "--rebuild", "--yes")
-    assert finaldata(sandbox) == client_rows(5, 10)
-
-
-def test_a_rebuild_of_an_empty_folder_leaves_an_empty_record(source: Sandbox) -> None:
-    ingest(source)
-    for name in ("a.csv", "b.csv"):
-        (source.root / "sourcedata" / name).unlink()
-    ingest(source, "--rebuild", "--yes")
-    assert finaldata(source) == []
-    assert ingested(source) == []
 
 
 def test_a_rebuild_forgets_a_file_that_is_rejected_now(source: Sandbox) -> None:
@@ -494,112 +411,3 @@ def test_a_file_larger_than_memory_goes_in(sandbox: Sandbox, name: str) -> None:
         )
         assert done.stdout.startswith(f"a.csv: {count:,} new of {count:,} rows\n"), done.stderr
     assert sandbox.config.finaldata_path.stat().st_size == path.stat().st_size
-
-
-# against pandas
-
-
-NAMES = ["acme", "a, b", 'the "best"', "<N&A>", "Größe", "007"]
-NUMBERS = [math.nan, 0.0, 1.0, 0.1 + 0.2, 12.5, 1e-9, 123456789.0]
-OUTCOMES = {
-    "0": ["0", "no", "No", "FALSE", "0.0"],
-    "1": ["1", "yes", "True", " 1 "],
-    "": ["", "NA"],
-}
-
-
-def spelled(rng: random.Random, value: float) -> str:
-    """A number in one of the ways in which people and programs write it, mostly the shortest."""
-    if rng.random() < 0.8:
-        return "" if math.isnan(value) else f"{value:.0f}" if value.is_integer() else repr(value)
-    if math.isnan(value):
-        return rng.choice(["", "NA", "nan", " ", "null"])
-    ways = [repr(value), f" {value!r}", f"{value:.17e}", f'"{value!r}"']
-    return rng.choice([*ways, f"0{value:.0f}", f"+{value:.1f}"] if value.is_integer() else ways)
-
-
-def random_table(rng: random.Random) -> tuple[pd.DataFrame, str]:
-    """A table of values, and a CSV text that says the same."""
-    columns = HEADER.split(",")
-    order = rng.choice([[*columns], rng.sample([*columns, "note"], 6)])
-    rows, lines = [], [",".join(f" {name} " for name in order)]
-    for _ in range(rng.randrange(1, 400)):
-        client, outcome = rng.choice(NAMES), rng.choice(list(OUTCOMES))
-        numbers = rng.choices(NUMBERS, k=3)
-        rows.append((client, *numbers, float(outcome or "nan")))
-        quoted = rng.random() < 0.2 or not {",", '"'}.isdisjoint(client)
-        name = '"' + client.replace('"', '""') + '"' if quoted else client
-        texts = [name, *(spelled(rng, n) for n in numbers)]
-        cells = dict(zip(columns, [*texts, rng.choice(OUTCOMES[outcome])], strict=True))
-        lines.append(",".join({**cells, "note": str(rng.random())}[name] for name in order))
-    return pd.DataFrame(rows, columns=columns).astype({"corporation": "str"}), "\n".join(
-        lines
-    ) + "\n"
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_random_tables_come_out_as_pandas_would_merge_them(sandbox: Sandbox, seed: int) -> None:
-    rng = random.Random(seed)
-    tables = []
-    for i in range(4):
-        table, text = random_table(rng)
-        tables.append(table)
-        sandbox.write(f"sourcedata/{i}.csv", text)
-        if rng.random() < 0.5:
-            ingest(sandbox)
-    ingest(sandbox)
-    together = pd.concat(tables, ignore_index=True)
-    features = HEADER.split(",")[:-1]
-    known = together.dropna(subset="exited").drop_duplicates(features, keep="last")
-    expected = together[features].drop_duplicates().merge(known, "left", features)
-    assert len(expected) < len(together)
-    with History(sandbox.config.history_path) as history:
-        frame = open_master(sandbox.config.finaldata_path, sandbox.config.schema, history).frame
-    assert_frame_equal(frame, expected, check_exact=True)
-    plain = pd.read_csv(sandbox.config.finaldata_path)
-    assert_frame_equal(plain[HEADER.split(",")[1:]], expected.drop(columns="corporation"))
-
-
-# real tables
-
-
-@needs_shared
-def test_the_original_practice_tables_hold_26_unique_rows(sandbox: Sandbox) -> None:
-    sandbox.configure(input_folder_path=str(SHARED / "original/practicedata"))
-    assert ingest(sandbox) == (
-        "dataset1.csv: 17 new of 17 rows\n"
-        "dataset2.csv: 9 new of 19 rows\n"
-        "ingesteddata/finaldata.csv: 26 rows\n"
-    )
-    tables = [pd.read_csv(path) for path in sorted((SHARED / "original/practicedata").iterdir())]
-    expected = pd.concat(tables).drop_duplicates(ignore_index=True)
-    assert_frame_equal(pd.read_csv(sandbox.config.finaldata_path), expected)
-
-
-@needs_shared
-def test_the_junk_last_line_of_the_bank_table_is_set_aside(sandbox: Sandbox) -> None:
-    table = pd.read_csv(SHARED / "public/bank_10000.csv", nrows=10_000)
-    schema = {
-        "client": "CustomerId",
-        "outcome": "Exited",
-        "numeric": [c for c in table.columns[1:-1] if c not in ("Geography", "Gender")],
-        "categorical": ["Geography", "Gender"],
-    }
-    sandbox.configure(schema=schema)
-    path = sandbox.root / "sourcedata/bank.csv"
-    path.write_bytes((SHARED / "public/bank_10000.csv").read_bytes())
-    assert ingest(sandbox) == (
-        "bank.csv: 10,000 new of 10,001 rows, 1 set aside\n"
-        "ingesteddata/rejectedrows.csv: the rows set aside, and why\n"
-        "ingesteddata/finaldata.csv: 10,000 rows\n"
-    )
-    assert set_aside(sandbox)[1:] == [
-        [
-            "bank.csv",
-            "10002",
-            "Exited '50000' is not an outcome (0, 1 or empty)",
-            "12348743,600,France,Male,40,3,3,60000,2,1,1,50000",
-        ]
-    ]
-    final = pd.read_csv(sandbox.config.finaldata_path)
-    assert_frame_equal(final[list(table.columns)], table)

@@ -27,30 +27,15 @@ def test_scores_are_reported_as_a_table() -> None:
 
 
 def test_latestscore_is_one_number_the_f1_on_the_test_data(trained: Sandbox) -> None:
-    assert trained.run("scoring").code == 0
+    result = trained.run("scoring")
+    assert result.code == 0
     test = pd.read_csv(trained.root / "testdata/testdata.csv")
     model = pickle.loads(trained.config.trainedmodel_path.read_bytes())
     features = test[["lastmonth_activity", "lastyear_activity", "number_of_employees"]]
     f1 = float(f1_score(test["exited"], model.predict(features)))
     assert 0.5 < f1 < 1
     assert trained.config.latestscore_path.read_text() == f"{f1}\n"
-
-
-def test_it_tells_the_scores(trained: Sandbox) -> None:
-    result = trained.run("scoring")
-    f1 = float(trained.config.latestscore_path.read_text())
-    first, *table = result.out.splitlines()
-    assert first == f"models/latestscore.txt: F1 {f1} on 60 rows"
-    assert [line.rsplit(maxsplit=1)[0].strip() for line in table] == [
-        "F1",
-        "accuracy",
-        "precision",
-        "recall",
-        "ROC AUC",
-        "average precision",
-        "log loss",
-        "Brier score",
-    ]
+    assert result.out.startswith(f"models/latestscore.txt: F1 {f1} on 60 rows\nF1  ")
 
 
 def test_all_scores_are_recorded_with_the_model(trained: Sandbox) -> None:
@@ -88,13 +73,6 @@ def test_a_bad_test_row_is_left_out_with_a_warning(trained: Sandbox) -> None:
     assert (
         f"{path}: line 62 is left out: exited '7' is not an outcome (0, 1 or empty)" in result.err
     )
-
-
-def test_scoring_again_writes_the_same(trained: Sandbox) -> None:
-    trained.run("scoring")
-    before = trained.config.latestscore_path.read_bytes()
-    trained.run("scoring")
-    assert trained.config.latestscore_path.read_bytes() == before
 
 
 def test_before_training_there_is_nothing_to_score(source: Sandbox) -> None:
@@ -146,13 +124,3 @@ def test_test_data_that_leave_f1_undefined_are_reported(trained: Sandbox) -> Non
         " to\n"
     )
     assert not trained.config.latestscore_path.exists()
-
-
-def test_a_damaged_model_is_not_scored(trained: Sandbox) -> None:
-    path = trained.config.trainedmodel_path
-    path.write_bytes(path.read_bytes()[:-1])
-    result = trained.run("scoring")
-    assert result.code == 1
-    assert result.err == (
-        f"error: {path} is not the model that its manifest describes: train again\n"
-    )

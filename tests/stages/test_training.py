@@ -21,7 +21,6 @@ from sandbox import PROJECT, SHARED, SIMPLE, Sandbox, client_rows, needs_shared,
 
 from pipeline.core.files import utc_now
 from pipeline.core.schema import DEFAULT_SCHEMA
-from pipeline.data.frames import frame_of
 
 FEATURES = list(DEFAULT_SCHEMA.features)
 
@@ -293,32 +292,6 @@ def fifths(world: Sandbox, table: Path, rows: int) -> pd.DataFrame:
     (world.root / "testdata/testdata.csv").write_text(frame[drawn].to_csv(index=False))
     (world.root / "sourcedata/a.csv").write_text(frame[~drawn].to_csv(index=False))
     return frame
-
-
-@needs_shared
-def test_the_bank_table_works_by_naming_its_columns(sandbox: Sandbox) -> None:
-    frame = fifths(sandbox, SHARED / "public/bank_10000.csv", 10_000)
-    categorical = ["Geography", "Gender"]
-    numeric = [c for c in frame.columns[1:-1] if c not in categorical]
-    sandbox.configure(
-        schema={
-            "client": "CustomerId",
-            "outcome": "Exited",
-            "numeric": numeric,
-            "categorical": categorical,
-        }
-    )
-    for stage in ("ingestion", "training", "scoring", "deployment"):
-        result = sandbox.run(stage)
-        assert result.code == 0, result.err
-    ((rows, auc),) = sandbox.query("SELECT rows, roc_auc FROM scores")
-    assert rows == 2000
-    assert 0.74 < auc < 0.80
-    test = frame_of(
-        sandbox.root / "testdata/testdata.csv", sandbox.config.schema, (*numeric, *categorical)
-    )
-    model = pickle.loads(sandbox.config.trainedmodel_path.read_bytes())
-    assert model.predict(test).sum() > 0
 
 
 @needs_shared

@@ -1,15 +1,13 @@
-"""`ingestion.py --withdraw`, `--rebuild` against what came piece by piece, an earlier version."""
+"""`ingestion.py --withdraw`, lost sightings, what an earlier version left."""
 
 import json
-import os
-import random
 
 import pytest
 from sandbox import HEADER, Sandbox, client_rows
 
 from pipeline.core.files import sha256_of
 from pipeline.data.input_files import PendingFile
-from pipeline.observations.master import Master, open_master, rows_of_client
+from pipeline.observations.master import Master, open_master
 from pipeline.observations.master_files import log_path
 from pipeline.storage import ledger
 from pipeline.storage.database import History
@@ -128,45 +126,6 @@ def test_rows_that_wait_for_a_check_are_found_after_a_withdrawal(corrected: Sand
     found = master(corrected)
     brought = {(file.id, *found.brought_by([file])["corporation"]) for file in pending(corrected)}
     assert brought == {(1, "c"), (2, "b", "d"), (3, "a")}
-
-
-# --- a rebuild against what came piece by piece ---
-
-
-def random_file(rng: random.Random) -> list[str]:
-    """Lines of few clients with few values, so that all rules meet."""
-    return [
-        f"{rng.choice('abc')},{rng.randrange(3)},2,3,{rng.choice(['', '0', '1'])}"
-        for _ in range(rng.randrange(1, 6))
-    ]
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_rebuild_is_equal_to_what_came_piece_by_piece(sandbox: Sandbox, seed: int) -> None:
-    """Wherever the folder still holds every line: files are new, grow, or come again."""
-    rng = random.Random(seed)
-    held: dict[str, list[str]] = {}
-    at = 10**18
-    for _ in range(rng.randrange(2, 7)):
-        name = rng.choice(["f_9.csv", "f_10.csv", "g.csv"])
-        lines = [*held.get(name, []), *random_file(rng)]
-        if rng.random() < 0.3:
-            rng.shuffle(lines)  # rewritten, with every line that it held
-        held[name] = lines
-        path = sandbox.write(f"sourcedata/{name}", lines)
-        at += rng.choice([0, 10**9])
-        os.utime(path, ns=(at, at))
-        if rng.random() < 0.7:
-            ingest(sandbox)
-    ingest(sandbox)
-    before = master(sandbox)
-    text, rows, states = finaldata(sandbox), current(sandbox), before.states.tolist()
-    clients = {name: rows_of_client(before, name) for name in "abc"}
-    ingest(sandbox, "--rebuild")
-    after = master(sandbox)
-    assert (finaldata(sandbox), current(sandbox)) == (text, rows)
-    assert {name: rows_of_client(after, name) for name in "abc"} == clients
-    assert after.states.tolist() == states
 
 
 def test_what_was_judged_stays_judged_though_the_sightings_are_lost(source: Sandbox) -> None:

@@ -2,13 +2,11 @@
 
 import csv
 import io
-import itertools
 import json
 import logging
 import os
 import resource
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -115,14 +113,6 @@ def test_what_is_no_client_table_is_rejected_for_one_reason(world: Sandbox) -> N
     assert_rejected(world, reasons)
 
 
-def test_a_rejected_file_goes_in_once_it_is_mended(world: Sandbox) -> None:
-    put(world, f"{PLAIN}\0\n")
-    ingested(world)
-    put(world, PLAIN)
-    assert ingested(world).out.startswith("m.csv: 20 new of 20 rows\n")
-    assert finaldata(world) == FIRST + LAST + ROWS
-
-
 def test_columns_left_out_are_reported_on_one_short_line(world: Sandbox) -> None:
     put(world, "".join(f'"{name}\n",{wide(line)}\n' for name, line in [("a", HEADER)]))
     put(world, wide(HEADER).replace("x", "a\tb", 1) + "\n" + wide(ROWS[0]) + "\n")
@@ -133,38 +123,7 @@ def test_columns_left_out_are_reported_on_one_short_line(world: Sandbox) -> None
     )
 
 
-# --- values ---
-
-
-NAMES = [
-    "=1+1",
-    "<N&A>",
-    "-nan",
-    "'x'",
-    "#1",
-    "株式会社 🙂",
-    "x" * 100_000,
-]
-SPELLED = {"e\u0301": "é", "\u202eevil": "evil"}
-SPELLED |= {f"a{odd}b": "a b" for odd in "\t\x0b\x0c\x1c\x85\u2028\xa0"}
-SPELLED |= {f"a{odd}b": "ab" for odd in "\x01\x1a\x7f\ufeff"}
-
-
-def test_any_name_of_a_client_is_kept_in_its_canonical_form(world: Sandbox) -> None:
-    rows = [f"{name},1,2,{i},0" for i, name in enumerate([*NAMES, *SPELLED])]
-    put(world, "\n".join([HEADER, *rows]) + "\n")
-    ingested(world)
-    names = [*NAMES, *SPELLED.values()]
-    kept = [f"{name},1,2,{i},0" for i, name in enumerate(names)]
-    assert finaldata(world) == FIRST + kept + LAST
-    frame = frame_of(world.config.finaldata_path, DEFAULT_SCHEMA, DEFAULT_SCHEMA.columns)
-    assert frame["corporation"].tolist()[20:-20] == names
-
-
-def test_many_bad_rows_among_more_good_ones_are_all_set_aside(world: Sandbox) -> None:
-    put(world, "\n".join([HEADER, *client_rows(1000, 18_000), *["a,x,2,3,0"] * 2000]) + "\n")
-    assert "m.csv: 18,000 new of 20,000 rows, 2,000 set aside\n" in ingested(world).out
-    assert len(set_aside(world)) == 2000
+# --- large files, and those that are none ---
 
 
 @pytest.mark.slow
@@ -201,19 +160,6 @@ def test_what_is_no_plain_file_is_rejected_once(world: Sandbox) -> None:
         make(path)
         os.utime(path, (then, then), follow_symlinks=False)
     assert_rejected(world, dict.fromkeys(sorted(STRANGE), SPECIAL))
-
-
-def test_a_pipe_that_somebody_writes_into_is_left_alone(world: Sandbox) -> None:
-    path = world.root / "sourcedata/m.csv"
-    os.mkfifo(path)
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        os.write(descriptor, PLAIN.encode())
-        aged(path)  # a write renews the time, by which files are told
-        assert_rejected(world, {"m.csv": SPECIAL})
-        assert len(os.read(descriptor, 65536)) == len(PLAIN)
-    finally:
-        os.close(descriptor)
 
 
 # --- names of files ---
@@ -269,44 +215,6 @@ def test_a_full_disk_is_not_taken_for_a_fault_of_the_file(world: Sandbox) -> Non
     assert world.run("ingestion").out.startswith("m.csv: 30,000 new of 30,000 rows\n")
 
 
-@pytest.mark.slow
-def test_files_that_are_swapped_all_the_time_never_stop_a_run(world: Sandbox) -> None:
-    folder = world.root / "sourcedata"
-    done = threading.Event()
-
-    def swap() -> None:
-        makers: list[Callable[[Path], object]] = [
-            os.mkfifo,
-            link_to("/dev/zero"),
-            lambda path: path.write_text(PLAIN),
-            lambda path: path.write_text("no table"),
-            lambda path: path.write_bytes(os.urandom(5000)),
-            lambda path: path.write_text(PLAIN + "a,x,2,3,0\n"),
-        ]
-        for turn in itertools.count():
-            if done.is_set():
-                return
-            path = folder / f"m{turn % 5}.csv"
-            path.unlink(missing_ok=True)
-            makers[turn % 6](path)
-
-    swapping = threading.Thread(target=swap)
-    with within(600):
-        swapping.start()
-        try:
-            end = time.monotonic() + 10
-            while time.monotonic() < end:
-                result = world.run("ingestion")  # 1: all that was new was rejected
-                assert result.code == 0 or "rejected" in result.err, result
-        finally:
-            done.set()
-            swapping.join()
-    lines = finaldata(world)
-    assert set(FIRST + LAST) <= set(lines) <= set(FIRST + LAST + ROWS)
-    assert len(lines) == len(set(lines))
-    assert "m0.csv" in " ".join(name for (name,) in world.query("SELECT name FROM files"))
-
-
 # --- files that are still being copied ---
 
 HALF = "\n".join([HEADER, *ROWS[:10], ROWS[10][:7]])
@@ -360,52 +268,6 @@ def test_a_file_that_is_always_being_written_goes_in_after_an_hour_as_far_as_it_
     assert world.query("SELECT count(*) FROM told") == [(0,)]
 
 
-def test_a_file_from_the_future_does_not_wait_for_ever(world: Sandbox) -> None:
-    aged(put(world, PLAIN[:-1]), -3600)
-    world.run("ingestion")
-    ingested(world)
-    assert finaldata(world) == FIRST + LAST + ROWS
-
-
-# --- formulas ---
-
-FORMULAS = [
-    "=cmd|'/c calc'!A1",
-    '=HYPERLINK("http://x","y")',
-    "+1+1",
-    "-1+1",
-    "@SUM(A1)",
-    "'=1+1",
-    "''=1+1",
-    "Acme;=1+1",
-    'Acme;"=1+1',
-]
-CELL_STARTS = ("=", "+", "-", "@", "\t", "\r")
-
-
-def spreadsheet_cells(path: Path) -> Iterator[str]:
-    """All cells as spreadsheets read them that take commas, semicolons or tabs for separators."""
-    for delimiter in ",;\t":
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.reader(file, delimiter=delimiter):
-                yield from row
-
-
-def test_formulas_do_not_run_among_the_rows_set_aside(world: Sandbox) -> None:
-    formulas = [*FORMULAS, "Acme\t@SUM(A1)"]
-    bad = [f"{csv_cell(name)},x,300,10," for name in formulas]
-    put(world, "\n".join([HEADER, *client_rows(1000, 200), *bad]) + "\n", "=cmd.csv")
-    ingested(world)
-    cells = list(spreadsheet_cells(world.config.rejectedrows_path))
-    assert [cell for cell in cells if cell.startswith(CELL_STARTS)] == []
-    assert [row[0] for row in set_aside(world)] == ["'=cmd.csv"] * len(formulas)
-    assert set_aside(world)[0][3] == "'=cmd|'/c calc'!A1,x,300,10,"
-
-
-def csv_cell(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if '"' in text else text
-
-
 # --- the whole chain ---
 
 
@@ -422,6 +284,8 @@ def test_the_chain_goes_on_among_bad_files(settled: Sandbox) -> None:
 
 
 # --- any file at all ---
+
+CELL_STARTS = ("=", "+", "-", "@", "\t", "\r")  # of formulas
 
 
 @contextmanager

@@ -263,14 +263,6 @@ def test_each_run_is_recorded_with_how_it_ended(sandbox: Sandbox) -> None:
     ]
 
 
-@pytest.mark.parametrize("stage", ["ingestion", "fullprocess"])
-def test_the_lock_is_gone_after_a_run(source: Sandbox, stage: str) -> None:
-    (source.root / "sourcedata").rename(source.root / "elsewhere")
-
-    assert source.run(stage).code == 1
-    assert not source.config.lock_path.exists()
-
-
 # --- streams ---
 
 

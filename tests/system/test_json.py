@@ -7,21 +7,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
-import pandas as pd
 import pytest
 from sandbox import PROJECT, Result, Sandbox, client_rows
 from servers import serving
-from stagecalls import missing_data, model_predictions
 
 from pipeline import cli
-from pipeline.monitoring.packages import Package
 from pipeline.registry.releases import live_release
 from pipeline.stages.diagnostics import Predicted
 from pipeline.storage.database import History
-from pipeline.storage.records import last_packages
-from pipeline.web.api_client import call_api
 
-NUMBERS = ["lastmonth_activity", "lastyear_activity", "number_of_employees"]
 INGESTED = ["files", "added", "total_rows", "path", "rejected_rows"]
 MANIFEST = ["sha256", "trained_at", "rows", "last_file", "schema", "versions", "self_check"]
 MANIFEST += ["recipe", "usual", "left", "data_until", "warnings", "drawn_from", "contacts"]
@@ -89,11 +83,6 @@ def json_of(world: Sandbox, call: str) -> dict[str, Any]:
 
 def digest(world: Sandbox, name: str) -> str:
     return sha256((world.root / name).read_bytes()).hexdigest()
-
-
-def manifest(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
 
 
 def decision_on_record(world: Sandbox) -> dict[str, Any]:
@@ -215,44 +204,6 @@ def test_an_ingestion_tells_what_became_of_each_file(sandbox: Sandbox) -> None:
     }
 
 
-def test_diagnostics_tell_what_their_parts_found(settled: Sandbox) -> None:
-    settled.write("sourcedata/c.csv", client_rows(300, 60))
-    assert settled.run("fullprocess").code == 0
-
-    found = json_of(settled, "diagnostics")
-
-    said = model_predictions(settled.config, pd.read_csv(settled.root / "testdata/testdata.csv"))
-    frame = pd.read_csv(settled.root / "ingesteddata/finaldata.csv")[NUMBERS]
-    drift, seconds = found.pop("drift"), found.pop("seconds")
-    with History(settled.config.history_path) as history:
-        packages = last_packages(history)
-    assert found == {
-        "release": live_release(settled.config.prod_deployment_path).id,
-        "predictions": {"rows": 60, "leave": sum(said), "stay": 60 - sum(said)},
-        "summary": {
-            name: pytest.approx(
-                {
-                    "mean": frame[name].mean(),
-                    "median": frame[name].median(),
-                    "std": frame[name].std(),
-                }
-            )
-            for name in NUMBERS
-        },
-        "missing_percent": missing_data(settled.config),
-        "packages": [
-            {"package": p.package, "installed": p.installed, "latest": "unknown"} for p in packages
-        ],
-    }
-    assert packages[0] == Package("pandas", pd.__version__, "unknown")
-    assert list(seconds) == ["ingestion", "training"]
-    assert all(value > 0 for value in seconds.values())
-    assert [(check["test"], check["verdict"]) for check in drift["scores"]] == settled.query(
-        "SELECT test, verdict FROM score_drift ORDER BY rowid"
-    )
-    assert [check["feature"] for check in drift["input"]] == [*NUMBERS, "risk"]
-
-
 def test_what_there_are_no_numbers_to_tell_of_is_null(settled: Sandbox) -> None:
     rows = [",".join([*row.split(",")[:3], "", row[-1]]) for row in client_rows(0, 60)]
     settled.write("sourcedata/a.csv", rows)
@@ -263,18 +214,6 @@ def test_what_there_are_no_numbers_to_tell_of_is_null(settled: Sandbox) -> None:
 
     assert found["summary"]["number_of_employees"] == {"mean": None, "median": None, "std": None}
     assert found["missing_percent"]["number_of_employees"] == 100
-
-
-def test_the_client_tells_every_answer(settled: Sandbox) -> None:
-    with serving(settled.config) as url:
-        found = parsed(settled.run("apicalls", "--url", url, "--output", "x.txt", "--json"))
-        answers = call_api(url, "testdata.csv", settled.config.prod_deployment_path)
-
-    assert found == {
-        "path": "models/x.txt",
-        "answers": [{"call": a.call, "status": 200, "body": a.body} for a in answers],
-    }
-    assert [answer.call.split(f" {url}/")[0] for answer in answers] == ["POST", *["GET"] * 3]
 
 
 # --- the chain ---
@@ -324,15 +263,6 @@ def test_the_first_tick_tells_files_decision_and_reports(source: Sandbox) -> Non
         "model": "production_deployment/trainedmodel.pkl",
         "api_returns": "models/apireturns2.txt",
     }
-
-
-def test_a_tick_of_rejected_files_alone_decides_and_reports_nothing(settled: Sandbox) -> None:
-    settled.write("sourcedata/c.csv", REJECTED)
-
-    found = parsed(settled.run("fullprocess", "--json"), code=1)
-
-    assert [(file["name"], file["reason"]) for file in found["files"]] == [("c.csv", WHY_REJECTED)]
-    assert (found["outcome"], found["decision"], found["reports"]) == ("done", None, None)
 
 
 # --- the state ---

@@ -12,8 +12,8 @@ from sandbox import Sandbox, client_rows
 from app import create_app
 from pipeline.storage.database import History
 from pipeline.storage.risk_history import risk_over_time
-from tests.bench.bench_history import fill
-from tests.bench.bench_history import questions as asked_often
+from tests.bench.history import fill
+from tests.bench.history import questions as asked_often
 
 OLD = "2001-01-01T00:00:00.000Z"
 TABLES = (

@@ -16,7 +16,6 @@ from sandbox import Sandbox
 from servers import serving, wait_until
 
 from pipeline.registry.releases import live_id
-from pipeline.storage.history import run_lock
 
 HELD = r"error: another run is at work \(process {}, since \d{{4}}-\d\d-\d\dT[\d:.]+Z\); {}\n"
 
@@ -82,16 +81,6 @@ def test_what_changes_nothing_needs_no_lock(settled: Sandbox) -> None:
         assert settled.run("apicalls", "--url", url).code == 0
 
 
-def test_the_chain_leaves_with_75_while_a_stage_by_hand_is_at_work(settled: Sandbox) -> None:
-    with run_lock(settled.config.lock_path):
-        child = start(settled)
-        out, err = child.communicate(timeout=600)
-
-    line = HELD.format(os.getpid(), re.escape(str(settled.config.lock_path)))
-    assert (child.returncode, out) == (75, "")
-    assert re.fullmatch(line, err)
-
-
 @pytest.mark.parametrize(("held", "free"), [((), ("--practice",)), (("--practice",), ())])
 def test_practice_and_production_do_not_wait_for_each_other(
     settled: Sandbox, held: tuple[str, ...], free: tuple[str, ...]
@@ -101,21 +90,6 @@ def test_practice_and_production_do_not_wait_for_each_other(
     with run_at_work(settled, *held):
         assert settled.run("fullprocess", *free).code == 0
         assert settled.run("fullprocess", *held).code == 75
-
-
-def test_a_killed_run_leaves_no_stale_lock(settled: Sandbox) -> None:
-    with held_at_start(settled) as (reached, _):
-        child = start(settled)
-        assert reached.wait(600)
-        child.kill()
-        child.communicate(timeout=600)
-    settled.configure(heartbeat_url=None, practice=None)
-    assert json.loads(settled.config.lock_path.read_text())["pid"] == child.pid
-
-    result = settled.run("fullprocess")
-
-    assert (result.code, result.out, result.err) == (0, "nothing new in sourcedata\n", "")
-    assert not settled.config.lock_path.exists()
 
 
 # --- requests that meet a redeployment ---

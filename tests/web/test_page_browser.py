@@ -350,33 +350,6 @@ def test_the_head_sorts_and_pages_turn(site: Site, visit: Visit, options: dict[s
     expect_found(page, by_name(ranking))
 
 
-def test_a_search_can_be_sent_to_a_colleague_and_come_back_to(site: Site, visit: Visit) -> None:
-    page, names = visit(EVERY), named(site.ranking, "mills")
-    page.get_by_label("Name", exact=True).fill("mills")
-    expect_found(page, names)
-    other = visit(page.url.removeprefix(site.url))
-    expect_found(other, names)
-    page.get_by_role("link", name=names[0], exact=True).click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(names[0])
-    page.go_back()
-    expect_found(page, names)
-    expect(page.get_by_label("Name", exact=True)).to_have_value("mills")
-
-
-def test_a_server_that_cannot_tell_says_why(site: Site, visitor: Visitor) -> None:
-    page = visitor.open()
-    ranking, aside = site.config.clientrisk_path, site.config.clientrisk_path.with_suffix(".aside")
-    ranking.rename(aside)
-    try:
-        page.get_by_label("Name", exact=True).fill("metals")
-        expect(page.locator(".found")).to_have_text("not recorded yet: run the pipeline first")
-    finally:
-        aside.rename(ranking)
-    assert len(visitor.problems) == 1
-    assert "503" in visitor.problems[0]
-    visitor.problems.clear()
-
-
 def test_a_server_that_does_not_answer_is_reported(visitor: Visitor) -> None:
     page = visitor.open()
     page.route("**/clients?*", lambda route: route.abort())
@@ -433,16 +406,6 @@ def test_a_client_of_any_name_opens(
     assert name in page.title()
 
 
-def test_an_unknown_client_is_a_page_that_leads_back(visitor: Visitor) -> None:
-    page = visitor.open(client_path("nobody <i>at all</i>"))
-    expect(page.get_by_role("heading", level=1)).to_have_text("That did not work")
-    expect(page.locator("main")).to_contain_text("no client of that name is on record")
-    page.get_by_role("link", name="To the list").click()
-    expect(page.locator("#clients")).to_be_visible()
-    assert visitor.problems == [MISSING]
-    visitor.problems.clear()
-
-
 # --- scoring a file ---
 
 
@@ -481,6 +444,20 @@ def test_a_chosen_file_is_scored(site: Site, visit: Visit, options: dict[str, An
     page.get_by_role("button", name="Show the result").click()
     expect_scored(page, site.config)
     assert untouched(site.config) == before
+
+
+def test_the_result_downloads(site: Site, visitor: Visitor) -> None:
+    before, page = untouched(site.config), visitor.open("/model")
+    dropped(page, "[data-drop]", "batch.csv", SCORED)
+    expect_scored(page, site.config)
+    with page.expect_download() as got:
+        page.get_by_role("button", name="Download the result as CSV").click()
+    assert got.value.suggested_filename == "scored.csv"
+    result = pd.read_csv(Path(got.value.path()), keep_default_na=False)
+    assert result["client"].tolist() == BATCH["corporation"].tolist()
+    assert untouched(site.config) == before
+    assert visitor.problems == [f"failed: {site.url}/score"]  # the page gave way to the download
+    visitor.problems.clear()
 
 
 def test_a_broken_file_says_why(site: Site, visitor: Visitor) -> None:
@@ -609,16 +586,6 @@ def test_a_phone_can_show_read_and_tap_all(visit: Visit, kind: str) -> None:
         assert page.evaluate(SMALL_LETTERS) == []
 
 
-def test_a_phone_shows_what_a_desk_shows_of_a_client(site: Site, visit: Visit) -> None:
-    page = visit(EVERY, viewport={"width": 320, "height": 640})
-    row = page.locator("table.clients tbody tr").first
-    for cell in row.locator("th, td").all():
-        expect(cell).to_be_visible()
-    expect(row).to_contain_text("Expected loss:")
-    page.locator("table.clients thead").get_by_role("link", name="Expected loss").click()
-    expect_found(page, by_expected_loss(site.ranking))
-
-
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "/docs"])
 def test_printed_it_is_what_there_is_to_read(site: Site, visit: Visit, kind: str) -> None:
     page = opened(visit, kind, color_scheme="dark")
@@ -697,14 +664,6 @@ def test_the_focus_stays_where_the_list_changes(site: Site, visit: Visit) -> Non
     page.keyboard.press("Enter")
     expect_found(page, by_name(site.ranking), 2)
     expect(page.get_by_role("link", name="Next")).to_be_focused()
-
-
-def test_a_region_that_scrolls_does_so_by_keyboard(visit: Visit) -> None:
-    page = visit("/model", viewport={"width": 320, "height": 640})
-    region = page.get_by_role("region", name="The last batches")
-    region.focus()
-    page.keyboard.press("ArrowRight")
-    page.wait_for_function("() => document.activeElement.scrollLeft > 0")
 
 
 # --- axe-core ---

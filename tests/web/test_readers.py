@@ -1,9 +1,7 @@
 """What each reader comes for, walked in a real Chromium on a server with a history of its own."""
 
-import csv
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from browser import Browser, Page, Visitor, chromium, expect
@@ -50,25 +48,6 @@ def page(world: Sandbox, browser: Browser) -> Iterator[Page]:
         yield visitor.open(java_script_enabled=False)
         visitor.leave()
     assert (visitor.problems, visitor.elsewhere()) == ([], [])
-
-
-def test_a_manager_takes_the_list_of_one_account_manager_along(world: Sandbox, page: Page) -> None:
-    page.get_by_label("account manager").select_option(MANAGERS[0])
-    page.get_by_role("button", name="Search").click()
-    with page.expect_download() as got:
-        page.get_by_role("link", name="Download these as CSV").click()
-
-    with world.config.clientrisk_path.open(newline="") as file:
-        wanted = [
-            row
-            for row in csv.DictReader(file)
-            if (row["contact"], row["account_manager"]) == ("yes", MANAGERS[0])
-        ]
-    with Path(got.value.path()).open(newline="") as file:
-        assert [*csv.DictReader(file)] == wanted
-    assert f"account_manager={MANAGERS[0].replace(' ', '+')}" in page.url
-    expect(page.locator(".found")).to_contain_text(f"of {len(wanted)} clients")
-    expect(page.get_by_role("heading", name="New and moved")).to_be_visible()
 
 
 def test_a_data_scientist_sees_why_the_release_changed_and_asks_what_if(page: Page) -> None:

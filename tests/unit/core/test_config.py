@@ -113,11 +113,6 @@ def test_paths_count_from_the_config_not_from_where_one_stands(
     assert config.input_folder_path.resolve() == tmp_path / "there/sourcedata"
 
 
-def test_a_path_may_lead_up_and_out(tmp_path: Path) -> None:
-    config = load_config(written(tmp_path, input_folder_path="x/../../drop/"))
-    assert config.input_folder_path == tmp_path.parent / "drop"
-
-
 def test_a_path_is_shown_from_the_configs_folder(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, input_folder_path="/var/spool/clients"))
     shown = [config.shown(p) for p in (config.trainedmodel_path, config.input_folder_path)]
@@ -355,12 +350,6 @@ def test_a_column_is_one_that_can_be_shown(tmp_path: Path, name: str, shown: str
     ]
 
 
-def test_a_schema_needs_a_feature(tmp_path: Path) -> None:
-    assert problems_of(written(tmp_path, schema={"client": "a", "outcome": "b"})) == [
-        '"schema" names no feature: give "numeric" or "categorical" columns'
-    ]
-
-
 def test_a_part_is_an_object(tmp_path: Path) -> None:
     assert problems_of(written(tmp_path, practice=["practicedata"])) == [
         '"practice" must be an object in braces, not ["practicedata"]'
@@ -422,26 +411,16 @@ def test_an_engine_keeps_rows_in_a_folder(tmp_path: Path) -> None:
 
 
 def test_practice_has_places_of_its_own(tmp_path: Path) -> None:
-    config = load_config(written(tmp_path), practice=True)
-    assert config == Config(
-        path=tmp_path / "config.json",
+    path = written(tmp_path)
+    assert load_config(path, practice=True) == replace(
+        load_config(path),
         practice=True,
         input_folder_path=tmp_path / "practicedata",
         output_folder_path=tmp_path / "practicemodels/ingesteddata",
-        test_data_path=tmp_path / "testdata",
         output_model_path=tmp_path / "practicemodels",
         prod_deployment_path=tmp_path / "practicemodels/production_deployment",
         history_path=tmp_path / "practicemodels/history.db",
-        schema=DEFAULT_SCHEMA,
-        keep_history_days=365,
-        report_formats=("html", "pdf"),
-        keep_releases=5,
-        risk_bands=RiskBands(),
-        labels=DEFAULT_LABELS,
-        reasons_from=DEFAULT_SCHEMA.features,
-        policy=Policy(),
         api_url=None,
-        heartbeat_url=None,
     )
 
 
@@ -466,11 +445,6 @@ def test_practice_follows_the_models_named_for_it(tmp_path: Path) -> None:
     assert config.shown(config.output_folder_path) == "trial/ingesteddata"
     assert config.shown(config.prod_deployment_path) == "trial/production_deployment"
     assert config.shown(config.history_path) == "trial/history.db"
-
-
-def test_practice_changes_nothing_for_production(tmp_path: Path) -> None:
-    plain = load_config(written(tmp_path))
-    assert load_config(written(tmp_path, practice={"input_folder_path": "x"})) == plain
 
 
 @pytest.mark.parametrize("practice", [True, False])
@@ -602,12 +576,8 @@ def test_a_clients_value_may_be_a_column(tmp_path: Path) -> None:
     ("key", "value", "result"),
     [
         ("model", "forest", 'must be one of "logistic", "boosting", "auto", not "forest"'),
-        ("model", ["auto"], 'must be one of "logistic", "boosting", "auto", not ["auto"]'),
         ("threshold", 1, 'must be a number between 0 and 1, "f1" or "value", not 1'),
-        ("threshold", 0, 'must be a number between 0 and 1, "f1" or "value", not 0'),
         ("threshold", True, 'must be a number between 0 and 1, "f1" or "value", not true'),
-        ("threshold", "F1", 'must be a number between 0 and 1, "f1" or "value", not "F1"'),
-        ("threshold", [], 'must be a number between 0 and 1, "f1" or "value", not []'),
         (
             "drift_test",
             "ks",
@@ -620,13 +590,11 @@ def test_a_clients_value_may_be_a_column(tmp_path: Path) -> None:
             'must be one of "not_worse", "better", "always", "evidence", "manual", not null',
         ),
         ("seed", -1, "must be a whole number from 0 to 4294967295, not -1"),
-        ("seed", 2**32, "must be a whole number from 0 to 4294967295, not 4294967296"),
         ("client_value", "exited", 'names no number column of the schema: "exited"'),
         ("client_value", 0, "must be a number above 0, not 0"),
         ("contact_cost", "20", 'must be a number above 0, not "20"'),
         ("contact_cost", 1e300, "must be a number above 0, not 1e+300"),
         ("save_rate", 1.5, 'must be a number above 0, up to 1, or "measured", not 1.5'),
-        ("save_rate", 0, 'must be a number above 0, up to 1, or "measured", not 0'),
         ("save_rate", True, 'must be a number above 0, up to 1, or "measured", not true'),
     ],
 )

@@ -198,13 +198,6 @@ def test_a_damaged_reference_is_reported(deployed: Sandbox, text: str, fault: st
     assert str(caught.value) == f"release {release.id} is damaged: reference.json: {fault}"
 
 
-def test_a_reference_that_is_gone_is_reported(deployed: Sandbox) -> None:
-    release = live(deployed)
-    (release.path / "reference.json").unlink()
-    with pytest.raises(ReleaseError, match=rf"^release {release.id} is damaged: reference\.json: "):
-        read_reference(release)
-
-
 # why to retrain
 
 

@@ -89,11 +89,6 @@ def test_a_model_that_knows_its_clients_by_heart_knows_none_out_of_fold() -> Non
     assert out_of_fold(refits(Fits(), EVERYTHING), NEW, SCHEMA).tolist() == [0] * 15
 
 
-def test_nor_does_it_know_them_by_another_row_of_theirs() -> None:
-    twice = pd.concat([EVERYTHING, EVERYTHING.assign(left=1.0)], ignore_index=True)
-    assert out_of_fold(refits(Fits(), twice), NEW, SCHEMA).tolist() == [0] * 15
-
-
 def test_each_client_is_left_out_of_one_fit_and_seen_by_the_others() -> None:
     fits = Fits()
     out_of_fold(refits(fits, EVERYTHING), NEW, SCHEMA)

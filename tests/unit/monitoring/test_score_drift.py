@@ -81,24 +81,18 @@ def test_raw_a_higher_f1_is_no_drift() -> None:
     assert verdict.reason == "F1 on the new rows is 0.8000, not lower than the deployed 0.7500"
 
 
-def test_raw_the_same_f1_is_no_drift() -> None:
-    assert raw(said(0.7)).verdict == Verdict.NO_DRIFT
-
-
-def test_raw_the_least_bit_lower_is_drift() -> None:
-    assert raw(said(0.6999999999)).verdict == Verdict.DRIFT
-
-
-def test_raw_an_f1_of_nought_is_drift_not_a_missing_one() -> None:
-    assert raw(said(0.0)).verdict == Verdict.DRIFT
-
-
-def test_raw_asks_for_no_earlier_scores() -> None:
-    assert raw(said(0.5, earlier=())).verdict == Verdict.DRIFT
-
-
-def test_raw_judges_eight_rows_with_leavers_and_others() -> None:
-    assert raw(said(0.0, new=rows(0, 4, 4, 0))).verdict == Verdict.DRIFT
+@pytest.mark.parametrize(
+    ("given", "verdict"),
+    [
+        (said(0.7), Verdict.NO_DRIFT),  # the same
+        (said(0.6999999999), Verdict.DRIFT),
+        (said(0.0), Verdict.DRIFT),  # which is not a missing one
+        (said(0.5, earlier=()), Verdict.DRIFT),
+        (said(0.0, new=rows(0, 4, 4, 0)), Verdict.DRIFT),
+    ],
+)
+def test_raw_takes_any_lower_f1_for_drift(given: Evidence, verdict: Verdict) -> None:
+    assert raw(given).verdict == verdict
 
 
 # --- parametric ---
@@ -129,10 +123,6 @@ def test_parametric_a_little_below_the_mean_is_no_drift() -> None:
         " of earlier scores"
     )
     assert parametric(said(0.6785)).verdict == Verdict.NO_DRIFT
-
-
-def test_parametric_far_above_the_mean_is_no_drift() -> None:
-    assert parametric(said(0.99)).verdict == Verdict.NO_DRIFT
 
 
 # --- nonparametric ---

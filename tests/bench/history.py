@@ -1,16 +1,7 @@
-"""How long the status and the API take while the history grows.
+"""A history of many runs, and what is asked of it again and again."""
 
-Runs the chain on the sample data in a temporary place, fills its history with as many runs as
-asked for, and prints the median seconds of each question. Run it from the project's folder:
-
-    python -m tests.bench.bench_history [--runs 1 1000 100000 200000] [--repeat 15]
-"""
-
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 from flask.testing import FlaskClient
@@ -20,9 +11,7 @@ from pipeline.core.config import Config
 from pipeline.reporting.status import read_status, status_lines
 from pipeline.storage.database import History
 from pipeline.web.app import create_app
-from tests.bench.measuring import first_world, interleaved, machine, parser_for, table
 
-RUNS = (1, 1_000, 100_000, 200_000)
 ENDPOINTS = (
     "/health",
     "/ready",
@@ -110,28 +99,3 @@ def questions(config: Config) -> dict[str, Callable[[], object]]:
         "--status": status,
         **{shown: partial(asked, client, path) for shown, path in paths.items()},
     }
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print the table."""
-    parser = parser_for(__doc__, repeat=15)
-    parser.add_argument("--runs", type=int, nargs="+", default=RUNS, metavar="N")
-    args = parser.parse_args(argv)
-    sizes, found, done = sorted(args.runs), [], 0
-    with TemporaryDirectory(prefix="history-") as folder:
-        config = first_world(Path(folder))
-        for runs in sizes:
-            with History(config.history_path) as history:
-                fill(history, runs - done)
-            done = runs
-            size = config.history_path.stat().st_size
-            print(f"{runs:,} runs: a history of {size / 2**20:,.0f} MiB", file=sys.stderr)
-            found.append(interleaved(questions(config), args.repeat))
-    lines = [[name, *(f"{one[name][0]:.4f}" for one in found)] for name in found[0]]
-    print(table(["median seconds with so many runs", *(f"{n:,}" for n in sizes)], lines))
-    print(f"\n{machine()}")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
