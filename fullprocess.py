@@ -39,24 +39,25 @@ def run(config: Config, args: argparse.Namespace) -> None:
 
         ask_due(config.queries, config.input_folder_path, config.root, config.schema.format)
     with (
-        sending(config),
+        sending(config) as waiting,
         run_lock(config.lock_path),
         heartbeat(config.heartbeat_url),
         open_history(config.history_path) as history,
-        noticing(config, history),
+        noticing(config, history, waiting),
     ):
         if config.contacts_path:
             from pipeline.action.contacts import take_contact_files
 
             take_contact_files(history, config.contacts_path, config.schema)
         if has_work(config, history):
-            # pandas and scikit-learn: only where there is work. Garbage, of which they make none,
-            # is not looked for meanwhile: that would take a tenth of a short run
+            # pandas and scikit-learn: only where there is work. They make no garbage, and to look
+            # for some among what they are, now and later, would take a quarter of a short run
             gc.disable()
             from pipeline import chain
             from pipeline.stages.ingestion import check_accepted
 
             gc.enable()
+            gc.freeze()
             done = chain.run(config, history, print_lines)
             if args.json:
                 cli.print_json(config, done.to_dict(config))
@@ -110,7 +111,7 @@ def check_engine(config: Config, args: argparse.Namespace) -> None:
     """Tell whether the cluster of the config fits."""
     lines = ['"engine" is not set: one process does all, and needs nothing more']
     if config.engine:
-        from pipeline.spark.check import check_engine as found
+        from pipeline.spark.session import check_engine as found
 
         lines = found(config)
     cli.print_result(config, args, {"engine": lines}, lines)

@@ -14,7 +14,7 @@ from pipeline.core.config import Config
 from pipeline.core.errors import HistoryError, LockHeldError
 from pipeline.core.formatting import unescape_formula
 from pipeline.storage.database import History
-from pipeline.storage.history import open_existing_history, sending_lock
+from pipeline.storage.history import open_history, sending_lock
 
 if TYPE_CHECKING:
     from queue import SimpleQueue
@@ -32,8 +32,11 @@ MONITOR_SECONDS = 5.0  # for one question, whatever the monitor does
 
 
 @contextmanager
-def noticing(config: Config, history: History) -> Iterator[None]:
-    """Put on record what is to be told of what is done inside, or of how it fails."""
+def noticing(config: Config, history: History, waiting: list[int]) -> Iterator[None]:
+    """Put on record what is to be told of what is done inside, or of how it fails.
+
+    How many messages then wait is added to those of `sending`.
+    """
     if not config.alerts.targets:
         yield
         return
@@ -45,30 +48,35 @@ def noticing(config: Config, history: History) -> Iterator[None]:
         yield
     except Exception as error:
         with suppress(HistoryError):  # the first error is the one that counts
-            notice(history, config.alerts, high, now, error)
+            waiting.append(notice(history, config.alerts, high, now, error))
         raise
-    notice(history, config.alerts, high, now, None)
+    waiting.append(notice(history, config.alerts, high, now, None))
 
 
 @contextmanager
-def sending(config: Config) -> Iterator[None]:
+def sending(config: Config) -> Iterator[list[int]]:
     """Send what waits when all is done inside, or has failed; not to be called under the lock."""
+    waiting: list[int] = []
     try:
-        yield
+        yield waiting
     except Exception:  # who interrupts a run knows, and is not to wait
         with suppress(HistoryError):
-            _deliver(config)
+            _deliver(config, waiting)
         raise
-    _deliver(config)
+    _deliver(config, waiting)
 
 
-def _deliver(config: Config) -> None:
+def _deliver(config: Config, waiting: list[int]) -> None:
     """Send what waits, unless another process does."""
-    if not config.alerts.targets or not (opened := open_existing_history(config.history_path)):
+    if not any(waiting):
         return
     from pipeline.action.delivery import deliver
 
-    with suppress(LockHeldError), opened as history, sending_lock(config.lock_path, history):
+    with (
+        suppress(LockHeldError),
+        open_history(config.history_path) as history,
+        sending_lock(config.lock_path, history),
+    ):
         deliver(history, config.alerts.targets, lambda alert: _message(config, history, alert))
 
 

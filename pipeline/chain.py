@@ -47,7 +47,13 @@ from pipeline.monitoring.metrics import Evaluation, PredictedRows, evaluate, pre
 from pipeline.monitoring.packages import known_packages
 from pipeline.observations.master import Master
 from pipeline.observations.rows import open_rows
-from pipeline.pending import lacks_release, means_otherwise, nothing_new
+from pipeline.pending import (
+    lacks_release,
+    means_otherwise,
+    nothing_new,
+    remember_scikit_learn,
+    upgraded,
+)
 from pipeline.places import claim
 from pipeline.registry.live_model import Live, load_live
 from pipeline.registry.releases import live_id, live_release
@@ -130,7 +136,8 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
         chain = _Chain(config, history)
         decision = reports = None
         waits = ledger.unjudged(history) or lacks_release(config, history)
-        if waits or ((done or ledger.unreported(history)) and chain.unusable):
+        tried = done or ledger.unreported(history) or upgraded(history)
+        if waits or (tried and chain.unusable):
             decision = chain.judge()
             print_lines([f"{decision.verdict}: {decision.reason}"])
         pending = ledger.unreported(history)
@@ -140,6 +147,7 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
             print_lines(report_lines(config, reports))
             with history.transaction():
                 ledger.mark(history, pending, "reported")
+        remember_scikit_learn(history)
         prune(history, oldest_kept(history, config.keep_history_days))
         if not config.alerts.targets:
             forget_alerts(history)

@@ -1,6 +1,9 @@
 """Is there work? What every tick asks: no pandas, numpy or scikit-learn."""
 
+import os
 from datetime import date
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from pipeline.core.config import Config
@@ -8,7 +11,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.observations.master_files import check_rows
 from pipeline.registry.releases import live_id, live_release
 from pipeline.storage.database import History
-from pipeline.storage.input_checks import list_and_tell
+from pipeline.storage.input_checks import list_and_tell, remember
 from pipeline.storage.ledger import (
     master_state,
     new_files,
@@ -39,9 +42,32 @@ def has_work(config: Config, history: History) -> bool:
             or lacks_release(config, history)
             or unsettled_since(history) is not None
             or requests_wait(history)
+            or upgraded(history)
         )
     except PipelineError:
         return True
+
+
+def upgraded(history: History) -> bool:
+    """Whether another scikit-learn is here than when a run of this machine last had work."""
+    found = history.tuples("SELECT what FROM told WHERE kind = ?", _here())
+    return bool(found) and found != [(_scikit_learn(),)]
+
+
+def remember_scikit_learn(history: History) -> None:
+    """Record that a run has worked with the scikit-learn that is here now."""
+    remember(history, _here(), {"scikit-learn": _scikit_learn()})
+
+
+def _here() -> str:
+    return f"packages of {os.uname().nodename}"
+
+
+def _scikit_learn() -> str:
+    """What is installed, by the name of its folder: `importlib.metadata` is slow to import."""
+    spec = find_spec("sklearn")
+    packages = Path(spec.origin).parents[1] if spec and spec.origin else Path()
+    return ", ".join(sorted(path.name for path in packages.glob("scikit_learn-*.dist-info")))
 
 
 def contacts_due(config: Config, history: History) -> bool:

@@ -22,7 +22,7 @@ from pipeline.core.errors import ModelError
 from pipeline.core.files import utc_now, write_atomic
 from pipeline.core.formatting import told_apart
 from pipeline.core.schema import Schema
-from pipeline.data.features import usual_row
+from pipeline.data.frames import usual_row
 from pipeline.data.reference import reference_of
 from pipeline.models.cross_validation import TrainingData
 from pipeline.models.estimators import Model, risk_of

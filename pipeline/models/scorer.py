@@ -10,7 +10,7 @@ from sklearn.model_selection import FixedThresholdClassifier
 
 from pipeline.core.limits import threads_for
 from pipeline.core.schema import Schema
-from pipeline.data.features import Features
+from pipeline.data.frames import Features
 from pipeline.models.estimators import Model, padded, predictions_of, risk_of
 
 

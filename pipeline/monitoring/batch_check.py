@@ -19,14 +19,13 @@ from pipeline.monitoring.decisions import (
     FeatureDrift,
     News,
     ScoreDrift,
+    Scores,
     Verdict,
 )
 from pipeline.monitoring.expected_scores import ExpectedOfBatch, expected_of_batch
-from pipeline.monitoring.input_drift import compare_input
-from pipeline.monitoring.input_news import with_news
+from pipeline.monitoring.input_drift import compare_input, with_news
 from pipeline.monitoring.metrics import PredictedRows, Tested
 from pipeline.monitoring.score_drift import Evidence, check_scores
-from pipeline.monitoring.scores import Scores
 from pipeline.registry.live_model import Live
 from pipeline.registry.releases import Release
 

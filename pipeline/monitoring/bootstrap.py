@@ -156,7 +156,7 @@ def _resampled(
 
 
 def score_intervals(sample: Predictions, risk: np.ndarray, seed: int) -> dict[str, Interval | None]:
-    """The 95 % interval of each score of `pipeline.monitoring.scores.Scores`, by its name there.
+    """The 95 % interval of each score of `pipeline.monitoring.decisions.Scores`, by its name there.
 
     `risk` in [0, 1] has the shape (rows,). None where these rows leave the score undefined (0/0, or
     one outcome only). Resamples that leave F1, precision or recall undefined count as 0; those of

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.monitoring.bootstrap import Interval, interval_of, rank_scores
-from pipeline.monitoring.scores import Scores
+from pipeline.monitoring.decisions import Scores
 
 # Of fewer rows the interval tells nothing: of 100, of whom a fifth leave, that of an AUC of 0.8 is
 # 0.2 wide, that of the F1 twice as much.

@@ -13,7 +13,7 @@ from pipeline.core.schema import Schema
 from pipeline.models.cross_validation import repeated
 from pipeline.models.estimators import Model, predictions_of, risk_of
 from pipeline.monitoring.bootstrap import Interval, Predictions, confusion_of, score_intervals
-from pipeline.monitoring.scores import Scores
+from pipeline.monitoring.decisions import Scores
 
 BINS = 10  # of equal width, for the calibration
 DECILE = 0.1

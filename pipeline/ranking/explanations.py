@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.formatting import escape_formula, truncate, unescape_formula
 from pipeline.core.schema import canonical_number, canonical_text
-from pipeline.data.features import Features, Row
+from pipeline.data.frames import Features, Row
 from pipeline.models.manifest import ModelManifest
 from pipeline.models.scorer import Scorer
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.core.policy import Policy
 from pipeline.core.schema import Schema
-from pipeline.data.features import Features, features_of
+from pipeline.data.frames import Features, features_of
 from pipeline.models.scorer import Scorer
 
 DEFAULT_POLICY = Policy()

@@ -12,8 +12,8 @@ from pipeline.core.formatting import format_day, format_horizon, format_percent,
 from pipeline.models.estimators import Model
 from pipeline.models.manifest import ModelManifest
 from pipeline.models.scorer import unwrap_model
+from pipeline.monitoring.decisions import SCORE_NAMES, Scores
 from pipeline.monitoring.metrics import Evaluation, Segment
-from pipeline.monitoring.scores import SCORE_NAMES, Scores
 from pipeline.registry.releases import Release
 from pipeline.reporting.document import Grid
 from pipeline.reporting.tables import calibration_grid, checks_grid, score_grid

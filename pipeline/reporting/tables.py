@@ -14,10 +14,16 @@ from pipeline.core.formatting import (
     format_significant,
 )
 from pipeline.monitoring.bootstrap import Interval
-from pipeline.monitoring.decisions import ChallengeOutcome, FeatureDrift, News
+from pipeline.monitoring.decisions import (
+    EXPECTED_SCORES,
+    SCORE_NAMES,
+    ChallengeOutcome,
+    FeatureDrift,
+    News,
+    Scores,
+)
 from pipeline.monitoring.metrics import CalibrationBin
 from pipeline.monitoring.packages import UNKNOWN, Package
-from pipeline.monitoring.scores import EXPECTED_SCORES, SCORE_NAMES, Scores
 from pipeline.ranking.explanations import reasons_of
 from pipeline.ranking.movers import Movers
 from pipeline.ranking.ranking_file import has_losses

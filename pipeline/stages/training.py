@@ -16,8 +16,8 @@ from pipeline.core.policy import ASSUMED_SAVE_RATE
 from pipeline.data.outcomes import NO_DAY
 from pipeline.models.persistence import TrainedModel, save_model
 from pipeline.models.training import Learned, choose_rows, fit
+from pipeline.monitoring.decisions import SCORE_NAMES, Scores
 from pipeline.monitoring.metrics import Evaluation, check_f1_defined, check_outcomes_known, evaluate
-from pipeline.monitoring.scores import SCORE_NAMES, Scores
 from pipeline.monitoring.sentences import contact_lines
 from pipeline.monitoring.training_checks import training_warnings
 from pipeline.observations.master import Master

@@ -29,7 +29,7 @@ def ready_files(history: History, files: list[FoundFile]) -> list[FoundFile]:
     now = time.time_ns() + CLOCK_TOLERANCE * 10**9
     ahead = [file for file in files if file.regular and file.mtime_ns > now]
     found = {file.name: digest(file) for file in ahead}
-    known = {*_remember(history, "ahead", found).items()}
+    known = {*remember(history, "ahead", found).items()}
     if ahead:  # a rebuild, or another schema, has what is on record read again
         known.update(history.tuples("SELECT name, sha256 FROM files WHERE current = 1"))
     waiting = {name for name, sha256 in {*found.items()} - known if sha256 != UNREAD}
@@ -58,12 +58,12 @@ def remember_unfinished(history: History, names: Collection[str]) -> None:
     """Remember since when files are being written: these, of all others no more."""
     since, now = _unfinished(history), int(time.time())
     found = {name: str(since.get(name, now)) for name in names}
-    _remember(history, "unfinished", found)
+    remember(history, "unfinished", found)
 
 
 def tell_once(history: History, found: Mapping[str, str], kind: str) -> None:
     """Say what is the matter with names in the input folder, unless it was said before."""
-    said = _remember(history, kind, found)
+    said = remember(history, kind, found)
     new = [name for name in sorted(found) if said.get(name) != found[name]]
     for name in new[:MAX_TOLD]:
         log.warning("%s %s", name, found[name])
@@ -71,8 +71,8 @@ def tell_once(history: History, found: Mapping[str, str], kind: str) -> None:
         log.warning("and %s more", f"{len(new) - MAX_TOLD:,}")
 
 
-def _remember(history: History, kind: str, found: Mapping[str, str]) -> dict[str, str]:
-    """Record what is the matter with names, in place of what was before; returns that."""
+def remember(history: History, kind: str, found: Mapping[str, str]) -> dict[str, str]:
+    """Record what there is to say of names, in place of what was before; returns that."""
     before = dict(history.tuples("SELECT name, what FROM told WHERE kind = ?", kind))
     if found != before:
         with history.transaction():

@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any
 from pipeline.core.errors import HistoryError, RejectedError
 from pipeline.core.files import utc_now
 from pipeline.core.policy import DriftTest, Gate
-from pipeline.monitoring.decisions import ChallengeOutcome, Decision, FeatureDrift, ScoreDrift
+from pipeline.monitoring.decisions import (
+    EXPECTED_SCORES,
+    ChallengeOutcome,
+    Decision,
+    FeatureDrift,
+    ScoreDrift,
+    Scores,
+)
 from pipeline.monitoring.packages import Package
-from pipeline.monitoring.scores import EXPECTED_SCORES, Scores
 from pipeline.storage.database import History, insertion
 from pipeline.storage.risk_history import forget_risks
 

@@ -15,9 +15,9 @@ from pipeline.action.current_ranking import file_stamp
 from pipeline.action.effect import Effect
 from pipeline.core.schema import Schema
 from pipeline.data.input_files import list_input
+from pipeline.monitoring.decisions import Scores
 from pipeline.monitoring.metrics import scores_on_test_data
 from pipeline.monitoring.packages import Package, installed_packages
-from pipeline.monitoring.scores import Scores
 from pipeline.observations.rows import open_rows, read_test_data
 from pipeline.ranking.ranking_file import (
     Status,

@@ -14,7 +14,7 @@ from pipeline.core.config import Config
 from pipeline.core.files import utc_now
 from pipeline.core.formatting import escape_formula, format_horizon, format_percent, pluralize
 from pipeline.core.schema import Schema, canonical_text
-from pipeline.data.features import Features
+from pipeline.data.frames import Features
 from pipeline.observations.master import rows_of_client
 from pipeline.observations.rows import open_rows
 from pipeline.ranking.explanations import baseline_row, contributions, explainer_of, number_text

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from pipeline.core.config import Config
-from pipeline.monitoring.scores import EXPECTED_SCORES
+from pipeline.monitoring.decisions import EXPECTED_SCORES
 from pipeline.registry.releases import Release
 from pipeline.reporting.status import Status, read_status
 from pipeline.storage.database import History

@@ -18,8 +18,7 @@ from flask import Request
 from pipeline.core.errors import DataError, PipelineError
 from pipeline.core.schema import LARGEST_NUMBER, Schema, canonical_category
 from pipeline.data.csv_reader import BadRow, GoodRows, Table, too_many_bad, with_table
-from pipeline.data.features import Features, features_of
-from pipeline.data.frames import frame_of_text
+from pipeline.data.frames import Features, features_of, frame_of_text
 from pipeline.data.input_files import list_input, open_plain
 
 MAX_BYTES = 64 * 2**20

@@ -154,7 +154,7 @@ def test_a_run_that_finds_nothing_new_leaves_every_file_as_it_was(live: Sandbox)
 
     assert (result.code, result.out, result.err) == (0, "nothing new in sourcedata\n", "")
     assert (live.files(), live.stamps()) == (files, stamps)
-    assert not any("history" in name for name in files)
+    assert not any("history.db" in name for name in files)
 
 
 def test_every_run_says_when_it_was_there(live: Sandbox, postgresql: Server) -> None:

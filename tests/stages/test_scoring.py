@@ -5,7 +5,7 @@ import pytest
 from sandbox import NOISE, Sandbox, client_rows
 from sklearn.metrics import f1_score
 
-from pipeline.monitoring.scores import Scores
+from pipeline.monitoring.decisions import Scores
 from pipeline.stages.training import score_lines
 
 

@@ -14,8 +14,8 @@ from typing import Any
 from hypothesis import strategies as st
 from truth import File, Said, file_of
 
-from pipeline.core.config import UNNAMED_OUTCOME
 from pipeline.core.schema import DEFAULT_SCHEMA, Schema
+from pipeline.core.schema_reader import UNNAMED_OUTCOME
 
 NAMES = ("f_9.csv", "f_10.csv", "f_10b.csv", "g_2.csv")
 OF_OUTCOMES = ("f_9o.csv", "o_1.csv")

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.core.policy import DriftTest, Gate, Policy
 from pipeline.core.schema import DEFAULT_SCHEMA, LARGEST_NUMBER, Schema
-from pipeline.data.features import Features
+from pipeline.data.frames import Features
 from pipeline.models.calibration import Calibration, fitted_calibrator, with_threshold
 from pipeline.models.cross_validation import TrainingData, labelled_rows, subsample
 from pipeline.models.estimators import Model, fit_model

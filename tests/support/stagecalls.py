@@ -6,8 +6,8 @@ from pipeline import chain
 from pipeline.core.config import Config
 from pipeline.data.frames import read_folder
 from pipeline.models.persistence import TrainedModel, load_trained
+from pipeline.monitoring.decisions import Scores
 from pipeline.monitoring.metrics import Evaluation, evaluate
-from pipeline.monitoring.scores import Scores
 from pipeline.observations.master import Master, open_master
 from pipeline.registry.live_model import Live, load_live
 from pipeline.registry.releases import Challenge, Release

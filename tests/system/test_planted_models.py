@@ -17,6 +17,7 @@ from sklearn.impute import SimpleImputer
 from app import create_app
 from pipeline.core.errors import ModelError, PipelineError
 from pipeline.models.persistence import load_trained
+from pipeline.pending import upgraded
 from pipeline.registry.live_model import load_release
 from pipeline.registry.releases import live_id, live_release, read_release, release_ids
 from pipeline.storage.history import open_history
@@ -270,6 +271,27 @@ def test_what_an_upgrade_of_scikit_learn_makes_useless_is_replaced(
             reason,
         )
     assert deployed.run("fullprocess").out.startswith("nothing new")
+
+
+def test_an_upgrade_alone_is_tried_once(deployed: Sandbox) -> None:
+    def upgrade() -> None:
+        with open_history(deployed.config.history_path) as history:
+            history.query("UPDATE told SET what = 'scikit_learn-0.24.2.dist-info'")
+
+    assert deployed.run("fullprocess").code == 0
+    former = live_id(production(deployed))
+    for _ in range(2):  # a model that answers as before goes on
+        upgrade()
+        result = deployed.run("fullprocess")
+        assert (result.code, result.out) == (0, "nothing new in sourcedata\n")
+        with open_history(deployed.config.history_path) as history:
+            assert not upgraded(history)
+
+    of_another_version(production(deployed) / "current")
+    assert deployed.run("fullprocess").out == "nothing new in sourcedata\n"
+    upgrade()
+    assert f"{former} cannot be used with the scikit-learn" in deployed.run("fullprocess").out
+    assert live_id(production(deployed)) != former
 
 
 def test_it_is_not_replaced_by_what_is_evidently_worse(deployed: Sandbox) -> None:

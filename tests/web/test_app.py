@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -105,15 +104,6 @@ def test_a_named_file_is_predicted_row_by_row(
     assert len(expected["predictions"]) == 60
 
 
-def test_a_name_with_spaces_and_accents_is_found(deployed: Sandbox, client: FlaskClient) -> None:
-    name = "sourcedata/März 2024, Übersicht.CSV"
-    deployed.write(name, client_rows(500, 3))
-
-    assert ask(client, filepath=name).get_json() == said_of_file(deployed, name)
-    answer = client.get("/prediction", query_string={"filename": Path(name).name})
-    assert answer.get_json() == said_of_file(deployed, name)
-
-
 URLENCODED = "application/x-www-form-urlencoded"
 NAMING = json.dumps({"dataset": TEST_DATA})
 AS_JSON = "application/json"
@@ -142,19 +132,6 @@ def test_a_file_may_be_named_under_any_key_and_without_the_right_content_type(
     answer = client.post("/prediction", **asked)
 
     assert (answer.status_code, answer.get_json()) == (200, said_of_file(deployed, TEST_DATA))
-
-
-@pytest.mark.parametrize("name", [f"/{TEST_DATA}", "/testdata.csv", f"ROOT/{TEST_DATA}"])
-def test_a_name_may_begin_with_a_slash_or_be_the_whole_path(
-    deployed: Sandbox, client: FlaskClient, name: str
-) -> None:
-    name = name.replace("ROOT", str(deployed.root))
-
-    for answer in (
-        ask(client, filepath=name),
-        client.get("/prediction", query_string={"dataset": name}),
-    ):
-        assert (answer.status_code, answer.get_json()) == (200, said_of_file(deployed, TEST_DATA))
 
 
 SEND = "send JSON, text/csv, a CSV file as an upload, or name a client file, as in"
@@ -194,15 +171,6 @@ def test_rows_count_before_a_file_that_is_named_beside_them(client: FlaskClient)
 
 
 # --- predictions of rows in JSON ---
-
-
-def test_rows_in_json_are_predicted_in_order(deployed: Sandbox, client: FlaskClient) -> None:
-    frame = pd.read_csv(deployed.root / TEST_DATA)
-
-    answer = ask(client, clients=frame.to_dict(orient="records"))
-
-    assert answer.status_code == 200
-    assert answer.get_json() == said_of_file(deployed, TEST_DATA)
 
 
 def test_json_by_columns_is_predicted_in_order(deployed: Sandbox, client: FlaskClient) -> None:
@@ -272,13 +240,6 @@ def test_scoring_gives_the_scores_of_the_deployed_model_on_the_test_data(
         "release": live(deployed).id,
     }
     assert answer.get_json()["f1"] == live(deployed).f1
-
-
-def test_scoring_follows_the_test_data(deployed: Sandbox, client: FlaskClient) -> None:
-    client.get("/scoring")
-    deployed.write("testdata/more.csv", client_rows(95_000, 40))
-
-    assert client.get("/scoring").get_json()["rows"] == 100
 
 
 def test_scoring_without_test_data_is_an_error_that_names_no_path(
@@ -583,33 +544,6 @@ def test_without_a_client_value_there_is_no_expected_loss(client: FlaskClient) -
     assert error_of(answer, 400) == result
 
 
-@pytest.mark.parametrize("word", ["", "name", "RISK", "expected_loss ", "risk,expected_loss"])
-def test_another_order_is_refused(client: FlaskClient, word: str) -> None:
-    answer = client.get("/risk", query_string={"sort": word})
-
-    assert error_of(answer, 400) == "sort must be one of expected_loss, risk"
-
-
-@pytest.mark.parametrize(("limit", "count"), [("1", 1), ("7", 7), ("64", 64), ("1000", 64)])
-def test_risk_gives_as_many_as_asked_for(
-    deployed: Sandbox, client: FlaskClient, limit: str, count: int
-) -> None:
-    answer = client.get("/risk", query_string={"limit": limit})
-
-    assert answer.get_json() == {
-        "total": 64,
-        "clients": ranking(deployed)[:count],
-        "horizon_days": None,
-    }
-
-
-@pytest.mark.parametrize("limit", ["0", "٣", "9" * 10])
-def test_a_limit_that_is_no_whole_number_is_refused(client: FlaskClient, limit: str) -> None:
-    answer = client.get("/risk", query_string={"limit": limit})
-
-    assert error_of(answer, 400) == "limit must be a whole number from 1 to 999,999,999"
-
-
 def test_one_client_s_risk_is_its_line_of_the_ranking(
     deployed: Sandbox, client: FlaskClient
 ) -> None:
@@ -668,15 +602,6 @@ def test_a_client_who_left_is_not_in_the_ranking(deployed: Sandbox, client: Flas
 
 
 # --- movers ---
-
-
-def test_of_the_first_ranking_nobody_moved(deployed: Sandbox, client: FlaskClient) -> None:
-    assert client.get("/movers").get_json() == {
-        "release_before": None,
-        "release": live_release(deployed.config.prod_deployment_path).id,
-        "rose": [],
-        "fell": [],
-    }
 
 
 def test_movers_are_those_since_the_ranking_before(deployed: Sandbox, client: FlaskClient) -> None:

@@ -12,7 +12,6 @@ from urllib.parse import quote, urlsplit
 
 import pandas as pd
 import pytest
-import requests
 from browser import (
     Browser,
     Locator,
@@ -190,29 +189,6 @@ def test_the_list_says_in_a_line_whether_all_is_well(site: Site, visit: Visit) -
     expect_found(page, list(ranking[ranking["contact"] == "yes"]["client"]))
     page.get_by_role("link", name="Operations").last.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Operations")
-
-
-def test_operations_begin_with_the_whole_status(site: Site, visit: Visit) -> None:
-    page, ranking = visit("/operations"), site.ranking
-    expect(page.locator(".state .word")).to_have_text("Needs attention")
-    score = (site.config.prod_deployment_path / "latestscore.txt").read_text().strip()
-    sentence = page.locator(".state .sentence").inner_text()
-    assert re.fullmatch(
-        r"The last batch drifted, and no better model was found; 1 file in the input folder cannot"
-        r" be read;"
-        rf" release {site.release}, live since \d+ \w+ \d{{4}},"
-        r" has an F1 of"
-        rf" {float(score):.3f} on the test data; a stage last ran .+\.",
-        sentence,
-    )
-    assert facts_of(page) == {
-        "Live release": site.release,
-        "F1 on the test data": f"{float(score):.3f}",
-        "At high risk": str((ranking["band"] == "high").sum()),
-        "To be contacted": str((ranking["contact"] == "yes").sum()),
-        "Last run with work": "done",
-        "New files": "0",
-    }
 
 
 def test_the_list_tells_what_the_ranking_says(site: Site, visit: Visit) -> None:
@@ -507,39 +483,6 @@ def test_a_chosen_file_is_scored(site: Site, visit: Visit, options: dict[str, An
     assert untouched(site.config) == before
 
 
-def test_the_result_downloads_as_the_model_says(site: Site, visitor: Visitor) -> None:
-    before, page = untouched(site.config), visitor.open("/model")
-    dropped(page, "[data-drop]", "batch.csv", SCORED)
-    expect_scored(page, site.config)
-    with page.expect_download() as got:
-        page.get_by_role("button", name="Download the result as CSV").click()
-    assert got.value.suggested_filename == "scored.csv"
-    result = pd.read_csv(Path(got.value.path()), keep_default_na=False)
-    features = BATCH[list(site.config.schema.features)]
-    model = live_model(site.config)
-    assert list(result.columns) == ["line", "client", "risk", "predicted", "reasons", "problem"]
-    assert result["line"].tolist() == list(range(2, 42))
-    assert result["client"].tolist() == BATCH["corporation"].tolist()
-    assert result["risk"].tolist() == [round(r, 6) for r in model.predict_proba(features)[:, 1]]
-    assert result["predicted"].tolist() == model.predict(features).tolist()
-    assert set(result["problem"]) == {""}
-    assert untouched(site.config) == before
-    assert visitor.problems == [f"failed: {site.url}/score"]  # the page gave way to the download
-    visitor.problems.clear()
-
-
-def test_bad_rows_are_listed(visit: Visit) -> None:
-    page, lines = visit("/model"), SCORED.splitlines()
-    lines[5] = f"{SCRIPT},many,1,1"
-    dropped(page, "[data-drop]", '"><img src=x>.csv', "\n".join(lines))
-    expect(page.locator("[data-result] .lead")).to_contain_text("39 clients scored")
-    bad = page.get_by_role("table", name="Rows that could not be read")
-    assert [cells(row) for row in bad.locator("tbody tr").all()] == [
-        ["6", "lastmonth_activity 'many' is not a number"]
-    ]
-    expect(page.locator("[data-result] .lead")).to_contain_text("1 row could not be read.")
-
-
 def test_a_broken_file_says_why(site: Site, visitor: Visitor) -> None:
     before, page = untouched(site.config), visitor.open("/model")
     dropped(page, "[data-drop]", "broken.csv", BROKEN)
@@ -744,15 +687,6 @@ def test_a_keyboard_reaches_all_and_shows_where_it_is(
         assert (stop["outline"] >= 2, stop["hidden"], stop["inside"]) == (True, False, True), stop
 
 
-def test_the_skip_link_leads_past_the_navigation(visit: Visit) -> None:
-    page = visit()
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    expect(page.locator("main")).to_be_focused()
-    page.keyboard.press("Tab")
-    expect(page.locator(".state a")).to_be_focused()
-
-
 def test_the_focus_stays_where_the_list_changes(site: Site, visit: Visit) -> None:
     page = visit(EVERY)
     page.locator("table.clients thead").get_by_role("link", name="Client").focus()
@@ -823,14 +757,6 @@ def test_a_browser_sends_the_token_as_a_password(
         with pytest.raises(PageError, match="ERR_INVALID_AUTH_CREDENTIALS"):  # nobody to ask
             stranger.goto(url)
         stranger.context.close()
-        like_it = requests.get(url, headers={"Accept": visiting.accepted}, timeout=600)
-        assert like_it.status_code == 401
-        assert like_it.headers["WWW-Authenticate"].startswith("Basic realm=")
-        assert like_it.headers["Content-Type"] == "text/html; charset=utf-8"
-        program = requests.get(f"{url}/risk", timeout=600)
-        assert (program.status_code, program.headers["WWW-Authenticate"]) == (401, "Bearer")
-        program = requests.get(url, headers={"Accept": "application/json"}, timeout=600)
-        assert (program.status_code, program.headers["WWW-Authenticate"]) == (401, "Bearer")
     assert [problem for problem in visiting.problems if "401" not in problem] == []
 
 

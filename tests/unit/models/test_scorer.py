@@ -8,7 +8,7 @@ import pytest
 from modelling import MAKES, MIXED, SCHEMAS, core_of, made, random_table
 from sklearn.isotonic import IsotonicRegression
 
-from pipeline.data.features import features_of
+from pipeline.data.frames import features_of
 from pipeline.models.calibration import Calibration, fitted_calibrator, with_threshold
 from pipeline.models.scorer import Scorer, unwrap_model
 

@@ -20,8 +20,8 @@ from pipeline.monitoring.bootstrap import (
     resampled_confusions,
     score_intervals,
 )
+from pipeline.monitoring.decisions import Scores
 from pipeline.monitoring.metrics import score_predictions
-from pipeline.monitoring.scores import Scores
 
 
 def f1_interval(rows: Predictions, seed: int) -> Interval | None:

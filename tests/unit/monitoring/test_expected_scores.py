@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.monitoring.decisions import EXPECTED_SCORES, Scores
 from pipeline.monitoring.expected_scores import (
     MAX_ROWS,
     MIN_ROWS,
@@ -11,7 +12,6 @@ from pipeline.monitoring.expected_scores import (
     expected_scores,
 )
 from pipeline.monitoring.metrics import score_predictions
-from pipeline.monitoring.scores import EXPECTED_SCORES, Scores
 
 THRESHOLD = 0.2
 

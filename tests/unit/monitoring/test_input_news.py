@@ -13,8 +13,7 @@ from pipeline.models.cross_validation import TrainingData
 from pipeline.models.estimators import Model, risk_of
 from pipeline.models.training import fit
 from pipeline.monitoring.decisions import FeatureDrift
-from pipeline.monitoring.input_drift import compare_input
-from pipeline.monitoring.input_news import as_before, with_news
+from pipeline.monitoring.input_drift import as_before, compare_input, with_news
 from pipeline.monitoring.metrics import predict_rows
 
 SCHEMA = Schema("id", "left", ("age", "size"), ("place",))

@@ -14,6 +14,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.schema import Schema
 from pipeline.monitoring import metrics
 from pipeline.monitoring.bootstrap import Predictions, score_intervals
+from pipeline.monitoring.decisions import Scores
 from pipeline.monitoring.metrics import (
     CalibrationBin,
     Evaluation,
@@ -24,7 +25,6 @@ from pipeline.monitoring.metrics import (
     score_predictions,
     top_lift,
 )
-from pipeline.monitoring.scores import Scores
 
 SCHEMA = Schema("id", "left", ("risk",))
 PLACES = Schema("id", "left", ("risk",), ("place", "kind"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from modelling import MIXED, SCHEMAS, random_table, rows_of
 
 from pipeline.core.schema import Schema
-from pipeline.data.features import Features, Row, features_of, usual_row
+from pipeline.data.frames import Features, Row, features_of, usual_row
 from pipeline.models.calibration import Calibration, fitted_calibrator, with_threshold
 from pipeline.models.estimators import fit_model
 from pipeline.models.manifest import BOOSTING, LOGISTIC, SIGMOID, ModelManifest, SelfCheck

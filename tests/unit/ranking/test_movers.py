@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sandbox import Sandbox
 
-from pipeline.data.features import Features
+from pipeline.data.frames import Features
 from pipeline.ranking.movers import Mover, Movers, movers_on_record, update_movers, whole_percents
 from pipeline.ranking.rank import Ranking
 from pipeline.storage.database import History

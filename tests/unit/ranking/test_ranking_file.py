@@ -19,7 +19,7 @@ from pipeline.core.errors import HistoryError
 from pipeline.core.formatting import escape_formula
 from pipeline.core.policy import Policy, Worth
 from pipeline.core.schema import DEFAULT_SCHEMA, Schema, canonical_text
-from pipeline.data.features import Features, Row
+from pipeline.data.frames import Features, Row
 from pipeline.models.scorer import Scorer
 from pipeline.ranking.explanations import Explainer
 from pipeline.ranking.rank import Ranking, rank_clients

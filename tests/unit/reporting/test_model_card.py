@@ -15,8 +15,8 @@ from pipeline.models.estimators import Model, untrained_model
 from pipeline.models.manifest import ModelManifest, Recipe, SelfCheck
 from pipeline.monitoring import metrics
 from pipeline.monitoring.bootstrap import Interval
+from pipeline.monitoring.decisions import Scores
 from pipeline.monitoring.metrics import CalibrationBin, Evaluation, Segment
-from pipeline.monitoring.scores import Scores
 from pipeline.registry.releases import Challenge, Release, live_release
 from pipeline.reporting.model_card import Card, card_text, release_grid
 from pipeline.storage.ledger import Period

@@ -5,10 +5,9 @@ import pytest
 
 from pipeline.data.loader import TakenFile
 from pipeline.monitoring.bootstrap import Interval
-from pipeline.monitoring.decisions import Cause, Decision, FeatureDrift, News, ScoreDrift
+from pipeline.monitoring.decisions import Cause, Decision, FeatureDrift, News, ScoreDrift, Scores
 from pipeline.monitoring.expected_scores import Expected, ExpectedOfBatch, ExpectedScore
 from pipeline.monitoring.packages import Package
-from pipeline.monitoring.scores import Scores
 from pipeline.storage import ledger
 from pipeline.storage.database import History
 from pipeline.storage.ledger import MasterState, unsettled_since

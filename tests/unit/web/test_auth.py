@@ -57,17 +57,6 @@ def client(deployed: Sandbox, token: str) -> FlaskClient:
 # --- the token ---
 
 
-def test_an_empty_token_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert api_token() is None
-    monkeypatch.setenv(TOKEN_VARIABLE, "")
-
-    assert api_token() is None
-
-
-def test_a_token_is_taken_from_the_environment(token: str) -> None:
-    assert api_token() == token
-
-
 @pytest.mark.parametrize(
     "value", [" ", "two words", "end\n", " start", "tab\t", "línea", "日本", "\x7f", "\udcff"]
 )
@@ -271,23 +260,6 @@ def test_apicalls_sends_the_token(deployed: Sandbox) -> None:
     assert (result.code, result.err) == (0, "")
     assert [line.rpartition(" ")[2] for line in result.out.splitlines()[:4]] == ["200"] * 4
     assert TOKEN not in result.out + (deployed.root / "models/apireturns.txt").read_text()
-
-
-@pytest.mark.usefixtures("token")
-@pytest.mark.parametrize("mine", [None, "another"])
-def test_without_the_right_token_apicalls_is_reported_so(
-    deployed: Sandbox, monkeypatch: pytest.MonkeyPatch, mine: str | None
-) -> None:
-    with serving(deployed.config) as url:
-        monkeypatch.delenv(TOKEN_VARIABLE)
-        if mine:
-            monkeypatch.setenv(TOKEN_VARIABLE, mine)
-        result = deployed.run("apicalls", "--url", url)
-
-    assert (result.code, result.out) == (1, "")
-    expected = "knows RISK_API_TOKEN" if mine else 'status 401: {"error":"send the API\'s token'
-    assert expected in result.err
-    assert (mine or TOKEN) not in result.err
 
 
 @pytest.mark.usefixtures("token")

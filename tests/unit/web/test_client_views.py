@@ -116,11 +116,6 @@ def test_a_band_is_filtered(band: str) -> None:
     assert [row["client"] for row in result.rows] == expected[:PAGE]
 
 
-def test_those_to_contact_are_filtered() -> None:
-    assert listing(MANY, query_of({"contact": "yes"})).found == 51
-    assert listing(MANY, query_of({"contact": "no"})).found == 50
-
-
 CARRYING = replace(DEFAULT_SCHEMA, carry=("Manager", "E-mail"))
 
 
@@ -149,11 +144,6 @@ def test_there_are_few_texts_to_choose_from_or_the_one_asked_for() -> None:
     assert result.choices == {"Manager": ["Ada", "Bo", "Cy"], "E-mail": ["m1@example.org"]}
 
 
-def test_filters_go_together() -> None:
-    result = listing(MANY, query_of({"q": "client04", "band": "medium", "contact": "yes"}))
-    assert [row["client"] for row in result.rows] == [f"client04{i}" for i in range(10)]
-
-
 def test_it_is_sorted_by_name() -> None:
     result = found({"sort": "client"}, ranking(["b", "a", "B", "c"]))
     assert result == ["a", "b", "B", "c"]
@@ -162,15 +152,6 @@ def test_it_is_sorted_by_name() -> None:
 def test_it_is_sorted_by_expected_loss_those_without_one_last() -> None:
     table = ranking(["a", "b", "c"], valued=True)
     assert found({"sort": "expected_loss"}, table) == ["c", "b", "a"]
-
-
-def test_without_values_it_is_sorted_by_risk() -> None:
-    result = listing(MANY, query_of({"sort": "expected_loss"}))
-    assert (result.query.sort, result.valued, result.rows[0]["client"]) == (
-        "risk",
-        False,
-        "client000",
-    )
 
 
 @pytest.mark.parametrize(
@@ -366,9 +347,3 @@ def test_the_highest_risks_come_first_on_the_page(deployed: Sandbox) -> None:
     assert grid.caption == "The 20 at the highest risk"
     assert [row[0] for row in grid.rows] == [GOOD[i].split(",")[0] for i in order]
     assert [row[2] for row in grid.rows] == [f"{100 * float(risks[i]):.1f} %" for i in order]
-
-
-def test_nothing_is_kept(deployed: Sandbox) -> None:
-    before = deployed.files()
-    scored(deployed, table(GOOD))
-    assert deployed.files() == before

@@ -228,15 +228,6 @@ def test_the_docs_tell_all_that_can_be_asked(settled: Sandbox, client: FlaskClie
     assert [name for name in described["components"]["schemas"] if f" {name} {{" not in parts] == []
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("page.css", "text/css"), ("page.js", "text/javascript")]
-)
-def test_what_a_page_needs_is_served(client: FlaskClient, name: str, kind: str) -> None:
-    answer = client.get(f"/{name}")
-    assert (answer.status_code, answer.content_type) == (200, f"{kind}; charset=utf-8")
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-
-
 def test_the_report_is_served_as_it_lies_there(settled: Sandbox) -> None:
     client = create_app(settled.config).test_client()
     (settled.root / "models/report.html").write_text("<!DOCTYPE html><p>ü")
@@ -312,16 +303,6 @@ def test_a_damaged_release_is_reported_and_the_rest_is_shown(settled: Sandbox) -
             assert "he live release cannot be read" in read.words
 
 
-def test_another_thing_in_place_of_the_link_is_reported(settled: Sandbox) -> None:
-    link = settled.config.prod_deployment_path / "current"
-    link.unlink()
-    link.write_text("?")
-
-    client = create_app(settled.config).test_client()
-    for path in TITLES:
-        assert path == "/model" or "he live release cannot be read" in page(client.get(path)).words
-
-
 def test_a_damaged_history_is_reported_without_its_path(settled: Sandbox) -> None:
     settled.config.history_path.write_bytes(b"damaged" * 1000)
     answer = create_app(settled.config).test_client().get("/", headers=BROWSER)
@@ -388,24 +369,11 @@ def test_an_error_is_json_unless_a_page_is_asked_for(client: FlaskClient, accept
     )
 
 
-def test_an_error_of_the_api_is_json_for_a_browser_too(client: FlaskClient) -> None:
-    answer = client.get("/risk?limit=0", headers=BROWSER)
-    assert (answer.status_code, answer.content_type) == (400, "application/json")
-
-
 @pytest.mark.parametrize("path", PAGES)
 def test_a_refused_method_is_reported_on_a_page(client: FlaskClient, path: str) -> None:
     answer = client.delete(path, headers=BROWSER)
     page(answer, 405)
     assert "Allow" in answer.headers
-
-
-def test_no_file_is_reported_on_a_page(client: FlaskClient) -> None:
-    for data in ({}, {"file": "a text"}):
-        answer = client.post("/score", data=data, headers=BROWSER)
-        assert "choose a CSV file first" in page(answer, 400).words
-    answer = client.post("/score", **upload("", ""))
-    assert "choose a CSV file first" in page(answer, 400).words
 
 
 def test_a_browser_sends_the_token_as_a_password(

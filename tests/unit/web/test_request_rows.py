@@ -141,26 +141,6 @@ def test_a_bad_row_keeps_its_place_and_its_value_is_not_repeated() -> None:
     assert found.in_order(list(range(30))) == [*range(4), None, *range(4, 30)]
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "the CSV is empty; expected a header line and rows"),
-        (f"{HEADER}\n20,300,\0\n".encode(), "the CSV holds binary content in line 2"),
-        (
-            f"{HEADER}\nmany,300,12\n".encode(),
-            "the CSV has too many bad rows: 1 of 1, more than a tenth"
-            " (line 2: lastmonth_activity is not a number)",
-        ),
-        (b"Secret Ltd,10,200,5,1\nOther Ltd,20,300,80,0\n", "the CSV has no header line"),
-    ],
-)
-def test_csv_that_cannot_be_used_is_refused_with_the_reason(content: bytes, message: str) -> None:
-    status, said = refused(rows_of_csv, content, DEFAULT_SCHEMA)
-
-    assert (status, said[: len(message)]) == (422, message)
-    assert "Secret" not in said
-
-
 # --- files by their names ---
 
 
@@ -200,9 +180,3 @@ def test_a_name_of_no_file_is_not_found(files: ClientFiles) -> None:
         "first/../second/both.csv",
     ):
         assert refused(files.read_named, {"filename": name}) == expected
-
-
-@pytest.mark.parametrize("name", [None, 5, True, ["both.csv"], {"name": "both.csv"}])
-def test_a_name_that_is_no_text_is_refused(files: ClientFiles, name: Any) -> None:
-    expected = (400, "name a client file, as in filename=testdata.csv")
-    assert refused(files.read_named, {"filepath": name}) == expected
