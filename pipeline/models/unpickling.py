@@ -9,6 +9,7 @@ the unpickler takes 40 ms more for a booster, and each of its steps can be looke
 import io
 import math
 import pickle
+from collections import Counter
 from collections.abc import Callable, Iterator
 from struct import unpack
 from typing import Any, ClassVar
@@ -17,11 +18,13 @@ import numpy as np
 from numpy._core import numeric
 from numpy._core.multiarray import _reconstruct, scalar
 from sklearn._loss._loss import CyHalfBinomialLoss
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
+from sklearn.impute import SimpleImputer
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from pipeline.core.errors import ModelError
 
@@ -70,6 +73,11 @@ _REFUSED = {
     *(pickle.INST[0], pickle.OBJ[0], pickle.NEWOBJ_EX[0]),
     *(pickle.DICT[0], pickle.EMPTY_SET[0], pickle.FROZENSET[0], pickle.ADDITEMS[0]),
 }
+
+
+# of a step that makes more columns of a row, in a model, the estimator that it is made of included:
+# each takes few bytes, and what they make is multiplied
+_MOST = 4
 
 
 class RefusedError(ModelError):
@@ -219,10 +227,15 @@ def _look_through(model: Any, size: int) -> None:
 
     `size` is that of its pickle, in bytes.
     """
+    widening: Counter[Any] = Counter()
     for part in _parts(model, size):
+        if isinstance(part, ColumnTransformer | FunctionTransformer):
+            widening[getattr(part, "func", ColumnTransformer)] += 1
         computes, is_sound = _CHECKS.get(type(part), ("", bool))
         if (hasattr(part, computes) and not is_sound(part)) or getattr(part, "n_jobs", None):
             raise RefusedError(f"its {type(part).__name__} is none that training makes")
+    if max(widening.values(), default=0) > _MOST:
+        raise RefusedError("it has more steps than any that training makes")
 
 
 def _parts(model: Any, size: int) -> Iterator[Any]:
@@ -293,6 +306,15 @@ def _is_sound_encoder(encoder: OneHotEncoder) -> bool:
     return sizes == encoder._n_features_outs and encoder._drop_idx_after_grouping is None
 
 
+def _is_sound_function(step: FunctionTransformer) -> bool:
+    """Whether it is one of the three that training makes: limits, pairs, and their products."""
+    asked = step.kw_args
+    if step.func is np.take:
+        pairs = all(type(p) is list and [*map(type, p)] == [int, int] for p in asked["indices"])
+        return pairs and {**asked, "indices": 0} == {"indices": 0, "axis": 1}
+    return asked == {"axis": 2} if step.func is np.prod else {*asked} == {"a_min", "a_max"}
+
+
 def _is_sound_list(values: list[Any] | tuple[Any, ...]) -> bool:
     """Whether it is no array of three dimensions."""
     inner = [v for value in values if isinstance(value, list | tuple) for v in value]
@@ -311,4 +333,7 @@ _CHECKS: dict[type, tuple[str, Callable[[Any], bool]]] = {
     HistGradientBoostingClassifier: ("_predictors", _are_sound_trees),
     OneHotEncoder: ("_n_features_outs", _is_sound_encoder),
     LogisticRegression: ("coef_", _is_sound_regression),
+    FunctionTransformer: ("func", _is_sound_function),
+    ColumnTransformer: ("transformers_", lambda columns: len(columns.transformers_) <= _MOST),
+    SimpleImputer: ("statistics_", lambda imputer: not imputer.add_indicator),
 }

@@ -115,9 +115,9 @@ def _call(
     try:
         with time_limit(seconds, slow), requests.Session() as session:
             session.trust_env = False  # no proxy
-            with session.request(
-                method, url, json=body, headers=headers, stream=True, allow_redirects=False
-            ) as response:
+            asked = session.prepare_request(requests.Request(method, url, headers, json=body))
+            # by the session itself, all of a redirect's body would be read, whatever its size
+            with session.get_adapter(url).send(asked, stream=True) as response:
                 status, content = response.status_code, response.raw.read(MAX_BYTES + 1)
     except (requests.RequestException, HTTPError, ValueError) as error:
         raise ApiError(f"{call}: no server answers there ({type(error).__name__})") from None

@@ -257,9 +257,11 @@ def test_a_server_that_drips_is_left_after_the_time_limit(deployed: Sandbox) -> 
     assert said == f"POST {url}{PREDICTION}: no answer within 0.3 seconds"
 
 
-def test_an_endless_answer_is_left_at_the_limit_of_size(deployed: Sandbox) -> None:
+@pytest.mark.parametrize("status", [200, 302])
+def test_an_endless_answer_is_left_at_the_limit_of_size(deployed: Sandbox, status: int) -> None:
     def flood(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
+        handler.send_response(status)
+        handler.send_header("Location", "/elsewhere")
         handler.end_headers()
         while True:
             handler.wfile.write(b" " * 2**16)

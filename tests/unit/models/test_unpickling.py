@@ -18,9 +18,10 @@ import sklearn.base
 from modelling import MAKES, MIXED, made, random_table, train_model
 from modelling import SCHEMAS as TABLES
 from sandbox import PROJECT
+from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier
-from sklearn.impute import MissingIndicator
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.impute import MissingIndicator, SimpleImputer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from pipeline.core.errors import ModelError
 from pipeline.core.schema import Schema
@@ -275,6 +276,21 @@ def encoder(**values: Any) -> Callable[[Any], None]:
     )
 
 
+def wider(*steps: Any) -> Callable[[Any], None]:
+    """Let steps follow that make more columns of each row."""
+    return lambda core: core.steps.extend(("", step) for step in steps)
+
+
+def take(**values: Any) -> FunctionTransformer:
+    return FunctionTransformer(np.take, kw_args={"indices": [[0, 0]], "axis": 1} | values)
+
+
+def columns(number: int) -> ColumnTransformer:
+    """The columns of a row so many times."""
+    parts = [(str(i), StandardScaler(), slice(0, None)) for i in range(number)]
+    return ColumnTransformer(parts).fit(np.ones((2, 2)))
+
+
 MANY = 10**9
 UNSOUND: dict[str, tuple[str, str, Callable[[Any], object]]] = {
     "nodes in a circle": ("boosting", "none", splits(left=0)),
@@ -301,6 +317,23 @@ UNSOUND: dict[str, tuple[str, str, Callable[[Any], object]]] = {
     "many coefficients": ("logistic", "none", part("logistic", coef_=np.zeros((20_000, 9)))),
     "more than a row": ("logistic", "none", part("logistic", intercept_=np.zeros((9, 1, 1)))),
     "lists of lists of lists": ("logistic", "none", part("columns", x=[[[1.0]]] * 9)),
+    "columns many times": ("logistic", "none", wider(columns(5))),
+    "columns of columns": ("logistic", "none", wider(*[columns(2)] * 4)),
+    "pairs of pairs": ("logistic", "none", wider(*[take()] * 4)),
+    "columns taken many times": ("logistic", "none", wider(take(indices=[[0] * 999]))),
+    "rows taken many times": ("logistic", "none", wider(take(axis=0))),
+    "products as wide as before": (
+        *("logistic", "none"),
+        wider(FunctionTransformer(np.prod, kw_args={"axis": 2, "keepdims": True})),
+    ),
+    "an array as a step": (
+        *("logistic", "none"),
+        wider(FunctionTransformer(np.ndarray, kw_args={"dtype": "f8"})),
+    ),
+    "gaps of gaps": (
+        *("logistic", "none"),
+        wider(SimpleImputer(add_indicator=True).fit([[np.nan, 1.0], [1.0, 1.0]])),
+    ),
     "a curve of many": ("logistic", "sigmoid", lambda curve: setattr(curve, "a_", np.ones((9, 1)))),
 }
 
@@ -309,7 +342,9 @@ UNSOUND: dict[str, tuple[str, str, Callable[[Any], object]]] = {
 def test_what_would_lead_compiled_code_astray_is_refused(
     kind: str, method: str, edit: Callable[[Any], object]
 ) -> None:
-    with pytest.raises(ModelError, match=r"^(its \w+ is none that training makes|it cannot be un)"):
+    with pytest.raises(
+        ModelError, match=r"^(its \w+ is none that|it has more steps than any that|it cannot be un)"
+    ):
         unpickle(planted(kind, method, edit))
 
 
