@@ -22,7 +22,7 @@ _PAGES = (b"<!do", b"<htm", b"<?xm")  # first bytes, in small letters
 _GZIP, _ZIP, _OLE, _PARQUET = b"\x1f\x8b", b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"PAR1"
 MAX_WORKBOOK = 1 << 30  # bytes once it is unpacked, all of which is held in memory
 _WHOLE = 1e17  # whole numbers below have no exponent
-_CELL = re.compile(rb'r="([A-Z]{1,3})([0-9]{1,7})"')
+_CELL = re.compile(rb"""\br\s*=\s*["']([A-Z]*)([0-9]+)["']""", re.IGNORECASE)  # or of a row
 Fits = Callable[[io.BufferedReader], bool]
 
 
@@ -61,7 +61,10 @@ def unpacked(
         if head == _PARQUET:
             lines = _parquet_lines(io.BytesIO(stream.read()))
             return Unpacked(_kept(lines, most), "Parquet", typed=True)
-    except (EOFError, ValueError, zlib.error, gzip.BadGzipFile, BadZipFile) as error:
+    except (
+        *(EOFError, ValueError, zlib.error, gzip.BadGzipFile, BadZipFile),
+        *(NotImplementedError, LookupError),  # of a damaged list of an archive's parts
+    ) as error:
         raise DataError(f"is damaged, or packed in a way that is not known: {error}") from None
     return Unpacked(stream)
 
@@ -98,7 +101,7 @@ def _unzipped(stream: io.BufferedReader, most: int | None, fits: Fits) -> Unpack
             if sum(entry.file_size for entry in entries) > (most or MAX_WORKBOOK):
                 raise DataError(f"is a workbook of more than {most or MAX_WORKBOOK:,} bytes")
             for entry in entries:  # a far cell would have all before it in memory
-                if entry.filename.startswith("xl/worksheets/"):
+                if entry.filename.startswith("xl/"):  # sheets may be anywhere in it
                     _check_cells(archive, entry)
             content.seek(0)
             return _workbook(content, most, fits)
@@ -126,10 +129,10 @@ def _check_cells(archive: ZipFile, entry: ZipInfo) -> None:
         for block in _blocks(sheet):
             for letters, digits in _CELL.findall(end + block):
                 number = 0
-                for letter in letters:
+                for letter in letters.upper():
                     number = 26 * number + letter - 64
                 rows, columns = max(rows, int(digits)), max(columns, number)
-            end = block[-20:]
+            end = block[-99:]
     if rows * columns > max(1_000_000, 2 * entry.file_size):
         raise DataError(
             f"is a workbook with a cell far from all others, in row {rows:,} and column"

@@ -104,15 +104,37 @@ def test_typed_values_are_not_read_by_the_format_of_texts() -> None:
     assert read(workbook(a=[header, row]), schema).good == ["Müller,2026-01-31,1.125,a,0"]
 
 
-def test_a_cell_far_from_all_others_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("place", "sheets"),
+    [
+        ('<row><c r="XFD1048576"', "worksheets"),
+        ("<row><c r = 'xfd1048576'", "worksheets"),
+        ('<row><c r="A4999999999992"', "worksheets"),
+        ('<row r="999999999"><c', "worksheets"),
+        ('<row><c r="XFD1048576"', "elsewhere"),
+    ],
+)
+def test_a_cell_far_from_all_others_is_refused(place: str, sheets: str) -> None:
     content = workbook(a=[["id", "n", "plan", "left"]])
     target = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(target, "w") as new:
         for name in old.namelist():
-            text = old.read(name).replace(b"<row><c", b'<row><c r="XFD1048576"', 1)
-            new.writestr(name, text)
+            text = old.read(name).replace(b"<row><c", place.encode(), 1)
+            text = text.replace(b"worksheets/", f"{sheets}/".encode())
+            new.writestr(name.replace("worksheets/", f"{sheets}/"), text)
     with pytest.raises(DataError, match=r"^is a workbook with a cell far from all others"):
         read(target.getvalue(), SCHEMA)
+
+
+@pytest.mark.parametrize("damage", [(b"PK\x01\x02", 6, 99), (b"PK\x01\x02", 8, 32)], ids=str)
+def test_an_archive_with_a_damaged_list_is_refused(damage: tuple[bytes, int, int]) -> None:
+    target, (mark, offset, value) = io.BytesIO(), damage
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr("a.csv", "id,n,plan,left\n1,2,a,0\n")
+    content = bytearray(target.getvalue())
+    content[content.index(mark) + offset] = value
+    with pytest.raises(DataError, match=r"^is damaged, or packed in a way that is not known"):
+        read(bytes(content), SCHEMA)
 
 
 def test_an_archive_may_hold_a_workbook_and_is_packed_as_archives_are() -> None:
