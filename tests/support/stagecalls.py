@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from pipeline import chain
 from pipeline.core.config import Config
 from pipeline.data.frames import read_folder
 from pipeline.models.persistence import TrainedModel, load_trained
@@ -80,11 +79,6 @@ def dataframe_summary(config: Config) -> pd.DataFrame:
 def missing_data(config: Config) -> dict[str, float]:
     with open_history(config.history_path) as history:
         return rows_of(config, history).missing()
-
-
-def run_chain(config: Config) -> chain.Result:
-    with open_history(config.history_path) as history:
-        return chain.run(config, history, lambda _: None)
 
 
 def _test(config: Config) -> pd.DataFrame:
