@@ -249,7 +249,7 @@ class Renewal(RowWriter):
         if not (self._before and path.is_file() and files.has_columns(path, schema)):
             return Gone(max(self._state.rows - self.rows, 0), ())
         old = line_keys(path, schema, size, self._keys.seed)
-        return _gone(path, size, np.isin(old, self._keys.words()))
+        return _gone(path, size, self._keys.find(old) >= 0)
 
     def save(self) -> tuple[MasterState, dict[int, Span]]:
         """Put the rows in order; returns what is to be put on record, and where rows are.

@@ -96,8 +96,8 @@ class RowKeys:
         """Find observations; one that is new, as the first of equal ones, gets the next row."""
         return self.add_keys(key_words(observations, self.seed))
 
-    def _find(self, keys: Words) -> NDArray[np.int64]:
-        """The rows of keys in order, -1 of those that are not in it."""
+    def find(self, keys: Words) -> NDArray[np.int64]:
+        """The rows of keys, -1 of those that there are not."""
         found = np.full(len(keys), -1)
         for run in self._runs:
             at = np.minimum(np.searchsorted(run.keys, keys), len(run.keys) - 1)
@@ -108,7 +108,7 @@ class RowKeys:
     def add_keys(self, words: Words) -> Found:
         """The same by their keys."""
         keys, index, of = np.unique(words, return_index=True, return_inverse=True)
-        found = self._find(keys)
+        found = self.find(keys)
         added = np.flatnonzero(found < 0)
         new = np.zeros(len(words), np.bool_)
         new[index[added]] = True

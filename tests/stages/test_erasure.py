@@ -166,7 +166,7 @@ def test_no_file_and_no_table_names_who_was_erased(named: Sandbox, name: str, ot
     before, known, ranked = naming(named, name), states(named), ranking(named)
     assert before >= {
         *("ingesteddata/finaldata.csv", "ingesteddata/rejectedrows.csv", "history.db"),
-        *("models/clientrisk.csv", "models/movers.csv", "models/report.html", "models/report.pdf"),
+        *("models/clientrisk.csv", "models/movers.csv", "models/report.html", "models/report.json"),
         *("models/apireturns.txt", "models/.clientrisk.csv.tmp"),
         *("ranked_clients", "rejected_rows", "contacts", "assignments", "alerts", "decisions"),
         *("told", "runs", "contact_files"),
