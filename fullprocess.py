@@ -57,7 +57,8 @@ def run(config: Config, args: argparse.Namespace) -> None:
             from pipeline.stages.ingestion import check_accepted
 
             gc.enable()
-            gc.freeze()
+            if not gc.get_freeze_count():
+                gc.freeze()
             done = chain.run(config, history, print_lines)
             if args.json:
                 cli.print_json(config, done.to_dict(config))

@@ -56,7 +56,7 @@ from pipeline.pending import (
 )
 from pipeline.places import claim
 from pipeline.registry.live_model import Live, load_live
-from pipeline.registry.releases import live_id, live_release
+from pipeline.registry.releases import CURRENT, live_id, live_release
 from pipeline.stages import reporting
 from pipeline.stages.deployment import deploy, recover_interrupted
 from pipeline.stages.feeds import check_feeds
@@ -88,6 +88,8 @@ from pipeline.storage.records import (
 )
 
 log = logging.getLogger("fullprocess")
+
+ANSWERS = "apireturns2.txt"
 
 MAX_RECENT_ROWS = 10_000  # of a recent batch: the profile of all would hardly differ
 
@@ -143,7 +145,8 @@ def run(config: Config, history: History, print_lines: Printer) -> Result:
         pending = ledger.unreported(history)
         if pending or decision or (done and live_id(config.prod_deployment_path)):
             # what the API answers has changed with the release, or is still to be written
-            reports = chain.report(ask=decision is None or bool(decision.new_release))
+            ask = decision is None or bool(decision.new_release) or _answers_are_due(config)
+            reports = chain.report(ask=ask)
             print_lines(report_lines(config, reports))
             with history.transaction():
                 ledger.mark(history, pending, "reported")
@@ -393,11 +396,17 @@ class _Chain:
             "confusionmatrix2.png",
             with_pdf=False,  # made when somebody asks for it
         )
-        path = config.output_model_path / "apireturns2.txt" if ask else None
+        path = config.output_model_path / ANSWERS if ask else None
         if path:
             ask_api(config, path)
         model = config.prod_deployment_path / MODEL
         return Reports(**vars(done), f1=self._live.release.f1, model=model, api_returns=path)
+
+
+def _answers_are_due(config: Config) -> bool:
+    """Whether the API was not asked since a release went live: a run was killed in between."""
+    answers, live = config.output_model_path / ANSWERS, config.prod_deployment_path / CURRENT
+    return not answers.is_file() or answers.stat().st_mtime_ns < live.lstat().st_mtime_ns
 
 
 def report_lines(config: Config, done: Reports) -> list[str]:

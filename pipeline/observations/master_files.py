@@ -4,6 +4,7 @@
 from these where need be.
 """
 
+import os
 from pathlib import Path
 
 from pipeline.core.errors import HistoryError
@@ -53,19 +54,35 @@ def begin_writing(path: Path, on_record: MasterState, schema: Schema) -> None:
             f"{path} has rows that the history knows nothing of: if that was moved or lost, move"
             f" {path.parent} away too; what the input folder has is taken in again"
         )
-    finish(path, on_record)
     write_atomic(mark, begun)
+    finish(path, on_record, writing=True)
 
 
-def finish(path: Path, on_record: MasterState) -> None:
-    """Put what is on record in its place, and remove what runs have left; to be checked before."""
+def finish(path: Path, on_record: MasterState, *, writing: bool = False) -> None:
+    """Put what is on record in its place, and remove what runs have left; to be checked before.
+
+    The mark goes last, unless rows are about to be written.
+    """
     put_in_place(path, on_record)
     log = on_record.log and log_path(path, on_record.log.id)
-    left = [next_path(path), mark_path(path), *path.parent.glob(f".{path.name}.*.sightings")]
+    left = [next_path(path), *path.parent.glob(f".{path.name}.*.sightings")]
     left += path.parent.glob(f"*.{path.name}.*.tmp")
     for other in left:
         if other != log:
             other.unlink(missing_ok=True)
+    if not writing:
+        if log and on_record.log:
+            _cut(path, on_record.bytes)
+            _cut(log, on_record.log.record.size)
+        mark_path(path).unlink(missing_ok=True)
+
+
+def _cut(path: Path, size: int) -> None:
+    """Cut off what a killed run has written beyond what is on record."""
+    if path.stat().st_size > size:
+        with path.open("r+b") as file:
+            file.truncate(size)
+            os.fsync(file.fileno())
 
 
 def put_in_place(path: Path, on_record: MasterState) -> None:

@@ -289,9 +289,10 @@ def lines_of(log: SightingsLog, words: Words) -> Lines:
 
 def firsts(lines: Lines) -> NDArray[np.int64]:
     """Where the first sighting of each observation is, in order of rows."""
+    found = np.full(int(lines.rows.max(initial=0)) + 1, -1)
     seen = np.arange(len(lines)) if lines.reports is None else np.flatnonzero(~lines.reports)
-    found: NDArray[np.int64] = seen[np.unique(lines.rows[seen], return_index=True)[1]]
-    return found
+    found[lines.rows[seen[::-1]]] = seen[::-1]  # of those of one row the last assignment stays
+    return found[found >= 0]
 
 
 def states_by(lines: Lines, schema: Schema, rows: int) -> States:

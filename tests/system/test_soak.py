@@ -24,6 +24,7 @@ import pytest
 from sandbox import Sandbox
 from truth import START, File, Truth, file_of
 
+from pipeline.core.files import MARK
 from pipeline.core.schema import csv_line
 from pipeline.registry.releases import live_id, release_ids
 
@@ -314,8 +315,8 @@ def open_files() -> int:
 
 def left_behind(world: Sandbox, temporary: Path) -> list[Path]:
     """Files that a run makes on its way and must not leave."""
-    lasting = (".states", ".sightings")
-    hidden = [path for path in world.root.rglob(".*") if path.suffix not in lasting]
+    lasting = (".states", ".sightings", MARK)
+    hidden = [path for path in world.root.rglob(".*") if not path.name.endswith(lasting)]
     return [*hidden, *world.root.glob("history.db-*"), *temporary.iterdir()]
 
 
