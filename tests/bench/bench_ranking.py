@@ -38,7 +38,10 @@ new = config.path.with_name("new.db")
 shutil.copy(config.history_path, new)
 config = replace(config, history_path=new)
 trained = load_trained(config.output_model_path, config.schema)
-release = Release("000001-20261122T090000Z", Path(), "", 0.7, None, {}, trained.manifest)
+name, model = "000001-20261122T090000Z", trained.manifest
+release = Release(
+    id=name, path=Path(), deployed_at="", f1=0.7, previous=None, files={}, model=model
+)
 live = Live(release, trained.model, Scorer(trained.model, config.schema))
 with History(new) as history:
     rows = open_master(config.finaldata_path, config.schema, history)
