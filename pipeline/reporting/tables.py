@@ -263,6 +263,8 @@ def packages_grid(packages: Sequence[Package]) -> Grid:
     old = sum(one.latest not in (one.installed, UNKNOWN) for one in packages)
     rows = tuple((one.package, one.installed, one.latest) for one in packages)
     caption = f"The packages, {old:,} of {len(rows):,} with a newer version"
+    if all(one.latest == UNKNOWN for one in packages):
+        caption = "The packages; `diagnostics.py` asks which have a newer version"
     return Grid(caption, ("package", "installed", "latest"), rows, folded=True)
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from pipeline.monitoring.packages import Package
 from pipeline.reporting.document import MAX_CELLS, Grid, grid_lines, width
-from pipeline.reporting.tables import missing_grid
+from pipeline.reporting.tables import missing_grid, packages_grid
 from pipeline.storage.trends import Missing
 
 
@@ -90,3 +91,15 @@ def test_missing_data_are_shown_at_both_ends_and_at_most() -> None:
         ("c", "-", "2.00", "2.00"),
     )
     assert missing_grid([]).rows == ()
+
+
+@pytest.mark.parametrize(
+    ("latest", "caption"),
+    [
+        ("unknown", "The packages; `diagnostics.py` asks which have a newer version"),
+        ("2.0", "The packages, 1 of 2 with a newer version"),
+    ],
+)
+def test_what_nobody_has_asked_is_not_said_to_be_new(latest: str, caption: str) -> None:
+    found = packages_grid([Package("a", "1.0", latest), Package("b", "1.0", "unknown")])
+    assert found.caption == caption
