@@ -1,8 +1,8 @@
 """Is there work? What every tick asks: no pandas, numpy or scikit-learn."""
 
 import os
+import sys
 from datetime import date
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +65,9 @@ def _here() -> str:
 
 def _scikit_learn() -> str:
     """What is installed, by the name of its folder: `importlib.metadata` is slow to import."""
-    spec = find_spec("sklearn")
-    packages = Path(spec.origin).parents[1] if spec and spec.origin else Path()
-    return ", ".join(sorted(path.name for path in packages.glob("scikit_learn-*.dist-info")))
+    places = [Path(place) for place in sys.path if Path(place).is_dir()]
+    names = {found.name for place in places for found in place.iterdir()}
+    return ", ".join(sorted(name for name in names if name.startswith("scikit_learn-")))
 
 
 def contacts_due(config: Config, history: History) -> bool:
